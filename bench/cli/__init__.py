@@ -1,0 +1,1 @@
+"""The command line: `smdim-bench` and `python -m bench`."""
