@@ -1,0 +1,274 @@
+"""A study: one question, a baseline, the axes that vary, and the cells that follow from them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from bench import versions
+from bench.errors import UserError
+from bench.files import canonical_hash
+from bench.yaml_file import KeyPath, Place, allowed_words, read_yaml, validate
+
+STUDIES_FOLDER = Path(__file__).parent / "studies"
+SETTING_GROUPS = ("model", "tokenizer", "diffusion", "train", "sample")
+PLAIN_AXES = ("arm", "corpus", "length")
+
+
+class Settings(BaseModel):
+    """Settings that refuse unknown keys and do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DiffusionSettings(Settings):
+    """The corruption process and its loss, the same for every arm."""
+
+    steps: int = Field(512, ge=1, description="T, the number of corruption steps; SCHmUBERT takes the number of tokens")
+    schedule: Literal["linear", "cosine", "geometric"] = Field(
+        "linear", description="masked share as a function of t/T"
+    )
+    loss: str = Field("reweighted_elbo", description="training loss by name, see bench.diffusion")
+
+
+class SampleSettings(Settings):
+    """How pieces are generated from a trained arm."""
+
+    pieces: int = Field(16, ge=2, description="pieces a cell; OA needs at least 2, and n stands in every table")
+    steps: int = Field(128, ge=1, description="denoising steps of the sampler, at most the length is useful")
+    sampler: Literal["ancestral", "cached"] = Field(
+        "cached", description="same law; cached skips calls that reveal nothing"
+    )
+    temperature: float = Field(1.0, gt=0, description="divides the logits; 1 is the model's own distribution")
+
+
+class QualitySettings(Settings):
+    """What a quality cell trains and measures."""
+
+    threads: int = Field(1, ge=1, description="CPU threads of one cell; as many cells run at once as the cores allow")
+
+
+class EfficiencySettings(Settings):
+    """What an efficiency cell times: one process an arm, all lengths, arms taking turns."""
+
+    lengths: tuple[int, ...] = Field((256, 512, 1024, 2048), min_length=1, description="sequence lengths in tokens")
+    rounds: int = Field(5, ge=1, description="turns each arm takes; the interval is over rounds")
+    calls_per_round: int = Field(4, ge=1, description="timed calls an arm, length and round")
+    relative_width: float = Field(
+        0.02, gt=0, description="rounds end once every interval is within this share of its median"
+    )
+    time_cap_s: float = Field(150.0, gt=0, description="seconds after which no further round starts")
+    threads: int = Field(2, ge=1, description="CPU threads while timing")
+    batch: int = Field(1, ge=1, description="sequences a call")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    training: bool = Field(True, description="also time and weigh a training step")
+
+    @field_validator("lengths")
+    @classmethod
+    def _lengths_positive_and_distinct(cls, lengths: tuple[int, ...]) -> tuple[int, ...]:
+        if min(lengths) < 1 or len(set(lengths)) != len(lengths):
+            raise ValueError("lengths must be distinct whole numbers from 1")
+        return lengths
+
+
+class Measure(Settings):
+    """Which kinds of cell the study has; leave one out and it is not measured."""
+
+    quality: QualitySettings | None = None
+    efficiency: EfficiencySettings | None = None
+
+
+class Match(Settings):
+    """Makes the arms equal in size before anything is compared."""
+
+    by: Literal["params", "flops"] = Field("params", description="what is made equal")
+    reference: str | None = Field(None, description="arm whose size the others take; default: the baseline arm")
+    length: int | None = Field(None, ge=1, description="tokens at which FLOPs are counted (by: flops)")
+    tolerance: float = Field(0.01, gt=0, le=0.5, description="largest relative mismatch accepted")
+
+
+class ArmChoice(Settings):
+    """An arm on the arm axis: a catalog name or pattern, with a label and sizes of its own where wanted."""
+
+    name: str = Field(description="label in tables and figures")
+    arm: str = Field(description="catalog name or block pattern")
+    model: dict[str, Any] = Field(default_factory=dict, description="sizes that this arm alone has")
+
+
+class Baseline(Settings):
+    """The settings that hold wherever no axis says otherwise."""
+
+    arm: str = Field("transformer", description="catalog name or block pattern")
+    corpus: str = Field("demo", description="corpus, or corpus/subset (demo/lieder), or folder:PATH")
+    length: int = Field(512, ge=1, description="tokens a window and a generated piece")
+    model: dict[str, Any] = Field(default_factory=dict, description="backbone sizes, see architectures.BackboneConfig")
+    tokenizer: dict[str, Any] = Field(default_factory=dict, description="see bench.data.TokenizerSettings")
+    diffusion: DiffusionSettings = DiffusionSettings()
+    train: dict[str, Any] = Field(default_factory=dict, description="see bench.training.TrainSettings")
+    sample: SampleSettings = SampleSettings()
+
+
+class StudyFile(Settings):
+    """The content of a study file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="folder under results/")
+    question: str = Field(description="what the study asks, in a sentence")
+    baseline: Baseline = Baseline()
+    axes: dict[str, list[Any]] = Field(default_factory=dict, description="dotted setting -> its values")
+    exclude: tuple[dict[str, Any], ...] = Field((), description="combinations of axis values to leave out")
+    match: Match | None = None
+    seeds: tuple[int, ...] = Field((0,), min_length=1, description="each seeds weights, data order, noise and sampling")
+    measure: Measure
+    plugins: tuple[str, ...] = Field((), description="modules that register further mixers")
+
+    @field_validator("match", mode="before")
+    @classmethod
+    def _match_by_word(cls, value: Any) -> Any:
+        return {"by": value} if isinstance(value, str) else value
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("seeds must be distinct")
+        return seeds
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One choice on every axis: the settings that hold there."""
+
+    label: str
+    arm: ArmChoice
+    corpus: str
+    length: int
+    groups: Mapping[str, dict[str, Any]]  # model, tokenizer, diffusion, train, sample
+
+    def group_key(self) -> tuple[str, str]:
+        """What decides the vocabulary: corpus and tokenizer."""
+        return self.corpus, canonical_hash(self.groups["tokenizer"])
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One measurement to make. `settings` holds all that decides the result, `labels` what tables call it."""
+
+    kind: Literal["quality", "efficiency", "reference"]
+    labels: dict[str, Any]
+    settings: dict[str, Any] = field(hash=False)
+
+    @property
+    def id(self) -> str:
+        """`<kind>-<arm>-<hash of the settings>`; the hash alone decides identity."""
+        word = "".join(c if c.isalnum() or c in "-_" else "-" for c in str(self.labels["arm"]))[:40]
+        return f"{self.kind}-{word}-{canonical_hash(self.settings, 12)}"
+
+
+class Study:
+    """A validated study file. `combinations()` are the points of its grid; `bench.run.plan` turns them into cells."""
+
+    def __init__(self, content: StudyFile, place: Place) -> None:
+        self.content = content
+        self.place = place
+        self.name = content.name
+
+    def combinations(self) -> list[Combination]:
+        """Every combination of axis values that is not excluded, in the order of the file."""
+        axes = self.content.axes
+        points = []
+        for values in itertools.product(*axes.values()):
+            chosen = dict(zip(axes, values, strict=True))
+            if not any(
+                all(_axis_name(chosen.get(key)) == value for key, value in rule.items())
+                for rule in self.content.exclude
+            ):
+                points.append(self._combination(chosen))
+        if not points:
+            raise self.place.error(("exclude",), "leaves no combination of axis values")
+        return points
+
+    def _combination(self, chosen: dict[str, Any]) -> Combination:
+        base = self.content.baseline
+        groups: dict[str, dict[str, Any]] = {}
+        for group in SETTING_GROUPS:
+            value = getattr(base, group)
+            groups[group] = dict(value) if isinstance(value, dict) else value.model_dump()
+        extra = []
+        for key, value in chosen.items():
+            if key not in PLAIN_AXES:
+                group, _, name = key.partition(".")
+                groups[group][name] = value
+                extra.append(f"{name}={value}")
+        arm = self._arm_choice(chosen.get("arm", base.arm))
+        groups["model"] |= arm.model
+        return Combination(
+            label=" ".join([arm.name, *extra]),
+            arm=arm,
+            corpus=chosen.get("corpus", base.corpus),
+            length=chosen.get("length", base.length),
+            groups=groups,
+        )
+
+    def _arm_choice(self, value: Any) -> ArmChoice:
+        if isinstance(value, str):
+            return ArmChoice(name=value, arm=value)
+        return validate(ArmChoice, value, self.place, ("axes", "arm"))
+
+
+def _axis_name(value: Any) -> Any:
+    return value.get("name") if isinstance(value, dict) else value
+
+
+def _check_axes(content: StudyFile, place: Place) -> None:
+    for key, values in content.axes.items():
+        path: KeyPath = ("axes", key)
+        group, dot, name = key.partition(".")
+        if not (key in PLAIN_AXES or (dot and name and group in SETTING_GROUPS)):
+            allowed = [*PLAIN_AXES, *(f"{g}.<setting>" for g in SETTING_GROUPS)]
+            raise place.error(path, f"is not a setting that can vary; {allowed_words(key, allowed)}")
+        if not values:
+            raise place.error(path, "has no values; give at least one or leave the axis out")
+        if len({canonical_hash(value) for value in values}) != len(values):
+            raise place.error(path, "lists a value twice")
+        wanted = {"corpus": str, "length": int}.get(key)
+        for index, value in enumerate(values):
+            if wanted and (not isinstance(value, wanted) or isinstance(value, bool)):
+                raise place.error((*path, index), f"must be {wanted.__name__} (given: {value!r})")
+    for index, rule in enumerate(content.exclude):
+        for key in rule:
+            if key not in content.axes:
+                raise place.error(("exclude", index, key), f"is not an axis; {allowed_words(key, content.axes)}")
+
+
+def load_study(name_or_path: str | Path) -> Study:
+    """Read a study by the name of a shipped one or by path. Raises UserError with file, line and key."""
+    path = find_study(str(name_or_path))
+    value, lines = read_yaml(path)
+    place = Place(path, lines)
+    content = validate(StudyFile, value, place)
+    _check_axes(content, place)
+    study = Study(content, place)
+    study.combinations()
+    return study
+
+
+def find_study(name_or_path: str) -> Path:
+    """Path of a study file: an existing path, or `NAME` for the shipped `bench/studies/NAME.yaml`."""
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    shipped = STUDIES_FOLDER / f"{name_or_path}.yaml"
+    if shipped.is_file():
+        return shipped
+    names = [p.relative_to(STUDIES_FOLDER).with_suffix("").as_posix() for p in STUDIES_FOLDER.glob("*.yaml")]
+    raise UserError(
+        f"no study file {name_or_path!r}; give a path or a shipped study: {allowed_words(name_or_path, names)}"
+    )
+
+
+__all__ = ["Cell", "Combination", "Study", "find_study", "load_study", "versions"]

@@ -1,0 +1,14 @@
+"""Versions of the parts whose code decides a result. Bump one when a change of code changes what it yields:
+the ids of the cells that depend on it change, so old and new results are never mixed."""
+
+from __future__ import annotations
+
+FORMAT = 1
+QUALITY_PARTS = {"data": 1, "backbone": 1, "diffusion": 1, "training": 1, "sampling": 1, "metrics": 1}
+REFERENCE_PARTS = {"data": 1, "metrics": 1}
+EFFICIENCY_PARTS = {"backbone": 1, "timing": 1, "sampling": 1}
+
+
+def label(parts: dict[str, int]) -> str:
+    """One word for a table column, e.g. `format1 data1 metrics1`."""
+    return " ".join([f"format{FORMAT}", *(f"{name}{number}" for name, number in sorted(parts.items()))])

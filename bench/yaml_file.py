@@ -1,0 +1,112 @@
+"""Strict YAML: every error names the file, the line and the key, and says what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from bench.errors import UserError
+
+KeyPath = tuple[str | int, ...]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    """The mapping in a YAML file and the line (from 1) of each key path. Raises UserError for anything else."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        value = yaml.safe_load(text)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 text") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UserError(f"{place}: not valid YAML: {problem}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: a study is a mapping of keys, found {type(value).__name__}")
+    lines: dict[KeyPath, int] = {}
+    _collect_lines(node, (), lines, path)
+    return value, lines
+
+
+def _collect_lines(node: yaml.Node | None, prefix: KeyPath, lines: dict[KeyPath, int], path: Path) -> None:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key_node, value_node in node.value:
+            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else str(key_node.tag)
+            if key in seen:
+                raise UserError(f"{path}:{key_node.start_mark.line + 1}: key {key!r} is given twice")
+            seen.add(key)
+            lines[(*prefix, key)] = key_node.start_mark.line + 1
+            _collect_lines(value_node, (*prefix, key), lines, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            lines[(*prefix, index)] = item.start_mark.line + 1
+            _collect_lines(item, (*prefix, index), lines, path)
+
+
+class Place:
+    """Where in which file a value stands, for messages."""
+
+    def __init__(self, path: Path | None, lines: dict[KeyPath, int] | None = None) -> None:
+        self.path = path
+        self.lines = lines or {}
+
+    def error(self, key: KeyPath, problem: str) -> UserError:
+        """A UserError that begins with `file:line: key:` as far as they are known."""
+        known: KeyPath = key
+        while known and known not in self.lines:
+            known = known[:-1]
+        line = f":{self.lines[known]}" if known else ""
+        name = ".".join(str(part) for part in key)
+        return UserError(f"{self.path or 'study'}{line}: {name + ': ' if name else ''}{problem}")
+
+
+def allowed_words(word: str, allowed: Iterable[str]) -> str:
+    """`allowed: a, b, c`, with the nearest one named first where `word` looks like a slip of it."""
+    names = sorted(allowed)
+    near = difflib.get_close_matches(word, names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return f"{hint}allowed: {', '.join(names)}"
+
+
+def validate(model: type[Model], value: Any, place: Place, prefix: KeyPath = ()) -> Model:
+    """`model.model_validate(value)` with the first problem told as one UserError line."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = (*prefix, *(part for part in first["loc"] if not _is_union_branch(part)))
+        if first["type"] == "extra_forbidden":
+            fields = _fields_at(model, first["loc"][:-1])
+            raise place.error(key, f"unknown key; {allowed_words(str(key[-1]), fields)}") from None
+        problem = str(first["msg"]).removeprefix("Value error, ")
+        given = first.get("input")
+        shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+        raise place.error(key, problem[0].lower() + problem[1:] + shown) from None
+
+
+def _is_union_branch(part: str | int) -> bool:
+    return isinstance(part, str) and ("[" in part or part in {"int", "str", "float"} or part.endswith("Settings"))
+
+
+def _fields_at(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:
+    current: Any = model
+    for part in location:
+        field = getattr(current, "model_fields", {}).get(part)
+        if field is None:
+            continue
+        current = field.annotation
+        for candidate in getattr(current, "__args__", ()):
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                current = candidate
+    return list(getattr(current, "model_fields", {}))
