@@ -1,0 +1,22 @@
+"""The absorbing diffusion process: schedules, losses, samplers, and the bits/token of any denoiser."""
+
+from __future__ import annotations
+
+from bench.diffusion.absorbing import AbsorbingDiffusion, DiffusionLoss
+from bench.diffusion.errors import DiffusionError
+from bench.diffusion.evaluation import BitsPerToken, bits_per_token
+from bench.diffusion.generators import generator_for
+from bench.diffusion.samplers import SAMPLERS, Sample
+from bench.diffusion.schedule import Schedule
+
+__all__ = [
+    "SAMPLERS",
+    "AbsorbingDiffusion",
+    "BitsPerToken",
+    "DiffusionError",
+    "DiffusionLoss",
+    "Sample",
+    "Schedule",
+    "bits_per_token",
+    "generator_for",
+]

@@ -1,0 +1,176 @@
+"""The absorbing-state diffusion process that every backbone shares."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from bench.diffusion.errors import DiffusionError
+from bench.diffusion.losses import check_loss, elbo_weight, loss_weight
+from bench.diffusion.noised import Noised, masked_nll
+from bench.diffusion.samplers import SAMPLERS, Sample
+from bench.diffusion.schedule import Schedule
+
+Denoise = Callable[..., torch.Tensor]
+TIMES = ("uniform", "low_discrepancy")
+CONTINUOUS_TIME_MIN = 1e-5  # the weight 1/t has no bound at 0; at this time 2,048 tokens lose 0.02 on average
+
+
+@dataclass(frozen=True)
+class DiffusionLoss:
+    """What a batch cost, or this slice's share of it: shares of one batch add up. All tensors of no dimension."""
+
+    loss: torch.Tensor  # nats/token, to backpropagate
+    elbo_bits_per_token: torch.Tensor  # one unbiased draw of the ELBO, bits/token; noisy
+    masked_cross_entropy: torch.Tensor  # nats per masked token
+    masked_count: int  # masked tokens of the whole batch
+
+
+class AbsorbingDiffusion:
+    """Tokens turn into MASK one by one, and a denoiser `tokens -> logits` learns the way back. Has no parameters.
+
+    Austin et al. 2021 (D3PM, 2107.03006) with an absorbing state. A token is hidden at time t with probability
+    1 - alpha(t), independently; PAD is never hidden and never counts; MASK and PAD have probability 0 in the
+    losses and are never drawn.
+
+    steps       T of the discrete process, or None for continuous time
+    schedule    linear, cosine, geometric (see Schedule)
+    loss        one of bench.diffusion.losses.LOSSES
+    times       `uniform`, or `low_discrepancy`: one time in each of B equal strata of the batch (Kingma et al.
+                2021, 2107.00630, appendix I.1)
+    time_input  call the denoiser as `denoise(tokens_BL, time_B)`, time in (0, 1]; without it `denoise(tokens_BL)`
+    """
+
+    def __init__(
+        self,
+        mask_id: int,
+        pad_id: int,
+        *,
+        steps: int | None = 1000,
+        schedule: str = "linear",
+        loss: str = "reweighted_elbo",
+        times: str = "uniform",
+        time_input: bool = False,
+    ) -> None:
+        if times not in TIMES:
+            raise DiffusionError(f"times: {times!r} is not known; allowed: {', '.join(TIMES)}")
+        if steps is not None and steps < 1:
+            raise DiffusionError(f"steps: {steps} diffusion steps are too few; allowed: 1 or more, or None")
+        if mask_id == pad_id:
+            raise DiffusionError(f"mask_id: MASK and PAD are both {mask_id}; allowed: two different tokens")
+        check_loss(loss, steps)
+        self.mask_id, self.pad_id = mask_id, pad_id
+        self.steps, self.times, self.time_input = steps, times, time_input
+        self.schedule, self.loss_name = Schedule(schedule), loss
+        self._never = torch.tensor([mask_id, pad_id])
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides the loss and the noise, as JSON can hold it."""
+        return {
+            "mask_id": self.mask_id,
+            "pad_id": self.pad_id,
+            "steps": self.steps,
+            "schedule": self.schedule.name,
+            "loss": self.loss_name,
+            "times": self.times,
+            "time_input": self.time_input,
+        }
+
+    def draw_times(self, count: int, generator: torch.Generator) -> torch.Tensor:
+        """`count` times in (0, 1], float64: multiples of 1/T, or continuous."""
+        if self.times == "uniform":
+            u = torch.rand(count, generator=generator, dtype=torch.float64)
+        else:
+            offset = torch.rand(1, generator=generator, dtype=torch.float64)
+            u = (torch.arange(count, dtype=torch.float64) + offset) / count
+        if self.steps is None:
+            return CONTINUOUS_TIME_MIN + (1 - CONTINUOUS_TIME_MIN) * u
+        return (torch.floor(u * self.steps) + 1).clamp(max=self.steps) / self.steps
+
+    def corrupt(self, x0_BL: torch.Tensor, time_B: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """x_t given x_0 at `time_B` in (0, 1]: each token that is not PAD is MASK with probability 1 - alpha(t)."""
+        u_BL = torch.rand(x0_BL.shape, generator=generator, dtype=torch.float64)
+        hidden_BL = (u_BL < 1 - self.schedule.alpha(time_B).unsqueeze(1)).to(x0_BL.device)
+        return x0_BL.masked_fill(hidden_BL & (x0_BL != self.pad_id), self.mask_id)
+
+    def noise(self, x0_BL: torch.Tensor, generator: torch.Generator) -> Noised:
+        """Draw times and masks for a whole batch on the generator's device; every process draws the same."""
+        time_B = self.draw_times(len(x0_BL), generator)
+        tokens_BL = self.corrupt(x0_BL, time_B, generator)
+        masked_BL = (tokens_BL == self.mask_id) & (x0_BL != self.mask_id)
+        token_count, masked_count = int((x0_BL != self.pad_id).sum()), int(masked_BL.sum())
+        return Noised(
+            tokens_BL=tokens_BL,
+            clean_BL=x0_BL,
+            masked_BL=masked_BL,
+            time_B=time_B,
+            weight_B=loss_weight(self.loss_name, time_B, self.schedule, self.steps),
+            elbo_weight_B=elbo_weight(time_B, self.schedule, self.steps),
+            normaliser=max(masked_count if self.loss_name == "masked_cross_entropy" else token_count, 1),
+            token_count=token_count,
+            masked_count=masked_count,
+        )
+
+    def loss_of(self, denoise: Denoise, noised: Noised, device: torch.device | str = "cpu") -> DiffusionLoss:
+        """This slice's share of the loss; calls `denoise` once, on `device`."""
+        tokens_BL = noised.tokens_BL.to(device, non_blocking=True)
+        logits_BLV = denoise(tokens_BL, *self._time_arguments(noised.time_B, device))
+        nll_N = masked_nll(logits_BLV, noised.clean_BL, noised.masked_BL, self._never)
+        row_N = noised.masked_BL.nonzero()[:, 0]
+        weight_N = (noised.weight_B / noised.normaliser)[row_N].to(nll_N)
+        elbo_N = (noised.elbo_weight_B / (max(noised.token_count, 1) * math.log(2)))[row_N].to(nll_N)
+        return DiffusionLoss(
+            loss=(weight_N * nll_N).sum(),
+            elbo_bits_per_token=(elbo_N * nll_N.detach()).sum(),
+            masked_cross_entropy=nll_N.detach().sum() / max(noised.masked_count, 1),
+            masked_count=noised.masked_count,
+        )
+
+    def loss(self, denoise: Denoise, x0_BL: torch.Tensor, generator: torch.Generator) -> DiffusionLoss:
+        """Noise a batch of clean tokens and measure the denoiser on it: nats/token, ready for `.backward()`."""
+        noised = self.noise(x0_BL.to(generator.device), generator)
+        return self.loss_of(denoise, noised, x0_BL.device)
+
+    def sample(
+        self,
+        denoise: Denoise,
+        *,
+        length: int,
+        count: int,
+        generator: torch.Generator,
+        steps: int | None = None,
+        sampler: str = "ancestral",
+        forbidden_ids: Sequence[int] = (),
+        device: torch.device | str = "cpu",
+        **options: Any,
+    ) -> Sample:
+        """`count` sequences of `length` tokens drawn from all-MASK in `steps` steps (default: the process's T).
+
+        MASK, PAD and `forbidden_ids` are never drawn. `options` go to the sampler (temperature, progress, ...).
+        """
+        if sampler not in SAMPLERS:
+            raise DiffusionError(f"sampler: {sampler!r} is not known; allowed: {', '.join(SAMPLERS)}")
+        if length < 1 or count < 1:
+            raise DiffusionError(f"length, count: {length} tokens and {count} pieces; allowed: 1 or more of each")
+        chosen_steps = steps if steps is not None else self.steps
+        if chosen_steps is None:
+            raise DiffusionError("steps: a continuous-time process needs a number of sampling steps")
+        start_BL = torch.full((count, length), self.mask_id, dtype=torch.int64, device=device)
+        return SAMPLERS[sampler](
+            denoise,
+            start_BL,
+            mask_id=self.mask_id,
+            steps=chosen_steps,
+            generator=generator,
+            schedule=self.schedule,
+            forbidden_ids=(self.pad_id, *forbidden_ids),
+            time_input=self.time_input,
+            **options,
+        )
+
+    def _time_arguments(self, time_B: torch.Tensor, device: torch.device | str) -> tuple[torch.Tensor, ...]:
+        return (time_B.to(device, torch.float32, non_blocking=True),) if self.time_input else ()
