@@ -42,6 +42,6 @@ def file_sha256(path: Path) -> str:
 
 
 def canonical_hash(value: Any, length: int = 16) -> str:
-    """First `length` hexadecimal digits of the SHA-256 of `value` as JSON with sorted keys: equal settings, equal name."""
+    """First `length` hex digits of the SHA-256 of `value` as sorted JSON: equal settings, equal name."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:length]

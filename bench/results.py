@@ -4,7 +4,7 @@ Columns (format 1):
 
 | column | meaning |
 | --- | --- |
-| study, cell_id, kind | where the row comes from; kind is `quality`, `efficiency` or `reference` (floors and ceilings) |
+| study, cell_id, kind | origin; kind is `quality`, `efficiency` or `reference` (floors, ceilings) |
 | arm, pattern, direction | the denoiser, its block pattern, the direction of its Mamba layers |
 | seed, length, corpus, batch | seed of the cell; tokens a sequence; data; sequences a call |
 | metric, value, unit | the measurement; `value` is NaN where `reason` says why |
@@ -102,7 +102,7 @@ def _frame(records: list[dict[str, Any]]) -> pd.DataFrame:
 
     frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
     for column in TEXT_COLUMNS:
-        frame[column] = frame[column].fillna("").astype("str")
+        frame[column] = frame[column].astype("object").fillna("").astype("str")
     for column in INTEGER_COLUMNS:
         frame[column] = pd.to_numeric(frame[column], errors="coerce").astype("Int64")
     for column in NUMBER_COLUMNS:

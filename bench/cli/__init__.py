@@ -1,1 +1,49 @@
-"""The command line: `smdim-bench` and `python -m bench`."""
+"""The command line: `smdim-bench`, the same as `python -m bench`.
+
+Each module here adds its commands with `register(app)`; what is slow to import (torch, miditok, seaborn) is imported
+inside the command that needs it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+import typer
+
+from bench.cli import architectures, corpus, listing, metrics, report, run, train
+from bench.errors import UserError
+
+app = typer.Typer(
+    name="smdim-bench",
+    help="Benchmark and ablate denoisers for symbolic-music diffusion. Start with: smdim-bench run quickstart",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for commands in (run, listing, report, corpus, metrics, architectures, train):
+    commands.register(app)
+
+
+def main() -> None:
+    """Run a command; what is the user's to mend ends in one line on stderr and exit code 2."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    try:
+        app()
+    except UserError as error:
+        _end(str(error), 2)
+    except KeyboardInterrupt:
+        _end("interrupted; what was finished is kept, the same command goes on from there", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            _end(f"no space left to write {error.filename or 'results'}; free some and run the same command again", 2)
+        raise
+
+
+def _end(message: str, code: int) -> None:
+    print(f"smdim-bench: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -54,7 +54,7 @@ class CellFolder:
         """MIDI files the cell generated."""
         return self.path / "samples"
 
-    def begin(self, cell: Cell, environment: dict[str, Any]) -> None:
+    def begin(self, cell: Cell) -> None:
         """Write the configuration before anything is measured; earlier half-written measurements are dropped."""
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "measurements.jsonl").unlink(missing_ok=True)
@@ -68,10 +68,10 @@ class CellFolder:
             "settings": cell.settings,
         }
         write_atomically(self.path / "cell.json", to_json(content, indent=2))
-        write_atomically(self.path / "environment.json", to_json(environment, indent=2))
 
-    def mark_running(self) -> None:
-        """Record that a process has begun this cell."""
+    def mark_running(self, environment: dict[str, Any]) -> None:
+        """Record that a process has begun this cell, and where."""
+        write_atomically(self.path / "environment.json", to_json(environment, indent=2))
         write_atomically(self.path / "status.json", to_json({"state": "running", "started": time.time()}))
 
     def finish(

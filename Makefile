@@ -1,0 +1,46 @@
+# `make bench` runs the main job, `make test` the tests; each makes .venv and installs what it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STUDY ?= quickstart
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: bench test lint benchmarks clean
+
+bench: $(VENV)/.bench
+	$(BIN)/smdim-bench run $(STUDY)
+
+test: $(VENV)/.test
+	$(BIN)/pytest -q -n auto --maxprocesses 4
+
+lint: $(VENV)/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+benchmarks: $(VENV)/.benchmarks
+	$(BIN)/pytest tests/benchmarks -q -s --benchmark-columns=median,iqr,rounds --benchmark-disable-gc
+
+# torch goes first and alone, pinned, so that no later requirement can swap its build
+$(VENV)/.bench: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing torch and the harness into $(VENV) (once)"
+	$(PIP) torch
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.bench
+	$(PIP) --editable ".[test]"
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.bench
+	$(PIP) --editable ".[lint]"
+	@touch $@
+
+$(VENV)/.benchmarks: $(VENV)/.bench
+	$(PIP) --editable ".[benchmarks]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,101 @@
+"""`list`: what there is to compare, to measure and to run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+
+class Topic(str, Enum):
+    """What `list` can show."""
+
+    architectures = "architectures"
+    mixers = "mixers"
+    metrics = "metrics"
+    studies = "studies"
+    corpora = "corpora"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command("list")(list_topics)
+
+
+def list_topics(
+    topic: Annotated[Topic | None, typer.Argument(help="One topic only; all of them when left out.")] = None,
+) -> None:
+    """Show the arms, mixers, metrics, studies and corpora there are."""
+    shown: dict[Topic, Callable[[], None]] = {
+        Topic.studies: _studies,
+        Topic.architectures: _architectures,
+        Topic.mixers: _mixers,
+        Topic.metrics: _metrics,
+        Topic.corpora: _corpora,
+    }
+    for name, show in shown.items():
+        if topic in (None, name):
+            show()
+
+
+def _table(title: str, rows: list[tuple[str, ...]], *headers: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*headers, title=title, title_justify="left", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    console.print(table)
+    console.print()
+
+
+def _first_sentence(text: str | None) -> str:
+    lines = (text or "").strip().split("\n\n")[0]
+    return " ".join(lines.split())
+
+
+def _studies() -> None:
+    from bench.study import STUDIES_FOLDER
+    from bench.yaml_file import read_yaml
+
+    rows = []
+    for path in sorted(STUDIES_FOLDER.glob("*.yaml")):
+        content, _ = read_yaml(path)
+        rows.append((path.stem, str(content.get("question", ""))))
+    _table("studies", rows, "name", "question")
+
+
+def _architectures() -> None:
+    from rich.console import Console
+
+    from bench.cli.architectures import print_architectures
+
+    print_architectures(Console())
+
+
+def _mixers() -> None:
+    from architectures.mixer import registered_mixers
+
+    rows = [(letter, mixer.name, _first_sentence(mixer.__doc__)) for letter, mixer in registered_mixers().items()]
+    _table("mixers", rows, "letter", "name", "what it is")
+
+
+def _metrics() -> None:
+    import metrics
+
+    rows = []
+    for name in metrics.__all__:
+        value = getattr(metrics, name)
+        if inspect.isfunction(value):
+            rows.append((name, _first_sentence(value.__doc__)))
+    _table("metrics", rows, "function", "what it answers")
+
+
+def _corpora() -> None:
+    from bench.data import corpora_words
+
+    _table("corpora", corpora_words(), "name", "what it is")

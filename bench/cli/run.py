@@ -1,0 +1,94 @@
+"""`run` and `status`: measure a study, and see where one stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RESULTS = Path("results")
+StudyArgument = Annotated[str, typer.Argument(help="Name of a shipped study (see `list studies`) or path of a YAML file.")]
+ResultsOption = Annotated[Path, typer.Option("--results", help="Folder that holds one folder a study.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(run)
+    app.command()(status)
+
+
+def run(
+    study: StudyArgument,
+    results: ResultsOption = RESULTS,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Quality cells at once; default: cores divided by threads a cell.")
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run cells that failed earlier again.")] = False,
+) -> None:
+    """Run a study: train, sample, measure, time; then write the table, the figures and the report.
+
+    Finished cells are kept, so the same command goes on after an interruption. Everything is written under
+    RESULTS/<study name>/: one folder a cell, table.csv, table.parquet, figures/ and report.md.
+    """
+    from rich.console import Console
+
+    from bench.run.display import Display
+    from bench.run.plan import make_plan
+    from bench.run.runner import forget_failed, run_plan
+    from bench.study import load_study
+
+    console = Console()
+    loaded = load_study(study)
+    console.print(f"[bold]{loaded.name}[/bold]: {loaded.content.question}", highlight=False)
+    plan = make_plan(loaded, lambda line: console.print(line, style="dim", highlight=False))
+    for note in plan.notes:
+        console.print(f"  {note}", style="dim", highlight=False)
+    if retry_failed:
+        forget_failed(plan, results)
+    with Display(console) as display:
+        summary = run_plan(plan, results, display, jobs=jobs)
+    finish(summary.table.folder, console)
+    if summary.failed:
+        console.print(f"{len(summary.failed)} cells failed; their reasons stand in the report", style="yellow")
+        raise typer.Exit(1)
+
+
+def finish(folder: Path, console: object) -> None:
+    """Write the report of the results in `folder`, print the summary table and where the report lies."""
+    from rich.console import Console
+
+    from bench.report import summary_table, write_report
+    from bench.results import load_results
+
+    assert isinstance(console, Console)
+    report = write_report(folder)
+    console.print(summary_table(load_results(folder).frame))
+    console.print(f"report: {report}", highlight=False, soft_wrap=True)
+
+
+def status(study: StudyArgument, results: ResultsOption = RESULTS) -> None:
+    """Show which cells of a study are done, failed, cut off or still to run."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from bench.run.display import clock
+    from bench.run.store import Store
+    from bench.yaml_file import read_yaml
+    from bench.study import find_study
+
+    folder = results / study
+    if not (folder / "study.json").is_file():
+        folder = results / str(read_yaml(find_study(study))[0].get("name", study))
+    store = Store(folder.parent, folder.name)
+    table = Table("cell", "state", "time", "reason")
+    counts: dict[str, int] = {}
+    for entry in store.plan()["cells"]:
+        found = store.cell(entry["id"]).status()
+        state = "cut off or running" if found.state == "running" else found.state
+        counts[state] = counts.get(state, 0) + 1
+        seconds = found.elapsed_s
+        table.add_row(entry["id"], state, "" if seconds != seconds else clock(seconds), found.reason)
+    console = Console()
+    console.print(table)
+    console.print(", ".join(f"{number} {state}" for state, number in sorted(counts.items())))

@@ -1,0 +1,129 @@
+"""What a person watching a run sees: which cells run, how far they are, the loss, the time left."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from bench.study import Cell
+
+PLAIN_INTERVAL_S = 20.0
+
+
+class Display:
+    """A live panel on a terminal, plain lines elsewhere. Use as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.live = console.is_terminal
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+            console=console,
+            disable=not self.live,
+        )
+        self.overall: TaskID | None = None
+        self.tasks: dict[str, TaskID] = {}
+        self.started: dict[str, float] = {}
+        self.last_line: dict[str, float] = {}
+        self.total = 0
+        self.done = 0
+        self.began = time.monotonic()
+
+    def __enter__(self) -> Display:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()
+
+    def say(self, line: str) -> None:
+        """One line of words, above the bars."""
+        self.console.print(line, highlight=False)
+
+    def begin(self, todo: list[Cell], reused: int) -> None:
+        """Announce the run."""
+        self.total = len(todo)
+        self.began = time.monotonic()
+        kept = f"; {reused} finished cells are kept" if reused else ""
+        self.say(f"{self.total} cells to run{kept}")
+        if todo:
+            self.overall = self.progress.add_task("[bold]all cells", total=self.total, detail="")
+
+    def event(self, cell: Cell, event: dict[str, Any]) -> None:
+        """Show one event of a cell."""
+        kind = event.get("event", "progress")
+        if kind == "start":
+            self.started[cell.id] = time.monotonic()
+            self.last_line[cell.id] = time.monotonic()
+            self.tasks[cell.id] = self.progress.add_task(_title(cell), total=None, detail="starting")
+            if not self.live:
+                self.say(f"start  {_title(cell)}")
+        elif kind == "end":
+            self._end(cell, event)
+        else:
+            self._progress(cell, event)
+
+    def _end(self, cell: Cell, event: dict[str, Any]) -> None:
+        self.done += 1
+        self.progress.remove_task(self.tasks.pop(cell.id))
+        elapsed_s = time.monotonic() - self.started.get(cell.id, self.began)
+        reason = f": {event['reason']}" if event.get("reason") else ""
+        left = f", {self._left()}" if self.done < self.total else ""
+        self.say(f"{event['state']:6} {_title(cell)} in {clock(elapsed_s)}{reason} ({self.done}/{self.total}{left})")
+        if self.overall is not None:
+            self.progress.update(self.overall, completed=self.done, detail=self._left())
+
+    def _progress(self, cell: Cell, event: dict[str, Any]) -> None:
+        detail = describe(event)
+        total = event.get("total")
+        task = self.tasks.get(cell.id)
+        if task is not None:
+            self.progress.update(task, completed=event.get("done", 0), total=total, detail=detail)
+        now = time.monotonic()
+        if not self.live and now - self.last_line.get(cell.id, 0.0) >= PLAIN_INTERVAL_S:
+            self.last_line[cell.id] = now
+            count = f" {event.get('done', 0)}/{total}" if total else ""
+            self.say(f"       {_title(cell)}{count} {detail}")
+
+    def _left(self) -> str:
+        if not self.done or self.done >= self.total:
+            return ""
+        per_cell_s = (time.monotonic() - self.began) / self.done
+        return f"about {clock(per_cell_s * (self.total - self.done))} left"
+
+
+def describe(event: dict[str, Any]) -> str:
+    """The words behind a progress bar: stage, loss, bits/token, time left, as far as the event has them."""
+    words = [str(event.get("stage", ""))]
+    if event.get("loss") is not None:
+        words.append(f"loss {event['loss']:.3f}")
+    if event.get("bits_per_token") is not None:
+        words.append(f"{event['bits_per_token']:.3f} bits/token")
+    if event.get("tokens_per_s") is not None:
+        words.append(f"{event['tokens_per_s']:,.0f} tokens/s")
+    if event.get("left_s") is not None:
+        words.append(f"{clock(event['left_s'])} left")
+    return " ".join(words)
+
+
+def clock(seconds: float) -> str:
+    """`42 s`, `3:05 min` or `2:10 h`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+
+
+def _title(cell: Cell) -> str:
+    seed = f" seed {cell.labels['seed']}" if "seed" in cell.labels else ""
+    length = f" L={cell.labels['length']}" if "length" in cell.labels else ""
+    return f"{cell.kind} {cell.labels['arm']}{length}{seed}"

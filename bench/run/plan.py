@@ -1,0 +1,220 @@
+"""From a study to its cells: sizes matched, data fingerprinted, machine named."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench import versions
+from bench.errors import UserError
+from bench.study import ArmChoice, Cell, Combination, Study
+
+if TYPE_CHECKING:
+    from architectures.backbone import BackboneConfig
+    from bench.data import TokenCorpus
+
+COST_NOTE = "same size"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a study in the order in which they run, and what a reader must know of how they were made."""
+
+    study: Study
+    cells: list[Cell]
+    notes: list[str]
+
+
+def make_plan(study: Study, say: Say = lambda _: None) -> Plan:
+    """Load the data, resolve and match the arms, and list the cells. Raises UserError naming file and key."""
+    _load_plugins(study)
+    combinations = study.combinations()
+    groups: dict[tuple[str, str], list[Combination]] = {}
+    for combination in combinations:
+        groups.setdefault(combination.group_key(), []).append(combination)
+    cells: dict[str, Cell] = {}
+    notes: list[str] = []
+    for members in groups.values():
+        tokens = _load_tokens(study, members[0], say)
+        configs = _matched_configs(study, members, tokens.vocab_size, notes)
+        for cell in _cells_of_group(study, members, configs, tokens):
+            cells.setdefault(cell.id, cell)
+    order = {"efficiency": 0, "reference": 1, "quality": 2}
+    return Plan(study, sorted(cells.values(), key=lambda cell: order[cell.kind]), notes)
+
+
+def _load_plugins(study: Study) -> None:
+    import importlib
+
+    for index, module in enumerate(study.content.plugins):
+        try:
+            importlib.import_module(module)
+        except Exception as error:  # a user's module may fail in any way
+            raise study.place.error(("plugins", index), f"cannot import {module!r}: {error}") from error
+
+
+def _load_tokens(study: Study, member: Combination, say: Say) -> TokenCorpus:
+    from bench.measure.music import load_tokens
+
+    say(f"reading corpus {member.corpus}")
+    try:
+        return load_tokens(member.corpus, member.groups["tokenizer"])
+    except ValueError as error:
+        raise study.place.error(("baseline", "tokenizer"), _first_line(error)) from error
+
+
+def _matched_configs(
+    study: Study, members: list[Combination], vocab_size: int, notes: list[str]
+) -> dict[str, BackboneConfig]:
+    """Backbone configuration of each label, made equal in size where the study asks for it."""
+    from architectures.catalog import resolve
+    from architectures.matching import match
+
+    configs: dict[str, BackboneConfig] = {}
+    for member in members:
+        try:
+            configs[member.label] = resolve(member.arm.arm, vocab_size=vocab_size, **member.groups["model"])
+        except (ValueError, TypeError) as error:
+            raise study.place.error(("axes", "arm"), f"arm {member.label!r}: {_first_line(error)}") from error
+        _check_lengths(study, member, configs[member.label])
+    wanted = study.content.match
+    if wanted is None:
+        return configs
+    reference = wanted.reference or study.content.baseline.arm
+    if reference not in configs:
+        raise study.place.error(("match",), f"reference {reference!r} is not an arm; arms: {', '.join(configs)}")
+    try:
+        matched = match(
+            configs, by=wanted.by, reference=reference, length=wanted.length, tolerance=wanted.tolerance
+        )
+    except ValueError as error:
+        raise study.place.error(("match",), _first_line(error)) from error
+    for label, arm in matched.items():
+        note = f"{label}: {arm.parameters:,} parameters, {100 * arm.mismatch:+.2f} % against {reference}; {arm.changed}"
+        if note not in notes:
+            notes.append(note)
+    return {label: arm.config for label, arm in matched.items()}
+
+
+def _check_lengths(study: Study, member: Combination, config: BackboneConfig) -> None:
+    measure = study.content.measure
+    lengths = [member.length] if measure.quality else []
+    lengths += list(measure.efficiency.lengths) if measure.efficiency else []
+    for length in lengths:
+        if length % config.stride:
+            raise study.place.error(
+                ("baseline", "length"),
+                f"arm {member.label!r}: length {length} is not a multiple of the stem's stride {config.stride}",
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _cells_of_group(
+    study: Study, members: list[Combination], configs: dict[str, BackboneConfig], tokens: TokenCorpus
+) -> list[Cell]:
+    measure = study.content.measure
+    cells: list[Cell] = []
+    for member in members:
+        labels = _arm_labels(member.label, member.arm, configs[member.label])
+        config = configs[member.label]
+        if measure.efficiency:
+            cells.append(_efficiency_cell(study, labels, config, member))
+        if measure.quality:
+            cells.append(_reference_cell(study, member, tokens))
+            cells += [_quality_cell(study, labels, config, member, tokens, seed) for seed in study.content.seeds]
+    return cells
+
+
+def _arm_labels(label: str, arm: ArmChoice, config: BackboneConfig) -> dict[str, Any]:
+    from architectures.backbone import Backbone
+    from architectures import count_parameters
+
+    import torch
+
+    with torch.device("meta"):
+        backbone = Backbone(config)
+    return {
+        "arm": label,
+        "pattern": config.pattern,
+        "direction": backbone.direction,
+        "parameters": count_parameters(backbone),
+    }
+
+
+def _data_settings(member: Combination, tokens: TokenCorpus) -> dict[str, Any]:
+    return {
+        "corpus": member.corpus,
+        "corpus_fingerprint": tokens.fingerprint,
+        "tokenizer": member.groups["tokenizer"],
+        "length": member.length,
+    }
+
+
+def _reference_cell(study: Study, member: Combination, tokens: TokenCorpus) -> Cell:
+    settings = {
+        "kind": "reference",
+        "format": versions.FORMAT,
+        "parts": versions.REFERENCE_PARTS,
+        "pieces": member.groups["sample"]["pieces"],
+    } | _data_settings(member, tokens)
+    labels = {"arm": "reference", "corpus": member.corpus, "length": member.length}
+    return Cell("reference", labels | {"version": versions.label(versions.REFERENCE_PARTS)}, settings)
+
+
+def _quality_cell(
+    study: Study, labels: dict[str, Any], config: BackboneConfig, member: Combination, tokens: TokenCorpus, seed: int
+) -> Cell:
+    from bench.training import TrainSettings
+    from bench.yaml_file import validate
+
+    train = validate(TrainSettings, member.groups["train"], study.place, ("baseline", "train"))
+    assert study.content.measure.quality
+    settings = {
+        "kind": "quality",
+        "format": versions.FORMAT,
+        "parts": versions.QUALITY_PARTS,
+        "model": config.to_dict(),
+        "seed": seed,
+        "train": train.model_dump(mode="json"),
+        "diffusion": member.groups["diffusion"],
+        "sample": member.groups["sample"],
+        "plugins": list(study.content.plugins),
+    } | _data_settings(member, tokens)
+    run = {"threads": study.content.measure.quality.threads}
+    extra = {
+        "seed": seed,
+        "length": member.length,
+        "corpus": member.corpus,
+        "batch": member.groups["sample"]["pieces"],
+        "version": versions.label(versions.QUALITY_PARTS),
+    }
+    return Cell("quality", labels | extra | run, settings)
+
+
+def _efficiency_cell(study: Study, labels: dict[str, Any], config: BackboneConfig, member: Combination) -> Cell:
+    from bench.measure.efficiency import timing_identity
+
+    wanted = study.content.measure.efficiency
+    assert wanted
+    try:
+        identity = timing_identity(wanted.device, wanted.threads)
+    except ValueError as error:
+        raise study.place.error(("measure", "efficiency", "device"), _first_line(error)) from error
+    settings = {
+        "kind": "efficiency",
+        "format": versions.FORMAT,
+        "parts": versions.EFFICIENCY_PARTS,
+        "arm": labels["arm"],  # one arm under two names is timed twice: that is the A/A test
+        "model": config.to_dict(),
+        "sample": {key: member.groups["sample"][key] for key in ("steps", "sampler")},
+        "measure": wanted.model_dump(mode="json"),
+        "machine": identity,
+        "plugins": list(study.content.plugins),
+    }
+    return Cell("efficiency", labels | {"version": versions.label(versions.EFFICIENCY_PARTS)}, settings)

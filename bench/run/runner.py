@@ -1,0 +1,109 @@
+"""Runs a study: finished cells are kept, the others run, failures become rows, the table is written as it grows."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from bench.errors import UserError
+from bench.results import ResultTable, load_results
+from bench.run.plan import Plan
+from bench.run.pool import run_cells
+from bench.run.store import FINISHED, CellFolder, Store
+from bench.study import Cell
+
+
+class Watcher(Protocol):
+    """What a person watching sees; `bench.run.display` prints it."""
+
+    def say(self, line: str) -> None:
+        """One line of words."""
+
+    def begin(self, todo: list[Cell], reused: int) -> None:
+        """The run starts."""
+
+    def event(self, cell: Cell, event: dict[str, Any]) -> None:
+        """Something happened in a cell: start, progress, end."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """How a run ended."""
+
+    table: ResultTable
+    ran: int
+    reused: int
+    failed: list[tuple[str, str]]  # cell id, reason
+
+
+def run_plan(plan: Plan, results: Path, watcher: Watcher, *, jobs: int | None = None) -> RunSummary:
+    """Run all unfinished cells of `plan` into `results/<study>/`.
+
+    A cell that failed earlier counts as finished. Raises UserError (no space left, folder not writable) and
+    KeyboardInterrupt; whatever was finished by then stays, and a later run resumes.
+    """
+    store = Store(results, plan.study.name)
+    try:
+        store.write_plan(plan.study.content.model_dump(mode="json"), plan.cells, plan.notes)
+    except OSError as error:
+        raise UserError(f"{store.folder}: cannot be written: {error.strerror}") from error
+    todo = [cell for cell in plan.cells if not _is_finished(store, cell, watcher)]
+    watcher.begin(todo, len(plan.cells) - len(todo))
+    ran: list[Cell] = []
+
+    def on_event(cell: Cell, event: dict[str, Any]) -> None:
+        watcher.event(cell, event)
+        if event["event"] == "end":
+            ran.append(cell)
+            load_results(store.folder).save()
+
+    _run_timing_cells([cell for cell in todo if cell.kind == "efficiency"], store, on_event)
+    others = [cell for cell in todo if cell.kind != "efficiency"]
+    threads = max((int(cell.labels.get("threads", 1)) for cell in others), default=1)
+    at_once = jobs or max(1, (os.cpu_count() or 1) // threads)
+    run_cells(((cell, store.cell(cell.id)) for cell in others), jobs=at_once, on_event=on_event)
+    table = load_results(store.folder)
+    table.save()
+    return RunSummary(table, len(ran), len(plan.cells) - len(todo), _failures(store, plan.cells))
+
+
+def _is_finished(store: Store, cell: Cell, watcher: Watcher) -> bool:
+    status = store.cell(cell.id).status()
+    if status.state == "damaged":
+        watcher.say(f"{cell.id}: {status.reason}; the cell is run again")
+    return status.state in FINISHED
+
+
+def _failures(store: Store, cells: list[Cell]) -> list[tuple[str, str]]:
+    found = []
+    for cell in cells:
+        status = store.cell(cell.id).status()
+        if status.state not in ("done", "new", "running"):
+            found.append((cell.id, status.reason))
+    return found
+
+
+def _run_timing_cells(cells: list[Cell], store: Store, on_event: Callable[[Cell, dict[str, Any]], None]) -> None:
+    """Time all arms in one session, taking turns; nothing else runs meanwhile."""
+    if not cells:
+        return
+    from bench.measure.efficiency import measure_group
+
+    started = time.time()
+    folders: dict[str, CellFolder] = {cell.id: store.cell(cell.id) for cell in cells}
+    by_id = {cell.id: cell for cell in cells}
+    for cell in cells:
+        folders[cell.id].begin(cell)
+        on_event(cell, {"event": "start"})
+
+    def pass_on(cell_id: str, event: dict[str, Any]) -> None:
+        on_event(by_id[cell_id], event)
+
+    for outcome in measure_group(cells, folders, on_event=pass_on):
+        folder = folders[outcome.cell_id]
+        folder.finish(outcome.state, outcome.rows, reason=outcome.reason, started=started)
+        on_event(by_id[outcome.cell_id], {"event": "end", "state": outcome.state, "reason": outcome.reason})

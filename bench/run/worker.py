@@ -1,0 +1,108 @@
+"""One quality or reference cell in a process of its own: `python -m bench.run.worker <cell folder>`.
+
+Events go to stdout, one JSON object a line (`stage`, `done`, `total`, `loss`, ...); everything that libraries print
+goes to stderr, which the runner keeps as log.txt. The measurements and the status are written by this process.
+Exit code 0 once a status is written, whatever it says.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any, TextIO
+
+from bench.run.store import CellFolder, to_json
+
+
+class Events:
+    """Writes events to the runner; ends the process when the runner is gone, so that no orphan goes on computing."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def __call__(self, **event: Any) -> None:
+        try:
+            self.stream.write(to_json(event) + "\n")
+            self.stream.flush()
+        except (BrokenPipeError, ValueError):
+            os._exit(1)
+
+
+def main(argv: list[str]) -> int:
+    """Run the cell whose folder is the only argument."""
+    events = Events(os.fdopen(os.dup(1), "w"))
+    os.dup2(2, 1)  # whatever libraries print belongs in the log
+    folder = CellFolder(Path(argv[0]))
+    configuration = folder.configuration()
+    if configuration is None:
+        print(f"{folder.path}: no readable cell.json", file=sys.stderr)
+        return 1
+    started = time.time()
+    try:
+        rows, environment_rows = _run(configuration, folder, events)
+    except Exception as error:
+        if _disk_is_full(error):
+            print(f"no space left on the device that holds {folder.path}", file=sys.stderr)
+            return errno.ENOSPC
+        traceback.print_exc()
+        state, reason = classify(error)
+        folder.finish(state, failure_rows(configuration, reason), reason=reason, started=started)
+        return 0
+    folder.finish("done", [environment_rows | row for row in rows], started=started)
+    return 0
+
+
+def _run(
+    configuration: dict[str, Any], folder: CellFolder, events: Events
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    import torch
+
+    from metrics.device import describe_environment
+
+    threads = int(configuration["labels"].get("threads", 1))
+    torch.set_num_threads(threads)
+    environment = describe_environment(device="cpu")
+    folder.mark_running(environment)
+    common = {"device": environment["device"], "threads": threads}
+    if configuration["kind"] == "reference":
+        from bench.measure.reference import measure_reference
+
+        return measure_reference(configuration["settings"], events), common
+    from bench.measure.quality import measure_quality
+
+    return measure_quality(configuration["settings"], folder.path, events), common
+
+
+def failure_rows(configuration: dict[str, Any], reason: str) -> list[dict[str, Any]]:
+    """NaN rows that keep a failed cell in the table."""
+    from bench.measure.rows import missing_rows
+
+    return missing_rows(reason) if configuration["kind"] == "quality" else []
+
+
+def classify(error: BaseException) -> tuple[str, str]:
+    """State and one-line reason of a cell that ended in `error`."""
+    message = f"{type(error).__name__}: {error}".splitlines()[0]
+    if isinstance(error, MemoryError) or "out of memory" in message.lower() or "can't allocate memory" in message.lower():
+        return "oom", f"oom: {message}"
+    if type(error).__name__ == "Diverged":
+        return "diverged", f"diverged: {error}"
+    return "failed", f"error: {message}"
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
+
+
