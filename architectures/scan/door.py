@@ -1,0 +1,101 @@
+"""The one door to the scan kernels: which exist, which can run here, and which one a call gets."""
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+
+from architectures.scan.inputs import ScanGradients, ScanInputs
+
+KERNEL_VARIABLE = "SMDIM_BENCH_SCAN_KERNEL"
+
+
+class ScanKernelError(ValueError):
+    """A kernel that was asked for by name does not exist, cannot run here, or cannot do what is asked of it."""
+
+
+class KernelModule(Protocol):
+    """What the module of a kernel offers. Inputs are checked, non-empty and on one device."""
+
+    def unusable_reason(self) -> str: ...
+
+    def forward(self, inputs: ScanInputs) -> Tensor: ...
+
+    def backward(self, inputs: ScanInputs, grad_BDL: Tensor) -> ScanGradients: ...
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    """One line of the table below."""
+
+    module: str
+    devices: tuple[str, ...] = ()
+    """Device types it runs on; empty: every one."""
+    float64: bool = False
+    """Whether it computes float64 inputs in float64; one that does not refuses them."""
+    differentiable_twice: bool = False
+
+
+KERNELS: dict[str, _Kernel] = {
+    "reference": _Kernel("architectures.scan.reference", float64=True, differentiable_twice=True),
+    "torch": _Kernel("architectures.scan.chunked", float64=True, differentiable_twice=True),
+}
+"""Every kernel by name. A new one is a module with the functions of `KernelModule`, a line here and a place below."""
+
+AUTOMATIC: dict[str, tuple[str, ...]] = {"cpu": (), "cuda": ()}
+"""Names tried in this order on a device type before `torch`."""
+
+
+def load(name: str) -> KernelModule:
+    """The module of a kernel, imported when it is first asked for."""
+    return cast(KernelModule, import_module(KERNELS[name].module))
+
+
+@cache
+def unusable_reason(name: str) -> str:
+    """Why a kernel cannot run on this machine; "" if it can. Building or importing it happens here, once."""
+    return load(name).unusable_reason()
+
+
+def available_kernels() -> dict[str, str]:
+    """Every kernel's name with "" if it can run on this machine, otherwise the reason why not."""
+    return {name: unusable_reason(name) for name in KERNELS}
+
+
+def _refusal(name: str, device: torch.device, dtype: torch.dtype) -> str:
+    """Why `name` cannot compute inputs of `dtype` on `device`; "" if it can."""
+    kernel = KERNELS[name]
+    if kernel.devices and device.type not in kernel.devices:
+        return f"runs on {' and '.join(kernel.devices)} only, not on {device.type}"
+    if dtype == torch.float64 and not kernel.float64:
+        return "computes in float32 and refuses float64 inputs"
+    return unusable_reason(name)
+
+
+def chosen_kernel(device: torch.device | str, kernel: str = "auto", dtype: torch.dtype = torch.float32) -> str:
+    """The name of the kernel that a scan of `dtype` inputs on `device` runs on.
+
+    `kernel` other than "auto" forces one; with "auto" the environment variable SMDIM_BENCH_SCAN_KERNEL may. Otherwise
+    the first usable of `AUTOMATIC[device type]`, and `torch` last. Kernels agree within float32 rounding, not bit for
+    bit: note the choice beside a result that must be reproduced exactly.
+
+    Raises ScanKernelError for a forced kernel that is unknown or cannot run, with the reason.
+    """
+    device = torch.device(device)
+    setting = f"kernel={kernel!r}"
+    if kernel == "auto":
+        kernel = os.environ.get(KERNEL_VARIABLE, "").strip() or "auto"
+        setting = f"{KERNEL_VARIABLE}={kernel}"
+    if kernel == "auto":
+        candidates = AUTOMATIC.get(device.type, ())
+        return next((name for name in candidates if not _refusal(name, device, dtype)), "torch")
+    if kernel not in KERNELS:
+        raise ScanKernelError(f"{setting}: no such scan kernel; choose auto, {', '.join(KERNELS)}")
+    refusal = _refusal(kernel, device, dtype)
+    if refusal:
+        raise ScanKernelError(f"{setting}: {kernel} cannot run: {refusal}")
+    return kernel

@@ -1,0 +1,176 @@
+"""The selective scan as a torch operator, smdim_bench::selective_scan, and its backward as an operator of its own.
+
+FLOP counters see both by name, torch.compile takes both whole, and which kernel computes is decided when they run.
+"""
+
+import torch
+from torch import Tensor
+
+from architectures.scan.door import KERNELS, ScanKernelError, chosen_kernel, load
+from architectures.scan.inputs import ScanInputs, check_inputs
+from architectures.scan.reference import differentiate
+
+
+def selective_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    z: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = False,
+    *,
+    reverse: bool = False,
+    kernel: str = "auto",
+) -> Tensor:
+    """The selective state-space recurrence of Mamba, y (B, D, L) in the type of u.
+
+        step_t = softplus(delta_t + delta_bias)                 (softplus only if `delta_softplus`)
+        h_t    = exp(step_t A) h_{t-1} + step_t u_t B_t         h: (B, D, N), zero before the first step
+        y_t    = (C_t . h_t + D u_t) silu(z_t)                  (the last two factors only if D, z are given)
+
+    u, delta, z: (B, D, L); A: (D, N); B, C: (B, N, L); D, delta_bias: (D,). Strides are free, types may be mixed;
+    half-precision inputs are computed in float32. `reverse` runs time backward: equal to flipping u, delta, B, C, z
+    and y along L. `kernel` is "auto" or a name from `available_kernels()`; `chosen_kernel` tells which one runs.
+
+    Departs from mamba_ssm's `selective_scan_fn`: no B and C constant in time or in groups, no complex A, no last
+    state; D, delta_bias and A may have any real type. Gradients exist for all eight tensors; a second derivative
+    exists for the kernels `torch` and `reference` and raises for the others.
+
+    Reproducibility: a kernel gives the same bits for any number of threads and batch order, but two kernels, or one
+    kernel on two CPU types, differ within float32 rounding.
+
+    Raises ValueError for shapes, types or devices that do not fit, ScanKernelError for a forced kernel that cannot run.
+    Source: Gu and Dao 2023 (arXiv 2312.00752), equation 2, with the Euler form of B.
+    """
+    check_inputs(u, delta, A, B, C, D, z, delta_bias)
+    return _scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, kernel)
+
+
+@torch.library.custom_op("smdim_bench::selective_scan", mutates_args=())
+def _scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    reverse: bool,
+    kernel: str,
+) -> Tensor:
+    name = chosen_kernel(u.device, kernel, u.dtype)
+    if u.numel() == 0:
+        return u.new_zeros(u.shape)
+    return load(name).forward(ScanInputs(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse))
+
+
+@_scan.register_fake
+def _scan_shape(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    reverse: bool,
+    kernel: str,
+) -> Tensor:
+    return u.new_empty(u.shape)
+
+
+@torch.library.custom_op("smdim_bench::selective_scan_backward", mutates_args=())
+def _scan_backward(
+    grad: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    reverse: bool,
+    kernel: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Gradients of the eight tensors, contiguous; an absent argument's is an empty vector."""
+    name = chosen_kernel(u.device, kernel, u.dtype)
+    inputs = ScanInputs(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse)
+    if u.numel() == 0:
+        return tuple(u.new_zeros(0) if t is None else t.new_zeros(t.shape) for t in inputs.tensors)  # type: ignore[return-value]
+    gradients = load(name).backward(inputs, grad)
+    return tuple(u.new_zeros(0) if g is None else g.contiguous() for g in gradients)  # type: ignore[return-value]
+
+
+@_scan_backward.register_fake
+def _scan_backward_shape(
+    grad: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    reverse: bool,
+    kernel: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    tensors = (u, delta, A, B, C, D, z, delta_bias)
+    return tuple(u.new_empty(0) if t is None else t.new_empty(t.shape) for t in tensors)  # type: ignore[return-value]
+
+
+def _remember_scan(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    ctx.save_for_backward(*inputs[:8])
+    ctx.flags = inputs[8:]
+
+
+def _differentiate_scan(ctx, grad):  # type: ignore[no-untyped-def]
+    tensors = ctx.saved_tensors
+    gradients = _scan_backward(grad, *tensors, *ctx.flags)
+    return *(None if t is None else g for t, g in zip(tensors, gradients, strict=True)), None, None, None
+
+
+def _remember_backward(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    ctx.save_for_backward(*inputs[:9])
+    ctx.flags = inputs[9:]
+
+
+def _differentiate_backward(ctx, *grad_of_gradients):  # type: ignore[no-untyped-def]
+    """Second derivatives, through a float loop whose own gradient keeps its graph; refused for kernels without one."""
+    grad, *tensors = ctx.saved_tensors
+    delta_softplus, reverse, kernel = ctx.flags
+    u = tensors[0]
+    name = chosen_kernel(u.device, kernel, u.dtype)
+    if not KERNELS[name].differentiable_twice:
+        twice = [other for other, entry in KERNELS.items() if entry.differentiable_twice]
+        raise ScanKernelError(f"scan kernel {name} cannot be differentiated twice; force one of {', '.join(twice)}")
+    if torch.is_grad_enabled():
+        raise ScanKernelError("the selective scan cannot be differentiated three times")
+    leaves = [None if t is None else t.detach().requires_grad_() for t in (grad, *tensors)]
+    inputs = ScanInputs(*leaves[1:], delta_softplus, reverse)  # type: ignore[arg-type]
+    dtype = torch.float64 if name == "reference" else inputs.compute_type()
+    with torch.enable_grad():
+        gradients = differentiate(inputs, leaves[0], dtype, create_graph=True)  # type: ignore[arg-type]
+        pairs = [(g, v) for g, v in zip(gradients, grad_of_gradients, strict=True) if g is not None and g.requires_grad]
+        present = [t for t in leaves if t is not None]
+        second = iter(torch.autograd.grad([g for g, _ in pairs], present, [v for _, v in pairs], allow_unused=True))
+    return *(None if t is None else next(second) for t in leaves), None, None, None
+
+
+_scan.register_autograd(_differentiate_scan, setup_context=_remember_scan)
+_scan_backward.register_autograd(_differentiate_backward, setup_context=_remember_backward)
+
+SCAN_OP = torch.ops.smdim_bench.selective_scan
+"""The forward operator's packet: what a FLOP counter registers a formula for."""
+SCAN_BACKWARD_OP = torch.ops.smdim_bench.selective_scan_backward
+"""The backward operator's packet; its arguments are the gradient of y, then those of the forward."""
