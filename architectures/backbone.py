@@ -1,0 +1,152 @@
+"""Backbone: embed -> compress -> residual mixers -> expand -> logits; all but the mixers equal for every pattern."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from architectures.config import BackboneConfig, BackboneError
+from architectures.mixer import FlopCount, Mixer, make_mixer
+from architectures.stem import TIME_FEATURES, Compress, Expand, TimeFeatures, make_norm
+
+__all__ = ["Backbone", "BackboneConfig", "BackboneError", "count_parameters"]
+
+TOKEN_TYPES = (torch.int64, torch.int32)
+
+
+class ResidualMixer(nn.Module):
+    """x + dropout(mixer(norm(x))), the norm scaled and shifted by the diffusion time when that is asked for."""
+
+    def __init__(self, config: BackboneConfig, mixer: Mixer) -> None:
+        super().__init__()
+        self.norm = make_norm(config, config.width)
+        self.mixer = mixer
+        self.dropout = nn.Dropout(config.dropout)
+        self.modulation = nn.Linear(TIME_FEATURES, 2 * config.width) if config.time_conditioning else None
+        if self.modulation is not None:
+            nn.init.zeros_(self.modulation.weight)
+            nn.init.zeros_(self.modulation.bias)
+
+    def forward(self, x_BLD: torch.Tensor, time_BT: torch.Tensor | None) -> torch.Tensor:
+        """(B, L, D) -> (B, L, D)."""
+        normed = self.norm(x_BLD)
+        if self.modulation is not None and time_BT is not None:
+            scale, shift = self.modulation(time_BT)[:, None].chunk(2, dim=-1)  # B T -> B 1 2D -> B 1 D, B 1 D
+            normed = normed * (1 + scale) + shift
+        return x_BLD + self.dropout(self.mixer(normed))
+
+
+class Backbone(nn.Module):
+    """A denoiser: token ids (B, L) -> logits (B, L, V) in float32.
+
+    `name` is the arm's name where it has one and stands in errors. L must be a multiple of the stride: padding
+    inside would hand the mixers positions that hold no music and let arms see them differently, so other
+    lengths are refused; windows are cut to fit by the caller.
+    """
+
+    def __init__(self, config: BackboneConfig, name: str = "") -> None:
+        super().__init__()
+        self.config = config
+        self.name = name or config.pattern
+        sizes = {key: getattr(config, key) for key in ("head_width", "state", "expand", "hidden")}
+        self.compress = Compress(config)
+        self.layers = nn.ModuleList(
+            ResidualMixer(config, make_mixer(slot, config.width, sizes)) for slot in config.blocks.slots
+        )
+        self.norm = make_norm(config, config.width)
+        self.expand = Expand(config)
+        self.time = TimeFeatures() if config.time_conditioning else None
+        self._ids_seen_on: set[str] = set()
+        self._scale_residual_outputs()
+
+    def _scale_residual_outputs(self) -> None:
+        """Divide the weights that write into the residual by sqrt(layers), so depth does not set its size (GPT-2)."""
+        with torch.no_grad():
+            for parameter in self.parameters():
+                if getattr(parameter, "_residual_output", False):
+                    parameter.div_(math.sqrt(len(self.layers)))
+
+    def forward(self, tokens_BL: torch.Tensor, time_B: torch.Tensor | None = None) -> torch.Tensor:
+        """Logits (B, L, V) of token ids (B, L); `time_B` in 0..1 is read by time-conditioned backbones only.
+
+        Raises BackboneError for another shape or type, an empty batch, a length the stride does not divide, and
+        ids outside 0..V-1 (looked for at each call on a CPU, at the first call on a GPU, where looking waits
+        for the device).
+        """
+        self._check_tokens(tokens_BL)
+        time_BT = None
+        if self.time is not None:
+            time_BT = self.time(self._time_of(tokens_BL) if time_B is None else time_B)  # B -> B T
+        x = self.compress(tokens_BL)  # B L -> B L/stride D
+        for layer in self.layers:
+            if self.config.checkpoint_blocks and self.training and torch.is_grad_enabled():
+                x = checkpoint(layer, x, time_BT, use_reentrant=False)
+            else:
+                x = layer(x, time_BT)
+        return self.expand(self.norm(x), self.compress.embedding.weight)  # B L/stride D -> B L V
+
+    def _time_of(self, tokens_BL: torch.Tensor) -> torch.Tensor:
+        """The share of masked tokens (B,): the time of an absorbing process with the linear schedule."""
+        if self.config.mask_id is None:
+            raise BackboneError(f"backbone {self.name}: time_conditioning needs mask_id, or a time at each call")
+        return (tokens_BL == self.config.mask_id).float().mean(dim=1)  # B L -> B
+
+    def _check_tokens(self, tokens_BL: torch.Tensor) -> None:
+        if tokens_BL.dim() != 2 or tokens_BL.dtype not in TOKEN_TYPES:
+            shown = f"{tuple(tokens_BL.shape)} {tokens_BL.dtype}"
+            raise BackboneError(f"backbone {self.name}: tokens must be (batch, length) int64, not {shown}")
+        self.check_length(tokens_BL.shape[1])
+        if tokens_BL.shape[0] == 0:
+            raise BackboneError(f"backbone {self.name}: the batch is empty")
+        if torch.compiler.is_compiling() or tokens_BL.is_meta:
+            return
+        device = str(tokens_BL.device)
+        if tokens_BL.device.type != "cpu" and device in self._ids_seen_on:
+            return
+        low, high = (int(value) for value in tokens_BL.aminmax())
+        if low < 0 or high >= self.config.vocab_size:
+            allowed = f"0..{self.config.vocab_size - 1}"
+            raise BackboneError(f"backbone {self.name}: token id {low if low < 0 else high} is outside {allowed}")
+        self._ids_seen_on.add(device)
+
+    def check_length(self, length: int) -> None:
+        """Raise BackboneError unless sequences of `length` tokens can run."""
+        config = self.config
+        if length < 1 or length % config.stride:
+            raise BackboneError(f"backbone {self.name}: length {length} is not a multiple of stride {config.stride}")
+        if config.positions == "learned" and length > config.max_length:
+            raise BackboneError(f"backbone {self.name}: length {length} is over max_length {config.max_length}")
+
+    def mixers(self) -> list[Mixer]:
+        """The mixers in order."""
+        return [layer.mixer for layer in self.layers]  # type: ignore[misc]
+
+    def flops(self, length: int) -> FlopCount:
+        """Operations of one forward pass over one sequence of `length` tokens, from formulas, without running."""
+        self.check_length(length)
+        count = self.compress.flops(length) + self.expand.flops(length)
+        if self.time is not None:
+            count = count + self.time.flops(len(self.layers), self.config.width)
+        return sum((mixer.flops(length // self.config.stride) for mixer in self.mixers()), count)
+
+    @property
+    def direction(self) -> str:
+        """Which way the recurrent mixers read: "Mamba forward", "Mamba bidirectional", ..., or "no Mamba"."""
+        seen = {f"{mixer.title} {mixer.direction}": None for mixer in self.mixers() if mixer.title}
+        return ", ".join(seen) or "no Mamba"
+
+    def kernels(self, device: torch.device | str | None = None) -> dict[str, str]:
+        """Which implementation each operator will use on `device` (default: where the weights lie)."""
+        place = torch.device(device) if device is not None else self.compress.embedding.weight.device
+        found: dict[str, str] = {}
+        for mixer in self.mixers():
+            found.update(mixer.kernels(place))
+        return found
+
+
+def count_parameters(module: nn.Module) -> int:
+    """Number of trained values, shared ones once."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)

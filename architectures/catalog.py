@@ -1,0 +1,126 @@
+"""Named backbones, the arms of most studies: a pattern that grows with the number of blocks, and its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import torch
+
+from architectures.backbone import Backbone
+from architectures.config import BackboneConfig, BackboneError
+from architectures.mixer import canonical_pattern
+from architectures.pattern import BlockPattern, PatternError
+
+SIZE_KEYS = (*(item.name for item in fields(BackboneConfig) if item.name not in ("pattern", "vocab_size")),)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A named backbone. `template` is its pattern with {k} blocks, {half} = k // 2 and {rest} = k - half."""
+
+    name: str
+    template: str
+    blocks: int
+    words: str
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    def written(self, blocks: int) -> str:
+        """The pattern's text with `blocks` blocks."""
+        half = blocks // 2
+        return self.template.format(k=blocks, half=half, rest=blocks - half)
+
+    @property
+    def pattern(self) -> str:
+        """The canonical pattern at the default number of blocks."""
+        return str(canonical_pattern(self.written(self.blocks)))
+
+
+def _order(letters: str, rotation_of: str) -> Arm:
+    return Arm(letters.lower(), f"{letters}*{{k}}", 8, f"one of the six orders; a rotation of {rotation_of}")
+
+
+CATALOG: dict[str, Arm] = {
+    arm.name: arm
+    for arm in (
+        Arm("smdim", "MFA*{k}", 8, "Mamba, feed-forward, attention; Mamba reads forward, as the public text has it"),
+        Arm("transformer", "AF*{k}", 12, "attention and feed-forward behind the same stem"),
+        Arm("mamba", "M(bidirectional)F*{k}", 12, "Mamba and feed-forward, half the channels reading backward"),
+        Arm("mamba-causal", "MF*{k}", 12, "Mamba and feed-forward; sees nothing to the right"),
+        _order("FAM", "MFA, which is smdim"),
+        _order("AMF", "MFA, which is smdim"),
+        Arm("maf", "MAF*{k}", 8, "one of the six orders; with afm and fma the other cycle"),
+        _order("AFM", "MAF"),
+        _order("FMA", "MAF"),
+    )
+}
+
+
+def resolve(
+    name_or_pattern: str, vocab_size: int, *, depth: int | None = None, layers: int | None = None, **size: Any
+) -> BackboneConfig:
+    """The configuration of an arm or of a pattern.
+
+    depth: how often the block repeats; layers: how many mixers in all, a multiple of the block's (give one of
+    them, or neither for the default). Further settings are those of BackboneConfig and go before the arm's own.
+    Raises BackboneError for an unknown name, a malformed pattern, an unknown setting or a depth that does not fit.
+    """
+    for key in size:
+        if key not in SIZE_KEYS:
+            raise BackboneError(f"arm {name_or_pattern}: unknown setting {key!r}; allowed: {', '.join(SIZE_KEYS)}")
+    if depth is not None and layers is not None:
+        raise BackboneError(f"arm {name_or_pattern}: give depth or layers, not both")
+    if any(value is not None and value < 1 for value in (depth, layers)):
+        raise BackboneError(f"arm {name_or_pattern}: depth={depth}, layers={layers}; must be at least 1")
+    arm = CATALOG.get(name_or_pattern) or _arm_of_pattern(name_or_pattern)
+    unit = len(canonical_pattern(arm.written(2))) // 2
+    if layers is not None and layers % unit:
+        raise BackboneError(f"arm {arm.name}: layers={layers}; its blocks hold {unit} mixers, so a multiple of {unit}")
+    blocks = depth if depth is not None else layers // unit if layers is not None else arm.blocks
+    settings = {**_scaled(arm.overrides, size), **size}
+    try:
+        return BackboneConfig(vocab_size=vocab_size, pattern=arm.written(blocks), **settings)
+    except BackboneError as error:
+        raise BackboneError(f"arm {arm.name}: {error}") from error
+
+
+def _arm_of_pattern(text: str) -> Arm:
+    if text and text.lower() == text and "[" not in text and "(" not in text:
+        raise BackboneError(f"no arm {text!r}; known: {', '.join(CATALOG)}; a pattern is written in capitals: MFA*8")
+    try:
+        pattern = canonical_pattern(text)
+    except PatternError as error:
+        raise BackboneError(f"no arm of that name, and as a {error}") from error
+    block = str(BlockPattern(pattern.block))
+    return Arm(str(pattern), f"{block}*{{k}}", pattern.repeats, "a pattern of your own")
+
+
+def _scaled(overrides: Mapping[str, Any], size: Mapping[str, Any]) -> dict[str, Any]:
+    """The arm's own embedding and hidden widths follow when another width is asked for."""
+    settings = dict(overrides)
+    if "width" in size and "width" in overrides:
+        for key in ("embedding_width", "hidden"):
+            if overrides.get(key) is not None:
+                settings[key] = max(1, round(overrides[key] * size["width"] / overrides["width"]))
+    return settings
+
+
+def build(name_or_pattern: str, *, vocab_size: int, seed: int | None = None, **size: Any) -> Backbone:
+    """The backbone of an arm (`smdim`) or of a pattern (`MFA*4`), on the current default device.
+
+    size: depth or layers, and the settings of BackboneConfig (width, stride, ...). seed: draw the weights from
+    that seed and leave torch's generator as it was; None draws from the generator. Raises as `resolve` does.
+    """
+    config = resolve(name_or_pattern, vocab_size, **size)
+    return build_config(config, name=name_or_pattern, seed=seed)
+
+
+def build_config(config: BackboneConfig, *, name: str = "", seed: int | None = None) -> Backbone:
+    """As `build`, from a configuration; `name` stands in errors."""
+    if seed is None:
+        return Backbone(config, name)
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        return Backbone(config, name)

@@ -1,0 +1,210 @@
+"""The one contract of a backbone's parts: a mixer maps a sequence to a sequence of the same shape.
+
+A mixer sees no residual, no norm, no dropout and no diffusion time: those belong to the backbone and are
+equal for all, so a pattern's letters are the only variable. Adding one costs a class and a registration:
+
+    @register_mixer("X", name="my-block")
+    class MyBlock(Mixer):
+        def __init__(self, width: int, *, kernel: int = 3) -> None: ...
+        def forward(self, x_BLD): ...
+        def flops(self, length): ...
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import astuple, dataclass
+from typing import Any, ClassVar, Literal, TypeVar
+
+import torch
+from torch import nn
+
+from architectures.pattern import BlockPattern, OptionValue, PatternError, Slot
+
+Direction = Literal["forward", "backward", "bidirectional", "none"]
+SIZE_NAMES = ("head_width", "state", "expand", "hidden")
+
+
+@dataclass(frozen=True)
+class FlopCount:
+    """Floating-point operations of one sequence, forward, by kind; a multiply-add counts as two.
+
+    matmul: linear layers, the embedding's transpose included. convolution: short and FFT convolutions.
+    scan: recurrences. attention: scores and weighted sums. elementwise: left at 0 by the mixers here, whose
+    norms, activations, gates and residual sums are a few operations a value against hundreds.
+    """
+
+    matmul: float = 0.0
+    convolution: float = 0.0
+    scan: float = 0.0
+    attention: float = 0.0
+    elementwise: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """Sum over all kinds."""
+        return sum(astuple(self))
+
+    def __add__(self, other: FlopCount) -> FlopCount:
+        return FlopCount(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def __mul__(self, factor: float) -> FlopCount:
+        return FlopCount(*(factor * value for value in astuple(self)))
+
+    __rmul__ = __mul__
+
+
+class Mixer(nn.Module):
+    """One letter of a pattern: (B, L, D) -> (B, L, D), D = `width`.
+
+    A subclass takes `width` and keyword options with defaults; these are what a pattern may write in
+    parentheses. Options called head_width, state, expand or hidden get the backbone's sizes unless the
+    pattern sets them. It declares `causal` (position t sees nothing after t) and `direction`.
+    """
+
+    letter: ClassVar[str | None] = None
+    name: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    """Word of a sequence-order-dependent mixer in `Backbone.direction` ("Mamba"); empty for all others."""
+    words: ClassVar[Mapping[str, tuple[str, OptionValue]]] = {}
+    """Bare words that a pattern may write in place of key=value: {"bidirectional": ("direction", "bidirectional")}."""
+
+    causal: bool = False
+    direction: Direction = "none"
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
+        """Mix; same shape and dtype out."""
+        raise NotImplementedError
+
+    def flops(self, length: int) -> FlopCount:
+        """Operations of one forward pass over one sequence of `length` positions."""
+        raise NotImplementedError
+
+    def kernels(self, device: torch.device) -> dict[str, str]:
+        """Which implementation each operator with more than one would use there, e.g. {"scan": "numba"}."""
+        return {}
+
+
+class MixerError(ValueError):
+    """A mixer that cannot be registered, found or given such options; the message is one line."""
+
+
+_BY_LETTER: dict[str, type[Mixer]] = {}
+_BY_NAME: dict[str, type[Mixer]] = {}
+_Class = TypeVar("_Class", bound=type[Mixer])
+
+
+def register_mixer(letter: str | None = None, *, name: str) -> Callable[[_Class], _Class]:
+    """Class decorator that makes a mixer usable in patterns by `letter` (one capital) and by `[name]`.
+
+    Raises MixerError when the letter or the name is malformed, or taken by a class from elsewhere. The same
+    class registered again, as when its module is reloaded, replaces the old one.
+    """
+    if letter is not None and not (len(letter) == 1 and letter.isascii() and letter.isupper()):
+        raise MixerError(f"register_mixer: letter {letter!r} is not one capital letter A..Z")
+    if not name or str(Slot(name)) != f"[{name}]" or not _reads_back(name):
+        raise MixerError(f"register_mixer: name {name!r} must be small letters, digits, '_', '.' or '-'")
+
+    def register(cls: _Class) -> _Class:
+        if not (isinstance(cls, type) and issubclass(cls, Mixer)):
+            raise MixerError(f"register_mixer: {cls!r} is not a subclass of architectures.Mixer")
+        for table, key in ((_BY_LETTER, letter), (_BY_NAME, name)):
+            holder = table.get(key) if key else None
+            if holder and (holder.__module__, holder.__qualname__) != (cls.__module__, cls.__qualname__):
+                raise MixerError(f"register_mixer: {key!r} is taken by {holder.__module__}.{holder.__qualname__}")
+        cls.letter, cls.name = letter, name
+        _BY_NAME[name] = cls
+        if letter:
+            _BY_LETTER[letter] = cls
+        return cls
+
+    return register
+
+
+def _reads_back(name: str) -> bool:
+    try:
+        return BlockPattern.parse(f"[{name}]").slots[0].mixer == name
+    except PatternError:
+        return False
+
+
+def mixers() -> dict[str, type[Mixer]]:
+    """All registered mixers by name."""
+    return dict(_BY_NAME)
+
+
+def find_mixer(key: str) -> type[Mixer]:
+    """The mixer of a letter or a name. Raises MixerError that lists what is known."""
+    found = _BY_LETTER.get(key) or _BY_NAME.get(key)
+    if found is None:
+        plain = [name for name, cls in _BY_NAME.items() if not cls.letter]
+        known = " ".join(sorted(_BY_LETTER)) + "".join(f" [{name}]" for name in sorted(plain))
+        raise MixerError(f"no mixer {key!r}; known: {known}")
+    return found
+
+
+def mixer_options(cls: type[Mixer]) -> dict[str, Any]:
+    """Keyword options of a mixer and their defaults, read from its constructor."""
+    parameters = list(inspect.signature(cls).parameters.values())
+    return {p.name: p.default for p in parameters if p.name != "width" and p.default is not inspect.Parameter.empty}
+
+
+def canonical_pattern(text: str) -> BlockPattern:
+    """Read a pattern and reduce it with what the mixers know: names to letters, words to options, defaults away.
+
+    `M(forward)`, `[mamba]` and `M` come out equal. Raises PatternError that points at an unknown mixer or option.
+    """
+    pattern = BlockPattern.parse(text)
+    return BlockPattern(tuple(_canonical_slot(text, slot) for slot in pattern.slots))
+
+
+def _canonical_slot(text: str, slot: Slot) -> Slot:
+    try:
+        cls = find_mixer(slot.mixer)
+        options = _resolve_words(cls, slot)
+    except MixerError as error:
+        raise PatternError(text, slot.column, str(error)) from None
+    defaults = mixer_options(cls)
+    kept = {key: value for key, value in options.items() if key in SIZE_NAMES or value != defaults[key]}
+    by_meaning = {meaning: word for word, meaning in cls.words.items()}
+    written: list[tuple[str, OptionValue]] = [
+        (by_meaning[key, value], True) if (key, value) in by_meaning else (key, value) for key, value in kept.items()
+    ]
+    return Slot(cls.letter or cls.name, tuple(sorted(written)), slot.column)
+
+
+def _resolve_words(cls: type[Mixer], slot: Slot) -> dict[str, OptionValue]:
+    known = mixer_options(cls)
+    options: dict[str, OptionValue] = {}
+    for written, value in slot.options:
+        key = written
+        if value is True and written in cls.words:
+            key, value = cls.words[written]
+        if key not in known:
+            allowed = ", ".join([*cls.words, *(f"{name}=" for name in known)]) or "none"
+            raise MixerError(f"mixer {cls.letter or cls.name} has no option {written!r}; allowed: {allowed}")
+        if key in options:
+            raise MixerError(f"mixer {cls.letter or cls.name}: option {key!r} is given twice")
+        default = known[key]
+        right = isinstance(value, type(default)) or (isinstance(default, float) and isinstance(value, int))
+        if default is not None and (not right or (isinstance(value, bool) and not isinstance(default, bool))):
+            kind = type(default).__name__
+            raise MixerError(f"mixer {cls.letter or cls.name}: {key}={value!r} is not of type {kind}")
+        options[key] = value
+    return options
+
+
+def make_mixer(slot: Slot, width: int, sizes: Mapping[str, int | None]) -> Mixer:
+    """Build the mixer of a slot: options from the pattern, sizes from the backbone where the mixer takes them."""
+    cls = find_mixer(slot.mixer)
+    options: dict[str, Any] = {key: sizes[key] for key in mixer_options(cls) if sizes.get(key) is not None}
+    options.update(_resolve_words(cls, slot))
+    try:
+        return cls(width, **options)
+    except (ValueError, TypeError) as error:
+        raise MixerError(f"mixer {slot}, width {width}: {error}") from error

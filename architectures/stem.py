@@ -1,0 +1,105 @@
+"""The stem's two ends: token ids to fewer, wider positions, and back. Equal for every pattern."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from architectures.config import BackboneConfig
+from architectures.mixer import FlopCount
+
+HEAD_INIT_STD = 0.02  # logits start near 0, so that the first loss is near that of a uniform guess
+TIME_FEATURES = 64
+TIME_SCALE = 1000.0  # a time in 0..1 is spread over the sinusoids' usual range (Ho et al. 2020, arXiv 2006.11239)
+
+
+def make_norm(config: BackboneConfig, width: int) -> nn.Module:
+    """The norm of the configuration over `width` features."""
+    return nn.LayerNorm(width) if config.norm == "layer" else nn.RMSNorm(width)
+
+
+class Compress(nn.Module):
+    """Token ids (B, L) -> embeddings -> strided convolution -> (B, L / stride, D).
+
+    Zeros are added so that a kernel wider than the stride is centred on its tokens.
+    """
+
+    def __init__(self, config: BackboneConfig) -> None:
+        super().__init__()
+        self.config = config
+        surplus = config.stem_kernel - config.stride
+        self.padding = (surplus // 2, surplus - surplus // 2)
+        self.embedding = nn.Embedding(config.vocab_size, config.token_width)
+        self.convolution = nn.Conv1d(config.token_width, config.width, config.stem_kernel, stride=config.stride)
+        positions = math.ceil(config.max_length / config.stride)
+        learned = config.positions == "learned"
+        self.position = nn.Parameter(torch.randn(positions, config.width) * 0.02) if learned else None
+
+    def forward(self, tokens_BL: torch.Tensor) -> torch.Tensor:
+        """(B, L) int64 -> (B, L / stride, D)."""
+        x = self.embedding(tokens_BL).transpose(1, 2)  # B L -> B L E -> B E L
+        x = self.convolution(F.pad(x, self.padding)).transpose(1, 2)  # B E L -> B D L/stride -> B L/stride D
+        return x if self.position is None else x + self.position[: x.shape[1]]
+
+    def flops(self, length: int) -> FlopCount:
+        """The convolution, as a product of (length / stride) x (kernel E) x D; a look-up costs nothing."""
+        config = self.config
+        return FlopCount(
+            matmul=2.0 * (length // config.stride) * config.stem_kernel * config.token_width * config.width
+        )
+
+
+class Expand(nn.Module):
+    """(B, L / stride, D) -> transposed convolution -> norm -> logits (B, L, V) in float32."""
+
+    def __init__(self, config: BackboneConfig) -> None:
+        super().__init__()
+        self.config = config
+        surplus = config.stem_kernel - config.stride
+        self.cut = surplus // 2
+        self.convolution = nn.ConvTranspose1d(
+            config.width, config.token_width, config.stem_kernel, stride=config.stride
+        )
+        self.norm = make_norm(config, config.token_width)
+        self.head = None if config.tied_head else nn.Linear(config.token_width, config.vocab_size)
+        if self.head is not None:
+            nn.init.normal_(self.head.weight, std=HEAD_INIT_STD)
+            nn.init.zeros_(self.head.bias)
+
+    def forward(self, x_BLD: torch.Tensor, embedding_VE: torch.Tensor) -> torch.Tensor:
+        """(B, L / stride, D) -> (B, L, V); `embedding_VE` is used by a tied head only."""
+        length = x_BLD.shape[1] * self.config.stride
+        x = self.convolution(x_BLD.transpose(1, 2))  # B L/stride D -> B D L/stride -> B E L+surplus
+        x = self.norm(x[:, :, self.cut : self.cut + length].transpose(1, 2))  # B E L+surplus -> B L E
+        if self.head is not None:
+            return self.head(x).float()  # B L E -> B L V
+        return F.linear(x, embedding_VE / self.config.token_width).float()  # B L E -> B L V
+
+    def flops(self, length: int) -> FlopCount:
+        """The transposed convolution and the head, as products."""
+        config = self.config
+        upward = (length // config.stride) * config.stem_kernel * config.token_width * config.width
+        return FlopCount(matmul=2.0 * (upward + length * config.token_width * config.vocab_size))
+
+
+class TimeFeatures(nn.Module):
+    """Diffusion time (B,) in 0..1 -> (B, TIME_FEATURES): sinusoids and one hidden layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inward = nn.Linear(TIME_FEATURES, TIME_FEATURES)
+
+    def forward(self, time_B: torch.Tensor) -> torch.Tensor:
+        """(B,) -> (B, TIME_FEATURES)."""
+        half = TIME_FEATURES // 2
+        steps = torch.arange(half, device=time_B.device, dtype=torch.float32)
+        angle = TIME_SCALE * time_B.float()[:, None] * torch.exp(-math.log(10_000.0) * steps / half)  # B -> B T/2
+        return F.silu(self.inward(torch.cat((angle.cos(), angle.sin()), dim=-1)))  # B T/2 -> B T
+
+    @staticmethod
+    def flops(layers: int, width: int) -> FlopCount:
+        """The hidden layer and one scale-and-shift projection a layer, once a sequence."""
+        return FlopCount(matmul=2.0 * TIME_FEATURES * (TIME_FEATURES + layers * 2 * width))
