@@ -63,7 +63,7 @@ def _run_chunk(sequence: _Sequence, chunk: slice, start_BDN: Tensor, decay: Tens
 
 
 def _sweep(sequence: _Sequence, *, keep_starts: bool, read_out: bool) -> tuple[Tensor, list[Tensor]]:
-    """Run the recurrence once. Returns y (L, B, D) if `read_out` (else empty) and the states chunks begin in if kept."""
+    """Run the recurrence once. Returns y (L, B, D) if `read_out`, else empty, and the chunks' first states if kept."""
     decay, state = sequence.buffer(), sequence.buffer()
     start = torch.zeros_like(state[0])
     y_LBD = torch.empty_like(sequence.step_LBD) if read_out else sequence.step_LBD.new_empty(0)

@@ -1,7 +1,7 @@
 """How many floating-point operations a selective scan is said to do, and how many it does."""
 
 COUNTED_PER_ELEMENT = 9
-"""Per (batch, time, channel, state): the Mamba authors' figure (mamba issue 110), which describes the associative scan."""
+"""Per (batch, time, channel, state): the Mamba authors' figure (mamba issue 110); it describes the associative scan."""
 EXECUTED_PER_ELEMENT = 7
 """A sequential kernel: step*A, exp, decay*h + input (2), input*B, and C.h (2); exp is counted as one."""
 

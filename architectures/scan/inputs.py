@@ -1,5 +1,6 @@
 """What every scan kernel receives, and the checks made before one is called."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -35,7 +36,14 @@ class ScanInputs:
 
     def with_tensors(self, tensors: tuple[Tensor | None, ...]) -> "ScanInputs":
         """The same scan on other tensors (cast copies, or leaves to differentiate)."""
-        return ScanInputs(*tensors, self.delta_softplus, self.reverse)  # type: ignore[arg-type]
+        return ScanInputs.of(tensors, self.delta_softplus, self.reverse)
+
+    @staticmethod
+    def of(tensors: Sequence[Tensor | None], delta_softplus: bool, reverse: bool) -> "ScanInputs":
+        """From the eight tensors in the order of the signature."""
+        u, delta, A, B, C, D, z, delta_bias = tensors
+        assert u is not None and delta is not None and A is not None and B is not None and C is not None
+        return ScanInputs(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse)
 
     def compute_type(self) -> torch.dtype:
         """float64 for float64 inputs, float32 for everything narrower: the state is never kept in half precision."""
@@ -56,7 +64,7 @@ class ScanGradients(NamedTuple):
 
 
 def step_sizes(delta_BDL: Tensor, delta_bias: Tensor | None, delta_softplus: bool) -> Tensor:
-    """The positive step the recurrence takes: softplus(delta + bias), or delta + bias. Differentiable; keeps the type."""
+    """The step the recurrence takes: softplus(delta + bias), or delta + bias. Differentiable; keeps the type."""
     if delta_bias is not None:
         delta_BDL = delta_BDL + delta_bias.to(delta_BDL.dtype)[:, None]
     return F.softplus(delta_BDL) if delta_softplus else delta_BDL
@@ -79,13 +87,12 @@ def check_inputs(
         raise ValueError(f"selective_scan: A must be ({u.shape[1]}, state), not of shape {tuple(A.shape)}")
     batch, channels, length = u.shape
     state = A.shape[1]
+    wanted = f"give ({batch}, {state}, {length})"
     for name, matrix in (("B", B), ("C", C)):
         if matrix.dim() == 2:
-            raise ValueError(
-                f"selective_scan: {name} is constant in time, which is not supported; give (batch, state, length)"
-            )
+            raise ValueError(f"selective_scan: {name} is constant in time, which is not supported; {wanted}")
         if matrix.dim() == 4:
-            raise ValueError(f"selective_scan: {name} has groups, which are not supported; give (batch, state, length)")
+            raise ValueError(f"selective_scan: {name} has groups, which are not supported; {wanted}")
     expected = {
         "delta": (delta, (batch, channels, length)),
         "B": (B, (batch, state, length)),

@@ -157,7 +157,7 @@ def _differentiate_backward(ctx, *grad_of_gradients):  # type: ignore[no-untyped
     if torch.is_grad_enabled():
         raise ScanKernelError("the selective scan cannot be differentiated three times")
     leaves = [None if t is None else t.detach().requires_grad_() for t in (grad, *tensors)]
-    inputs = ScanInputs(*leaves[1:], delta_softplus, reverse)  # type: ignore[arg-type]
+    inputs = ScanInputs.of(leaves[1:], delta_softplus, reverse)
     dtype = torch.float64 if name == "reference" else inputs.compute_type()
     with torch.enable_grad():
         gradients = differentiate(inputs, leaves[0], dtype, create_graph=True)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The recurrence written as it is defined: a loop over time in float64. Slow, plain, differentiable any number of times."""
+"""The recurrence as it is defined: a loop over time in float64, slow, plain, differentiable by autograd."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,7 +14,7 @@ def unusable_reason() -> str:
 
 
 def scan_loop(inputs: ScanInputs, dtype: torch.dtype) -> Tensor:
-    """y (B, D, L) in `dtype`, by h_t = exp(delta_t A) h_{t-1} + delta_t u_t B_t, y_t = C_t . h_t + D u_t, gated by silu(z).
+    """y (B, D, L) in `dtype`: h_t = exp(step_t A) h_{t-1} + step_t u_t B_t, y_t = (C_t . h_t + D u_t) silu(z_t).
 
     Every step is an out-of-place torch operation on tensors obtained with `unbind`: indexing the inputs inside the
     loop would make the backward pass quadratic in L. Source: Gu and Dao 2023 (arXiv 2312.00752), equation 2 with the

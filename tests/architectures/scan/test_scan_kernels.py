@@ -1,4 +1,4 @@
-"""Every kernel that runs on this CPU: closed forms, float64 error of output and gradients, shapes off the beaten path."""
+"""Every kernel that runs on this CPU: closed forms, error against float64, shapes off the beaten path."""
 
 import math
 
