@@ -1,0 +1,103 @@
+"""How long one call takes: cold apart from warm, every sample kept, two clocks on a GPU."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+CLOCK_AGREEMENT = 0.05
+"""CUDA events and a synchronised host clock may differ by this share of the median before a row is flagged."""
+
+
+@dataclass(frozen=True)
+class CallTimes:
+    """Seconds of every timed call, in the order they ran, with what the warm-up told.
+
+    `cold_s` is the first call of the warm-up (compilation, allocation, page faults), NaN without warm-up.
+    On CUDA `samples_s` are the synchronised host clock and `event_samples_s` the CUDA events of the same calls.
+    """
+
+    samples_s: list[float]
+    device: str
+    cold_s: float = math.nan
+    event_samples_s: list[float] = field(default_factory=list)
+
+    @property
+    def median_s(self) -> float:
+        """Median of the timed calls in seconds; NaN when none was timed."""
+        return float(np.median(self.samples_s)) if self.samples_s else math.nan
+
+    @property
+    def iqr_s(self) -> float:
+        """Interquartile range of the timed calls in seconds; NaN below two calls."""
+        if len(self.samples_s) < 2:
+            return math.nan
+        low, high = np.percentile(self.samples_s, [25, 75])
+        return float(high - low)
+
+    @property
+    def clocks_agree(self) -> bool:
+        """Whether CUDA events and the synchronised clock tell the same median; true where there is only one clock."""
+        if not self.event_samples_s:
+            return True
+        difference = abs(float(np.median(self.event_samples_s)) - self.median_s)
+        return difference <= CLOCK_AGREEMENT * self.median_s
+
+
+def synchronise(device: torch.device | str) -> None:
+    """Wait until everything queued on an accelerator has run; nothing to do on a CPU."""
+    kind = torch.device(device)
+    if kind.type == "cuda":
+        torch.cuda.synchronize(kind)
+
+
+def time_calls(
+    function: Callable[[], Any], calls: int, *, warmup: int = 1, device: torch.device | str = "cpu"
+) -> CallTimes:
+    """Run `function` `warmup` + `calls` times and time each of the last `calls`; its result is dropped at once.
+
+    The clock is monotonic (a change of the system time cannot bend it) and is read when the device is idle.
+    Garbage collection is off meanwhile, so that no call pays for another's litter.
+    Raises ValueError for fewer than one call or a negative warm-up, and whatever `function` raises.
+    """
+    if calls < 1 or warmup < 0:
+        raise ValueError(f"calls = {calls}, warmup = {warmup}: at least one call and no negative warm-up")
+    kind = torch.device(device)
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        before = [_timed(function, kind)[0] for _ in range(warmup)]
+        timed = [_timed(function, kind) for _ in range(calls)]
+    finally:
+        if was_enabled:
+            gc.enable()
+    return CallTimes(
+        samples_s=[host_s for host_s, _ in timed],
+        device=str(kind),
+        cold_s=before[0] if before else math.nan,
+        event_samples_s=[event_s for _, event_s in timed if event_s is not None],
+    )
+
+
+def _timed(function: Callable[[], Any], device: torch.device) -> tuple[float, float | None]:
+    """Seconds of one call by the host clock and, on CUDA, by events."""
+    if device.type != "cuda":
+        start = time.perf_counter()
+        function()
+        return time.perf_counter() - start, None
+    first, last = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+    torch.cuda.synchronize(device)
+    start = time.perf_counter()
+    first.record()
+    function()
+    last.record()
+    torch.cuda.synchronize(device)
+    return time.perf_counter() - start, first.elapsed_time(last) / 1e3

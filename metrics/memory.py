@@ -1,0 +1,119 @@
+"""The most memory a call needs: resident memory on a CPU, the allocator's peaks on CUDA, else NaN with a reason."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import math
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+STATUS = Path("/proc/self/status")
+CLEAR_REFS = Path("/proc/self/clear_refs")
+RESET_HIGH_WATER_MARK = "5"
+"""What proc(5) says to write to `clear_refs` to set the peak resident set size back to the present one."""
+
+
+@dataclass(frozen=True)
+class PeakMemory:
+    """Peak of one call in bytes. `peak_bytes` is NaN with a `reason` where the device does not tell.
+
+    On a CPU: `peak_bytes` is the growth of the resident set over `baseline_bytes`, the resident set before.
+    On CUDA: `peak_bytes` is what the allocator handed out, `reserved_bytes` what it held, `device_bytes` what the
+    driver says is used on the whole device (other processes included).
+    """
+
+    peak_bytes: float
+    kind: str
+    reason: str = ""
+    baseline_bytes: float = math.nan
+    reserved_bytes: float = math.nan
+    device_bytes: float = math.nan
+
+
+def resident_bytes(field: str = "VmRSS") -> float:
+    """Resident memory of this process now (`VmRSS`), or its high-water mark (`VmHWM`); NaN where there is no /proc."""
+    with suppress(OSError):
+        for line in STATUS.read_text().splitlines():
+            if line.startswith(f"{field}:"):
+                return float(line.split()[1]) * 1024
+    return math.nan
+
+
+def give_back_free_memory() -> None:
+    """Collect garbage and hand freed heap pages back, so that they neither hide nor pose as new memory."""
+    gc.collect()
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def memory_baseline(device: torch.device | str = "cpu") -> float:
+    """Bytes in use before the model exists, to be handed to `peak_memory`; NaN where they cannot be known."""
+    kind = torch.device(device)
+    give_back_free_memory()
+    if kind.type == "cuda":
+        torch.cuda.empty_cache()
+        return float(torch.cuda.memory_allocated(kind))
+    return resident_bytes() if kind.type == "cpu" else math.nan
+
+
+def peak_memory(
+    function: Callable[[], Any], *, device: torch.device | str = "cpu", baseline_bytes: float | None = None
+) -> PeakMemory:
+    """Run `function` once and tell the most memory in use meanwhile, over `baseline_bytes` (default: just before).
+
+    Take the baseline with `memory_baseline` before the model is built and the growth holds weights, gradients,
+    optimiser state, activations and workspace. On a CPU call `function` once before (untimed), else pages of
+    library code that are touched for the first time count as well. Raises whatever `function` raises.
+    """
+    kind = torch.device(device)
+    if kind.type == "cuda":
+        return _cuda_peak(function, kind, baseline_bytes)
+    if kind.type != "cpu":
+        function()
+        return PeakMemory(math.nan, kind.type, f"peak memory is not available on {kind.type}")
+    give_back_free_memory()
+    baseline = resident_bytes() if baseline_bytes is None else baseline_bytes
+    try:
+        CLEAR_REFS.write_text(RESET_HIGH_WATER_MARK)
+    except OSError as problem:
+        function()
+        return PeakMemory(math.nan, "resident", f"the high-water mark cannot be reset here ({problem.strerror})")
+    function()
+    peak = resident_bytes("VmHWM")
+    if math.isnan(peak - baseline):
+        return PeakMemory(math.nan, "resident", "this system does not tell the resident memory of a process")
+    return PeakMemory(peak - baseline, "resident", baseline_bytes=baseline)
+
+
+def _cuda_peak(function: Callable[[], Any], device: torch.device, baseline_bytes: float | None) -> PeakMemory:
+    """Peaks of the caching allocator and the driver's figure for the device."""
+    torch.cuda.synchronize(device)
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    baseline = float(torch.cuda.memory_allocated(device)) if baseline_bytes is None else baseline_bytes
+    function()
+    torch.cuda.synchronize(device)
+    free, total = torch.cuda.mem_get_info(device)
+    return PeakMemory(
+        peak_bytes=torch.cuda.max_memory_allocated(device) - baseline,
+        kind="cuda allocator",
+        baseline_bytes=baseline,
+        reserved_bytes=float(torch.cuda.max_memory_reserved(device)),
+        device_bytes=float(total - free),
+    )
+
+
+def is_out_of_memory(problem: BaseException) -> bool:
+    """Whether an exception means that memory ran out, on any device."""
+    if isinstance(problem, MemoryError | torch.cuda.OutOfMemoryError):
+        return True
+    text = str(problem).lower()
+    return isinstance(problem, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)

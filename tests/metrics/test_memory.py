@@ -1,0 +1,91 @@
+"""Peak memory of calls whose size is known: within 3 %."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from metrics import memory
+from metrics.memory import is_out_of_memory, memory_baseline, peak_memory
+
+MIB = 2**20
+needs_proc = pytest.mark.skipif(
+    not memory.CLEAR_REFS.exists(),
+    reason="the peak resident set can only be reset where there is /proc/self/clear_refs",
+)
+
+
+@needs_proc
+def test_one_tensor_of_known_size():
+    peak = peak_memory(lambda: torch.ones(100 * MIB // 4))
+    assert peak.peak_bytes == pytest.approx(100 * MIB, rel=0.03) and peak.kind == "resident" and peak.reason == ""
+
+
+@needs_proc
+def test_an_earlier_and_larger_call_does_not_pollute_the_peak():
+    peak_memory(lambda: torch.ones(200 * MIB // 4))
+    assert peak_memory(lambda: torch.ones(64 * MIB // 4)).peak_bytes == pytest.approx(64 * MIB, rel=0.03)
+
+
+@needs_proc
+def test_many_small_blocks_are_returned_before_the_next_measurement():
+    peak_memory(lambda: [torch.ones(1024) for _ in range(20_000)])
+    assert peak_memory(lambda: torch.ones(64 * MIB // 4)).peak_bytes == pytest.approx(64 * MIB, rel=0.03)
+
+
+@needs_proc
+def test_a_linear_layer_in_training_with_its_optimiser():
+    # 4096 x 4096 float32 = 64 MiB: weight, gradient and two Adam moments make 256 MiB; the fused step needs no
+    # temporaries. Input and output (16 x 4096) are 0.25 MiB each.
+    def train(layer, optimiser):
+        layer(torch.ones(16, 4096)).sum().backward()
+        optimiser.step()
+
+    def build():
+        layer = nn.Linear(4096, 4096, bias=False)
+        return layer, torch.optim.AdamW(layer.parameters(), fused=True)
+
+    train(*build())
+    baseline = memory_baseline()
+    layer, optimiser = build()
+    peak = peak_memory(lambda: train(layer, optimiser), baseline_bytes=baseline)
+    assert peak.peak_bytes == pytest.approx(4 * 64 * MIB, rel=0.03)
+
+
+def test_a_device_that_does_not_tell_gives_nan_and_a_reason():
+    peak = peak_memory(lambda: None, device="meta")
+    assert math.isnan(peak.peak_bytes) and "not available on meta" in peak.reason
+
+
+def test_where_the_mark_cannot_be_reset_the_reason_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "CLEAR_REFS", tmp_path / "absent" / "clear_refs")
+    ran = []
+    peak = peak_memory(lambda: ran.append(1))
+    assert ran and math.isnan(peak.peak_bytes) and "cannot be reset" in peak.reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA limits private memory on Linux only")
+def test_running_out_of_memory_is_recognised():
+    script = (
+        "import resource, torch; from metrics.memory import is_out_of_memory\n"
+        "torch.ones(1); resource.setrlimit(resource.RLIMIT_DATA, (2**32, 2**32))\n"
+        "try: torch.ones(2**31)\n"
+        "except Exception as problem: print(is_out_of_memory(problem), type(problem).__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith("True"), done.stderr
+
+
+def test_another_error_is_not_out_of_memory():
+    assert is_out_of_memory(MemoryError()) and not is_out_of_memory(RuntimeError("shapes do not fit"))
+
+
+@pytest.mark.gpu
+def test_cuda_peak_of_one_tensor():
+    peak = peak_memory(lambda: torch.ones(100 * MIB // 4, device="cuda"), device="cuda")
+    assert peak.peak_bytes == 100 * MIB and peak.reserved_bytes >= peak.peak_bytes and peak.device_bytes > 0
