@@ -1,0 +1,23 @@
+"""Corpora, REMI tokens and windows. What is slow (MidiTok) is imported when first needed."""
+
+from bench.data.baselines import token_baselines
+from bench.data.corpus import load_corpus
+from bench.data.pieces import Corpus, CorpusError, Piece, Skipped
+from bench.data.settings import TokenizerSettings
+from bench.data.tokenising import tokenize
+from bench.data.tokens import TokenCorpus, TokenStream
+from bench.data.windows import Windows
+
+__all__ = [
+    "Corpus",
+    "CorpusError",
+    "Piece",
+    "Skipped",
+    "TokenCorpus",
+    "TokenStream",
+    "TokenizerSettings",
+    "Windows",
+    "load_corpus",
+    "token_baselines",
+    "tokenize",
+]

@@ -1,0 +1,80 @@
+"""What tokens cost without a network: the baselines that a denoiser's bits/token stand beside."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bench.data.tokens import TokenCorpus
+from bench.data.windows import Align, Mode
+
+
+def token_baselines(
+    token_corpus: TokenCorpus,
+    length: int,
+    split: str = "validation",
+    *,
+    mode: Mode = "pad",
+    align: Align = "bar",
+    smoothing: float = 1.0,
+) -> dict[str, float]:
+    """Bits/token of three models fitted on the train windows and measured on the windows of `split`, PAD left out.
+
+    unigram   p(token)
+    bigram    p(token | token before)
+    grammar   p(type | type before) p(token | its type): knows REMI's order of Bar, Position, Pitch, Velocity,
+              Duration, and nothing of music; a denoiser that is no better has learned no more than the grammar
+
+    Counts are smoothed by adding `smoothing` (1: Laplace) to every outcome; outcomes are the tokens, or types, other
+    than PAD, BOS and MASK. The token before a window's first is a state of its own.
+    """
+    train = token_corpus.windows("train", length, mode=mode, align=align).tokens
+    held_out = token_corpus.windows(split, length, mode=mode, align=align).tokens
+    never = [token_corpus.pad_id, token_corpus.bos_id, token_corpus.mask_id]
+    tokens = np.setdiff1d(np.arange(token_corpus.vocab_size), never)
+    kinds = token_corpus.type_of_token
+    types = np.unique(kinds[tokens])
+    before, after = _pairs(train, token_corpus.pad_id, token_corpus.bos_id)
+    seen_before, seen_after = _pairs(held_out, token_corpus.pad_id, token_corpus.bos_id)
+    size, type_count = token_corpus.vocab_size, len(token_corpus.type_names)
+
+    unigram = _conditional(np.zeros_like(after), after, 1, size, tokens, smoothing)
+    bigram = _conditional(before, after, size, size, tokens, smoothing)
+    types_after = _conditional(kinds[before], kinds[after], type_count, type_count, types, smoothing)
+    within = _conditional(kinds[after], after, type_count, size, tokens, smoothing, groups=kinds)
+    return {
+        "unigram": _bits(unigram[0, seen_after]),
+        "bigram": _bits(bigram[seen_before, seen_after]),
+        "grammar": _bits(types_after[kinds[seen_before], kinds[seen_after]] * within[kinds[seen_after], seen_after]),
+    }
+
+
+def _pairs(rows: np.ndarray, pad_id: int, start_id: int) -> tuple[np.ndarray, np.ndarray]:
+    after = np.asarray(rows, dtype=np.int64)
+    before = np.concatenate([np.full((len(after), 1), start_id), after[:, :-1]], axis=1)  # n L
+    real = after != pad_id
+    return before[real], after[real]
+
+
+def _conditional(
+    given: np.ndarray,
+    outcome: np.ndarray,
+    contexts: int,
+    size: int,
+    possible: np.ndarray,
+    smoothing: float,
+    groups: np.ndarray | None = None,
+) -> np.ndarray:
+    """p(outcome | given), (contexts, size); with `groups`, context c allows only the outcomes of group c."""
+    counts = np.bincount(given * size + outcome, minlength=contexts * size).reshape(contexts, size).astype(float)
+    counts[:, possible] += smoothing
+    if groups is not None:
+        counts[groups[None, :] != np.arange(contexts)[:, None]] = 0.0
+    totals = counts.sum(axis=1, keepdims=True)
+    return np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+
+
+def _bits(probabilities: np.ndarray) -> float:
+    if len(probabilities) == 0:
+        return float("nan")
+    with np.errstate(divide="ignore"):
+        return float(-np.mean(np.log2(probabilities)))

@@ -1,0 +1,216 @@
+"""The corpora known by name: where each lies, what its pieces are, under which licence."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.data.pieces import CorpusError, Source
+from bench.data.reading import ABC_SUFFIXES, MIDI_SUFFIXES, UnreadableError, abc_tunes
+from bench.paths import cache_folder
+
+HERE = Path(__file__).parent
+DEMO_FOLDER = HERE / "demo"
+ESSEN_LEFT_OUT = HERE / "essen-han-left-out.csv"
+ESSEN_BOOKS = ("han1.abc", "han2.abc")
+FOLDER_PREFIX = "folder:"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a corpus says it holds. `official` = every source carries its published side."""
+
+    sources: list[Source]
+    official: bool = False
+    stratified: bool = False
+    notes: tuple[str, ...] = ()
+    about: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A corpus by name. `words` describe it in a list, `find` gives its folder or CorpusError, `read` lists it."""
+
+    name: str
+    words: str
+    licence: str
+    find: Callable[[], Path]
+    read: Callable[[Path], Listing]
+    obtained: str = "shipped"
+    """How it comes here: "shipped", "fetch" (fetch or add), or "extra" (with an optional package)."""
+
+
+def corpora_folder() -> Path:
+    """Where added and fetched corpora lie, one folder each."""
+    return cache_folder() / "corpora"
+
+
+def _added(name: str) -> Callable[[], Path]:
+    def find() -> Path:
+        folder = corpora_folder() / name
+        if not folder.is_dir():
+            raise CorpusError(
+                f"corpus {name} is not here yet: `smdim-bench corpus fetch {name}` downloads it, "
+                f"`smdim-bench corpus add {name} --from FILE_OR_FOLDER` takes a copy you have"
+            )
+        return folder
+
+    return find
+
+
+def list_demo(folder: Path) -> Listing:
+    """The 80 demo pieces by their index; lieder and irish are split apart, so that a subset splits like the whole."""
+    with (folder / "index.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    sources = [
+        Source(folder / row["file"], row["file"], f"{row['composer']}: {row['title']}".removeprefix("trad.: "))
+        for row in rows
+    ]
+    return Listing(sources, stratified=True)
+
+
+def list_folder(folder: Path) -> Listing:
+    """Every MIDI, kar and ABC file under a folder; each tune of an ABC file is a piece."""
+    suffixes = MIDI_SUFFIXES + ABC_SUFFIXES
+    sources: list[Source] = []
+    for path in sorted(folder.rglob("*")):
+        suffix = path.suffix.lower()
+        if suffix not in suffixes or path.name.startswith("._") or not path.is_file():
+            continue
+        name = path.relative_to(folder).as_posix()
+        if suffix in MIDI_SUFFIXES:
+            sources.append(Source(path, name, path.stem))
+        else:
+            sources.extend(_list_tunes(path, name))
+    return Listing(sources)
+
+
+def list_pop909(folder: Path) -> Listing:
+    """NNN/NNN.mid of each song; the `versions` folders beside them are left alone."""
+    songs = sorted(path for path in folder.glob("[0-9][0-9][0-9]/*.mid") if path.stem == path.parent.name)
+    titles = _pop909_titles(folder / "index.csv")
+    return Listing([Source(path, f"{path.stem}/{path.name}", titles.get(path.stem, path.stem)) for path in songs])
+
+
+def list_maestro(folder: Path) -> Listing:
+    """Rows of the official table whose file is here, with their official sides; the other rows are counted."""
+    tables = sorted(folder.glob("maestro-v*.csv"))
+    if not tables:
+        raise CorpusError(f"{folder} has no maestro-v*.csv, the official table of pieces and splits")
+    with tables[-1].open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    sources = [
+        Source(
+            folder / row["midi_filename"],
+            row["midi_filename"],
+            f"{row['canonical_composer']}: {row['canonical_title']}",
+            row["split"],
+        )
+        for row in rows
+    ]
+    present = [source for source in sources if source.path.is_file()]
+    absent = len(sources) - len(present)
+    notes = (f"{absent} of the {len(sources)} pieces in the official table have no file here",) if absent else ()
+    present.sort(key=lambda source: source.id)
+    return Listing(present, official=True, notes=notes, about={"listed": len(sources), "without_file": absent})
+
+
+def find_essen() -> Path:
+    """The folder of Essen ABC files inside an installed music21 (found, not imported)."""
+    spec = importlib.util.find_spec("music21")
+    folder = Path(spec.origin).parent / "corpus" / "essenFolksong" if spec and spec.origin else None
+    if folder is None or not all((folder / book).is_file() for book in ESSEN_BOOKS):
+        raise CorpusError("corpus essen-han comes with the package music21: pip install 'smdim-bench[folk]'")
+    return folder
+
+
+def list_essen(folder: Path) -> Listing:
+    """The Han tunes of both books without those known to carry wrong octaves or broken notation."""
+    with ESSEN_LEFT_OUT.open(newline="", encoding="utf-8") as stream:
+        wrong = {(row["source"], int(row["x"])) for row in csv.DictReader(stream)}
+    tunes = [source for book in ESSEN_BOOKS for source in _list_tunes(folder / book, book)]
+    kept = [source for source in tunes if (source.path.name, source.tune) not in wrong]
+    left_out = len(tunes) - len(kept)
+    note = f"{left_out} of {len(tunes)} tunes are left out: wrong octaves or broken notation (essen-han-left-out.csv)"
+    return Listing(kept, notes=(note,), about={"listed": len(tunes), "left_out": left_out})
+
+
+def _list_tunes(path: Path, name: str) -> list[Source]:
+    try:
+        tunes = abc_tunes(path)
+    except UnreadableError:
+        tunes = {}
+    sources = [
+        Source(path, f"{name}#{number:04d}", _abc_title(text) or f"{path.stem} {number}", tune=number)
+        for number, text in sorted(tunes.items())
+    ]
+    return sources or [Source(path, name, path.stem)]
+
+
+def _abc_title(text: str) -> str:
+    return next((line[2:].strip() for line in text.splitlines() if line.startswith("T:")), "")
+
+
+def _pop909_titles(table: Path) -> dict[str, str]:
+    if not table.is_file():
+        return {}
+    with table.open(newline="", encoding="utf-8-sig") as stream:
+        rows = [row for row in csv.DictReader(stream) if row.get("song_id") and row.get("name")]
+    return {str(row["song_id"]).zfill(3): str(row["name"]) for row in rows}
+
+
+ENTRIES = {
+    entry.name: entry
+    for entry in (
+        Entry(
+            "demo",
+            "40 lieder (Schubert, Schumann) and 40 Irish dance tunes; subsets lieder and irish",
+            "lieder CC0 1.0 (OpenScore); irish Unlicense / CC BY 4.0 (Polifonia, after Bill Black)",
+            lambda: DEMO_FOLDER,
+            list_demo,
+        ),
+        Entry(
+            "pop909",
+            "909 Chinese pop songs arranged for piano (Wang et al., ISMIR 2020)",
+            "MIT, Music X Lab (the arrangements; the songs themselves are commercial)",
+            _added("pop909"),
+            list_pop909,
+            obtained="fetch",
+        ),
+        Entry(
+            "maestro",
+            "MAESTRO v3: piano performances with official splits (Hawthorne et al., ICLR 2019); subsets by year",
+            "CC BY-NC-SA 4.0 (non-commercial, share alike)",
+            _added("maestro"),
+            list_maestro,
+            obtained="fetch",
+        ),
+        Entry(
+            "essen-han",
+            "Chinese folk songs of the Essen collection, read out of music21; subsets han1.abc and han2.abc",
+            "non-commercial research use, as music21 ships it; not to be passed on",
+            find_essen,
+            list_essen,
+            obtained="extra",
+        ),
+    )
+}
+
+
+def entry_of(name: str) -> Entry:
+    """The entry of a corpus name or of "folder:PATH"; CorpusError for any other name."""
+    if name in ENTRIES:
+        return ENTRIES[name]
+    if name.startswith(FOLDER_PREFIX):
+        folder = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
+
+        def find() -> Path:
+            if not folder.is_dir():
+                raise CorpusError(f"{name}: no such folder")
+            return folder
+
+        return Entry(name, f"files under {folder}", "not stated", find, list_folder)
+    raise CorpusError(f"unknown corpus {name!r}: known are {', '.join(ENTRIES)} and {FOLDER_PREFIX}PATH")

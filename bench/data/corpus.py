@@ -1,0 +1,152 @@
+"""Load a corpus by name: list it, read every piece once, say what cannot be used, set the sides."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from contextlib import suppress
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bench.data.cache import CacheError, read_json, write_json
+from bench.data.catalog import Listing, entry_of
+from bench.data.pieces import Corpus, CorpusError, Piece, Skipped, Source
+from bench.data.reading import READER_VERSION, Inspection, piece_bytes
+from bench.data.splits import HASH_RULE, group_copies, hash_split, keep_copies_together
+from bench.data.worker import Answer, Job
+from bench.data.workers import ProgressCallback, read_all
+from bench.files import canonical_hash
+from bench.paths import cache_folder
+
+
+def load_corpus(name: str, *, subset: str | None = None, progress: ProgressCallback | None = None) -> Corpus:
+    """The corpus of this name: "demo", "pop909", "maestro", "essen-han" or "folder:PATH".
+
+    `subset` keeps the pieces whose id begins with that folder or book ("lieder", "2018", "han1.abc"); a piece has the
+    same side in a subset as in the whole. Files that cannot be used stand in `skipped` with a reason. What was read is
+    cached by the files' bytes. Raises CorpusError when the corpus is unknown, absent, or has no usable piece.
+    """
+    entry = entry_of(name)
+    listing = entry.read(entry.find())
+    if not listing.sources:
+        raise CorpusError(f"corpus {name} is empty: no MIDI, kar or ABC file under {entry.find()}")
+    hashes = {
+        source.id: hashlib.sha256(piece_bytes(source.path, source.tune)).hexdigest() for source in listing.sources
+    }
+    inspections = inspect_sources(listing.sources, hashes, progress)
+    usable = [source for source in listing.sources if inspections[source.id].inspection is not None]
+    skipped = [
+        Skipped(source.path, inspections[source.id].reason, source.id)
+        for source in listing.sources
+        if inspections[source.id].inspection is None
+    ]
+    if not usable:
+        reasons = Counter(item.reason for item in skipped).most_common(3)
+        raise CorpusError(
+            f"corpus {name} has no usable piece among {len(skipped)}: "
+            + "; ".join(f"{reason} ({count})" for reason, count in reasons)
+        )
+    sides, notes = _sides(usable, listing, hashes, inspections)
+    pieces = [_piece(source, hashes, sides, inspections) for source in usable]
+    if subset is not None:
+        pieces, skipped = _keep_subset(name, subset, pieces, skipped)
+    return Corpus(
+        name=name,
+        subset=subset,
+        pieces=sorted(pieces, key=lambda piece: piece.id),
+        skipped=skipped,
+        licence=entry.licence,
+        split_rule="official" if listing.official else HASH_RULE,
+        notes=listing.notes + notes,
+        about=listing.about,
+    )
+
+
+def inspect_sources(
+    sources: list[Source], hashes: dict[str, str], progress: ProgressCallback | None = None
+) -> dict[str, Answer]:
+    """What reading each source gave, from the cache where all of them are unchanged."""
+    # the bytes decide, but the format is told by the name's ending
+    key = canonical_hash(
+        [READER_VERSION, version("symusic"), [[s.id, s.path.suffix.lower(), s.tune, hashes[s.id]] for s in sources]], 32
+    )
+    path = cache_folder() / "inspections" / f"{key}.json"
+    kept = read_json(path)
+    if kept is None:
+        answers = read_all([Job(source.path, source.tune) for source in sources], progress=progress)
+        if not any(answer.transient for answer in answers):
+            # reading again is slower, not wrong; tokens, which are costly, do report a full disk
+            with suppress(CacheError):
+                write_json(path, [_as_record(answer) for answer in answers])
+    else:
+        answers = [_from_record(record) for record in kept]
+    return {source.id: answer for source, answer in zip(sources, answers, strict=True)}
+
+
+def _as_record(answer: Answer) -> dict[str, Any]:
+    return {"reason": answer.reason, "inspection": asdict(answer.inspection) if answer.inspection else None}
+
+
+def _from_record(record: dict[str, Any]) -> Answer:
+    kept = record["inspection"]
+    if kept is not None:
+        kept = Inspection(**{**kept, "pitches": tuple(kept["pitches"])})
+    return Answer(reason=record["reason"], inspection=kept)
+
+
+def _sides(
+    usable: list[Source], listing: Listing, hashes: dict[str, str], inspections: dict[str, Answer]
+) -> tuple[dict[str, str], tuple[str, ...]]:
+    contents = {source.id: _inspection(inspections, source.id).content for source in usable}
+    groups = group_copies({source.id: (hashes[source.id], contents[source.id]) for source in usable})
+    copies = len(groups) - len(set(groups.values()))
+    notes: list[str] = []
+    if copies:
+        notes.append(f"{copies} pieces are copies of another (same notes); copies stand on one side")
+    if listing.official:
+        official = {source.id: str(source.split) for source in usable}
+        sides = keep_copies_together(official, groups)
+        moved = sum(sides[piece] != official[piece] for piece in sides)
+        if moved:
+            notes.append(f"{moved} copies were moved from their official side to that of the held-out one")
+    else:
+        strata = {key: key.split("/")[0] for key in groups.values()} if listing.stratified else None
+        of_group = hash_split(set(groups.values()), strata)
+        sides = {piece: of_group[group] for piece, group in groups.items()}
+    return sides, tuple(notes)
+
+
+def _inspection(inspections: dict[str, Answer], piece: str) -> Inspection:
+    found = inspections[piece].inspection
+    assert found is not None
+    return found
+
+
+def _piece(source: Source, hashes: dict[str, str], sides: dict[str, str], inspections: dict[str, Answer]) -> Piece:
+    found = _inspection(inspections, source.id)
+    return Piece(
+        path=source.path,
+        id=source.id,
+        sha256=hashes[source.id],
+        split=sides[source.id],
+        title=source.title,
+        tune=source.tune,
+        notes=found.notes,
+        content=found.content,
+    )
+
+
+def _keep_subset(
+    name: str, subset: str, pieces: list[Piece], skipped: list[Skipped]
+) -> tuple[list[Piece], list[Skipped]]:
+    parts = sorted({_part(piece.id) for piece in pieces})
+    if subset not in parts:
+        shown = ", ".join(parts[:12]) + (", ..." if len(parts) > 12 else "")
+        raise CorpusError(f"corpus {name} has no subset {subset!r}: it has {shown}")
+    return [p for p in pieces if _part(p.id) == subset], [s for s in skipped if _part(s.id) == subset]
+
+
+def _part(piece_id: str) -> str:
+    return Path(piece_id.split("#")[0]).parts[0]

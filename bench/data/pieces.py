@@ -1,0 +1,95 @@
+"""Pieces and corpora: which music there is, on which side of the split it stands, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UserError
+from bench.files import canonical_hash
+
+SPLITS = ("train", "validation", "test")
+
+
+class CorpusError(UserError):
+    """A corpus is unknown, absent or empty."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One piece as a corpus lists it, before anything was read: a MIDI file, or one tune of an ABC file.
+
+    `tune` is the tune's number (its X: line) inside an ABC file, None for a file that is one piece.
+    `split` is the official side, None where the corpus has no official split.
+    """
+
+    path: Path
+    id: str
+    title: str = ""
+    split: str | None = None
+    tune: int | None = None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One readable piece. `sha256` is that of its bytes; `notes` counts its notes without drums."""
+
+    path: Path
+    id: str
+    sha256: str
+    split: str
+    title: str = ""
+    tune: int | None = None
+    notes: int = 0
+    content: str = ""
+    """Hash of (onset, duration, pitch) alone: equal for copies that differ in velocity, tempo, tracks or format."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A listed piece that cannot be used, and why in words."""
+
+    path: Path
+    reason: str
+    id: str = ""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A named set of pieces with a split, in the order of their ids.
+
+    `split_rule` says how the sides were chosen, `notes` what a reader of results must know (moved duplicates,
+    rows without a file). `fingerprint` names the contents: ids, bytes, sides and order.
+    """
+
+    name: str
+    pieces: list[Piece]
+    skipped: list[Skipped]
+    licence: str
+    split_rule: str
+    subset: str | None = None
+    notes: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with any piece, its bytes or its side."""
+        return canonical_hash([[piece.id, piece.sha256, piece.split] for piece in self.pieces])
+
+    @property
+    def label(self) -> str:
+        """The name with the subset: "demo", "demo/lieder"."""
+        return f"{self.name}/{self.subset}" if self.subset else self.name
+
+    def of_split(self, split: str) -> list[Piece]:
+        """Pieces of "train", "validation" or "test", in order of id; ValueError for any other word."""
+        check_split(split)
+        return [piece for piece in self.pieces if piece.split == split]
+
+
+def check_split(split: str) -> None:
+    """ValueError unless `split` is one of the three sides."""
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")

@@ -1,0 +1,193 @@
+"""Read one piece, whatever its format, into a single piano track of notes, or say in words why not.
+
+This module runs inside the reading processes of `bench.data.workers`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+MIDI_SUFFIXES = (".mid", ".midi", ".kar")
+ABC_SUFFIXES = (".abc",)
+READER_VERSION = 1
+"""Raised with any change here that alters what is read from a file."""
+
+MAX_FILE_BYTES = 64 << 20
+MAX_TRACKS = 128
+MAX_NOTES = 300_000
+MAX_QUARTERS = 30_000
+"""Over two hours at 240 beats a minute; the longest MAESTRO performance has 5,300 quarter notes."""
+MAX_HOURS = 3.0
+CONTENT_GRID = 96
+"""Steps a quarter note on which two pieces are compared for being copies."""
+
+
+class UnreadableError(Exception):
+    """The piece cannot be used; the message is the reason, one line."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is known of a piece without tokens. `pitches` counts the notes of each MIDI pitch, 128 integers."""
+
+    notes: int
+    quarters: float
+    content: str
+    pitches: tuple[int, ...]
+
+
+def read_piece(path: Path, tune: int | None = None) -> Any:
+    """The piece as a `symusic.Score` with one piano track: all non-drum tracks merged, notes of no length dropped.
+
+    Tempos and time signatures are kept. Raises UnreadableError with the reason.
+    """
+    import symusic
+
+    score = _parse_abc(path, tune) if path.suffix.lower() in ABC_SUFFIXES else _parse_midi(path)
+    if len(score.tracks) > MAX_TRACKS:
+        raise UnreadableError(f"{len(score.tracks)} tracks (at most {MAX_TRACKS})")
+    if score.note_num() == 0:
+        raise UnreadableError("no notes")
+    if score.note_num() > MAX_NOTES:
+        raise UnreadableError(f"{score.note_num()} notes (at most {MAX_NOTES})")
+    pitched = [track.notes.numpy() for track in score.tracks if not track.is_drum and len(track.notes)]
+    if not pitched:
+        raise UnreadableError("drums only")
+    notes = {key: np.concatenate([track[key] for track in pitched]) for key in pitched[0]}
+    lasting = notes["duration"] > 0
+    if not lasting.any():
+        raise UnreadableError("no notes longer than zero")
+    order = np.lexsort((notes["velocity"], notes["duration"], notes["pitch"], notes["time"]))
+    order = order[lasting[order]]
+    merged: Any = symusic.Track("Piano", 0, False)
+    merged.notes = symusic.Note.from_numpy(**{key: values[order] for key, values in notes.items()})
+    single: Any = symusic.Score(score.ticks_per_quarter)
+    single.tracks.append(merged)
+    single.tempos = score.tempos
+    single.time_signatures = score.time_signatures
+    _refuse_endless(single)
+    return single
+
+
+def inspect_score(score: Any) -> Inspection:
+    """Count, length and content hash of what `read_piece` returned."""
+    notes = score.tracks[0].notes.numpy()
+    onset = notes["time"].astype(np.int64)
+    scale = CONTENT_GRID / score.ticks_per_quarter
+    grid = np.stack(
+        [
+            np.rint((onset - onset.min()) * scale).astype(np.int64),
+            np.rint(notes["duration"] * scale).astype(np.int64),
+            notes["pitch"].astype(np.int64),
+        ],
+        axis=1,
+    )  # notes 3
+    grid = grid[np.lexsort((grid[:, 1], grid[:, 2], grid[:, 0]))]
+    pitches = np.bincount(notes["pitch"].astype(np.int64), minlength=128)
+    return Inspection(
+        notes=len(onset),
+        quarters=float((onset + notes["duration"]).max() / score.ticks_per_quarter),
+        content=hashlib.sha256(grid.astype("<i8").tobytes()).hexdigest(),
+        pitches=tuple(int(count) for count in pitches),
+    )
+
+
+def _refuse_endless(score: Any) -> None:
+    quarters = score.end() / score.ticks_per_quarter
+    if quarters > MAX_QUARTERS:
+        raise UnreadableError(f"{quarters:.0f} quarter notes long (at most {MAX_QUARTERS})")
+    hours = score.to("second").end() / 3600
+    if hours > MAX_HOURS:
+        raise UnreadableError(f"{hours:.1f} hours long (at most {MAX_HOURS:g})")
+
+
+def _parse_midi(path: Path) -> Any:
+    import symusic
+
+    data = _read_bytes(path)
+    if data[:4] != b"MThd":
+        raise UnreadableError("not a MIDI file (no MThd at its start)")
+    if data[4:8] == b"\x06\0\0\0":
+        raise UnreadableError("wrong byte order (little-endian header)")
+    if len(data) < 14:
+        raise UnreadableError("truncated inside the header")
+    division = int.from_bytes(data[12:14], "big")
+    if division & 0x8000:
+        raise UnreadableError("time counted in film frames (SMPTE), not in beats")
+    if division == 0:
+        raise UnreadableError("zero ticks a quarter note")
+    try:
+        return symusic.Score.from_midi(data)
+    except Exception as error:
+        words = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "EOF" in words or "chunk length" in words:
+            raise UnreadableError("truncated (a track ends before its stated length)") from None
+        raise UnreadableError(f"broken MIDI ({words.removeprefix('MiniMidi: ')[:80]})") from None
+
+
+def _parse_abc(path: Path, tune: int | None) -> Any:
+    import symusic
+
+    tunes = abc_tunes(path)
+    if tune is None and len(tunes) == 1:
+        tune = next(iter(tunes))
+    if tune is None or tune not in tunes:
+        raise UnreadableError(f"no tune X:{tune} in the ABC file")
+    try:
+        return symusic.Score.from_abc(tunes[tune])
+    except Exception as error:
+        words = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UnreadableError(f"broken ABC ({words[:80]})") from None
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if size == 0:
+            raise UnreadableError("empty file")
+        if size > MAX_FILE_BYTES:
+            raise UnreadableError(f"{size >> 20} MiB (at most {MAX_FILE_BYTES >> 20} MiB)")
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableError(f"cannot be read ({error.strerror})") from None
+
+
+@lru_cache(maxsize=4)
+def _abc_tunes(path: Path, stamp: tuple[int, int]) -> dict[int, str]:
+    data = _read_bytes(path)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = data.decode("latin-1")
+    tunes: dict[int, str] = {}
+    for block in re.split(r"(?m)^(?=X:)", text.replace("\r\n", "\n")):
+        number = re.match(r"X:\s*(\d+)", block)
+        if number:
+            tunes.setdefault(int(number[1]), block.rstrip() + "\n")
+    return tunes
+
+
+def abc_tunes(path: Path) -> dict[int, str]:
+    """Text of every tune of an ABC file by its X: number (the first one where a number repeats), UTF-8 or Latin-1."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise UnreadableError(f"cannot be read ({error.strerror})") from None
+    return _abc_tunes(path, (stat.st_mtime_ns, stat.st_size))
+
+
+def piece_bytes(path: Path, tune: int | None) -> bytes:
+    """What a piece's sha256 is taken of: the whole file, or the text of one tune; b"" when it cannot be read."""
+    try:
+        if tune is None:
+            return _read_bytes(path)
+        return abc_tunes(path).get(tune, "").encode()
+    except UnreadableError:
+        return b""

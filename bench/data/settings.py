@@ -1,0 +1,62 @@
+"""How music becomes tokens: every choice of the tokenizer, open to a study."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class TokenizerSettings(BaseModel):
+    """REMI tokens (Huang & Yang 2020, doi 10.1145/3394171.3413671) as MidiTok writes them.
+
+    A note is Pitch, Velocity, Duration after the Position in its Bar. All tracks but drums are merged into one piano;
+    no byte-pair encoding, programs, chords or drum pitches. The defaults read POP909, MAESTRO, the Essen songs and the
+    demo pieces without a loss outside the piano's range.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    pitch_low: int = Field(21, ge=0, le=127, description="lowest MIDI pitch with a token; 21 is the piano's lowest A")
+    pitch_high: int = Field(
+        109,
+        ge=1,
+        le=128,
+        description="one above the highest MIDI pitch with a token; 109 ends at the piano's top C. "
+        "Take 0 and 128 where notes outside a piano's range are the question",
+    )
+    beat_resolutions: tuple[tuple[int, int, int], ...] = Field(
+        ((0, 4, 8), (4, 12, 4)),
+        min_length=1,
+        description="(from beat, to beat, steps a beat) for durations, in quarter notes; the finest is also the "
+        "grid of positions: 8 = thirty-second notes. The last end is the longest note",
+    )
+    velocities: int = Field(32, ge=1, le=127, description="number of velocity tokens over 1..127")
+    tempos: bool = Field(False, description="tempo tokens; off, because time is counted in beats everywhere else")
+    tempo_bins: int = Field(32, ge=2, le=256, description="number of tempo tokens, if any")
+    tempo_low: float = Field(40.0, gt=0, description="slowest tempo with a token, beats a minute")
+    tempo_high: float = Field(250.0, gt=0, description="fastest tempo with a token, beats a minute")
+    rests: bool = Field(False, description="Rest tokens between notes; off, because Position already says when")
+    time_signatures: bool = Field(
+        False,
+        description="time-signature tokens and bars that follow them; off = every bar has four quarter notes, "
+        "because 617 of POP909's files claim 1/4 and MAESTRO's meter is a time grid",
+    )
+    merge_duplicates: bool = Field(
+        True,
+        description="notes of one pitch and onset (doubled voices) become one, since decoding cannot tell them apart",
+    )
+
+    @model_validator(mode="after")
+    def _ranges(self) -> TokenizerSettings:
+        if self.pitch_low >= self.pitch_high:
+            raise ValueError(f"pitch_low ({self.pitch_low}) must be below pitch_high ({self.pitch_high})")
+        if self.tempo_low >= self.tempo_high:
+            raise ValueError(f"tempo_low ({self.tempo_low}) must be below tempo_high ({self.tempo_high})")
+        end = 0
+        for start, stop, steps in self.beat_resolutions:
+            if start != end or stop <= start or not 1 <= steps <= 96:
+                raise ValueError(
+                    f"beat_resolutions must be rising ranges that follow each other from 0 with 1..96 steps, "
+                    f"not {self.beat_resolutions}"
+                )
+            end = stop
+        return self

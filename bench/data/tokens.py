@@ -1,0 +1,246 @@
+"""TokenCorpus: a corpus as tokens, with its split, windows, crops and the way back to notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bench.data.cache import read_array, write_array
+from bench.data.pieces import SPLITS, Corpus, Piece, Skipped, check_split
+from bench.data.settings import TokenizerSettings
+from bench.data.windows import Align, Mode, Windows, bar_of_token, cut, window_starts
+from bench.errors import UserError
+from bench.files import canonical_hash, write_atomically
+
+if TYPE_CHECKING:
+    from symusic.core import ScoreTick
+
+WINDOWS_VERSION = 1
+
+
+@dataclass(frozen=True)
+class TokenStream:
+    """One side of the split as one array: piece i is `tokens[offsets[i]:offsets[i + 1]]`. Memory-mapped, uint16."""
+
+    tokens: np.ndarray
+    offsets: np.ndarray
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class TokenCorpus:
+    """A tokenised corpus. `pieces_in_order` and `offsets` (int64, one more than pieces) describe `all_tokens` (uint16).
+
+    `skipped` holds the corpus's unreadable pieces and those without a note in the pitch range. `fingerprint` names
+    contents, sides, settings and tokenizer version: equal fingerprints mean equal tokens.
+    """
+
+    corpus: Corpus
+    settings: TokenizerSettings
+    vocabulary: list[str]
+    all_tokens: np.ndarray
+    offsets: np.ndarray
+    pieces_in_order: tuple[Piece, ...]
+    skipped: list[Skipped]
+    fingerprint: str
+    folder: Path
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids, special tokens included."""
+        return len(self.vocabulary)
+
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return {word: index for index, word in enumerate(self.vocabulary)}
+
+    @property
+    def pad_id(self) -> int:
+        """Fills a window after the end of a piece."""
+        return self._ids["PAD_None"]
+
+    @property
+    def mask_id(self) -> int:
+        """The absorbing state of the diffusion."""
+        return self._ids["MASK_None"]
+
+    @property
+    def bos_id(self) -> int:
+        """In the vocabulary, not written into pieces."""
+        return self._ids["BOS_None"]
+
+    @property
+    def eos_id(self) -> int:
+        """Ends each piece in joined windows; not written otherwise."""
+        return self._ids["EOS_None"]
+
+    @property
+    def bar_id(self) -> int:
+        """Begins a bar."""
+        return self._ids["Bar_None"]
+
+    @property
+    def special_ids(self) -> list[int]:
+        """PAD, BOS, EOS and MASK, ascending."""
+        return sorted((self.pad_id, self.bos_id, self.eos_id, self.mask_id))
+
+    @cached_property
+    def type_names(self) -> list[str]:
+        """Token types by their first id: "PAD", ..., "Bar", "Pitch", "Velocity", "Duration", "Position"."""
+        return list(dict.fromkeys(word.split("_")[0] for word in self.vocabulary))
+
+    @cached_property
+    def type_of_token(self) -> np.ndarray:
+        """Type of each token id as an index into `type_names`: int64 (V,). `type_of_token[tokens]` types any array."""
+        place = {name: index for index, name in enumerate(self.type_names)}
+        return np.array([place[word.split("_")[0]] for word in self.vocabulary], dtype=np.int64)
+
+    def stream(self, split: str) -> TokenStream:
+        """All tokens of one side with the offsets of its pieces, without copying."""
+        check_split(split)
+        places = [index for index, piece in enumerate(self.pieces_in_order) if piece.split == split]
+        if not places:
+            return TokenStream(self.all_tokens[:0], np.zeros(1, dtype=np.int64), ())
+        first, last = places[0], places[-1] + 1
+        offsets = self.offsets[first : last + 1]
+        tokens = self.all_tokens[offsets[0] : offsets[-1]]
+        return TokenStream(tokens, offsets - offsets[0], self.pieces_in_order[first:last])
+
+    def pieces(self, split: str) -> list[np.ndarray]:
+        """Tokens of each piece of one side, uint16 (N_i,), without copying."""
+        stream = self.stream(split)
+        return [stream.tokens[a:b] for a, b in zip(stream.offsets[:-1], stream.offsets[1:], strict=True)]
+
+    def windows(
+        self, split: str, length: int, *, mode: Mode = "pad", align: Align = "bar", hop: int | None = None
+    ) -> Windows:
+        """All windows of one side on a fixed grid, for evaluation: every token is in at least one of them.
+
+        mode "pad": windows lie inside one piece, the last one of a piece is filled with PAD. mode "join": the pieces
+        of the side follow each other with EOS after each, and only the very last window has PAD.
+        align "bar" (default): a window begins with a Bar token, so that what it decodes to has its time right from
+        the first note; neighbours overlap by less than a bar. align "token": exactly every `hop` tokens.
+        `hop` (tokens, default the length) is how far a window is behind the one before, at most.
+        """
+        hop = length if hop is None else hop
+        if length < 1 or not 1 <= hop <= length:
+            raise ValueError(f"windows need length >= 1 and 1 <= hop <= length, not length {length} and hop {hop}")
+        if mode not in ("pad", "join") or align not in ("bar", "token"):
+            raise ValueError(f"windows know the modes pad, join and the alignments bar, token, not {mode!r}, {align!r}")
+        stream = self.stream(split)
+        if not stream.pieces:
+            raise UserError(f"corpus {self.corpus.label} has no piece in its {split} split")
+        tokens, bounds = (stream.tokens, stream.offsets) if mode == "pad" else self._joined(stream)
+        bars = np.flatnonzero(tokens == self.bar_id)
+        starts, ends = _grid(bars, bounds if mode == "pad" else bounds[[0, -1]], length, hop, align)
+        piece = np.searchsorted(bounds, starts, side="right") - 1
+        base = bounds[piece] if mode == "pad" else np.zeros_like(starts)
+        # a window that begins with a Bar token stands in that bar
+        bar = np.searchsorted(bars, starts, side="right") - np.searchsorted(bars, base, side="left") - 1
+        return Windows(
+            tokens=self._window_rows((split, length, mode, align, hop), tokens, starts, ends),
+            piece=piece,
+            start=starts - base,
+            bar=bar,
+            count=np.minimum(ends - starts, length),
+            mode=mode,
+            align=align,
+            hop=hop,
+            mid_bar=int(np.sum(tokens[starts] != self.bar_id)) if align == "bar" else 0,
+        )
+
+    def crop(self, split: str, piece: int, start: int, length: int) -> np.ndarray:
+        """`length` tokens of one piece from `start` on, PAD after its end: uint16 (length,)."""
+        whole = self.pieces(split)[piece]
+        if not 0 <= start < len(whole):
+            raise ValueError(f"start must lie in the piece's 0..{len(whole) - 1}, not {start}")
+        return cut(whole, np.array([start]), np.array([len(whole)]), length, self.pad_id)[0]
+
+    def random_crops(
+        self, split: str, length: int, count: int, rng: np.random.Generator, *, align: Align = "bar"
+    ) -> np.ndarray:
+        """`count` crops for training, uint16 (count, length): every possible start of the side is equally likely.
+
+        Starts are bars (align "bar") or any token, no later than a piece's last start that still fills the window
+        (the first bar after it at most); a piece shorter than the window starts at 0. Depends on `rng` alone, not on
+        the model or the time, so arms that share a seed see the same data.
+        """
+        stream = self.stream(split)
+        starts, ends = self._crop_starts(split, length, align)
+        chosen = rng.integers(len(starts), size=count)
+        return cut(stream.tokens, starts[chosen], ends[chosen], length, self.pad_id)
+
+    def bar_of_token(self, tokens: np.ndarray) -> np.ndarray:
+        """Bar number of each token along the last axis, from 0 at the first Bar token (-1 before it)."""
+        return bar_of_token(tokens, self.bar_id)
+
+    def decode(self, tokens_L: np.ndarray | Sequence[int]) -> ScoreTick:
+        """Notes of a token sequence, as one piano track of a score whose time 0 is the first bar (takes MidiTok)."""
+        from bench.data.remi import decode
+
+        return decode(np.asarray(tokens_L), self.settings)
+
+    def decode_to_file(self, tokens_L: np.ndarray | Sequence[int], path: Path) -> None:
+        """Write what the tokens decode to as a MIDI file."""
+        write_atomically(path, self.decode(tokens_L).dumps_midi())
+
+    @cached_property
+    def _start_cache(self) -> dict[tuple[str, int, str], tuple[np.ndarray, np.ndarray]]:
+        return {}
+
+    def _crop_starts(self, split: str, length: int, align: Align) -> tuple[np.ndarray, np.ndarray]:
+        key = (split, length, align)
+        if key not in self._start_cache:
+            stream = self.stream(split)
+            if not stream.pieces:
+                raise UserError(f"corpus {self.corpus.label} has no piece in its {split} split")
+            bars = np.flatnonzero(stream.tokens == self.bar_id)
+            starts, ends = [], []
+            for first, end in zip(stream.offsets[:-1], stream.offsets[1:], strict=True):
+                own = bars[(bars >= first) & (bars < end)] if align == "bar" else np.arange(first, end)
+                fills = int(np.searchsorted(own, end - length, side="right"))
+                eligible = own[: fills + (align == "bar" and fills < len(own))] if fills else np.array([first])
+                starts.append(eligible)
+                ends.append(np.full(len(eligible), end))
+            self._start_cache[key] = np.concatenate(starts), np.concatenate(ends)
+        return self._start_cache[key]
+
+    def _joined(self, stream: TokenStream) -> tuple[np.ndarray, np.ndarray]:
+        sizes = np.diff(stream.offsets) + 1
+        bounds = np.concatenate([[0], np.cumsum(sizes)])
+        joined = np.insert(stream.tokens, stream.offsets[1:], self.eos_id)
+        return joined, bounds
+
+    def _window_rows(
+        self, what: tuple[str, int, str, str, int], tokens: np.ndarray, starts: np.ndarray, ends: np.ndarray
+    ) -> np.ndarray:
+        split, length, mode, align, hop = what
+        name = f"windows-{split}-{length}-{mode}-{align}-{hop}-{canonical_hash([WINDOWS_VERSION, starts.tolist()])}.npy"
+        kept = read_array(self.folder / name)
+        if kept is not None and kept.shape == (len(starts), length) and kept.dtype == np.uint16:
+            return kept
+        rows = cut(tokens, starts, ends, length, self.pad_id)
+        write_array(self.folder / name, rows)
+        kept = read_array(self.folder / name)
+        return rows if kept is None else kept
+
+
+def order_by_split(pieces: Sequence[Piece]) -> list[Piece]:
+    """Pieces side by side: train, validation, test, each in order of id."""
+    return sorted(pieces, key=lambda piece: (SPLITS.index(piece.split), piece.id))
+
+
+def _grid(bars: np.ndarray, bounds: np.ndarray, length: int, hop: int, align: Align) -> tuple[np.ndarray, np.ndarray]:
+    starts: list[int] = []
+    ends: list[int] = []
+    for first, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        own = bars[np.searchsorted(bars, first) : np.searchsorted(bars, end)] - first
+        found = [first + start for start in window_starts(own, end - first, length, hop, align)]
+        starts.extend(found)
+        ends.extend([end] * len(found))
+    return np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64)

@@ -1,0 +1,109 @@
+"""A reading process: takes one piece at a time from its parent, so that a file that crashes a parser costs one file.
+
+Jobs and answers are pickles on stdin and stdout, each after its length; whatever parsers print goes nowhere.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import struct
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from bench.data.reading import Inspection, UnreadableError, inspect_score, read_piece
+from bench.data.settings import TokenizerSettings
+
+MEMORY_LIMIT_BYTES = 4 << 30
+LENGTH = struct.Struct("<Q")
+
+
+@dataclass(frozen=True)
+class Job:
+    """Read one piece; with settings also tokenise it, without them only inspect it."""
+
+    path: Path
+    tune: int | None
+    settings: TokenizerSettings | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a job: a reason, or an inspection, or tokens uint16 (N,)."""
+
+    reason: str = ""
+    inspection: Inspection | None = None
+    tokens: np.ndarray | None = None
+    vocabulary: list[str] | None = None
+    transient: bool = False
+    """The reason lies in this run (a crash, a time-out, memory), so it is not remembered."""
+
+
+def send(stream: IO[bytes], message: Any) -> None:
+    """Write one pickle after its length."""
+    data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
+    stream.write(LENGTH.pack(len(data)) + data)
+    stream.flush()
+
+
+def receive(stream: IO[bytes]) -> Any:
+    """Read one message; EOFError when the other side is gone."""
+    head = stream.read(LENGTH.size)
+    if len(head) < LENGTH.size:
+        raise EOFError
+    (size,) = LENGTH.unpack(head)
+    data = stream.read(size)
+    if len(data) < size:
+        raise EOFError
+    return pickle.loads(data)
+
+
+def do(job: Job) -> Answer:
+    """Do one job; an unreadable piece is an answer, not an error."""
+    try:
+        score = read_piece(job.path, job.tune)
+        if job.settings is None:
+            return Answer(inspection=inspect_score(score))
+        from bench.data.remi import encode, vocabulary
+
+        tokens = encode(score, job.settings)
+        if len(tokens) == 0:
+            return Answer(reason=f"no notes within pitches {job.settings.pitch_low}..{job.settings.pitch_high - 1}")
+        return Answer(tokens=tokens, vocabulary=vocabulary(job.settings))
+    except UnreadableError as error:
+        return Answer(reason=str(error))
+    except MemoryError:
+        return Answer(reason="reading it took more than the memory allowed", transient=True)
+    except Exception as error:
+        return Answer(reason=f"cannot be turned into tokens ({type(error).__name__}: {str(error)[:80]})")
+
+
+def main() -> None:
+    """Answer jobs until the parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _limit_memory()
+    answers = os.fdopen(os.dup(1), "wb")
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 1)
+    os.dup2(silence, 2)
+    jobs = sys.stdin.buffer
+    while True:
+        try:
+            job = receive(jobs)
+        except EOFError:
+            return
+        send(answers, do(job))
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
+    except (ImportError, ValueError, OSError):
+        pass
