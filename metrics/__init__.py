@@ -1,1 +1,39 @@
+"""Figures on symbolic music: what they mean, how sure they are. Knows nothing of denoisers or of the harness."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_HOME = {
+    "Notes": "notes",
+    "NotesError": "notes",
+    "read_notes": "notes",
+    "read_folder": "notes",
+    "music_files": "notes",
+    "MetricResult": "result",
+    "oa_attribute": "attribute",
+    "oa_distance": "distance",
+    "oa_distance_mean": "distance",
+    "oa_from_features": "overlap",
+    "feature_matrix": "features",
+    "pitch_outliers": "outliers",
+    "chord_density": "chords",
+    "quality_table": "table",
+    "reference_rows": "table",
+    "shuffled_pieces": "floors",
+    "unigram_pieces": "floors",
+    "uniform_pieces": "floors",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'metrics' has no attribute {name!r}")
+    return getattr(import_module(f"metrics.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

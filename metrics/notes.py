@@ -1,0 +1,228 @@
+"""Notes: what every music metric reads. Arrays of onset and duration in beats, pitch and velocity."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+DEFAULT_BAR_BEATS = 4.0  # the MIDI standard's meter where a file names none
+MUSIC_SUFFIXES = frozenset({".mid", ".midi", ".kar", ".abc"})
+TICKS_PER_BEAT = 10**9  # resolution at which two times count as the same instant
+
+Meters = tuple[tuple[float, float], ...]
+
+
+class NotesError(ValueError):
+    """A file or an array that cannot be read as notes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Notes:
+    """The notes of one piece, all tracks merged, sorted by (onset, pitch).
+
+    `onset` and `duration` in beats (quarter notes), float64; `pitch` (MIDI 0..127) and `velocity` (1..127), int16;
+    all (N,). `duration` ends where the same pitch starts again, if that comes first; `held` is the duration before
+    that cut, so that the pitches that sound at an instant are still those of the file (default: `duration`).
+    `meters` are (beat, bar length in beats) from the time signatures of the whole file; empty means bars of 4 beats.
+    Raises NotesError when arrays differ in length or hold NaN, infinite times or pitches outside 0..127.
+    """
+
+    onset: NDArray[np.float64]
+    duration: NDArray[np.float64]
+    pitch: NDArray[np.int16]
+    velocity: NDArray[np.int16]
+    name: str = ""
+    meters: Meters = ()
+    held: NDArray[np.float64] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        held = self.duration if self.held is None else self.held
+        columns: dict[str, NDArray[Any]] = {
+            "onset": np.asarray(self.onset, np.float64),
+            "duration": np.asarray(self.duration, np.float64),
+            "pitch": _whole_numbers(self.pitch, "pitch", self.name),
+            "velocity": _whole_numbers(self.velocity, "velocity", self.name),
+            "held": np.asarray(held, np.float64),
+        }
+        if {column.shape for column in columns.values()} != {(len(columns["onset"]),)}:
+            shapes = ", ".join(f"{key} {column.shape}" for key, column in columns.items())
+            raise NotesError(f"notes {self.name!r}: arrays must be one-dimensional and of one length, got {shapes}")
+        if not all(np.isfinite(columns[key]).all() for key in ("onset", "duration", "held")):
+            raise NotesError(f"notes {self.name!r}: onset and duration must be finite numbers of beats")
+        order = np.lexsort((columns["pitch"], columns["onset"]))
+        in_order = bool((np.diff(order) == 1).all())
+        for key, column in columns.items():
+            object.__setattr__(self, key, column if in_order else column[order])
+
+    def __len__(self) -> int:
+        return len(self.onset)
+
+    @property
+    def releases(self) -> NDArray[np.float64]:
+        """Beat at which each note is let go, before overlaps of one pitch are cut: shape (N,)."""
+        return self.onset + (self.duration if self.held is None else self.held)
+
+    @property
+    def end_beats(self) -> float:
+        """Beat at which the last held note ends; 0 for no notes."""
+        return float(self.releases.max()) if len(self) else 0.0
+
+    @property
+    def content_hash(self) -> str:
+        """Hexadecimal digest of the notes alone: equal for two files with the same notes, whatever their names."""
+        digest = hashlib.sha256()
+        for times in (self.onset, self.duration):
+            digest.update(np.rint(times * 960).astype(np.int64).tobytes())
+        digest.update(self.pitch.tobytes() + self.velocity.tobytes())
+        return digest.hexdigest()
+
+    def bar_starts(self) -> NDArray[np.float64]:
+        """Beats at which bars start, and last the end of the final bar: shape (bars + 1,). A new meter starts a new
+        bar."""
+        meters = self.meters or ((0.0, DEFAULT_BAR_BEATS),)
+        if meters[0][0] > 0:
+            meters = ((0.0, DEFAULT_BAR_BEATS), *meters)
+        end = max(self.end_beats, 1e-9)
+        changes = [beat for beat, _ in meters[1:] if beat < end]
+        starts: list[NDArray[np.float64]] = [np.zeros(0)]
+        for (beat, bar_beats), stop in zip(meters, [*changes, end], strict=False):
+            bars = max(int(np.ceil((stop - beat) / bar_beats - 1e-9)), 0)
+            starts.append(np.asarray(beat + bar_beats * np.arange(bars), np.float64))
+        last_bar_beats = meters[len(changes)][1]
+        joined = np.concatenate(starts)
+        return np.append(joined, joined[-1] + last_bar_beats)
+
+    def with_bars(self, bar_beats: float) -> Notes:
+        """The same notes with every bar `bar_beats` long, for files whose time signatures are known to be wrong."""
+        if not bar_beats > 0:
+            raise NotesError(f"bar_beats must be more than 0, got {bar_beats}")
+        return replace(self, meters=((0.0, float(bar_beats)),))
+
+    @classmethod
+    def from_arrays(
+        cls,
+        onset: ArrayLike,
+        duration: ArrayLike,
+        pitch: ArrayLike,
+        velocity: ArrayLike | None = None,
+        *,
+        name: str = "",
+        meters: Meters = (),
+    ) -> Notes:
+        """Notes from raw arrays: zero-length notes dropped, an overlap of one pitch cut at the later onset.
+
+        Of notes that share pitch and onset the longest is kept. `velocity` defaults to 64.
+        """
+        pitch_array = np.asarray(pitch)
+        raw = cls(
+            np.asarray(onset, np.float64),
+            np.asarray(duration, np.float64),
+            pitch_array,
+            np.full(pitch_array.shape, 64, np.int16) if velocity is None else np.asarray(velocity),
+            name,
+            meters,
+        )
+        raw = raw._take(raw.duration > 0)
+        by_pitch = np.lexsort((raw.duration, raw.onset, raw.pitch))
+        onset_n, pitch_n = raw.onset[by_pitch], raw.pitch[by_pitch]
+        follows = pitch_n[1:] == pitch_n[:-1]  # the next note of the list has the same pitch
+        gap = np.where(follows, np.diff(onset_n), np.inf)
+        cut = np.minimum(raw.duration[by_pitch], np.append(gap, np.inf))
+        duration_n = np.empty(len(raw))
+        duration_n[by_pitch] = cut
+        return replace(raw, duration=duration_n, held=raw.duration)._take(duration_n > 1 / TICKS_PER_BEAT)
+
+    def _take(self, keep: NDArray[np.bool_]) -> Notes:
+        if keep.all():
+            return self
+        columns = {key: getattr(self, key)[keep] for key in ("onset", "duration", "pitch", "velocity", "held")}
+        return replace(self, **columns)
+
+
+def _whole_numbers(values: ArrayLike, what: str, name: str) -> NDArray[np.int16]:
+    array = np.asarray(values)
+    if array.size and not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 127):
+        raise NotesError(f"notes {name!r}: {what} must lie in 0..127, got {array.min()}..{array.max()}")
+    return array.astype(np.int16)
+
+
+def read_notes(source: str | Path | Any, *, drums: bool = False, name: str | None = None) -> Notes:
+    """Read one MIDI or ABC file, or a symusic Score, as Notes.
+
+    Drum tracks are left out; `drums=True` reads them instead of the others, so that the two never mix.
+    Raises NotesError with one line when the file is absent or is no music file.
+    """
+    import symusic
+
+    if isinstance(source, (str, Path)):
+        path = Path(source)
+        if not path.is_file():
+            raise NotesError(f"{path}: no such file")
+        try:
+            score = symusic.Score.from_abc(path.read_text()) if path.suffix.lower() == ".abc" else symusic.Score(path)
+        except Exception as error:  # the parser raises many types; all mean that the file cannot be read
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            raise NotesError(f"{path}: cannot be read as MIDI or ABC: {reason}") from None
+        title = path.stem if name is None else name
+    else:
+        score, title = source, name or ""
+    return _from_score(score, drums=drums, name=title)
+
+
+def _from_score(score: Any, *, drums: bool, name: str) -> Notes:
+    if str(score.ttype) == "Second":
+        score = score.to("tick")
+    beat = 1.0 if str(score.ttype) == "Quarter" else float(score.tpq)
+    tables = [track.notes.numpy() for track in score.tracks if bool(track.is_drum) == drums and len(track.notes)]
+
+    def column(key: str) -> NDArray[Any]:
+        return np.concatenate([table[key] for table in tables]) if tables else np.zeros(0, np.int16)
+
+    signatures = sorted((s.time / beat, 4.0 * s.numerator / s.denominator) for s in score.time_signatures)
+    meters = tuple(dict(pair for pair in signatures if pair[1] > 0).items())  # of two at one beat the longer
+    return Notes.from_arrays(
+        column("time") / beat,
+        column("duration") / beat,
+        column("pitch"),
+        column("velocity"),
+        name=name,
+        meters=meters,
+    )
+
+
+def music_files(folder: str | Path) -> list[Path]:
+    """Every MIDI, kar and ABC file below `folder`, sorted by path. Raises NotesError when it is no folder."""
+    root = Path(folder)
+    if not root.is_dir():
+        raise NotesError(f"{root}: no such folder")
+    return sorted(path for path in root.rglob("*") if path.suffix.lower() in MUSIC_SUFFIXES and path.is_file())
+
+
+def read_folder(folder: str | Path, *, drums: bool = False) -> tuple[list[Notes], list[tuple[Path, str]]]:
+    """Notes of every music file below `folder`, and the files that were skipped with their reasons."""
+    return read_files(music_files(folder), drums=drums, root=Path(folder))
+
+
+def read_files(
+    paths: Iterable[Path], *, drums: bool = False, root: Path | None = None
+) -> tuple[list[Notes], list[tuple[Path, str]]]:
+    """Notes of each file, named by its path below `root`, and the files that were skipped with their reasons."""
+    pieces: list[Notes] = []
+    skipped: list[tuple[Path, str]] = []
+    for path in paths:
+        try:
+            pieces.append(read_notes(path, drums=drums, name=str(path.relative_to(root)) if root else None))
+        except NotesError as error:
+            skipped.append((path, str(error).removeprefix(f"{path}: ")))
+    return pieces, skipped
+
+
+def with_notes(pieces: Sequence[Notes]) -> list[Notes]:
+    """Those pieces that have at least one note."""
+    return [piece for piece in pieces if len(piece)]

@@ -1,0 +1,123 @@
+"""Overlapping area of distance distributions, for any feature matrix: the core of `oa_distance`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from metrics.kde import FLAT, REACH, density_of, divergence_nats, scott_bandwidth, shared_mass
+from metrics.overlap_interval import overlap_redraws
+from metrics.resample import spread_interval
+from metrics.result import MetricResult, missing
+
+LIMITS: Final = ("full", "data")
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Euclidean distances inside the reference set (each pair once) and from generated to reference pieces."""
+
+    intra: NDArray[np.float64]  # (M (M - 1) / 2,)
+    inter: NDArray[np.float64]  # (N M,)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Smallest and largest distance of both."""
+        return (
+            float(min(self.intra.min(), self.inter.min())),
+            float(max(self.intra.max(), self.inter.max())),
+        )
+
+
+def oa_from_features(
+    generated: ArrayLike,
+    reference: ArrayLike,
+    *,
+    limits: str = "full",
+    intervals: bool = True,
+    seed: int = 0,
+    method: str = "auto",
+    name: str = "oa_from_features",
+    definition: str = "oa_distance/features",
+) -> MetricResult:
+    """Overlapping area of Yang & Lerch (2020, doi 10.1007/s00521-018-3849-7) between two feature matrices, 0..1.
+
+    `generated` (N, F) and `reference` (M, F), one row a piece, or (N,) and (M,). OA = integral of min(p, q): p the
+    Gaussian kernel density (Scott's factor) of the distances of all ordered pairs i != j of reference rows, q that of
+    all N x M distances. `limits="data"` integrates from the smallest to the largest pooled distance as published,
+    which loses the tails (a set against itself is below 1); `"full"` (default) integrates over the whole line.
+    `method`: `exact`, `grid` (error below 1e-6), or `auto`.
+
+    Constant features give 1 when equal, 0 when not. Rows with NaN are left out and counted in `parts["left_out"]`.
+    `parts`: n_reference, left_out, kl_nats (KL(p || q) on one common grid), mean_intra, mean_inter.
+    Not symmetric: the spread inside the reference is the yardstick. The value depends on N and M: compare only with a
+    real-vs-real row of the same size. The interval leaves out pairs of one source piece, which a plain bootstrap would
+    count as distance 0.
+    Raises ValueError for unknown limits or columns that differ.
+    """
+    if limits not in LIMITS:
+        raise ValueError(f"limits {limits!r} is unknown; allowed: {', '.join(LIMITS)}")
+    tables = [_rows(generated, "generated"), _rows(reference, "reference")]
+    if tables[0].shape[1] != tables[1].shape[1] and all(len(table) for table in tables):
+        raise ValueError(f"features differ: generated has {tables[0].shape[1]} columns, reference {tables[1].shape[1]}")
+    definition = f"{definition}/limits-{limits} v1"
+    whole = [table[np.isfinite(table).all(1)] for table in tables]
+    left_out = sum(len(table) for table in tables) - sum(len(table) for table in whole)
+    gen, ref = whole
+    for side, rows in (("generated", gen), ("reference", ref)):
+        if len(rows) < 2:
+            reason = f"needs at least 2 {side} pieces with this feature, got {len(rows)}"
+            return missing(name, "1", len(gen), "higher", definition, reason)
+    distances = pair_distances(gen, ref)
+    parts = {
+        "n_reference": float(len(ref)),
+        "left_out": float(left_out),
+        "mean_intra": float(distances.intra.mean()),
+        "mean_inter": float(distances.inter.mean()),
+    }
+    value, divergence, reason = overlap_of_distances(distances, limits, method)
+    if reason:
+        return missing(name, "1", len(gen), "higher", definition, reason)
+    parts["kl_nats"] = divergence
+    low, high = float("nan"), float("nan")
+    if intervals:
+        redrawn = overlap_redraws(gen, ref, distances.ends, limits, seed)
+        low, high = spread_interval(value, redrawn, min(len(gen), len(ref)), share=True)
+    return MetricResult(name, value, "1", len(gen), "higher", definition, "", low, high, parts)
+
+
+def pair_distances(generated: NDArray[np.float64], reference: NDArray[np.float64]) -> Distances:
+    """Distances of rows: every unordered pair inside `reference` (M, F), every pair of `generated` (N, F) with it."""
+    from scipy.spatial.distance import cdist, pdist
+
+    return Distances(pdist(reference), cdist(generated, reference).ravel())
+
+
+def overlap_of_distances(distances: Distances, limits: str, method: str = "auto") -> tuple[float, float, str]:
+    """OA, KL in nats, and the reason when there is no value."""
+    intra, inter = distances.intra, distances.inter
+    widths = scott_bandwidth(intra, copies=2), scott_bandwidth(inter)  # ordered pairs: each distance counts twice
+    if not any(widths):
+        same = abs(float(intra.mean() - inter.mean())) <= FLAT * max(abs(float(inter.mean())), 1e-300)
+        return (1.0, 0.0, "") if same else (0.0, float("inf"), "")
+    if not widths[0] and len(intra) == 1:
+        return float("nan"), float("nan"), "2 reference pieces have one distance; a density needs at least 3 pieces"
+    if not all(widths):
+        return 0.0, float("inf"), ""  # a point mass and a density share nothing
+    p, q = (density_of(values, width, method=method) for values, width in zip((intra, inter), widths, strict=True))
+    low, high = distances.ends
+    reach = REACH * max(widths)
+    edges = (low, high) if limits == "data" else (low - reach, high + reach)
+    return min(shared_mass(p, q, *edges), 1.0), divergence_nats(p, q, *edges), ""
+
+
+def _rows(matrix: ArrayLike, side: str) -> NDArray[np.float64]:
+    table = np.asarray(matrix, np.float64)
+    if table.ndim == 1:
+        table = table[:, None]
+    if table.ndim != 2:
+        raise ValueError(f"{side} features must have one row a piece, got an array of {table.ndim} dimensions")
+    return table

@@ -1,0 +1,84 @@
+"""All music metrics of one set at once, and the rows that say what those figures mean: ceiling and floors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from metrics.attribute import ATTRIBUTES, oa_attribute
+from metrics.chords import KINDS as CHORD_KINDS
+from metrics.chords import STATISTICS, chord_density
+from metrics.distance import mean_of_features, oa_distance
+from metrics.features import FEATURES
+from metrics.floors import shuffled_pieces, uniform_pieces, unigram_pieces
+from metrics.notes import Notes, with_notes
+from metrics.outliers import KINDS as OUTLIER_KINDS
+from metrics.outliers import pitch_outliers
+from metrics.result import MetricResult
+
+CEILING: Final = "real-vs-real"
+FLOORS: Final = ("shuffled", "unigram-tokens", "uniform-tokens")
+
+
+def quality_table(
+    generated: Sequence[Notes],
+    reference: Sequence[Notes],
+    train: Sequence[Notes] = (),
+    *,
+    seed: int = 0,
+    intervals: bool = True,
+    limits: str = "full",
+) -> list[MetricResult]:
+    """Every music metric of `generated` against held-out `reference` pieces; `train` sets the outlier limits.
+
+    Names and order are stable. A metric that cannot be computed is NaN with its reason. Match the number of generated
+    and reference pieces: overlap depends on it.
+    """
+    options: dict[str, Any] = {"intervals": intervals, "seed": seed}
+    rows = [oa_attribute(generated, reference, attribute, **options) for attribute in ATTRIBUTES]
+    rows.append(oa_attribute(generated, reference, **options))
+    distances = [oa_distance(generated, reference, f, limits=limits, **options) for f in FEATURES]
+    rows += [*distances, mean_of_features(distances, limits)]
+    rows += [pitch_outliers(generated, train, kind, reference=reference, **options) for kind in OUTLIER_KINDS]
+    for kind in CHORD_KINDS:
+        rows += [chord_density(generated, kind, s, reference=reference, **options) for s in STATISTICS]
+    return rows
+
+
+def reference_rows(
+    reference: Sequence[Notes],
+    train: Sequence[Notes] = (),
+    *,
+    count: int | None = None,
+    seed: int = 0,
+    intervals: bool = True,
+    limits: str = "full",
+) -> dict[str, list[MetricResult]]:
+    """The quality table of sets whose worth is known, each of `count` pieces (default: as many as the reference).
+
+    `real-vs-real`: real pieces the reference does not hold, drawn from `train`; without enough of them, one half of the
+    reference against the other. Floors, made of the same pieces: `shuffled`, `unigram-tokens`, `uniform-tokens`
+    (notes drawn attribute by attribute, as a decoder of random tokens would).
+    """
+    held = {piece.content_hash for piece in reference}
+    others = [piece for piece in with_notes(train) if piece.content_hash not in held]
+    generator = np.random.default_rng([seed, 4])
+    wanted = len(reference) if count is None else count
+    against = list(reference)
+    if len(others) >= max(wanted, 2):
+        real = [others[i] for i in generator.permutation(len(others))[:wanted]]
+    else:
+        order = generator.permutation(len(reference))
+        half = len(order) // 2
+        real, against = [reference[i] for i in order[:half]], [reference[i] for i in order[half:]]
+    drawn_from = others or real
+    sets = {CEILING: real, FLOORS[0]: shuffled_pieces(real, seed)}
+    if any(len(piece) > 1 for piece in drawn_from):
+        sets[FLOORS[1]] = unigram_pieces(real, drawn_from, seed)
+    sets[FLOORS[2]] = uniform_pieces(real, seed)
+    return {
+        row: quality_table(pieces, against, train, seed=seed, intervals=intervals, limits=limits)
+        for row, pieces in sets.items()
+    }
