@@ -1,0 +1,23 @@
+"""The one trainer that every backbone shares."""
+
+from __future__ import annotations
+
+from bench.training.batches import Batches, CropBatches, WindowBatches
+from bench.training.checkpoint import load_checkpoint
+from bench.training.errors import TrainingError
+from bench.training.progress import Progress
+from bench.training.settings import TrainSettings, train_settings
+from bench.training.trainer import TrainResult, train
+
+__all__ = [
+    "Batches",
+    "CropBatches",
+    "Progress",
+    "TrainResult",
+    "TrainSettings",
+    "TrainingError",
+    "WindowBatches",
+    "load_checkpoint",
+    "train",
+    "train_settings",
+]

@@ -1,0 +1,120 @@
+"""Checkpoints: safetensors beside JSON, whole or absent, never pickle.
+
+    <folder>/step-000000400.safetensors   weights/<name>, ema/<name>, optimiser/<name>/<state>
+    <folder>/step-000000400.json          step, settings, seed, counters; written last, with the tensors' checksum
+
+A pair counts once its JSON is there; the pair before it is deleted only then.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from bench.files import file_sha256, write_atomically
+from bench.training.errors import TrainingError
+
+FORMAT = 1
+
+
+def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], meta: Mapping[str, Any]) -> Path:
+    """Write a checkpoint for `meta["step"]` and drop the ones before it; returns the path of its JSON.
+
+    Raises TrainingError when the disk is full or the folder cannot be written; the checkpoint before stays whole.
+    """
+    path = folder / f"step-{meta['step']:09d}.json"
+    tensor_path, temporary = path.with_suffix(".safetensors"), path.with_suffix(".partial")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if path.exists() and tensor_path.exists():
+            checksum = json.loads(path.read_text())["sha256"]
+        else:
+            save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
+            checksum = file_sha256(temporary)
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
+            temporary.replace(tensor_path)
+        content = {"format": FORMAT, **meta, "sha256": checksum}
+        write_atomically(path, json.dumps(content, indent=1))
+    except (OSError, SafetensorError) as error:
+        temporary.unlink(missing_ok=True)
+        if not path.exists():
+            tensor_path.unlink(missing_ok=True)
+        raise TrainingError(f"checkpoint: cannot write {tensor_path} ({error}); the one before it is kept") from error
+    for old in folder.glob("step-*"):
+        if old.stem != path.stem:
+            old.unlink(missing_ok=True)
+    return path
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """JSON of the newest complete checkpoint in `folder`, or None."""
+    found = sorted(folder.glob("step-*.json"))
+    return found[-1] if found else None
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Tensors and meta of the checkpoint whose JSON is `path`; TrainingError where it is truncated or foreign."""
+    tensor_path = path.with_suffix(".safetensors")
+    try:
+        meta = json.loads(path.read_text())
+        if meta.get("format") != FORMAT:
+            raise TrainingError(f"checkpoint: {path} has format {meta.get('format')}; allowed: {FORMAT}")
+        if file_sha256(tensor_path) != meta["sha256"]:
+            raise TrainingError(f"checkpoint: {tensor_path} is truncated or was changed (its checksum is another)")
+        return load_file(tensor_path), meta
+    except (OSError, ValueError, KeyError, AttributeError, SafetensorError) as error:
+        if isinstance(error, TrainingError):
+            raise
+        raise TrainingError(f"checkpoint: {path} cannot be read ({error})") from error
+
+
+def load_checkpoint(folder: Path | str, *, weights: str = "ema") -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """State of the backbone (for `load_state_dict`) and meta of the newest checkpoint of a run.
+
+    `folder` is the run's folder or its `checkpoint` folder; `weights` is `ema` (averaged, what is evaluated) or
+    `weights` (the last step's). Raises TrainingError where there is none, or it cannot be trusted.
+    """
+    folder = Path(folder)
+    path = latest_checkpoint(folder / "checkpoint") or latest_checkpoint(folder)
+    if path is None:
+        raise TrainingError(f"checkpoint: none in {folder}; allowed: the folder of a run that has saved one")
+    if weights not in ("ema", "weights"):
+        raise TrainingError(f"weights: {weights!r}; allowed: ema, weights")
+    tensors, meta = read_checkpoint(path)
+    state = {name.split("/", 1)[1]: value for name, value in tensors.items() if name.startswith("weights/")}
+    if weights == "ema":
+        state |= {name.split("/", 1)[1]: value for name, value in tensors.items() if name.startswith("ema/")}
+    return state | {alias: state[name] for alias, name in meta["aliases"].items()}, meta
+
+
+def module_tensors(module: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The state of `module` with each shared tensor once, and the other names of those (alias -> kept name)."""
+    kept: dict[str, torch.Tensor] = {}
+    aliases: dict[str, str] = {}
+    names: dict[int, str] = {}
+    for name, value in module.state_dict(keep_vars=True).items():
+        if id(value) in names:
+            aliases[name] = names[id(value)]
+        else:
+            names[id(value)], kept[name] = name, value
+    return kept, aliases
+
+
+def first_difference(then: Any, now: Any, where: str = "") -> str | None:
+    """Words for the first setting that differs between two nested dictionaries, or None: `train.batch: 8, now 16`."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key in sorted({*then, *now}):
+            found = first_difference(then.get(key), now.get(key), f"{where}.{key}" if where else str(key))
+            if found:
+                return found
+        return None
+    return None if then == now else f"{where}: {then}, now {now}"

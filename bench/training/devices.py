@@ -1,0 +1,112 @@
+"""Devices, precision and processes, through Hugging Face Accelerate: its only place."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from bench.training.errors import TrainingError
+from bench.training.settings import TrainSettings
+
+PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+
+
+class Devices:
+    """One process of a run, and what it needs from the others."""
+
+    def __init__(self, settings: TrainSettings, folder: Path) -> None:
+        from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
+
+        if settings.device == "cuda" and not torch.cuda.is_available():
+            raise TrainingError("train.device: cuda is not available here; allowed: auto, cpu")
+        if settings.track and importlib.util.find_spec("tensorboard") is None:
+            raise TrainingError("train.track: tensorboard is not installed; install smdim-bench[track]")
+        on_cpu = settings.device == "cpu" or not torch.cuda.is_available()
+        if AcceleratorState._shared_state:  # an earlier run of this process may have had another precision
+            AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
+        self.accelerator = Accelerator(
+            mixed_precision=PRECISIONS[settings.precision],
+            cpu=on_cpu,
+            log_with="tensorboard" if settings.track else None,
+            project_dir=str(folder) if settings.track else None,
+        )
+        self.device: torch.device = self.accelerator.device
+        self.world: int = self.accelerator.num_processes
+        self.rank: int = self.accelerator.process_index
+        self.is_main = self.rank == 0
+        self._check_world()
+        self._tracking = settings.track
+        if settings.track:
+            self.accelerator.init_trackers("tensorboard")
+
+    def prepare(self, module: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
+        """Move to the device, wrap for precision and for several processes."""
+        return self.accelerator.prepare(module, optimiser)
+
+    def part(self, module: nn.Module, is_last: bool) -> contextlib.AbstractContextManager[Any]:
+        """Around a part of a batch: gradients are exchanged with the last part only."""
+        return contextlib.nullcontext() if is_last or self.world == 1 else self.accelerator.no_sync(module)
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Backpropagate this process's share so that the exchanged gradient is that of the whole batch.
+
+        Gradients are averaged over processes, and the shares add up, hence the factor.
+        """
+        self.accelerator.backward(loss * self.world if self.world > 1 else loss)
+
+    def clip(self, module: nn.Module, largest: float) -> torch.Tensor:
+        """Scale the gradient down to norm `largest`; returns the norm before."""
+        return self.accelerator.clip_grad_norm_(module.parameters(), largest)
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """Sum over processes."""
+        return self.accelerator.reduce(values, "sum") if self.world > 1 else values
+
+    def agreed(self, values: list[float]) -> list[float]:
+        """The main process's values, on all."""
+        if self.world == 1:
+            return values
+        from accelerate.utils import broadcast
+
+        return broadcast(torch.tensor(values, dtype=torch.float64, device=self.device)).tolist()
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.world > 1:
+            self.accelerator.wait_for_everyone()
+
+    def log(self, values: Mapping[str, Any], step: int) -> None:
+        """Hand a line of the learning curve to the trackers, where there are any."""
+        if self._tracking:
+            self.accelerator.log(dict(values), step=step)
+
+    def close(self) -> None:
+        """End the trackers."""
+        if self._tracking:
+            self.accelerator.end_training()
+
+    def scaler_state(self) -> dict[str, Any] | None:
+        """State of the float16 loss scaler, None in other precisions."""
+        scaler = self.accelerator.scaler
+        return None if scaler is None else scaler.state_dict()
+
+    def load_scaler_state(self, state: dict[str, Any] | None) -> None:
+        """Restore what `scaler_state` gave."""
+        if state is not None and self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state)
+
+    def _check_world(self) -> None:
+        expected = int(os.environ.get("WORLD_SIZE", "1"))
+        if self.world != expected:
+            raise TrainingError(
+                f"processes: the launcher asked for {expected}, {self.world} came up; "
+                "each would train alone on the same batch"
+            )

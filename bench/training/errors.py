@@ -1,0 +1,9 @@
+"""The errors of training that are the user's to mend."""
+
+from __future__ import annotations
+
+from bench.errors import UserError
+
+
+class TrainingError(UserError, ValueError):
+    """A setting, a corpus or a checkpoint that cannot be used; one line says what was found and what is allowed."""

@@ -1,0 +1,96 @@
+"""How every arm is trained."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bench.training.errors import TrainingError
+
+BUDGETS = ("steps", "seconds", "flops")
+
+
+class TrainSettings(BaseModel):
+    """One trainer for all arms; exactly one budget (steps, seconds or flops). Unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: int | None = Field(None, ge=1, description="budget in optimiser steps: arms compared at equal data")
+    seconds: float | None = Field(
+        None, gt=0, description="budget in seconds of training, validation not counted: arms compared at equal time"
+    )
+    flops: float | None = Field(
+        None, gt=0, description="budget in FLOPs, 3 forward passes a step: arms compared at equal compute"
+    )
+    batch: int = Field(8, ge=1, description="sequences a step over all processes; decides the noise, not the speed")
+    accumulation: int = Field(1, ge=1, description="parts a process computes its share of the batch in, to save memory")
+    learning_rate: float = Field(1e-3, gt=0, description="AdamW's largest step; SCHmUBERT 5e-4 at 512 wide")
+    betas: tuple[float, float] = Field(
+        (0.9, 0.99), description="AdamW's decays; 0.99 forgets fast enough for short runs"
+    )
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's; not on norms, biases, embeddings, SSM parameters")
+    warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up; SCHmUBERT 10,000 of some 10^6")
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine", description="learning rate after warm-up, over the budget"
+    )
+    final_learning_rate: float = Field(0.05, ge=0, le=1, description="share of learning_rate left at the end of cosine")
+    clip: float = Field(1.0, gt=0, description="largest gradient norm; a rare long step would undo many")
+    ema: float = Field(
+        0.995, ge=0, lt=1, description="decay a step of the averaged weights that are evaluated; SCHmUBERT's"
+    )
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="of matrix products; bfloat16 on a recent GPU"
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one")
+    compile: bool = Field(False, description="torch.compile; minutes at the start, needs a compiler")
+    activation_checkpointing: bool = Field(False, description="recompute blocks in the backward pass to save memory")
+    crops: Literal["random", "windows"] = Field(
+        "random", description="random: anywhere in a piece; windows: the fixed windows, one after another in pieces"
+    )
+    transpose_semitones: int = Field(
+        0, ge=0, le=24, description="each piece moved by up to this many semitones, inside the piano's range"
+    )
+    validations: int = Field(4, ge=0, description="validations spread over the budget, the last one at its end")
+    validation_windows: int | None = Field(16, ge=1, description="windows of a validation on the way; none: all")
+    validation_draws: int = Field(2, ge=2, description="masks a window on the way; even")
+    final_validation_windows: int | None = Field(None, ge=1, description="windows of the last validation; none: all")
+    final_validation_draws: int = Field(8, ge=2, description="masks a window at the end; even")
+    patience: int | None = Field(None, ge=1, description="stop after this many validations without a better one")
+    log_steps: int = Field(10, ge=1, description="steps a line of the learning curve is the mean of")
+    checkpoint_steps: int | None = Field(None, ge=1, description="steps between checkpoints")
+    checkpoint_seconds: float | None = Field(120.0, gt=0, description="seconds between checkpoints, whichever is first")
+    track: bool = Field(False, description="also write TensorBoard events (extra `track`)")
+
+    @model_validator(mode="after")
+    def _checked(self) -> TrainSettings:
+        given = [name for name in BUDGETS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"budget: {', '.join(given) or 'none'} given; allowed: exactly one of {', '.join(BUDGETS)}"
+            )
+        if self.validation_draws % 2 or self.final_validation_draws % 2:
+            raise ValueError("validation_draws and final_validation_draws must be even")
+        if self.batch % self.accumulation:
+            raise ValueError(f"accumulation: {self.accumulation} parts do not divide a batch of {self.batch}")
+        return self
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings that decide the trained weights: a resume must find the same."""
+        free = {"checkpoint_steps", "checkpoint_seconds", "track", "log_steps"}
+        return {name: value for name, value in self.model_dump(mode="json").items() if name not in free}
+
+
+def train_settings(values: dict[str, Any]) -> TrainSettings:
+    """TrainSettings from plain values; one clear TrainingError line for the first setting that is wrong."""
+    try:
+        return TrainSettings(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise TrainingError(
+                f"train.{where}: no such setting; allowed: {', '.join(TrainSettings.model_fields)}"
+            ) from None
+        words = first["msg"].removeprefix("Value error, ")
+        raise TrainingError(f"train.{where}: {first['input']!r}: {words}" if where else f"train: {words}") from None

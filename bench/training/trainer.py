@@ -1,0 +1,326 @@
+"""The one trainer: any module `tokens -> logits`, any windows, the same data and noise for every arm of a seed."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bench.diffusion.absorbing import AbsorbingDiffusion
+from bench.diffusion.evaluation import BitsPerToken, bits_per_token
+from bench.diffusion.generators import derived_seed, generator_for
+from bench.training.averaging import AveragedWeights
+from bench.training.batches import Batches, as_batches
+from bench.training.budget import budget_of
+from bench.training.checkpoint import first_difference, latest_checkpoint, read_checkpoint, save_checkpoint
+from bench.training.devices import Devices
+from bench.training.errors import TrainingError
+from bench.training.ledger import TALLY, Ledger, or_nan
+from bench.training.optimiser import build_optimiser, learning_rate
+from bench.training.progress import LearningCurve, Progress, peak_bytes
+from bench.training.settings import TrainSettings
+from bench.training.snapshot import capture, restore
+
+DIVERGED_FACTOR = 2.0  # a masked cross-entropy this many times the first step's, about ln(vocabulary), is no learning
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run came to; the backbone it was given now holds the averaged weights."""
+
+    steps: int
+    seconds: float  # of training, validation not counted
+    tokens: int  # seen, PAD not counted
+    history: list[dict[str, Any]]  # the learning curve, see LearningCurve
+    checkpoint: Path
+    stopped: str  # budget, plateau, diverged, interrupted
+    validation: BitsPerToken | None  # at the end, averaged weights
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss blew up; the weights are of no use then."""
+        return self.stopped == "diverged"
+
+
+def train(
+    backbone: nn.Module,
+    windows_train: Batches | np.ndarray,
+    windows_validation: np.ndarray | None,
+    diffusion: AbsorbingDiffusion,
+    settings: TrainSettings,
+    *,
+    seed: int,
+    folder: Path | str,
+    progress: Callable[[Progress], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> TrainResult:
+    """Train `backbone` in place until its budget is spent, or go on where an earlier run in `folder` stopped.
+
+    windows_train is an array (n, L) of integers or a Batches; windows_validation an array (n, L), or None for no
+    validation. Batches, crops, masks and times are functions of (seed, step) alone. Writes `history.jsonl` and
+    `checkpoint/` under `folder`. `stop` is asked after each step: True saves a checkpoint and ends the run. On a CPU
+    with a budget in steps or FLOPs a killed and resumed run ends with the same bits as one that was not.
+    Raises TrainingError for data, settings or a checkpoint that do not fit.
+    """
+    run = _Run(backbone, as_batches(windows_train), windows_validation, diffusion, settings, seed, Path(folder))
+    run.progress, run.stop = progress, stop
+    on_gpu = [run.devices.device] if run.devices.device.type == "cuda" else []
+    try:
+        with torch.random.fork_rng(devices=on_gpu):
+            return run.go()
+    finally:
+        run.devices.close()
+
+
+class _Run:
+    """The state of one run."""
+
+    progress: Callable[[Progress], None] | None = None
+    stop: Callable[[], bool] | None = None
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        batches: Batches,
+        validation: np.ndarray | None,
+        diffusion: AbsorbingDiffusion,
+        settings: TrainSettings,
+        seed: int,
+        folder: Path,
+    ) -> None:
+        self.backbone, self.batches, self.windows = backbone, batches, validation
+        self.diffusion, self.settings, self.seed, self.folder = diffusion, settings, seed, folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.devices = Devices(settings, folder)
+        self.parts = self._parts()
+        self.budget = budget_of(settings, backbone, batches.length)
+        backbone.to(self.devices.device)
+        compiled: Any = torch.compile(backbone) if settings.compile else backbone
+        self.module, self.optimiser = self.devices.prepare(compiled, build_optimiser(backbone, settings))
+        self.average = AveragedWeights(backbone, settings.ema)
+        self.curve = LearningCurve(folder / "history.jsonl", self.devices.is_main)
+        self.ledger = Ledger()
+        self.tally = torch.zeros(len(TALLY), device=self.devices.device)  # this process's share, read when logging
+        self.saved_at_s = 0.0
+        self.latest = {"loss": math.nan, "masked_cross_entropy": math.nan, "tokens_per_s": math.nan}
+
+    def go(self) -> TrainResult:
+        """Resume, step until the end, validate, save."""
+        self._resume()
+        ledger, settings = self.ledger, self.settings
+        if not ledger.stopped:
+            self.backbone.train()
+            self._untimed_step()
+            while not ledger.stopped:
+                self._after_step(*self._one_step())
+            if ledger.stopped in ("budget", "plateau") and self.windows is not None:
+                ledger.final = self._validate(settings.final_validation_windows, settings.final_validation_draws)
+            if ledger.stopped != "diverged":
+                self._save()
+        self.average.copy_to_module()
+        self.backbone.eval()
+        folder = self.folder / "checkpoint"
+        return TrainResult(
+            steps=ledger.step,
+            seconds=ledger.elapsed_s,
+            tokens=ledger.tokens,
+            history=self.curve.lines,
+            checkpoint=latest_checkpoint(folder) or folder,
+            stopped=ledger.stopped,
+            validation=ledger.final,
+        )
+
+    def _one_step(self) -> tuple[bool, bool]:
+        """Take a step; whether a checkpoint is due by the clock, and whether the run was asked to end."""
+        started, ledger, every_s = time.perf_counter(), self.ledger, self.settings.checkpoint_seconds
+        spent = self.budget.fraction(ledger.step, ledger.elapsed_s)
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate(self.settings, ledger.step, spent)
+        ledger.tokens += self._gradient(ledger.step)
+        self.tally[-1] += self.devices.clip(self.module, self.settings.clip) / self.devices.world
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.average.update()
+        ledger.step += 1
+        ledger.tallied += 1
+        now_s = ledger.elapsed_s + time.perf_counter() - started
+        due = every_s is not None and now_s - self.saved_at_s >= every_s
+        asked = self.stop is not None and self.stop()
+        ledger.elapsed_s, due_word, asked_word = self.devices.agreed([now_s, float(due), float(asked)])
+        return bool(due_word), bool(asked_word)
+
+    def _after_step(self, due: bool, asked: bool) -> None:
+        """Log, validate, save and end where it is time."""
+        settings, ledger = self.settings, self.ledger
+        spent = self.budget.fraction(ledger.step, ledger.elapsed_s)
+        due = due or (settings.checkpoint_steps is not None and ledger.step % settings.checkpoint_steps == 0)
+        line_due = ledger.step % settings.log_steps == 0 or spent >= 1
+        validations = math.floor(spent * settings.validations + 1e-9)
+        if line_due or due or asked or ledger.step == 1:
+            self._read_tally(line_due)
+        if ledger.stopped:
+            return
+        if spent >= 1 or asked:
+            ledger.stopped = "budget" if spent >= 1 else "interrupted"
+            return
+        if validations > ledger.validated and self.windows is not None:
+            ledger.validated = validations
+            self._validate(settings.validation_windows, settings.validation_draws)
+        if due and not ledger.stopped:
+            self._save()
+
+    def _gradient(self, step: int) -> int:
+        """Forward and backward of this process's share of the batch of `step`; the tokens of the whole batch."""
+        batch = torch.from_numpy(self.batches.batch(generator_for(self.seed, step, "batch"), self.settings.batch))
+        noised = self.diffusion.noise(batch, generator_for(self.seed, step, "noise"))
+        self._seed_dropout(step)
+        for rows in self.parts:
+            with self.devices.part(self.module, rows is self.parts[-1]):
+                share = self.diffusion.loss_of(self.module, noised.rows(rows), self.devices.device)
+                self.devices.backward(share.loss)
+            shares = (share.loss.detach(), share.elbo_bits_per_token, share.masked_cross_entropy)
+            self.tally[: len(shares)] += torch.stack(shares)
+        return noised.token_count
+
+    def _untimed_step(self) -> None:
+        """A gradient that is dropped: kernels are compiled before the clock of a budget in seconds runs."""
+        if self.settings.seconds is not None:
+            tally = self.tally.clone()
+            self._gradient(self.ledger.step)
+            self.optimiser.zero_grad(set_to_none=True)
+            self.tally.copy_(tally)
+
+    def _seed_dropout(self, step: int) -> None:
+        """Dropout draws from the global generator of its device: make it a function of (seed, step) too."""
+        seed = derived_seed(self.seed, step, "dropout", self.devices.rank)
+        torch.default_generator.manual_seed(seed)
+        if self.devices.device.type == "cuda":
+            torch.cuda.manual_seed(seed)
+
+    def _read_tally(self, line_due: bool) -> None:
+        """The one place where a GPU is waited for: report, write a line, end the run where the loss blew up."""
+        ledger = self.ledger
+        ledger.tally = self.devices.total(self.tally).tolist()
+        mean = {name: value / ledger.tallied for name, value in zip(TALLY, ledger.tally, strict=True)}
+        if ledger.first_cross_entropy is None:
+            ledger.first_cross_entropy = mean["masked_cross_entropy"]
+        checked = ("loss",) if self.settings.precision == "float16" else TALLY  # the scaler skips infinite gradients
+        if (
+            not all(math.isfinite(mean[name]) for name in checked)
+            or mean["masked_cross_entropy"] > DIVERGED_FACTOR * ledger.first_cross_entropy
+        ):
+            ledger.stopped = "diverged"
+        seconds = max(ledger.elapsed_s - ledger.tally_elapsed_s, 1e-9)
+        self.latest = mean | {"tokens_per_s": (ledger.tokens - ledger.tally_tokens) / seconds}
+        if line_due or ledger.stopped:
+            self._write(mean | {"learning_rate": self.optimiser.param_groups[0]["lr"]})
+            ledger.restart_tally()
+            self.tally.zero_()
+        self._report()
+
+    def _validate(self, most: int | None, draws: int) -> BitsPerToken:
+        """Bits/token of the averaged weights on the shared grid; ends the run on a plateau."""
+        assert self.windows is not None
+        with self.average.in_place():
+            bits = bits_per_token(
+                self.backbone,
+                self.windows,
+                mask_id=self.diffusion.mask_id,
+                pad_id=self.diffusion.pad_id,
+                draws=draws,
+                batch=self.settings.batch,
+                max_windows=most,
+                device=self.devices.device,
+                time_input=self.diffusion.time_input,
+            )
+        self._write({f"validation_{name}": value for name, value in asdict(bits).items()})
+        self.ledger.note_bits(bits.value)
+        if (
+            not self.ledger.stopped
+            and self.settings.patience is not None
+            and self.ledger.worse >= self.settings.patience
+        ):
+            self.ledger.stopped = "plateau"
+        self._report()
+        return bits
+
+    def _write(self, values: dict[str, Any]) -> None:
+        ledger = self.ledger
+        self.curve.add({"step": ledger.step, "elapsed_s": ledger.elapsed_s, "tokens": ledger.tokens, **values})
+        self.devices.log(values, ledger.step)
+
+    def _report(self) -> None:
+        if self.progress is None or not self.devices.is_main:
+            return
+        ledger = self.ledger
+        spent = self.budget.fraction(ledger.step, ledger.elapsed_s)
+        self.progress(
+            Progress(
+                step=ledger.step,
+                steps=self.budget.steps,
+                fraction=spent,
+                loss=self.latest["loss"],
+                masked_cross_entropy=self.latest["masked_cross_entropy"],
+                validation_bits_per_token=or_nan(ledger.latest_bits),
+                tokens_per_s=self.latest["tokens_per_s"],
+                peak_bytes=peak_bytes(self.devices.device),
+                elapsed_s=ledger.elapsed_s,
+                remaining_s=ledger.elapsed_s * (1 - spent) / spent if spent else math.nan,
+            )
+        )
+
+    def _parts(self) -> list[slice]:
+        """Rows of the batch this process computes, one slice an accumulation part."""
+        count = self.devices.world * self.settings.accumulation
+        if self.settings.batch % count:
+            raise TrainingError(
+                f"train.batch: {self.settings.batch} rows cannot be split over {self.devices.world} processes x "
+                f"{self.settings.accumulation} parts; allowed: a multiple of {count}"
+            )
+        size = self.settings.batch // count
+        first = self.devices.rank * self.settings.accumulation
+        return [slice(size * part, size * (part + 1)) for part in range(first, first + self.settings.accumulation)]
+
+    def _identity(self) -> dict[str, Any]:
+        """What a resume must find unchanged."""
+        config: Any = getattr(self.backbone, "config", None)
+        return {
+            "model": config.to_dict() if hasattr(config, "to_dict") else type(self.backbone).__name__,
+            "train": self.settings.deciding(),
+            "diffusion": self.diffusion.settings(),
+            "data": {"train": self.batches.fingerprint, "length": self.batches.length},
+            "seed": self.seed,
+        }
+
+    def _save(self) -> None:
+        """Write a checkpoint of everything that the next step depends on."""
+        self.saved_at_s, self.ledger.averaged = self.ledger.elapsed_s, self.average.updates
+        self.ledger.scaler = self.devices.scaler_state()
+        if self.devices.is_main:
+            tensors, aliases = capture(self.backbone, self.average, self.optimiser)
+            meta = {"step": self.ledger.step, "aliases": aliases, "identity": self._identity()}
+            save_checkpoint(self.folder / "checkpoint", tensors, meta | {"ledger": self.ledger.to_dict()})
+        self.devices.wait()
+
+    def _resume(self) -> None:
+        """Load the newest checkpoint of the folder, if there is one and it is of this very run."""
+        path = latest_checkpoint(self.folder / "checkpoint")
+        if path is not None:
+            tensors, meta = read_checkpoint(path)
+            different = first_difference(meta["identity"], self._identity())
+            if different:
+                raise TrainingError(f"checkpoint: {path} is of another run ({different}); choose another folder")
+            restore(path, tensors, self.backbone, self.average, self.optimiser)
+            self.ledger = Ledger.from_dict(meta["ledger"])
+            self.average.updates, self.saved_at_s = self.ledger.averaged, self.ledger.elapsed_s
+            if self.devices.is_main:  # the tally is a sum over processes
+                self.tally.copy_(torch.tensor(self.ledger.tally))
+            self.devices.load_scaler_state(self.ledger.scaler)
+        self.curve.resume(self.ledger.step)
