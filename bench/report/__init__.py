@@ -1,0 +1,30 @@
+"""Reports: what a study's table says, as tables, figures, Markdown. Nothing here loads a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+__all__ = ["summary_table", "write_report"]
+
+
+def write_report(results_folder: Path, *, table: Any = None) -> Path:
+    """Write `report.md`, `tables/*.csv`, `tables/*.md` and `figures/*.png` into a study's results folder; the path
+    of `report.md`.
+
+    `table` is a ResultTable or a frame; without it the folder's own table is read. What cannot be drawn is left out and
+    named in the report, so that a study with failures still has one. Raises UserError where there is no table at all.
+    """
+    from bench.report.writer import write
+
+    return write(Path(results_folder), table)
+
+
+def summary_table(table: Any) -> RichTable:
+    """The table printed at the end of a run; `table` is a ResultTable or a frame."""
+    from bench.report.summary import summary_table as build
+
+    return build(table)

@@ -1,0 +1,93 @@
+"""Cost against length as tables: one a metric, arm by length, bold only where the best is apart from all others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from bench.report.aggregate import kernel_conflict, lowest_apart
+from bench.report.arms import arm_order, patterns_of, rotation_note
+from bench.report.metric_words import COST_METRICS, MetricWords
+from bench.report.numbers import NOTHING, millions
+from bench.report.points import Point, Points, cost_points
+from bench.report.table import Entry, Table
+
+Setting = tuple[str, int | None, int | None]
+
+
+def _setting(point: Point) -> Setting:
+    return point.device, point.threads, point.batch
+
+
+def cost_tables(frame: pd.DataFrame) -> list[Table]:
+    """One table a cost metric and setting (device, threads, batch): rows arms, columns lengths, `n/a` with
+    itsreason noted."""
+    points = cost_points(frame)
+    settings = [setting for setting, _ in points.measured().groups(_setting)]
+    tables = []
+    for metric, words in COST_METRICS.items():
+        rows = points.where(metric=metric)
+        for position, setting in enumerate(settings or [None]):
+            chosen = rows if len(settings) < 2 else Points(p for p in rows if _setting(p) == setting or not p.measured)
+            if chosen:
+                suffix = f"_{position + 1}" if len(settings) > 1 else ""
+                tables.append(_cost_table(frame, chosen, words, f"cost_{metric}{suffix}", setting))
+    return tables
+
+
+def _cost_table(frame: pd.DataFrame, points: Points, words: MetricWords, name: str, setting: Setting | None) -> Table:
+    lengths = points.lengths()
+    arms = [arm for arm in arm_order(frame) if points.where(arm=arm)]
+    conflict = kernel_conflict(points.kernels())
+    best = {length: None if conflict else lowest_apart(points.where(length=length)) for length in lengths}
+    body, reasons = [], dict[str, list[str]]()
+    for arm in arms:
+        part = points.where(arm=arm)
+        entries = [Entry(arm), joined(part, "pattern"), joined(part, "direction"), parameters_entry(part)]
+        for length in lengths:
+            entry = point_entry(part.first(length=length))
+            if entry.reason:
+                reasons.setdefault(entry.reason, []).append(f"{arm} at {length}")
+            entries.append(replace(entry, best=best[length] == arm))
+        body.append((*entries, Entry("; ".join(part.kernels()))))
+    notes = [f"{NOTHING}: {', '.join(where)}: {reason}" for reason, where in reasons.items()]
+    if conflict:
+        notes.append(f"Not ranked: operations ran on different kernels ({conflict}).")
+    rotations = rotation_note({arm: pattern for arm, pattern in patterns_of(frame).items() if arm in arms})
+    notes += [rotations] if rotations else []
+    columns = ("arm", "pattern", "direction", "parameters", *(f"L = {length}" for length in lengths), "kernel")
+    return Table(name, words.heading + _setting_words(setting), columns, tuple(body), tuple(notes))
+
+
+def point_entry(point: Point | None) -> Entry:
+    """A point as a table entry with its interval; without a figure its reason, without a point nothing."""
+    if point is None:
+        return Entry("")
+    reason = point.reason or "no reason recorded"
+    return Entry.figure(point.value, point.low, point.high, cell_ids=point.cell_ids, reason=reason)
+
+
+def joined(points: Points, name: str) -> Entry:
+    """The different values of a field as words, `n/a` where none is known."""
+    values: list[Any] = points.distinct(name)
+    return Entry(" / ".join(str(value) for value in values) or NOTHING)
+
+
+def parameters_entry(points: Points) -> Entry:
+    """Parameters in millions, as a figure where all points agree."""
+    texts = points.distinct("parameters")
+    if len(texts) == 1 and texts[0].isdigit():
+        return Entry(millions(float(texts[0])), float(texts[0]))
+    return Entry(" / ".join(millions(float(text)) if text.isdigit() else text for text in texts) or NOTHING)
+
+
+def _setting_words(setting: Setting | None) -> str:
+    if setting is None:
+        return ""
+    device, threads, batch = setting
+    parts = [device] if device else []
+    parts += [] if threads is None else [f"{threads} thread{'s' if threads != 1 else ''}"]
+    parts += [] if batch is None else [f"batch {batch}"]
+    return f" ({', '.join(parts)})" if parts else ""

@@ -1,0 +1,82 @@
+"""One function a figure, each from the result table and the results folder alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import UserError
+from bench.report.figures.cost import cost_figure
+from bench.report.figures.learning import learning_figure
+from bench.report.figures.quality import bits_figure, quality_figure
+from bench.report.figures.rolls import rolls_figure
+from bench.report.figures.style import DOUBLE_COLUMN_IN, FORMATS, SINGLE_COLUMN_IN, NothingToShow, render, save_figure
+from bench.report.frame import as_frame
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "DOUBLE_COLUMN_IN",
+    "FIGURES",
+    "FORMATS",
+    "SINGLE_COLUMN_IN",
+    "NothingToShow",
+    "draw",
+    "render",
+    "save_figure",
+]
+
+
+@dataclass(frozen=True)
+class FigureKind:
+    """A figure by name, with the caption that stands under it in reports."""
+
+    name: str
+    draw: Callable[..., Figure]
+    caption: str
+
+
+FIGURES: dict[str, FigureKind] = {
+    kind.name: kind
+    for kind in (
+        FigureKind(
+            "cost",
+            cost_figure,
+            "Cost against length, both axes logarithmic; bars are 95 % intervals (often smaller than the marker), "
+            "a cross at the upper edge is a cell without a figure.",
+        ),
+        FigureKind(
+            "quality",
+            quality_figure,
+            "Overlapping area with held-out music, 1 is identical. Marker: mean over seeds; small dots: the seeds; "
+            "line: 95 % "
+            "interval over seeds. Grey line and band: real against real music (the ceiling); broken lines: the floors.",
+        ),
+        FigureKind(
+            "bits",
+            bits_figure,
+            "Validation bits per token, lower is better. An arm that is not below `grammar` learned only which kind "
+            "of token "
+            "follows which.",
+        ),
+        FigureKind("learning", learning_figure, "Learning curves, one line a seed."),
+        FigureKind(
+            "rolls",
+            rolls_figure,
+            "A real piece and the first sample of each arm, not selected; darker notes are louder.",
+        ),
+    )
+}
+
+
+def draw(name: str, table: Any, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
+    """Draw a figure by name at `width` inches. Raises UserError for an unknown name, a width out of 2..20 inches or
+    a table without the rows it needs (NothingToShow)."""
+    if name not in FIGURES:
+        raise UserError(f"figure {name!r}: there is none of that name; figures are {', '.join(FIGURES)}")
+    if not 2 <= width <= 20:
+        raise UserError(f"--width {width}: allowed are 2 to 20 inches (one column is 3.3, two are 7)")
+    return FIGURES[name].draw(as_frame(table), folder, width=width)

@@ -1,0 +1,86 @@
+"""Learning curves: validation bits per token while training, every seed of every arm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from bench.report.aggregate import BITS
+from bench.report.arms import Look, arm_order, looks
+from bench.report.figures.style import (
+    DOUBLE_COLUMN_IN,
+    REFERENCE_COLOUR,
+    NothingToShow,
+    arm_handles,
+    figure_style,
+    is_narrow,
+    legend_below,
+    new_figure,
+    panels,
+    reference_handles,
+    tidy_axes,
+)
+from bench.report.history import study_history
+from bench.report.points import reference_points
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+AXES_X = {"step": "training step", "elapsed_s": "training time [s]"}
+AXES_Y = {
+    "validation_value": "validation [bits/token]",
+    "masked_cross_entropy": "masked cross-entropy [nats/token]",
+    "loss": "training loss [nats/token]",
+}
+
+
+def learning_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
+    """Validation bits per token (else the training loss) against steps, and against seconds where recorded; a line
+    a seed.
+
+    Raises NothingToShow where no cell folder holds a history.
+    """
+    history = study_history(frame, folder)
+    y = next((name for name in AXES_Y if name in history.columns and history[name].notna().sum() > 1), None)
+    xs = [name for name in AXES_X if name in history.columns and history[name].notna().any()][:2]
+    if y is None or not xs:
+        raise NothingToShow("learning figure: no cell folder holds a history.jsonl with steps and a loss")
+    arms = looks(arm_order(frame))
+    drawn = {arm: look for arm, look in arms.items() if arm in set(history["arm"])}
+    with figure_style(width):
+        figure = new_figure(width, 2.2 if is_narrow(width) else 2.5)
+        axes = panels(figure, len(xs), len(xs), sharey=True)
+        for position, (axis, x) in enumerate(zip(axes, xs, strict=True)):
+            for cell_id in history["cell_id"].unique():
+                line = history[history["cell_id"] == cell_id]
+                _draw_curve(axis, line[[x, y]].dropna().sort_values(x), drawn[str(line["arm"].iloc[0])])
+            if y == "validation_value":
+                _grammar_line(axis, frame)
+            axis.set_xlabel(AXES_X[x])
+            axis.set_ylabel("" if position else AXES_Y[y])
+            tidy_axes(axis)
+        handles = arm_handles(drawn)
+        if y == "validation_value":
+            handles += reference_handles(reference_points(frame), ["grammar"])
+        legend_below(figure, handles, width)
+    return figure
+
+
+def _draw_curve(axis: Axes, kept: pd.DataFrame, look: Look) -> None:
+    style: dict[str, Any] = {
+        "marker": look.marker,
+        "markevery": max(1, len(kept) // 8),
+        "markersize": 3,
+        "linewidth": 1,
+    }
+    axis.plot(kept.iloc[:, 0], kept.iloc[:, 1], color=look.colour, linestyle=look.dashes, **style)
+
+
+def _grammar_line(axis: Axes, frame: pd.DataFrame) -> None:
+    grammar = reference_points(frame).measured().first(arm="grammar", metric=BITS)
+    if grammar is None:
+        return
+    axis.axhline(grammar.value, color=REFERENCE_COLOUR, linewidth=0.9, zorder=1)

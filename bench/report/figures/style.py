@@ -1,0 +1,167 @@
+"""The look all figures share: paper sizes, fonts that stay readable at column width, files without a date in them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import UserError
+from bench.files import write_atomically
+from bench.report.arms import Look
+from bench.report.points import Points
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SINGLE_COLUMN_IN = 3.3
+DOUBLE_COLUMN_IN = 7.0
+FORMATS = ("png", "pdf", "svg")
+PNG_DOTS_PER_INCH = 200
+REFERENCE_COLOUR = "#555555"
+REFERENCE_DASHES: dict[str, Any] = {
+    "real-vs-real": "-",
+    "shuffled": (0, (4, 2)),
+    "unigram-tokens": (0, (2, 1.5)),
+    "uniform-tokens": (0, (1, 1.5)),
+    "unigram": (0, (1, 1.5)),
+    "bigram": (0, (4, 2)),
+    "grammar": "-",
+}
+
+
+class NothingToShow(UserError):
+    """The table holds no row that a figure could draw; the message says which rows it needs."""
+
+
+def is_narrow(width: float) -> bool:
+    """Whether a figure of this width in inches is laid out for one column."""
+    return width < 4.5
+
+
+@contextmanager
+def figure_style(width: float) -> Iterator[None]:
+    """Fonts and lines for a figure of `width` inches; pyplot's state is as before afterwards."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import seaborn as sns
+
+    size = 7.0 if is_narrow(width) else 8.0
+    settings: Any = {
+        "font.family": "DejaVu Sans",
+        "font.size": size,
+        "axes.titlesize": size,
+        "axes.labelsize": size,
+        "xtick.labelsize": size - 1,
+        "ytick.labelsize": size - 1,
+        "legend.fontsize": size - 0.5,
+        "axes.linewidth": 0.6,
+        "lines.linewidth": 1.2,
+        "lines.markersize": 4.2,
+        "grid.linewidth": 0.4,
+        "grid.color": "#dddddd",
+        "xtick.major.width": 0.6,
+        "ytick.major.width": 0.6,
+        "legend.frameon": False,
+        "svg.hashsalt": "smdim-bench",
+        "pdf.fonttype": 42,
+        "figure.dpi": 100,
+    }
+    with sns.axes_style("ticks"), matplotlib.rc_context(settings):
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure in inches, laid out so that no text is cut; it belongs to no global list."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def panels(figure: Figure, count: int, columns: int, **options: Any) -> list[Axes]:
+    """`count` axes in rows of `columns`; places left over stay empty."""
+    rows = -(-count // columns)
+    grid = figure.subplots(rows, columns, squeeze=False, **options)
+    axes = [axis for row in grid for axis in row]
+    for axis in axes[count:]:
+        axis.set_axis_off()
+    return axes[:count]
+
+
+def arm_handles(looks: Mapping[str, Look]) -> list[Any]:
+    """Legend entries of arms, in their colour, marker and dashes."""
+    from matplotlib.lines import Line2D
+
+    return [
+        Line2D(
+            [],
+            [],
+            color=look.colour,
+            marker=look.marker,
+            linestyle=look.dashes,
+            label=arm,
+            markeredgecolor="white",
+            markeredgewidth=0.4,
+        )
+        for arm, look in looks.items()
+    ]
+
+
+def reference_handles(references: Points, names: Sequence[str]) -> list[Any]:
+    """Legend entries of those reference arms that the points hold."""
+    from matplotlib.lines import Line2D
+
+    style: dict[str, Any] = {"color": REFERENCE_COLOUR, "linewidth": 0.9}
+    return [
+        Line2D([], [], linestyle=REFERENCE_DASHES.get(name, ":"), label=name, **style)
+        for name in names
+        if references.where(arm=name)
+    ]
+
+
+def legend_below(figure: Figure, handles: Iterable[Any], width: float) -> None:
+    """One legend for the whole figure under its panels, in as many columns as the width holds."""
+    handles = list(handles)
+    widths = [0.055 * len(str(handle.get_label())) + 0.48 for handle in handles]
+    rows = next(
+        rows for rows in range(1, len(handles) + 1) if _legend_width(widths, rows) <= width or rows == len(handles)
+    )
+    columns = -(-len(handles) // rows)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=2.4, columnspacing=1.2)
+
+
+def _legend_width(widths: list[float], rows: int) -> float:
+    """Inches that a legend of these entries needs when it fills columns of `rows` entries."""
+    return sum(max(widths[start : start + rows]) for start in range(0, len(widths), rows))
+
+
+def tidy_axes(axis: Axes) -> None:
+    """No box, a faint grid behind the points."""
+    axis.spines["top"].set_visible(False)
+    axis.spines["right"].set_visible(False)
+    axis.grid(True, zorder=0)
+    axis.set_axisbelow(True)
+
+
+def render(figure: Figure, kind: str = "png") -> bytes:
+    """The figure as the bytes of a PNG, PDF or SVG file, without a date, so that equal results give equal files."""
+    if kind not in FORMATS:
+        raise UserError(f"figure format {kind!r}: allowed are {', '.join(FORMATS)}")
+    undated = {"pdf": {"CreationDate": None, "ModDate": None}, "svg": {"Date": None}, "png": {"Software": None}}[kind]
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=kind, dpi=PNG_DOTS_PER_INCH, metadata=undated)
+    return buffer.getvalue()
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write the figure to `path` whole or not at all; the ending says the format. Raises UserError for an
+    unknown ending."""
+    write_atomically(path, render(figure, path.suffix.removeprefix(".").lower()))
+    return path

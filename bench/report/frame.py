@@ -1,0 +1,110 @@
+"""The result table as a report reads it: the columns that are promised, and its rows by kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from bench.errors import UserError
+
+COLUMNS = (
+    "study",
+    "cell_id",
+    "kind",
+    "arm",
+    "pattern",
+    "direction",
+    "seed",
+    "length",
+    "corpus",
+    "metric",
+    "value",
+    "unit",
+    "low",
+    "high",
+    "n",
+    "reason",
+    "status",
+    "kernel",
+    "device",
+    "threads",
+    "batch",
+    "parameters",
+    "definition",
+    "train_steps",
+    "sampler",
+    "nfe",
+    "sample_steps",
+    "session",
+    "version",
+)
+NEEDED = ("cell_id", "kind", "arm", "metric", "value")
+TEXT = (
+    "study",
+    "cell_id",
+    "kind",
+    "arm",
+    "pattern",
+    "direction",
+    "corpus",
+    "metric",
+    "unit",
+    "reason",
+    "status",
+    "kernel",
+    "device",
+    "definition",
+    "sampler",
+    "session",
+    "version",
+)
+WHOLE = ("seed", "length", "n", "threads", "batch", "parameters", "train_steps", "nfe", "sample_steps")
+EFFICIENCY, QUALITY, REFERENCE = "efficiency", "quality", "reference"
+
+
+def as_frame(table: Any) -> pd.DataFrame:
+    """The rows of a ResultTable (anything with a `.frame`) or of a frame, with every promised column present and typed.
+
+    A missing optional column becomes empty, so that a table of an older version still gives a partial report.
+    Raises UserError where a column is missing without which nothing can be said.
+    """
+    frame = table if isinstance(table, pd.DataFrame) else table.frame
+    missing = [name for name in NEEDED if name not in frame.columns]
+    if missing:
+        raise UserError(f"result table: no column {', '.join(missing)}; needed are {', '.join(NEEDED)}")
+    frame = frame.copy()
+    for name in COLUMNS:
+        if name not in frame.columns:
+            frame[name] = "" if name in TEXT else pd.NA
+    for name in TEXT:
+        frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype(str)
+    for name in WHOLE:
+        frame[name] = pd.to_numeric(frame[name], errors="coerce").round().astype("Int64")
+    for name in ("value", "low", "high"):
+        frame[name] = pd.to_numeric(frame[name], errors="coerce").astype("float64")
+    return frame.reset_index(drop=True)
+
+
+def rows_of(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """The rows of one kind of cell: "efficiency", "quality" or "reference"."""
+    return frame[frame["kind"] == kind]
+
+
+def failed_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """One row a cell and reason for everything that has no figure: arm, length, seed, status, reason,
+    metrics(text), cell_id."""
+    missing = frame[frame["value"].isna()].copy()
+    keys = ["cell_id", "kind", "arm", "seed", "length", "status", "reason"]
+    if missing.empty:
+        return pd.DataFrame(columns=[*keys, "metrics"])
+    grouped = missing.groupby(keys, dropna=False, sort=False)["metric"].agg(
+        lambda names: ", ".join(dict.fromkeys(names))
+    )
+    return grouped.rename("metrics").reset_index()
+
+
+def study_name(frame: pd.DataFrame, default: str = "study") -> str:
+    """The study's name as its rows give it."""
+    names = [name for name in frame["study"].unique() if name]
+    return names[0] if names else default

@@ -1,0 +1,98 @@
+"""`report.md`: what was asked, what was run, the tables and figures, how to read them and what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from bench.report.frame import failed_rows, study_name
+from bench.report.provenance import caveats, provenance, study_notes, study_question
+from bench.report.sentences import in_short
+from bench.report.table import Table
+
+HOW_TO_READ = (
+    "An arm is one denoiser backbone; everything else (embedding, compression, diffusion, training, sampling) is the "
+    "same for all arms.",
+    "Figures in square brackets are 95 % intervals: over timed calls for cost, over seeds for quality, over pieces "
+    "for reference rows.",
+    "Bold in a cost table: the whole interval lies below that of every other arm. Nothing is bold where kernels "
+    "differ or intervals overlap.",
+    "`n/a` is a figure that was not measured; the reason stands under the table. It never means zero.",
+    "T is the number of denoising steps asked of the sampler, NFE the number of network calls it really made.",
+    "bits/token is an upper bound on the negative log-likelihood (ELBO) of held-out music; lower is better.",
+)
+
+
+def markdown_report(
+    frame: pd.DataFrame,
+    folder: Path,
+    tables: Sequence[Table],
+    details: Sequence[Table],
+    figures: Sequence[tuple[str, str, str]],
+    notes: Sequence[str],
+) -> str:
+    """The report as text. `figures` holds (title, path as linked, caption); `notes` what could not be drawn and why."""
+    cost = [table for table in tables if table.name.startswith("cost_")]
+    quality = [table for table in tables if not table.name.startswith("cost_")]
+    question = study_question(folder)
+    lines = [f"# {study_name(frame, folder.name)}", ""]
+    lines += [f"**Question.** {question}", ""] if question else []
+    lines += _section("In short", _bullets(in_short(frame)) or ["No figure was measured; see Failures."])
+    run = ["| | |", "| :--- | :--- |", *(f"| {name} | {words} |" for name, words in provenance(frame))]
+    planned = study_notes(folder)
+    lines += _section("What was run", [*run, *(["", *_bullets(planned)] if planned else [])])
+    lines += _section("Quality", _with_tables(quality) or ["No quality cell was measured."])
+    lines += _section("Cost", _with_tables(cost) or ["No efficiency cell was measured."])
+    shown: list[str] = []
+    for title, path, caption in figures:
+        shown += [f"### {title}", "", f"![{title}]({path})", "", caption, ""]
+    shown += _bullets(notes)
+    lines += _section("Figures", shown or ["Nothing to draw."])
+    lines += _section("How to read this", _bullets(HOW_TO_READ))
+    lines += _section("Caveats", _bullets(caveats(frame)))
+    lines += _section("Failures", _failures(frame))
+    lines += _section("All metrics", _with_tables(details)) if details else []
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(title: str, body: Sequence[str]) -> list[str]:
+    return [f"## {title}", "", *body, ""]
+
+
+def _bullets(sentences: Sequence[str]) -> list[str]:
+    return [f"- {sentence}" for sentence in sentences]
+
+
+def _with_tables(tables: Sequence[Table]) -> list[str]:
+    lines: list[str] = []
+    for table in tables:
+        lines += [f"### {table.title}", "", table.to_markdown(), f"[{table.name}.csv](tables/{table.name}.csv)", ""]
+    return lines
+
+
+def _failures(frame: pd.DataFrame) -> list[str]:
+    failed = failed_rows(frame)
+    if failed.empty:
+        return ["None: every row has its figure."]
+    lines = [
+        "| cell | arm | seed | length | status | reason | without a figure |",
+        "| :--- | :--- | ---: | ---: | :--- | :--- | :--- |",
+    ]
+    for row in failed.itertuples():
+        words = [
+            row.cell_id,
+            row.arm,
+            _number(row.seed),
+            _number(row.length),
+            row.status or "n/a",
+            row.reason or "no reason recorded",
+            row.metrics,
+        ]
+        lines.append("| " + " | ".join(str(word).replace("|", "\\|").replace("\n", " ") for word in words) + " |")
+    return lines
+
+
+def _number(value: object) -> str:
+    return "" if pd.isna(value) else str(int(value))  # type: ignore[call-overload]

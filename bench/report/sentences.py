@@ -1,0 +1,95 @@
+"""The result in a few sentences, each one read off the points, none of them stronger than its interval."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.report.aggregate import BITS, grammar_marks, kernel_conflict
+from bench.report.metric_words import words_for
+from bench.report.numbers import number
+from bench.report.points import Points, cost_points, quality_points, reference_points
+from bench.report.quality_table import quality_group
+
+BASELINE_ARM = "transformer"
+COMPARED = {
+    "step_latency": "Latency of one denoising step",
+    "peak_memory_inference": "Peak memory of inference",
+    "peak_memory_training": "Peak memory of training",
+    "forward_gflops": "FLOPs of a forward pass",
+}
+
+
+def in_short(frame: pd.DataFrame, baseline: str = BASELINE_ARM) -> list[str]:
+    """Sentences on cost at the longest length against the baseline arm, on quality, and on what has failed."""
+    return [*_cost_sentences(frame, baseline), *_quality_sentences(frame), *_failure_sentence(frame)]
+
+
+def _cost_sentences(frame: pd.DataFrame, baseline: str) -> list[str]:
+    points = cost_points(frame).measured()
+    words = []
+    for metric, label in COMPARED.items():
+        rows = points.where(metric=metric)
+        longest = max(rows.lengths(), default=None)
+        rows = rows.where(length=longest)
+        base = rows.first(arm=baseline)
+        others = sorted((point for point in rows if point.arm != baseline), key=lambda point: point.value)
+        if base is None or not others:
+            continue
+        conflict = kernel_conflict(rows.kernels())
+        if conflict and "latency" in metric:
+            words.append(f"{label} is not compared at {longest} tokens: kernels differ ({conflict}).")
+            continue
+        ratios = ", ".join(f"{point.arm} {point.value / base.value:.2f}" for point in others)
+        words.append(f"{label} at {longest} tokens, as a multiple of {baseline}: {ratios}.")
+    return words
+
+
+def _quality_sentences(frame: pd.DataFrame) -> list[str]:
+    points, references = quality_points(frame), reference_points(frame)
+    words = []
+    for metric in (BITS, "oa_mean"):
+        rows = points.where(metric=metric).measured()
+        if len(rows.groups(quality_group)) != 1:
+            continue
+        how = words_for(metric)
+        rows = Points(sorted(rows, key=lambda point: point.value, reverse=how.better == "higher"))
+        unit = "" if how.unit == "1" else f" {how.unit}"
+        text = f"{how.label}: best mean {number(rows[0].value)}{unit} ({rows[0].arm}){_apart(rows)}"
+        ceiling = references.measured().first(arm="real-vs-real", metric=metric)
+        if ceiling is not None:
+            text += f"; real against real music reaches {number(ceiling.value)}"
+        words.append(text + ".")
+    return words + _grammar_sentences(points, references)
+
+
+def _grammar_sentences(points: Points, references: Points) -> list[str]:
+    marks = grammar_marks(points, references)
+    words = []
+    no_more = sorted({arm for (_, _, arm), mark in marks.items() if mark == "no more"})
+    still_open = sorted({arm for (_, _, arm), mark in marks.items() if mark == "open"})
+    if no_more:
+        words.append(f"Learned no more than the grammar of tokens: {', '.join(no_more)}.")
+    if still_open:
+        words.append(f"Below the grammar baseline on average, not settled by these seeds: {', '.join(still_open)}.")
+    if marks and set(marks.values()) == {""}:
+        words.append("Every arm learned more than the grammar of tokens (validation bits/token below that baseline).")
+    return words
+
+
+def _apart(rows: Points) -> str:
+    """Whether the first of the sorted points is apart from all others by its interval over seeds."""
+    if len(rows) < 2:
+        return ""
+    if not all(point.interval == "seeds" for point in rows):
+        return ", without intervals over seeds to rank by"
+    first, others = rows[0], rows[1:]
+    overlapping = [point.arm for point in others if point.low <= first.high and point.high >= first.low]
+    if not overlapping:
+        return ", apart from every other arm"
+    return f", not apart from {', '.join(overlapping)} with these seeds"
+
+
+def _failure_sentence(frame: pd.DataFrame) -> list[str]:
+    cells = frame["cell_id"].nunique()
+    failed = cells - frame.loc[frame["value"].notna(), "cell_id"].nunique()
+    return [f"{failed} of {cells} cells gave no figure; reasons are listed under Failures."] if failed else []

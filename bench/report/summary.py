@@ -1,0 +1,78 @@
+"""The table that a run prints at its end: a line an arm, quality and cost side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.report.aggregate import BITS, grammar_marks
+from bench.report.arms import REFERENCE_ORDER, arm_order
+from bench.report.cost_table import joined, parameters_entry
+from bench.report.frame import as_frame, study_name
+from bench.report.numbers import NOTHING, number
+from bench.report.points import Point, Points, cost_points, quality_points, reference_points
+from bench.report.quality_table import NO_MORE, OPEN, seeds_entry
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+COST = (("step_latency", "step (ms)"), ("peak_memory_inference", "memory (GiB)"), ("forward_gflops", "GFLOPs"))
+QUALITY = ((BITS, "bits/token"), ("oa_mean", "OA mean"), ("pitch_outliers_percentile", "outliers"))
+MARKS = {"no more": NO_MORE, "open": OPEN}
+
+
+def summary_table(table: Any) -> Table:
+    """A rich table: per arm the scores (mean over seeds, half-width of the 95 % interval after it) and the cost at the
+    longest length; reference rows below. Marks as in the report: † no more than the grammar, ‡ not settled."""
+    from rich.table import Table
+
+    frame = as_frame(table)
+    quality, references, cost = quality_points(frame), reference_points(frame), cost_points(frame)
+    marks = grammar_marks(quality, references)
+    longest = max(cost.lengths(), default=None)
+    result = Table(title=study_name(frame), caption=_caption(set(marks.values())), caption_justify="left")
+    result.add_column("arm")
+    result.add_column("direction")
+    at = "" if longest is None else f"\nL = {longest}"
+    for heading in ("parameters", *(name for _, name in QUALITY), "seeds", *(name + at for _, name in COST)):
+        result.add_column(heading, justify="right")
+    for arm in arm_order(frame):
+        mine, spent = quality.where(arm=arm), cost.where(arm=arm, length=longest)
+        state = {MARKS.get(mark, "") for (_, _, name), mark in marks.items() if name == arm}
+        result.add_row(
+            " ".join([arm, *sorted(mark for mark in state if mark)]),
+            joined(Points([*mine, *spent]), "direction").text,
+            parameters_entry(Points([*mine, *spent])).text,
+            *(_score(mine.first(metric=metric)) for metric, _ in QUALITY),
+            seeds_entry(mine).text if mine else NOTHING,
+            *(_score(spent.first(metric=metric)) for metric, _ in COST),
+        )
+    _add_references(result, references)
+    return result
+
+
+def _score(point: Point | None) -> str:
+    if point is None or not point.measured:
+        return NOTHING
+    text = number(point.value)
+    return f"{text} ± {number((point.high - point.low) / 2, 2)}" if point.high > point.low else text
+
+
+def _add_references(result: Table, references: Points) -> None:
+    found = []
+    for arm in REFERENCE_ORDER:
+        scores = [_score(references.first(arm=arm, metric=metric)) for metric, _ in QUALITY]
+        if any(score != NOTHING for score in scores):
+            found.append((arm, ["" if score == NOTHING else score for score in scores]))
+    if found:
+        result.add_section()
+    for arm, scores in found:
+        result.add_row(f"({arm})", "", "", *scores, "", *("" for _ in COST), style="dim")
+
+
+def _caption(states: set[str]) -> str:
+    words = ["± half of the 95 % interval: over seeds for quality, within the cell for cost and references"]
+    if "no more" in states:
+        words.append(f"{NO_MORE} learned no more than the grammar of tokens")
+    if "open" in states:
+        words.append(f"{OPEN} below the grammar baseline on average, not settled by these seeds")
+    return "\n".join(words)

@@ -1,0 +1,174 @@
+"""A made-up study for the tests: four arms x four lengths of cost, four arms x two seeds of quality, one failure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ARMS = {
+    "transformer": ("AF*6", "none (attention)", 1.0),
+    "smdim": ("MFA*4", "forward", 0.7),
+    "mamba": ("M(bidirectional)F*6", "bidirectional", 0.6),
+    "fam": ("FAM*4", "forward", 0.72),
+}
+LENGTHS = (256, 512, 1024, 2048)
+BITS = {"transformer": (3.80, 3.82), "smdim": (3.90, 3.91), "mamba": (3.70, 3.99), "fam": (4.10, 4.12)}
+OA = {"transformer": (0.80, 0.82), "smdim": (0.78, 0.80), "mamba": (0.70, 0.76)}
+COST = {
+    "step_latency": ("ms", 20.0),
+    "sample_latency": ("s", 2.5),
+    "train_step_latency": ("ms", 70.0),
+    "peak_memory_inference": ("GiB", 0.2),
+    "peak_memory_training": ("GiB", 0.9),
+    "forward_gflops": ("GFLOPs", 4.0),
+}
+OOM = "oom: 14.2 GiB asked, 8.0 GiB there"
+DIVERGED = "diverged: loss is NaN at step 31"
+
+
+def _cost_rows() -> list[dict]:
+    rows = []
+    for arm, (pattern, direction, factor) in ARMS.items():
+        for length in LENGTHS:
+            for metric, (unit, base) in COST.items():
+                growth = (length / 256) ** (1.4 if arm == "transformer" else 1.0)
+                value = base * factor * growth
+                row = {
+                    "cell_id": f"efficiency-{arm}",
+                    "kind": "efficiency",
+                    "arm": arm,
+                    "pattern": pattern,
+                    "direction": direction,
+                    "length": length,
+                    "metric": metric,
+                    "unit": unit,
+                    "value": value,
+                    "low": value * 0.98,
+                    "high": value * 1.02,
+                    "n": 20,
+                    "status": "done",
+                    "kernel": "sdpa=math" if arm == "transformer" else "scan=numba",
+                    "device": "cpu",
+                    "threads": 2,
+                    "batch": 1,
+                    "parameters": 2_040_000,
+                    "session": "s1",
+                }
+                if metric == "forward_gflops":
+                    row |= {"low": float("nan"), "high": float("nan")}
+                if arm == "fam" and length == 2048:
+                    row |= {"value": float("nan"), "low": float("nan"), "high": float("nan"), "reason": OOM}
+                    row |= {"status": "oom", "kernel": "", "device": "", "threads": pd.NA, "batch": pd.NA}
+                rows.append(row)
+    return rows
+
+
+def _quality_rows() -> list[dict]:
+    rows = []
+    for arm, (pattern, direction, _) in ARMS.items():
+        for seed in (0, 1):
+            scores = {"validation_bits_per_token": (BITS[arm][seed], "bits/token")}
+            for name, shift in {
+                "mean": 0,
+                "pitch": 0.03,
+                "velocity": -0.2,
+                "duration": 0.05,
+                "interval": -0.02,
+            }.items():
+                metric = "oa_mean" if name == "mean" else f"oa_attribute_{name}"
+                scores[metric] = (OA.get(arm, (float("nan"),) * 2)[seed] + shift, "1")
+            for metric, (value, unit) in scores.items():
+                rows.append(
+                    {
+                        "cell_id": f"quality-{arm}-{seed}",
+                        "kind": "quality",
+                        "arm": arm,
+                        "pattern": pattern,
+                        "direction": direction,
+                        "seed": seed,
+                        "length": 512,
+                        "corpus": "demo/lieder",
+                        "metric": metric,
+                        "value": value,
+                        "unit": unit,
+                        "n": 16,
+                        "reason": DIVERGED if value != value else "",
+                        "status": "diverged" if arm == "fam" else "done",
+                        "parameters": 2_040_000,
+                        "train_steps": 600,
+                        "sampler": "cached",
+                        "nfe": 121 + seed,
+                        "sample_steps": 128,
+                        "device": "cpu",
+                        "threads": 1,
+                    }
+                )
+    return rows
+
+
+def _reference_rows() -> list[dict]:
+    rows = []
+    levels = {"unigram": 5.66, "bigram": 4.17, "grammar": 4.01}
+    for arm, value in levels.items():
+        rows.append({"arm": arm, "metric": "validation_bits_per_token", "unit": "bits/token", "value": value})
+    for arm, value in {"real-vs-real": 0.9, "shuffled": 0.85, "uniform-tokens": 0.45}.items():
+        for name in ("oa_mean", "oa_attribute_pitch", "oa_attribute_velocity", "oa_attribute_duration"):
+            row = {"arm": arm, "metric": name, "unit": "1", "value": value, "low": value - 0.03, "high": value + 0.02}
+            rows.append(row | {"n": 16})
+    shared = {"cell_id": "reference-demo", "kind": "reference", "corpus": "demo/lieder", "length": 512}
+    return [shared | row | {"status": "done", "reason": ""} for row in rows]
+
+
+def make_frame() -> pd.DataFrame:
+    """The rows of the made-up study with the columns of the result table."""
+    from bench.report.frame import as_frame
+
+    frame = pd.DataFrame([*_cost_rows(), *_quality_rows(), *_reference_rows()])
+    return as_frame(frame.assign(study="toy", version="study=1"))
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    return make_frame()
+
+
+@pytest.fixture
+def write_midi() -> Callable[[Path, int], None]:
+    """Writes a MIDI file of eight quarter notes upward from a pitch."""
+
+    def write(path: Path, pitch: int) -> None:
+        import symusic
+
+        score = symusic.Score(480)
+        track = symusic.Track()
+        for step in range(8):
+            track.notes.append(symusic.Note(480 * step, 480, pitch + step, 80))
+        score.tracks.append(track)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        score.dump_midi(str(path))
+
+    return write
+
+
+@pytest.fixture
+def results_folder(tmp_path: Path, frame: pd.DataFrame, write_midi: Callable[[Path, int], None]) -> Path:
+    """A results folder of the made-up study: study.json, samples and learning curves of the cells that worked."""
+    folder = tmp_path / "toy"
+    for position, arm in enumerate(OA):
+        for seed in (0, 1):
+            cell = folder / f"quality-{arm}-{seed}"
+            write_midi(cell / "samples" / "sample-000.mid", 48 + 5 * position)
+            lines = []
+            for step in range(1, 11):
+                line = {"step": 60 * step, "elapsed_s": 4.0 * step, "tokens": 1000 * step}
+                lines.append(line | {"loss": 5 - 0.1 * step})
+                lines.append(line | {"validation_value": BITS[arm][seed] + 2 / step, "validation_n_windows": 8})
+            (cell / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    study = {"name": "toy", "question": "What does the order of blocks do to cost and to music?"}
+    content = {"format": 1, "study": study, "notes": ["arms matched to 2.04 M parameters within 1 %"], "cells": []}
+    (folder / "study.json").write_text(json.dumps(content))
+    return folder
