@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from bench.training.batches import Batches, CropBatches, WindowBatches
-from bench.training.checkpoint import load_checkpoint
+from bench.training.checkpoint import first_difference, load_checkpoint
+from bench.training.corpus import corpus_batches
 from bench.training.errors import TrainingError
 from bench.training.progress import Progress
 from bench.training.settings import TrainSettings, train_settings
@@ -17,6 +18,8 @@ __all__ = [
     "TrainSettings",
     "TrainingError",
     "WindowBatches",
+    "corpus_batches",
+    "first_difference",
     "load_checkpoint",
     "train",
     "train_settings",

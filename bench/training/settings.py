@@ -45,11 +45,11 @@ class TrainSettings(BaseModel):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one")
     compile: bool = Field(False, description="torch.compile; minutes at the start, needs a compiler")
     activation_checkpointing: bool = Field(False, description="recompute blocks in the backward pass to save memory")
-    crops: Literal["random", "windows"] = Field(
-        "random", description="random: anywhere in a piece; windows: the fixed windows, one after another in pieces"
+    crops: Literal["bar", "any", "windows"] = Field(
+        "bar", description="where a training sequence begins: at a random bar, at any token, or on the fixed windows"
     )
     transpose_semitones: int = Field(
-        0, ge=0, le=24, description="each piece moved by up to this many semitones, inside the piano's range"
+        0, ge=0, le=24, description="each sequence moved by up to this many, in the piano's range"
     )
     validations: int = Field(4, ge=0, description="validations spread over the budget, the last one at its end")
     validation_windows: int | None = Field(16, ge=1, description="windows of a validation on the way; none: all")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +99,7 @@ class _Run:
         self.diffusion, self.settings, self.seed, self.folder = diffusion, settings, seed, folder
         folder.mkdir(parents=True, exist_ok=True)
         self.devices = Devices(settings, folder)
+        self._check_settings()
         self.parts = self._parts()
         self.budget = budget_of(settings, backbone, batches.length)
         backbone.to(self.devices.device)
@@ -287,6 +288,22 @@ class _Run:
         size = self.settings.batch // count
         first = self.devices.rank * self.settings.accumulation
         return [slice(size * part, size * (part + 1)) for part in range(first, first + self.settings.accumulation)]
+
+    def _check_settings(self) -> None:
+        """Refuse settings that the data or the backbone would silently not follow."""
+        moved, wanted = getattr(self.batches, "semitones", 0), self.settings.transpose_semitones
+        if moved != wanted:
+            raise TrainingError(
+                f"train.transpose_semitones: {wanted}, but the batches are moved by up to {moved}; "
+                "build them with corpus_batches"
+            )
+        if self.settings.activation_checkpointing:
+            config: Any = getattr(self.backbone, "config", None)
+            if not hasattr(config, "checkpoint_blocks"):
+                raise TrainingError(
+                    "train.activation_checkpointing: this backbone cannot recompute its blocks; allowed: false"
+                )
+            self.backbone.config = replace(config, checkpoint_blocks=True)
 
     def _identity(self) -> dict[str, Any]:
         """What a resume must find unchanged."""

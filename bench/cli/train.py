@@ -1,0 +1,239 @@
+"""`train`: one arm outside a study, resumable."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.errors import UserError
+
+if TYPE_CHECKING:
+    from bench.data import TokenCorpus
+    from bench.study import Cell
+    from bench.training import TrainResult
+
+BUDGET_UNITS = {
+    "s": ("seconds", 1.0),
+    "m": ("seconds", 60.0),
+    "h": ("seconds", 3600.0),
+    "steps": ("steps", 1),
+    "flops": ("flops", 1.0),
+}
+BUDGET_WORDS = "a number and a unit: 90s, 10m, 2h, 5000steps or 1e15flops"
+DIFFUSION_KEYS = ("steps", "schedule", "loss", "times")
+Pairs = list[str]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(train)
+
+
+def train(
+    arm: Annotated[str, typer.Argument(help="Arm (see `list arms`) or block pattern, such as smdim or MFA*4.")],
+    corpus: Annotated[str, typer.Option(help="demo, demo/lieder, pop909, ... or folder:PATH.")] = "demo",
+    length: Annotated[int, typer.Option(min=1, help="Tokens a training sequence.")] = 512,
+    budget: Annotated[str, typer.Option(help=f"How long: {BUDGET_WORDS}.")] = "10m",
+    seed: Annotated[int, typer.Option(help="Seeds weights, data order and noise.")] = 0,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences a step over all processes.")] = 8,
+    name: Annotated[str, typer.Option(help="Name of the run; default: made of arm, corpus, length and seed.")] = "",
+    results: Annotated[Path, typer.Option(help="The run goes to RESULTS/train/<name>/.")] = Path("results"),
+    model: Annotated[Pairs, typer.Option(help="Size of the backbone, key=value, repeatable: width=128.")] = [],  # noqa: B006
+    settings: Annotated[
+        Pairs, typer.Option("--train", help="Setting of the trainer, key=value, repeatable: learning_rate=5e-4.")
+    ] = [],  # noqa: B006
+    diffusion: Annotated[
+        Pairs, typer.Option(help=f"Setting of the process, key=value, repeatable: {', '.join(DIFFUSION_KEYS)}.")
+    ] = [],  # noqa: B006
+    tokenizer: Annotated[Pairs, typer.Option(help="Setting of the tokenizer, key=value, repeatable.")] = [],  # noqa: B006
+) -> None:
+    """Train one arm; the same command goes on where it was stopped (Ctrl-C and kill alike).
+
+    Leaves cell.json, environment.json, history.jsonl, checkpoint/ and measurements.jsonl under RESULTS/train/<name>/.
+    Several processes: `torchrun --nproc-per-node 2 -m bench train ...`.
+    """
+    from rich.console import Console
+
+    from bench.measure.music import load_tokens
+
+    console = Console(quiet=int(os.environ.get("RANK", "0")) != 0)
+    chosen = parse_budget(budget) | {"batch": batch} | pairs(settings, "--train")
+    tokens = load_tokens(corpus, pairs(tokenizer, "--tokenizer"))
+    cell = make_cell(
+        arm=arm,
+        tokens=tokens,
+        corpus=corpus,
+        length=length,
+        seed=seed,
+        model=pairs(model, "--model"),
+        train=chosen,
+        diffusion=pairs(diffusion, "--diffusion"),
+        tokenizer=pairs(tokenizer, "--tokenizer"),
+    )
+    folder = results / "train" / (name or default_name(arm, corpus, length, seed))
+    run_cell(cell, tokens, folder, console)
+
+
+def parse_budget(text: str) -> dict[str, float]:
+    """`10m` -> {"seconds": 600.0}; UserError for anything that is not a positive number and a known unit."""
+    found = re.fullmatch(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([a-z]+)\s*", text.lower())
+    if not found or found[2] not in BUDGET_UNITS:
+        raise UserError(f"--budget {text!r}: allowed: {BUDGET_WORDS}")
+    key, unit = BUDGET_UNITS[found[2]]
+    try:
+        value = float(found[1]) * unit
+    except ValueError:
+        raise UserError(f"--budget {text!r}: {found[1]!r} is not a number; allowed: {BUDGET_WORDS}") from None
+    if value <= 0 or (key == "steps" and value != int(value)):
+        raise UserError(f"--budget {text!r}: nothing would be trained; allowed: more than 0, steps whole")
+    return {key: int(value) if key == "steps" else value}
+
+
+def pairs(words: Pairs, option: str) -> dict[str, Any]:
+    """`["width=128"]` -> {"width": 128}; values are read as JSON where they are, else as text."""
+    values: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not equals or not key:
+            raise UserError(f"{option} {word!r}: allowed: key=value")
+        try:
+            values[key] = json.loads(text)
+        except ValueError:
+            values[key] = text
+    return values
+
+
+def default_name(arm: str, corpus: str, length: int, seed: int) -> str:
+    """A folder name that tells the run: letters, digits, dots, hyphens."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", f"{arm}-{corpus}-{length}-seed{seed}").strip("-")
+
+
+def make_cell(
+    *,
+    arm: str,
+    tokens: TokenCorpus,
+    corpus: str,
+    length: int,
+    seed: int,
+    model: dict[str, Any],
+    train: dict[str, Any],
+    diffusion: dict[str, Any],
+    tokenizer: dict[str, Any],
+) -> Cell:
+    """The run as a cell: the settings that a quality cell has, so that whatever reads those reads this."""
+    from architectures import Backbone, count_parameters, resolve
+    from bench import versions
+    from bench.diffusion import AbsorbingDiffusion
+    from bench.study import Cell, DiffusionSettings, SampleSettings
+    from bench.training import train_settings
+
+    for key in diffusion:
+        if key not in DIFFUSION_KEYS:
+            raise UserError(f"--diffusion {key}: no such setting; allowed: {', '.join(DIFFUSION_KEYS)}")
+    process = DiffusionSettings().model_dump() | diffusion
+    AbsorbingDiffusion(tokens.mask_id, tokens.pad_id, **process)
+    try:
+        config = resolve(arm, tokens.vocab_size, **model)
+        backbone = Backbone(config, arm)
+        backbone.check_length(length)
+    except (ValueError, TypeError) as error:
+        raise UserError(str(error).splitlines()[0]) from error
+    settings = {
+        "kind": "quality",
+        "format": versions.FORMAT,
+        "parts": versions.QUALITY_PARTS,
+        "model": config.to_dict(),
+        "seed": seed,
+        "train": train_settings(train).model_dump(mode="json"),
+        "diffusion": process,
+        "sample": SampleSettings().model_dump(),
+        "plugins": [],
+        "corpus": corpus,
+        "corpus_fingerprint": tokens.fingerprint,
+        "tokenizer": tokenizer,
+        "length": length,
+    }
+    labels = {
+        "arm": arm,
+        "pattern": config.pattern,
+        "direction": backbone.direction,
+        "parameters": count_parameters(backbone),
+        "seed": seed,
+        "length": length,
+        "corpus": corpus,
+        "version": versions.label(versions.QUALITY_PARTS),
+    }
+    return Cell("quality", labels, settings)
+
+
+def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
+    """Train the cell in `path`, or go on there; raises UserError where another run lies there."""
+    import time
+
+    from metrics.device import describe_environment
+
+    from architectures import BackboneConfig, build_config
+    from bench.cli.train_display import TrainDisplay, interruptible
+    from bench.diffusion import AbsorbingDiffusion
+    from bench.measure.quality import training_rows
+    from bench.run.store import CellFolder, to_json
+    from bench.training import corpus_batches, first_difference, train, train_settings
+
+    folder, settings, started = CellFolder(path), cell.settings, time.time()
+    found = folder.configuration()
+    if found is not None:
+        different = first_difference(found["settings"], json.loads(to_json(settings)))
+        if different:
+            raise UserError(f"{path} holds another run ({different}); choose another --name")
+    main = int(os.environ.get("RANK", "0")) == 0
+    if found is None and main:
+        folder.begin(cell)
+    if main:
+        folder.mark_running(describe_environment(device="cpu"))
+    backbone = build_config(BackboneConfig.from_dict(settings["model"]), name=cell.labels["arm"], seed=settings["seed"])
+    chosen = train_settings(settings["train"])
+    labels = f"{cell.labels['arm']} ({cell.labels['pattern']}), {cell.labels['parameters']:,} parameters"
+    console.print(f"{labels}, {settings['corpus']}, L = {settings['length']}", highlight=False)
+    with interruptible() as stop, TrainDisplay(console) as display:
+        result = train(
+            backbone,
+            corpus_batches(tokens, settings["length"], chosen),
+            tokens.windows("validation", settings["length"]).tokens,
+            AbsorbingDiffusion(tokens.mask_id, tokens.pad_id, **settings["diffusion"]),
+            chosen,
+            seed=settings["seed"],
+            folder=path,
+            progress=display.show,
+            stop=stop,
+        )
+    if result.stopped == "interrupted":
+        console.print(f"stopped at step {result.steps:,}; the same command goes on from there", highlight=False)
+        raise typer.Exit(130)
+    if main:
+        rows = [row | {"train_steps": result.steps} for row in training_rows(result)]
+        state, reason = ("diverged", "the loss blew up") if result.diverged else ("done", "")
+        folder.finish(state, [] if result.diverged else rows, reason=reason, started=started)
+    conclude(result, tokens, settings["length"], path, console)
+
+
+def conclude(result: TrainResult, tokens: TokenCorpus, length: int, path: Path, console: Any) -> None:
+    """Say what came out, beside what the corpus costs without a network."""
+    from bench.data import token_baselines
+
+    console.print(f"{result.steps:,} steps, {result.tokens:,} tokens, {result.seconds:,.0f} s", highlight=False)
+    if result.diverged:
+        raise UserError(f"the loss blew up at step {result.steps}; lower learning_rate (run kept in {path})")
+    if result.validation is not None:
+        bits = result.validation
+        baselines = ", ".join(f"{name} {value:.3f}" for name, value in token_baselines(tokens, length).items())
+        console.print(
+            f"validation {bits.value:.3f} bits/token ({bits.low:.3f} to {bits.high:.3f} over masks, "
+            f"{bits.n_windows} windows); without a network: {baselines}",
+            highlight=False,
+        )
+    console.print(f"run: {path}", highlight=False, soft_wrap=True)

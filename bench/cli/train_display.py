@@ -1,0 +1,90 @@
+"""What a person watching `train` sees, and how they stop it."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from bench.run.display import clock
+
+if TYPE_CHECKING:
+    from bench import training
+
+PLAIN_INTERVAL_S = 20.0
+LIVE_INTERVAL_S = 0.25
+PARTS = 1000
+
+
+class TrainDisplay:
+    """A live bar on a terminal, a plain line now and then elsewhere. Use as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self.console, self.live = console, console.is_terminal and not console.quiet
+        self.bar = Progress(
+            BarColumn(bar_width=24), TaskProgressColumn(), TextColumn("{task.description}"), console=console,
+            disable=not self.live,
+        )  # fmt: skip
+        self.task = self.bar.add_task("starting", total=PARTS)
+        self.last_s = -math.inf
+
+    def __enter__(self) -> TrainDisplay:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def show(self, progress: training.Progress) -> None:
+        """Show the state of the run; called after every few steps."""
+        now_s = time.monotonic()
+        if now_s - self.last_s < (LIVE_INTERVAL_S if self.live else PLAIN_INTERVAL_S) and progress.fraction < 1:
+            return
+        self.last_s = now_s
+        words = describe(progress)
+        if self.live:
+            self.bar.update(self.task, completed=round(PARTS * progress.fraction), description=words)
+        else:
+            self.console.print(f"{100 * progress.fraction:3.0f} % {words}", highlight=False, soft_wrap=True)
+
+
+def describe(progress: training.Progress) -> str:
+    """Step, loss, bits/token, tokens/s, memory and time left, as far as they are known."""
+    words = [f"step {progress.step:,}" + (f"/{progress.steps:,}" if progress.steps else "")]
+    words.append(f"loss {progress.loss:.3f}")
+    if math.isfinite(progress.validation_bits_per_token):
+        words.append(f"{progress.validation_bits_per_token:.3f} bits/token")
+    words.append(f"{progress.tokens_per_s:,.0f} tokens/s")
+    words.append(f"{progress.peak_bytes / 2**30:.2f} GiB")
+    if math.isfinite(progress.remaining_s):
+        words.append(f"{clock(progress.remaining_s)} left")
+    return ", ".join(words)
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM ask the run to end after its step and save; a second Ctrl-C ends it at once."""
+    asked = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+    before: dict[int, Any] = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
