@@ -1,6 +1,7 @@
 """Corpora, REMI tokens and windows. What is slow (MidiTok) is imported when first needed."""
 
 from bench.data.baselines import token_baselines
+from bench.data.catalog import corpora_words
 from bench.data.corpus import load_corpus
 from bench.data.pieces import Corpus, CorpusError, Piece, Skipped
 from bench.data.settings import TokenizerSettings
@@ -17,6 +18,7 @@ __all__ = [
     "TokenStream",
     "TokenizerSettings",
     "Windows",
+    "corpora_words",
     "load_corpus",
     "token_baselines",
     "tokenize",

@@ -17,6 +17,7 @@ DEMO_FOLDER = HERE / "demo"
 ESSEN_LEFT_OUT = HERE / "essen-han-left-out.csv"
 ESSEN_BOOKS = ("han1.abc", "han2.abc")
 FOLDER_PREFIX = "folder:"
+FOLDER_WORDS = "every MIDI, kar and ABC file under a folder of yours"
 
 
 @dataclass(frozen=True)
@@ -214,3 +215,8 @@ def entry_of(name: str) -> Entry:
 
         return Entry(name, f"files under {folder}", "not stated", find, list_folder)
     raise CorpusError(f"unknown corpus {name!r}: known are {', '.join(ENTRIES)} and {FOLDER_PREFIX}PATH")
+
+
+def corpora_words() -> list[tuple[str, str]]:
+    """(name, what it is) of every corpus, for a list."""
+    return [*((entry.name, entry.words) for entry in ENTRIES.values()), (f"{FOLDER_PREFIX}PATH", FOLDER_WORDS)]

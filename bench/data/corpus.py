@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.cache import CacheError, read_json, write_json
-from bench.data.catalog import Listing, entry_of
+from bench.data.catalog import FOLDER_PREFIX, Listing, entry_of
 from bench.data.pieces import Corpus, CorpusError, Piece, Skipped, Source
 from bench.data.reading import READER_VERSION, Inspection, piece_bytes
 from bench.data.splits import HASH_RULE, group_copies, hash_split, keep_copies_together
@@ -22,12 +22,16 @@ from bench.paths import cache_folder
 
 
 def load_corpus(name: str, *, subset: str | None = None, progress: ProgressCallback | None = None) -> Corpus:
-    """The corpus of this name: "demo", "pop909", "maestro", "essen-han" or "folder:PATH".
+    """The corpus of this name: "demo", "demo/lieder", "pop909", "maestro", "essen-han" or "folder:PATH".
 
-    `subset` keeps the pieces whose id begins with that folder or book ("lieder", "2018", "han1.abc"); a piece has the
-    same side in a subset as in the whole. Files that cannot be used stand in `skipped` with a reason. What was read is
-    cached by the files' bytes. Raises CorpusError when the corpus is unknown, absent, or has no usable piece.
+    `subset` (or what follows the slash in a name) keeps the pieces whose id begins with that folder or book ("lieder",
+    "2018", "han1.abc"); a piece has the same side in a subset as in the whole. Files that cannot be used stand in
+    `skipped` with a reason. What was read is cached by the files' bytes. Raises CorpusError when the corpus is unknown,
+    absent, or has no usable piece.
     """
+    if subset is None and not name.startswith(FOLDER_PREFIX):
+        name, _, part = name.partition("/")
+        subset = part or None
     entry = entry_of(name)
     listing = entry.read(entry.find())
     if not listing.sources:

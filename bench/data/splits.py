@@ -7,7 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
-SALT = "smdim-bench split 1"
+SALT = "smdim-bench split 48"
+"""48 is the first number with which both held-out sides of the demo's lieder are typical: 8 to 12 % of the tokens, and
+grammar baseline within 0.15 bits/token of the median over 300 such splits (4.04, standard deviation 0.25)."""
 STRICTNESS = {"train": 0, "validation": 1, "test": 2}
 HASH_RULE = "by hash of the piece, 80/10/10, copies together"
 
@@ -40,7 +42,7 @@ def hash_split(groups: Iterable[str], strata: Mapping[str, str] | None = None) -
 
 
 def group_copies(hashes: Mapping[str, Iterable[str]]) -> dict[str, str]:
-    """Id -> key of its group: the smallest id of the pieces that share a hash (bytes or notes), directly or in a chain."""
+    """Id -> key of its group: the smallest id of pieces that share a hash (bytes or notes), directly or in a chain."""
     parent = {piece: piece for piece in hashes}
 
     def root(piece: str) -> str:

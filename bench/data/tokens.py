@@ -161,19 +161,25 @@ class TokenCorpus:
             raise ValueError(f"start must lie in the piece's 0..{len(whole) - 1}, not {start}")
         return cut(whole, np.array([start]), np.array([len(whole)]), length, self.pad_id)[0]
 
-    def random_crops(
-        self, split: str, length: int, count: int, rng: np.random.Generator, *, align: Align = "bar"
-    ) -> np.ndarray:
-        """`count` crops for training, uint16 (count, length): every possible start of the side is equally likely.
+    def crop_starts(self, split: str, length: int, *, align: Align = "bar") -> np.ndarray:
+        """Where a training crop of the side's stream may begin: bool (N,), for a trainer that draws starts itself.
 
-        Starts are bars (align "bar") or any token, no later than a piece's last start that still fills the window
-        (the first bar after it at most); a piece shorter than the window starts at 0. Depends on `rng` alone, not on
-        the model or the time, so arms that share a seed see the same data.
+        Bars (align "bar") or any token, no later than a piece's last start that still fills `length` tokens and the
+        first bar after it; a piece shorter than that has its own start only.
         """
         stream = self.stream(split)
-        starts, ends = self._crop_starts(split, length, align)
-        chosen = rng.integers(len(starts), size=count)
-        return cut(stream.tokens, starts[chosen], ends[chosen], length, self.pad_id)
+        allowed = np.zeros(len(stream.tokens), dtype=bool)
+        bars = np.flatnonzero(stream.tokens == self.bar_id)
+        for first, end in zip(stream.offsets[:-1].tolist(), stream.offsets[1:].tolist(), strict=True):
+            allowed[first] = True
+            if end - first <= length:
+                continue
+            if align == "token":
+                allowed[first : end - length + 1] = True
+                continue
+            own = bars[np.searchsorted(bars, first) : np.searchsorted(bars, end)]
+            allowed[own[: np.searchsorted(own, end - length) + 1]] = True
+        return allowed
 
     def bar_of_token(self, tokens: np.ndarray) -> np.ndarray:
         """Bar number of each token along the last axis, from 0 at the first Bar token (-1 before it)."""
@@ -188,27 +194,6 @@ class TokenCorpus:
     def decode_to_file(self, tokens_L: np.ndarray | Sequence[int], path: Path) -> None:
         """Write what the tokens decode to as a MIDI file."""
         write_atomically(path, self.decode(tokens_L).dumps_midi())
-
-    @cached_property
-    def _start_cache(self) -> dict[tuple[str, int, str], tuple[np.ndarray, np.ndarray]]:
-        return {}
-
-    def _crop_starts(self, split: str, length: int, align: Align) -> tuple[np.ndarray, np.ndarray]:
-        key = (split, length, align)
-        if key not in self._start_cache:
-            stream = self.stream(split)
-            if not stream.pieces:
-                raise UserError(f"corpus {self.corpus.label} has no piece in its {split} split")
-            bars = np.flatnonzero(stream.tokens == self.bar_id)
-            starts, ends = [], []
-            for first, end in zip(stream.offsets[:-1], stream.offsets[1:], strict=True):
-                own = bars[(bars >= first) & (bars < end)] if align == "bar" else np.arange(first, end)
-                fills = int(np.searchsorted(own, end - length, side="right"))
-                eligible = own[: fills + (align == "bar" and fills < len(own))] if fills else np.array([first])
-                starts.append(eligible)
-                ends.append(np.full(len(eligible), end))
-            self._start_cache[key] = np.concatenate(starts), np.concatenate(ends)
-        return self._start_cache[key]
 
     def _joined(self, stream: TokenStream) -> tuple[np.ndarray, np.ndarray]:
         sizes = np.diff(stream.offsets) + 1
