@@ -15,35 +15,45 @@ from bench.report.quality_table import NO_MORE, OPEN, seeds_entry
 if TYPE_CHECKING:
     from rich.table import Table
 
-COST = (("step_latency", "step (ms)"), ("peak_memory_inference", "memory (GiB)"), ("forward_gflops", "GFLOPs"))
-QUALITY = ((BITS, "bits/token"), ("oa_mean", "OA mean"), ("pitch_outliers_percentile", "outliers"))
+COST = (("step_latency", "step ms"), ("peak_memory_inference", "mem GiB"), ("forward_gflops", "GFLOPs"))
+QUALITY = ((BITS, "bits/token"), ("oa_mean", "OA mean"))
 MARKS = {"no more": NO_MORE, "open": OPEN}
+DIRECTIONS = {"bidirectional": "both", "none (attention)": "none"}
 
 
 def summary_table(table: Any) -> Table:
-    """A rich table: per arm the scores (mean over seeds, half-width of the 95 % interval after it) and the cost at the
-    longest length; reference rows below. Marks as in the report: † no more than the grammar, ‡ not settled."""
+    """A rich table that fits 80 columns: per arm its scores (mean over seeds ± half of the 95 % interval) and its
+    cost at the longest length, reference rows below. Marks as in the report: † no more than the grammar, ‡ not
+    settled."""
+    from rich import box
     from rich.table import Table
 
     frame = as_frame(table)
     quality, references, cost = quality_points(frame), reference_points(frame), cost_points(frame)
     marks = grammar_marks(quality, references)
     longest = max(cost.lengths(), default=None)
-    result = Table(title=study_name(frame), caption=_caption(set(marks.values())), caption_justify="left")
-    result.add_column("arm")
-    result.add_column("direction")
-    at = "" if longest is None else f"\nL = {longest}"
-    for heading in ("parameters", *(name for _, name in QUALITY), "seeds", *(name + at for _, name in COST)):
+    caption = _caption(set(marks.values()), quality, longest)
+    result = Table(
+        title=study_name(frame),
+        caption=caption,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        collapse_padding=True,
+    )
+    result.add_column("arm", no_wrap=True)
+    result.add_column("reads")
+    for heading in ("params", *(name for _, name in QUALITY), *(name for _, name in COST)):
         result.add_column(heading, justify="right")
     for arm in arm_order(frame):
         mine, spent = quality.where(arm=arm), cost.where(arm=arm, length=longest)
         state = {MARKS.get(mark, "") for (_, _, name), mark in marks.items() if name == arm}
+        direction = joined(Points([*mine, *spent]), "direction").text
         result.add_row(
             " ".join([arm, *sorted(mark for mark in state if mark)]),
-            joined(Points([*mine, *spent]), "direction").text,
+            DIRECTIONS.get(direction, direction),
             parameters_entry(Points([*mine, *spent])).text,
             *(_score(mine.first(metric=metric)) for metric, _ in QUALITY),
-            seeds_entry(mine).text if mine else NOTHING,
             *(_score(spent.first(metric=metric)) for metric, _ in COST),
         )
     _add_references(result, references)
@@ -54,7 +64,9 @@ def _score(point: Point | None) -> str:
     if point is None or not point.measured:
         return NOTHING
     text = number(point.value)
-    return f"{text} ± {number((point.high - point.low) / 2, 2)}" if point.high > point.low else text
+    if "memory" in point.metric or not point.high > point.low:
+        return text
+    return f"{text}±{number((point.high - point.low) / 2, 1)}"
 
 
 def _add_references(result: Table, references: Points) -> None:
@@ -66,11 +78,17 @@ def _add_references(result: Table, references: Points) -> None:
     if found:
         result.add_section()
     for arm, scores in found:
-        result.add_row(f"({arm})", "", "", *scores, "", *("" for _ in COST), style="dim")
+        result.add_row(f"({arm})", "", "", *scores, *("" for _ in COST), style="dim")
 
 
-def _caption(states: set[str]) -> str:
-    words = ["± half of the 95 % interval: over seeds for quality, within the cell for cost and references"]
+def _caption(states: set[str], quality: Points, longest: int | None) -> str:
+    words = []
+    if quality:
+        words.append(
+            f"scores: mean over {seeds_entry(quality).text} seeds ± half of the 95 % interval; in brackets: references"
+        )
+    if longest is not None:
+        words.append(f"cost: at {longest} tokens ± half of the 95 % interval of its timed calls")
     if "no more" in states:
         words.append(f"{NO_MORE} learned no more than the grammar of tokens")
     if "open" in states:

@@ -67,8 +67,6 @@ def figure_style(width: float) -> Iterator[None]:
         "xtick.major.width": 0.6,
         "ytick.major.width": 0.6,
         "legend.frameon": False,
-        "svg.hashsalt": "smdim-bench",
-        "pdf.fonttype": 42,
         "figure.dpi": 100,
     }
     with sns.axes_style("ticks"), matplotlib.rc_context(settings):
@@ -155,8 +153,11 @@ def render(figure: Figure, kind: str = "png") -> bytes:
     if kind not in FORMATS:
         raise UserError(f"figure format {kind!r}: allowed are {', '.join(FORMATS)}")
     undated = {"pdf": {"CreationDate": None, "ModDate": None}, "svg": {"Date": None}, "png": {"Software": None}}[kind]
+    import matplotlib
+
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, dpi=PNG_DOTS_PER_INCH, metadata=undated)
+    with matplotlib.rc_context({"svg.hashsalt": "smdim-bench", "pdf.fonttype": 42}):
+        figure.savefig(buffer, format=kind, dpi=PNG_DOTS_PER_INCH, metadata=undated)
     return buffer.getvalue()
 
 

@@ -1,0 +1,52 @@
+"""Arms: order, looks that stay the same from study to study, and rotations of one cycle."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from bench.report.arms import LOOKS, arm_order, cycle_of, looks, rotation_note
+
+
+@pytest.mark.parametrize(
+    ("pattern", "cycle"),
+    [
+        ("MFA*8", "AMF*8"),
+        ("FAM*8", "AMF*8"),
+        ("AMF*8", "AMF*8"),
+        ("MAF*8", "AFM*8"),
+        ("M(bidirectional)F*6", "FM(bidirectional)*6"),
+        ("M2FA*4", "AMMF*4"),
+        ("(MF)2A*4", "AMFMF*4"),
+        ("MFA", None),
+        ("", None),
+    ],
+)
+def test_cycle_of_a_pattern(pattern, cycle):
+    assert cycle_of(pattern) == cycle
+
+
+def test_rotations_are_named_and_others_are_not():
+    note = rotation_note({"smdim": "MFA*8", "fam": "FAM*8", "maf": "MAF*8", "deep": "MFA*12"})
+    assert "smdim (MFA*8), fam (FAM*8)" in note
+    assert "maf" not in note and "deep" not in note
+    assert rotation_note({"smdim": "MFA*8", "copy": "MFA*8"}) == ""
+
+
+def test_an_arm_looks_the_same_in_every_study():
+    few, many = looks(["smdim", "mamba"]), looks(["zeta", "mamba", "alpha", "smdim"])
+    assert few["smdim"] == many["smdim"] and few["mamba"] == many["mamba"]
+    assert len({look.colour for look in many.values()}) == 4
+    assert len({look.marker for look in many.values()}) == 4
+
+
+def test_more_arms_than_looks_still_all_have_one():
+    names = [f"arm-{number}" for number in range(len(LOOKS) + 3)]
+    assert set(looks(names)) == set(names)
+
+
+def test_well_known_arms_come_first_and_references_never():
+    frame = pd.DataFrame(
+        {"kind": ["quality", "quality", "reference", "quality"], "arm": ["b", "mamba", "grammar", "a"]}
+    )
+    assert arm_order(frame) == ["mamba", "a", "b"]

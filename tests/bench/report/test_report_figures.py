@@ -1,0 +1,90 @@
+"""Figures: each draws from the table alone, at both widths, with no text outside the page."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from bench.errors import UserError
+from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, SINGLE_COLUMN_IN, NothingToShow, draw, save_figure
+
+
+def layout_faults(figure) -> list[str]:
+    """What is cut by the figure's edge or lies on something else: panels with their texts, the legend, tick labels."""
+    renderer = figure.canvas.get_renderer()
+    figure.draw(renderer)
+    parts = [axes for axes in figure.axes if axes.axison] + list(figure.legends)
+    boxes = [part.get_tightbbox(renderer) for part in parts]
+    faults = []
+    for part, box in zip(parts, boxes, strict=True):
+        if box.x0 < -1 or box.y0 < -1 or box.x1 > figure.bbox.x1 + 1 or box.y1 > figure.bbox.y1 + 1:
+            faults.append(f"past the edge: {part}")
+    for (first, one), (second, other) in itertools.combinations(zip(parts, boxes, strict=True), 2):
+        if _overlap(one, other):
+            faults.append(f"overlap: {first} and {second}")
+    for axes in (part for part in parts if hasattr(part, "xaxis")):
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            labels = [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+            shown = [label for label in labels if label.get_visible() and label.get_text() and not label.get_rotation()]
+            for one, other in itertools.pairwise(shown):
+                if _overlap(one.get_window_extent(renderer), other.get_window_extent(renderer)):
+                    faults.append(f"tick labels {one.get_text()} and {other.get_text()} overlap")
+    return faults
+
+
+def _overlap(one, other) -> bool:
+    return min(one.x1, other.x1) - max(one.x0, other.x0) > 1 and min(one.y1, other.y1) - max(one.y0, other.y0) > 1
+
+
+@pytest.mark.parametrize("width", [SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN])
+@pytest.mark.parametrize("name", list(FIGURES))
+def test_every_figure_draws_with_nothing_cut_or_covered(name, width, frame, results_folder):
+    figure = draw(name, frame, results_folder, width=width)
+    assert figure.get_figwidth() == width
+    assert layout_faults(figure) == []
+
+
+def test_cost_figure_shows_the_measured_points_and_a_cross_for_the_failed_one(frame, results_folder):
+    axis = draw("cost", frame, results_folder).axes[0]
+    mamba = next(line for line in axis.lines if line.get_marker() == "^")
+    assert list(mamba.get_xdata()) == [256, 512, 1024, 2048]
+    assert list(mamba.get_ydata()) == pytest.approx([12, 24, 48, 96])
+    (cross,) = [line for line in axis.lines if line.get_marker() == "x"]
+    assert list(cross.get_xdata()) == [2048]
+
+
+def test_quality_figure_shows_ceiling_floor_and_means(frame, results_folder):
+    axis = draw("quality", frame, results_folder).axes[0]
+    levels = [line.get_ydata()[0] for line in axis.lines if list(line.get_xdata()) == [0, 1]]
+    assert levels == pytest.approx([0.9, 0.85, 0.45])
+    means = {line.get_marker(): line.get_ydata()[0] for line in axis.lines if line.get_marker() in "os^"}
+    assert means == pytest.approx({"o": 0.79, "s": 0.81, "^": 0.73})
+
+
+def test_saved_files_are_what_their_ending_says_and_the_same_each_time(frame, results_folder, tmp_path):
+    starts = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
+    for ending, start in starts.items():
+        first = save_figure(draw("bits", frame, results_folder, width=3.3), tmp_path / f"a.{ending}").read_bytes()
+        again = save_figure(draw("bits", frame, results_folder, width=3.3), tmp_path / f"b.{ending}").read_bytes()
+        assert first.startswith(start) and first == again
+
+
+def test_unknown_names_formats_and_widths_are_refused(frame, results_folder, tmp_path):
+    with pytest.raises(UserError, match="figures are cost, quality"):
+        draw("pie", frame, results_folder)
+    with pytest.raises(UserError, match="allowed are 2 to 20 inches"):
+        draw("cost", frame, results_folder, width=100)
+    with pytest.raises(UserError, match="allowed are png, pdf, svg"):
+        save_figure(draw("bits", frame, results_folder), tmp_path / "a.gif")
+
+
+def test_a_table_without_the_rows_says_what_is_missing(frame, tmp_path):
+    only_cost = frame[frame["kind"] == "efficiency"]
+    with pytest.raises(NothingToShow, match="no measured oa"):
+        draw("quality", only_cost, tmp_path)
+    with pytest.raises(NothingToShow, match="no quality cell left a readable MIDI file"):
+        draw("rolls", frame, tmp_path)
+    with pytest.raises(NothingToShow, match="no cell folder holds a history"):
+        draw("learning", frame, tmp_path)

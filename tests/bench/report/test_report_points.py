@@ -1,0 +1,92 @@
+"""Points: means, intervals over seeds, and what is left where figures are missing."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from bench.errors import UserError
+from bench.report.aggregate import grammar_marks, kernel_conflict, lowest_apart, reference_point
+from bench.report.frame import as_frame, failed_rows
+from bench.report.points import cost_points, quality_points, reference_points
+
+
+def test_a_frame_without_needed_columns_is_refused_by_name():
+    with pytest.raises(UserError, match="no column metric, value"):
+        as_frame(pd.DataFrame({"cell_id": ["a"], "kind": ["quality"], "arm": ["x"]}))
+
+
+def test_mean_and_interval_of_two_seeds_by_hand(frame):
+    point = quality_points(frame).first(arm="smdim", metric="validation_bits_per_token")
+    assert point.value == pytest.approx(3.905)
+    # two values 0.01 apart: standard error 0.005, Student factor 12.7062
+    assert point.high - point.value == pytest.approx(0.063531, abs=1e-6)
+    assert (point.done, point.asked, point.interval) == (2, 2, "seeds")
+    assert (point.nfe, point.n, point.sample_steps) == ("121-122", "16", 128)
+
+
+def test_one_seed_keeps_no_interval_over_seeds(frame):
+    one = frame[frame["seed"].isna() | (frame["seed"] == 0)]
+    point = quality_points(one).first(arm="smdim", metric="oa_mean")
+    assert point.value == pytest.approx(0.78)
+    assert not point.has_interval and point.interval == ""
+
+
+def test_a_seed_without_figure_is_counted_and_not_averaged_as_zero(frame):
+    chosen = (frame["arm"] == "mamba") & (frame["seed"] == 1) & (frame["metric"] == "oa_mean")
+    frame.loc[chosen, ["value", "reason"]] = [math.nan, "timeout after 600 s"]
+    point = quality_points(frame).first(arm="mamba", metric="oa_mean")
+    assert (point.value, point.done, point.asked) == (pytest.approx(0.70), 1, 2)
+    assert point.reason == "timeout after 600 s"
+
+
+def test_a_failed_cost_row_is_a_point_without_figure(frame):
+    points = cost_points(frame).where(arm="fam", metric="step_latency")
+    assert [point.length for point in points.measured()] == [256, 512, 1024]
+    failed = points.first(length=2048)
+    assert not failed.measured and failed.reason.startswith("oom")
+
+
+def test_failures_are_listed_once_a_cell_and_reason(frame):
+    failed = failed_rows(frame)
+    assert list(failed["cell_id"]) == ["efficiency-fam", "quality-fam-0", "quality-fam-1"]
+    assert failed["metrics"].iloc[0].startswith("step_latency, sample_latency")
+
+
+def test_grammar_marks_by_mean_and_by_interval(frame):
+    marks = grammar_marks(quality_points(frame), reference_points(frame))
+    key = ("demo/lieder", 512)
+    # grammar: 4.01. smdim 3.905 +- 0.064 and transformer 3.81 +- 0.13 lie below, mamba 3.845 +- 1.84 reaches it
+    assert marks[(*key, "smdim")] == marks[(*key, "transformer")] == ""
+    assert marks[(*key, "mamba")] == "open"
+    assert marks[(*key, "fam")] == "no more"
+    without = frame[frame["arm"] != "grammar"]
+    assert set(grammar_marks(quality_points(without), reference_points(without)).values()) == {"unknown"}
+
+
+def test_a_reference_of_another_corpus_is_not_used(frame):
+    references = reference_points(frame)
+    assert reference_point(references, "grammar", "validation_bits_per_token", "demo/lieder", 512).value == 4.01
+    assert reference_point(references, "grammar", "validation_bits_per_token", "pop909", 512) is None
+    assert reference_point(references, "grammar", "validation_bits_per_token", "demo/lieder", 1024) is None
+
+
+@pytest.mark.parametrize(
+    ("kernels", "conflict"),
+    [
+        (["scan=numba sdpa=math", "sdpa=math", ""], ""),
+        (["scan=numba sdpa=math", "scan=torch"], "scan: numba, torch"),
+    ],
+)
+def test_only_operations_that_rows_share_can_conflict(kernels, conflict):
+    assert kernel_conflict(kernels) == conflict
+
+
+def test_lowest_apart_needs_intervals_that_do_not_meet(frame):
+    points = cost_points(frame).where(metric="step_latency", length=256)
+    # 20 x factors 1, 0.7, 0.6, 0.72 with 2 % to each side: mamba 11.76..12.24 is below smdim 13.72..14.28
+    assert lowest_apart(points) == "mamba"
+    assert lowest_apart(points.where(arm=["smdim", "fam"])) is None
+    assert lowest_apart(points.where(arm="mamba")) is None

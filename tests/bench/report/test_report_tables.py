@@ -1,0 +1,113 @@
+"""Tables: marks, bold, reasons, Markdown and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+
+import pytest
+
+from bench.errors import UserError
+from bench.report.cost_table import cost_tables
+from bench.report.numbers import millions, number, with_interval
+from bench.report.quality_table import detail_tables, quality_tables
+from bench.report.table import Entry, Table
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (3.14159, "3.14"),
+        (0.012345, "0.0123"),
+        (112.0, "112"),
+        (0.0, "0.00"),
+        (2_400_000.0, "2.40e+06"),
+        (math.nan, "n/a"),
+    ],
+)
+def test_numbers_have_three_significant_digits(value, text):
+    assert number(value) == text
+
+
+def test_interval_has_the_decimals_of_the_mean():
+    assert with_interval(3.905, 3.8415, 3.9685) == "3.90 [3.84, 3.97]"
+    assert with_interval(3.905, math.nan, math.nan) == "3.90"
+    assert with_interval(math.nan, 1, 2) == "n/a"
+    assert millions(2_040_000) == "2.04 M"
+
+
+def test_cost_table_marks_the_best_and_gives_the_reason_of_a_hole(frame):
+    table = next(table for table in cost_tables(frame) if table.name == "cost_step_latency")
+    assert table.columns[4:8] == ("L = 256", "L = 512", "L = 1024", "L = 2048")
+    assert table.entry("mamba", "L = 256").text == "12.0 [11.8, 12.2]"
+    assert table.entry("mamba", "L = 256").best and not table.entry("smdim", "L = 256").best
+    assert table.entry("fam", "L = 2048").text == "n/a"
+    assert any("fam at 2048: oom: 14.2 GiB asked" in note for note in table.notes)
+    assert any("smdim (MFA*4), fam (FAM*4)" in note for note in table.notes)
+    assert "2 threads, batch 1" in table.title
+
+
+def test_rows_of_different_kernels_are_not_ranked(frame):
+    frame.loc[(frame["arm"] == "smdim") & (frame["kernel"] == "scan=numba"), "kernel"] = "scan=torch"
+    table = cost_tables(frame)[0]
+    assert not any(entry.best for row in table.rows for entry in row)
+    assert any("scan: numba, torch" in note for note in table.notes)
+
+
+def test_two_devices_give_two_tables(frame):
+    gpu = frame[frame["kind"] == "efficiency"].assign(device="cuda:0")
+    import pandas as pd
+
+    names = [table.name for table in cost_tables(pd.concat([frame, gpu], ignore_index=True))]
+    assert names[:2] == ["cost_step_latency_1", "cost_step_latency_2"]
+
+
+def test_quality_table_has_settings_marks_and_reference_rows(frame):
+    (table,) = quality_tables(frame)
+    assert [row[0].text for row in table.rows] == [
+        "smdim", "transformer", "mamba", "fam",
+        "(real-vs-real)", "(shuffled)", "(uniform-tokens)", "(unigram)", "(bigram)", "(grammar)",
+    ]  # fmt: skip
+    assert [row[0].mark for row in table.rows[:4]] == ["", "", "‡", "†"]
+    assert table.entry("smdim", "OA mean").text == "0.790 [0.663, 0.917]"
+    settings = ("seeds", "n (pieces)", "T", "NFE", "direction", "parameters", "GFLOPs (forward)")
+    shown = [table.entry("mamba", column).text for column in settings]
+    assert shown == ["2", "16", "128", "121-122", "bidirectional", "2.04 M", "4.80"]
+    assert table.entry("smdim", "OA mean").cell_ids == ("quality-smdim-0", "quality-smdim-1")
+    assert any("diverged: loss is NaN at step 31" in note for note in table.notes)
+
+
+def test_one_seed_is_said(frame):
+    (table,) = quality_tables(frame[frame["seed"].isna() | (frame["seed"] == 1)])
+    assert any(note.startswith("One seed only") for note in table.notes)
+    assert table.entry("smdim", "OA mean").text == "0.800"
+
+
+def test_detail_table_holds_every_metric(frame):
+    (table,) = detail_tables(frame)
+    assert [row[0].text for row in table.rows][:2] == ["validation_bits_per_token", "oa_mean"]
+    assert table.columns[-1] == "(grammar)"
+
+
+def test_csv_has_full_numbers_intervals_and_cells_and_no_zero_for_a_hole(frame):
+    (table,) = quality_tables(frame)
+    rows = {row["arm"]: row for row in csv.DictReader(io.StringIO(table.to_csv()))}
+    assert float(rows["smdim"]["OA mean"]) == pytest.approx(0.79)
+    assert float(rows["smdim"]["OA mean low"]) == pytest.approx(0.79 - 0.127062, abs=1e-6)
+    assert rows["fam"]["OA mean"] == "" == rows["fam"]["OA mean low"]
+    assert rows["smdim"]["cells"] == "quality-smdim-0 quality-smdim-1 efficiency-smdim"
+
+
+def test_markdown_escapes_pipes_and_shows_bold_and_marks():
+    row = (Entry("a|b", mark="†"), Entry("1.0", 1.0, best=True))
+    text = Table("t", "T", ("arm", "x"), (row,), ("a note",)).to_markdown()
+    assert text == "| arm | x |\n| :--- | ---: |\n| a\\|b † | **1.0** |\n\n- a note\n"
+
+
+def test_unknown_row_or_column_is_named(frame):
+    (table,) = quality_tables(frame)
+    with pytest.raises(UserError, match="no row 'gru'; rows are smdim"):
+        table.entry("gru", "OA mean")
+    with pytest.raises(UserError, match="no column 'loss'; columns are arm"):
+        table.entry("smdim", "loss")

@@ -1,0 +1,76 @@
+"""The whole report: what it says of a study that worked, of one that failed, and of none at all."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import pytest
+
+from bench.errors import UserError
+from bench.report import summary_table, write_report
+
+
+def test_report_tells_question_results_and_failures(frame, results_folder):
+    path = write_report(results_folder, table=frame)
+    text = path.read_text()
+    assert path == results_folder / "report.md"
+    for expected in (
+        "**Question.** What does the order of blocks do to cost and to music?",
+        "arms matched to 2.04 M parameters within 1 %",
+        "Learned no more than the grammar of tokens: fam.",
+        "Timings are interleaved",
+        "settings not known to us",
+        "| efficiency-fam | fam |  | 2048 | oom | oom: 14.2 GiB asked, 8.0 GiB there |",
+        "mamba 0.26, smdim 0.30",
+    ):
+        assert expected in text
+    for name in ("cost", "quality", "bits", "learning", "rolls"):
+        assert f"figures/{name}.png" in text
+        assert (results_folder / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert (results_folder / "tables" / "quality.csv").read_text().startswith("arm,")
+
+
+def test_a_study_whose_cells_all_failed_still_has_a_report(frame, tmp_path):
+    frame["value"] = math.nan
+    frame["reason"] = "error: no space left"
+    text = write_report(tmp_path, table=frame).read_text()
+    assert "13 of 13 cells gave no figure" in text
+    assert "error: no space left" in text
+    assert "Not drawn: cost figure" in text
+    assert not (tmp_path / "figures" / "cost.png").exists()
+
+
+def test_timings_of_several_sessions_are_not_called_interleaved(frame, tmp_path):
+    frame.loc[frame["arm"] == "mamba", "session"] = "s2"
+    cost = frame[frame["kind"] == "efficiency"]
+    text = write_report(tmp_path, table=cost).read_text()
+    assert "Timings come from 2 sessions" in text
+    assert "interleaved" not in text
+
+
+def test_a_folder_without_results_is_one_clear_line(tmp_path):
+    with pytest.raises(UserError, match="does not exist; run the study first"):
+        write_report(tmp_path / "none")
+
+
+def test_summary_fits_eighty_columns_and_marks_the_arms(frame):
+    from rich.console import Console
+
+    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    console.print(summary_table(frame))
+    lines = console.export_text().splitlines()
+    assert any(line.split()[:2] == ["fam", "†"] for line in lines)
+    mamba = next(line for line in lines if "mamba" in line)
+    assert mamba.split() == ["mamba", "‡", "both", "2.04", "M", "3.85±2", "0.730±0.4", "96.0±2", "0.960", "19.2"]
+
+
+def test_a_report_loads_neither_torch_nor_a_tokenizer():
+    code = (
+        "import sys, bench.report.writer, bench.report.summary, bench.report.pieces, bench.results, metrics;"
+        "metrics.read_notes;"
+        "print([name for name in ('torch', 'miditok', 'muspy') if name in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
