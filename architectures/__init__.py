@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 # Importing a mixer's module registers its letter.
-from architectures import attention, feed_forward, mamba  # noqa: F401
+from architectures import (  # noqa: F401
+    attention,
+    convolution,
+    feed_forward,
+    linear_attention,
+    long_convolution,
+    mamba,
+    mamba2,
+)
 from architectures.backbone import Backbone, BackboneConfig, BackboneError, count_parameters
 from architectures.catalog import CATALOG, Arm, build, build_config, resolve
 from architectures.mixer import FlopCount, Mixer, MixerError, canonical_pattern, register_mixer

@@ -10,8 +10,11 @@ from torch.nn import functional as F
 
 from architectures.mixer import FlopCount, Mixer, register_mixer
 
-Positions = Literal["rope", "none"]
+Positions = Literal["rope", "learned", "none"]
 ROPE_BASE = 10_000.0  # Su et al. 2021, arXiv 2104.09864, section 3.2.2
+POSITION_INIT_STD = 0.02
+PROBE_LENGTH = 64
+SDPA_NAMES = {0: "math", 1: "flash", 2: "efficient", 3: "cudnn"}  # torch.nn.attention.SDPBackend
 
 
 @register_mixer("A", name="attention")
@@ -20,41 +23,86 @@ class Attention(Mixer):
 
     (B, L, D) -> (B, L, D), through torch's scaled_dot_product_attention. heads = width // head_width, at
     least one; the inner width is heads * head_width, so that the model's width may take any value when arms
-    are matched in size. positions: `rope` rotates queries and keys (Su et al. 2021), `none` adds nothing.
+    are matched in size. positions: `rope` rotates queries and keys (Su et al. 2021), `learned` adds a trained
+    vector to the input at each of up to max_positions positions, `none` adds nothing. window: positions seen on
+    either side (on the left only when causal); 0 is all. A position is what the mixer sees: `stride` tokens.
     """
 
-    words = {"causal": ("causal", True), "rope": ("positions", "rope")}  # noqa: RUF012
+    words = {"causal": ("causal", True), **{word: ("positions", word) for word in ("rope", "learned")}}  # noqa: RUF012
 
     def __init__(
-        self, width: int, *, head_width: int = 32, positions: Positions = "rope", causal: bool = False
+        self,
+        width: int,
+        *,
+        head_width: int = 32,
+        positions: Positions = "rope",
+        max_positions: int = 2048,
+        window: int = 0,
+        causal: bool = False,
     ) -> None:
         super().__init__(width)
         if positions not in get_args(Positions):
             raise ValueError(f"positions={positions!r}; allowed: {', '.join(get_args(Positions))}")
         if head_width < 2 or head_width % 2:
             raise ValueError(f"head_width={head_width}; must be even and at least 2")
-        self.positions, self.causal = positions, causal
+        if window < 0 or max_positions < 1:
+            raise ValueError(f"window={window}, max_positions={max_positions}; at least 0 and 1")
+        self.positions, self.window, self.causal = positions, window, causal
         self.direction = "forward" if causal else "bidirectional"
         self.head_width = head_width
         self.heads = max(1, width // head_width)
         self.inner = self.heads * head_width
+        table = torch.empty(max_positions, width) if positions == "learned" else None
+        self.position = nn.Parameter(nn.init.normal_(table, std=POSITION_INIT_STD)) if table is not None else None
         self.inward = nn.Linear(width, 3 * self.inner, bias=False)
         self.outward = nn.Linear(self.inner, width, bias=False)
         self.outward.weight._residual_output = True  # type: ignore[attr-defined]
 
     def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
-        """(B, L, D) -> (B, L, D)."""
+        """(B, L, D) -> (B, L, D). Raises ValueError for more positions than a learned table has."""
         batch, length, _ = x_BLD.shape
+        if self.position is not None:
+            if length > len(self.position):
+                raise ValueError(f"attention: {length} positions, but max_positions={len(self.position)}")
+            x_BLD = x_BLD + self.position[:length]
         qkv = self.inward(x_BLD).view(batch, length, 3, self.heads, self.head_width)  # B L 3HK -> B L 3 H K
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # B L 3 H K -> three of B H L K
         if self.positions == "rope":
             query, key = rotate(query), rotate(key)
-        mixed = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
+        if self.window and self.chunks(length) > 1:
+            mixed = windowed_attention(query, key, value, self.window, causal=self.causal)
+        elif self.window:
+            mask = _near(torch.arange(length, device=x_BLD.device), self.window, self.causal)
+            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        else:
+            mixed = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
         return self.outward(mixed.transpose(1, 2).reshape(batch, length, self.inner))  # B H L K -> B L D
 
+    def chunks(self, length: int) -> int:
+        """Into how many chunks of `window` positions a sequence is cut; 1 where chunks would save nothing."""
+        span = 2 if self.causal else 3
+        return -(-length // self.window) if self.window and length > span * self.window else 1
+
     def flops(self, length: int) -> FlopCount:
-        """Four projections and the two products of length x length; a causal mask saves nothing in this count."""
-        return FlopCount(matmul=8.0 * length * self.width * self.inner, attention=4.0 * length**2 * self.inner)
+        """Four projections and the two products of scores and values, as executed: all length x length pairs (a
+        mask saves nothing), or with a window every position against its own chunk and the chunks beside it."""
+        pairs = length**2
+        if (chunks := self.chunks(length)) > 1:
+            pairs = chunks * self.window * self.window * (2 if self.causal else 3)
+        return FlopCount(matmul=8.0 * length * self.width * self.inner, attention=4.0 * pairs * self.inner)
+
+    def kernels(self, device: torch.device) -> dict[str, str]:
+        """{"sdpa": the implementation torch would choose here}, for the type autocast gives where it is on."""
+        if device.type == "meta":
+            return {}
+        dtype = self.inward.weight.dtype
+        if torch.is_autocast_enabled(device.type):
+            dtype = torch.get_autocast_dtype(device.type)
+        probe = torch.empty(1, self.heads, PROBE_LENGTH, self.head_width, device=device, dtype=dtype)
+        mask = torch.ones(PROBE_LENGTH, PROBE_LENGTH, dtype=torch.bool, device=device) if self.window else None
+        choice = torch._fused_sdp_choice(probe, probe, probe, mask, is_causal=self.causal and mask is None)
+        name = SDPA_NAMES.get(int(choice), str(choice))
+        return {"sdpa": f"{name}_{device.type}" + (f" window {self.window}" if self.window else "")}
 
 
 def rotate(x_BHLK: torch.Tensor) -> torch.Tensor:
@@ -70,3 +118,37 @@ def rotate(x_BHLK: torch.Tensor) -> torch.Tensor:
     cosine, sine = angle.cos().to(x_BHLK.dtype), angle.sin().to(x_BHLK.dtype)
     first, second = x_BHLK.split(half, dim=-1)  # B H L K -> B H L K/2, B H L K/2
     return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
+
+
+def _near(place: torch.Tensor, window: int, causal: bool) -> torch.Tensor:
+    """Mask (L, L): which positions each one sees."""
+    distance = place[:, None] - place[None, :]
+    return (distance <= window) & (distance >= (0 if causal else -window))
+
+
+def windowed_attention(
+    query_BHLK: torch.Tensor, key_BHLK: torch.Tensor, value_BHLK: torch.Tensor, window: int, *, causal: bool
+) -> torch.Tensor:
+    """Attention to the positions within `window`, in chunks of that size: (B, H, L, K) at a cost linear in L.
+
+    Each chunk of queries meets its own keys and those of the chunk before (and after, unless causal), masked to the
+    exact window.
+    """
+    batch, heads, length, width = query_BHLK.shape
+    count = -(-length // window)
+    surplus = count * window - length
+    span = 2 if causal else 3
+    padding = (0, 0, window, surplus + (0 if causal else window))
+    query = F.pad(query_BHLK, (0, 0, 0, surplus)).view(batch, heads, count, window, width)  # B H L K -> B H c w K
+    # B H w+L+w K -> B H c K sw -> B H c sw K
+    key, value = (F.pad(t, padding).unfold(2, span * window, window).transpose(3, 4) for t in (key_BHLK, value_BHLK))
+    start = window * torch.arange(count, device=query.device)[:, None, None]
+    from_place = start + torch.arange(window, device=query.device)[:, None]  # c w 1
+    to_place = start + torch.arange(span * window, device=query.device) - window  # c 1 sw
+    distance = from_place - to_place
+    seen = (distance <= window) & (distance >= (0 if causal else -window)) & (to_place >= 0) & (to_place < length)
+    seen = seen | (distance == 0)  # a padded query sees itself, or its softmax would be empty
+    mixed = F.scaled_dot_product_attention(
+        query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=seen[:, None]
+    )  # B c H w K
+    return mixed.transpose(1, 2).reshape(batch, heads, count * window, width)[:, :, :length]

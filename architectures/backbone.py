@@ -36,7 +36,13 @@ class ResidualMixer(nn.Module):
         if self.modulation is not None and time_BT is not None:
             scale, shift = self.modulation(time_BT)[:, None].chunk(2, dim=-1)  # B T -> B 1 2D -> B 1 D, B 1 D
             normed = normed * (1 + scale) + shift
-        return x_BLD + self.dropout(self.mixer(normed))
+        mixed = self.mixer(normed)
+        if mixed.shape != x_BLD.shape:
+            given, wanted = tuple(mixed.shape), tuple(x_BLD.shape)
+            raise BackboneError(
+                f"mixer [{self.mixer.name}] returned shape {given} for {wanted}; it must keep the shape"
+            )
+        return x_BLD + self.dropout(mixed)
 
 
 class Backbone(nn.Module):
@@ -130,7 +136,9 @@ class Backbone(nn.Module):
         count = self.compress.flops(length) + self.expand.flops(length)
         if self.time is not None:
             count = count + self.time.flops(len(self.layers), self.config.width)
-        return sum((mixer.flops(length // self.config.stride) for mixer in self.mixers()), count)
+        for mixer in self.mixers():
+            count = count + mixer.flops(length // self.config.stride)
+        return count
 
     @property
     def direction(self) -> str:

@@ -18,13 +18,20 @@ SIZE_KEYS = (*(item.name for item in fields(BackboneConfig) if item.name not in 
 
 @dataclass(frozen=True)
 class Arm:
-    """A named backbone. `template` is its pattern with {k} blocks, {half} = k // 2 and {rest} = k - half."""
+    """A named backbone.
+
+    template: its pattern with {k} blocks, {half} = k // 2 and {rest} = k - half. blocks: k by default; least: the
+    smallest. overrides: settings it starts from, which a size asked for replaces. fixed: settings that make it what
+    it is and hold whatever size is asked for, so that a study may set a stride for all its arms.
+    """
 
     name: str
     template: str
     blocks: int
     words: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    least: int = 1
 
     def written(self, blocks: int) -> str:
         """The pattern's text with `blocks` blocks."""
@@ -37,24 +44,54 @@ class Arm:
         return str(canonical_pattern(self.written(self.blocks)))
 
 
-def _order(letters: str, rotation_of: str) -> Arm:
-    return Arm(letters.lower(), f"{letters}*{{k}}", 8, f"one of the six orders; a rotation of {rotation_of}")
-
-
-CATALOG: dict[str, Arm] = {
-    arm.name: arm
-    for arm in (
-        Arm("smdim", "MFA*{k}", 8, "Mamba, feed-forward, attention; Mamba reads forward, as the public text has it"),
-        Arm("transformer", "AF*{k}", 12, "attention and feed-forward behind the same stem"),
-        Arm("mamba", "M(bidirectional)F*{k}", 12, "Mamba and feed-forward, half the channels reading backward"),
-        Arm("mamba-causal", "MF*{k}", 12, "Mamba and feed-forward; sees nothing to the right"),
-        _order("FAM", "MFA, which is smdim"),
-        _order("AMF", "MFA, which is smdim"),
-        Arm("maf", "MAF*{k}", 8, "one of the six orders; with afm and fma the other cycle"),
-        _order("AFM", "MAF"),
-        _order("FMA", "MAF"),
-    )
-}
+_ARMS = (
+    Arm(
+        "smdim",
+        "MFA*{k}",
+        8,
+        "Mamba, feed-forward, attention; Mamba forward (the authors' direction is not known to us)",
+    ),
+    Arm("smdim-bidirectional", "M(bidirectional)FA*{k}", 8, "smdim with half of Mamba's channels reading backward"),
+    Arm("transformer", "AF*{k}", 12, "attention and feed-forward behind the same stem"),
+    Arm(
+        "transformer-uncompressed",
+        "AF*{k}",
+        12,
+        "the transformer on every token: stride 1, whatever stride the others have",
+        fixed={"stride": 1, "kernel": 1},
+    ),
+    Arm("mamba", "M(bidirectional)F*{k}", 12, "Mamba and feed-forward, half the channels reading backward"),
+    Arm("mamba-causal", "MF*{k}", 12, "Mamba and feed-forward; sees nothing to the right of a position"),
+    Arm("mamba2", "S(bidirectional)F*{k}", 12, "Mamba-2 and feed-forward, half of each head reading backward"),
+    Arm("fam", "FAM*{k}", 8, "one of the six orders; a rotation of smdim"),
+    Arm("amf", "AMF*{k}", 8, "one of the six orders; a rotation of smdim"),
+    Arm("maf", "MAF*{k}", 8, "one of the six orders; with afm and fma the other cycle"),
+    Arm("afm", "AFM*{k}", 8, "one of the six orders; a rotation of maf"),
+    Arm("fma", "FMA*{k}", 8, "one of the six orders; a rotation of maf"),
+    Arm("attention-early", "A{k}(MF){k}", 8, "smdim's mixers, not in a cycle: all attention first"),
+    Arm(
+        "attention-middle",
+        "(MF){half}A{k}(MF){rest}",
+        8,
+        "smdim's mixers, not in a cycle: all attention midway",
+        least=2,
+    ),
+    Arm("attention-late", "(MF){k}A{k}", 8, "smdim's mixers, not in a cycle: all attention last"),
+    Arm("jamba-1-3", "(MF)2AFMF*{k}", 3, "one attention to three Mamba, each with a feed-forward (after Jamba)"),
+    Arm("jamba-1-7", "(MF)4AF(MF)3*{k}", 2, "one attention to seven Mamba, each with a feed-forward (after Jamba)"),
+    Arm("conformer", "FACF*{k}", 6, "attention and a local convolution between two feed-forwards (after Conformer)"),
+    Arm("hyena", "H(bidirectional)F*{k}", 12, "gated long convolution by FFT and feed-forward"),
+    Arm("gla", "G(bidirectional)F*{k}", 12, "gated linear attention and feed-forward, half of each head backward"),
+    Arm(
+        "schmubert",
+        "A(positions=none)F(gelu)*{k}",
+        24,
+        "SCHmUBERT's conv-transformer: 512 wide, 8 heads, convolution 4/4, learned positions",
+        overrides={"width": 512, "head_width": 64, "embedding_width": 512},
+        fixed={"stride": 4, "kernel": 4, "positions": "learned"},
+    ),
+)
+CATALOG: dict[str, Arm] = {arm.name: arm for arm in _ARMS}
 
 
 def resolve(
@@ -63,7 +100,8 @@ def resolve(
     """The configuration of an arm or of a pattern.
 
     depth: how often the block repeats; layers: how many mixers in all, a multiple of the block's (give one of
-    them, or neither for the default). Further settings are those of BackboneConfig and go before the arm's own.
+    them, or neither for the default). Further settings are those of BackboneConfig; they go before the arm's
+    overrides and yield to what is fixed about it.
     Raises BackboneError for an unknown name, a malformed pattern, an unknown setting or a depth that does not fit.
     """
     for key in size:
@@ -78,7 +116,9 @@ def resolve(
     if layers is not None and layers % unit:
         raise BackboneError(f"arm {arm.name}: layers={layers}; its blocks hold {unit} mixers, so a multiple of {unit}")
     blocks = depth if depth is not None else layers // unit if layers is not None else arm.blocks
-    settings = {**_scaled(arm.overrides, size), **size}
+    if blocks < arm.least:
+        raise BackboneError(f"arm {arm.name}: {blocks} blocks; it needs at least {arm.least}")
+    settings = {**_scaled(arm.overrides, size), **size, **arm.fixed}
     try:
         return BackboneConfig(vocab_size=vocab_size, pattern=arm.written(blocks), **settings)
     except BackboneError as error:
@@ -97,12 +137,10 @@ def _arm_of_pattern(text: str) -> Arm:
 
 
 def _scaled(overrides: Mapping[str, Any], size: Mapping[str, Any]) -> dict[str, Any]:
-    """The arm's own embedding and hidden widths follow when another width is asked for."""
+    """The arm's own settings; its embedding width follows in proportion when another width is asked for."""
     settings = dict(overrides)
-    if "width" in size and "width" in overrides:
-        for key in ("embedding_width", "hidden"):
-            if overrides.get(key) is not None:
-                settings[key] = max(1, round(overrides[key] * size["width"] / overrides["width"]))
+    if "width" in size and "embedding_width" in overrides:
+        settings["embedding_width"] = max(1, round(overrides["embedding_width"] * size["width"] / overrides["width"]))
     return settings
 
 

@@ -15,7 +15,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
-from typing import Any, ClassVar, Literal, TypeVar
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 from torch import nn
@@ -23,6 +25,7 @@ from torch import nn
 from architectures.pattern import BlockPattern, OptionValue, PatternError, Slot
 
 Direction = Literal["forward", "backward", "bidirectional", "none"]
+ENTRY_POINT_GROUP = "smdim_bench.mixers"
 SIZE_NAMES = ("head_width", "state", "expand", "hidden")
 
 
@@ -133,19 +136,30 @@ def _reads_back(name: str) -> bool:
         return False
 
 
-def mixers() -> dict[str, type[Mixer]]:
-    """All registered mixers by name."""
-    return dict(_BY_NAME)
+def registered_mixers() -> dict[str, type[Mixer]]:
+    """All mixers a pattern may name, by what it writes: letters first, then `[name]` for those without one."""
+    _load_entry_points()
+    plain = {f"[{name}]": cls for name, cls in sorted(_BY_NAME.items()) if not cls.letter}
+    return {**dict(sorted(_BY_LETTER.items())), **plain}
+
+
+@cache
+def _load_entry_points() -> None:
+    """Import the modules that installed packages offer under the entry point group `smdim_bench.mixers`."""
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        try:
+            point.load()
+        except Exception as error:  # another package's code may fail in any way
+            raise MixerError(f"entry point {point.name} = {point.value} cannot be loaded: {error}") from error
 
 
 def find_mixer(key: str) -> type[Mixer]:
     """The mixer of a letter or a name. Raises MixerError that lists what is known."""
-    found = _BY_LETTER.get(key) or _BY_NAME.get(key)
-    if found is None:
-        plain = [name for name, cls in _BY_NAME.items() if not cls.letter]
-        known = " ".join(sorted(_BY_LETTER)) + "".join(f" [{name}]" for name in sorted(plain))
-        raise MixerError(f"no mixer {key!r}; known: {known}")
-    return found
+    if key not in _BY_LETTER and key not in _BY_NAME:
+        known = " ".join(registered_mixers())  # loads what installed packages offer
+        if key not in _BY_LETTER and key not in _BY_NAME:
+            raise MixerError(f"no mixer {key!r}; known: {known}")
+    return _BY_LETTER[key] if key in _BY_LETTER else _BY_NAME[key]
 
 
 def mixer_options(cls: type[Mixer]) -> dict[str, Any]:
@@ -195,8 +209,21 @@ def _resolve_words(cls: type[Mixer], slot: Slot) -> dict[str, OptionValue]:
         if default is not None and (not right or (isinstance(value, bool) and not isinstance(default, bool))):
             kind = type(default).__name__
             raise MixerError(f"mixer {cls.letter or cls.name}: {key}={value!r} is not of type {kind}")
+        if (choices := _choices(cls, key)) and value not in choices:
+            raise MixerError(
+                f"mixer {cls.letter or cls.name}: {key}={value!r}; allowed: {', '.join(map(str, choices))}"
+            )
         options[key] = value
     return options
+
+
+def _choices(cls: type[Mixer], key: str) -> tuple[Any, ...]:
+    """The values of an option annotated as a Literal; () for any other."""
+    try:
+        hint = get_type_hints(cls.__init__).get(key)
+    except NameError:  # annotations of a user's class that cannot be evaluated
+        return ()
+    return get_args(hint) if get_origin(hint) is Literal else ()
 
 
 def make_mixer(slot: Slot, width: int, sizes: Mapping[str, int | None]) -> Mixer:

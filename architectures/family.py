@@ -1,0 +1,89 @@
+"""Families of patterns for a study's axis: all orders, counts, or places of one mixer in a stack.
+
+    permute(MFA)*8      every order of the mixers in parentheses
+    M{1..4}FA*4         counts from a range; {1,3,7} for a list
+    place(A, MF*8)      one A at every place in the stack, before the first mixer to after the last
+
+The forms combine: `permute(MF{1,2})*4`.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import permutations
+
+from architectures.mixer import canonical_pattern
+from architectures.pattern import BlockPattern, PatternError
+
+FAMILY_LIMIT = 1000
+_COUNTS = re.compile(r"\{([^{}]*)\}")
+_WORD = re.compile(r"(permute|place)\(")
+
+
+def expand_family(text: str) -> list[BlockPattern]:
+    """The patterns of a family, canonical, each once, in the order the text unfolds; a plain pattern is its own.
+
+    Raises PatternError for a malformed family and for one of more than FAMILY_LIMIT patterns.
+    """
+    found: dict[str, BlockPattern] = {}
+    for written in _unfold(text):
+        pattern = canonical_pattern(written)
+        found.setdefault(str(pattern), pattern)
+        if len(found) > FAMILY_LIMIT:
+            raise PatternError(text, 0, f"a family of more than {FAMILY_LIMIT} patterns")
+    return list(found.values())
+
+
+def _unfold(text: str) -> list[str]:
+    if counts := _COUNTS.search(text):
+        start, end = counts.span()
+        return [
+            further
+            for count in _read_counts(text, counts)
+            for further in _unfold(f"{text[:start]}{count if count > 1 else ''}{text[end:]}")
+        ]
+    call = _WORD.search(text)
+    if not call:
+        return [text]
+    end = _closing(text, call.end() - 1)
+    inside, before, after = text[call.end() : end], text[: call.start()], text[end + 1 :]
+    make = _orders if call[1] == "permute" else _places
+    return [further for written in make(text, call.end(), inside) for further in _unfold(before + written + after)]
+
+
+def _read_counts(text: str, match: re.Match[str]) -> list[int]:
+    inside = match[1].replace(" ", "")
+    spread = re.fullmatch(r"(\d{1,4})\.\.(\d{1,4})", inside)
+    if spread:
+        counts = list(range(int(spread[1]), int(spread[2]) + 1))
+    elif re.fullmatch(r"\d{1,4}(,\d{1,4})*", inside):
+        counts = [int(part) for part in inside.split(",")]
+    else:
+        counts = []
+    if not counts or min(counts) < 1:
+        raise PatternError(text, match.start(), "counts are written {1..4} or {1,3,7}, each at least 1")
+    return counts
+
+
+def _closing(text: str, opening: int) -> int:
+    depth = 0
+    for index in range(opening, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[index], 0)
+        if depth == 0:
+            return index
+    raise PatternError(text, opening, "the parenthesis is not closed")
+
+
+def _orders(text: str, column: int, inside: str) -> list[str]:
+    slots = BlockPattern.parse(inside).slots
+    if len(slots) > 6:
+        raise PatternError(text, column, f"permute takes up to 6 mixers, not {len(slots)}")
+    return list(dict.fromkeys("".join(map(str, order)) for order in permutations(slots)))
+
+
+def _places(text: str, column: int, inside: str) -> list[str]:
+    one, comma, stack = inside.partition(",")
+    if not comma:
+        raise PatternError(text, column, "place takes a mixer and a stack: place(A, MF*8)")
+    mixer, slots = BlockPattern.parse(one).slots, BlockPattern.parse(stack).slots
+    return ["".join(map(str, (*slots[:at], *mixer, *slots[at:]))) for at in range(len(slots) + 1)]

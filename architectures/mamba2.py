@@ -1,0 +1,110 @@
+"""S, the Mamba-2 mixer (SSD): one decay a head, so that the scan becomes matrix products."""
+
+from __future__ import annotations
+
+import math
+from typing import get_args
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from architectures.mamba import DELTA_FLOOR, DELTA_MAX, DELTA_MIN, MambaDirection
+from architectures.mixer import FlopCount, Mixer, register_mixer
+from architectures.ssd import ssd_chunked, ssd_flops
+
+A_LOW, A_HIGH = 1.0, 16.0  # range of -A at the start (Dao and Gu 2024, the released code)
+NORM_EPSILON = 1e-5
+
+
+@register_mixer("S", name="mamba2")
+class Mamba2(Mixer):
+    """Mamba-2 (Dao and Gu 2024, arXiv 2405.21060, figure 6): z, x, B, C, delta = W u; x, B, C through a short
+    convolution and silu; y = W' norm(SSD(x, delta, A, B, C) + D x, gated by silu(z)).
+
+    (B, L, D) -> (B, L, D). state: N; expand: inner width over width; head_width: P, inner features with one decay
+    (heads = expand * width // head_width); kernel: of the short convolution, in positions; one group of B and C.
+    direction: `forward` is causal, `backward` its mirror; `bidirectional` lets half of every head's features run
+    each way with the same weights: equal parameters, and but for B, C and their scores equal FLOPs.
+    """
+
+    title = "Mamba-2"
+    words = {word: ("direction", word) for word in get_args(MambaDirection)}  # noqa: RUF012
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        state: int = 64,
+        expand: int = 2,
+        head_width: int = 32,
+        kernel: int = 4,
+        direction: MambaDirection = "forward",
+    ) -> None:
+        super().__init__(width)
+        if direction not in get_args(MambaDirection):
+            raise ValueError(f"direction={direction!r}; allowed: {', '.join(get_args(MambaDirection))}")
+        if min(state, expand, head_width, kernel) < 1:
+            raise ValueError("state, expand, head_width and kernel must each be at least 1")
+        if direction == "bidirectional" and head_width % 2:
+            raise ValueError(f"head_width={head_width} cannot be split in two; use an even one")
+        self.direction = direction
+        self.causal = direction == "forward"
+        self.state, self.kernel, self.head_width = state, kernel, head_width
+        self.heads = max(1, expand * width // head_width)
+        self.inner = self.heads * head_width
+        self.mixed = self.inner + 2 * state  # x, B and C, which share the convolution
+        self.inward = nn.Linear(width, self.inner + self.mixed + self.heads, bias=False)
+        self.convolution = nn.Conv1d(self.mixed, self.mixed, kernel, groups=self.mixed)
+        self.delta_bias = nn.Parameter(torch.empty(self.heads))
+        self.A_log = nn.Parameter(torch.empty(self.heads))
+        self.D = nn.Parameter(torch.ones(self.heads))
+        self.norm_weight = nn.Parameter(torch.ones(self.inner))
+        self.outward = nn.Linear(self.inner, width, bias=False)
+        self.outward.weight._residual_output = True  # type: ignore[attr-defined]
+        for parameter in (self.delta_bias, self.A_log, self.D):
+            parameter._no_weight_decay = True  # type: ignore[attr-defined]
+        self.reset_recurrence()
+
+    def reset_recurrence(self) -> None:
+        """-A uniform in [1, 16], delta log-uniform in [1e-3, 1e-1] at the start."""
+        with torch.no_grad():
+            self.A_log.uniform_(A_LOW, A_HIGH).log_()
+            delta = self.delta_bias.uniform_(math.log(DELTA_MIN), math.log(DELTA_MAX)).exp().clamp(min=DELTA_FLOOR)
+            self.delta_bias.copy_(delta + torch.log(-torch.expm1(-delta)))  # softplus(bias) = delta
+
+    def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
+        """(B, L, D) -> (B, L, D)."""
+        z, mixed, delta = self.inward(x_BLD).split((self.inner, self.mixed, self.heads), dim=-1)  # B L I, M, H
+        delta = F.softplus(delta.float() + self.delta_bias.float())
+        half = self.head_width // 2
+        if self.direction == "bidirectional":
+            ahead = self.run(mixed, delta, slice(0, half))
+            back = self.run(mixed.flip(1), delta.flip(1), slice(half, self.head_width)).flip(1)
+            y = torch.cat((ahead, back), dim=-1)  # two of B L H P/2 -> B L H P
+        elif self.direction == "backward":
+            y = self.run(mixed.flip(1), delta.flip(1), slice(0, self.head_width)).flip(1)
+        else:
+            y = self.run(mixed, delta, slice(0, self.head_width))
+        gated = y.flatten(2) * F.silu(z.float())  # B L H P -> B L I
+        normed = F.rms_norm(gated, (self.inner,), self.norm_weight.float(), NORM_EPSILON)
+        return self.outward(normed.to(x_BLD.dtype))  # B L I -> B L D
+
+    def run(self, mixed_BLM: torch.Tensor, delta_BLH: torch.Tensor, features: slice) -> torch.Tensor:
+        """Convolution and SSD of some of every head's features, first step to last: -> (B, L, H, P of the slice)."""
+        padded = F.pad(mixed_BLM.transpose(1, 2), (self.kernel - 1, 0))  # B L M -> B M L+K-1
+        convolved = F.silu(self.convolution(padded)).transpose(1, 2).float()  # B M L+K-1 -> B L M
+        x, B, C = convolved.split((self.inner, self.state, self.state), dim=-1)
+        x = x.unflatten(-1, (self.heads, self.head_width))[..., features]  # B L I -> B L H P
+        with torch.autocast(x.device.type, enabled=False):
+            y = ssd_chunked(x, delta_BLH, -self.A_log.float().exp(), B, C)
+        return y + self.D.float()[:, None] * x
+
+    def flops(self, length: int) -> FlopCount:
+        """Two projections, the convolution and the SSD; run both ways where the direction asks for it."""
+        passes = 2 if self.direction == "bidirectional" else 1
+        return FlopCount(
+            matmul=2.0 * length * self.width * (2 * self.inner + self.mixed + self.heads),
+            convolution=2.0 * passes * length * self.mixed * self.kernel,
+            scan=passes * ssd_flops(length, self.heads, self.head_width // passes, self.state),
+        )

@@ -1,0 +1,82 @@
+"""State-space duality: the recurrence of Mamba-2 in chunks of matrix products, and step by step as the reference."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional as F
+
+CHUNK = 64  # steps; the work inside a chunk grows with its square, the work between chunks with their number
+
+
+def ssd_reference(
+    x_BLHP: torch.Tensor, delta_BLH: torch.Tensor, A_H: torch.Tensor, B_BLN: torch.Tensor, C_BLN: torch.Tensor
+) -> torch.Tensor:
+    """h_t = exp(delta_t A) h_(t-1) + delta_t B_t x_t^T;  y_t = C_t h_t, one step after another, in float64.
+
+    Returns (B, L, H, P) in the type of x. Source: Dao and Gu 2024, arXiv 2405.21060, eq. 1 with scalar A a head.
+    """
+    x, delta, A, B, C = (tensor.double() for tensor in (x_BLHP, delta_BLH, A_H, B_BLN, C_BLN))
+    batch, length, heads, width = x.shape
+    state = x.new_zeros(batch, heads, B.shape[-1], width)
+    outputs = []
+    for t in range(length):
+        written = B[:, t, None, :, None] * (delta[:, t, :, None] * x[:, t])[:, :, None]  # B H N P
+        state = (delta[:, t] * A).exp()[:, :, None, None] * state + written
+        outputs.append((C[:, t, None, :, None] * state).sum(dim=2))  # B H N P -> B H P
+    return torch.stack(outputs, dim=1).to(x_BLHP.dtype)  # -> B L H P
+
+
+def ssd_chunked(
+    x_BLHP: torch.Tensor,
+    delta_BLH: torch.Tensor,
+    A_H: torch.Tensor,
+    B_BLN: torch.Tensor,
+    C_BLN: torch.Tensor,
+    chunk: int = CHUNK,
+) -> torch.Tensor:
+    """The same as `ssd_reference`, in chunks of Q steps and in the inputs' type (float32 is enough: no exponent is
+    above 0). Within a chunk a masked product of Q x Q, between chunks a recurrence over the states.
+
+    Source: Dao and Gu 2024, section 6, with the recurrence between chunks as a loop over L / Q states.
+    """
+    batch, length, heads, width = x_BLHP.shape
+    chunk = min(chunk, length)
+    missing = -length % chunk
+    # Steps of size 0 neither decay nor write, so the added ones change nothing.
+    x, B, C = (F.pad(tensor, (0, 0) * (tensor.dim() - 2) + (0, missing)) for tensor in (x_BLHP, B_BLN, C_BLN))
+    delta = F.pad(delta_BLH, (0, 0, 0, missing))
+    count = x.shape[1] // chunk
+    delta = delta.view(batch, count, chunk, heads)  # B L H -> B c Q H
+    x = x.view(batch, count, chunk, heads, width) * delta[..., None]  # B L H P -> B c Q H P
+    B, C = (tensor.view(batch, count, chunk, -1) for tensor in (B, C))  # B L N -> B c Q N
+    log_decay = (delta * A_H).cumsum(dim=2)  # B c Q H
+
+    steps = log_decay.transpose(2, 3)  # B c Q H -> B c H Q
+    later = torch.ones(chunk, chunk, dtype=torch.bool, device=x.device).triu(1)
+    between = (steps[..., :, None] - steps[..., None, :]).masked_fill(later, -torch.inf).exp()  # B c H Q Q
+    scores = (C @ B.transpose(2, 3))[:, :, None] * between  # B c Q Q -> B c H Q Q
+    inside = (scores @ x.transpose(2, 3)).transpose(2, 3)  # B c H Q P -> B c Q H P
+
+    to_end = (log_decay[:, :, -1:] - log_decay).exp()  # B c Q H
+    written = B.transpose(2, 3) @ (x * to_end[..., None]).flatten(3)  # B c N Q, B c Q HP -> B c N HP
+    states = _carry(written.view(batch, count, -1, heads, width), log_decay[:, :, -1].exp())  # B c N H P
+    carried = (C @ states.flatten(3)).view(batch, count, chunk, heads, width) * log_decay.exp()[..., None]
+    return (inside + carried).reshape(batch, count * chunk, heads, width)[:, :length]  # B c Q H P -> B L H P
+
+
+def _carry(written_BcNHP: torch.Tensor, decay_BcH: torch.Tensor) -> torch.Tensor:
+    """The state at the start of each chunk, from what each chunk writes and how much of the past it keeps."""
+    state = torch.zeros_like(written_BcNHP[:, 0])
+    starts = []
+    for written, decay in zip(written_BcNHP.unbind(1), decay_BcH.unbind(1), strict=True):
+        starts.append(state)
+        state = decay[:, None, :, None] * state + written
+    return torch.stack(starts, dim=1)
+
+
+def ssd_flops(length: int, heads: int, width: int, state: int, chunk: int = CHUNK) -> float:
+    """Operations of the four products of `ssd_chunked`, padded steps included."""
+    chunk = min(chunk, length)
+    padded = length + -length % chunk
+    inside = 2.0 * padded * chunk * (state + heads * width)
+    return inside + 4.0 * padded * state * heads * width

@@ -1,0 +1,136 @@
+"""`patterns` and `check`, and the rows of `list architectures`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bench.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LISTED_VOCABULARY = 256
+LISTED_LENGTH = 2048
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("patterns")(patterns)
+    app.command("check")(check)
+
+
+def patterns(
+    family: Annotated[
+        str, typer.Argument(help='A pattern or a family: "permute(MFA)*8", "M{1..4}FA*4", "place(A, MF*8)".')
+    ],
+    plain: Annotated[bool, typer.Option("--plain", help="Patterns only, one a line, for a study's axis.")] = False,
+    plugin: Annotated[list[str] | None, typer.Option(help="Module that registers further mixers.")] = None,
+) -> None:
+    """List the block patterns of a family, and which of them are rotations of one another.
+
+    permute(MFA) gives every order, M{1..4} counts, place(A, MF*8) one A at every place in the stack. Repeated orders
+    are cycles: MFA*8, FAM*8 and AMF*8 are one sequence read from three places, equal but for the edges.
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from architectures.family import expand_family
+    from architectures.pattern import PatternError
+    from architectures.plugins import PluginError, load_plugins
+
+    try:
+        load_plugins(plugin or [])
+        found = expand_family(family)
+    except (PatternError, PluginError) as error:
+        raise UserError(str(error)) from error
+    if plain:
+        for pattern in found:
+            typer.echo(str(pattern))
+        return
+    table = Table("pattern", "mixers", "block", "repeats", "cycle", box=None, pad_edge=False)
+    for pattern in found:
+        cycle = pattern.cycle if pattern.repeats > 1 else ""
+        table.add_row(
+            _text(str(pattern)), str(len(pattern)), str(len(pattern.block)), str(pattern.repeats), _text(cycle)
+        )
+    Console().print(table)
+
+
+def check(
+    module: Annotated[str, typer.Argument(help="Importable module (my_lab.my_block), or a built-in letter (M).")],
+    device: Annotated[str | None, typer.Option(help="cpu or cuda; both where there is a GPU when left out.")] = None,
+) -> None:
+    """Run the mixer contract on every mixer that a module registers; exit code 1 when a point fails.
+
+    Shape, type, determinism, gradients, no leak across the batch, FLOP count, direction by perturbing the input,
+    mixed precision; on a GPU also agreement with the CPU.
+    """
+    import torch
+    from rich.console import Console
+    from rich.table import Table
+
+    from architectures.contract import check_mixer
+
+    if device not in (None, "cpu", "cuda"):
+        raise UserError(f"--device {device}: allowed are cpu and cuda")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch finds no CUDA device here")
+    devices = [device] if device else ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    console, failures = Console(), 0
+    for cls in _mixers_of(module):
+        for place in devices:
+            name = f"{cls.letter} " if cls.letter else ""
+            table = Table(title=_text(f"{name}[{cls.name}] on {place}"), title_justify="left", box=None, pad_edge=False)
+            for point in check_mixer(cls, device=place):
+                failures += not point.passed
+                table.add_row("[green]ok[/]" if point.passed else "[red]FAILED[/]", point.name, _text(point.detail))
+            console.print(table)
+    if "cuda" not in devices:
+        console.print("CUDA was not checked: no CUDA device here" if device is None else "CUDA was not checked")
+    if failures:
+        console.print(f"{failures} of the contract's points failed")
+        raise typer.Exit(1)
+
+
+def _mixers_of(module: str) -> list:
+    from architectures.mixer import MixerError, find_mixer
+    from architectures.plugins import PluginError, load_plugin
+
+    try:
+        return [find_mixer(module)] if len(module) == 1 else load_plugin(module)
+    except (MixerError, PluginError) as error:
+        raise UserError(str(error)) from error
+
+
+def print_architectures(console: Console) -> None:
+    """Print each catalog arm: name, pattern, direction, parameters, GFLOPs at 2048 tokens and a line of words."""
+    import torch
+    from rich.table import Table
+
+    from architectures import CATALOG, build, count_parameters
+
+    title = (
+        f"architectures (defaults; {LISTED_VOCABULARY} token ids; GFLOPs: one forward pass of {LISTED_LENGTH} tokens)"
+    )
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for header in ("name", "pattern", "direction"):
+        table.add_column(header, no_wrap=header == "name")
+    for header in ("parameters", "GFLOPs"):
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("words")
+    for arm in CATALOG.values():
+        with torch.device("meta"):
+            backbone = build(arm.name, vocab_size=LISTED_VOCABULARY)
+        gflops = backbone.flops(LISTED_LENGTH).total / 1e9
+        row = (arm.name, arm.pattern, backbone.direction, f"{count_parameters(backbone):,}", f"{gflops:.2f}", arm.words)
+        table.add_row(*map(_text, row))
+    console.print(table)
+
+
+def _text(value: str) -> str:
+    """Text as it is: square brackets are no markup."""
+    from rich.markup import escape
+
+    return escape(value)
