@@ -3,6 +3,7 @@
 from bench.data.baselines import token_baselines
 from bench.data.catalog import corpora_words
 from bench.data.corpus import load_corpus
+from bench.data.music import corpus_notes
 from bench.data.pieces import Corpus, CorpusError, Piece, Skipped
 from bench.data.settings import TokenizerSettings
 from bench.data.tokenising import tokenize
@@ -19,6 +20,7 @@ __all__ = [
     "TokenizerSettings",
     "Windows",
     "corpora_words",
+    "corpus_notes",
     "load_corpus",
     "token_baselines",
     "tokenize",

@@ -43,6 +43,20 @@ class Inspection:
     pitches: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class NoteArrays:
+    """The notes of a piece as read: onset and duration in quarter notes float64, pitch and velocity int16, all (N,).
+
+    `meters` are (quarter note, quarter notes a bar) of its time signatures.
+    """
+
+    onset: np.ndarray
+    duration: np.ndarray
+    pitch: np.ndarray
+    velocity: np.ndarray
+    meters: tuple[tuple[float, float], ...]
+
+
 def read_piece(path: Path, tune: int | None = None) -> Any:
     """The piece as a `symusic.Score` with one piano track: all non-drum tracks merged, notes of no length dropped.
 
@@ -96,6 +110,19 @@ def inspect_score(score: Any) -> Inspection:
         quarters=float((onset + notes["duration"]).max() / score.ticks_per_quarter),
         content=hashlib.sha256(grid.astype("<i8").tobytes()).hexdigest(),
         pitches=tuple(int(count) for count in pitches),
+    )
+
+
+def note_arrays(score: Any) -> NoteArrays:
+    """Arrays of what `read_piece` returned."""
+    notes, quarter = score.tracks[0].notes.numpy(), float(score.ticks_per_quarter)
+    signatures = sorted((s.time / quarter, 4.0 * s.numerator / s.denominator) for s in score.time_signatures)
+    return NoteArrays(
+        onset=notes["time"] / quarter,
+        duration=notes["duration"] / quarter,
+        pitch=notes["pitch"].astype(np.int16),
+        velocity=notes["velocity"].astype(np.int16),
+        meters=tuple((time, bar) for time, bar in signatures if bar > 0),
     )
 
 

@@ -127,20 +127,11 @@ class TokenCorpus:
         the first note; neighbours overlap by less than a bar. align "token": exactly every `hop` tokens.
         `hop` (tokens, default the length) is how far a window is behind the one before, at most.
         """
-        hop = length if hop is None else hop
-        if length < 1 or not 1 <= hop <= length:
-            raise ValueError(f"windows need length >= 1 and 1 <= hop <= length, not length {length} and hop {hop}")
-        if mode not in ("pad", "join") or align not in ("bar", "token"):
-            raise ValueError(f"windows know the modes pad, join and the alignments bar, token, not {mode!r}, {align!r}")
-        stream = self.stream(split)
-        if not stream.pieces:
-            raise UserError(f"corpus {self.corpus.label} has no piece in its {split} split")
-        tokens, bounds = (stream.tokens, stream.offsets) if mode == "pad" else self._joined(stream)
-        bars = np.flatnonzero(tokens == self.bar_id)
-        starts, ends = _grid(bars, bounds if mode == "pad" else bounds[[0, -1]], length, hop, align)
+        tokens, starts, ends, bounds, hop = self._place_windows(split, length, mode, align, hop)
         piece = np.searchsorted(bounds, starts, side="right") - 1
         base = bounds[piece] if mode == "pad" else np.zeros_like(starts)
         # a window that begins with a Bar token stands in that bar
+        bars = np.flatnonzero(tokens == self.bar_id)
         bar = np.searchsorted(bars, starts, side="right") - np.searchsorted(bars, base, side="left") - 1
         return Windows(
             tokens=self._window_rows((split, length, mode, align, hop), tokens, starts, ends),
@@ -153,6 +144,29 @@ class TokenCorpus:
             hop=hop,
             mid_bar=int(np.sum(tokens[starts] != self.bar_id)) if align == "bar" else 0,
         )
+
+    def count_windows(
+        self, split: str, length: int, *, mode: Mode = "pad", align: Align = "bar", hop: int | None = None
+    ) -> int:
+        """How many rows `windows` would give, without making them."""
+        return len(self._place_windows(split, length, mode, align, hop)[1])
+
+    def _place_windows(
+        self, split: str, length: int, mode: Mode, align: Align, hop: int | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
+        """Tokens to cut from (N,), first token and end of the stretch of each window (n,), piece bounds, hop."""
+        hop = length if hop is None else hop
+        if length < 1 or not 1 <= hop <= length:
+            raise ValueError(f"windows need length >= 1 and 1 <= hop <= length, not length {length} and hop {hop}")
+        if mode not in ("pad", "join") or align not in ("bar", "token"):
+            raise ValueError(f"windows know the modes pad, join and the alignments bar, token, not {mode!r}, {align!r}")
+        stream = self.stream(split)
+        if not stream.pieces:
+            raise UserError(f"corpus {self.corpus.label} has no piece in its {split} split")
+        tokens, bounds = (stream.tokens, stream.offsets) if mode == "pad" else self._joined(stream)
+        bars = np.flatnonzero(tokens == self.bar_id)
+        starts, ends = _grid(bars, bounds if mode == "pad" else bounds[[0, -1]], length, hop, align)
+        return tokens, starts, ends, bounds, hop
 
     def crop(self, split: str, piece: int, start: int, length: int) -> np.ndarray:
         """`length` tokens of one piece from `start` on, PAD after its end: uint16 (length,)."""

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from bench.data.reading import Inspection, UnreadableError, inspect_score, read_piece
+from bench.data.reading import Inspection, NoteArrays, UnreadableError, inspect_score, note_arrays, read_piece
 from bench.data.settings import TokenizerSettings
 
 MEMORY_LIMIT_BYTES = 4 << 30
@@ -25,19 +25,21 @@ LENGTH = struct.Struct("<Q")
 
 @dataclass(frozen=True)
 class Job:
-    """Read one piece; with settings also tokenise it, without them only inspect it."""
+    """Read one piece; with settings turn it into tokens, with `notes` into arrays, else only inspect it."""
 
     path: Path
     tune: int | None
     settings: TokenizerSettings | None = None
+    notes: bool = False
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a job: a reason, or an inspection, or tokens uint16 (N,)."""
+    """What came of a job: a reason, or an inspection, or note arrays, or tokens uint16 (N,) with their vocabulary."""
 
     reason: str = ""
     inspection: Inspection | None = None
+    notes: NoteArrays | None = None
     tokens: np.ndarray | None = None
     vocabulary: list[str] | None = None
     transient: bool = False
@@ -67,6 +69,8 @@ def do(job: Job) -> Answer:
     """Do one job; an unreadable piece is an answer, not an error."""
     try:
         score = read_piece(job.path, job.tune)
+        if job.notes:
+            return Answer(notes=note_arrays(score))
         if job.settings is None:
             return Answer(inspection=inspect_score(score))
         from bench.data.remi import encode, vocabulary

@@ -1,0 +1,187 @@
+"""`corpus`: see, add, fetch, describe and check the music."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.data.adding import Added
+    from bench.data.download import BytesProgress
+    from bench.data.workers import ProgressCallback
+
+NameArgument = Annotated[str, typer.Argument(help="demo, pop909, maestro, essen-han or folder:PATH.")]
+SubsetOption = Annotated[str | None, typer.Option(help="Only this part: a folder or book, as lieder, 2018, han1.abc.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    commands = typer.Typer(help="See, add, fetch, describe and check the music.", no_args_is_help=True)
+    commands.command("list")(list_corpora)
+    commands.command()(add)
+    commands.command()(fetch)
+    commands.command()(info)
+    commands.command()(check)
+    app.add_typer(commands, name="corpus")
+
+
+def list_corpora() -> None:
+    """Show the corpora known by name, their licences, and whether they are here."""
+    from rich.table import Table
+
+    from bench.data.catalog import ENTRIES, FOLDER_PREFIX, FOLDER_WORDS
+    from bench.data.pieces import CorpusError
+
+    table = Table("name", "here", "what it is", "licence", box=None, pad_edge=False)
+    for entry in ENTRIES.values():
+        try:
+            entry.find()
+            here = "yes"
+        except CorpusError:
+            here = "with [folk]" if entry.obtained == "extra" else "add or fetch"
+        table.add_row(entry.name, here, entry.words, entry.licence.replace("[", "\\["))
+    table.add_row(f"{FOLDER_PREFIX}PATH", "", FOLDER_WORDS, "yours")
+    _console().print(table)
+
+
+def add(
+    name: Annotated[str, typer.Argument(help="pop909 or maestro.")],
+    origin: Annotated[
+        Path, typer.Option("--from", help="Archive (zip, tar) or folder in the data set's own layout; a part will do.")
+    ],
+) -> None:
+    """Take a copy of POP909 or MAESTRO that you have."""
+    from bench.data.adding import add_corpus
+
+    with _counting("copying") as progress:
+        added = add_corpus(name, origin, progress=progress)
+    _tell(added)
+
+
+def fetch(
+    name: Annotated[str, typer.Argument(help="pop909 or maestro.")],
+    address: Annotated[
+        str | None, typer.Option(help="Another address of the same archive; it is checked all the same.")
+    ] = None,
+) -> None:
+    """Download POP909 or MAESTRO from its published address; goes on where an earlier download broke off."""
+    from bench.data.catalog import entry_of
+    from bench.data.fetching import fetch_corpus, published_as
+
+    source = published_as(name, address)
+    console = _console()
+    console.print(f"{name}: {entry_of(name).words}", highlight=False)
+    console.print(f"licence: {entry_of(name).licence}", highlight=False)
+    console.print(f"from {source.address}", highlight=False, soft_wrap=True)
+    with _downloading() as progress:
+        added = fetch_corpus(name, published=source, progress=progress)
+    _tell(added)
+
+
+def info(
+    name: NameArgument,
+    subset: SubsetOption = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", "-o", help="Also draw the card: .png, .svg or .pdf.")
+    ] = None,
+) -> None:
+    """Describe a corpus: pieces, notes, tokens, windows, entropies, pitches, density."""
+    from rich.table import Table
+
+    from bench.data import load_corpus, tokenize
+    from bench.data.card import corpus_card
+    from bench.data.card_figure import check_suffix, draw_card
+
+    if figure is not None:
+        check_suffix(figure)
+    with _counting("reading") as progress:
+        corpus = load_corpus(name, subset=subset, progress=progress)
+    with _counting("tokens") as progress:
+        tokens = tokenize(corpus, progress=progress)
+    with _counting("notes") as progress:
+        card = corpus_card(tokens, progress=progress)
+    if markdown:
+        typer.echo(card.as_markdown(), nl=False)
+    else:
+        table = Table(title=card.name, title_justify="left", show_header=False, box=None, pad_edge=False)
+        table.add_column(no_wrap=True)
+        table.add_column()
+        for fact, value in card.rows():
+            table.add_row(fact, value.replace("[", "\\["))
+        _console().print(table)
+    if figure is not None:
+        draw_card(card, figure)
+        typer.echo(f"figure: {figure}", err=markdown)
+
+
+def check(
+    name: NameArgument,
+    subset: SubsetOption = None,
+    strict: Annotated[bool, typer.Option("--strict", help="End with status 1 when any file is skipped.")] = False,
+) -> None:
+    """List every file of a corpus that cannot be used, with the reason."""
+    from bench.data import load_corpus, tokenize
+    from bench.data.fetching import compare_with_published
+
+    with _counting("reading") as progress:
+        corpus = load_corpus(name, subset=subset, progress=progress)
+    with _counting("tokens") as progress:
+        tokens = tokenize(corpus, progress=progress)
+    for item in tokens.skipped:
+        typer.echo(f"skipped {item.id}: {item.reason}")
+    for remark in corpus.notes:
+        typer.echo(f"note: {remark}")
+    if subset is None and (words := compare_with_published(corpus)):
+        typer.echo(f"note: {words}")
+    usable = len(tokens.pieces_in_order)
+    typer.echo(f"{corpus.label}: {usable} of {usable + len(tokens.skipped)} pieces can be used")
+    if strict and tokens.skipped:
+        raise typer.Exit(1)
+
+
+def _tell(added: Added) -> None:
+    absent = f" ({added.without_file} listed without a file)" if added.without_file else ""
+    typer.echo(f"{added.name}: {added.pieces} pieces{absent} now in {added.folder}")
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+@contextmanager
+def _counting(what: str) -> Iterator[ProgressCallback]:
+    """A bar on stderr that counts pieces; it shows from the first piece on and goes away at the end."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None, visible=False)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+
+
+@contextmanager
+def _downloading() -> Iterator[BytesProgress]:
+    """A bar on stderr that counts bytes, with speed and time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("downloading", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

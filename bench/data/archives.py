@@ -1,0 +1,136 @@
+"""Unpack zip and tar archives of unknown origin: nothing leaves the folder, no links, no bombs."""
+
+from __future__ import annotations
+
+import lzma
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from bench.data.cache import writing_to
+from bench.errors import UserError
+
+MAX_FILES = 100_000
+MAX_FILE_BYTES = 256 << 20
+MAX_TOTAL_BYTES = 2 << 30
+MAX_LISTED_BYTES = 16 << 30
+"""Of everything listed in a tar, wanted or not: it has to be read through to the end."""
+COPY_BYTES = 1 << 20
+
+Wanted = Callable[[PurePosixPath], bool]
+
+
+class ArchiveError(UserError):
+    """An archive is damaged, of an unknown kind, or asks for what a data set never needs."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A regular file in an archive. `size` is what the archive claims, in bytes."""
+
+    name: str
+    size: int
+    open: Callable[[], IO[bytes]]
+
+
+def unpack(archive: Path, folder: Path, wanted: Wanted = lambda path: True) -> list[Path]:
+    """Write the wanted regular files of a zip or (compressed) tar under `folder`; returns them in archive order.
+
+    Refuses, with ArchiveError: names that are absolute or climb out with "..", links and devices, more than 100,000
+    files, a file above 256 MiB or 2 GiB in all (counted while writing, whatever the archive claims), encrypted or
+    damaged archives. What was written before stays in `folder`, so give a temporary one.
+    """
+    written: list[Path] = []
+    total = 0
+    try:
+        for count, member in enumerate(_members(archive), start=1):
+            if count > MAX_FILES:
+                raise ArchiveError(f"{archive.name} holds more than {MAX_FILES} files")
+            path = safe_name(member.name, archive.name)
+            if not wanted(path):
+                continue
+            target = folder / path
+            with writing_to(folder):
+                target.parent.mkdir(parents=True, exist_ok=True)
+            total = _copy(member, target, total, archive.name)
+            written.append(target)
+    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
+        raise ArchiveError(f"{archive.name} is damaged ({str(error) or type(error).__name__})") from None
+    except RuntimeError as error:
+        raise ArchiveError(f"{archive.name} cannot be unpacked ({error})") from None
+    except OSError as error:
+        raise ArchiveError(f"{archive.name} cannot be read ({error.strerror or error})") from None
+    return written
+
+
+def safe_name(name: str, archive: str) -> PurePosixPath:
+    """The member's path below the target folder; ArchiveError when it points anywhere else."""
+    path = PurePosixPath(name)
+    odd = "\\" in name or "\0" in name or (len(name) > 1 and name[1] == ":")
+    if path.is_absolute() or ".." in path.parts or odd or not path.parts:
+        raise ArchiveError(f"{archive} holds the unsafe path {name!r}")
+    return path
+
+
+def _copy(member: Member, target: Path, total: int, archive: str) -> int:
+    size = 0
+    with writing_to(target.parent):
+        sink = target.open("wb")
+    with sink, member.open() as source:
+        while chunk := source.read(COPY_BYTES):
+            size += len(chunk)
+            if size > MAX_FILE_BYTES or total + size > MAX_TOTAL_BYTES:
+                raise ArchiveError(f"{archive} unpacks to more than is allowed (at {member.name!r})")
+            with writing_to(target.parent):
+                sink.write(chunk)
+    return total + size
+
+
+def _members(archive: Path) -> Iterator[Member]:
+    if zipfile.is_zipfile(archive):
+        yield from _zip_members(archive)
+    elif _is_tar(archive):
+        yield from _tar_members(archive)
+    else:
+        raise ArchiveError(f"{archive.name} is neither a zip nor a tar archive")
+
+
+def _is_tar(archive: Path) -> bool:
+    try:
+        return tarfile.is_tarfile(archive)
+    except (EOFError, zlib.error, lzma.LZMAError):
+        return False
+
+
+def _zip_members(archive: Path) -> Iterator[Member]:
+    with zipfile.ZipFile(archive) as bundle:
+        for info in bundle.infolist():
+            kind = (info.external_attr >> 16) & 0o170000
+            if kind not in (0, 0o100000, 0o040000):
+                raise ArchiveError(f"{archive.name} holds a link or device: {info.filename!r}")
+            if not info.is_dir():
+                yield Member(info.filename, info.file_size, lambda info=info: bundle.open(info))  # type: ignore[misc]
+
+
+def _tar_members(archive: Path) -> Iterator[Member]:
+    listed = 0
+    with tarfile.open(archive) as bundle:
+        for info in bundle:
+            listed += info.size
+            if listed > MAX_LISTED_BYTES:
+                raise ArchiveError(f"{archive.name} unpacks to more than is allowed (at {info.name!r})")
+            if info.isdir():
+                continue
+            if not info.isfile():
+                raise ArchiveError(f"{archive.name} holds a link or device: {info.name!r}")
+            yield Member(info.name, info.size, lambda info=info: _extract(bundle, info))  # type: ignore[misc]
+
+
+def _extract(bundle: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    stream = bundle.extractfile(info)
+    assert stream is not None
+    return stream
