@@ -91,8 +91,7 @@ def _cell_records(store: Store, study: str, entry: dict[str, Any]) -> list[dict[
     records = []
     for row in cell.rows():
         record = labels | {key: value for key, value in row.items() if key in COLUMNS}
-        record["status"] = status.state
-        record.setdefault("reason", "")
+        record["status"] = record.get("status") or status.state
         records.append(record)
     return records
 

@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from bench import versions
 from bench.errors import UserError
 from bench.files import canonical_hash
 from bench.yaml_file import KeyPath, Place, allowed_words, read_yaml, validate
@@ -34,6 +33,9 @@ class DiffusionSettings(Settings):
         "linear", description="masked share as a function of t/T"
     )
     loss: str = Field("reweighted_elbo", description="training loss by name, see bench.diffusion")
+    times: Literal["uniform", "low_discrepancy"] = Field(
+        "low_discrepancy", description="times of a batch: independent, or one in each of B equal strata"
+    )
 
 
 class SampleSettings(Settings):
@@ -269,6 +271,3 @@ def find_study(name_or_path: str) -> Path:
     raise UserError(
         f"no study file {name_or_path!r}; give a path or a shipped study: {allowed_words(name_or_path, names)}"
     )
-
-
-__all__ = ["Cell", "Combination", "Study", "find_study", "load_study", "versions"]

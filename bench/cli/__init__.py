@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from bench.cli import architectures, corpus, listing, metrics, report, run, train
+from bench.cli import listing, report, run
 from bench.errors import UserError
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for commands in (run, listing, report, corpus, metrics, architectures, train):
+for commands in (run, listing, report):
     commands.register(app)
 
 

@@ -8,7 +8,9 @@ from typing import Annotated
 import typer
 
 RESULTS = Path("results")
-StudyArgument = Annotated[str, typer.Argument(help="Name of a shipped study (see `list studies`) or path of a YAML file.")]
+StudyArgument = Annotated[
+    str, typer.Argument(help="Name of a shipped study (see `list studies`) or path of a YAML file.")
+]
 ResultsOption = Annotated[Path, typer.Option("--results", help="Folder that holds one folder a study.")]
 
 
@@ -72,14 +74,11 @@ def status(study: StudyArgument, results: ResultsOption = RESULTS) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from bench.cli.report import results_folder
     from bench.run.display import clock
     from bench.run.store import Store
-    from bench.yaml_file import read_yaml
-    from bench.study import find_study
 
-    folder = results / study
-    if not (folder / "study.json").is_file():
-        folder = results / str(read_yaml(find_study(study))[0].get("name", study))
+    folder = results_folder(study, results)
     store = Store(folder.parent, folder.name)
     table = Table("cell", "state", "time", "reason")
     counts: dict[str, int] = {}

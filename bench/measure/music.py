@@ -1,4 +1,4 @@
-"""What quality and reference cells share: tokens of a corpus, and its held-out music as notes."""
+"""What quality and reference cells share: the tokens of a corpus, and its real music as notes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bench.data import TokenCorpus
     from metrics import Notes
 
-REFERENCE_SEED = 20260  # one fixed choice of held-out windows for every arm and seed
+REFERENCE_SEED = 20260  # one choice of held-out windows, the same for every arm and seed
 
 
 def load_tokens(corpus: str, tokenizer: dict[str, Any]) -> TokenCorpus:
@@ -27,29 +27,34 @@ def load_tokens(corpus: str, tokenizer: dict[str, Any]) -> TokenCorpus:
     return tokenize(loaded, TokenizerSettings(**tokenizer))
 
 
+def full_windows(tokens: TokenCorpus, split: str, length: int) -> np.ndarray:
+    """The windows (n, length) of a split that hold no PAD: pieces as long as the generated ones."""
+    windows = np.asarray(tokens.windows(split, length).tokens)
+    return windows[(windows != tokens.pad_id).all(axis=1)]
+
+
 def held_out_windows(tokens: TokenCorpus, length: int, count: int) -> np.ndarray:
-    """`count` full windows (count, length) of the test split, the same for every arm, spread over its pieces.
+    """`count` full windows (count, length) of the test split, drawn once for all arms and seeds.
 
     Raises UserError where the test split has fewer full windows.
     """
-    windows = np.asarray(tokens.windows("test", length).tokens)
-    full = windows[(windows != tokens.pad_id).all(axis=1)]
+    full = full_windows(tokens, "test", length)
     if len(full) < count:
         raise UserError(
-            f"the test split has {len(full)} windows of {length} tokens, {count} are wanted: "
+            f"the test split has {len(full)} full windows of {length} tokens, {count} are wanted: "
             "lower sample.pieces or length, or take a larger corpus"
         )
     chosen = np.random.default_rng(REFERENCE_SEED).permutation(len(full))[:count]
     return full[np.sort(chosen)]
 
 
-def to_notes(tokens: TokenCorpus, sequences: list[np.ndarray] | np.ndarray, name: str) -> list[Notes]:
-    """Notes of each token sequence, through the same decoder as generated pieces."""
+def train_notes(tokens: TokenCorpus, length: int) -> list[Notes]:
+    """All full windows of the training split as notes: what ranges, percentiles and the ceiling are taken from."""
+    return to_notes(tokens, full_windows(tokens, "train", length), "train")
+
+
+def to_notes(tokens: TokenCorpus, sequences: np.ndarray, name: str) -> list[Notes]:
+    """Notes of each row of token sequences (n, L): real and generated music pass through the same decoder."""
     from metrics import read_notes
 
-    return [read_notes(tokens.decode(np.asarray(sequence))) for sequence in sequences]
-
-
-def train_notes(tokens: TokenCorpus) -> list[Notes]:
-    """Notes of the training pieces, decoded from tokens: what percentiles and ranges are taken from."""
-    return to_notes(tokens, tokens.pieces("train"), "train")
+    return [read_notes(tokens.decode(row), name=f"{name}-{index:03d}") for index, row in enumerate(sequences)]

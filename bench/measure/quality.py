@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,18 +14,161 @@ from bench.measure.rows import metric_row, row
 
 if TYPE_CHECKING:
     from bench.data import TokenCorpus
+    from bench.diffusion import AbsorbingDiffusion, Sample
+    from bench.training import Batches, Progress, TrainResult
 
 Emit = Callable[..., None]
-SAMPLING_SEED_OFFSET = 1_000_003  # keeps the sampler's generator apart from the trainer's
+EVENT_INTERVAL_S = 0.5
 
 
 def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[dict[str, Any]]:
-    """Rows of the cell. Leaves `samples/*.mid`, `history.jsonl` and a checkpoint in `folder`.
+    """Rows of the cell; `settings` are those of a quality cell of `bench.run.plan`.
 
-    A checkpoint found there is resumed. Raises Diverged when the loss does.
+    Leaves `samples/*.mid`, `history.jsonl` and `checkpoint/` in `folder`; a checkpoint found there is resumed.
+    Raises Diverged when the loss blows up.
     """
-    raise NotImplementedError
+    from architectures import BackboneConfig, build_config, count_parameters
+    from architectures.plugins import load_plugins
+    from bench.diffusion import AbsorbingDiffusion
+    from bench.training import TrainSettings, train
+
+    load_plugins(settings["plugins"])
+    tokens = load_tokens(settings["corpus"], settings["tokenizer"])
+    length, seed = int(settings["length"]), int(settings["seed"])
+    diffusion = AbsorbingDiffusion(tokens.mask_id, tokens.pad_id, **settings["diffusion"])
+    backbone = build_config(BackboneConfig.from_dict(settings["model"]), seed=seed)
+    result = train(
+        backbone,
+        bar_crops(tokens, length),
+        tokens.windows("validation", length).tokens,
+        diffusion,
+        TrainSettings(**settings["train"]),
+        seed=seed,
+        folder=folder,
+        progress=report_training(emit),
+    )
+    if result.diverged:
+        raise Diverged(f"the loss blew up at step {result.steps}")
+    sample, elapsed_s = draw_pieces(backbone, diffusion, tokens, settings, emit)
+    common = {
+        "train_steps": result.steps,
+        "nfe": round(sample.nfe_mean),
+        "sampler": settings["sample"]["sampler"],
+        "sample_steps": settings["sample"]["steps"],
+        "kernel": " ".join(f"{kind}={name}" for kind, name in backbone.kernels().items()),
+        "parameters": count_parameters(backbone),
+    }
+    rows = training_rows(result)
+    rows.append(row("sampling_time", elapsed_s, "s", n=len(sample.nfe), raw=sample.nfe))
+    rows += music_rows(tokens, sample.tokens_BL.cpu().numpy(), length, folder, emit)
+    return [common | one for one in rows]
 
 
-__all__ = ["Emit", "Path", "TokenCorpus", "importlib", "measure_quality", "metric_row", "np", "row"]
-__all__ += ["held_out_windows", "load_tokens", "to_notes", "train_notes"]
+class Diverged(Exception):
+    """The loss became infinite, NaN, or far worse than at the first step."""
+
+
+def bar_crops(tokens: TokenCorpus, length: int) -> Batches:
+    """Training crops that begin with a bar and, where the piece is long enough, end before it does."""
+    from bench.training import CropBatches
+
+    stream = tokens.stream("train")
+    room = np.repeat(stream.offsets[1:], np.diff(stream.offsets)) - np.arange(len(stream.tokens))
+    starts = (np.asarray(stream.tokens) == tokens.bar_id) & (room >= length)
+    return CropBatches(stream.tokens, stream.offsets, length, pad_id=tokens.pad_id, starts_N=starts)
+
+
+def report_training(emit: Emit) -> Callable[[Progress], None]:
+    """Turns the trainer's progress into events, a few a second."""
+    last = 0.0
+
+    def report(progress: Progress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < EVENT_INTERVAL_S:
+            return
+        last = now
+        emit(
+            event="progress",
+            stage="training",
+            done=progress.step,
+            total=progress.steps,
+            loss=progress.loss,
+            bits_per_token=progress.validation_bits_per_token,
+            tokens_per_s=progress.tokens_per_s,
+            left_s=progress.remaining_s,
+        )
+
+    return report
+
+
+def draw_pieces(
+    backbone: Callable[..., Any],
+    diffusion: AbsorbingDiffusion,
+    tokens: TokenCorpus,
+    settings: dict[str, Any],
+    emit: Emit,
+) -> tuple[Sample, float]:
+    """The generated pieces of the cell and the seconds they took."""
+    from bench.diffusion import generator_for
+
+    wanted = settings["sample"]
+    last = 0.0
+
+    def report(done: int, total: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= EVENT_INTERVAL_S:
+            last = time.monotonic()
+            emit(event="progress", stage="sampling", done=done, total=total)
+
+    begun = time.perf_counter()
+    sample = diffusion.sample(
+        backbone,
+        length=int(settings["length"]),
+        count=wanted["pieces"],
+        generator=generator_for(int(settings["seed"]), "sample"),
+        steps=wanted["steps"],
+        sampler=wanted["sampler"],
+        temperature=wanted["temperature"],
+        forbidden_ids=tokens.special_ids,
+        progress=report,
+    )
+    return sample, time.perf_counter() - begun
+
+
+def training_rows(result: TrainResult) -> list[dict[str, Any]]:
+    """Validation bits/token with its Monte-Carlo interval, the last training loss, and the training time."""
+    rows = []
+    if result.validation is not None:
+        bits = result.validation
+        rows.append(
+            row(
+                "validation_bits_per_token",
+                bits.value,
+                "bits/token",
+                low=bits.low,
+                high=bits.high,
+                n=bits.n_windows,
+                definition="count-form ELBO v1",
+            )
+        )
+    losses = [line["loss"] for line in result.history if line.get("loss") is not None]
+    if losses:
+        rows.append(row("train_loss", losses[-1], "nats/token", n=1, definition="loss of the last log line v1"))
+    rows.append(row("training_time", result.seconds, "s", n=1))
+    return rows
+
+
+def music_rows(
+    tokens: TokenCorpus, sequences: np.ndarray, length: int, folder: Path, emit: Emit
+) -> list[dict[str, Any]]:
+    """Writes the pieces as MIDI files and measures them against as many held-out windows of the same length."""
+    from metrics import quality_table
+
+    emit(event="progress", stage="measuring")
+    for index, sequence in enumerate(sequences):
+        tokens.decode_to_file(sequence, folder / "samples" / f"{index:03d}.mid")
+    generated = to_notes(tokens, sequences, "generated")
+    reference = to_notes(tokens, held_out_windows(tokens, length, len(sequences)), "test")
+    results = quality_table(generated, reference, train_notes(tokens, length))
+    return [metric_row(result) for result in results]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from architectures.backbone import BackboneConfig
     from bench.data import TokenCorpus
 
-COST_NOTE = "same size"
 Say = Callable[[str], None]
 
 
@@ -47,13 +45,13 @@ def make_plan(study: Study, say: Say = lambda _: None) -> Plan:
 
 
 def _load_plugins(study: Study) -> None:
-    import importlib
+    from architectures.plugins import PluginError, load_plugin
 
     for index, module in enumerate(study.content.plugins):
         try:
-            importlib.import_module(module)
-        except Exception as error:  # a user's module may fail in any way
-            raise study.place.error(("plugins", index), f"cannot import {module!r}: {error}") from error
+            load_plugin(module)
+        except PluginError as error:
+            raise study.place.error(("plugins", index), _first_line(error)) from error
 
 
 def _load_tokens(study: Study, member: Combination, say: Say) -> TokenCorpus:
@@ -87,9 +85,7 @@ def _matched_configs(
     if reference not in configs:
         raise study.place.error(("match",), f"reference {reference!r} is not an arm; arms: {', '.join(configs)}")
     try:
-        matched = match(
-            configs, by=wanted.by, reference=reference, length=wanted.length, tolerance=wanted.tolerance
-        )
+        matched = match(configs, by=wanted.by, reference=reference, length=wanted.length, tolerance=wanted.tolerance)
     except ValueError as error:
         raise study.place.error(("match",), _first_line(error)) from error
     for label, arm in matched.items():
@@ -132,10 +128,9 @@ def _cells_of_group(
 
 
 def _arm_labels(label: str, arm: ArmChoice, config: BackboneConfig) -> dict[str, Any]:
-    from architectures.backbone import Backbone
-    from architectures import count_parameters
-
     import torch
+
+    from architectures import Backbone, count_parameters
 
     with torch.device("meta"):
         backbone = Backbone(config)
@@ -198,13 +193,13 @@ def _quality_cell(
 
 
 def _efficiency_cell(study: Study, labels: dict[str, Any], config: BackboneConfig, member: Combination) -> Cell:
-    from bench.measure.efficiency import timing_identity
+    from bench.run.machine import timing_identity
 
     wanted = study.content.measure.efficiency
     assert wanted
     try:
         identity = timing_identity(wanted.device, wanted.threads)
-    except ValueError as error:
+    except UserError as error:
         raise study.place.error(("measure", "efficiency", "device"), _first_line(error)) from error
     settings = {
         "kind": "efficiency",

@@ -73,7 +73,7 @@ def _start(cell: Cell, folder: CellFolder, messages: queue.Queue[tuple[int, dict
     folder.begin(cell)
     with (folder.path / "log.txt").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "bench.run.worker", str(folder.path)],
+            [sys.executable, "-P", "-m", "bench.run.worker", str(folder.path)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -85,9 +85,7 @@ def _start(cell: Cell, folder: CellFolder, messages: queue.Queue[tuple[int, dict
     return _Running(cell, folder, process)
 
 
-def _listen(
-    process: subprocess.Popen[str], messages: queue.Queue[tuple[int, dict[str, Any] | None]]
-) -> None:
+def _listen(process: subprocess.Popen[str], messages: queue.Queue[tuple[int, dict[str, Any] | None]]) -> None:
     assert process.stdout
     for line in process.stdout:
         try:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.errors import UserError
 from bench.results import ResultTable, load_results
+from bench.run.machine import describe_environment
 from bench.run.plan import Plan
 from bench.run.pool import run_cells
-from bench.run.store import FINISHED, CellFolder, Store
+from bench.run.store import FINISHED, Store
 from bench.study import Cell
+
+if TYPE_CHECKING:
+    from bench.measure.efficiency import EfficiencyCell
 
 
 class Watcher(Protocol):
@@ -93,17 +98,60 @@ def _run_timing_cells(cells: list[Cell], store: Store, on_event: Callable[[Cell,
         return
     from bench.measure.efficiency import measure_group
 
-    started = time.time()
-    folders: dict[str, CellFolder] = {cell.id: store.cell(cell.id) for cell in cells}
     by_id = {cell.id: cell for cell in cells}
+    environment = describe_environment(cells[0].settings["machine"]["device"])
+    session = time.strftime("%Y-%m-%dT%H:%M:%S")
     for cell in cells:
-        folders[cell.id].begin(cell)
+        folder = store.cell(cell.id)
+        folder.begin(cell)
+        folder.mark_running(environment)
         on_event(cell, {"event": "start"})
+    wanted = cells[0].settings["measure"]
+    started = time.time()
+    results = measure_group(
+        [_timed_cell(cell) for cell in cells],
+        **{name: wanted[name] for name in ("rounds", "calls_per_round", "relative_width", "time_cap_s")},
+        on_event=lambda cell_id, event: on_event(by_id[cell_id], event),
+        log_folder={cell.id: store.cell(cell.id).path / "log.txt" for cell in cells},
+    )
+    common = {"device": environment["device"], "threads": wanted["threads"], "session": session}
+    for cell_id, rows in results.items():
+        state, reason = _outcome(rows)
+        store.cell(cell_id).finish(state, [common | row for row in rows], reason=reason, started=started)
+        on_event(by_id[cell_id], {"event": "end", "state": state, "reason": reason})
 
-    def pass_on(cell_id: str, event: dict[str, Any]) -> None:
-        on_event(by_id[cell_id], event)
 
-    for outcome in measure_group(cells, folders, on_event=pass_on):
-        folder = folders[outcome.cell_id]
-        folder.finish(outcome.state, outcome.rows, reason=outcome.reason, started=started)
-        on_event(by_id[outcome.cell_id], {"event": "end", "state": outcome.state, "reason": outcome.reason})
+def _timed_cell(cell: Cell) -> EfficiencyCell:
+    from bench.measure.efficiency import EfficiencyCell
+
+    settings = cell.settings
+    return EfficiencyCell(
+        id=cell.id,
+        arm=cell.labels["arm"],
+        config=settings["model"],
+        lengths=tuple(settings["measure"]["lengths"]),
+        threads=settings["measure"]["threads"],
+        device=settings["machine"]["device"],
+        batch=settings["measure"]["batch"],
+        sample_steps=settings["sample"]["steps"],
+        sampler=settings["sample"]["sampler"],
+        measure_training=settings["measure"]["training"],
+        plugins=tuple(settings["plugins"]),
+    )
+
+
+def _outcome(rows: list[dict[str, Any]]) -> tuple[str, str]:
+    """`done` where anything was timed; else how the first missing latency failed."""
+    latencies = [row for row in rows if row["metric"] == "step_latency"]
+    if not latencies or any(not math.isnan(row["value"]) for row in latencies):
+        return "done", ""
+    return latencies[0].get("status") or "failed", latencies[0]["reason"]
+
+
+def forget_failed(plan: Plan, results: Path) -> None:
+    """Drop the status of cells that failed, so that the next run runs them again."""
+    store = Store(results, plan.study.name)
+    for cell in plan.cells:
+        folder = store.cell(cell.id)
+        if folder.status().state not in ("done", "new"):
+            (folder.path / "status.json").unlink(missing_ok=True)

@@ -61,17 +61,17 @@ def _run(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     import torch
 
-    from metrics.device import describe_environment
+    from bench.run.machine import describe_environment
 
     threads = int(configuration["labels"].get("threads", 1))
     torch.set_num_threads(threads)
-    environment = describe_environment(device="cpu")
+    environment = describe_environment("cpu")
     folder.mark_running(environment)
     common = {"device": environment["device"], "threads": threads}
     if configuration["kind"] == "reference":
         from bench.measure.reference import measure_reference
 
-        return measure_reference(configuration["settings"], events), common
+        return measure_reference(configuration["settings"], folder.path, events), common
     from bench.measure.quality import measure_quality
 
     return measure_quality(configuration["settings"], folder.path, events), common
@@ -87,7 +87,11 @@ def failure_rows(configuration: dict[str, Any], reason: str) -> list[dict[str, A
 def classify(error: BaseException) -> tuple[str, str]:
     """State and one-line reason of a cell that ended in `error`."""
     message = f"{type(error).__name__}: {error}".splitlines()[0]
-    if isinstance(error, MemoryError) or "out of memory" in message.lower() or "can't allocate memory" in message.lower():
+    if (
+        isinstance(error, MemoryError)
+        or "out of memory" in message.lower()
+        or "can't allocate memory" in message.lower()
+    ):
         return "oom", f"oom: {message}"
     if type(error).__name__ == "Diverged":
         return "diverged", f"diverged: {error}"
@@ -104,5 +108,3 @@ def _disk_is_full(error: BaseException | None) -> bool:
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
-
-
