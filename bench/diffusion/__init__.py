@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.diffusion.absorbing import AbsorbingDiffusion, DiffusionLoss
+from bench.diffusion.elbo import elbo_bits_per_token
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.evaluation import BitsPerToken, bits_per_token
 from bench.diffusion.generators import generator_for
@@ -18,5 +19,6 @@ __all__ = [
     "Sample",
     "Schedule",
     "bits_per_token",
+    "elbo_bits_per_token",
     "generator_for",
 ]

@@ -28,7 +28,7 @@ class BitsPerToken:
 
 
 def bits_per_token(
-    denoise: Callable[[torch.Tensor], torch.Tensor],
+    denoise: Callable[..., torch.Tensor],
     windows: np.ndarray,
     *,
     mask_id: int,
@@ -64,7 +64,7 @@ def bits_per_token(
     scores_WD = window_scores(
         denoise, windows, chosen, mask_id=mask_id, pad_id=pad_id, seed=seed, draws=draws, batch=batch, device=device
     )
-    return summarise(scores_WD, (np.asarray(windows[chosen]) != pad_id).sum(axis=1), level)
+    return summarise(scores_WD, clean_windows(windows, chosen, pad_id)[1], level)
 
 
 def spread(count: int, most: int | None) -> np.ndarray:
@@ -87,39 +87,68 @@ def evaluation_masks(count: int, *, seed: int, window: int, draws: int) -> np.nd
 
 
 def window_scores(
-    denoise: Callable[[torch.Tensor], torch.Tensor],
+    denoise: Callable[..., torch.Tensor],
     windows: np.ndarray,
     chosen: np.ndarray,
     *,
     mask_id: int,
     pad_id: int,
-    seed: int,
-    draws: int,
+    seed: int = 0,
+    draws: int = 8,
+    batch: int = 8,
+    device: torch.device | str = "cpu",
+) -> np.ndarray:
+    """For each chosen window and draw (L/k) times the sum of -log p over the k masked tokens: nats a window (W, D)."""
+    clean_WL, counts_W = clean_windows(windows, chosen, pad_id)
+    masked_WDL = np.zeros((len(chosen), draws, windows.shape[1]), dtype=bool)
+    for row, window in enumerate(chosen):
+        masks = evaluation_masks(int(counts_W[row]), seed=seed, window=int(window), draws=draws)
+        masked_WDL[row][:, clean_WL[row] != pad_id] = masks
+    scale_WD = counts_W[:, None] / masked_WDL.sum(axis=2)
+    never = torch.tensor([mask_id, pad_id])
+    return scaled_nll(denoise, clean_WL, masked_WDL, scale_WD, mask_id=mask_id, never=never, batch=batch, device=device)
+
+
+def clean_windows(windows: np.ndarray, chosen: np.ndarray, pad_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """The chosen windows as int64 (W, L) and their numbers of tokens that are not PAD (W,)."""
+    clean_WL = np.asarray(windows[chosen]).astype(np.int64)
+    counts_W = (clean_WL != pad_id).sum(axis=1)
+    if (counts_W == 0).any():
+        raise DiffusionError("windows: a validation window holds nothing but PAD; allowed: windows with tokens")
+    return clean_WL, counts_W
+
+
+def scaled_nll(
+    denoise: Callable[..., torch.Tensor],
+    clean_WL: np.ndarray,
+    masked_WDL: np.ndarray,
+    scale_WD: np.ndarray,
+    *,
+    mask_id: int,
+    never: torch.Tensor,
+    time_WD: np.ndarray | None = None,
     batch: int,
     device: torch.device | str,
 ) -> np.ndarray:
-    """For each chosen window and draw (L/k) times the sum of -log p over the k masked tokens: nats a window (W, D)."""
-    clean_WL = torch.from_numpy(np.asarray(windows[chosen]).astype(np.int64))
-    counts_W = (clean_WL != pad_id).sum(dim=1)
-    if bool((counts_W == 0).any()):
-        raise DiffusionError("windows: a validation window holds nothing but PAD; allowed: windows with tokens")
-    masked_RL = torch.zeros((len(chosen) * draws, clean_WL.shape[1]), dtype=torch.bool)
-    for row, window in enumerate(chosen):
-        masks = evaluation_masks(int(counts_W[row]), seed=seed, window=int(window), draws=draws)
-        part = masked_RL[row * draws : (row + 1) * draws]
-        part[:, clean_WL[row] != pad_id] = torch.from_numpy(masks)
-    clean_RL = clean_WL.repeat_interleave(draws, dim=0)  # W L -> R L, R = W D
-    scale_R = counts_W.repeat_interleave(draws).double() / masked_RL.sum(dim=1)
-    never, scores_R = torch.tensor([mask_id, pad_id]), torch.empty(len(clean_RL), dtype=torch.float64)
+    """`scale` times the sum of -log p over the masked tokens of each window and draw, nats (W, D); W D / batch calls.
+
+    With `time_WD` the denoiser is called with the time of each row as second argument.
+    """
+    windows, draws, length = masked_WDL.shape
+    clean_RL = torch.from_numpy(np.repeat(clean_WL, draws, axis=0))  # W L -> R L, R = W D
+    masked_RL = torch.from_numpy(masked_WDL.reshape(-1, length))  # W D L -> R L
+    scores_R = torch.zeros(len(clean_RL), dtype=torch.float64)
     with evaluation_mode(denoise):
         for first in range(0, len(clean_RL), batch):
             rows = slice(first, first + batch)
             clean, masked = clean_RL[rows], masked_RL[rows]
-            logits_BLV = denoise(clean.masked_fill(masked, mask_id).to(device))
+            time: tuple[torch.Tensor, ...] = ()
+            if time_WD is not None:
+                time = (torch.from_numpy(time_WD.reshape(-1)[rows]).to(device, torch.float32),)
+            logits_BLV = denoise(clean.masked_fill(masked, mask_id).to(device), *time)
             nll_N = masked_nll(logits_BLV, clean, masked, never).double().cpu()
-            sums = torch.zeros(len(clean), dtype=torch.float64).index_add_(0, masked.nonzero()[:, 0], nll_N)
-            scores_R[rows] = sums * scale_R[rows]
-    return scores_R.view(len(chosen), draws).numpy()
+            scores_R[rows] = scores_R[rows].index_add(0, masked.nonzero()[:, 0], nll_N)
+    return scores_R.view(windows, draws).numpy() * scale_WD
 
 
 def summarise(scores_WD: np.ndarray, counts_W: np.ndarray, level: float = 0.95) -> BitsPerToken:

@@ -7,8 +7,9 @@ from bench.training.checkpoint import first_difference, load_checkpoint
 from bench.training.corpus import corpus_batches
 from bench.training.errors import TrainingError
 from bench.training.progress import Progress
+from bench.training.result import TrainResult
 from bench.training.settings import TrainSettings, train_settings
-from bench.training.trainer import TrainResult, train
+from bench.training.trainer import train
 
 __all__ = [
     "Batches",

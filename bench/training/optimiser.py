@@ -9,6 +9,7 @@ from torch import nn
 
 from bench.training.settings import TrainSettings
 
+WARMUP_SHARE = 0.1  # of the budget: a run too short for its warm-up steps would end inside them
 NO_DECAY_MODULES = (nn.Embedding, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
 
 
@@ -45,9 +46,13 @@ def build_optimiser(module: nn.Module, settings: TrainSettings) -> torch.optim.A
 
 
 def learning_rate(settings: TrainSettings, step: int, fraction: float) -> float:
-    """Learning rate of step 0, 1, ... when `fraction` of the budget (0..1) is spent."""
-    rate = settings.learning_rate
+    """Learning rate of step 0, 1, ... when `fraction` of the budget (0..1) is spent.
+
+    Warm-up is linear over `warmup_steps`, or over the first tenth of the budget where that is shorter.
+    """
+    rate, spent = settings.learning_rate, min(max(fraction, 0.0), 1.0)
     if settings.schedule == "cosine":
         floor = settings.final_learning_rate
-        rate *= floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * min(max(fraction, 0.0), 1.0)))
-    return rate * min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else rate
+        rate *= floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * spent))
+    warm = max((step + 1) / max(settings.warmup_steps, 1), spent / WARMUP_SHARE)
+    return rate * min(1.0, warm)

@@ -30,7 +30,9 @@ class TrainSettings(BaseModel):
         (0.9, 0.99), description="AdamW's decays; 0.99 forgets fast enough for short runs"
     )
     weight_decay: float = Field(0.01, ge=0, description="AdamW's; not on norms, biases, embeddings, SSM parameters")
-    warmup_steps: int = Field(100, ge=0, description="steps of linear warm-up; SCHmUBERT 10,000 of some 10^6")
+    warmup_steps: int = Field(
+        100, ge=0, description="steps of linear warm-up, at most a tenth of the budget; SCHmUBERT 10,000"
+    )
     schedule: Literal["cosine", "constant"] = Field(
         "cosine", description="learning rate after warm-up, over the budget"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +14,24 @@ import torch
 from torch import nn
 
 from bench.diffusion.absorbing import AbsorbingDiffusion
-from bench.diffusion.evaluation import BitsPerToken, bits_per_token
+from bench.diffusion.evaluation import BitsPerToken
 from bench.diffusion.generators import derived_seed, generator_for
 from bench.training.averaging import AveragedWeights
 from bench.training.batches import Batches, as_batches
 from bench.training.budget import budget_of
 from bench.training.checkpoint import first_difference, latest_checkpoint, read_checkpoint, save_checkpoint
+from bench.training.checks import check_validation, fit_backbone, identity, rows_of_process
 from bench.training.devices import Devices
 from bench.training.errors import TrainingError
 from bench.training.ledger import TALLY, Ledger, or_nan
 from bench.training.optimiser import build_optimiser, learning_rate
 from bench.training.progress import LearningCurve, Progress, peak_bytes
+from bench.training.result import TrainResult
 from bench.training.settings import TrainSettings
 from bench.training.snapshot import capture, restore
+from bench.training.validation import validate
 
 DIVERGED_FACTOR = 2.0  # a masked cross-entropy this many times the first step's, about ln(vocabulary), is no learning
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What a run came to; the backbone it was given now holds the averaged weights."""
-
-    steps: int
-    seconds: float  # of training, validation not counted
-    tokens: int  # seen, PAD not counted
-    history: list[dict[str, Any]]  # the learning curve, see LearningCurve
-    checkpoint: Path
-    stopped: str  # budget, plateau, diverged, interrupted
-    validation: BitsPerToken | None  # at the end, averaged weights
-
-    @property
-    def diverged(self) -> bool:
-        """Whether the loss blew up; the weights are of no use then."""
-        return self.stopped == "diverged"
 
 
 def train(
@@ -99,8 +84,10 @@ class _Run:
         self.diffusion, self.settings, self.seed, self.folder = diffusion, settings, seed, folder
         folder.mkdir(parents=True, exist_ok=True)
         self.devices = Devices(settings, folder)
-        self._check_settings()
-        self.parts = self._parts()
+        fit_backbone(backbone, batches, settings)
+        if validation is not None:
+            check_validation(validation, diffusion)
+        self.parts = rows_of_process(settings, self.devices.world, self.devices.rank)
         self.budget = budget_of(settings, backbone, batches.length)
         backbone.to(self.devices.device)
         compiled: Any = torch.compile(backbone) if settings.compile else backbone
@@ -108,6 +95,7 @@ class _Run:
         self.average = AveragedWeights(backbone, settings.ema)
         self.curve = LearningCurve(folder / "history.jsonl", self.devices.is_main)
         self.ledger = Ledger()
+        self.identity = identity(backbone, batches, diffusion, settings, seed)
         self.tally = torch.zeros(len(TALLY), device=self.devices.device)  # this process's share, read when logging
         self.saved_at_s = 0.0
         self.latest = {"loss": math.nan, "masked_cross_entropy": math.nan, "tokens_per_s": math.nan}
@@ -230,16 +218,14 @@ class _Run:
         """Bits/token of the averaged weights on the shared grid; ends the run on a plateau."""
         assert self.windows is not None
         with self.average.in_place():
-            bits = bits_per_token(
+            bits = validate(
                 self.backbone,
                 self.windows,
-                mask_id=self.diffusion.mask_id,
-                pad_id=self.diffusion.pad_id,
+                self.diffusion,
+                self.devices,
+                most=most,
                 draws=draws,
                 batch=self.settings.batch,
-                max_windows=most,
-                device=self.devices.device,
-                time_input=self.diffusion.time_input,
             )
         self._write({f"validation_{name}": value for name, value in asdict(bits).items()})
         self.ledger.note_bits(bits.value)
@@ -277,52 +263,13 @@ class _Run:
             )
         )
 
-    def _parts(self) -> list[slice]:
-        """Rows of the batch this process computes, one slice an accumulation part."""
-        count = self.devices.world * self.settings.accumulation
-        if self.settings.batch % count:
-            raise TrainingError(
-                f"train.batch: {self.settings.batch} rows cannot be split over {self.devices.world} processes x "
-                f"{self.settings.accumulation} parts; allowed: a multiple of {count}"
-            )
-        size = self.settings.batch // count
-        first = self.devices.rank * self.settings.accumulation
-        return [slice(size * part, size * (part + 1)) for part in range(first, first + self.settings.accumulation)]
-
-    def _check_settings(self) -> None:
-        """Refuse settings that the data or the backbone would silently not follow."""
-        moved, wanted = getattr(self.batches, "semitones", 0), self.settings.transpose_semitones
-        if moved != wanted:
-            raise TrainingError(
-                f"train.transpose_semitones: {wanted}, but the batches are moved by up to {moved}; "
-                "build them with corpus_batches"
-            )
-        if self.settings.activation_checkpointing:
-            config: Any = getattr(self.backbone, "config", None)
-            if not hasattr(config, "checkpoint_blocks"):
-                raise TrainingError(
-                    "train.activation_checkpointing: this backbone cannot recompute its blocks; allowed: false"
-                )
-            self.backbone.config = replace(config, checkpoint_blocks=True)
-
-    def _identity(self) -> dict[str, Any]:
-        """What a resume must find unchanged."""
-        config: Any = getattr(self.backbone, "config", None)
-        return {
-            "model": config.to_dict() if hasattr(config, "to_dict") else type(self.backbone).__name__,
-            "train": self.settings.deciding(),
-            "diffusion": self.diffusion.settings(),
-            "data": {"train": self.batches.fingerprint, "length": self.batches.length},
-            "seed": self.seed,
-        }
-
     def _save(self) -> None:
         """Write a checkpoint of everything that the next step depends on."""
         self.saved_at_s, self.ledger.averaged = self.ledger.elapsed_s, self.average.updates
         self.ledger.scaler = self.devices.scaler_state()
         if self.devices.is_main:
             tensors, aliases = capture(self.backbone, self.average, self.optimiser)
-            meta = {"step": self.ledger.step, "aliases": aliases, "identity": self._identity()}
+            meta = {"step": self.ledger.step, "aliases": aliases, "identity": self.identity}
             save_checkpoint(self.folder / "checkpoint", tensors, meta | {"ledger": self.ledger.to_dict()})
         self.devices.wait()
 
@@ -331,7 +278,7 @@ class _Run:
         path = latest_checkpoint(self.folder / "checkpoint")
         if path is not None:
             tensors, meta = read_checkpoint(path)
-            different = first_difference(meta["identity"], self._identity())
+            different = first_difference(meta["identity"], self.identity)
             if different:
                 raise TrainingError(f"checkpoint: {path} is of another run ({different}); choose another folder")
             restore(path, tensors, self.backbone, self.average, self.optimiser)

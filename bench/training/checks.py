@@ -1,0 +1,66 @@
+"""What must fit before the first step, and what a resume must find unchanged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from bench.diffusion.absorbing import AbsorbingDiffusion
+from bench.training.batches import Batches
+from bench.training.errors import TrainingError
+from bench.training.settings import TrainSettings
+
+
+def rows_of_process(settings: TrainSettings, world: int, rank: int) -> list[slice]:
+    """Rows of the batch that a process computes, one slice an accumulation part; TrainingError if they do not split."""
+    count = world * settings.accumulation
+    if settings.batch % count:
+        raise TrainingError(
+            f"train.batch: {settings.batch} rows cannot be split over {world} processes x "
+            f"{settings.accumulation} parts; allowed: a multiple of {count}"
+        )
+    size, first = settings.batch // count, rank * settings.accumulation
+    return [slice(size * part, size * (part + 1)) for part in range(first, first + settings.accumulation)]
+
+
+def fit_backbone(backbone: nn.Module, batches: Batches, settings: TrainSettings) -> None:
+    """Refuse settings that the data or the backbone would silently not follow; switch recomputation on where asked."""
+    moved, wanted = getattr(batches, "semitones", 0), settings.transpose_semitones
+    if moved != wanted:
+        raise TrainingError(
+            f"train.transpose_semitones: {wanted}, but the batches are moved by up to {moved}; "
+            "build them with corpus_batches"
+        )
+    if settings.activation_checkpointing:
+        config: Any = getattr(backbone, "config", None)
+        if not hasattr(config, "checkpoint_blocks"):
+            raise TrainingError("train.activation_checkpointing: not offered by this backbone; allowed: false")
+        backbone.config = replace(config, checkpoint_blocks=True)
+
+
+def check_validation(windows: np.ndarray, diffusion: AbsorbingDiffusion) -> None:
+    """Refuse at the start what would only fail at the first validation."""
+    if diffusion.time_input:
+        raise TrainingError(
+            "validation: the count form of the bits/token needs a denoiser without time input; "
+            "train without validation windows and use elbo_bits_per_token"
+        )
+    if len(windows) == 0:
+        raise TrainingError("validation: no windows; allowed: 1 or more (a larger corpus, or a shorter length)")
+
+
+def identity(
+    backbone: nn.Module, batches: Batches, diffusion: AbsorbingDiffusion, settings: TrainSettings, seed: int
+) -> dict[str, Any]:
+    """All that decides the trained weights, as JSON holds it."""
+    config: Any = getattr(backbone, "config", None)
+    return {
+        "model": config.to_dict() if hasattr(config, "to_dict") else type(backbone).__name__,
+        "train": settings.deciding(),
+        "diffusion": diffusion.settings(),
+        "data": {"train": batches.fingerprint, "length": batches.length},
+        "seed": seed,
+    }
