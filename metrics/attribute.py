@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metrics.grid import PITCH_BINS, TIME_BINS, VELOCITY_BINS, duration_bins, snap_beats, time_bins, velocity_bins
 from metrics.notes import Notes, with_notes
-from metrics.resample import draw_weights, spread_interval
+from metrics.resample import half_weights, interval
 from metrics.result import MetricResult, missing
 
 ATTRIBUTES: Final = ("pitch", "velocity", "duration", "interval")
@@ -82,13 +82,13 @@ def oa_attribute(
     low, high = float("nan"), float("nan")
     if intervals:
         redrawn = _redraw(counts[0], counts[1], seed)
-        low, high = spread_interval(value, redrawn, min(len(gen), len(ref)), share=True)
+        low, high = interval(value, redrawn, min(len(gen), len(ref)), "overlap")
     parts = {"n_reference": len(ref), "notes_generated": counts[0].sum(), "notes_reference": counts[1].sum()}
     return MetricResult(name, value, "1", len(gen), "higher", definition, "", low, high, _floats(parts))
 
 
 def _redraw(generated: NDArray[np.float64], reference: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    draws = [draw_weights(len(counts), [seed, side]) @ counts for side, counts in enumerate((generated, reference))]
+    draws = [half_weights(len(counts), [seed, side]) @ counts for side, counts in enumerate((generated, reference))]
     return histogram_overlap(*draws)
 
 
@@ -107,7 +107,7 @@ def _mean(
         gen, ref = with_notes(generated), with_notes(reference)
         tables = [(attribute_counts(gen, a), attribute_counts(ref, a)) for a in ATTRIBUTES]
         redrawn = np.mean([_redraw(g, r, seed) for g, r in tables], 0)
-        low, high = spread_interval(value, redrawn, min(len(gen), len(ref)), share=True)
+        low, high = interval(value, redrawn, min(len(gen), len(ref)), "overlap")
     parts = {a: result.value for a, result in zip(ATTRIBUTES, each, strict=True)}
     return MetricResult(name, value, "1", each[0].n, "higher", definition, "", low, high, parts)
 

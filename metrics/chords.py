@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metrics.grid import snap_beats
 from metrics.notes import TICKS_PER_BEAT, Notes, with_notes
-from metrics.resample import draw_weights, spread_interval
+from metrics.resample import Scale, half_weights, interval
 from metrics.result import MetricResult, missing
 
 STATISTICS: Final = ("mean", "sd", "p95", "p99", "max", "over_4", "over_6", "over_8")
@@ -98,13 +98,19 @@ def chord_density(
     value = float(profile_statistic(profiles.sum(0), statistic))
     low, high = float("nan"), float("nan")
     if intervals and statistic != "max":
-        redrawn = profile_statistic(draw_weights(len(gen), [seed, 0]) @ profiles, statistic)
-        low, high = spread_interval(value, redrawn, len(gen), share=statistic in SHARES)
+        redrawn = profile_statistic(half_weights(len(gen), [seed, 0]) @ profiles, statistic)
+        low, high = interval(value, redrawn, len(gen), _scale(statistic))
     parts = {"mean_over_pieces": float(profile_statistic(profiles, statistic).mean())}
     held_out = with_notes(reference)
     if held_out:
         parts["reference"] = float(profile_statistic(_profiles(held_out, kind).sum(0), statistic))
     return MetricResult(name, value, unit, len(gen), "none", definition, "", low, high, parts)
+
+
+def _scale(statistic: str) -> Scale:
+    if statistic in SHARES:
+        return "rate"
+    return "level" if statistic in ("p95", "p99") else "linear"
 
 
 def _profiles(pieces: Sequence[Notes], kind: str) -> NDArray[np.float64]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metrics.features import BAR_FEATURES, FEATURES, feature_matrix
 from metrics.notes import Notes
-from metrics.overlap import oa_from_features
+from metrics.overlap import LIMITS, feature_rows, overlap_and_redraws, with_interval
 from metrics.result import MetricResult, missing
 
 
@@ -27,26 +29,39 @@ def oa_distance(
     Features: used_pitches, pitch_range, notes, mean_pitch_shift, mean_onset_interval, pitch_class_histogram,
     pitch_class_transitions, note_length_histogram, note_length_transitions; per bar, as extras: used_pitches_per_bar,
     notes_per_bar, pitch_class_histogram_per_bar. Formula, limits, parts and edge cases: `oa_from_features`.
+    Pieces without notes, or with too few for the feature, are left out and counted.
     Departures from mgeval: all tracks merged; times in beats; transition matrices are shares, not counts, of
     consecutive notes; true bars; KL on one grid.
     """
     if feature is None:
-        return oa_distance_mean(generated, reference, limits=limits, intervals=intervals, seed=seed)
-    if feature not in FEATURES | BAR_FEATURES:
-        raise ValueError(f"feature {feature!r} is unknown; allowed: {', '.join(FEATURES | BAR_FEATURES)}")
-    tables = [
-        np.array([row if len(piece) else np.full(row.shape, np.nan) for piece, row in zip(pieces, rows, strict=True)])
-        for pieces, rows in ((p, feature_matrix(p, feature)) for p in (generated, reference))
-    ]
-    return oa_from_features(
-        tables[0],
-        tables[1],
-        limits=limits,
-        intervals=intervals,
-        seed=seed,
-        name=f"oa_distance_{feature}",
-        definition=f"oa_distance/{feature}",
-    )
+        return oa_distance_all(generated, reference, limits=limits, intervals=intervals, seed=seed)[-1]
+    return with_interval(*_one(generated, reference, feature, limits, seed if intervals else None))
+
+
+def oa_distance_all(
+    generated: Sequence[Notes],
+    reference: Sequence[Notes],
+    *,
+    limits: str = "full",
+    intervals: bool = True,
+    seed: int = 0,
+) -> list[MetricResult]:
+    """`oa_distance` of the nine features, and last their mean, `oa_distance_mean`: NaN when one of the nine has no
+    value."""
+    each = [_one(generated, reference, feature, limits, seed if intervals else None) for feature in FEATURES]
+    name, definition = "oa_distance_mean", f"oa_distance/mean-of-9/limits-{limits} v1"
+    failed = next((result for result, _ in each if not result.measured), None)
+    if failed is not None:
+        mean = missing(name, "1", failed.n, "higher", definition, f"{failed.name}: {failed.reason}")
+    else:
+        first = each[0][0]
+        parts = {result.name.removeprefix("oa_distance_"): result.value for result, _ in each}
+        parts["n_reference"] = first.parts["n_reference"]
+        value = float(np.mean([result.value for result, _ in each]))
+        draws = [drawn if len(drawn) else None for _, drawn in each]  # halves are the same for all nine
+        joint = np.mean([d for d in draws if d is not None], axis=0) if intervals else np.zeros(0)
+        mean = with_interval(MetricResult(name, value, "1", first.n, "higher", definition, parts=parts), joint)
+    return [*(with_interval(result, redrawn) for result, redrawn in each), mean]
 
 
 def oa_distance_mean(
@@ -57,17 +72,18 @@ def oa_distance_mean(
     intervals: bool = True,
     seed: int = 0,
 ) -> MetricResult:
-    """Mean of `oa_distance` over the nine features; NaN when one of them has no value. `parts`: the nine values."""
-    each = [oa_distance(generated, reference, f, limits=limits, intervals=intervals, seed=seed) for f in FEATURES]
-    return mean_of_features(each, limits)
+    """Mean of `oa_distance` over the nine features; `parts`: the nine values."""
+    return oa_distance_all(generated, reference, limits=limits, intervals=intervals, seed=seed)[-1]
 
 
-def mean_of_features(each: Sequence[MetricResult], limits: str = "full") -> MetricResult:
-    """`oa_distance_mean` from the nine results."""
-    name, definition = "oa_distance_mean", f"oa_distance/mean-of-9/limits-{limits} v1"
-    failed = next((result for result in each if not result.measured), None)
-    if failed is not None:
-        return missing(name, "1", failed.n, "higher", definition, f"{failed.name}: {failed.reason}")
-    parts = {result.name.removeprefix("oa_distance_"): result.value for result in each}
-    value = float(np.mean(list(parts.values())))
-    return MetricResult(name, value, "1", each[0].n, "higher", definition, parts=parts)
+def _one(
+    generated: Sequence[Notes], reference: Sequence[Notes], feature: str, limits: str, seed: int | None
+) -> tuple[MetricResult, NDArray[np.float64]]:
+    if feature not in FEATURES | BAR_FEATURES:
+        raise ValueError(f"feature {feature!r} is unknown; allowed: {', '.join(FEATURES | BAR_FEATURES)}")
+    if limits not in LIMITS:
+        raise ValueError(f"limits {limits!r} is unknown; allowed: {', '.join(LIMITS)}")
+    tables = [feature_rows(feature_matrix(pieces, feature), "") for pieces in (generated, reference)]
+    result, redrawn = overlap_and_redraws(tables[0], tables[1], limits=limits, seed=seed)
+    definition = f"oa_distance/{feature}/limits-{limits} v1"
+    return replace(result, name=f"oa_distance_{feature}", definition=definition), redrawn

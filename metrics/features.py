@@ -103,11 +103,13 @@ BAR_FEATURES: Final[dict[str, Feature]] = {
 
 
 def feature_matrix(pieces: Sequence[Notes], feature: str) -> NDArray[np.float64]:
-    """One row a piece: shape (pieces, dimension). NaN rows where a piece has too few notes for the feature."""
+    """One row a piece: shape (pieces, dimension). NaN rows where a piece has no notes, or too few for the feature."""
     known = FEATURES | BAR_FEATURES
     if feature not in known:
         raise ValueError(f"feature {feature!r} is unknown; allowed: {', '.join(known)}")
-    return np.array([known[feature](piece) for piece in pieces], np.float64)
+    rows = [known[feature](piece) if len(piece) else None for piece in pieces]
+    width = next((len(row) for row in rows if row is not None), 1)
+    return np.array([np.full(width, np.nan) if row is None else row for row in rows], np.float64).reshape(-1, width)
 
 
 def bar_of_notes(notes: Notes) -> tuple[NDArray[np.int64], int]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.notes import Notes, with_notes
-from metrics.resample import draw_weights, spread_interval
+from metrics.resample import half_weights, interval
 from metrics.result import MetricResult, missing
 
 PIANO_LOWEST, PIANO_HIGHEST = 21, 108  # the keys of a piano
@@ -75,8 +75,8 @@ def pitch_outliers(
     value = float(counts[:, 0].sum() / counts[:, 1].sum())
     low, high = float("nan"), float("nan")
     if intervals:
-        drawn = draw_weights(len(gen), [seed, 0]) @ counts
-        low, high = spread_interval(value, drawn[:, 0] / drawn[:, 1], len(gen), share=True)
+        drawn = half_weights(len(gen), [seed, 0]) @ counts
+        low, high = interval(value, drawn[:, 0] / drawn[:, 1], len(gen), "rate")
     parts = {
         "mean_over_pieces": float((counts[:, 0] / counts[:, 1]).mean()),
         "pieces_with_any": float((counts[:, 0] > 0).mean()),

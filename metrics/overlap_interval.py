@@ -7,51 +7,44 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.resample import REPLICATES, draw_weights
+from metrics.resample import REPLICATES, half_weights
 
-MOST_GROUPS: Final = 50  # above this many pieces, groups of pieces are drawn, not pieces
+MOST_GROUPS: Final = 50  # above this many pieces, halves are made of groups of pieces
 GRID_POINTS: Final = (128, 1024)
 STEPS_PER_BANDWIDTH: Final = 3
 
 
 def overlap_redraws(
-    generated: NDArray[np.float64],
-    reference: NDArray[np.float64],
+    intra: NDArray[np.float64],
+    inter: NDArray[np.float64],
     ends: tuple[float, float],
     limits: str,
     seed: int,
     replicates: int = REPLICATES,
 ) -> NDArray[np.float64]:
-    """Overlapping areas of redrawn sets: shape (replicates,).
+    """Overlapping areas of drawn halves of both sets: shape (replicates,).
 
-    A piece drawn w times weighs every distance to another piece by w; distances of a piece to itself never count. For
-    more than 50 pieces, 50 groups of about equal size are drawn. Densities lie on a grid of 3 steps a bandwidth, fine
-    enough for a spread, not for a value.
+    `intra` (M (M - 1) / 2,) and `inter` (N, M) are the distances, `ends` the smallest and largest. A distance weighs
+    the product of its two pieces' weights. For more than 50 pieces, halves are made of 50 groups of about equal size.
+    The densities lie on a grid of 3 steps a bandwidth, fine enough for a spread, not for a value.
     """
-    from scipy.spatial.distance import cdist
+    from scipy.spatial.distance import squareform
 
+    inside = squareform(intra)  # M M
+    groups = [np.arange(count) % min(count, MOST_GROUPS) for count in inter.shape]
     spread = max(float(np.ptp(ends)), 1e-300)
-    groups = [np.arange(len(rows)) * min(len(rows), MOST_GROUPS) // len(rows) for rows in (generated, reference)]
-    inside = cdist(reference, reference)  # M M
-    across = cdist(generated, reference)  # N M
-    pairs = len(reference) * (len(reference) - 1)
-    width = float(inside.std()) * pairs ** (-1 / 5)
+    pairs = (2 * len(intra), inter.size)
+    width = min(float(values.std()) * count ** (-1 / 5) for values, count in zip((intra, inter), pairs, strict=True))
     points = int(np.clip(STEPS_PER_BANDWIDTH * spread / max(width, 1e-300), *GRID_POINTS))
     step = spread / (points - 1)
     np.fill_diagonal(inside, np.nan)
-    blocks = [
-        _block_counts(inside, groups[1], groups[1], ends[0], step, points),  # G G K
-        _block_counts(across, groups[0], groups[1], ends[0], step, points),
-    ]
-    draw = [draw_weights(int(g.max()) + 1, [seed, side], replicates) for side, g in enumerate(groups)]
-    counts = [_weigh(blocks[0], draw[1], draw[1]), _weigh(blocks[1], draw[0], draw[1])]  # R K
-    sizes = (pairs, across.size)
-    densities = [_smooth(c, n, step) for c, n in zip(counts, sizes, strict=True)]  # R K + 2 pad
+    draws = [half_weights(int(group.max()) + 1, [seed, side], replicates) for side, group in enumerate(groups)]
+    densities = []
+    for distances, sides, count in ((inside, (1, 1), pairs[0]), (inter, (0, 1), pairs[1])):
+        blocks = _block_counts(distances, groups[sides[0]], groups[sides[1]], ends[0], step, points)  # G H K
+        densities.append(_smooth(_weigh(blocks, draws[sides[0]], draws[sides[1]]), count, step))  # R 3K
     shared = np.maximum(np.minimum(*densities), 0)
-    if limits == "data":
-        pad = (shared.shape[1] - points) // 2
-        shared = shared[:, pad : pad + points]
-    return shared.sum(1)
+    return shared[:, points : 2 * points].sum(1) if limits == "data" else shared.sum(1)
 
 
 def _block_counts(
@@ -62,7 +55,7 @@ def _block_counts(
     step: float,
     points: int,
 ) -> NDArray[np.float32]:
-    """Linear-binned distance counts of every pair of groups: N M -> G G K."""
+    """Linear-binned distance counts of every pair of groups: N M -> G H K."""
     shape = (int(rows.max()) + 1, int(columns.max()) + 1, points)
     position = np.clip((distances - start) / step, 0, points - 1)
     valid = np.isfinite(position)
@@ -78,12 +71,13 @@ def _block_counts(
 
 def _weigh(blocks: NDArray[np.float32], rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.float64]:
     """Counts under drawn weights: G H K, R G, R H -> R K."""
-    weights = (rows[:, :, None] * columns[:, None, :]).reshape(len(rows), -1).astype(np.float32)
+    weights = (rows[:, :, None] * columns[:, None, :]).reshape(len(rows), -1).astype(np.float32)  # R G H -> R GH
     return (weights @ blocks.reshape(-1, blocks.shape[-1])).astype(np.float64)
 
 
 def _smooth(counts: NDArray[np.float64], pairs: int, step: float) -> NDArray[np.float64]:
-    """Kernel density with Scott's factor of each row of counts, as mass a grid point: R K -> R (K + 2 K)."""
+    """Kernel density with Scott's factor of each row of counts, as mass a grid point, padded on both sides: R K -> R
+    3K."""
     points = counts.shape[1]
     share = counts / counts.sum(1, keepdims=True)
     x = np.arange(points) * step

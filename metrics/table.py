@@ -10,8 +10,7 @@ import numpy as np
 from metrics.attribute import ATTRIBUTES, oa_attribute
 from metrics.chords import KINDS as CHORD_KINDS
 from metrics.chords import STATISTICS, chord_density
-from metrics.distance import mean_of_features, oa_distance
-from metrics.features import FEATURES
+from metrics.distance import oa_distance_all
 from metrics.floors import shuffled_pieces, uniform_pieces, unigram_pieces
 from metrics.notes import Notes, with_notes
 from metrics.outliers import KINDS as OUTLIER_KINDS
@@ -39,8 +38,7 @@ def quality_table(
     options: dict[str, Any] = {"intervals": intervals, "seed": seed}
     rows = [oa_attribute(generated, reference, attribute, **options) for attribute in ATTRIBUTES]
     rows.append(oa_attribute(generated, reference, **options))
-    distances = [oa_distance(generated, reference, f, limits=limits, **options) for f in FEATURES]
-    rows += [*distances, mean_of_features(distances, limits)]
+    rows += oa_distance_all(generated, reference, limits=limits, **options)
     rows += [pitch_outliers(generated, train, kind, reference=reference, **options) for kind in OUTLIER_KINDS]
     for kind in CHORD_KINDS:
         rows += [chord_density(generated, kind, s, reference=reference, **options) for s in STATISTICS]
