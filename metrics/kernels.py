@@ -39,13 +39,20 @@ def does_arithmetic(name: str) -> bool:
 
 
 class OperatorLog(TorchDispatchMode):
-    """Counts the calls of every operator dispatched inside it, by "namespace::name"; backward operators as well."""
+    """Counts the calls of every operator dispatched inside it, by "namespace::name"; backward operators as well.
+
+    Composite operators are taken apart first: in inference mode they arrive whole, and the kernel behind an attention
+    call would stay hidden.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.calls: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        with self:
+            if hasattr(func, "decompose") and (result := func.decompose(*args, **(kwargs or {}))) is not NotImplemented:
+                return result
         packet = getattr(func, "_overloadpacket", func)
         self.calls[getattr(packet, "_qualified_op_name", str(packet))] += 1
         return func(*args, **(kwargs or {}))

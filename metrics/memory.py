@@ -38,7 +38,7 @@ class PeakMemory:
 
 
 def resident_bytes(field: str = "VmRSS") -> float:
-    """Resident memory of this process now (`VmRSS`), or its high-water mark (`VmHWM`); NaN where there is no /proc."""
+    """Resident memory of this process (`VmRSS`), its high-water mark (`VmHWM`), ...; NaN where there is no /proc."""
     with suppress(OSError):
         for line in STATUS.read_text().splitlines():
             if line.startswith(f"{field}:"):
@@ -109,6 +109,23 @@ def _cuda_peak(function: Callable[[], Any], device: torch.device, baseline_bytes
         reserved_bytes=float(torch.cuda.max_memory_reserved(device)),
         device_bytes=float(total - free),
     )
+
+
+def limit_growth(growth_bytes: float) -> None:
+    """Let this process take at most `growth_bytes` more private memory than now; beyond it, allocations fail.
+
+    Linux only (RLIMIT_DATA counts private writable mappings, unlike the address space, which torch reserves freely).
+    Raises ValueError for a limit that is not positive and on systems without such a limit.
+    """
+    if not growth_bytes > 0:
+        raise ValueError(f"memory limit = {growth_bytes:g} bytes: it must be positive")
+    present = resident_bytes("VmData")
+    if sys.platform != "linux" or math.isnan(present):
+        raise ValueError("a memory limit can only be set on Linux")
+    import resource
+
+    limit = int(present + growth_bytes)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def is_out_of_memory(problem: BaseException) -> bool:

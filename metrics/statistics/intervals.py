@@ -141,9 +141,10 @@ def round_medians(rounds: Sequence[Sequence[float]]) -> np.ndarray:
 def rounds_interval(rounds: Sequence[Sequence[float]], level: float = 0.95) -> Interval:
     """Median of all timed calls with an interval over rounds, since calls within one round share the machine's mood.
 
-    Half width: Student's t with (rounds - 1) degrees of freedom times the standard deviation of the round medians over
-    sqrt(rounds), times `MEDIAN_EFFICIENCY` because the centre is a median. `n` is the number of calls.
-    One round has no interval.
+    Times are compared as ratios, so the interval is taken over logarithms: median times or divided by exp(h), h being
+    Student's t with (rounds - 1) degrees of freedom times the standard deviation of the logarithms of the round medians
+    over sqrt(rounds), times `MEDIAN_EFFICIENCY` because the centre is a median. `n` is the number of calls.
+    One round, or a time of 0, has no interval.
     """
     check_level(level)
     calls = finite_values([value for one in rounds for value in one])
@@ -152,9 +153,11 @@ def rounds_interval(rounds: Sequence[Sequence[float]], level: float = 0.95) -> I
     median, medians = float(np.median(calls)), round_medians(rounds)
     if medians.size < 2:
         return without_interval(median, calls.size, level, "one round has no interval")
-    spread = float(medians.std(ddof=1)) / math.sqrt(medians.size)
-    half = float(stats.t.ppf((1 + level) / 2, medians.size - 1)) * spread * MEDIAN_EFFICIENCY
-    return Interval(median, median - half, median + half, calls.size, level)
+    if (medians <= 0).any():
+        return without_interval(median, calls.size, level, "a time of 0 is too short for the clock")
+    spread = float(np.log(medians).std(ddof=1)) / math.sqrt(medians.size)
+    factor = math.exp(float(stats.t.ppf((1 + level) / 2, medians.size - 1)) * spread * MEDIAN_EFFICIENCY)
+    return Interval(median, median / factor, median * factor, calls.size, level)
 
 
 def rounds_ratio(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]], level: float = 0.95) -> Interval:

@@ -25,6 +25,11 @@ def test_a_fallback_to_plain_products_does_not_go_unnoticed():
         assert attention_kernel(attend) == "math"
 
 
+def test_inference_mode_does_not_hide_the_kernel():
+    with torch.inference_mode(), sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        assert attention_kernel(attend) == "flash_cpu"
+
+
 def test_a_mixture_is_told():
     def both():
         with sdpa_kernel(SDPBackend.MATH):

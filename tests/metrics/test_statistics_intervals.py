@@ -87,9 +87,17 @@ def test_rounds_that_agree_have_no_width_and_one_round_has_none_at_all():
 
 
 def test_rounds_of_two_on_paper():
-    # medians 1 and 3: sd sqrt(2), over sqrt(2) rounds = 1; times t = 12.7062 and sqrt(pi / 2) = 1.253314
-    interval = rounds_interval([[1.0], [3.0]])
-    assert interval.half_width == pytest.approx(12.7062 * 1.253314, rel=1e-5)
+    # logarithms of 1 and 1.02: sd ln(1.02) / sqrt(2), over sqrt(2) rounds = ln(1.02) / 2; times t = 12.7062 and
+    # sqrt(pi / 2) = 1.253314, around the median 1.01
+    interval = rounds_interval([[1.0], [1.02]])
+    factor = 1.02 ** (12.7062 * 1.253314 / 2)
+    assert interval.value == pytest.approx(1.01)
+    assert interval.high == pytest.approx(1.01 * factor, rel=1e-5)
+    assert interval.low == pytest.approx(1.01 / factor, rel=1e-5) and interval.low > 0
+
+
+def test_a_time_of_zero_gets_no_interval():
+    assert "too short" in rounds_interval([[0.0], [1.0]]).reason
 
 
 def test_rounds_interval_covers_when_the_machine_drifts_between_rounds():

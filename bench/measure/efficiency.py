@@ -1,0 +1,291 @@
+"""What each arm costs: one process an arm, all arms in turns, so that drift of the machine hits every arm alike."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UserError
+from bench.measure.efficiency_process import WorkerDied, WorkerProcess
+from bench.measure.efficiency_rows import Record, rows_of
+
+OnEvent = Callable[[str, dict[str, Any]], None]
+SILENCE_S = 900.0
+"""Seconds without a word after which a measuring process counts as stuck; a word comes after every block of calls."""
+FEWEST_ROUNDS = 2
+"""Rounds that are run however long they take: below two there is no interval."""
+PATIENCE = 3
+"""The first `rounds` rounds may take this many time caps before they are cut short."""
+SAMPLE_SHARE = 0.5
+"""Share of the time cap that whole samples may take even when the other calls use it up."""
+
+
+class EfficiencyError(UserError, ValueError):
+    """A setting of a timing cell cannot be used; the message names it and what is allowed."""
+
+
+@dataclass(frozen=True)
+class EfficiencyCell:
+    """One arm to be timed: everything its process needs, as JSON can hold it."""
+
+    id: str
+    arm: str
+    config: dict[str, Any]
+    """What `factory` builds the denoiser from; by default a BackboneConfig as a dict. It must have `vocab_size`."""
+    lengths: tuple[int, ...]
+    """Tokens a sequence, measured in the order given."""
+    threads: int = 1
+    device: str = "cpu"
+    """A device as torch names it; `metrics.device.resolve_device` turns "auto" into one."""
+    batch: int = 1
+    """Sequences a call in inference."""
+    training_batch: int = 0
+    """Sequences a training step; 0: as `batch`."""
+    kernel: str = "auto"
+    """Scan kernel, as SMDIM_BENCH_SCAN_KERNEL takes it."""
+    sample_steps: int = 128
+    sampler: str = "ancestral"
+    measure_training: bool = True
+    memory_limit_gib: float | None = None
+    """Most memory the process may take beyond what it has before the model; CPU on Linux only."""
+    prune: bool = True
+    """When memory runs out at a length, mark longer ones `oom (inferred)` instead of trying them."""
+    mask_id: int = 1
+    pad_id: int = 0
+    plugins: tuple[str, ...] = ()
+    """Modules imported before the model is built, such as those that register mixers."""
+    factory: str = "bench.measure.efficiency_worker:build_backbone"
+    """"module:function" that turns `config` into a module tokens (B, L) -> logits (B, L, V)."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lengths", tuple(self.lengths))
+        object.__setattr__(self, "training_batch", self.training_batch or self.batch)
+        self._check(
+            "lengths", self.lengths, len(self.lengths) > 0 and min(self.lengths) > 0, "one or more, all positive"
+        )
+        for name in ("threads", "batch", "training_batch", "sample_steps"):
+            self._check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
+        limit = self.memory_limit_gib
+        self._check("memory_limit_gib", limit, limit is None or limit > 0, "a positive number, or none")
+        self._check(
+            "vocab_size", self.config.get("vocab_size"), self.config.get("vocab_size", 0) > 2, "over 2, in config"
+        )
+
+    def _check(self, name: str, value: Any, right: bool, allowed: str) -> None:
+        if not right:
+            raise EfficiencyError(f"efficiency cell {self.arm}: {name} = {value!r}; allowed: {allowed}")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of calls that this cell times."""
+        return ("step", "train", "sample") if self.measure_training else ("step", "sample")
+
+
+def measure_group(
+    cells: Sequence[EfficiencyCell],
+    *,
+    rounds: int = 5,
+    calls_per_round: int = 4,
+    relative_width: float = 0.02,
+    time_cap_s: float = 150.0,
+    on_event: OnEvent | None = None,
+    log_folder: Path | Mapping[str, Path],
+    silence_s: float = SILENCE_S,
+) -> dict[str, list[dict[str, Any]]]:
+    """Measure all arms, taking turns in rounds (A B C A B C), and return the rows of each by cell id.
+
+    Every process warms all its shapes before anything is timed. After `rounds` rounds, those lengths go on of which
+    some arm's interval is wider than `relative_width` of its median, until `time_cap_s` seconds of rounds have passed;
+    `note` says which ended it; at three times the cap the session ends after any round but the first. Whole samples are
+    drawn at most once a round and as often as the cap, or at least half of it, leaves room for.
+    A process that dies leaves rows with NaN and the reason; the others go on. `on_event(cell id, event)` hears of each
+    step (`stage`, `done`, `total`, `left_s`). `log_folder`: a folder (for `<cell id>.log`), or a log path by cell id.
+    Raises EfficiencyError for settings that cannot be used; on KeyboardInterrupt all processes are ended first.
+    """
+    for name, value in (("rounds", rounds), ("calls_per_round", calls_per_round)):
+        if value < 1:
+            raise EfficiencyError(f"efficiency: {name} = {value}; allowed: at least 1")
+    for name, amount in (("relative_width", relative_width), ("time_cap_s", time_cap_s), ("silence_s", silence_s)):
+        if not amount > 0:
+            raise EfficiencyError(f"efficiency: {name} = {amount:g}; allowed: a positive number")
+    if len({cell.id for cell in cells}) < len(cells):
+        raise EfficiencyError("efficiency: two cells have the same id")
+    logs = log_folder if isinstance(log_folder, Mapping) else {cell.id: log_folder / f"{cell.id}.log" for cell in cells}
+    group = _Group(cells, logs, on_event or (lambda cell_id, event: None), silence_s)
+    try:
+        group.start()
+        group.everyone("warm", "warming up")
+        group.time_rounds(rounds, calls_per_round, relative_width, time_cap_s)
+        group.everyone("memory", "weighing memory")
+        group.everyone("audit", "counting FLOPs")
+    except BaseException:
+        group.kill()
+        raise
+    finally:
+        group.end()
+    return {arm.cell.id: rows_of(arm.cell, arm.record, group.not_planned) for arm in group.arms}
+
+
+def timing_identity(device: str, threads: int, kernel: str = "auto") -> dict[str, Any]:
+    """What besides the study decides a timing, so that it belongs in the cell's id: machine, threads, kernel, torch.
+
+    Raises ValueError when the device is not there or the scan kernel cannot run.
+    """
+    from architectures.scan import chosen_kernel
+    from metrics.device import device_name, library_versions, resolve_device
+
+    found = resolve_device(device)
+    return {
+        "device": device_name(found),
+        "threads": threads,
+        "scan": chosen_kernel(found, kernel),
+        "torch": library_versions()["torch"],
+    }
+
+
+class _Arm:
+    """A cell, its process while it lives, and what it has told."""
+
+    def __init__(self, cell: EfficiencyCell) -> None:
+        self.cell = cell
+        self.record = Record()
+        self.process: WorkerProcess | None = None
+
+
+class _Group:
+    """The arms of one session."""
+
+    def __init__(
+        self, cells: Sequence[EfficiencyCell], logs: Mapping[str, Path], on_event: OnEvent, silence_s: float
+    ) -> None:
+        self.arms = [_Arm(cell) for cell in cells]
+        self.logs, self.on_event, self.silence_s = logs, on_event, silence_s
+        self.not_planned: dict[int, str] = {}
+
+    @property
+    def alive(self) -> list[_Arm]:
+        """Arms whose process still answers."""
+        return [arm for arm in self.arms if arm.process is not None]
+
+    def start(self) -> None:
+        """Start all processes at once (nothing is timed yet) and wait until each has built its model."""
+        for arm in self.arms:
+            cell = arm.cell
+            self.on_event(cell.id, {"event": "progress", "stage": "starting"})
+            arm.process = WorkerProcess(asdict(cell), cell.threads, cell.kernel, self.logs[cell.id])
+        for arm in self.alive:
+            self.turn(arm)
+
+    def turn(self, arm: _Arm, command: Mapping[str, Any] | None = None) -> None:
+        """Give one arm its turn: send the command, if any, and book its answers until it is done or dead."""
+        assert arm.process is not None
+        try:
+            if command is not None:
+                arm.process.send(command)
+            for message in arm.process.answers(self.silence_s):
+                arm.record.take(message)
+        except WorkerDied as death:
+            arm.record.death = (death.status, death.reason)
+            self.on_event(arm.cell.id, {"event": "progress", "stage": death.reason})
+            arm.process.close()
+            arm.process = None
+
+    def everyone(self, command: str, stage: str) -> None:
+        """One command to each arm in turn."""
+        for arm in self.alive:
+            self.on_event(arm.cell.id, {"event": "progress", "stage": stage})
+            self.turn(arm, {"command": command})
+
+    def time_rounds(self, rounds: int, calls: int, relative_width: float, time_cap_s: float) -> None:
+        """Rounds of timed calls until every interval is narrow enough, or the cap."""
+        samples = self.plan_samples(rounds, calls, time_cap_s)
+        began, last_s, wide = time.monotonic(), 0.0, self.timed_keys()
+        done = 0
+        while self.alive and wide:
+            cap_s = time_cap_s if done >= rounds else PATIENCE * time_cap_s
+            if done >= FEWEST_ROUNDS and time.monotonic() - began + last_s > cap_s:
+                break
+            round_began = time.monotonic()
+            progress = {"done": done, "total": max(rounds, done + 1), "left_s": max(0, rounds - done) * last_s}
+            for arm in self.alive:
+                self.on_event(arm.cell.id, {"event": "progress", "stage": "timing", **progress})
+                self.turn(arm, {"command": "round", "work": self.work(arm, wide, calls, samples, done)})
+            last_s = time.monotonic() - round_began
+            done += 1
+            if done >= rounds:
+                wide = [key for key in wide if self.widest(key) > relative_width]
+        words = f"time cap of {time_cap_s:g} s" if wide else f"all intervals within {relative_width:.1%}"
+        for arm in self.arms:
+            arm.record.ended_by = f"ended by {words} after {done} rounds"
+
+    def timed_keys(self) -> list[tuple[str, int]]:
+        """(kind, length) of everything but whole samples, shortest first."""
+        keys = {
+            (kind, n) for arm in self.alive for kind in arm.cell.kinds if kind != "sample" for n in arm.cell.lengths
+        }
+        return sorted(keys, key=lambda key: (key[1], key[0]))
+
+    def work(
+        self, arm: _Arm, wide: list[tuple[str, int]], calls: int, samples: Mapping[int, int], done: int
+    ) -> list[dict[str, Any]]:
+        """The blocks of one turn."""
+        mine = [(kind, n) for kind, n in wide if kind in arm.cell.kinds and n in arm.cell.lengths]
+        blocks = [{"kind": kind, "length": n, "calls": calls} for kind, n in mine]
+        return blocks + [
+            {"kind": "sample", "length": n, "calls": 1}
+            for n in arm.cell.lengths
+            if samples.get(n, 0) > done and ("step", n) in arm.record.warm_s
+        ]
+
+    def widest(self, key: tuple[str, int]) -> float:
+        """Largest relative half width that an arm still has for one figure; 0 when no living arm measures it."""
+        from metrics.statistics import rounds_interval
+
+        found = [
+            rounds_interval(arm.record.rounds_s[key]).relative_width for arm in self.alive if key in arm.record.rounds_s
+        ]
+        return max((math.inf if math.isnan(width) else width for width in found), default=0.0)
+
+    def plan_samples(self, rounds: int, calls: int, time_cap_s: float) -> dict[int, int]:
+        """How many whole samples an arm draws at each length in the time that other calls leave: shortest first."""
+        other_s = sum(rounds * (calls + 1) * second for arm in self.alive for second in arm.record.warm_s.values())
+        left_s = max(SAMPLE_SHARE * time_cap_s, time_cap_s - other_s)
+        lengths = sorted({n for arm in self.alive for n in arm.cell.lengths})
+        cost_s = {
+            n: sum(
+                arm.record.warm_s.get(("step", n), 0.0) * arm.cell.sample_steps
+                for arm in self.alive
+                if n in arm.cell.lengths
+            )
+            for n in lengths
+        }
+        planned = dict.fromkeys(lengths, 0)
+        for _ in range(rounds):
+            for n in lengths:
+                if cost_s[n] <= left_s:
+                    planned[n] += 1
+                    left_s -= cost_s[n]
+        for n in lengths:
+            if planned[n] == 0:
+                self.not_planned[n] = (
+                    f"not run: one whole sample of each arm would take about {cost_s[n]:.0f} s,"
+                    f" more than the time cap of {time_cap_s:g} s leaves"
+                )
+        return planned
+
+    def kill(self) -> None:
+        """End every process at once, whatever it is doing."""
+        for arm in self.alive:
+            assert arm.process is not None
+            arm.process.kill()
+
+    def end(self) -> None:
+        """End every process that is left."""
+        for arm in self.alive:
+            assert arm.process is not None
+            arm.process.close()
+            arm.process = None

@@ -1,0 +1,181 @@
+"""The machine tells on itself: device, processor, clock governor, load, threads, library versions, commit."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+LIBRARIES = ("torch", "numpy", "scipy", "numba", "fvcore", "mamba-ssm", "causal-conv1d", "flash-attn", "triton")
+BUSY_LOAD_PER_CORE = 0.3
+"""Load average over cores above which somebody else is taken to be computing when a session begins."""
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that "auto", "cpu", "cuda" or "cuda:N" means here; "auto" takes a GPU where there is one.
+
+    Raises ValueError naming the devices there are when it is not one of them.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    known = device is not None and (str(device) in there or (device == torch.device("cuda") and len(there) > 1))
+    if device is None or not known:
+        raise ValueError(f"device = {name!r}: not on this machine; there are auto, {', '.join(there)}")
+    return device
+
+
+def device_name(device: torch.device | str) -> str:
+    """The words for a device in a table: the GPU's name, or the CPU's model and the number of cores."""
+    kind = torch.device(device)
+    if kind.type == "cuda":
+        return torch.cuda.get_device_name(kind)
+    return f"{cpu_model()}, {usable_cores()} cores"
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def cpu_model() -> str:
+    """The processor's model name, with family and model numbers where the name is generic."""
+    fields: dict[str, str] = {}
+    for line in _read("/proc/cpuinfo").splitlines():
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    name = fields.get("model name") or platform.processor() or platform.machine() or "unknown CPU"
+    numbers = [fields[key] for key in ("cpu family", "model", "stepping") if key in fields]
+    return f"{name} ({'/'.join(numbers)})" if numbers else name
+
+
+def describe_environment(device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Everything about this machine, process and code that a timing may depend on, as JSON can hold it.
+
+    Keys: device (words), device_type, cpu, cores, threads, governor, load_1_min, memory_bytes, platform, python,
+    libraries (installed ones), commit, and on CUDA gpu (driver, memory, clocks, throttling, where NVML tells). What
+    a system does not tell is None.
+    """
+    kind = torch.device(device)
+    described: dict[str, Any] = {
+        "device": device_name(kind),
+        "device_type": kind.type,
+        "cpu": cpu_model(),
+        "cores": usable_cores(),
+        "threads": torch.get_num_threads(),
+        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None,
+        "load_1_min": load_average(),
+        "memory_bytes": total_memory_bytes(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "libraries": library_versions(),
+        "commit": git_commit(),
+    }
+    if kind.type == "cuda":
+        described["gpu"] = describe_gpu(kind)
+    return described
+
+
+def load_average() -> float | None:
+    """Processes that wanted to run, averaged over the last minute; None where the system does not tell."""
+    with suppress(OSError, AttributeError):
+        return os.getloadavg()[0]
+    return None
+
+
+def busy_warning() -> str:
+    """Words for a machine on which something else is computing already; "" when it is quiet or does not tell."""
+    load = load_average()
+    if load is None or load <= BUSY_LOAD_PER_CORE * usable_cores():
+        return ""
+    return (
+        f"the machine is busy: load {load:.1f} on {usable_cores()} cores before timing began; timings may be too slow"
+    )
+
+
+def total_memory_bytes() -> int | None:
+    """Main memory of the machine in bytes; None where the system does not tell."""
+    with suppress(ValueError, OSError, AttributeError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return None
+
+
+def library_versions() -> dict[str, str]:
+    """Installed version of each library that has a part in a measurement."""
+    found = {}
+    for name in LIBRARIES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def git_commit(folder: Path | None = None) -> str | None:
+    """Commit of the checkout that this code runs from, with "+changes" when files differ from it; None outside one.
+
+    An installed copy that only lies inside somebody's checkout is not part of it, so this file must be tracked.
+    """
+    place = folder or Path(__file__).resolve().parent
+    if folder is None and _git(place, "ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None
+    return _git(place, "describe", "--always", "--abbrev=12", "--dirty=+changes", "--exclude=*") or None
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    """What git answers in a folder; None where it fails or is not installed."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def describe_gpu(device: torch.device) -> dict[str, Any]:
+    """Driver, memory, compute capability and, where NVML answers, clocks, temperature and why it is throttled."""
+    properties = torch.cuda.get_device_properties(device)
+    described: dict[str, Any] = {
+        "name": properties.name,
+        "memory_bytes": properties.total_memory,
+        "capability": f"{properties.major}.{properties.minor}",
+        "cuda": torch.version.cuda,
+    }
+    query = "driver_version,clocks.sm,clocks.mem,temperature.gpu,clocks_event_reasons.active,utilization.gpu"
+    command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader", f"--id={properties.uuid}"]
+    with suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        if done.returncode == 0:
+            described |= dict(zip(query.split(","), (value.strip() for value in done.stdout.split(",")), strict=False))
+    return described
+
+
+def _read(path: str) -> str:
+    """Content of a file of the system; "" where there is none."""
+    with suppress(OSError):
+        return Path(path).read_text(errors="replace")
+    return ""
+
+
+def main() -> None:
+    """Print the description of this machine, for a bug report."""
+    import json
+
+    json.dump(describe_environment(resolve_device("auto")), sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,239 @@
+"""The timing session: turns, rounds, failures that leave the others alone; no answer depends on the machine's speed."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import asdict, replace
+from itertools import groupby
+
+import pytest
+
+from bench.errors import UserError
+from bench.measure.efficiency import EfficiencyCell, measure_group
+from bench.measure.efficiency_process import WorkerDied, WorkerProcess, worker_environment
+
+STAND_INS = '''
+import os, signal, time
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class Denoiser(nn.Module):
+    """Embedding, one attention head, logits; writes down when each of its calls ran."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config["vocab_size"], 16)
+        self.output = nn.Linear(16, config["vocab_size"])
+
+    def forward(self, tokens):
+        trouble = self.config.get("trouble", "")
+        if trouble and tokens.shape[1] >= 32:
+            {"error": self.error, "oom": self.oom, "kill": self.kill, "sleep": self.sleep}[trouble]()
+        if path := self.config.get("diary"):
+            with open(path, "a") as diary:
+                diary.write(f"{self.config['name']} {tokens.shape[1]} {int(self.training)}\\n")
+        x = self.embedding(tokens)[:, None]
+        return self.output(functional.scaled_dot_product_attention(x, x, x)[:, 0])
+
+    def error(self):
+        raise ArithmeticError("numbers ran out")
+
+    def oom(self):
+        torch.empty(2**34)
+
+    def kill(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def sleep(self):
+        time.sleep(3600)
+
+    def kernels(self):
+        return {"scan": "none"}
+
+
+def build(config):
+    if config.get("trouble") == "build":
+        raise ValueError("this cannot be built")
+    return Denoiser(config)
+'''
+
+
+ON_LINUX = sys.platform == "linux"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Holds the stand-ins, on the search path of the measuring processes."""
+    place = tmp_path_factory.mktemp("efficiency")
+    (place / "efficiency_stand_ins.py").write_text(STAND_INS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(place))
+        yield place
+
+
+@pytest.fixture(scope="module")
+def cell(folder):
+    def make(name, lengths=(16, 32), trouble="", **more):
+        config = {"vocab_size": 20, "name": name, "trouble": trouble, "diary": str(folder / "diary")}
+        return EfficiencyCell(name, name, config, lengths, factory="efficiency_stand_ins:build", sample_steps=3, **more)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def session(cell, folder):
+    """One session of two rounds with two good arms and one of each trouble: rows by arm, and the events."""
+    arms = [cell("a"), cell("b", batch=2), cell("build", trouble="build"), cell("kill", trouble="kill")]
+    arms.append(cell("error", trouble="error"))
+    if ON_LINUX:
+        arms.append(cell("oom", (16, 32, 64), trouble="oom", memory_limit_gib=1.0))
+    events = []
+    found = measure_group(
+        arms,
+        rounds=2,
+        calls_per_round=2,
+        relative_width=1e9,
+        log_folder=folder / "logs",
+        on_event=lambda cell_id, event: events.append((cell_id, event["stage"], event.get("done"))),
+    )
+    return {arm: {(row["metric"], row["length"]): row for row in rows} for arm, rows in found.items()}, events
+
+
+def test_arms_take_turns_in_every_round(session):
+    timing = [(arm, turn) for arm, stage, turn in session[1] if stage == "timing" and arm in "ab"]
+    assert timing == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
+
+
+def test_every_shape_of_every_arm_is_warmed_before_any_is_timed(session, folder):
+    calls = [line.split() for line in (folder / "diary").read_text().splitlines()]
+    turns = [
+        (name, {(length, mode) for _, length, mode in turn}) for name, turn in groupby(calls, lambda call: call[0])
+    ]
+    assert [name for name, _ in turns if name in "ab"] == ["a", "b"] * 5  # warm-up, two rounds, memory, counting
+    every_shape = {("16", "0"), ("32", "0"), ("16", "1"), ("32", "1")}
+    assert dict(reversed(turns))["a"] == dict(reversed(turns))["b"] == every_shape
+
+
+def test_all_figures_of_a_good_arm_are_there(session):
+    rows = session[0]["a"]
+    for length in (16, 32):
+        for metric, unit, n in (("step_latency", "ms", 4), ("train_step_latency", "ms", 4), ("sample_latency", "s", 2)):
+            row = rows[metric, length]
+            assert row["value"] > 0 and row["unit"] == unit and row["n"] == n == len(row["raw"])
+            assert row["low"] <= row["value"] <= row["high"] and row["reason"] == "" and row["status"] == "done"
+        assert rows["step_latency", length]["round_sizes"] == [2, 2]
+        assert rows["sample_latency", length]["nfe"] == rows["sample_latency", length]["sample_steps"] == 3
+        assert rows["step_latency", length]["kernel"].startswith("scan=none sdpa=")
+        assert rows["parameters", length]["value"] == 20 * 16 + 16 * 20 + 20
+    assert "within" in rows["step_latency", 16]["note"] and "2 rounds" in rows["step_latency", 16]["note"]
+    assert session[0]["b"]["step_latency", 16]["batch"] == 2
+
+
+def test_the_parts_of_a_training_step_are_no_more_than_the_whole(session):
+    rows = session[0]["a"]
+    parts = [rows[f"train_{part}_latency", 16]["raw"] for part in ("forward", "backward", "optimiser")]
+    whole = rows["train_step_latency", 16]["raw"]
+    assert len(whole) == 4
+    assert all(0 < sum(part) <= total for part, total in zip(zip(*parts, strict=True), whole, strict=True))
+
+
+def test_flops_of_the_counters_are_those_on_paper(session):
+    # attention 2 products of 16 x 16 x 16, output 16 x 16 x 20, a multiply-add being two
+    on_paper = (2 * 2 * 16 * 16 * 16 + 2 * 16 * 16 * 20) / 1e9
+    rows = session[0]["a"]
+    assert rows["forward_gflops_fvcore", 16]["value"] == pytest.approx(on_paper)
+    assert rows["forward_gflops_dispatch", 16]["value"] == pytest.approx(on_paper)
+    own = rows["forward_gflops", 16]
+    assert math.isnan(own["value"]) and "no flops(length)" in own["reason"]
+
+
+@pytest.mark.parametrize(("arm", "words"), [("build", "ValueError: this cannot be built"), ("kill", "SIGKILL")])
+def test_a_process_that_dies_leaves_reasons_and_the_others_go_on(session, arm, words):
+    for metric in ("step_latency", "sample_latency", "peak_memory_training", "forward_gflops_fvcore"):
+        row = session[0][arm][metric, 32]
+        assert math.isnan(row["value"]) and row["status"] == "failed" and words in row["reason"] and row["n"] == 0
+    assert session[0]["b"]["step_latency", 32]["value"] > 0
+
+
+def test_an_error_at_one_length_leaves_the_shorter_ones(session, folder):
+    rows = session[0]["error"]
+    assert rows["step_latency", 16]["value"] > 0
+    for metric in ("step_latency", "sample_latency", "train_step_latency", "peak_memory_inference"):
+        assert "ArithmeticError: numbers ran out" in rows[metric, 32]["reason"]
+    assert "numbers ran out" in (folder / "logs" / "error.log").read_text()
+
+
+@pytest.mark.skipif(not ON_LINUX, reason="a memory limit can only be set on Linux")
+def test_running_out_of_memory_is_a_row_and_longer_lengths_are_inferred(session):
+    rows = session[0]["oom"]
+    assert rows["step_latency", 16]["value"] > 0
+    assert rows["step_latency", 32]["status"] == "oom" and str(2**34 * 4) in rows["step_latency", 32]["reason"]
+    for metric in ("step_latency", "sample_latency", "train_step_latency"):
+        row = rows[metric, 64]
+        assert math.isnan(row["value"]) and row["reason"] == "oom (inferred from length 32)"
+
+
+def test_rounds_go_on_while_intervals_are_wide_and_samples_only_where_there_is_time(cell, tmp_path):
+    endless = replace(cell("a", (16,), measure_training=False), sample_steps=10**7)
+    found = measure_group(
+        [endless], rounds=2, calls_per_round=1, relative_width=1e-9, time_cap_s=0.5, log_folder=tmp_path
+    )
+    rows = {(row["metric"], row["length"]): row for row in found["a"]}
+    assert rows["step_latency", 16]["n"] >= 2 and "time cap of 0.5 s" in rows["step_latency", 16]["note"]
+    sample = rows["sample_latency", 16]
+    assert math.isnan(sample["value"]) and sample["status"] == "timeout" and "one whole sample" in sample["reason"]
+    assert not any(metric.startswith("train") or metric == "peak_memory_training" for metric, _ in rows)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("lengths", ()), ("lengths", (0,)), ("threads", 0), ("batch", 0), ("memory_limit_gib", 0.0)]
+)
+def test_a_cell_that_makes_no_sense_is_refused_by_name(setting, value):
+    with pytest.raises(UserError, match=setting):
+        EfficiencyCell("a", "a", {"vocab_size": 20}, **({"lengths": (16,)} | {setting: value}))
+
+
+@pytest.mark.parametrize("setting", ["rounds", "calls_per_round", "relative_width", "time_cap_s"])
+def test_a_session_that_makes_no_sense_is_refused_by_name(cell, tmp_path, setting):
+    with pytest.raises(UserError, match=setting):
+        measure_group([cell("a")], log_folder=tmp_path, **{setting: 0})
+
+
+def test_an_interruption_of_the_parent_ends_the_processes(cell, tmp_path, monkeypatch):
+    started = []
+    original = WorkerProcess.__init__
+
+    def remember(self, *args, **more):
+        original(self, *args, **more)
+        started.append(self.process)
+
+    def interrupt(cell_id, event):
+        if len(started) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(WorkerProcess, "__init__", remember)
+    with pytest.raises(KeyboardInterrupt):
+        measure_group([cell("a"), cell("b"), cell("c")], log_folder=tmp_path, on_event=interrupt)
+    assert len(started) == 2 and all(process.poll() is not None for process in started)
+
+
+def test_what_libraries_print_goes_to_the_log_and_a_silent_process_is_ended(cell, tmp_path):
+    process = WorkerProcess(asdict(cell("a", plugins=("this",))), 1, "auto", tmp_path / "log")  # `this` prints a poem
+    try:
+        assert [message["event"] for message in process.answers(300.0)] == ["ready"]
+        with pytest.raises(WorkerDied, match=r"timeout: no answer within 0\.01 s") as death:
+            list(process.answers(0.01))
+    finally:
+        process.close()
+    assert death.value.status == "timeout" and process.process.poll() is not None
+    assert "Beautiful is better than ugly" in (tmp_path / "log").read_text()
+
+
+def test_the_environment_of_a_process_names_its_threads_and_kernel():
+    environment = worker_environment(3, "torch")
+    assert environment["SMDIM_BENCH_SCAN_KERNEL"] == "torch" and environment["OMP_NUM_THREADS"] == "3"
+    assert "SMDIM_BENCH_SCAN_KERNEL" not in worker_environment(1, "auto")

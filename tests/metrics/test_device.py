@@ -1,0 +1,67 @@
+"""What the machine says about itself is complete, JSON-able and never invented."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+import torch
+
+from metrics import device
+from metrics.device import describe_environment, git_commit, resolve_device
+
+
+def test_everything_is_told_and_json_can_hold_it():
+    described = describe_environment("cpu")
+    assert json.loads(json.dumps(described)) == described
+    assert described["libraries"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert described["cores"] >= 1 and described["device"].endswith("cores") and "gpu" not in described
+
+
+def test_what_a_system_does_not_tell_is_none(monkeypatch):
+    monkeypatch.setattr(device, "_read", lambda path: "")
+    monkeypatch.setattr(device, "load_average", lambda: None)
+    described = describe_environment("cpu")
+    assert described["governor"] is None and described["load_1_min"] is None
+    assert device.busy_warning() == ""
+
+
+def test_a_busy_machine_is_named(monkeypatch):
+    monkeypatch.setattr(device, "load_average", lambda: 5.0)
+    monkeypatch.setattr(device, "usable_cores", lambda: 2)
+    assert "load 5.0 on 2 cores" in device.busy_warning()
+    monkeypatch.setattr(device, "load_average", lambda: 0.1)
+    assert device.busy_warning() == ""
+
+
+def test_the_commit_and_whether_files_differ_from_it(tmp_path):
+    def git(*words):
+        subprocess.run(["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b", *words], check=True)
+
+    assert git_commit(tmp_path) is None
+    git("init", "-q")
+    (tmp_path / "file").write_text("one")
+    git("add", "file")
+    git("commit", "-qm", "first")
+    commit = git_commit(tmp_path)
+    assert commit is not None and len(commit) == 12 and int(commit, 16) > 0
+    (tmp_path / "file").write_text("two")
+    assert git_commit(tmp_path) == commit + "+changes"
+
+
+@pytest.mark.parametrize("name", ["tpu9", "cuda:77"])
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(name):
+    with pytest.raises(ValueError, match=f"{name}.*cpu"):
+        resolve_device(name)
+
+
+def test_auto_is_a_device_that_works():
+    assert torch.ones(2, device=resolve_device("auto")).sum() == 2
+    assert resolve_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_described():
+    described = describe_environment("cuda")
+    assert described["gpu"]["memory_bytes"] > 0 and described["device"] == described["gpu"]["name"]
