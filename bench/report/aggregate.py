@@ -9,6 +9,7 @@ from bench.report.points import Point, Points
 
 GRAMMAR = "grammar"
 BITS = "validation_bits_per_token"
+EXACT = ("forward_gflops", "parameters")
 ArmKey = tuple[str, int | None, str]
 
 
@@ -64,10 +65,10 @@ def kernel_conflict(kernels: Iterable[str]) -> str:
 def lowest_apart(points: Points) -> str | None:
     """The arm whose interval lies wholly below every other arm's; None where two overlap or there are fewer than two.
 
-    A figure without an interval (a count) is exact, so it is compared by itself.
+    A count (`EXACT`) is compared by itself; any other figure without an interval leaves the question open.
     """
     measured = sorted(points.measured(), key=lambda point: point.span[1])
-    if len(measured) < 2:
+    if len(measured) < 2 or any(not point.has_interval and point.metric not in EXACT for point in measured):
         return None
     first, others = measured[0], measured[1:]
     return first.arm if all(first.span[1] < other.span[0] for other in others) else None

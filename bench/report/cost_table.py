@@ -25,10 +25,10 @@ def cost_tables(frame: pd.DataFrame) -> list[Table]:
     """One table a cost metric and setting (device, threads, batch): rows arms, columns lengths, `n/a` with
     itsreason noted."""
     points = cost_points(frame)
-    settings = [setting for setting, _ in points.measured().groups(_setting)]
     tables = []
     for metric, words in COST_METRICS.items():
         rows = points.where(metric=metric)
+        settings = [setting for setting, _ in rows.measured().groups(_setting)]
         for position, setting in enumerate(settings or [None]):
             chosen = rows if len(settings) < 2 else Points(p for p in rows if _setting(p) == setting or not p.measured)
             if chosen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -61,6 +62,7 @@ TEXT = (
 )
 WHOLE = ("seed", "length", "n", "threads", "batch", "parameters", "train_steps", "nfe", "sample_steps")
 EFFICIENCY, QUALITY, REFERENCE = "efficiency", "quality", "reference"
+Row = dict[str, Any]
 
 
 def as_frame(table: Any) -> pd.DataFrame:
@@ -89,6 +91,17 @@ def as_frame(table: Any) -> pd.DataFrame:
 def rows_of(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
     """The rows of one kind of cell: "efficiency", "quality" or "reference"."""
     return frame[frame["kind"] == kind]
+
+
+def records(frame: pd.DataFrame, kind: str) -> Iterator[Row]:
+    """The rows of one kind as dictionaries of plain Python values; a whole number that is missing is None."""
+    rows = rows_of(frame, kind)
+    columns: dict[str, list[Any]] = {}
+    for name in COLUMNS:
+        column = rows[name].astype(object)
+        columns[name] = list(column.where(column.notna(), None)) if name in WHOLE else list(column)
+    for values in zip(*columns.values(), strict=True):
+        yield dict(zip(columns, values, strict=True))
 
 
 def failed_rows(frame: pd.DataFrame) -> pd.DataFrame:

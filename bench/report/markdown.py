@@ -17,8 +17,11 @@ HOW_TO_READ = (
     "same for all arms.",
     "Figures in square brackets are 95 % intervals: over timed calls for cost, over seeds for quality, over pieces "
     "for reference rows.",
-    "Bold in a cost table: the whole interval lies below that of every other arm. Nothing is bold where kernels "
+    "Bold in a cost table: the whole interval lies below that of every other arm; nothing is bold where kernels "
     "differ or intervals overlap.",
+    "Bold in a quality table: significantly better than every other arm (exact test paired by seed, Holm-corrected "
+    "over "
+    "the primary metrics bits/token and OA mean); the other columns are descriptions and never bold.",
     "`n/a` is a figure that was not measured; the reason stands under the table. It never means zero.",
     "T is the number of denoising steps asked of the sampler, NFE the number of network calls it really made.",
     "bits/token is an upper bound on the negative log-likelihood (ELBO) of held-out music; lower is better.",
@@ -32,6 +35,7 @@ def markdown_report(
     details: Sequence[Table],
     figures: Sequence[tuple[str, str, str]],
     notes: Sequence[str],
+    baseline: str,
 ) -> str:
     """The report as text. `figures` holds (title, path as linked, caption); `notes` what could not be drawn and why."""
     cost = [table for table in tables if table.name.startswith("cost_")]
@@ -39,7 +43,7 @@ def markdown_report(
     question = study_question(folder)
     lines = [f"# {study_name(frame, folder.name)}", ""]
     lines += [f"**Question.** {question}", ""] if question else []
-    lines += _section("In short", _bullets(in_short(frame)) or ["No figure was measured; see Failures."])
+    lines += _section("In short", _bullets(in_short(frame, baseline)) or ["No figure was measured; see Failures."])
     run = ["| | |", "| :--- | :--- |", *(f"| {name} | {words} |" for name, words in provenance(frame))]
     planned = study_notes(folder)
     lines += _section("What was run", [*run, *(["", *_bullets(planned)] if planned else [])])

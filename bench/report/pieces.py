@@ -60,7 +60,7 @@ def samples_by_arm(frame: pd.DataFrame, folder: Path, arms: list[str], *, each: 
 
 def real_pieces(frame: pd.DataFrame, folder: Path, *, each: int = 1) -> list[Piece]:
     """Real pieces to set beside the samples: those a reference cell left in its `samples/`, else of the demo corpus."""
-    reference = frame[(frame["kind"] == "reference") & frame["arm"].isin(["real-vs-real", ""])]
+    reference = frame[frame["kind"] == "reference"]
     paths = [path for cell_id in reference["cell_id"].unique() for path in sample_paths(folder, cell_id)]
     titles = {path: f"real, {path.stem}" for path in paths}
     if not paths:

@@ -4,13 +4,14 @@ its interval."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
-from bench.report.frame import EFFICIENCY, QUALITY, REFERENCE, rows_of
+from bench.report.frame import EFFICIENCY, QUALITY, REFERENCE, Row, records
 from metrics.statistics import mean_interval
 
 COST_KEYS = ("metric", "length", "arm", "kernel", "device", "threads", "batch")
@@ -79,14 +80,20 @@ class Points(list[Point]):
 
     def where(self, **equal: Any) -> Points:
         """Points whose fields equal the given values; a list or tuple of values means any of them."""
-        return Points(
-            point
-            for point in self
-            if all(
-                getattr(point, name) in wanted if isinstance(wanted, list | tuple) else getattr(point, name) == wanted
-                for name, wanted in equal.items()
-            )
-        )
+        metric, arm = equal.get("metric"), equal.get("arm")
+        pool: Iterable[Point] = self
+        if isinstance(metric, str) and isinstance(arm, str):
+            pool = self._index.get((metric, arm), [])
+        tests = [(name, value if isinstance(value, list | tuple) else (value,)) for name, value in equal.items()]
+        return Points(point for point in pool if all(getattr(point, name) in allowed for name, allowed in tests))
+
+    @cached_property
+    def _index(self) -> dict[tuple[str, str], list[Point]]:
+        """Points by metric and arm; made once, for points are not added to after they were read."""
+        found: dict[tuple[str, str], list[Point]] = {}
+        for point in self:
+            found.setdefault((point.metric, point.arm), []).append(point)
+        return found
 
     def measured(self) -> Points:
         """Points that have a figure."""
@@ -117,38 +124,29 @@ class Points(list[Point]):
         return list(found.items())
 
 
-def _first(values: pd.Series) -> str:
+def _first(values: Iterable[str]) -> str:
     return next((value for value in values if value), "")
 
 
-def _distinct(values: pd.Series) -> tuple[str, ...]:
+def _distinct(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value for value in values if value))
 
 
-def _range(values: pd.Series) -> str:
-    known = sorted({int(value) for value in values.dropna()})
+def _range(values: Iterable[int | None]) -> str:
+    known = sorted({value for value in values if value is not None})
     if not known:
         return ""
     return str(known[0]) if len(known) == 1 else f"{known[0]}-{known[-1]}"
 
 
-def _whole(value: Any) -> Any:
-    """A key of a group as plain Python: None for a missing number, int for a whole one."""
-    if isinstance(value, str):
-        return value
-    return None if pd.isna(value) else int(value)
-
-
-def _point(part: pd.DataFrame, key: dict[str, Any]) -> Point:
-    values = tuple(float(value) for value in part["value"])
+def _point(rows: list[Row], key: dict[str, Any]) -> Point:
+    values = tuple(row["value"] for row in rows)
     interval = mean_interval(values)
     low, high, source = interval.low, interval.high, "seeds"
-    missing = part["value"].isna()
+    missing = [row for row in rows if math.isnan(row["value"])]
     if interval.n < 2:
-        measured = part[~missing]
-        low = float(measured["low"].iloc[0]) if interval.n else math.nan
-        high = float(measured["high"].iloc[0]) if interval.n else math.nan
-        source = "cell"
+        measured = next((row for row in rows if math.isfinite(row["value"])), {"low": math.nan, "high": math.nan})
+        low, high, source = measured["low"], measured["high"], "cell"
     return Point(
         **key,
         value=interval.value,
@@ -158,26 +156,26 @@ def _point(part: pd.DataFrame, key: dict[str, Any]) -> Point:
         done=interval.n,
         asked=len(values),
         values=values,
-        seeds=tuple(_whole(seed) for seed in part["seed"]),
-        cell_ids=_distinct(part["cell_id"]),
-        reason=_first(part.loc[missing, "reason"]),
-        unit=_first(part["unit"]),
-        pattern=_first(part["pattern"]),
-        direction=_first(part["direction"]),
-        kernels=_distinct(part["kernel"]),
-        sessions=tuple(dict.fromkeys(part["session"])),
-        n=_range(part["n"]),
-        parameters=_range(part["parameters"]),
-        nfe=_range(part["nfe"]),
-        train_steps=_range(part["train_steps"]),
+        seeds=tuple(row["seed"] for row in rows),
+        cell_ids=_distinct(row["cell_id"] for row in rows),
+        reason=_first(row["reason"] for row in missing),
+        unit=_first(row["unit"] for row in rows),
+        pattern=_first(row["pattern"] for row in rows),
+        direction=_first(row["direction"] for row in rows),
+        kernels=_distinct(row["kernel"] for row in rows),
+        sessions=tuple(dict.fromkeys(row["session"] for row in rows)),
+        n=_range(row["n"] for row in rows),
+        parameters=_range(row["parameters"] for row in rows),
+        nfe=_range(row["nfe"] for row in rows),
+        train_steps=_range(row["train_steps"] for row in rows),
     )
 
 
-def _points(rows: pd.DataFrame, keys: tuple[str, ...]) -> Points:
-    found = Points()
-    for key, part in rows.groupby(list(keys), dropna=False, sort=False):
-        found.append(_point(part, {name: _whole(value) for name, value in zip(keys, key, strict=True)}))
-    return found
+def _points(frame: pd.DataFrame, kind: str, keys: tuple[str, ...]) -> Points:
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in records(frame, kind):
+        groups.setdefault(tuple(row[name] for name in keys), []).append(row)
+    return Points(_point(rows, dict(zip(keys, key, strict=True))) for key, rows in groups.items())
 
 
 def cost_points(frame: pd.DataFrame) -> Points:
@@ -186,7 +184,7 @@ def cost_points(frame: pd.DataFrame) -> Points:
     A row that failed may not know its kernel; it is a point of its own only where its arm and length have no figure
     at all.
     """
-    points = _points(rows_of(frame, EFFICIENCY), COST_KEYS)
+    points = _points(frame, EFFICIENCY, COST_KEYS)
     done = {(point.metric, point.length, point.arm) for point in points if point.measured}
     return Points(point for point in points if point.measured or (point.metric, point.length, point.arm) not in done)
 
@@ -194,9 +192,9 @@ def cost_points(frame: pd.DataFrame) -> Points:
 def quality_points(frame: pd.DataFrame) -> Points:
     """One point per corpus, length, sampler, T, arm and metric of the quality cells: the mean over seeds and
     its interval."""
-    return _points(rows_of(frame, QUALITY), QUALITY_KEYS)
+    return _points(frame, QUALITY, QUALITY_KEYS)
 
 
 def reference_points(frame: pd.DataFrame) -> Points:
     """One point per corpus, length, reference arm (ceiling, floor, baseline) and metric."""
-    return _points(rows_of(frame, REFERENCE), REFERENCE_KEYS)
+    return _points(frame, REFERENCE, REFERENCE_KEYS)

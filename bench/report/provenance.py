@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.aggregate import kernel_conflict
+from bench.report.arms import arm_order
 from bench.report.frame import EFFICIENCY, QUALITY, rows_of
 from bench.run.store import read_json
 
@@ -19,6 +20,16 @@ def study_question(folder: Path) -> str:
     study = content.get("study")
     question = study.get("question") if isinstance(study, dict) else None
     return " ".join(question.split()) if isinstance(question, str) else ""
+
+
+def baseline_arm(folder: Path, frame: pd.DataFrame) -> str:
+    """The arm that others are compared with: the study's baseline where it is among the rows, else `transformer`,
+    else the first."""
+    study = (read_json(folder / STUDY_FILE) or {}).get("study")
+    baseline = study.get("baseline") if isinstance(study, dict) else None
+    wanted = baseline.get("arm") if isinstance(baseline, dict) else None
+    arms = arm_order(frame)
+    return next((str(arm) for arm in (wanted, "transformer", *arms) if arm in arms), "")
 
 
 def study_notes(folder: Path) -> list[str]:

@@ -9,10 +9,12 @@ import pandas as pd
 
 from bench.report.aggregate import BITS, GRAMMAR, ArmKey, grammar_marks, reference_point
 from bench.report.arms import REFERENCE_ORDER, arm_order, patterns_of, rotation_note
+from bench.report.comparisons import best_arms, comparisons
 from bench.report.cost_table import joined, parameters_entry, point_entry
 from bench.report.metric_words import HEADLINE_METRICS, words_for
 from bench.report.numbers import NOTHING, number
 from bench.report.points import Point, Points, cost_points, quality_points, reference_points
+from bench.report.quality_group import Group, group_words, quality_group
 from bench.report.table import Entry, Table
 
 NO_MORE, OPEN = "†", "‡"
@@ -27,22 +29,6 @@ SETTINGS = (
     "parameters",
     "GFLOPs (forward)",
 )
-Group = tuple[str, int | None, str, int | None]
-
-
-def quality_group(point: Point) -> Group:
-    """What must be equal for quality points to stand in one table: corpus, length, sampler and T."""
-    return point.corpus, point.length, point.sampler, point.sample_steps
-
-
-def group_words(group: Group) -> str:
-    """A group in words: `corpus demo/lieder, L = 512, cached sampler, T = 128`."""
-    corpus, length, sampler, steps = group
-    words = [f"corpus {corpus}"] if corpus else []
-    words += [] if length is None else [f"L = {length}"]
-    words += [f"{sampler} sampler"] if sampler else []
-    words += [] if steps is None else [f"T = {steps}"]
-    return ", ".join(words)
 
 
 def quality_tables(frame: pd.DataFrame) -> list[Table]:
@@ -55,13 +41,43 @@ def quality_tables(frame: pd.DataFrame) -> list[Table]:
     for position, (group, rows) in enumerate(groups):
         metrics = [metric for metric in HEADLINE_METRICS if rows.where(metric=metric)]
         arms = [arm for arm in arm_order(frame) if rows.where(arm=arm)]
-        body = [_arm_row(rows.where(arm=arm), metrics, marks, costs) for arm in arms]
+        best = best_arms(rows)
+        body = [_arm_row(rows.where(arm=arm), metrics, marks, costs, best) for arm in arms]
         body += _reference_rows(references, metrics, group)
         columns = ("arm", *(words_for(metric).heading for metric in metrics), *SETTINGS)
         name = "quality" + (f"_{position + 1}" if len(groups) > 1 else "")
         title = f"Quality, mean over seeds ({group_words(group)})"
         tables.append(Table(name, title, columns, tuple(body), tuple(_notes(frame, rows, arms, marks, references))))
     return tables
+
+
+def comparison_tables(frame: pd.DataFrame, baseline: str) -> list[Table]:
+    """Every arm against the baseline arm on the primary metrics: paired difference, interval, p after Holm, and a
+    verdict."""
+    body = []
+    for found in comparisons(frame, baseline):
+        difference = found.difference
+        words = words_for(found.metric)
+        body.append(
+            (
+                Entry(f"{found.arm} - {baseline}"),
+                Entry(words.heading),
+                Entry.figure(difference.value, difference.low, difference.high),
+                Entry(str(difference.n), float(difference.n)),
+                Entry(number(found.adjusted_p, 2), found.adjusted_p),
+                Entry(found.verdict),
+                Entry(group_words(found.group)),
+            )
+        )
+    if not body:
+        return []
+    columns = ("arms", "metric", "difference", "pairs", "p (Holm)", "verdict", "where")
+    notes = (
+        "Seeds are paired: one seed means the same data order and the same noise for every arm. Exact sign-flip test, "
+        "two-sided, Holm-corrected over all rows of one setting; only these primary metrics are tested.",
+        "With n pairs no p below 2^(1-n) can come out, however large the difference.",
+    )
+    return [Table("differences", f"Differences from {baseline}", columns, tuple(body), notes)]
 
 
 def detail_tables(frame: pd.DataFrame) -> list[Table]:
@@ -86,17 +102,19 @@ def _score(point: Point | None) -> Entry:
     if point is None:
         return Entry(NOTHING, reason="not asked of this arm")
     entry = point_entry(point)
-    return entry if point.interval == "seeds" else replace(point_entry(replace(point, low=math.nan, high=math.nan)))
+    return entry if point.interval == "seeds" else point_entry(replace(point, low=math.nan, high=math.nan))
 
 
-def _arm_row(points: Points, metrics: list[str], marks: dict[ArmKey, str], costs: Points) -> tuple[Entry, ...]:
+def _arm_row(
+    points: Points, metrics: list[str], marks: dict[ArmKey, str], costs: Points, best: dict[str, str]
+) -> tuple[Entry, ...]:
     first = points[0]
     mark = {"no more": NO_MORE, "open": OPEN}.get(marks.get((first.corpus, first.length, first.arm), ""), "")
     music = [point.n for point in points.measured() if point.metric.startswith("oa_") and point.n]
     gflops = costs.first(metric="forward_gflops", arm=first.arm, length=first.length)
     return (
         Entry(first.arm, mark=mark),
-        *(_score(points.first(metric=metric)) for metric in metrics),
+        *(replace(_score(points.first(metric=m)), best=best.get(m) == first.arm) for m in metrics),
         seeds_entry(points),
         Entry(music[0] if music else NOTHING),
         joined(points, "sample_steps"),

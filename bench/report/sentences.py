@@ -5,12 +5,12 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.report.aggregate import BITS, grammar_marks, kernel_conflict
+from bench.report.comparisons import best_arms
 from bench.report.metric_words import words_for
 from bench.report.numbers import number
 from bench.report.points import Points, cost_points, quality_points, reference_points
-from bench.report.quality_table import quality_group
+from bench.report.quality_group import quality_group
 
-BASELINE_ARM = "transformer"
 COMPARED = {
     "step_latency": "Latency of one denoising step",
     "peak_memory_inference": "Peak memory of inference",
@@ -19,7 +19,7 @@ COMPARED = {
 }
 
 
-def in_short(frame: pd.DataFrame, baseline: str = BASELINE_ARM) -> list[str]:
+def in_short(frame: pd.DataFrame, baseline: str) -> list[str]:
     """Sentences on cost at the longest length against the baseline arm, on quality, and on what has failed."""
     return [*_cost_sentences(frame, baseline), *_quality_sentences(frame), *_failure_sentence(frame)]
 
@@ -54,7 +54,7 @@ def _quality_sentences(frame: pd.DataFrame) -> list[str]:
         how = words_for(metric)
         rows = Points(sorted(rows, key=lambda point: point.value, reverse=how.better == "higher"))
         unit = "" if how.unit == "1" else f" {how.unit}"
-        text = f"{how.label}: best mean {number(rows[0].value)}{unit} ({rows[0].arm}){_apart(rows)}"
+        text = f"{how.label}: best mean {number(rows[0].value)}{unit} ({rows[0].arm}){_apart(rows, best_arms(points))}"
         ceiling = references.measured().first(arm="real-vs-real", metric=metric)
         if ceiling is not None:
             text += f"; real against real music reaches {number(ceiling.value)}"
@@ -76,17 +76,14 @@ def _grammar_sentences(points: Points, references: Points) -> list[str]:
     return words
 
 
-def _apart(rows: Points) -> str:
-    """Whether the first of the sorted points is apart from all others by its interval over seeds."""
+def _apart(rows: Points, best: dict[str, str]) -> str:
+    """Whether the first of the sorted points is significantly better than every other."""
     if len(rows) < 2:
         return ""
-    if not all(point.interval == "seeds" for point in rows):
-        return ", without intervals over seeds to rank by"
-    first, others = rows[0], rows[1:]
-    overlapping = [point.arm for point in others if point.low <= first.high and point.high >= first.low]
-    if not overlapping:
-        return ", apart from every other arm"
-    return f", not apart from {', '.join(overlapping)} with these seeds"
+    if best.get(rows[0].metric) == rows[0].arm:
+        return ", significantly better than every other arm"
+    seeds = min(point.done for point in rows)
+    return f", not significantly ahead of every other arm with {seeds} seed{'s' if seeds != 1 else ''}"
 
 
 def _failure_sentence(frame: pd.DataFrame) -> list[str]:

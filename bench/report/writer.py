@@ -13,7 +13,8 @@ from bench.report.cost_table import cost_tables
 from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, NothingToShow, draw, save_figure
 from bench.report.frame import as_frame
 from bench.report.markdown import markdown_report
-from bench.report.quality_table import detail_tables, quality_tables
+from bench.report.provenance import baseline_arm
+from bench.report.quality_table import comparison_tables, detail_tables, quality_tables
 
 REPORT_FILE = "report.md"
 FIGURE_TITLES = {
@@ -40,13 +41,14 @@ def read_table(results_folder: Path) -> pd.DataFrame:
 def write(results_folder: Path, table: Any = None) -> Path:
     """See `bench.report.write_report`."""
     frame = read_table(results_folder) if table is None else as_frame(table)
-    tables = [*cost_tables(frame), *quality_tables(frame)]
+    baseline = baseline_arm(results_folder, frame)
+    tables = [*cost_tables(frame), *quality_tables(frame), *comparison_tables(frame, baseline)]
     details = detail_tables(frame)
     for one in [*tables, *details]:
         write_atomically(results_folder / "tables" / f"{one.name}.csv", one.to_csv())
         write_atomically(results_folder / "tables" / f"{one.name}.md", f"{one.title}\n\n{one.to_markdown()}")
     shown, notes = _write_figures(frame, results_folder)
-    text = markdown_report(frame, results_folder, tables, details, shown, notes)
+    text = markdown_report(frame, results_folder, tables, details, shown, notes, baseline)
     write_atomically(results_folder / REPORT_FILE, text)
     return results_folder / REPORT_FILE
 

@@ -27,7 +27,7 @@ from bench.report.figures.style import (
 )
 from bench.report.metric_words import SHORT_LABELS
 from bench.report.points import Points, quality_points, reference_points
-from bench.report.quality_table import Group, quality_group
+from bench.report.quality_group import Group, quality_group
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

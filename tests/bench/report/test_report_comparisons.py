@@ -1,0 +1,88 @@
+"""Comparisons: verdicts at few seeds, no false "better" among equal arms, and a planted difference that is found."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from bench.report.comparisons import PRIMARY, best_arms, comparisons
+from bench.report.frame import as_frame
+from bench.report.points import quality_points
+
+ARMS = ("transformer", "smdim", "mamba", "fam")
+
+
+def study_of(values: np.ndarray) -> pd.DataFrame:
+    """A table of quality rows from values (metric, arm, seed)."""
+    rows = [
+        {"cell_id": f"{arm}-{seed}", "kind": "quality", "arm": arm, "metric": metric, "seed": seed, "value": value}
+        for metric, arms in zip(PRIMARY, values, strict=True)
+        for arm, seeds in zip(ARMS, arms, strict=True)
+        for seed, value in enumerate(seeds)
+    ]
+    return as_frame(pd.DataFrame(rows))
+
+
+def shared_seeds(generator: np.random.Generator, seeds: int) -> np.ndarray:
+    """Equal arms whose seeds share data and noise: a seed effect of sd 1 plus noise of sd 1/sqrt(2) an arm.
+
+    So the difference of two arms on one seed has sd 1.
+    """
+    effect = generator.normal(size=(len(PRIMARY), 1, seeds))
+    return effect + generator.normal(scale=np.sqrt(0.5), size=(len(PRIMARY), len(ARMS), seeds))
+
+
+def called(frame: pd.DataFrame) -> bool:
+    verdicts = {found.verdict for found in comparisons(frame, "transformer")}
+    return bool(verdicts & {"better", "worse"}) or bool(best_arms(quality_points(frame)))
+
+
+def test_two_seeds_cannot_decide_and_say_so():
+    values = np.array([[[5, 5.1], [1, 1.1], [3, 3.1], [4, 4.1]], [[0.1, 0.2], [0.8, 0.9], [0.3, 0.4], [0.2, 0.3]]])
+    frame = study_of(values)
+    assert {found.verdict for found in comparisons(frame, "transformer")} == {"cannot be decided with 2 seeds"}
+    assert best_arms(quality_points(frame)) == {}
+
+
+def test_ten_seeds_decide_a_large_difference_in_the_right_direction():
+    generator = np.random.default_rng(0)
+    values = shared_seeds(generator, 10)
+    values[0, 1] -= 8  # smdim: fewer bits/token is better
+    values[1, 2] -= 8  # mamba: less overlap is worse
+    found = {(one.arm, one.metric): one.verdict for one in comparisons(study_of(values), "transformer")}
+    assert found["smdim", PRIMARY[0]] == "better"
+    assert found["mamba", PRIMARY[1]] == "worse"
+    assert best_arms(quality_points(study_of(values))) == {PRIMARY[0]: "smdim"}
+
+
+def test_differences_are_arm_minus_baseline_over_shared_seeds():
+    values = np.zeros((2, 4, 3))
+    values[0, 1] = [-1, -2, -3]
+    values[0, 1, 2] = np.nan
+    one = next(found for found in comparisons(study_of(values), "transformer") if found.arm == "smdim")
+    assert (one.difference.value, one.difference.n) == (-1.5, 2)
+
+
+def test_without_the_baseline_nothing_is_compared():
+    assert comparisons(study_of(np.zeros((2, 4, 3))), "gru") == []
+
+
+def test_equal_arms_are_called_different_in_at_most_seven_percent_of_500_tables():
+    generator = np.random.default_rng(20260)
+    frame = study_of(np.zeros((2, 4, 10)))
+    tables = (frame.assign(value=shared_seeds(generator, 10).ravel()) for _ in range(500))
+    share = sum(called(table) for table in tables) / 500
+    assert 0 < share <= 0.07
+
+
+def test_a_difference_of_one_and_a_half_sd_is_found_at_ten_seeds():
+    generator = np.random.default_rng(7)
+    hits = 0
+    for _ in range(100):
+        values = shared_seeds(generator, 10)
+        values[0, 1] -= 1.5
+        hits += any(
+            (one.arm, one.metric, one.verdict) == ("smdim", PRIMARY[0], "better")
+            for one in comparisons(study_of(values), "transformer")
+        )
+    assert hits >= 80
