@@ -133,14 +133,15 @@ def measure_group(
 def timing_identity(device: str, threads: int, kernel: str = "auto") -> dict[str, Any]:
     """What besides the study decides a timing, so that it belongs in the cell's id: machine, threads, kernel, torch.
 
-    Raises ValueError when the device is not there or the scan kernel cannot run.
+    `device` is as torch names it ("auto" resolved), `name` the words for the machine. Raises ValueError when the device is not there or the scan kernel cannot run.
     """
     from architectures.scan import chosen_kernel
     from metrics.device import device_name, library_versions, resolve_device
 
     found = resolve_device(device)
     return {
-        "device": device_name(found),
+        "device": str(found),
+        "name": device_name(found),
         "threads": threads,
         "scan": chosen_kernel(found, kernel),
         "torch": library_versions()["torch"],

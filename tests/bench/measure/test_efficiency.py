@@ -96,7 +96,7 @@ def session(cell, folder):
         arms,
         rounds=2,
         calls_per_round=2,
-        relative_width=1e9,
+        relative_width=math.inf,
         log_folder=folder / "logs",
         on_event=lambda cell_id, event: events.append((cell_id, event["stage"], event.get("done"))),
     )
