@@ -12,8 +12,10 @@ import sys
 
 import typer
 
-from bench.cli import listing, report, run
+from bench.cli import architectures, corpus, listing, report, run, train
 from bench.errors import UserError
+
+INTERRUPTED = 130  # exit code of a program ended by Ctrl-C
 
 app = typer.Typer(
     name="smdim-bench",
@@ -22,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for commands in (run, listing, report):
+for commands in (run, listing, report, corpus, architectures, train):
     commands.register(app)
 
 
@@ -33,8 +35,10 @@ def main() -> None:
         app()
     except UserError as error:
         _end(str(error), 2)
-    except KeyboardInterrupt:
-        _end("interrupted; what was finished is kept, the same command goes on from there", 130)
+    except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
+            raise
+        _end("interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from enum import Enum
+from collections.abc import Callable, Sequence
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 
-class Topic(str, Enum):
+class Topic(StrEnum):
     """What `list` can show."""
 
     architectures = "architectures"
@@ -41,7 +41,7 @@ def list_topics(
             show()
 
 
-def _table(title: str, rows: list[tuple[str, ...]], *headers: str) -> None:
+def _table(title: str, rows: Sequence[tuple[str, ...]], *headers: str) -> None:
     from rich.console import Console
     from rich.table import Table
 

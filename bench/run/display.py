@@ -45,7 +45,7 @@ class Display:
 
     def say(self, line: str) -> None:
         """One line of words, above the bars."""
-        self.console.print(line, highlight=False)
+        self.console.print(line, highlight=False, soft_wrap=True)
 
     def begin(self, todo: list[Cell], reused: int) -> None:
         """Announce the run."""

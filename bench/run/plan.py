@@ -81,15 +81,21 @@ def _matched_configs(
     wanted = study.content.match
     if wanted is None:
         return configs
-    reference = wanted.reference or study.content.baseline.arm
-    if reference not in configs:
-        raise study.place.error(("match",), f"reference {reference!r} is not an arm; arms: {', '.join(configs)}")
+    named = wanted.reference or study.content.baseline.arm
+    labels = [member.label for member in members if named in (member.label, member.arm.name)]
+    if not labels:
+        raise study.place.error(("match",), f"reference {named!r} is not an arm; arms: {', '.join(configs)}")
+    reference = labels[0]
     try:
         matched = match(configs, by=wanted.by, reference=reference, length=wanted.length, tolerance=wanted.tolerance)
     except ValueError as error:
         raise study.place.error(("match",), _first_line(error)) from error
     for label, arm in matched.items():
-        note = f"{label}: {arm.parameters:,} parameters, {100 * arm.mismatch:+.2f} % against {reference}; {arm.changed}"
+        note = f"{label}: {arm.parameters:,} parameters"
+        if label != reference:
+            note += f", {100 * arm.mismatch:+.2f} % in {wanted.by} against {reference}"
+        if arm.changed:
+            note += f"; {arm.changed}"
         if note not in notes:
             notes.append(note)
     return {label: arm.config for label, arm in matched.items()}

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from bench.errors import UserError
 from bench.results import ResultTable, load_results
-from bench.run.machine import describe_environment
 from bench.run.plan import Plan
 from bench.run.pool import run_cells
 from bench.run.store import FINISHED, Store
@@ -97,6 +96,7 @@ def _run_timing_cells(cells: list[Cell], store: Store, on_event: Callable[[Cell,
     if not cells:
         return
     from bench.measure.efficiency import measure_group
+    from metrics.device import describe_environment
 
     by_id = {cell.id: cell for cell in cells}
     environment = describe_environment(cells[0].settings["machine"]["device"])

@@ -61,7 +61,7 @@ def _run(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     import torch
 
-    from bench.run.machine import describe_environment
+    from metrics.device import describe_environment
 
     threads = int(configuration["labels"].get("threads", 1))
     torch.set_num_threads(threads)

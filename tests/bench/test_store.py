@@ -81,7 +81,7 @@ def test_an_unknown_metric_names_the_known_ones(finished: CellFolder) -> None:
 def test_another_format_is_refused_with_what_to_do(finished: CellFolder) -> None:
     plan = finished.path.parent / "study.json"
     plan.write_text(json.dumps(json.loads(plan.read_text()) | {"format": 99}))
-    with pytest.raises(UserError, match="format 99.*run the study again"):
+    with pytest.raises(UserError, match=r"format 99.*run the study again"):
         load_results(finished.path.parent)
 
 

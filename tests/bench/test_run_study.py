@@ -1,0 +1,130 @@
+"""From a study file to figures, through the command itself; then again, damaged, and interrupted."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import bench
+from bench.run.store import CellFolder
+
+COMMAND = [sys.executable, "-P", "-m", "bench"]
+
+
+def smdim_bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+
+
+def cells(folder: Path, kind: str) -> list[CellFolder]:
+    return [CellFolder(path) for path in sorted(folder.glob(f"results/tiny/{kind}-*"))]
+
+
+def test_a_tiny_study_from_yaml_to_figures_and_back(tiny_study: Path, tmp_path: Path) -> None:
+    first = smdim_bench(tmp_path, "run", str(tiny_study))
+    assert first.returncode == 0, first.stderr
+    assert "5 cells to run" in first.stdout
+    results = tmp_path / "results" / "tiny"
+    frame = bench.load_results(results).frame
+    cost = frame[(frame.metric == "step_latency") & (frame.kind == "efficiency")]
+    assert sorted(zip(cost.arm, cost.length, strict=True)) == [
+        ("smdim", 64), ("smdim", 128), ("transformer", 64), ("transformer", 128),
+    ]  # fmt: skip
+    assert (cost.value > 0).all()
+    assert cost.session.nunique() == 1
+    assert all("scan=" in kernel for kernel in cost[cost.arm == "smdim"].kernel)
+    bits = frame[(frame.metric == "validation_bits_per_token")].set_index("arm").value
+    assert {"smdim", "transformer", "unigram", "bigram", "grammar"} <= set(bits.index)
+    assert 4 < bits["smdim"] < 9  # eight steps: near uniform over 222 tokens, 7.8 bits
+    assert bits["unigram"] > bits["bigram"] > bits["grammar"]
+    assert set(frame[frame.kind == "reference"].arm) >= {"real-vs-real", "shuffled", "uniform-tokens"}
+    assert ((frame.value.notna()) | (frame.reason != "")).all(), "a figure without a value must say why"
+    for cell in cells(tmp_path, "quality"):
+        assert len(list(cell.samples.glob("*.mid"))) == 4
+        assert json.loads((cell.path / "environment.json").read_text())["libraries"]["torch"]
+    report = (results / "report.md").read_text()
+    for figure in ("cost", "bits", "rolls"):
+        assert f"figures/{figure}.png" in report
+        assert (results / "figures" / f"{figure}.png").stat().st_size > 5_000
+
+    again = smdim_bench(tmp_path, "run", str(tiny_study))
+    assert again.returncode == 0, again.stderr
+    assert "0 cells to run; 5 finished cells are kept" in again.stdout
+
+    damaged = cells(tmp_path, "reference")[0]
+    text = (damaged.path / "measurements.jsonl").read_text()
+    (damaged.path / "measurements.jsonl").write_text(text[: len(text) // 2])
+    third = smdim_bench(tmp_path, "run", str(tiny_study))
+    assert "does not match its checksum; the cell is run again" in third.stdout.replace("\n", " ")
+    assert "1 cells to run; 4 finished cells are kept" in third.stdout
+    assert (damaged.path / "measurements.jsonl").read_text() == text
+
+    status = smdim_bench(tmp_path, "status", "tiny")
+    assert status.returncode == 0
+    assert "5 done" in status.stdout
+
+
+def test_a_failing_arm_is_a_row_and_the_rest_goes_on(tiny_study: Path, tmp_path: Path) -> None:
+    text = tiny_study.read_text().split("measure:")[0] + "measure:\n  quality: {}\n"
+    text = text.replace("arm: [smdim, transformer]", "train.learning_rate: [0.001, 1.0e+30]")
+    tiny_study.write_text(text)
+    run = smdim_bench(tmp_path, "run", str(tiny_study))
+    assert run.returncode == 1
+    assert "Traceback" not in run.stderr
+    frame = bench.load_results(tmp_path / "results" / "tiny").frame
+    failed = frame[(frame.kind == "quality") & (frame.status != "done")]
+    assert set(failed.arm) == {"transformer learning_rate=1e+30"}
+    assert failed.value.map(math.isnan).all()
+    assert (failed.reason != "").all()
+    assert set(frame[(frame.kind == "quality") & (frame.status == "done")].arm) == {"transformer learning_rate=0.001"}
+    assert (tmp_path / "results" / "tiny" / "report.md").is_file()
+
+
+@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_keeps_what_was_finished_and_resumes(
+    tiny_study: Path, tmp_path: Path, blow: signal.Signals
+) -> None:
+    text = tiny_study.read_text().split("measure:")[0] + "measure:\n  quality: {}\n"
+    text = text.replace("steps: 8, batch: 4", "steps: 400, batch: 4").replace("[smdim, transformer]", "[transformer]")
+    tiny_study.write_text(text)
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(tiny_study)], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    wait_for(lambda: any(cell.status().state == "done" for cell in cells(tmp_path, "reference")))
+    wait_for(lambda: any((cell.path / "history.jsonl").exists() for cell in cells(tmp_path, "quality")))
+    worker = next(iter(cells(tmp_path, "quality"))).path
+    process.send_signal(blow)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == (130 if blow == signal.SIGINT else -signal.SIGKILL)
+    if blow == signal.SIGINT:
+        assert errors.strip().count("\n") == 0
+        assert "the same command goes on from there" in errors
+    wait_for(lambda: not workers_of(worker))
+    assert cells(tmp_path, "quality")[0].status().state == "running"
+    again = smdim_bench(tmp_path, "run", str(tiny_study))
+    assert again.returncode == 0, again.stderr
+    assert "1 cells to run; 1 finished cells are kept" in again.stdout
+
+
+def workers_of(folder: Path) -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            command = path.read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        if str(folder) in command and int(path.parent.name) != os.getpid():
+            found.append(path.parent.name)
+    return found
+
+
+def wait_for(condition, seconds: float = 120.0) -> None:  # type: ignore[no-untyped-def]
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        time.sleep(0.1)
