@@ -6,9 +6,9 @@ import csv
 import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from bench.data.pieces import CorpusError, Source
+from bench.data.pieces import CorpusError, Source, check_split
 from bench.data.reading import ABC_SUFFIXES, MIDI_SUFFIXES, UnreadableError, abc_tunes
 from bench.paths import cache_folder
 
@@ -97,26 +97,36 @@ def list_pop909(folder: Path) -> Listing:
 
 
 def list_maestro(folder: Path) -> Listing:
-    """Rows of the official table whose file is here, with their official sides; the other rows are counted."""
+    """Rows of the official table whose file is here, with their official sides; the other rows are counted.
+
+    Raises CorpusError for a table that cannot be read; a row that points out of the folder counts as without a file.
+    """
     tables = sorted(folder.glob("maestro-v*.csv"))
     if not tables:
         raise CorpusError(f"{folder} has no maestro-v*.csv, the official table of pieces and splits")
-    with tables[-1].open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    sources = [
-        Source(
-            folder / row["midi_filename"],
-            row["midi_filename"],
-            f"{row['canonical_composer']}: {row['canonical_title']}",
-            row["split"],
-        )
-        for row in rows
-    ]
-    present = [source for source in sources if source.path.is_file()]
+    try:
+        with tables[-1].open(newline="", encoding="utf-8") as stream:
+            sources = [_maestro_source(folder, row) for row in csv.DictReader(stream)]
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise CorpusError(f"{tables[-1]} is not MAESTRO's table of pieces ({error})") from None
+    present = [source for source in sources if is_inside(source.id) and source.path.is_file()]
     absent = len(sources) - len(present)
     notes = (f"{absent} of the {len(sources)} pieces in the official table have no file here",) if absent else ()
     present.sort(key=lambda source: source.id)
     return Listing(present, official=True, notes=notes, about={"listed": len(sources), "without_file": absent})
+
+
+def _maestro_source(folder: Path, row: dict[str, str]) -> Source:
+    name, side = row["midi_filename"], row["split"]
+    check_split(side)
+    title = f"{row['canonical_composer']}: {row['canonical_title']}"
+    return Source(folder / name, name, title, side)
+
+
+def is_inside(name: str) -> bool:
+    """Whether a relative path stays below the folder it is relative to."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and "\\" not in name
 
 
 def find_essen() -> Path:

@@ -18,10 +18,10 @@ class TokenizerSettings(BaseModel):
     pitch_low: int = Field(21, ge=0, le=127, description="lowest MIDI pitch with a token; 21 is the piano's lowest A")
     pitch_high: int = Field(
         109,
-        ge=1,
-        le=128,
-        description="one above the highest MIDI pitch with a token; 109 ends at the piano's top C. "
-        "Take 0 and 128 where notes outside a piano's range are the question",
+        ge=0,
+        le=127,
+        description="highest MIDI pitch with a token, one above the piano's top C as in MidiTok's default. "
+        "Take 0 and 127 where notes outside a piano's range are the question",
     )
     beat_resolutions: tuple[tuple[int, int, int], ...] = Field(
         ((0, 4, 8), (4, 12, 4)),
@@ -47,8 +47,8 @@ class TokenizerSettings(BaseModel):
 
     @model_validator(mode="after")
     def _ranges(self) -> TokenizerSettings:
-        if self.pitch_low >= self.pitch_high:
-            raise ValueError(f"pitch_low ({self.pitch_low}) must be below pitch_high ({self.pitch_high})")
+        if self.pitch_low > self.pitch_high:
+            raise ValueError(f"pitch_low ({self.pitch_low}) must not be above pitch_high ({self.pitch_high})")
         if self.tempo_low >= self.tempo_high:
             raise ValueError(f"tempo_low ({self.tempo_low}) must be below tempo_high ({self.tempo_high})")
         end = 0

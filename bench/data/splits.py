@@ -18,7 +18,7 @@ def hash_split(groups: Iterable[str], strata: Mapping[str, str] | None = None) -
     """Side of each group of copies, from its key alone: keys in the order of their salted SHA-256, the first tenth is
     test, the second validation, the rest train (rounded; at least one on each side from three groups on).
 
-    Adding a piece moves at most a few neighbours in that order. `strata` (key -> stratum) splits each stratum by
+    Adding a piece moves at most three others. `strata` (key -> stratum) splits each stratum by
     itself, so that a part of a corpus has the same sides as the whole.
     """
     members: dict[str, list[str]] = defaultdict(list)

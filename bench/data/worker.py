@@ -77,7 +77,7 @@ def do(job: Job) -> Answer:
 
         tokens = encode(score, job.settings)
         if len(tokens) == 0:
-            return Answer(reason=f"no notes within pitches {job.settings.pitch_low}..{job.settings.pitch_high - 1}")
+            return Answer(reason=f"no notes within pitches {job.settings.pitch_low}..{job.settings.pitch_high}")
         return Answer(tokens=tokens, vocabulary=vocabulary(job.settings))
     except UnreadableError as error:
         return Answer(reason=str(error))
