@@ -8,8 +8,10 @@ A pair counts once its JSON is there; the pair before it is deleted only then.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,14 +39,14 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], meta: Map
         if path.exists() and tensor_path.exists():
             checksum = json.loads(path.read_text())["sha256"]
         else:
-            save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary)
+            _write_tensors(tensors, temporary)
             checksum = file_sha256(temporary)
             with temporary.open("rb") as stream:
                 os.fsync(stream.fileno())
             temporary.replace(tensor_path)
         content = {"format": FORMAT, **meta, "sha256": checksum}
         write_atomically(path, json.dumps(content, indent=1))
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         temporary.unlink(missing_ok=True)
         if not path.exists():
             tensor_path.unlink(missing_ok=True)
@@ -53,6 +55,15 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], meta: Map
         if old.stem != path.stem:
             old.unlink(missing_ok=True)
     return path
+
+
+def _write_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Raises OSError with the system's number; safetensors itself only spells it out."""
+    try:
+        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]) if number else errno.EIO, str(error), str(path)) from error
 
 
 def latest_checkpoint(folder: Path) -> Path | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +14,8 @@ from bench.diffusion.absorbing import AbsorbingDiffusion
 from bench.training.batches import Batches
 from bench.training.errors import TrainingError
 from bench.training.settings import TrainSettings
+
+DIVERGED_FACTOR, DIVERGED_NATS = 1.5, 1.0  # the first line of a curve lies near ln(vocabulary): this is far above it
 
 
 def rows_of_process(settings: TrainSettings, world: int, rank: int) -> list[slice]:
@@ -64,3 +68,16 @@ def identity(
         "data": {"train": batches.fingerprint, "length": batches.length},
         "seed": seed,
     }
+
+
+def blown_up(mean: Mapping[str, float], first_cross_entropy: float | None, precision: str) -> bool:
+    """Whether a run has diverged: something is not finite, or masked tokens cost far more than at the beginning.
+
+    In float16 an infinite gradient is no sign: the loss scaler skips that step and scales down.
+    """
+    checked = ("loss",) if precision == "float16" else mean
+    if not all(math.isfinite(mean[name]) for name in checked):
+        return True
+    if first_cross_entropy is None:
+        return False
+    return mean["masked_cross_entropy"] > DIVERGED_FACTOR * first_cross_entropy + DIVERGED_NATS

@@ -23,7 +23,7 @@ class Ledger:
     tallied: int = 0  # steps in the tally
     tally_tokens: int = 0  # tokens when the tally began
     tally_elapsed_s: float = 0.0
-    first_cross_entropy: float | None = None  # nats per masked token at the first step
+    first_cross_entropy: float | None = None  # nats per masked token on the first line of the curve
     best_bits: float | None = None
     worse: int = 0  # validations since the best
     validated: int = 0  # validations of the budget that are done

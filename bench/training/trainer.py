@@ -20,7 +20,7 @@ from bench.training.averaging import AveragedWeights
 from bench.training.batches import Batches, as_batches
 from bench.training.budget import budget_of
 from bench.training.checkpoint import first_difference, latest_checkpoint, read_checkpoint, save_checkpoint
-from bench.training.checks import check_validation, fit_backbone, identity, rows_of_process
+from bench.training.checks import blown_up, check_validation, fit_backbone, identity, rows_of_process
 from bench.training.devices import Devices
 from bench.training.errors import TrainingError
 from bench.training.ledger import TALLY, Ledger, or_nan
@@ -30,8 +30,6 @@ from bench.training.result import TrainResult
 from bench.training.settings import TrainSettings
 from bench.training.snapshot import capture, restore
 from bench.training.validation import validate
-
-DIVERGED_FACTOR = 2.0  # a masked cross-entropy this many times the first step's, about ln(vocabulary), is no learning
 
 
 def train(
@@ -198,17 +196,13 @@ class _Run:
         ledger = self.ledger
         ledger.tally = self.devices.total(self.tally).tolist()
         mean = {name: value / ledger.tallied for name, value in zip(TALLY, ledger.tally, strict=True)}
-        if ledger.first_cross_entropy is None:
-            ledger.first_cross_entropy = mean["masked_cross_entropy"]
-        checked = ("loss",) if self.settings.precision == "float16" else TALLY  # the scaler skips infinite gradients
-        if (
-            not all(math.isfinite(mean[name]) for name in checked)
-            or mean["masked_cross_entropy"] > DIVERGED_FACTOR * ledger.first_cross_entropy
-        ):
+        if blown_up(mean, ledger.first_cross_entropy, self.settings.precision):
             ledger.stopped = "diverged"
         seconds = max(ledger.elapsed_s - ledger.tally_elapsed_s, 1e-9)
         self.latest = mean | {"tokens_per_s": (ledger.tokens - ledger.tally_tokens) / seconds}
         if line_due or ledger.stopped:
+            if ledger.first_cross_entropy is None:
+                ledger.first_cross_entropy = mean["masked_cross_entropy"]
             self._write(mean | {"learning_rate": self.optimiser.param_groups[0]["lr"]})
             ledger.restart_tally()
             self.tally.zero_()

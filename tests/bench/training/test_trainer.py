@@ -1,0 +1,180 @@
+"""What a run learns, reports and leaves."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from architectures import build
+from bench.diffusion import AbsorbingDiffusion, DiffusionError, bits_per_token
+from bench.training import Progress, TrainingError, TrainSettings, train
+from bench.training.devices import Devices
+
+
+class Recurrent(nn.Module):
+    """Sees what lies to the left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.head = nn.Embedding(8, 16), nn.Linear(16, 8)
+        self.cell = nn.GRU(16, 16, batch_first=True)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.head(self.cell(self.embed(tokens))[0])
+
+
+def test_a_run_learns_and_its_curve_says_so(run, tmp_path: Path) -> None:
+    reports: list[Progress] = []
+    torch.manual_seed(0)
+    result, network = run(
+        network=Recurrent(), steps=120, learning_rate=0.02, ema=0.9, validations=3, progress=reports.append
+    )
+    assert (result.stopped, result.steps, result.diverged) == ("budget", 120, False)
+    lines = [json.loads(line) for line in (tmp_path / "run" / "history.jsonl").read_text().splitlines()]
+    assert lines == result.history
+    losses = [line["loss"] for line in lines if "loss" in line]
+    validations = [(line["step"], line["validation_value"]) for line in lines if "validation_value" in line]
+    assert len(losses) == 24 and losses[-1] < losses[0]
+    assert [step for step, _ in validations] == [40, 80, 120] and validations[-1][1] < math.log2(6) - 0.3
+    assert result.validation is not None and result.validation.value == validations[-1][1]
+    assert reports[0].step == 1 and math.isnan(reports[0].validation_bits_per_token)
+    last = reports[-1]
+    assert (last.step, last.steps, last.fraction, last.remaining_s) == (120, 120, 1.0, 0.0)
+    assert last.validation_bits_per_token == result.validation.value and last.peak_bytes > 10e6
+    assert last.tokens_per_s > 0 and not network.training
+
+
+def test_tokens_leave_pad_out(run) -> None:
+    windows = np.full((4, 24), 7, dtype=np.uint16)
+    windows[:, :10] = 1
+    result, _ = run(windows=windows, steps=3)
+    assert result.tokens == 3 * 4 * 10
+
+
+def test_validation_is_bits_per_token_of_the_averaged_weights(run) -> None:
+    held_out = np.random.default_rng(1).integers(0, 6, (9, 24)).astype(np.uint16)
+    result, network = run(validation=held_out, steps=5)
+    assert result.validation == bits_per_token(network, held_out, mask_id=6, pad_id=7, batch=4)
+    without, _ = run(folder="without", validation=None, steps=5)
+    assert without.validation is None
+
+
+def test_seconds_end_the_run(run) -> None:
+    result, _ = run(seconds=0.2)
+    assert result.stopped == "budget" and result.seconds >= 0.2 and result.steps >= 1
+    assert result.history[-1]["validation_n_windows"] == 8
+
+
+def test_flops_are_turned_into_steps(run) -> None:
+    network = nn.Sequential(nn.Embedding(8, 4), nn.Linear(4, 8))
+    network.flops = lambda length: type("Count", (), {"total": 1000.0})()
+    result, _ = run(network=network, flops=12_000 * 6)
+    assert result.steps == 6
+
+
+class Explodes(nn.Module):
+    """Fine for some steps, then its logits are what `after` says."""
+
+    def __init__(self, after: float) -> None:
+        super().__init__()
+        self.table, self.after, self.calls = nn.Embedding(8, 8), after, 0
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        self.calls += self.training
+        logits = self.table(tokens)
+        return logits if self.calls <= 12 else (logits - logits.detach()) * 1.0 + self.after * tokens[..., None].neg()
+
+
+@pytest.mark.parametrize("after", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_ends_the_run(run, tmp_path: Path, after: float) -> None:
+    result, _ = run(network=Explodes(after), checkpoint_steps=5, steps=40)
+    assert result.diverged and result.stopped == "diverged" and result.steps == 15 and result.validation is None
+    assert result.checkpoint.name == "step-000000010.json"  # the last good one
+
+
+def test_a_loss_that_runs_away_ends_the_run(run) -> None:
+    result, _ = run(learning_rate=500.0, warmup_steps=0, steps=200, schedule="constant", clip=1e6)
+    assert result.diverged and result.steps < 200
+
+
+def test_a_plateau_ends_the_run(run) -> None:
+    result, _ = run(steps=100, validations=20, patience=2, learning_rate=1e-12)
+    assert result.stopped == "plateau" and result.steps <= 20 and result.validation is not None
+
+
+def test_bfloat16_trains(run) -> None:
+    seen: list[torch.dtype] = []
+    network = nn.Sequential(nn.Embedding(8, 16), nn.Linear(16, 8))
+    network[1].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    result, _ = run(network=network, precision="bfloat16", steps=3)
+    assert result.steps == 3 and seen[0] == torch.bfloat16
+    again, other = run(folder="plain", steps=3)  # another precision in one process
+    assert again.steps == 3 and next(other.parameters()).dtype == torch.float32
+
+
+def test_recomputed_blocks_give_the_same_weights(tmp_path: Path) -> None:
+    windows = np.random.default_rng(0).integers(0, 20, (8, 32)).astype(np.uint16)
+    states = []
+    for name, recompute in (("plain", False), ("recomputed", True)):
+        backbone = build("AF*2", vocab_size=22, seed=0, width=32, head_width=16)
+        settings = TrainSettings(steps=3, batch=4, device="cpu", activation_checkpointing=recompute, validations=0)
+        process = AbsorbingDiffusion(20, 21)
+        train(backbone, windows, None, process, settings, seed=0, folder=tmp_path / name)
+        assert backbone.config.checkpoint_blocks is recompute
+        states.append(backbone.state_dict())
+    assert all(torch.allclose(states[0][name], states[1][name], atol=1e-6) for name in states[0])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"device": "cuda"}, "train.device: cuda is not available here; allowed: auto, cpu"),
+        ({"activation_checkpointing": True}, "activation_checkpointing: not offered by this backbone"),
+        ({"batch": 64}, "40 windows for a batch of 64"),
+        ({"validation": np.zeros((0, 24))}, "validation: no windows"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused_at_once(run, settings: dict, message: str) -> None:
+    if "device" in settings and torch.cuda.is_available():
+        pytest.skip("a GPU is here")
+    with pytest.raises(TrainingError, match=message):
+        run(**settings)
+
+
+def test_tensorboard_is_asked_for_by_name(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(TrainingError, match=r"install smdim-bench\[track\]"):
+        run(track=True)
+
+
+def test_time_input_and_validation_do_not_go_together(tmp_path: Path) -> None:
+    class Timed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = nn.Embedding(8, 8)
+
+        def forward(self, tokens: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+            return self.table(tokens) * time[:, None, None]
+
+    windows = np.random.default_rng(0).integers(0, 6, (8, 8))
+    process = AbsorbingDiffusion(6, 7, time_input=True)
+    settings = TrainSettings(steps=2, batch=4, device="cpu")
+    with pytest.raises(TrainingError, match="without time input"):
+        train(Timed(), windows, windows, process, settings, seed=0, folder=tmp_path / "with")
+    assert train(Timed(), windows, None, process, settings, seed=0, folder=tmp_path / "without").steps == 2
+    with pytest.raises(DiffusionError, match="without time input"):
+        bits_per_token(Timed(), windows, mask_id=6, pad_id=7, time_input=True)
+
+
+def test_a_launcher_that_gives_one_process_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = Devices.__new__(Devices)
+    devices.world = 1
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(TrainingError, match="the launcher asked for 2, 1 came up"):
+        devices._check_world()
