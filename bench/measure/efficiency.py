@@ -130,24 +130,6 @@ def measure_group(
     return {arm.cell.id: rows_of(arm.cell, arm.record, group.not_planned) for arm in group.arms}
 
 
-def timing_identity(device: str, threads: int, kernel: str = "auto") -> dict[str, Any]:
-    """What besides the study decides a timing, so that it belongs in the cell's id: machine, threads, kernel, torch.
-
-    `device` is as torch names it ("auto" resolved), `name` the words for the machine. Raises ValueError when the device is not there or the scan kernel cannot run.
-    """
-    from architectures.scan import chosen_kernel
-    from metrics.device import device_name, library_versions, resolve_device
-
-    found = resolve_device(device)
-    return {
-        "device": str(found),
-        "name": device_name(found),
-        "threads": threads,
-        "scan": chosen_kernel(found, kernel),
-        "torch": library_versions()["torch"],
-    }
-
-
 class _Arm:
     """A cell, its process while it lives, and what it has told."""
 

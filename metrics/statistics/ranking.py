@@ -1,0 +1,191 @@
+"""A table of arms: who differs from the baseline, who may be printed bold, and how sure each rank is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from metrics.statistics.comparison import holm, pair_values, paired_difference, sign_flip_p_value, smallest_p_value
+from metrics.statistics.intervals import Interval, mean_interval
+from metrics.statistics.power import minimum_detectable_effect, seeds_needed
+
+Direction = Literal["higher", "lower"]
+ArmValues = Mapping[str, Mapping[int, float]]
+"""Arm -> seed -> value."""
+
+
+@dataclass(frozen=True)
+class BaselineComparison:
+    """One arm against the baseline, corrected for all comparisons of the table.
+
+    `verdict`: "better", "worse", "no difference found", "cannot be decided with n seeds", or "not compared ...".
+    `deviation` is the standard deviation of the paired differences, `allowed_p` the level of the strictest of Holm's
+    steps.
+    """
+
+    difference: Interval
+    p_value: float
+    adjusted_p: float
+    verdict: str
+    deviation: float
+    allowed_p: float
+
+    @property
+    def detectable(self) -> float:
+        """The smallest difference that these seeds would have found with chance 0.8; infinite where they cannot."""
+        return minimum_detectable_effect(self.deviation, self.difference.n, self.allowed_p)
+
+    @property
+    def seeds_needed(self) -> int | None:
+        """Seeds that would settle a difference as large as the one seen with chance 0.8; None: too many to name."""
+        return seeds_needed(self.difference.value, self.deviation, self.allowed_p)
+
+
+@dataclass(frozen=True)
+class BestArm:
+    """The arm that may be printed bold, or None with the reason."""
+
+    arm: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """An arm's place: rank of its mean (1 is best), the ranks it may have with 95 % chance, chance of being best."""
+
+    arm: str
+    mean: float
+    rank: int
+    low_rank: int
+    high_rank: int
+    probability_best: float
+
+
+def compare_with_baseline(
+    values: ArmValues, baseline: str, *, better: Direction, level: float = 0.95
+) -> dict[str, BaselineComparison]:
+    """Each other arm minus the baseline, paired by seed, exact sign-flip tests with Holm's correction over the arms.
+
+    Under equal arms the chance of any "better" or "worse" in the table is at most 1 - `level`. Raises ValueError when
+    the baseline is not among the arms.
+    """
+    _check(values, better)
+    if baseline not in values:
+        raise ValueError(f"baseline {baseline!r} is not an arm; arms: {', '.join(values)}")
+    alpha, others = 1 - level, [arm for arm in values if arm != baseline]
+    pairs = {arm: paired_difference(values[arm], values[baseline], level) for arm in others}
+    adjusted = holm([pairs[arm].p_value for arm in others])
+    attainable = holm([pairs[arm].smallest_p for arm in others])
+    strictest = alpha / max(1, int((~np.isnan(attainable)).sum()))
+    found = {}
+    for arm, adjusted_p, attainable_p in zip(others, adjusted, attainable, strict=True):
+        difference = pairs[arm].difference
+        deviation = math.nan
+        if difference.n > 1:
+            deviation = float(np.nanstd(pair_values(values[arm], values[baseline]), ddof=1))
+        found[arm] = BaselineComparison(
+            difference,
+            pairs[arm].p_value,
+            float(adjusted_p),
+            _verdict(difference, adjusted_p, attainable_p, alpha, better),
+            deviation,
+            strictest,
+        )
+    return found
+
+
+def _verdict(difference: Interval, adjusted_p: float, attainable_p: float, alpha: float, better: Direction) -> str:
+    if difference.n == 0:
+        return "not compared: no seed in common"
+    if attainable_p > alpha:
+        return f"cannot be decided with {difference.n} seed{'s' if difference.n > 1 else ''}"
+    if adjusted_p > alpha:
+        return "no difference found"
+    return "better" if (difference.value > 0) == (better == "higher") else "worse"
+
+
+def best_arm(values: ArmValues, *, better: Direction, level: float = 0.95) -> BestArm:
+    """The arm that is significantly better than every other, if there is one: the only one to be printed bold.
+
+    The arm with the best mean must beat each of the k - 1 others at a two-sided p of at most 2 alpha / k. Whatever the
+    truth, an arm is named falsely only if it beats one that is at least as good, a chance of at most alpha / k for each
+    of the k arms, so alpha over the table. With two arms this is the usual test at alpha.
+    """
+    _check(values, better)
+    arms = [arm for arm in values if any(not math.isnan(value) for value in values[arm].values())]
+    if len(arms) < 2:
+        return BestArm(None, "fewer than two arms have values")
+    sign = 1 if better == "higher" else -1
+    means = {arm: sign * float(np.nanmean(list(values[arm].values()))) for arm in arms}
+    leader = max(arms, key=lambda arm: means[arm])
+    allowed = 2 * (1 - level) / len(arms)
+    for other in (arm for arm in arms if arm != leader):
+        differences = pair_values(values[leader], values[other])
+        differences = sign * differences[~np.isnan(differences)]
+        count = differences.size
+        if count == 0 or smallest_p_value(count) > allowed:
+            return BestArm(None, f"cannot be decided with {count} seed{'s' if count != 1 else ''}")
+        if sign_flip_p_value(differences) > allowed or differences.mean() <= 0:
+            return BestArm(None, f"{leader} is not significantly better than {other}")
+    return BestArm(leader, "")
+
+
+def rank_arms(
+    values: ArmValues, *, better: Direction, level: float = 0.95, draws: int = 20_000, seed: int = 0
+) -> list[Ranked]:
+    """Arms from best to worst with the ranks they may have and the chance of each being best.
+
+    From seeds that every arm has: value = arm + seed + noise with one noise variance for all arms, flat prior, so arm
+    means are drawn from their posterior t distribution with (arms - 1)(seeds - 1) degrees of freedom, which stays wide
+    at two seeds. One common seed: chances are NaN. Ties share their chance. Source: Gelman et al., Bayesian Data
+    Analysis (2013), section 3.2, for the prior; the model is that of a randomised block design.
+    """
+    _check(values, better)
+    shared = sorted(set.intersection(*({s for s, v in row.items() if not math.isnan(v)} for row in values.values())))
+    arms = list(values)
+    table_AS = np.array([[values[arm][one] for one in shared] for arm in arms])  # arms, seeds
+    if not shared:
+        raise ValueError("rank_arms: no seed that every arm has a value for")
+    sign = 1 if better == "higher" else -1
+    means_A = table_AS.mean(axis=1)
+    order = np.argsort(-sign * means_A, kind="stable")
+    probability, low, high = _posterior_ranks(sign * table_AS, level, draws, seed)
+    return [
+        Ranked(arms[a], float(means_A[a]), place + 1, int(low[a]), int(high[a]), float(probability[a]))
+        for place, a in enumerate(order)
+    ]
+
+
+def _posterior_ranks(
+    table_AS: np.ndarray, level: float, draws: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Chance of being best and the bounds of the rank of each arm; higher values are better here."""
+    arms, seeds = table_AS.shape
+    freedom = (arms - 1) * (seeds - 1)
+    if freedom == 0:
+        return np.full(arms, math.nan), np.ones(arms), np.full(arms, arms)
+    residual = table_AS - table_AS.mean(axis=1, keepdims=True) - table_AS.mean(axis=0) + table_AS.mean()
+    generator = np.random.default_rng(seed)
+    variance_N = (residual**2).sum() / generator.chisquare(freedom, draws)
+    drawn_NA = table_AS.mean(axis=1) + np.sqrt(variance_N / seeds)[:, None] * generator.standard_normal((draws, arms))
+    best_NA = drawn_NA == drawn_NA.max(axis=1, keepdims=True)
+    probability = (best_NA / best_NA.sum(axis=1, keepdims=True)).mean(axis=0)
+    ranks_NA = 1 + (drawn_NA[:, None, :] > drawn_NA[:, :, None]).sum(axis=2)  # N A A -> N A
+    bounds = np.quantile(ranks_NA, [(1 - level) / 2, (1 + level) / 2], axis=0, method="nearest")
+    return probability, bounds[0], bounds[1]
+
+
+def seed_interval(values: Mapping[int, float], level: float = 0.95) -> Interval:
+    """Mean over seeds of one arm with its t interval; see `mean_interval`."""
+    return mean_interval(list(values.values()), level)
+
+
+def _check(values: ArmValues, better: str) -> None:
+    if not values:
+        raise ValueError("no arms to compare")
+    if better not in ("higher", "lower"):
+        raise ValueError(f"better = {better!r}; allowed: higher, lower")
