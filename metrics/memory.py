@@ -117,7 +117,7 @@ def limit_growth(growth_bytes: float) -> None:
     Linux only (RLIMIT_DATA counts private writable mappings, unlike the address space, which torch reserves freely).
     Raises ValueError for a limit that is not positive and on systems without such a limit.
     """
-    if not growth_bytes > 0:
+    if not growth_bytes > 0:  # NaN as well
         raise ValueError(f"memory limit = {growth_bytes:g} bytes: it must be positive")
     present = resident_bytes("VmData")
     if sys.platform != "linux" or math.isnan(present):
@@ -134,3 +134,21 @@ def is_out_of_memory(problem: BaseException) -> bool:
         return True
     text = str(problem).lower()
     return isinstance(problem, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+
+
+def largest_that_fits(fits: Callable[[int], bool], *, step: int = 1, limit: int = 1 << 20) -> int:
+    """The largest multiple of `step`, at most `limit`, for which `fits(size)` is true; 0 when `step` does not fit.
+
+    Doubles until something does not fit, then halves the gap: about 2 log2(answer / step) trials. `fits` must be true
+    up to some size and false beyond, such as "this batch runs within the budget".
+    """
+    if step < 1 or limit < step:
+        raise ValueError(f"step = {step}, limit = {limit}: a positive step and a limit of at least one step")
+    good, bad, most = 0, 1, limit // step
+    while bad <= most and fits(bad * step):
+        good, bad = bad, 2 * bad
+    bad = min(bad, most + 1)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if fits(middle * step) else (good, middle)
+    return good * step

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from metrics import memory
-from metrics.memory import is_out_of_memory, memory_baseline, peak_memory
+from metrics.memory import is_out_of_memory, largest_that_fits, limit_growth, memory_baseline, peak_memory
 
 MIB = 2**20
 needs_proc = pytest.mark.skipif(
@@ -89,3 +89,26 @@ def test_another_error_is_not_out_of_memory():
 def test_cuda_peak_of_one_tensor():
     peak = peak_memory(lambda: torch.ones(100 * MIB // 4, device="cuda"), device="cuda")
     assert peak.peak_bytes == 100 * MIB and peak.reserved_bytes >= peak.peak_bytes and peak.device_bytes > 0
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 7, 8, 100, 1000])
+def test_the_largest_size_that_fits_is_found(most):
+    tried = []
+
+    def fits(size):
+        tried.append(size)
+        return size <= most * 4
+
+    assert largest_that_fits(fits, step=4, limit=4 * 512) == 4 * min(most, 512)
+    assert len(tried) <= 20 and all(size % 4 == 0 for size in tried)
+
+
+def test_a_step_over_the_limit_is_refused():
+    with pytest.raises(ValueError, match="at least one step"):
+        largest_that_fits(lambda size: True, step=8, limit=4)
+
+
+@pytest.mark.parametrize("growth", [0.0, -1.0, math.nan])
+def test_a_limit_that_is_not_positive_is_refused(growth):
+    with pytest.raises(ValueError, match="must be positive"):
+        limit_growth(growth)
