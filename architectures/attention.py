@@ -13,17 +13,29 @@ from architectures.mixer import FlopCount, Mixer, register_mixer
 Positions = Literal["rope", "learned", "none"]
 ROPE_BASE = 10_000.0  # Su et al. 2021, arXiv 2104.09864, section 3.2.2
 POSITION_INIT_STD = 0.02
+HEAD_MULTIPLE = 4
 PROBE_LENGTH = 64
 SDPA_NAMES = {0: "math", 1: "flash", 2: "efficient", 3: "cudnn"}  # torch.nn.attention.SDPBackend
+
+
+def split_heads(width: int, head_width: int) -> tuple[int, int]:
+    """Heads and features a head for a width: as many heads as come nearest to `head_width` features, in multiples of 4
+    (which fused attention needs) and so that heads * features stays within the width.
+
+    (256, 32) gives 8 heads of 32; (248, 32), a width that matching may choose, 8 heads of 28.
+    """
+    if head_width < HEAD_MULTIPLE or head_width % HEAD_MULTIPLE:
+        raise ValueError(f"head_width={head_width}; must be a multiple of {HEAD_MULTIPLE}")
+    heads = max(1, round(width / head_width))
+    return heads, max(HEAD_MULTIPLE, width // heads // HEAD_MULTIPLE * HEAD_MULTIPLE)
 
 
 @register_mixer("A", name="attention")
 class Attention(Mixer):
     """softmax(Q K^T / sqrt(head_width)) V over `heads` heads (Vaswani et al. 2017, arXiv 1706.03762, eq. 1).
 
-    (B, L, D) -> (B, L, D), through torch's scaled_dot_product_attention. heads = width // head_width, at
-    least one; the inner width is heads * head_width, so that the model's width may take any value when arms
-    are matched in size. positions: `rope` rotates queries and keys (Su et al. 2021), `learned` adds a trained
+    (B, L, D) -> (B, L, D), through torch's scaled_dot_product_attention. head_width: features a head that are aimed
+    at, see `split_heads`. positions: `rope` rotates queries and keys (Su et al. 2021), `learned` adds a trained
     vector to the input at each of up to max_positions positions, `none` adds nothing. window: positions seen on
     either side (on the left only when causal); 0 is all. A position is what the mixer sees: `stride` tokens.
     """
@@ -43,15 +55,12 @@ class Attention(Mixer):
         super().__init__(width)
         if positions not in get_args(Positions):
             raise ValueError(f"positions={positions!r}; allowed: {', '.join(get_args(Positions))}")
-        if head_width < 2 or head_width % 2:
-            raise ValueError(f"head_width={head_width}; must be even and at least 2")
         if window < 0 or max_positions < 1:
             raise ValueError(f"window={window}, max_positions={max_positions}; at least 0 and 1")
         self.positions, self.window, self.causal = positions, window, causal
         self.direction = "forward" if causal else "bidirectional"
-        self.head_width = head_width
-        self.heads = max(1, width // head_width)
-        self.inner = self.heads * head_width
+        self.heads, self.head_width = split_heads(width, head_width)
+        self.inner = self.heads * self.head_width
         table = torch.empty(max_positions, width) if positions == "learned" else None
         self.position = nn.Parameter(nn.init.normal_(table, std=POSITION_INIT_STD)) if table is not None else None
         self.inward = nn.Linear(width, 3 * self.inner, bias=False)

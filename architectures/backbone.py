@@ -44,6 +44,11 @@ class ResidualMixer(nn.Module):
             )
         return x_BLD + self.dropout(mixed)
 
+    def flops(self, length: int) -> FlopCount:
+        """The mixer's at `length` positions, and the projection of the time where it is conditioned on."""
+        modulation = 4.0 * TIME_FEATURES * self.mixer.width if self.modulation is not None else 0.0
+        return self.mixer.flops(length) + FlopCount(matmul=modulation)
+
 
 class Backbone(nn.Module):
     """A denoiser: token ids (B, L) -> logits (B, L, V) in float32.
@@ -126,18 +131,22 @@ class Backbone(nn.Module):
         if config.positions == "learned" and length > config.max_length:
             raise BackboneError(f"backbone {self.name}: length {length} is over max_length {config.max_length}")
 
+    def residual_mixers(self) -> list[ResidualMixer]:
+        """The layers between the stem's two ends, in order."""
+        return [layer for layer in self.layers if isinstance(layer, ResidualMixer)]
+
     def mixers(self) -> list[Mixer]:
         """The mixers in order."""
-        return [layer.mixer for layer in self.layers]  # type: ignore[misc]
+        return [layer.mixer for layer in self.residual_mixers()]
 
     def flops(self, length: int) -> FlopCount:
         """Operations of one forward pass over one sequence of `length` tokens, from formulas, without running."""
         self.check_length(length)
         count = self.compress.flops(length) + self.expand.flops(length)
         if self.time is not None:
-            count = count + self.time.flops(len(self.layers), self.config.width)
-        for mixer in self.mixers():
-            count = count + mixer.flops(length // self.config.stride)
+            count = count + self.time.flops()
+        for layer in self.residual_mixers():
+            count = count + layer.flops(length // self.config.stride)
         return count
 
     @property

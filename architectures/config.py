@@ -34,7 +34,7 @@ class BackboneConfig:
     embedding_width: int | None = None
     """E, features of a token before the stem widens them to `width`; None: half the width."""
     head_width: int = 32
-    """Features an attention head; heads = width // head_width, so that width can move when arms are matched."""
+    """Features an attention head aims at; the number of heads follows the width, which moves when arms are matched."""
     hidden: int | None = None
     """Inner features of a feed-forward mixer; None: about 8/3 of the width (gated) or 4 times (plain)."""
     state: int | None = None

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from architectures.attention import split_heads
 from architectures.mamba import MambaDirection
 from architectures.mixer import FlopCount, Mixer, register_mixer
 
@@ -85,8 +86,8 @@ def gla_flops(length: int, heads: int, key_width: int, value_width: int, chunk: 
 class GatedLinearAttention(Mixer):
     """Gated linear attention: y = W' (norm(GLA(q, k, v)) * silu(W x)) (Yang et al. 2023, section 4.4).
 
-    (B, L, D) -> (B, L, D). heads = width // head_width, at least one; values have head_width features a head, keys
-    half of them. direction: `forward` is causal, `backward` its mirror; `bidirectional` lets half of every head's
+    (B, L, D) -> (B, L, D). head_width: value features a head that are aimed at, see `split_heads`; keys have half of
+    them. direction: `forward` is causal, `backward` its mirror; `bidirectional` lets half of every head's
     value features run each way with the same weights: equal parameters, and but for the scores equal FLOPs.
     """
 
@@ -97,13 +98,11 @@ class GatedLinearAttention(Mixer):
         super().__init__(width)
         if direction not in get_args(MambaDirection):
             raise ValueError(f"direction={direction!r}; allowed: {', '.join(get_args(MambaDirection))}")
-        if head_width < 2 or head_width % 2:
-            raise ValueError(f"head_width={head_width}; must be even and at least 2")
         self.direction = direction
         self.causal = direction == "forward"
-        self.heads = max(1, width // head_width)
-        self.value_width, self.key_width = head_width, head_width // 2
-        self.inner = self.heads * head_width
+        self.heads, self.value_width = split_heads(width, head_width)
+        self.key_width = self.value_width // 2
+        self.inner = self.heads * self.value_width
         self.inward = nn.Linear(width, 3 * self.inner, bias=False)  # q and k of half the width each, v, gate
         self.decay = nn.Sequential(
             nn.Linear(width, GATE_RANK, bias=False), nn.Linear(GATE_RANK, self.heads * self.key_width)

@@ -7,29 +7,40 @@ mismatch is left stand in the result.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 
 from architectures.backbone import Backbone, count_parameters
 from architectures.config import BackboneConfig, BackboneError
 from architectures.feed_forward import FeedForward
+from architectures.mixer import find_mixer, make_mixer
 
 By = Literal["params", "flops"]
-WIDTH_MULTIPLES = (8, 2)  # the second only where nothing of the first, with the feed-forward moved, is near enough
 WIDTH_LIMIT = 8192
-HIDDEN_MULTIPLE = 8
-HIDDEN_RANGE = 0.15  # further, and the arm's feed-forward would no longer be the same kind of thing
 DEPTH_LIMIT = 256
-
+NEIGHBOURS = 3  # widths tried on either side of the nearest, since the heads' share moves in steps
 Measure = Callable[[BackboneConfig], float]
 
 
 class MatchingError(ValueError):
     """Arms that cannot be made equal within the tolerance; the message is one line."""
+
+
+class Step(NamedTuple):
+    """How finely sizes move: width and feed-forward in these multiples, the latter by at most this share."""
+
+    width: int
+    hidden: int
+    hidden_range: float
+
+
+STEPS = (Step(8, 8, 0.15), Step(2, 8, 0.15), Step(2, 1, 0.25))
+"""From the coarsest to the finest; the first that comes within the tolerance is taken."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +57,20 @@ class MatchedArm:
 
 @lru_cache(maxsize=4096)
 def measured(config: BackboneConfig, length: int | None) -> tuple[int, float]:
-    """Parameters, and FLOPs of one sequence of `length` tokens (NaN for None), without allocating the weights."""
+    """Parameters, and FLOPs of one sequence of `length` tokens (NaN for None), without allocating the weights.
+
+    Each different mixer is built once and counted as often as the pattern has it.
+    """
+    times = Counter(config.blocks.slots)
     with torch.device("meta"):
-        backbone = Backbone(config)
-    return count_parameters(backbone), backbone.flops(length).total if length else math.nan
+        backbone = Backbone(replace(config, pattern="".join(map(str, times))))
+    layers = list(zip(times.values(), backbone.residual_mixers(), strict=True))
+    parameters = count_parameters(backbone) + sum((n - 1) * count_parameters(layer) for n, layer in layers)
+    if not length:
+        return parameters, math.nan
+    positions = length // config.stride
+    repeated = sum((n - 1) * layer.flops(positions).total for n, layer in layers)
+    return parameters, backbone.flops(length).total + repeated
 
 
 def match(
@@ -106,33 +127,32 @@ def _solve(config: BackboneConfig, goal: float, measure: Measure, tolerance: flo
 
     best = config
     if vary_depth and error(best) > tolerance * goal:
-        best = config = min(_nearest(lambda k: _with_depth(config, k), measure, goal, 1, DEPTH_LIMIT), key=error)
-    for multiple in WIDTH_MULTIPLES:
+        repeats = _last_below(lambda k: _with_depth(config, k), measure, goal, 1, DEPTH_LIMIT)
+        depths = (_with_depth(config, k) for k in (repeats, repeats + 1))
+        best = config = min((candidate for candidate in depths if candidate), key=error)
+    for step in STEPS:
         if error(best) <= tolerance * goal:
-            break
-        pair = _nearest(partial(_with_units, config, multiple), measure, goal, 1, WIDTH_LIMIT // multiple)
-        best = min([best, *pair], key=error)
-        if error(best) > tolerance * goal:
-            best = min(
-                [best, *(tuned for candidate in pair for tuned in _tune_hidden(candidate, measure, goal))], key=error
-            )
+            return best
+        candidates = [best]
+        middle = _last_below(partial(_with_units, config, step.width), measure, goal, 1, WIDTH_LIMIT // step.width)
+        for units in range(max(1, middle - NEIGHBOURS), middle + 2 + NEIGHBOURS):
+            candidate = _with_units(config, step.width, units)
+            if candidate:
+                candidates += [candidate, *_tune_hidden(candidate, measure, goal, step)]
+        near = [candidate for candidate in candidates if error(candidate) <= tolerance * goal]
+        best = min(near, key=_moved_hidden) if near else min(candidates, key=error)
     return best
 
 
-def _nearest(
+def _last_below(
     make: Callable[[int], BackboneConfig | None], measure: Measure, goal: float, low: int, high: int
-) -> list[BackboneConfig]:
-    """The two candidates around the goal, by bisection over k; `make` grows with k, None marks a k that cannot be."""
-
-    def below(k: int) -> bool:
-        candidate = make(k)
-        return candidate is None or measure(candidate) <= goal
-
+) -> int:
+    """The largest k whose candidate is not over the goal, by bisection; None marks a k too small to be built."""
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if below(middle) else (low, middle - 1)
-    around = (make(low), make(low + 1))
-    return [candidate for candidate in around if candidate is not None]
+        candidate = make(middle)
+        low, high = (middle, high) if candidate is None or measure(candidate) <= goal else (low, middle - 1)
+    return low
 
 
 def _with_units(config: BackboneConfig, multiple: int, units: int) -> BackboneConfig | None:
@@ -151,23 +171,32 @@ def _with_depth(config: BackboneConfig, repeats: int) -> BackboneConfig | None:
         return None
 
 
-def _tune_hidden(config: BackboneConfig, measure: Measure, goal: float) -> list[BackboneConfig]:
+def _tune_hidden(config: BackboneConfig, measure: Measure, goal: float, step: Step) -> list[BackboneConfig]:
+    """The two configurations around the goal that differ in the feed-forward only, as far as it may move."""
     base = _hidden(config)
     if base is None:
         return []
-    low = math.ceil(base * (1 - HIDDEN_RANGE) / HIDDEN_MULTIPLE)
-    high = math.floor(base * (1 + HIDDEN_RANGE) / HIDDEN_MULTIPLE)
-    found = _nearest(lambda k: replace(config, hidden=k * HIDDEN_MULTIPLE), measure, goal, low, high - 1)
-    return [candidate for candidate in found if low <= (candidate.hidden or 0) / HIDDEN_MULTIPLE <= high]
+    low = max(1, math.ceil(base * (1 - step.hidden_range) / step.hidden))
+    high = math.floor(base * (1 + step.hidden_range) / step.hidden)
+    below = _last_below(lambda k: replace(config, hidden=k * step.hidden), measure, goal, low, high)
+    return [replace(config, hidden=k * step.hidden) for k in (below, below + 1) if low <= k <= high]
 
 
+def _moved_hidden(config: BackboneConfig) -> float:
+    """By what share the feed-forward's inner width differs from what follows from the width."""
+    if config.hidden is None:
+        return 0.0
+    return abs(config.hidden / (_hidden(replace(config, hidden=None)) or config.hidden) - 1)
+
+
+@lru_cache(maxsize=4096)
 def _hidden(config: BackboneConfig) -> int | None:
     """Inner width of the first feed-forward whose pattern does not fix it, or None where there is none."""
-    with torch.device("meta"):
-        backbone = Backbone(config)
-    for slot, mixer in zip(config.blocks.slots, backbone.mixers(), strict=True):
-        if isinstance(mixer, FeedForward) and "hidden" not in dict(slot.options):
-            return mixer.hidden
+    for slot in config.blocks.slots:
+        if find_mixer(slot.mixer) is FeedForward and "hidden" not in dict(slot.options):
+            with torch.device("meta"):
+                mixer = make_mixer(slot, config.width, {"hidden": config.hidden})
+            return mixer.hidden if isinstance(mixer, FeedForward) else None
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import nn
@@ -40,8 +41,14 @@ class Compress(nn.Module):
 
     def forward(self, tokens_BL: torch.Tensor) -> torch.Tensor:
         """(B, L) int64 -> (B, L / stride, D)."""
-        x = self.embedding(tokens_BL).transpose(1, 2)  # B L -> B L E -> B E L
-        x = self.convolution(F.pad(x, self.padding)).transpose(1, 2)  # B E L -> B D L/stride -> B L/stride D
+        x = F.pad(self.embedding(tokens_BL), (0, 0, *self.padding))  # B L -> B L E -> B L+surplus E
+        windows = x.unfold(1, self.config.stem_kernel, self.config.stride).flatten(
+            2
+        )  # -> B L/stride E K -> B L/stride EK
+        # A product, not conv1d: oneDNN's strided conv1d gives wrong values in bfloat16 for 16 channels of kernel 4.
+        x = F.linear(
+            windows, self.convolution.weight.flatten(1), self.convolution.bias
+        )  # B L/stride EK -> B L/stride D
         return x if self.position is None else x + self.position[: x.shape[1]]
 
     def flops(self, length: int) -> FlopCount:
@@ -72,11 +79,21 @@ class Expand(nn.Module):
     def forward(self, x_BLD: torch.Tensor, embedding_VE: torch.Tensor) -> torch.Tensor:
         """(B, L / stride, D) -> (B, L, V); `embedding_VE` is used by a tied head only."""
         length = x_BLD.shape[1] * self.config.stride
-        x = self.convolution(x_BLD.transpose(1, 2))  # B L/stride D -> B D L/stride -> B E L+surplus
-        x = self.norm(x[:, :, self.cut : self.cut + length].transpose(1, 2))  # B E L+surplus -> B L E
+        x = self.norm(self.upward(x_BLD)[:, self.cut : self.cut + length])  # B L/stride D -> B L+surplus E -> B L E
         if self.head is not None:
             return self.head(x).float()  # B L E -> B L V
         return F.linear(x, embedding_VE / self.config.token_width).float()  # B L E -> B L V
+
+    def upward(self, x_BLD: torch.Tensor) -> torch.Tensor:
+        """The transposed convolution; a product where its windows do not overlap, as in `Compress`."""
+        if self.config.stem_kernel > self.config.stride:
+            return self.convolution(x_BLD.transpose(1, 2)).transpose(
+                1, 2
+            )  # B L/stride D -> B E L+surplus -> B L+surplus E
+        bias_E = cast(torch.Tensor, self.convolution.bias)
+        weight = self.convolution.weight.permute(2, 1, 0).flatten(0, 1)  # D E K -> KE D
+        x = F.linear(x_BLD, weight)  # B L/stride D -> B L/stride KE
+        return x.view(x.shape[0], -1, self.config.token_width) + bias_E  # B L/stride KE -> B L E
 
     def flops(self, length: int) -> FlopCount:
         """The transposed convolution and the head, as products."""
@@ -99,7 +116,6 @@ class TimeFeatures(nn.Module):
         angle = TIME_SCALE * time_B.float()[:, None] * torch.exp(-math.log(10_000.0) * steps / half)  # B -> B T/2
         return F.silu(self.inward(torch.cat((angle.cos(), angle.sin()), dim=-1)))  # B T/2 -> B T
 
-    @staticmethod
-    def flops(layers: int, width: int) -> FlopCount:
-        """The hidden layer and one scale-and-shift projection a layer, once a sequence."""
-        return FlopCount(matmul=2.0 * TIME_FEATURES * (TIME_FEATURES + layers * 2 * width))
+    def flops(self) -> FlopCount:
+        """The hidden layer, once a sequence."""
+        return FlopCount(matmul=2.0 * TIME_FEATURES**2)
