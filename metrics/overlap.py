@@ -79,14 +79,14 @@ def overlap_and_redraws(
     """The overlap without its interval, and the overlaps of redrawn sets (empty when `seed` is None or there is
     none)."""
     name, none = "oa_from_features", np.zeros(0)
-    if generated.shape[1] != reference.shape[1] and len(generated) and len(reference):
-        columns = f"generated has {generated.shape[1]} columns, reference {reference.shape[1]}"
-        raise ValueError(f"features differ: {columns}")
     gen, ref = (table[np.isfinite(table).all(1)] for table in (generated, reference))
     for side, rows in (("generated", gen), ("reference", ref)):
         if len(rows) < 2:
             reason = f"needs at least 2 {side} pieces with this feature, got {len(rows)}"
             return missing(name, "1", len(gen), "higher", "", reason), none
+    if generated.shape[1] != reference.shape[1]:
+        columns = f"generated has {generated.shape[1]} columns, reference {reference.shape[1]}"
+        raise ValueError(f"features differ: {columns}")
     distances = pair_distances(gen, ref)
     value, divergence, reason = overlap_of_distances(distances, limits, method)
     if reason:
