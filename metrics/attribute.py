@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.grid import PITCH_BINS, TIME_BINS, VELOCITY_BINS, duration_bins, snap_beats, time_bins, velocity_bins
-from metrics.notes import Notes, with_notes
+from metrics.notes import Notes, per_piece, with_notes
 from metrics.resample import half_weights, interval
 from metrics.result import MetricResult, missing
 
@@ -34,9 +34,15 @@ def attribute_bins(notes: Notes, attribute: str) -> NDArray[np.int64]:
     raise ValueError(f"attribute {attribute!r} is unknown; allowed: {', '.join(ATTRIBUTES)}")
 
 
+@per_piece
+def attribute_histogram(notes: Notes, attribute: str) -> NDArray[np.float64]:
+    """Counts of each bin: shape (bins,)."""
+    return np.bincount(attribute_bins(notes, attribute), minlength=BINS[attribute]).astype(np.float64)
+
+
 def attribute_counts(pieces: Sequence[Notes], attribute: str) -> NDArray[np.float64]:
     """Counts of each bin in each piece: shape (pieces, bins)."""
-    return np.array([np.bincount(attribute_bins(p, attribute), minlength=BINS[attribute]) for p in pieces], np.float64)
+    return np.array([attribute_histogram(piece, attribute) for piece in pieces])
 
 
 def histogram_overlap(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:

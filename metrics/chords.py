@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.grid import snap_beats
-from metrics.notes import TICKS_PER_BEAT, Notes, with_notes
+from metrics.notes import TICKS_PER_BEAT, Notes, per_piece, with_notes
 from metrics.resample import Scale, half_weights, interval
 from metrics.result import MetricResult, missing
 
@@ -19,10 +19,12 @@ SHARES: Final = frozenset({"over_4", "over_6", "over_8"})
 LEVELS: Final = 129  # 0..128 distinct pitches at once
 
 
-def sounding_profile(notes: Notes) -> NDArray[np.float64]:
-    """Beats during which exactly k distinct pitches sound, k = 0..128: shape (129,). k = 0 is left at 0.
+def sounding_steps(notes: Notes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Instants (in 1e-9 beats, sorted) at which the number of sounding pitches changes, and the number from each one
+    on.
 
-    A note sounds on [onset, onset + held); overlapping notes of one pitch count once.
+    A note sounds on [onset, onset + held); overlapping notes of one pitch count once. Shapes (S,), (S,), the last
+    number 0.
     """
     start = np.rint(notes.onset * TICKS_PER_BEAT).astype(np.int64)
     stop = np.rint(notes.releases * TICKS_PER_BEAT).astype(np.int64)
@@ -30,18 +32,25 @@ def sounding_profile(notes: Notes) -> NDArray[np.float64]:
     pitch = np.concatenate([notes.pitch, notes.pitch])
     step = np.repeat(np.array([1, -1]), len(notes))
     order = np.lexsort((-step, times, pitch))  # of one pitch and instant a start comes before an end
-    times, pitch, step = times[order], pitch[order], step[order]
+    times, step = times[order], step[order]
     active = np.cumsum(step)  # every note ends, so the sum is back at 0 where the next pitch begins
     turns = (active == 0) | ((active == 1) & (step == 1))
     times, step = times[turns], np.where(active[turns] == 0, -1, 1)
     order = np.argsort(times, kind="stable")
-    times, level = times[order], np.cumsum(step[order])
+    return times[order], np.cumsum(step[order])
+
+
+@per_piece
+def sounding_profile(notes: Notes) -> NDArray[np.float64]:
+    """Beats during which exactly k distinct pitches sound, k = 0..128: shape (129,). k = 0 is left at 0."""
+    times, level = sounding_steps(notes)
     beats = np.diff(times) / TICKS_PER_BEAT
     profile = np.bincount(np.clip(level[:-1], 0, LEVELS - 1), weights=beats, minlength=LEVELS).astype(np.float64)
     profile[0] = 0.0
     return profile
 
 
+@per_piece
 def onset_profile(notes: Notes) -> NDArray[np.float64]:
     """Onset times at which exactly k distinct pitches start, k = 0..128, after snapping to the token grid: shape
     (129,)."""

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.notes import Notes
+from metrics.notes import Notes, per_piece
 
 # Yang & Lerch's twelve note lengths, in beats: whole to 16th, the same dotted, half to 8th triplets.
 NOTE_LENGTHS_BEATS: Final = np.array([4, 2, 1, 1 / 2, 1 / 4, 3, 3 / 2, 3 / 4, 3 / 8, 4 / 3, 2 / 3, 1 / 3])
@@ -107,11 +107,18 @@ def feature_matrix(pieces: Sequence[Notes], feature: str) -> NDArray[np.float64]
     known = FEATURES | BAR_FEATURES
     if feature not in known:
         raise ValueError(f"feature {feature!r} is unknown; allowed: {', '.join(known)}")
-    rows = [known[feature](piece) if len(piece) else None for piece in pieces]
+    rows = [feature_vector(piece, feature) if len(piece) else None for piece in pieces]
     width = next((len(row) for row in rows if row is not None), 1)
     return np.array([np.full(width, np.nan) if row is None else row for row in rows], np.float64).reshape(-1, width)
 
 
+@per_piece
+def feature_vector(notes: Notes, feature: str) -> NDArray[np.float64]:
+    """One feature of one piece with notes, by name: shape (dimension,)."""
+    return (FEATURES | BAR_FEATURES)[feature](notes)
+
+
+@per_piece
 def bar_of_notes(notes: Notes) -> tuple[NDArray[np.int64], int]:
     """Bar in which each note starts, shape (N,), and the number of bars."""
     edges = notes.bar_starts()

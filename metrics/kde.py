@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-EXACT_KERNELS: Final = 5000  # up to here every kernel is evaluated; above, the grid (error below 1e-6, see the tests)
+EXACT_KERNELS: Final = 2000  # up to here every kernel is evaluated; above, the grid (error below 1e-6, see the tests)
 STEPS_PER_BANDWIDTH: Final = 16
 MOST_GRID_POINTS: Final = 1 << 18
 REACH: Final = 8.5  # bandwidths beyond which a Gaussian is nothing

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +17,8 @@ MUSIC_SUFFIXES = frozenset({".mid", ".midi", ".kar", ".abc"})
 TICKS_PER_BEAT = 10**9  # resolution at which two times count as the same instant
 
 Meters = tuple[tuple[float, float], ...]
+Rest = ParamSpec("Rest")
+Answer = TypeVar("Answer")
 
 
 class NotesError(ValueError):
@@ -40,6 +43,7 @@ class Notes:
     name: str = ""
     meters: Meters = ()
     held: NDArray[np.float64] | None = field(default=None, repr=False)
+    remembered: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         held = self.duration if self.held is None else self.held
@@ -143,6 +147,25 @@ class Notes:
             return self
         columns = {key: getattr(self, key)[keep] for key in ("onset", "duration", "pitch", "velocity", "held")}
         return replace(self, **columns)
+
+
+def per_piece(function: Callable[Concatenate[Notes, Rest], Answer]) -> Callable[Concatenate[Notes, Rest], Answer]:
+    """Remember what `function` says of a piece on the piece itself, for as long as the piece lives.
+
+    Several metrics ask the same of the same pieces, and reference rows ask again. Arrays come back read-only.
+    """
+
+    @functools.wraps(function)
+    def ask(notes: Notes, *rest: Rest.args, **named: Rest.kwargs) -> Answer:
+        key = (function.__module__, function.__qualname__, rest, tuple(named.items()))
+        if key not in notes.remembered:
+            answer = function(notes, *rest, **named)
+            if isinstance(answer, np.ndarray):
+                answer.setflags(write=False)
+            notes.remembered[key] = answer
+        return notes.remembered[key]
+
+    return ask
 
 
 def _whole_numbers(values: ArrayLike, what: str, name: str) -> NDArray[np.int16]:

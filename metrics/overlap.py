@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metrics.kde import FLAT, REACH, density_of, divergence_nats, scott_bandwidth, shared_mass
+from metrics.kde import FLAT, REACH, GridDensity, density_of, divergence_nats, scott_bandwidth, shared_mass
 from metrics.overlap_interval import overlap_redraws
 from metrics.resample import interval
 from metrics.result import MetricResult, missing
@@ -79,14 +79,14 @@ def overlap_and_redraws(
     """The overlap without its interval, and the overlaps of redrawn sets (empty when `seed` is None or there is
     none)."""
     name, none = "oa_from_features", np.zeros(0)
+    if generated.shape[1] != reference.shape[1] and len(generated) and len(reference):
+        columns = f"generated has {generated.shape[1]} columns, reference {reference.shape[1]}"
+        raise ValueError(f"features differ: {columns}")
     gen, ref = (table[np.isfinite(table).all(1)] for table in (generated, reference))
     for side, rows in (("generated", gen), ("reference", ref)):
         if len(rows) < 2:
             reason = f"needs at least 2 {side} pieces with this feature, got {len(rows)}"
             return missing(name, "1", len(gen), "higher", "", reason), none
-    if generated.shape[1] != reference.shape[1]:
-        columns = f"generated has {generated.shape[1]} columns, reference {reference.shape[1]}"
-        raise ValueError(f"features differ: {columns}")
     distances = pair_distances(gen, ref)
     value, divergence, reason = overlap_of_distances(distances, limits, method)
     if reason:
@@ -129,11 +129,13 @@ def overlap_of_distances(distances: Distances, limits: str, method: str = "auto"
         return float("nan"), float("nan"), "2 reference pieces have one distance; a density needs at least 3 pieces"
     if not all(widths):
         return 0.0, float("inf"), ""  # a point mass and a density share nothing
-    p, q = (density_of(values, width, method=method) for values, width in zip((intra, inter), widths, strict=True))
     low, high = distances.ends
     reach = REACH * max(widths)
     edges = (low, high) if limits == "data" else (low - reach, high + reach)
-    return min(shared_mass(p, q, *edges), 1.0), divergence_nats(p, q, *edges), ""
+    pairs = list(zip((intra, inter), widths, strict=True))
+    p, q = (density_of(values, width, method=method) for values, width in pairs)
+    divergence = divergence_nats(GridDensity(*pairs[0]), GridDensity(*pairs[1]), *edges)
+    return min(shared_mass(p, q, *edges), 1.0), divergence, ""
 
 
 def feature_rows(matrix: ArrayLike, side: str) -> NDArray[np.float64]:

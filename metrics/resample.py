@@ -8,6 +8,7 @@ middle: the figure of half the pieces is biased further than that of the whole.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 REPLICATES: Final = 300
 LEVEL: Final = 0.95
 FEWEST_PIECES: Final = 3
+FEWEST_REDRAWS: Final = 20
 SMALLEST_RATE: Final = 1 / 20  # of the value: what a half with a rate of 0 counts as, the log-odds of 0 being infinite
 
 Scale = Literal["linear", "overlap", "rate", "level"]
@@ -27,13 +29,21 @@ def half_weights(count: int, seed: int | list[int], replicates: int = REPLICATES
     Chosen pieces weigh 2 and the others 0; where `count` is odd the weights keep a little of the others, so that a
     weighted mean always has the variance of the mean of all pieces.
     """
+    return _draw_halves(count, (seed,) if isinstance(seed, int) else tuple(seed), replicates)
+
+
+@lru_cache(maxsize=16)  # many metrics of one table draw the same halves
+def _draw_halves(count: int, seed: tuple[int, ...], replicates: int) -> NDArray[np.float64]:
     generator = np.random.default_rng(seed)
     half = count // 2
     if half == 0:
-        return np.ones((replicates, count))
-    rank = np.argsort(np.argsort(generator.random((replicates, count)), axis=1), axis=1)
-    chosen = np.where(rank < half, count / half, 0.0)
-    return 1 + np.sqrt(half / (count - half)) * (chosen - 1)
+        weights = np.ones((replicates, count))
+    else:
+        rank = np.argsort(np.argsort(generator.random((replicates, count)), axis=1), axis=1)
+        chosen = np.where(rank < half, count / half, 0.0)
+        weights = 1 + np.sqrt(half / (count - half)) * (chosen - 1)
+    weights.setflags(write=False)
+    return weights
 
 
 def interval(value: float, redrawn: NDArray[np.float64], pieces: int, scale: Scale = "linear") -> tuple[float, float]:
@@ -45,7 +55,7 @@ def interval(value: float, redrawn: NDArray[np.float64], pieces: int, scale: Sca
     metric at this number of pieces; an overlap of few pieces lies below that of many by construction.
     """
     redrawn = redrawn[np.isfinite(redrawn)]
-    if pieces < FEWEST_PIECES or len(redrawn) < REPLICATES // 3 or not np.isfinite(value):
+    if pieces < FEWEST_PIECES or len(redrawn) < FEWEST_REDRAWS or not np.isfinite(value):
         return float("nan"), float("nan")
     if scale == "level":
         low, high = np.quantile(redrawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

@@ -10,12 +10,23 @@ import numpy as np
 from metrics.attribute import ATTRIBUTES, oa_attribute
 from metrics.chords import KINDS as CHORD_KINDS
 from metrics.chords import STATISTICS, chord_density
+from metrics.descriptors import DESCRIPTORS, describe
 from metrics.distance import oa_distance_all
+from metrics.drift import MEASURES as DRIFT_MEASURES
+from metrics.drift import drift
 from metrics.floors import shuffled_pieces, uniform_pieces, unigram_pieces
+from metrics.framewise import ATTRIBUTES as FRAMEWISE_ATTRIBUTES
+from metrics.framewise import STATISTICS as FRAMEWISE_STATISTICS
+from metrics.framewise import oa_framewise
 from metrics.notes import Notes, with_notes
+from metrics.novelty import KINDS as NOVELTY_KINDS
+from metrics.novelty import novelty
 from metrics.outliers import KINDS as OUTLIER_KINDS
 from metrics.outliers import pitch_outliers
 from metrics.result import MetricResult
+from metrics.structure import structure_similarity_error
+from metrics.vectors import KINDS as VECTOR_KINDS
+from metrics.vectors import vector_distance
 
 CEILING: Final = "real-vs-real"
 FLOORS: Final = ("shuffled", "unigram-tokens", "uniform-tokens")
@@ -39,9 +50,17 @@ def quality_table(
     rows = [oa_attribute(generated, reference, attribute, **options) for attribute in ATTRIBUTES]
     rows.append(oa_attribute(generated, reference, **options))
     rows += oa_distance_all(generated, reference, limits=limits, **options)
+    rows += [
+        oa_framewise(generated, reference, a, s, **options) for a in FRAMEWISE_ATTRIBUTES for s in FRAMEWISE_STATISTICS
+    ]
+    rows += [vector_distance(generated, reference, kind, **options) for kind in VECTOR_KINDS]
     rows += [pitch_outliers(generated, train, kind, reference=reference, **options) for kind in OUTLIER_KINDS]
     for kind in CHORD_KINDS:
         rows += [chord_density(generated, kind, s, reference=reference, **options) for s in STATISTICS]
+    rows += [describe(generated, descriptor, reference=reference, **options) for descriptor in DESCRIPTORS]
+    rows.append(structure_similarity_error(generated, reference, **options))
+    rows += [drift(generated, reference, measure, train=train, **options) for measure in DRIFT_MEASURES]
+    rows += [novelty(generated, train, kind, reference=reference, **options) for kind in NOVELTY_KINDS]
     return rows
 
 
