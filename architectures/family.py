@@ -75,7 +75,7 @@ def _closing(text: str, opening: int) -> int:
 
 
 def _orders(text: str, column: int, inside: str) -> list[str]:
-    slots = BlockPattern.parse(inside).slots
+    slots = canonical_pattern(inside).slots
     if len(slots) > 6:
         raise PatternError(text, column, f"permute takes up to 6 mixers, not {len(slots)}")
     return list(dict.fromkeys("".join(map(str, order)) for order in permutations(slots)))
@@ -85,5 +85,5 @@ def _places(text: str, column: int, inside: str) -> list[str]:
     one, comma, stack = inside.partition(",")
     if not comma:
         raise PatternError(text, column, "place takes a mixer and a stack: place(A, MF*8)")
-    mixer, slots = BlockPattern.parse(one).slots, BlockPattern.parse(stack).slots
+    mixer, slots = canonical_pattern(one).slots, canonical_pattern(stack).slots
     return ["".join(map(str, (*slots[:at], *mixer, *slots[at:]))) for at in range(len(slots) + 1)]

@@ -43,6 +43,7 @@ class _Kernel:
 KERNELS: dict[str, _Kernel] = {
     "reference": _Kernel("architectures.scan.reference", float64=True, differentiable_twice=True),
     "torch": _Kernel("architectures.scan.chunked", float64=True, differentiable_twice=True),
+    "c": _Kernel("architectures.scan.c_kernel", devices=("cpu",)),
 }
 """Every kernel by name. A new one is a module with the functions of `KernelModule`, a line here and a place below."""
 

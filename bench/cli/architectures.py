@@ -82,7 +82,8 @@ def check(
     for cls in _mixers_of(module):
         for place in devices:
             name = f"{cls.letter} " if cls.letter else ""
-            table = Table(title=_text(f"{name}[{cls.name}] on {place}"), title_justify="left", box=None, pad_edge=False)
+            title = _text(f"{name}[{cls.name}] on {place}")
+            table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
             for point in check_mixer(cls, device=place):
                 failures += not point.passed
                 table.add_row("[green]ok[/]" if point.passed else "[red]FAILED[/]", point.name, _text(point.detail))
@@ -105,28 +106,32 @@ def _mixers_of(module: str) -> list:
 
 
 def print_architectures(console: Console) -> None:
-    """Print each catalog arm: name, pattern, direction, parameters, GFLOPs at 2048 tokens and a line of words."""
+    """Print each catalog arm: name, pattern, parameters, GFLOPs at 2048 tokens; below it direction and words.
+
+    Two lines an arm, so that nothing is cut on a terminal of 80 columns.
+    """
     import torch
-    from rich.table import Table
 
     from architectures import CATALOG, build, count_parameters
 
-    title = (
-        f"architectures (defaults; {LISTED_VOCABULARY} token ids; GFLOPs: one forward pass of {LISTED_LENGTH} tokens)"
+    console.print("architectures", style="italic")
+    console.print(
+        f"default sizes, {LISTED_VOCABULARY} token ids; GFLOPs of one forward pass of {LISTED_LENGTH} tokens",
+        style="dim",
     )
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for header in ("name", "pattern", "direction"):
-        table.add_column(header, no_wrap=header == "name")
-    for header in ("parameters", "GFLOPs"):
-        table.add_column(header, justify="right", no_wrap=True)
-    table.add_column("words")
+    name_width = max(map(len, CATALOG)) + 2
+    pattern_width = max(len(arm.pattern) for arm in CATALOG.values()) + 2
+    header = f"{'name':<{name_width}}{'pattern':<{pattern_width}}{'parameters':>11}{'GFLOPs':>9}"
+    console.print(header, style="bold", no_wrap=True)
     for arm in CATALOG.values():
         with torch.device("meta"):
             backbone = build(arm.name, vocab_size=LISTED_VOCABULARY)
         gflops = backbone.flops(LISTED_LENGTH).total / 1e9
-        row = (arm.name, arm.pattern, backbone.direction, f"{count_parameters(backbone):,}", f"{gflops:.2f}", arm.words)
-        table.add_row(*map(_text, row))
-    console.print(table)
+        figures = f"{count_parameters(backbone):>11,}{gflops:>9.2f}"
+        row = f"{arm.name:<{name_width}}{arm.pattern:<{pattern_width}}{figures}"
+        console.print(_text(row), no_wrap=True, highlight=False)
+        console.print(f"  {backbone.direction}; {arm.words}", style="dim", highlight=False)
+    console.print()
 
 
 def _text(value: str) -> str:
