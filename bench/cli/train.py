@@ -175,14 +175,13 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
     """Train the cell in `path`, or go on there; raises UserError where another run lies there."""
     import time
 
-    from metrics.device import describe_environment
-
     from architectures import BackboneConfig, build_config
     from bench.cli.train_display import TrainDisplay, interruptible
     from bench.diffusion import AbsorbingDiffusion
     from bench.measure.quality import training_rows
     from bench.run.store import CellFolder, to_json
     from bench.training import corpus_batches, first_difference, train, train_settings
+    from metrics.device import describe_environment
 
     folder, settings, started = CellFolder(path), cell.settings, time.time()
     found = folder.configuration()
@@ -197,8 +196,10 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
         folder.mark_running(describe_environment(device="cpu"))
     backbone = build_config(BackboneConfig.from_dict(settings["model"]), name=cell.labels["arm"], seed=settings["seed"])
     chosen = train_settings(settings["train"])
-    labels = f"{cell.labels['arm']} ({cell.labels['pattern']}), {cell.labels['parameters']:,} parameters"
-    console.print(f"{labels}, {settings['corpus']}, L = {settings['length']}", highlight=False)
+    arm, pattern = cell.labels["arm"], cell.labels["pattern"]
+    title = arm if arm == pattern else f"{arm} ({pattern})"
+    size = f"{cell.labels['parameters']:,} parameters"
+    console.print(f"{title}, {size}, {settings['corpus']}, L = {settings['length']}", highlight=False, soft_wrap=True)
     with interruptible() as stop, TrainDisplay(console) as display:
         result = train(
             backbone,

@@ -1,0 +1,148 @@
+"""`smdim-bench train` as a person types it: run, stop, go on, and the words for what cannot be."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner, Result
+
+from bench.cli import train as command
+from bench.cli import train_display
+from bench.errors import UserError
+from bench.run.store import CellFolder
+from bench.training import Progress, load_checkpoint
+
+RUN = "AF-folder-music-32-seed0"
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import symusic
+
+    folder, random = tmp_path_factory.mktemp("corpus") / "music", np.random.default_rng(0)
+    folder.mkdir()
+    for index in range(12):
+        score, track = symusic.Score(480), symusic.Track("", 0, False)
+        for beat in range(24):
+            track.notes.append(symusic.Note(480 * beat, 480, int(random.integers(50, 80)), 64))
+        score.tracks.append(track)
+        (folder / f"{index}.mid").write_bytes(score.dumps_midi())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def train(music: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Runs the command on twelve small pieces."""
+    monkeypatch.setenv("SMDIM_BENCH_CACHE", str(cache))
+    monkeypatch.setenv("COLUMNS", "200")
+    app = typer.Typer()
+    command.register(app)
+    app.command("other")(lambda: None)
+
+    def run(*options: str, arm: str = "AF*2", budget: str = "12steps") -> Result:
+        return CliRunner().invoke(
+            app,
+            ["train", arm, "--corpus", f"folder:{music}", "--length", "32", "--batch", "4", "--budget", budget,
+             "--model", "width=32", "--model", "head_width=16", "--train", "validations=1", "--name", RUN,
+             "--train", "log_steps=1", "--train", "device=cpu", "--results", str(tmp_path / "results"), *options],
+        )  # fmt: skip
+
+    return run
+
+
+def test_train_stop_and_go_on(train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "results" / "train" / RUN
+    shown = train_display.TrainDisplay.show
+
+    def interrupt(display: train_display.TrainDisplay, progress: Progress) -> None:
+        shown(display, progress)
+        if progress.step == 7:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_display.TrainDisplay, "show", interrupt)
+        stopped = train()
+    assert stopped.exit_code == 130 and "stopped at step 8; the same command goes on from there" in stopped.stdout
+    assert CellFolder(folder).status().state == "running"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    done = train()
+    assert done.exit_code == 0, done.output
+    assert "12 steps, " in done.stdout and "without a network: unigram" in done.stdout
+    assert CellFolder(folder).status().state == "done"
+    rows = {row["metric"]: row for row in CellFolder(folder).rows()}
+    assert 3 < rows["validation_bits_per_token"]["value"] < 9 and rows["validation_bits_per_token"]["train_steps"] == 12
+    settings = CellFolder(folder).configuration()["settings"]
+    assert settings["train"]["steps"] == 12 and settings["model"]["width"] == 32 and settings["length"] == 32
+    assert json.loads((folder / "environment.json").read_text())["libraries"]["torch"]
+    steps = [json.loads(line)["step"] for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert steps == [*range(1, 13), 12]
+
+    straight = train("--name", "straight")
+    assert straight.exit_code == 0
+    one, other = load_checkpoint(folder)[0], load_checkpoint(folder.parent / "straight")[0]
+    assert all(torch.equal(one[name], other[name]) for name in other)
+
+    assert train().exit_code == 0  # a finished run says again what it came to
+    with pytest.raises(UserError, match=r"holds another run \(train.steps: 12, now 13\); choose another --name"):
+        raise train(budget="13steps").exception
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--budget", "0m"], r"--budget '0m': nothing would be trained"),
+        (["--budget", "10"], r"--budget '10': allowed: a number and a unit: 90s, 10m"),
+        (["--budget", "1.5steps"], r"--budget '1.5steps': nothing would be trained; allowed: more than 0, steps whole"),
+        (["--train", "leraning_rate=1"], r"train.leraning_rate: no such setting"),
+        (["--train", "steps"], r"--train 'steps': allowed: key=value"),
+        (["--train", "seconds=3"], r"exactly one of steps, seconds, flops"),
+        (["--model", "depth=0"], r"depth=0"),
+        (["--model", "widht=3"], r"widht"),
+        (["--diffusion", "loss=huber"], r"loss: 'huber' is not known"),
+        (["--diffusion", "steps=0"], r"steps: 0 diffusion steps"),
+        (["--diffusion", "mask_id=3"], r"--diffusion mask_id: no such setting; allowed: steps"),
+        (["--length", "30"], r"30"),
+        (["--batch", "400"], r"for a batch of 400"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(train, options: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message) as caught:
+        raise train(*options).exception
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_unknown_arm_is_named(train) -> None:
+    with pytest.raises(UserError, match="no arm 'smdin'; known: smdim"):
+        raise train(arm="smdin").exception
+
+
+def test_budgets_and_pairs_are_read() -> None:
+    assert command.parse_budget("10m") == {"seconds": 600.0} and command.parse_budget("1.5 h") == {"seconds": 5400.0}
+    assert command.parse_budget("5000steps") == {"steps": 5000} and command.parse_budget("1e15flops") == {"flops": 1e15}
+    assert command.pairs(["learning_rate=5e-4", "crops=any", "patience=null", "compile=true"], "--train") == {
+        "learning_rate": 5e-4, "crops": "any", "patience": None, "compile": True,
+    }  # fmt: skip
+    assert command.default_name("MFA*4", "demo/lieder", 512, 3) == "MFA-4-demo-lieder-512-seed3"
+
+
+def test_words_of_the_progress_line() -> None:
+    nan = float("nan")
+    begun = Progress(1, None, 0.0, 0.75, 5.0, nan, 1000.0, 2**30, 1.0, nan)
+    assert train_display.describe(begun) == "step 1, loss 0.750, 1,000 tokens/s, 1.00 GiB"
+    later = Progress(50, 100, 0.5, 0.5, 4.0, 4.25, 12_345.0, 3 * 2**29, 70.0, 70.0)
+    assert train_display.describe(later) == (
+        "step 50/100, loss 0.500, 4.250 bits/token, 12,345 tokens/s, 1.50 GiB, 1:10 min left"
+    )
