@@ -60,7 +60,7 @@ _ARMS = (
         "the transformer on every token: its stride is always 1",
         fixed={"stride": 1, "kernel": 1},
     ),
-    Arm("mamba", "M(bidirectional)F*{k}", 12, "Mamba, half of its channels reading backward, and feed-forward"),
+    Arm("mamba", "M(bidirectional)F*{k}", 12, "half of the channels read backward; then feed-forward"),
     Arm("mamba-causal", "MF*{k}", 12, "Mamba and feed-forward; nothing sees what lies to the right"),
     Arm("mamba2", "S(bidirectional)F*{k}", 12, "half of each head reads backward; then feed-forward"),
     Arm("fam", "FAM*{k}", 8, "one of the six orders; a rotation of smdim"),
@@ -81,7 +81,7 @@ _ARMS = (
     Arm("jamba-1-7", "(MF)4AF(MF)3*{k}", 2, "one attention to seven Mamba, after Jamba"),
     Arm("conformer", "FACF*{k}", 6, "attention and local convolution between two feed-forwards"),
     Arm("hyena", "H(bidirectional)F*{k}", 12, "gated long convolution by FFT, then feed-forward"),
-    Arm("gla", "G(bidirectional)F*{k}", 12, "gated linear attention, half of each head reading backward"),
+    Arm("gla", "G(bidirectional)F*{k}", 12, "gated linear attention and feed-forward"),
     Arm(
         "schmubert",
         "A(positions=none)F(gelu)*{k}",
