@@ -12,8 +12,8 @@ __all__ = ["summary_table", "write_report"]
 
 
 def write_report(results_folder: Path, *, table: Any = None) -> Path:
-    """Write `report.md`, `tables/*.csv`, `tables/*.md` and `figures/*.png` into a study's results folder; the path
-    of `report.md`.
+    """Write a study's report into its results folder: `report.md` (whose path is returned), `report.html`, `tables/*`
+    (Markdown, CSV, LaTeX) and `figures/*.png`.
 
     `table` is a ResultTable or a frame; without it the folder's own table is read. What cannot be drawn is left out and
     named in the report, so that a study with failures still has one. Raises UserError where there is no table at all.

@@ -41,6 +41,12 @@ class Look:
     marker: str
     dashes: Any
 
+    @property
+    def on_dark(self) -> str:
+        """The colour on a dark ground: halfway to white."""
+        parts = (int(self.colour[start : start + 2], 16) for start in (1, 3, 5))
+        return "#" + "".join(f"{(part + 255) // 2:02x}" for part in parts)
+
 
 def _slot(arm: str) -> int | None:
     name = arm.casefold()
@@ -69,20 +75,36 @@ def looks(arms: Iterable[str]) -> dict[str, Look]:
     return {arm: Look(*LOOKS[chosen[arm]]) for arm in arms}
 
 
-def cycle_of(pattern: str) -> str | None:
-    """Name of the cycle that a repeated pattern walks, the same for all its rotations; None without a repeat.
-
-    `MFA*8`, `FAM*8` and `AMF*8` are one sequence but for the edges, so all three give `AMF*8`.
-    """
+def block_of(pattern: str) -> tuple[tuple[str, ...], int] | None:
+    """The mixers of the repeated block, one by one, and how often it repeats; None for a pattern that does not
+    repeat."""
     match = _REPEATED.match(pattern.replace(" ", ""))
     if match is None or match.group(2) is None:
         return None
     block = match.group(1)
     while (flat := _GROUP.sub(lambda group: group.group(1) * int(group.group(2)), block)) != block:
         block = flat
-    mixers = [mixer for mixer, count in _RUN.findall(block) for _ in range(int(count or 1))]
+    mixers = tuple(mixer for mixer, count in _RUN.findall(block) for _ in range(int(count or 1)))
+    return (mixers, int(match.group(2))) if mixers else None
+
+
+def cycle_of(pattern: str) -> str | None:
+    """Name of the cycle that a repeated pattern walks, the same for all its rotations; None without a repeat.
+
+    `MFA*8`, `FAM*8` and `AMF*8` are one sequence but for the edges, so all three give `AMF*8`.
+    """
+    found = block_of(pattern)
+    if found is None:
+        return None
+    mixers, repeats = found
     rotations = ["".join(mixers[shift:] + mixers[:shift]) for shift in range(len(mixers))]
-    return f"{min(rotations)}*{match.group(2)}" if rotations else None
+    return f"{min(rotations)}*{repeats}"
+
+
+def same_mixers(first: str, second: str) -> bool:
+    """Whether two repeated patterns hold the same mixers equally often, in whatever order."""
+    one, other = block_of(first), block_of(second)
+    return one is not None and other is not None and (sorted(one[0]), one[1]) == (sorted(other[0]), other[1])
 
 
 def rotation_groups(patterns: Mapping[str, str]) -> list[list[str]]:

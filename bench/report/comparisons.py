@@ -7,8 +7,8 @@ happens to differ. Every other column is a description.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
@@ -16,7 +16,15 @@ from bench.report.aggregate import BITS
 from bench.report.metric_words import words_for
 from bench.report.points import Point, Points, quality_points
 from bench.report.quality_group import Group, quality_group
-from metrics.statistics import Interval, holm, paired_difference, smallest_p_value
+from metrics.statistics import (
+    Interval,
+    best_arm,
+    holm,
+    minimum_detectable_effect,
+    paired_difference,
+    seeds_needed,
+    smallest_p_value,
+)
 
 PRIMARY = (BITS, "oa_mean")
 ALPHA = 0.05
@@ -27,7 +35,8 @@ class Comparison:
     """One arm against the baseline arm on one metric, seeds paired (same data, same noise).
 
     `difference` is arm - baseline. `verdict` is "better", "worse", "no difference found", "cannot be decided with n
-    seeds" or "not compared: ..."; it uses `adjusted_p`, Holm over all comparisons of the table.
+    seeds" or "not compared: ..."; it uses `adjusted_p`, Holm over all comparisons of the table. `allowed_p` is the
+    level of the strictest of Holm's steps.
     """
 
     group: Group
@@ -38,6 +47,18 @@ class Comparison:
     p_value: float
     adjusted_p: float
     verdict: str
+    allowed_p: float
+
+    @property
+    def detectable(self) -> float:
+        """The smallest true difference that these seeds would have found with chance 0.8; infinite where they
+        cannot."""
+        return minimum_detectable_effect(_deviation(self.difference), self.difference.n, self.allowed_p)
+
+    @property
+    def seeds_needed(self) -> int | None:
+        """Seeds that would find a true difference as large as the one seen with chance 0.8; None: too many to name."""
+        return seeds_needed(self.difference.value, _deviation(self.difference), self.allowed_p)
 
 
 def by_seed(point: Point) -> dict[int, float]:
@@ -76,9 +97,19 @@ def _compare_group(group: Group, points: Points, baseline: str) -> list[Comparis
             pair.p_value,
             float(p_value),
             _verdict(pair.difference, float(p_value), family, words_for(point.metric).better),
+            ALPHA / max(family, 1),
         )
         for (point, pair), p_value in zip(tested, adjusted, strict=True)
     ]
+
+
+def _deviation(difference: Interval) -> float:
+    """Standard deviation of the paired differences, from their t interval."""
+    if difference.n < 2:
+        return math.nan
+    from scipy.stats import t
+
+    return difference.half_width / float(t.ppf(0.5 + difference.level / 2, difference.n - 1)) * math.sqrt(difference.n)
 
 
 def _verdict(difference: Interval, adjusted_p: float, family: int, better: str) -> str:
@@ -94,23 +125,21 @@ def _verdict(difference: Interval, adjusted_p: float, family: int, better: str) 
 def best_arms(points: Points) -> dict[str, str]:
     """For each primary metric of one table the arm that is significantly best; a metric without one is absent.
 
-    The best arm must differ from every other arm (the largest of its paired p values counts, an intersection-union
-    test), and those p are Holm-corrected over the metrics of the table.
+    The best arm must be significantly better than every other; the level is shared among the metrics of the table.
     """
-    leaders = {metric: leader for metric in PRIMARY if (leader := _leader(points.where(metric=metric)))}
-    adjusted = holm([p_value for _, p_value in leaders.values()])
-    kept = zip(leaders.items(), adjusted, strict=True)
-    return {metric: arm for (metric, (arm, _)), p_value in kept if p_value <= ALPHA}
+    found: dict[str, str] = {}
+    for metric in PRIMARY:
+        values = seed_values(points.where(metric=metric))
+        if len(values) > 1:
+            best = best_arm(values, better=_better(metric), level=1 - ALPHA / len(PRIMARY))
+            found |= {metric: best.arm} if best.arm else {}
+    return found
 
 
-def _leader(points: Points) -> tuple[str, float] | None:
-    """The arm with the best mean and the largest p of its comparisons with the others; None where nothing can be
-    compared."""
-    measured = points.measured()
-    if len(measured) < 2 or len(measured) < len(points):
-        return None
-    better = words_for(measured[0].metric).better
-    ordered = sorted(measured, key=lambda point: point.value, reverse=better == "higher")
-    values: list[Mapping[int, float]] = [by_seed(point) for point in ordered]
-    p_values = [paired_difference(values[0], other).p_value for other in values[1:]]
-    return None if any(math.isnan(p) for p in p_values) else (ordered[0].arm, max(p_values))
+def seed_values(points: Points) -> dict[str, dict[int, float]]:
+    """Arm -> seed -> value of points of one metric; arms without a figure stay out."""
+    return {point.arm: values for point in points if (values := by_seed(point))}
+
+
+def _better(metric: str) -> Literal["higher", "lower"]:
+    return "lower" if words_for(metric).better == "lower" else "higher"

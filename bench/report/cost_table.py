@@ -66,7 +66,8 @@ def point_entry(point: Point | None) -> Entry:
     if point is None:
         return Entry("")
     reason = point.reason or "no reason recorded"
-    return Entry.figure(point.value, point.low, point.high, cell_ids=point.cell_ids, reason=reason)
+    entry = Entry.figure(point.value, point.low, point.high, cell_ids=point.cell_ids, reason=reason)
+    return replace(entry, metric=point.metric, length=point.length)
 
 
 def joined(points: Points, name: str) -> Entry:

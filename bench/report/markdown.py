@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pandas as pd
 
+from bench.report.content import CLAIMS, COST, DETAILS, QUALITY, Content
 from bench.report.frame import failed_rows, study_name
 from bench.report.provenance import caveats, provenance, study_notes, study_question
 from bench.report.sentences import in_short
@@ -28,36 +28,29 @@ HOW_TO_READ = (
 )
 
 
-def markdown_report(
-    frame: pd.DataFrame,
-    folder: Path,
-    tables: Sequence[Table],
-    details: Sequence[Table],
-    figures: Sequence[tuple[str, str, str]],
-    notes: Sequence[str],
-    baseline: str,
-) -> str:
-    """The report as text. `figures` holds (title, path as linked, caption); `notes` what could not be drawn and why."""
-    cost = [table for table in tables if table.name.startswith("cost_")]
-    quality = [table for table in tables if not table.name.startswith("cost_")]
+def markdown_report(content: Content) -> str:
+    """The report as text, with the figures and CSV files linked beside it."""
+    frame, folder = content.frame, content.folder
     question = study_question(folder)
     lines = [f"# {study_name(frame, folder.name)}", ""]
     lines += [f"**Question.** {question}", ""] if question else []
-    lines += _section("In short", _bullets(in_short(frame, baseline)) or ["No figure was measured; see Failures."])
+    summary = _bullets(in_short(frame, content.baseline))
+    lines += _section("In short", summary or ["No figure was measured; see Failures."])
     run = ["| | |", "| :--- | :--- |", *(f"| {name} | {words} |" for name, words in provenance(frame))]
     planned = study_notes(folder)
     lines += _section("What was run", [*run, *(["", *_bullets(planned)] if planned else [])])
-    lines += _section("Quality", _with_tables(quality) or ["No quality cell was measured."])
-    lines += _section("Cost", _with_tables(cost) or ["No efficiency cell was measured."])
+    lines += _section(QUALITY, _with_tables(content.tables[QUALITY]) or ["No quality cell was measured."])
+    lines += _section(COST, _with_tables(content.tables[COST]) or ["No efficiency cell was measured."])
+    lines += _section(CLAIMS, _with_tables(content.tables[CLAIMS])) if content.tables[CLAIMS] else []
     shown: list[str] = []
-    for title, path, caption in figures:
-        shown += [f"### {title}", "", f"![{title}]({path})", "", caption, ""]
-    shown += _bullets(notes)
+    for figure in content.figures:
+        shown += [f"### {figure.title}", "", f"![{figure.title}](figures/{figure.name}.png)", "", figure.caption, ""]
+    shown += _bullets(content.notes)
     lines += _section("Figures", shown or ["Nothing to draw."])
     lines += _section("How to read this", _bullets(HOW_TO_READ))
     lines += _section("Caveats", _bullets(caveats(frame)))
     lines += _section("Failures", _failures(frame))
-    lines += _section("All metrics", _with_tables(details)) if details else []
+    lines += _section(DETAILS, _with_tables(content.tables[DETAILS])) if content.tables[DETAILS] else []
     return "\n".join(lines).rstrip() + "\n"
 
 

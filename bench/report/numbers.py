@@ -11,7 +11,8 @@ def decimals_for(value: float, digits: int = 3) -> int:
     """Decimals that show `value` with that many significant digits, never more than 6."""
     if not math.isfinite(value) or value == 0:
         return digits - 1
-    return min(6, max(0, digits - 1 - math.floor(math.log10(abs(value)))))
+    rounded = float(f"{abs(value):.{digits}g}")  # 0.9996 shows as 1.00, not as 1.000
+    return min(6, max(0, digits - 1 - math.floor(math.log10(rounded))))
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -66,15 +66,20 @@ def comparison_tables(frame: pd.DataFrame, baseline: str) -> list[Table]:
                 Entry(str(difference.n), float(difference.n)),
                 Entry(number(found.adjusted_p, 2), found.adjusted_p),
                 Entry(found.verdict),
+                Entry(number(found.detectable) if math.isfinite(found.detectable) else "none"),
+                Entry("over 1000" if found.seeds_needed is None else str(found.seeds_needed)),
                 Entry(group_words(found.group)),
             )
         )
     if not body:
         return []
-    columns = ("arms", "metric", "difference", "pairs", "p (Holm)", "verdict", "where")
+    columns = ("arms", "metric", "difference", "pairs", "p (Holm)", "verdict", "detectable", "seeds needed", "where")
     notes = (
         "Seeds are paired: one seed means the same data order and the same noise for every arm. Exact sign-flip test, "
         "two-sided, Holm-corrected over all rows of one setting; only these primary metrics are tested.",
+        "Detectable: the smallest true difference that these seeds would have found with chance 0.8. Seeds needed: "
+        "to find a "
+        "difference as large as the one seen, with chance 0.8.",
         "With n pairs no p below 2^(1-n) can come out, however large the difference.",
     )
     return [Table("differences", f"Differences from {baseline}", columns, tuple(body), notes)]

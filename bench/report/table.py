@@ -14,7 +14,10 @@ from bench.report.numbers import NOTHING, with_interval
 
 @dataclass(frozen=True)
 class Entry:
-    """One place in a table: the text shown, the figure behind it (NaN for words) and the cells that gave it."""
+    """One place in a table: the text shown, the figure behind it (NaN for words) and the rows that gave it.
+
+    Those rows are the ones of `cell_ids` with this `metric` and `length` (any length where it is None).
+    """
 
     text: str
     value: float = math.nan
@@ -24,6 +27,8 @@ class Entry:
     mark: str = ""
     best: bool = False
     reason: str = ""
+    metric: str = ""
+    length: int | None = None
 
     @classmethod
     def figure(

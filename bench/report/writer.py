@@ -1,4 +1,4 @@
-"""Writes a study's report: tables and figures as files, and the texts that show them."""
+"""Writes a study's report: tables and figures as files, report.md and report.html."""
 
 from __future__ import annotations
 
@@ -9,21 +9,16 @@ import pandas as pd
 
 from bench.errors import UserError
 from bench.files import write_atomically
-from bench.report.cost_table import cost_tables
-from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, NothingToShow, draw, save_figure
+from bench.report.content import Content, gather
+from bench.report.figures import FIGURES
 from bench.report.frame import as_frame
+from bench.report.html.page import html_report
+from bench.report.latex import to_latex
 from bench.report.markdown import markdown_report
-from bench.report.provenance import baseline_arm
-from bench.report.quality_table import comparison_tables, detail_tables, quality_tables
+from bench.report.provenance import provenance
 
-REPORT_FILE = "report.md"
-FIGURE_TITLES = {
-    "cost": "Cost against length",
-    "quality": "Overlapping area by backbone",
-    "bits": "Validation bits per token",
-    "learning": "Learning curves",
-    "rolls": "Piano rolls",
-}
+REPORT_FILE, PAGE_FILE = "report.md", "report.html"
+FOOTNOTES = ("device (timing)", "threads (timing)", "kernels", "seeds", "corpus", "versions")
 
 
 def read_table(results_folder: Path) -> pd.DataFrame:
@@ -41,28 +36,24 @@ def read_table(results_folder: Path) -> pd.DataFrame:
 def write(results_folder: Path, table: Any = None) -> Path:
     """See `bench.report.write_report`."""
     frame = read_table(results_folder) if table is None else as_frame(table)
-    baseline = baseline_arm(results_folder, frame)
-    tables = [*cost_tables(frame), *quality_tables(frame), *comparison_tables(frame, baseline)]
-    details = detail_tables(frame)
-    for one in [*tables, *details]:
-        write_atomically(results_folder / "tables" / f"{one.name}.csv", one.to_csv())
-        write_atomically(results_folder / "tables" / f"{one.name}.md", f"{one.title}\n\n{one.to_markdown()}")
-    shown, notes = _write_figures(frame, results_folder)
-    text = markdown_report(frame, results_folder, tables, details, shown, notes, baseline)
-    write_atomically(results_folder / REPORT_FILE, text)
+    content = gather(frame, results_folder)
+    _write_parts(content)
+    write_atomically(results_folder / PAGE_FILE, html_report(content))
+    write_atomically(results_folder / REPORT_FILE, markdown_report(content))
     return results_folder / REPORT_FILE
 
 
-def _write_figures(frame: pd.DataFrame, folder: Path) -> tuple[list[tuple[str, str, str]], list[str]]:
-    """Draw every figure that the table has rows for; what was drawn, and a sentence for each that was not."""
-    shown, notes = [], []
-    for name, kind in FIGURES.items():
-        path = folder / "figures" / f"{name}.png"
-        try:
-            save_figure(draw(name, frame, folder, width=DOUBLE_COLUMN_IN), path)
-        except NothingToShow as error:
+def _write_parts(content: Content) -> None:
+    run = [f"{name} {words}" for name, words in provenance(content.frame) if name in FOOTNOTES]
+    footnotes = [f"Measured with {'; '.join(run)}."]
+    for table in content.all_tables():
+        write_atomically(content.folder / "tables" / f"{table.name}.csv", table.to_csv())
+        write_atomically(content.folder / "tables" / f"{table.name}.md", f"{table.title}\n\n{table.to_markdown()}")
+        write_atomically(content.folder / "tables" / f"{table.name}.tex", to_latex(table, footnotes))
+    drawn = {figure.name: figure.png for figure in content.figures}
+    for name in FIGURES:
+        path = content.folder / "figures" / f"{name}.png"
+        if name in drawn:
+            write_atomically(path, drawn[name])
+        else:
             path.unlink(missing_ok=True)
-            notes.append(f"Not drawn: {error}.")
-            continue
-        shown.append((FIGURE_TITLES.get(name, name), f"figures/{name}.png", kind.caption))
-    return shown, notes

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
+from bench.report.arms import arm_order
 from bench.report.figures.cost import cost_figure
 from bench.report.figures.learning import learning_figure
 from bench.report.figures.quality import bits_figure, quality_figure
@@ -30,11 +31,15 @@ __all__ = [
 ]
 
 
+MOST_ARMS = 24  # more cannot be told apart in one panel
+
+
 @dataclass(frozen=True)
 class FigureKind:
     """A figure by name, with the caption that stands under it in reports."""
 
     name: str
+    title: str
     draw: Callable[..., Figure]
     caption: str
 
@@ -44,12 +49,14 @@ FIGURES: dict[str, FigureKind] = {
     for kind in (
         FigureKind(
             "cost",
+            "Cost against length",
             cost_figure,
             "Cost against length, both axes logarithmic; bars are 95 % intervals (often smaller than the marker), "
             "a cross at the upper edge is a cell without a figure.",
         ),
         FigureKind(
             "quality",
+            "Overlapping area by backbone",
             quality_figure,
             "Overlapping area with held-out music, 1 is identical. Marker: mean over seeds; small dots: the seeds; "
             "line: 95 % "
@@ -57,14 +64,16 @@ FIGURES: dict[str, FigureKind] = {
         ),
         FigureKind(
             "bits",
+            "Validation bits per token",
             bits_figure,
             "Validation bits per token, lower is better. An arm that is not below `grammar` learned only which kind "
             "of token "
             "follows which.",
         ),
-        FigureKind("learning", learning_figure, "Learning curves, one line a seed."),
+        FigureKind("learning", "Learning curves", learning_figure, "Learning curves, one line a seed."),
         FigureKind(
             "rolls",
+            "Piano rolls",
             rolls_figure,
             "A real piece and the first sample of each arm, not selected; darker notes are louder.",
         ),
@@ -79,4 +88,11 @@ def draw(name: str, table: Any, folder: Path, *, width: float = DOUBLE_COLUMN_IN
         raise UserError(f"figure {name!r}: there is none of that name; figures are {', '.join(FIGURES)}")
     if not 2 <= width <= 20:
         raise UserError(f"--width {width}: allowed are 2 to 20 inches (one column is 3.3, two are 7)")
-    return FIGURES[name].draw(as_frame(table), folder, width=width)
+    frame = as_frame(table)
+    arms = arm_order(frame)
+    if len(arms) <= MOST_ARMS:
+        return FIGURES[name].draw(frame, folder, width=width)
+    kept = frame[(frame["kind"] == "reference") | frame["arm"].isin(arms[:MOST_ARMS])]
+    figure = FIGURES[name].draw(kept, folder, width=width)
+    figure.suptitle(f"{MOST_ARMS} of {len(arms)} arms; the tables hold all", fontsize="small")
+    return figure

@@ -1,0 +1,235 @@
+"""The quantity of a claim as a study measured it: its interval, the cells behind it, or why there is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from bench.report.aggregate import EXACT, kernel_conflict, reference_point
+from bench.report.arms import same_mixers
+from bench.report.claims.paper import Quantity
+from bench.report.comparisons import by_seed
+from bench.report.metric_words import words_for
+from bench.report.points import Point, Points
+from bench.report.quality_group import group_words, quality_group
+from bench.report.rounds import round_medians, rounds_of
+from metrics.statistics import Interval, growth_exponent, mean_interval, rounds_ratio
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A quantity with its 95 % interval. `values` are the figures a seed each, where seeds stand behind it.
+
+    `reason` says why there is no figure; then the claim cannot be compared.
+    """
+
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    where: str = ""
+    values: tuple[float, ...] = ()
+    cell_ids: tuple[str, ...] = ()
+    note: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a study offers: its points, and the folder that holds the raw samples."""
+
+    cost: Points
+    quality: Points
+    references: Points
+    folder: Path | None = None
+    patterns: dict[str, str] = field(default_factory=dict)
+
+
+def measure(quantity: Quantity, evidence: Evidence) -> list[Measured]:
+    """The quantity, once for each setting in which the study measured it; at least one entry, if only with a reason."""
+    makers: dict[str, Callable[[Quantity, Evidence], list[Measured]]] = {
+        "ratio": _ratio,
+        "exponent": _exponent,
+        "lead": _lead,
+        "change": _change,
+        "excess": _excess,
+        "level": _level,
+    }
+    return makers[quantity.kind](quantity, evidence) or [_missing(quantity, evidence)]
+
+
+def _missing(quantity: Quantity, evidence: Evidence) -> Measured:
+    everything = Points([*evidence.cost, *evidence.quality])
+    rows = everything.where(metric=quantity.metric)
+    if not rows:
+        return Measured(reason=f"the study has no {quantity.metric}")
+    if not rows.where(arm=quantity.arm):
+        return Measured(reason=f"the study has no arm {quantity.arm}")
+    if quantity.length and not rows.where(arm=quantity.arm, length=quantity.length):
+        return Measured(reason=f"{quantity.arm} was not measured at {quantity.length} tokens")
+    failed = [point.reason for point in rows.where(arm=quantity.arm) if not point.measured and point.reason]
+    return Measured(reason=failed[0] if failed else "what it is compared with was not measured")
+
+
+def _at_length(points: Points, quantity: Quantity) -> Points:
+    return points if quantity.length is None else points.where(length=quantity.length)
+
+
+def _ratio(quantity: Quantity, evidence: Evidence) -> list[Measured]:
+    points = _at_length(evidence.cost.where(metric=quantity.metric), quantity).measured()
+    found = []
+    for point in points.where(arm=quantity.arm):
+        setting = {"length": point.length, "device": point.device, "threads": point.threads, "batch": point.batch}
+        base = points.first(arm=quantity.baseline, **setting)
+        if base is not None:
+            found.append(_one_ratio(point, base, evidence.folder))
+    return found
+
+
+def _one_ratio(point: Point, base: Point, folder: Path | None) -> Measured:
+    where = ", ".join(word for word in (f"L = {point.length}", point.device) if word)
+    cells = tuple(dict.fromkeys((*point.cell_ids, *base.cell_ids)))
+    conflict = kernel_conflict([*point.kernels, *base.kernels])
+    if conflict:
+        return Measured(where=where, cell_ids=cells, reason=f"kernels differ ({conflict})")
+    value = point.value / base.value
+    if point.metric in EXACT:
+        return Measured(value, value, value, where, (), cells, "counted, so exact")
+    rounds = (rounds_of(folder, point), rounds_of(folder, base)) if folder else ([], [])
+    if all(rounds) and set(point.sessions) == set(base.sessions) != {""}:
+        ratio = rounds_ratio(*rounds)
+        note = f"{ratio.n} rounds in turns"
+        return Measured(ratio.value, ratio.low, ratio.high, where, (), cells, note)
+    if point.has_interval and base.has_interval:
+        low, high = point.low / base.high, point.high / base.low
+        return Measured(value, low, high, where, (), cells, "from both intervals, wider than need be")
+    return Measured(value, where=where, cell_ids=cells, note="measured once, so no interval")
+
+
+def _exponent(quantity: Quantity, evidence: Evidence) -> list[Measured]:
+    points = evidence.cost.where(metric=quantity.metric, arm=quantity.arm).measured()
+    found = []
+    for setting, line in points.groups(lambda p: (p.device, p.threads, p.batch, p.kernel)):
+        lengths = line.lengths()
+        if len(lengths) >= 3:
+            interval, note = cost_exponent(line, evidence.folder)
+            where = ", ".join(word for word in (f"L = {lengths[0]} to {lengths[-1]}", setting[0]) if word)
+            cells = tuple(dict.fromkeys(cell for point in line for cell in point.cell_ids))
+            found.append(Measured(interval.value, interval.low, interval.high, where, (), cells, note))
+    return found
+
+
+def cost_exponent(line: Points, folder: Path | None) -> tuple[Interval, str]:
+    """Exponent of the cost in length over one arm's points, with words on where its interval comes from.
+
+    Timings have one exponent a round, so a t interval over rounds; counts are exact; else there is no interval.
+    """
+    ordered = sorted((p for p in line if p.length and p.value > 0), key=lambda point: point.length or 0)
+    lengths = [float(point.length or 0) for point in ordered]
+    rounds = [round_medians(folder, point) for point in ordered] if folder else []
+    count = min(map(len, rounds), default=0)
+    if count > 1 and all(value > 0 for values in rounds for value in values):
+        table = [[values[turn] for values in rounds] for turn in range(count)]
+        return growth_exponent(lengths, table), f"{count} rounds"
+    exponent = growth_exponent(lengths, [[point.value for point in ordered]])
+    if all(point.metric in EXACT for point in ordered):
+        return Interval(exponent.value, exponent.value, exponent.value, 1), "counted, so exact"
+    return exponent, "no raw rounds, so no interval"
+
+
+def _lead(quantity: Quantity, evidence: Evidence) -> list[Measured]:
+    sign = -1.0 if words_for(quantity.metric).better == "lower" else 1.0
+    found = []
+    for group, points in evidence.quality.where(metric=quantity.metric).groups(quality_group):
+        points = _at_length(points, quantity).measured()
+        mine = points.first(arm=quantity.arm)
+        others = [point for point in points if point.arm != quantity.arm and _is_rival(point.arm, quantity, evidence)]
+        if mine is None or not others:
+            continue
+        found.append(_smallest_lead(mine, others, sign, group_words(group)))
+    return found
+
+
+def _smallest_lead(mine: Point, others: list[Point], sign: float, where: str) -> Measured:
+    """The lead over the arm that comes nearest, or is furthest ahead.
+
+    To be ahead of all, every lead's 95 % interval must be above the bound, so the lowest end counts; to be behind
+    one of k, an interval of level 1 - 0.05 / k must lie below it, so the upper end is the lowest of those.
+    """
+    leads = {point.arm: _paired(mine, point, sign) for point in others}
+    leads = {arm: values for arm, values in leads.items() if values}
+    if not leads:
+        return Measured(where=where, reason="no seed in common")
+    plain = [mean_interval(values) for values in leads.values()]
+    joint = [mean_interval(values, 1 - 0.05 / len(leads)) for values in leads.values()]
+    nearest = min(leads, key=lambda arm: float(np.mean(leads[arm])))
+    low, high = min(one.low for one in plain), min(one.high for one in joint)
+    cells = tuple(dict.fromkeys(cell for point in (mine, *others) for cell in point.cell_ids))
+    note = f"smallest lead, over {nearest}, of those over {', '.join(leads)}"
+    return Measured(float(np.mean(leads[nearest])), low, high, where, leads[nearest], cells, note)
+
+
+def _paired(mine: Point, other: Point, sign: float) -> tuple[float, ...]:
+    pairs, against = by_seed(mine), by_seed(other)
+    return tuple(sign * (pairs[seed] - against[seed]) for seed in sorted(pairs.keys() & against.keys()))
+
+
+def _is_rival(arm: str, quantity: Quantity, evidence: Evidence) -> bool:
+    if quantity.against == "all":
+        return True
+    return same_mixers(evidence.patterns.get(arm, ""), evidence.patterns.get(quantity.arm, ""))
+
+
+def _change(quantity: Quantity, evidence: Evidence) -> list[Measured]:
+    points = evidence.quality.where(metric=quantity.metric, arm=quantity.arm).measured()
+    found = []
+    for (corpus, sampler), line in points.groups(lambda p: (p.corpus, p.sampler)):
+        lengths = line.lengths()
+        last = line.first(length=quantity.length or max(lengths, default=None))
+        if last is None or len(lengths) < 2 or last.length == lengths[0]:
+            continue
+        first = line.first(length=lengths[0])
+        assert first is not None
+        early, late = by_seed(first), by_seed(last)
+        values = tuple(late[seed] - early[seed] for seed in sorted(early.keys() & late.keys()))
+        interval = mean_interval(values)
+        levels = [
+            f"{length}: {ceiling.value:.3f}"
+            for length in (first.length, last.length)
+            if (ceiling := reference_point(evidence.references, "real-vs-real", quantity.metric, corpus, length))
+        ]
+        note = f"{last.length} minus {first.length} tokens; real against real {', '.join(levels) or 'not measured'}"
+        where = ", ".join(word for word in (corpus, sampler) if word)
+        cells = tuple(dict.fromkeys((*first.cell_ids, *last.cell_ids)))
+        found.append(Measured(interval.value, interval.low, interval.high, where, values, cells, note))
+    return found
+
+
+def _excess(quantity: Quantity, evidence: Evidence) -> list[Measured]:
+    points = _at_length(evidence.quality.where(metric=quantity.metric, arm=quantity.arm), quantity).measured()
+    found = []
+    for point in points:
+        reference = reference_point(evidence.references, quantity.over, quantity.metric, point.corpus, point.length)
+        if reference is None:
+            continue
+        values = tuple(value - reference.value for value in by_seed(point).values())
+        interval = mean_interval(values)
+        where = group_words(quality_group(point))
+        note = f"{quantity.over} has {reference.value:.3g}; its own spread is not in the interval"
+        cells = (*point.cell_ids, *reference.cell_ids)
+        found.append(Measured(interval.value, interval.low, interval.high, where, values, cells, note))
+    return found
+
+
+def _level(quantity: Quantity, evidence: Evidence) -> list[Measured]:
+    points = _at_length(evidence.quality.where(metric=quantity.metric, arm=quantity.arm), quantity).measured()
+    found = []
+    for point in points:
+        values = tuple(by_seed(point).values())
+        interval = mean_interval(values)
+        where = group_words(quality_group(point))
+        found.append(Measured(interval.value, interval.low, interval.high, where, values, point.cell_ids))
+    return found

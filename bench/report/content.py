@@ -1,0 +1,102 @@
+"""What a report shows, gathered once: the same tables, figures and words go into report.md and report.html."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from bench.report.claims import (
+    NOT_COMPARABLE,
+    PAPERS_FOLDER,
+    claims_table,
+    figures_table,
+    fixed_before,
+    judge,
+    load_paper,
+    save_verdicts,
+)
+from bench.report.cost_table import cost_tables
+from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, NothingToShow, draw, render
+from bench.report.provenance import baseline_arm
+from bench.report.quality_table import comparison_tables, detail_tables, quality_tables
+from bench.report.table import Table
+
+QUALITY, COST, CLAIMS, DETAILS = "Quality", "Cost", "Claims", "All metrics"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure, rendered once for all texts that show it."""
+
+    name: str
+    title: str
+    caption: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Content:
+    """A study's report before it is written down. `notes` says which figures could not be drawn, and why."""
+
+    frame: pd.DataFrame
+    folder: Path
+    baseline: str
+    tables: dict[str, list[Table]]
+    figures: list[Drawn]
+    notes: list[str]
+
+    def all_tables(self) -> list[Table]:
+        """The tables of every section."""
+        return [table for tables in self.tables.values() for table in tables]
+
+
+def gather(frame: pd.DataFrame, folder: Path) -> Content:
+    """Tables, figures and notes of a study; claims are judged, and their verdicts saved beside the results."""
+    baseline = baseline_arm(folder, frame)
+    figures, notes = draw_all(frame, folder)
+    return Content(frame, folder, baseline, report_tables(frame, folder, baseline), figures, notes)
+
+
+def report_tables(frame: pd.DataFrame, folder: Path, baseline: str) -> dict[str, list[Table]]:
+    """Every table of a report by its section."""
+    return {
+        QUALITY: [*quality_tables(frame), *comparison_tables(frame, baseline)],
+        COST: cost_tables(frame),
+        CLAIMS: claims_tables(frame, folder),
+        DETAILS: detail_tables(frame),
+    }
+
+
+def all_tables(frame: pd.DataFrame, folder: Path) -> list[Table]:
+    """Every table of a report, without drawing anything."""
+    sections = report_tables(frame, folder, baseline_arm(folder, frame))
+    return [table for tables in sections.values() for table in tables]
+
+
+def claims_tables(frame: pd.DataFrame, folder: Path) -> list[Table]:
+    """The claims of every shipped paper of which this study measures at least one, and the paper's published
+    figures."""
+    tables = []
+    for path in sorted(PAPERS_FOLDER.glob("*.yaml")):
+        paper = load_paper(path.stem)
+        judged = judge(paper, frame, folder)
+        if any(one.verdict != NOT_COMPARABLE for one in judged):
+            save_verdicts(folder, paper, judged)
+            table = claims_table(paper, judged)
+            tables += [replace(table, notes=(fixed_before(folder, paper), *table.notes)), figures_table(paper)]
+    return tables
+
+
+def draw_all(frame: pd.DataFrame, folder: Path) -> tuple[list[Drawn], list[str]]:
+    """Every figure that the table has rows for, and a sentence for each that it has not."""
+    drawn, notes = [], []
+    for name, kind in FIGURES.items():
+        try:
+            png = render(draw(name, frame, folder, width=DOUBLE_COLUMN_IN))
+        except NothingToShow as error:
+            notes.append(f"Not drawn: {error}.")
+            continue
+        drawn.append(Drawn(name, kind.title, kind.caption, png))
+    return drawn, notes

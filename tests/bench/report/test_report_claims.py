@@ -1,0 +1,216 @@
+"""Claims: what counts as the same finding, verdicts at the edges, and words for what cannot be compared."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pandas as pd
+import pytest
+
+from bench.errors import UserError
+from bench.report.claims import claims_hash, fixed_before, judge, load_paper, save_verdicts, verdict_words
+from bench.report.claims.measured import cost_exponent
+from bench.report.points import cost_points
+
+TEMPLATE = """
+name: made-up
+title: A paper
+source: nowhere
+not_known: everything
+claims:
+  - id: cheaper
+    text: Cheaper.
+    source: nowhere
+    quantity: {{kind: {kind}, metric: {metric}, arm: smdim, {rest}}}
+    accept: {accept}
+    why: as an example
+"""
+
+
+@pytest.fixture
+def verdict(tmp_path, frame):
+    """Judges one made-up claim against the made-up study."""
+
+    def of(kind: str, metric: str, rest: str, accept: str, table: pd.DataFrame = frame):
+        path = tmp_path / "paper.yaml"
+        path.write_text(TEMPLATE.format(kind=kind, metric=metric, rest=rest, accept=accept))
+        (judged,) = judge(load_paper(str(path)), table)
+        return judged
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [("[0.60, 0.80]", "reproduced"), ("[0.70, 0.80]", "inconclusive"), ("[0.8, 1.0]", "contradicted")],
+)
+def test_a_ratio_with_interval_against_the_accepted_one(verdict, accept, expected):
+    # at 256 tokens smdim takes 14 ms, transformer 20, each with 2 % to each side: 0.7 from 0.6725 to 0.7286
+    judged = verdict("ratio", "step_latency", "baseline: transformer, length: 256", accept)
+    assert judged.verdict == expected
+    assert (judged.measured.low, judged.measured.high) == pytest.approx((0.7 * 0.98 / 1.02, 0.7 * 1.02 / 0.98))
+    assert judged.measured.cell_ids == ("efficiency-smdim", "efficiency-transformer")
+
+
+def test_counted_figures_are_exact(verdict):
+    judged = verdict("ratio", "forward_gflops", "baseline: transformer, length: 256", "[0.65, 0.75]")
+    assert judged.verdict == "reproduced" and judged.measured.low == judged.measured.high == pytest.approx(0.7)
+
+
+def test_what_was_measured_once_is_inconclusive(verdict, frame):
+    frame.loc[frame["metric"] == "peak_memory_inference", ["low", "high"]] = math.nan
+    judged = verdict("ratio", "peak_memory_inference", "baseline: transformer, length: 256", "[0.6, 0.8]")
+    assert verdict_words(judged) == "inconclusive (no interval)"
+
+
+def test_different_kernels_are_not_compared(verdict, frame):
+    rows = (frame["kind"] == "efficiency") & (frame["arm"] == "smdim")
+    frame.loc[rows, "kernel"] = "scan=numba sdpa=flash"
+    judged = verdict("ratio", "step_latency", "baseline: transformer, length: 256", "[0.6, 0.8]")
+    assert verdict_words(judged) == "not comparable: kernels differ (sdpa: flash, math)"
+
+
+def test_rounds_taken_in_turns_give_the_interval(tmp_path, frame):
+    from bench.report.claims.measured import Evidence, measure
+    from bench.report.claims.paper import Quantity
+
+    rounds = {"smdim": [[7.0, 7.0], [8.0, 8.0], [9.0, 9.0]], "transformer": [[14.0], [16.0], [18.0]]}
+    for arm, timed in rounds.items():
+        raw = [call for one in timed for call in one]
+        row = {"metric": "step_latency", "length": 256, "raw": raw, "round_sizes": [len(one) for one in timed]}
+        cell = tmp_path / f"efficiency-{arm}"
+        cell.mkdir()
+        (cell / "measurements.jsonl").write_text(json.dumps(row) + "\n")
+    from bench.report.points import Points
+
+    evidence = Evidence(cost_points(frame), Points(), Points(), tmp_path)
+    quantity = Quantity(kind="ratio", metric="step_latency", arm="smdim", baseline="transformer", length=256)
+    (found,) = measure(quantity, evidence)
+    # every round has the ratio 0.5 although the machine slowed down by 9/7
+    assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
+    assert found.note == "3 rounds in turns"
+
+
+def test_exponent_of_a_power_law_counted_timed_and_without_rounds(frame, tmp_path):
+    points = cost_points(frame)
+    counted, words = cost_exponent(points.where(metric="forward_gflops", arm="transformer"), None)
+    assert (counted.value, counted.low, counted.high) == pytest.approx((1.4, 1.4, 1.4)) and words == "counted, so exact"
+    timed = points.where(metric="step_latency", arm="transformer")
+    assert cost_exponent(timed, None)[1] == "no raw rounds, so no interval"
+    rows = []
+    for length in (256, 512, 1024, 2048):
+        raw = [length / 256.0, (length / 256.0) ** 2]  # exponent 1 in the first round, 2 in the second
+        rows.append({"metric": "step_latency", "length": length, "raw": raw, "round_sizes": [1, 1]})
+    (tmp_path / "efficiency-transformer").mkdir()
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "efficiency-transformer" / "measurements.jsonl").write_text(lines)
+    interval, words = cost_exponent(timed, tmp_path)
+    assert (interval.value, interval.high) == pytest.approx((1.5, 1.5 + 12.7062 * 0.5)) and words == "2 rounds"
+
+
+def test_lead_needs_every_rival_and_says_how_many_seeds_would_settle(verdict):
+    # OA 0.78 and 0.80 against transformer 0.80, 0.82 (lead -0.02 on both seeds) and mamba 0.70, 0.76 (0.08, 0.04)
+    judged = verdict("lead", "oa_mean", "against: all", "[0, .inf]")
+    assert judged.measured.value == pytest.approx(-0.02)
+    assert judged.measured.note.startswith("smallest lead, over transformer")
+    assert judged.verdict == "contradicted"
+
+
+def test_lead_within_the_noise_is_inconclusive_with_a_number_of_seeds(verdict, frame):
+    bits = {("smdim", 0): 3.9, ("smdim", 1): 3.7, ("transformer", 0): 4.0, ("transformer", 1): 3.9}
+    for (arm, seed), value in bits.items():
+        chosen = (frame["arm"] == arm) & (frame["seed"] == seed) & (frame["metric"] == "validation_bits_per_token")
+        frame.loc[chosen, "value"] = value
+    only = frame[frame["arm"].isin(["smdim", "transformer"])]
+    judged = verdict("lead", "validation_bits_per_token", "against: all", "[0, .inf]", only)
+    # leads 0.1 and 0.2: mean 0.15, sd 0.0707; t 4.303 at n = 3 gives 0.176, 3.182 at n = 4 gives 0.1125 < 0.15
+    assert judged.verdict == "inconclusive" and judged.seeds_needed == 4
+    assert "about 4 seeds" in verdict_words(judged)
+
+
+def test_orders_are_arms_with_the_same_mixers(verdict):
+    judged = verdict("lead", "validation_bits_per_token", "against: orders", "[0, .inf]")
+    assert judged.measured.note == "smallest lead, over fam, of those over fam"
+
+
+def test_excess_over_real_music(verdict):
+    judged = verdict("excess", "oa_mean", "over: real-vs-real", "[0, .inf]")
+    # 0.78 and 0.80 less 0.9: -0.11, with 0.127 to each side
+    assert judged.measured.value == pytest.approx(-0.11)
+    assert judged.verdict == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric", "rest", "words"),
+    [
+        ("change", "oa_mean", "length: 2048", "smdim was not measured at 2048 tokens"),
+        ("level", "drift_oa", "length: 2048", "the study has no drift_oa"),
+        ("ratio", "step_latency", "baseline: gru, length: 256", "what it is compared with was not measured"),
+    ],
+)
+def test_what_is_missing_is_named(verdict, kind, metric, rest, words):
+    assert verdict_words(verdict(kind, metric, rest, "[0, 1]")) == f"not comparable: {words}"
+
+
+def test_change_between_the_shortest_length_and_another(verdict, frame):
+    longer = frame[(frame["kind"] == "quality") & (frame["metric"] == "oa_mean")].assign(length=2048)
+    longer["value"] -= 0.02
+    judged = verdict("change", "oa_mean", "length: 2048", "[-0.05, 0.05]", pd.concat([frame, longer]))
+    assert judged.measured.value == pytest.approx(-0.02) and judged.verdict == "reproduced"
+    assert "real against real 512: 0.900" in judged.measured.note
+
+
+def test_hash_follows_quantity_and_acceptance_only(tmp_path):
+    path = tmp_path / "paper.yaml"
+    texts = [
+        TEMPLATE.format(kind="level", metric="oa_mean", rest="length: 512", accept=accept).replace("Cheaper.", words)
+        for accept, words in (("[0, 1]", "Cheaper."), ("[0, 1]", "Better."), ("[0, 2]", "Cheaper."))
+    ]
+    hashes = []
+    for text in texts:
+        path.write_text(text)
+        hashes.append(claims_hash(load_paper(str(path))))
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_the_shipped_paper_states_what_is_not_known_and_is_judged_in_full(frame, tmp_path):
+    paper = load_paper("smdim")
+    assert all("not known to us" in figure.setting for figure in paper.figures)
+    judged = judge(paper, frame)
+    assert {one.claim.id for one in judged} == {claim.id for claim in paper.claims}
+    saved = json.loads(save_verdicts(tmp_path, paper, judged).read_text())
+    assert saved["hash"] == claims_hash(paper) and len(saved["claims"]) == len(judged)
+
+
+def test_whether_the_acceptance_was_fixed_before_the_run(tmp_path):
+    paper = load_paper("smdim")
+    assert "not recorded" in fixed_before(tmp_path, paper)
+    (tmp_path / "study.json").write_text(json.dumps({"claims": {"smdim": claims_hash(paper)}}))
+    assert "those recorded before the run" in fixed_before(tmp_path, paper)
+    (tmp_path / "study.json").write_text(json.dumps({"claims": {"smdim": "0" * 16}}))
+    assert "changed after" in fixed_before(tmp_path, paper)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("kind: level", "kind: area"), "quantity.kind"),
+        (("accept: [0, 1]", "accept: [1, 0]"), "accept: accept must be \\[low, high\\] with low < high"),
+        (("kind: level", "kind: excess"), "a quantity of kind excess needs the key over"),
+        (("why: as", "because: of\n    why: as"), "because: unknown key"),
+    ],
+)
+def test_a_wrong_paper_is_refused_by_file_and_key(tmp_path, change, words):
+    path = tmp_path / "paper.yaml"
+    path.write_text(
+        TEMPLATE.format(kind="level", metric="oa_mean", rest="length: 512", accept="[0, 1]").replace(*change)
+    )
+    with pytest.raises(UserError, match=words) as error:
+        load_paper(str(path))
+    assert str(error.value).startswith(f"{path}:")
+
+
+def test_an_unknown_paper_names_those_there_are():
+    with pytest.raises(UserError, match="there are smdim"):
+        load_paper("mozart")
