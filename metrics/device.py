@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,8 +15,8 @@ from typing import Any
 import torch
 
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "fvcore", "mamba-ssm", "causal-conv1d", "flash-attn", "triton")
-BUSY_LOAD_PER_CORE = 0.3
-"""Load average over cores above which somebody else is taken to be computing when a session begins."""
+BUSY_SHARE = 0.2
+"""Share of one core from which another process counts as computing."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -96,14 +97,63 @@ def load_average() -> float | None:
     return None
 
 
-def busy_warning() -> str:
-    """Words for a machine on which something else is computing already; "" when it is quiet or does not tell."""
-    load = load_average()
-    if load is None or load <= BUSY_LOAD_PER_CORE * usable_cores():
-        return ""
-    return (
-        f"the machine is busy: load {load:.1f} on {usable_cores()} cores before timing began; timings may be too slow"
-    )
+def busy_warning(device: torch.device | str = "cpu") -> str:
+    """Words that name who else is computing on a device right now; "" when it is quiet or does not tell.
+
+    Takes a third of a second on a CPU. Call it while processes of one's own are idle.
+    """
+    if torch.device(device).type == "cuda":
+        others = _gpu_processes()
+        return f"the GPU is shared with {', '.join(others)}; timings may be too slow" if others else ""
+    busy = [f"{name} (process {pid}, {share:.0%} of a core)" for pid, name, share in busy_processes()]
+    return f"the machine is busy: {', '.join(busy)}; timings may be too slow" if busy else ""
+
+
+def busy_processes(interval_s: float = 0.3, threshold: float = BUSY_SHARE) -> list[tuple[int, str, float]]:
+    """(process id, name, share of one core) of other processes that computed during `interval_s`, busiest first.
+
+    Linux only; [] elsewhere.
+    """
+    before = _processor_ticks()
+    time.sleep(interval_s)
+    ticks_per_s = os.sysconf("SC_CLK_TCK") if before else 1
+    found = []
+    for pid, (name, ticks) in _processor_ticks().items():
+        share = (ticks - before.get(pid, (name, ticks))[1]) / ticks_per_s / interval_s
+        if share >= threshold and pid != os.getpid():
+            found.append((pid, name, share))
+    return sorted(found, key=lambda one: -one[2])
+
+
+def _processor_ticks() -> dict[int, tuple[str, int]]:
+    """Process id -> (name, clock ticks used so far)."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        head, _, tail = _read(str(folder / "stat")).rpartition(")")
+        fields = tail.split()
+        if len(fields) > 12:
+            found[int(folder.name)] = (head.partition("(")[2], int(fields[11]) + int(fields[12]))
+    return found
+
+
+def _gpu_processes() -> list[str]:
+    """Names and numbers of other processes that hold memory on a GPU, as the driver tells them."""
+    command = ["nvidia-smi", "--query-compute-apps=pid,process_name", "--format=csv,noheader"]
+    with suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        lines = [line.partition(", ") for line in done.stdout.splitlines()] if done.returncode == 0 else []
+        family = {os.getpid(), *_children(os.getpid())}
+        return [f"{name} (process {pid})" for pid, _, name in lines if pid.isdecimal() and int(pid) not in family]
+    return []
+
+
+def _children(pid: int) -> set[int]:
+    """Process ids of the direct children of a process."""
+    return {
+        int(folder.name)
+        for folder in Path("/proc").glob("[0-9]*")
+        if (fields := _read(str(folder / "stat")).rpartition(")")[2].split()) and int(fields[1]) == pid
+    }
 
 
 def total_memory_bytes() -> int | None:

@@ -26,8 +26,9 @@ MULTIPLY_ADD_OPERATORS = frozenset({"addmm", "bmm", "conv", "einsum", "matmul", 
 """What fvcore counts in multiply-adds; everything else it counts in plain operations."""
 SCAN_FLOPS_PER_STATE = 9
 """Operations per batch, step, channel and state of a selective scan forward, as the Mamba authors count them
-(github.com/state-spaces/mamba, issue 110): an associative scan, 2 L operations on pairs. A sequential kernel
-executes about 7 per state, one of them an exponential."""
+(github.com/state-spaces/mamba, issue 110): an associative scan, 2 L operations on pairs."""
+EXECUTED_PER_STATE = 7
+"""Operations of a sequential kernel: step x A, exp, decay x state + input (2), input x B, and C . state (2)."""
 
 Shapes = Sequence[Any]
 Formula = Callable[..., int]
@@ -59,6 +60,11 @@ class CountedFlops:
 def scan_flops(u_shape: Shapes, delta_shape: Shapes, a_shape: Shapes, *_: Any, **__: Any) -> int:
     """Forward operations of a selective scan from the shapes of u (B D L), delta (B D L) and A (D N)."""
     return SCAN_FLOPS_PER_STATE * prod(u_shape) * a_shape[-1]
+
+
+def executed_scan_flops(u_shape: Shapes, delta_shape: Shapes, a_shape: Shapes, *_: Any, **__: Any) -> int:
+    """Forward operations that a sequential kernel executes, for rooflines: 7 a state, an exp counted as one."""
+    return EXECUTED_PER_STATE * prod(u_shape) * a_shape[-1]
 
 
 def scan_backward_flops(gradient_shape: Shapes, u_shape: Shapes, delta_shape: Shapes, a_shape: Shapes, *_: Any) -> int:

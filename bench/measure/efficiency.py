@@ -11,7 +11,8 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.measure.efficiency_process import WorkerDied, WorkerProcess
-from bench.measure.efficiency_rows import Record, rows_of
+from bench.measure.efficiency_record import Record
+from bench.measure.efficiency_rows import rows_of
 
 OnEvent = Callable[[str, dict[str, Any]], None]
 SILENCE_S = 900.0
@@ -58,7 +59,7 @@ class EfficiencyCell:
     pad_id: int = 0
     plugins: tuple[str, ...] = ()
     """Modules imported before the model is built, such as those that register mixers."""
-    factory: str = "bench.measure.efficiency_worker:build_backbone"
+    factory: str = "bench.measure.efficiency_arm:build_backbone"
     """"module:function" that turns `config` into a module tokens (B, L) -> logits (B, L, V)."""
 
     def __post_init__(self) -> None:
@@ -119,6 +120,7 @@ def measure_group(
     try:
         group.start()
         group.everyone("warm", "warming up")
+        group.look_around()
         group.time_rounds(rounds, calls_per_round, relative_width, time_cap_s)
         group.everyone("memory", "weighing memory")
         group.everyone("audit", "counting FLOPs")
@@ -177,6 +179,20 @@ class _Group:
             arm.process.close()
             arm.process = None
 
+    def look_around(self) -> None:
+        """Measure the device's ceilings once, and note on every arm what else is computing while ours sleep."""
+        from metrics.device import busy_warning
+
+        for arm in self.alive[:1]:
+            self.turn(arm, {"command": "ceilings"})
+        ceilings = next((arm.record.ceilings for arm in self.arms if arm.record.ceilings), None)
+        warning = busy_warning(self.arms[0].cell.device)
+        for arm in self.arms:
+            arm.record.ceilings = ceilings
+            if warning:
+                arm.record.notes.append(warning)
+                self.on_event(arm.cell.id, {"event": "progress", "stage": warning})
+
     def everyone(self, command: str, stage: str) -> None:
         """One command to each arm in turn."""
         for arm in self.alive:
@@ -203,7 +219,7 @@ class _Group:
                 wide = [key for key in wide if self.widest(key) > relative_width]
         words = f"time cap of {time_cap_s:g} s" if wide else f"all intervals within {relative_width:.1%}"
         for arm in self.arms:
-            arm.record.ended_by = f"ended by {words} after {done} rounds"
+            arm.record.notes.append(f"ended by {words} after {done} rounds")
 
     def timed_keys(self) -> list[tuple[str, int]]:
         """(kind, length) of everything but whole samples, shortest first."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from bench.measure.efficiency_record import Record
 from bench.measure.rows import row
 
 if TYPE_CHECKING:
@@ -21,7 +21,11 @@ LATENCIES = {
 }
 """Kind of call -> metric, unit, what a second is in that unit."""
 PEAKS = {"step": "peak_memory_inference", "train": "peak_memory_training"}
-COUNTS = {"formula": "forward_gflops", "fvcore": "forward_gflops_fvcore", "dispatch": "forward_gflops_dispatch"}
+COUNTS = {
+    "formula": "forward_gflops",
+    "fvcore": "forward_gflops_fvcore",
+    "dispatch": "forward_gflops_dispatch",
+}
 DEFINITIONS = {
     "step_latency": "one forward pass of the denoiser as the sampler calls it, median of warm calls v1",
     "step_latency_cold": "first forward pass of the process at this length v1",
@@ -30,79 +34,16 @@ DEFINITIONS = {
     "tokens_per_second": "batch x length / step_latency v1",
     "peak_memory_inference": "peak growth over the process without a model: weights, activations, workspace v1",
     "peak_memory_training": "peak growth over the process without a model, in a step with optimiser state v1",
+    "computed_memory_training": "weights, gradients, AdamW state, saved activations; computed, not measured v1",
     "forward_gflops": "own formula, one sequence, forward, multiply-add = 2, scan 9 L D N v1",
     "forward_gflops_fvcore": "fvcore with rules for attention and scan, no norms, one sequence, multiply-add = 2 v1",
     "forward_gflops_dispatch": "FlopCounterMode with rules for attention and scan, one sequence, multiply-add = 2 v1",
+    "step_compute_share": "executed FLOPs / step_latency / rate of a large product on this device (MFU) v1",
+    "step_bandwidth_share": "bytes read and written by operators / step_latency / rate of a large copy v1",
+    "step_energy": "energy counter of the device over repeated steps, idle power included v1",
+    "train_step_energy": "energy counter of the device over repeated training steps, idle power included v1",
     "parameters": "trained values, shared ones once v1",
 }
-Key = tuple[str, int]
-
-
-@dataclass
-class Record:
-    """Everything one measuring process has told, by kind of call and length."""
-
-    rounds_s: dict[Key, list[list[float]]] = field(default_factory=dict)
-    phases_s: dict[tuple[str, int], list[list[float]]] = field(default_factory=dict)
-    cold_s: dict[Key, float] = field(default_factory=dict)
-    warm_s: dict[Key, float] = field(default_factory=dict)
-    kernels: dict[int, str] = field(default_factory=dict)
-    failures: dict[Key, tuple[str, str]] = field(default_factory=dict)
-    peak_bytes: dict[Key, tuple[float, str]] = field(default_factory=dict)
-    flops: dict[Key, float] = field(default_factory=dict)
-    uncounted: dict[Key, list[str]] = field(default_factory=dict)
-    nfe: dict[int, float] = field(default_factory=dict)
-    clocks_disagree: set[Key] = field(default_factory=set)
-    parameters: int | None = None
-    death: tuple[str, str] | None = None
-    ended_by: str = ""
-
-    def take(self, message: Mapping[str, Any]) -> None:
-        """Book one message of the process."""
-        getattr(self, f"_take_{message['event']}")(message)
-
-    def _take_ready(self, message: Mapping[str, Any]) -> None:
-        self.parameters = message["parameters"]
-
-    def _take_warm(self, message: Mapping[str, Any]) -> None:
-        key = (message["kind"], message["length"])
-        self.cold_s[key], self.warm_s[key] = message["cold_s"], message["warm_s"]
-        if message["kernel"]:
-            self.kernels[message["length"]] = " ".join(f"{name}={kernel}" for name, kernel in message["kernel"].items())
-
-    def _take_samples(self, message: Mapping[str, Any]) -> None:
-        kind, length = message["kind"], message["length"]
-        self.rounds_s.setdefault((kind, length), []).append(message["samples_s"])
-        for phase, samples_s in message["phases_s"].items():
-            self.phases_s.setdefault((phase, length), []).append(samples_s)
-        if message["nfe"]:
-            self.nfe[length] = message["nfe"][-1]
-        if not message["clocks_agree"]:
-            self.clocks_disagree.add((kind, length))
-
-    def _take_memory(self, message: Mapping[str, Any]) -> None:
-        self.peak_bytes[message["kind"], message["length"]] = (message["peak_bytes"], message["reason"])
-
-    def _take_flops(self, message: Mapping[str, Any]) -> None:
-        key = (message["counter"], message["length"])
-        self.flops[key] = message["flops"]
-        self.uncounted[key] = message.get("uncounted", [])
-
-    def _take_failed(self, message: Mapping[str, Any]) -> None:
-        self.failures[message["kind"], message["length"]] = (message["status"], message["reason"])
-
-    def why_missing(self, kind: str, length: int, prune: bool) -> tuple[str, str]:
-        """(status, reason) of a missing figure: its own failure, one at a shorter length, or the process's end."""
-        kinds = (kind,) if kind in {"step", *COUNTS} else ("step", kind)
-        for one in kinds:
-            if (one, length) in self.failures:
-                return self.failures[one, length]
-        shorter = [
-            n for (one, n), (status, _) in self.failures.items() if one in kinds and n < length and status == "oom"
-        ]
-        if shorter and prune:
-            return "oom", f"oom (inferred from length {min(shorter)})"
-        return self.death or ("failed", "not measured")
 
 
 def rows_of(cell: EfficiencyCell, record: Record, not_planned: Mapping[int, str]) -> list[dict[str, Any]]:
@@ -111,20 +52,25 @@ def rows_of(cell: EfficiencyCell, record: Record, not_planned: Mapping[int, str]
     for length in cell.lengths:
         found = [_latency_row(cell, record, kind, length, not_planned) for kind in cell.kinds]
         found += _phase_rows(cell, record, length) + _derived_rows(cell, record, length)
-        found += [_peak_row(cell, record, kind, length) for kind in cell.kinds if kind in PEAKS]
+        for kind in cell.kinds:
+            found += _memory_rows(cell, record, kind, length) if kind in PEAKS else []
         found += [_flops_row(cell, record, counter, length) for counter in COUNTS]
+        found += _energy_rows(cell, record, length)
         found.append(_parameters_row(record))
-        for one in found:
-            one.setdefault("definition", DEFINITIONS.get(one["metric"], f"{one['metric']} v1"))
-            one |= {"length": length, "kernel": record.kernels.get(length, "")}
-            one.setdefault("batch", cell.batch)
-        rows += found
-    return rows
+        rows += [_complete(one, length, cell.batch, record.kernels.get(length, "")) for one in found]
+    return rows + [_complete(one, None, cell.batch, "") for one in _energy_rows(cell, record, None)]
+
+
+def _complete(found: dict[str, Any], length: int | None, batch: int, kernel: str) -> dict[str, Any]:
+    """The row with what every row has."""
+    definition = DEFINITIONS.get(found["metric"], f"{found['metric']} v1")
+    usual = {"low": math.nan, "high": math.nan, "n": 1, "reason": "", "status": "done", "raw": [], "batch": batch}
+    return usual | {"definition": definition, "length": length, "kernel": kernel} | found
 
 
 def _missing(metric: str, unit: str, why: tuple[str, str]) -> dict[str, Any]:
     status, reason = why
-    return row(metric, math.nan, unit, low=math.nan, high=math.nan, n=0, reason=reason, status=status, raw=[])
+    return row(metric, math.nan, unit, n=0, reason=reason, status=status)
 
 
 def _timing(metric: str, unit: str, scale: float, rounds_s: list[list[float]]) -> dict[str, Any]:
@@ -136,7 +82,7 @@ def _timing(metric: str, unit: str, scale: float, rounds_s: list[list[float]]) -
     raw = [sample for one in rounds for sample in one]
     sizes = [len(one) for one in rounds]
     bounds = {"low": interval.low, "high": interval.high, "n": interval.n}
-    return row(metric, interval.value, unit, reason="", status="done", raw=raw, round_sizes=sizes, **bounds)
+    return row(metric, interval.value, unit, raw=raw, round_sizes=sizes, **bounds)
 
 
 def _latency_row(
@@ -146,8 +92,8 @@ def _latency_row(
     rounds_s = record.rounds_s.get((kind, length), [])
     if rounds_s:
         found = _timing(metric, unit, scale, rounds_s)
-        notes = [record.ended_by] + ["clocks disagree"] * ((kind, length) in record.clocks_disagree)
-        found["note"] = "; ".join(note for note in [*notes, record.death[1] if record.death else ""] if note)
+        notes = [*record.notes, *["clocks disagree"] * ((kind, length) in record.clocks_disagree)]
+        found["note"] = "; ".join([*notes, record.death[1]] if record.death else notes)
     else:
         why = record.why_missing(kind, length, cell.prune)
         if kind == "sample" and why == ("failed", "not measured") and length in not_planned:
@@ -169,45 +115,75 @@ def _phase_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dict[
 
 
 def _derived_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dict[str, Any]]:
-    """The cold call, and tokens a second from the same calls as the latency."""
+    """The cold call, tokens a second and the shares of the device's ceilings, from the calls behind the latency."""
     from metrics.statistics import rounds_interval
 
     rounds_s = record.rounds_s.get(("step", length), [])
     if not rounds_s:
         return []
-    step, tokens = rounds_interval(rounds_s), cell.batch * length
-    slowest = tokens / step.high if step.high else math.nan
-    fastest = tokens / step.low if step.low > 0 else math.nan
-    return [
-        row("step_latency_cold", record.cold_s["step", length] * MS, "ms", n=1, reason="", status="done", raw=[]),
-        row("tokens_per_second", tokens / step.value, "tokens/s", low=slowest, high=fastest, n=step.n, reason="",
-            status="done", raw=[]),
-    ]  # fmt: skip
+    step = rounds_interval(rounds_s)
+
+    def rate(metric: str, amount: float, unit: str) -> dict[str, Any]:
+        return row(metric, amount / step.value, unit, low=amount / step.high, high=amount / step.low, n=step.n)
+
+    found = [row("step_latency_cold", record.cold_s["step", length] * MS, "ms")]
+    found.append(rate("tokens_per_second", cell.batch * length, "tokens/s"))
+    if record.ceilings and length in record.traffic:
+        flops, moved_bytes = record.traffic[length]
+        found.append(rate("step_compute_share", flops / record.ceilings["flops_per_s"], "1"))
+        found.append(rate("step_bandwidth_share", moved_bytes / record.ceilings["bytes_per_s"], "1"))
+    return found
 
 
-def _peak_row(cell: EfficiencyCell, record: Record, kind: str, length: int) -> dict[str, Any]:
+def _memory_rows(cell: EfficiencyCell, record: Record, kind: str, length: int) -> list[dict[str, Any]]:
+    """The measured peak; on CUDA what the allocator held as well; for training what can be computed."""
     metric = PEAKS[kind]
-    peak_bytes, reason = record.peak_bytes.get((kind, length), (math.nan, ""))
     batch = {"batch": cell.training_batch if kind == "train" else cell.batch}
+    told = record.peaks.get((kind, length))
+    if told is None:
+        return [_missing(metric, "GiB", record.why_missing(f"{kind} memory", length, cell.prune)) | batch]
+    peak_bytes = told["peak_bytes"]
     if math.isnan(peak_bytes):
-        return (
-            _missing(metric, "GiB", ("failed", reason) if reason else record.why_missing(kind, length, cell.prune))
-            | batch
-        )
-    return row(metric, peak_bytes / GIB, "GiB", n=1, reason="", status="done", raw=[peak_bytes / GIB]) | batch
+        found = [_missing(metric, "GiB", ("done", told["reason"]))]
+    else:
+        found = [row(metric, peak_bytes / GIB, "GiB", raw=[peak_bytes / GIB])]
+    if not math.isnan(told["reserved_bytes"]):
+        found.append(row(metric.replace("peak", "reserved"), told["reserved_bytes"] / GIB, "GiB"))
+    if parts := told["computed"]:
+        found += [
+            row(f"computed_{name.removesuffix('_bytes')}_memory", size / GIB, "GiB") for name, size in parts.items()
+        ]
+        found.append(row("computed_memory_training", sum(parts.values()) / GIB, "GiB"))
+    return [one | batch for one in found]
 
 
 def _flops_row(cell: EfficiencyCell, record: Record, counter: str, length: int) -> dict[str, Any]:
     key = (counter, length)
     if key not in record.flops:
         return _missing(COUNTS[counter], "GFLOPs", record.why_missing(counter, length, cell.prune)) | {"batch": 1}
-    uncounted = record.uncounted[key]
-    note = "not counted: " + ", ".join(uncounted) if uncounted else ""
     value = record.flops[key] / 1e9
-    return row(COUNTS[counter], value, "GFLOPs", n=1, reason="", status="done", raw=[value], note=note, batch=1)
+    note = "not counted: " + ", ".join(record.uncounted[key]) if record.uncounted[key] else ""
+    if counter == "formula":
+        own = record.flops[key]
+        others = [
+            (name, record.flops[name, length]) for name in COUNTS if (name, length) in record.flops and name != counter
+        ]
+        note = ", ".join(f"{name} {100 * (flops / own - 1):+.2f} %" for name, flops in others)
+    return row(COUNTS[counter], value, "GFLOPs", raw=[value], note=note, batch=1)
+
+
+def _energy_rows(cell: EfficiencyCell, record: Record, length: int | None) -> list[dict[str, Any]]:
+    """Joules of a call; one row without a length where the device tells nothing."""
+    found = []
+    for (kind, at), (joules, calls, reason) in record.energy.items():
+        if at == length:
+            batch = cell.training_batch if kind == "train" else cell.batch
+            metric = "train_step_energy" if kind == "train" else "step_energy"
+            found.append(row(metric, joules, "J", n=calls, reason=reason, batch=batch))
+    return found
 
 
 def _parameters_row(record: Record) -> dict[str, Any]:
     if record.parameters is None:
         return _missing("parameters", "1", record.death or ("failed", "not measured"))
-    return row("parameters", record.parameters, "1", n=1, reason="", status="done", raw=[float(record.parameters)])
+    return row("parameters", record.parameters, "1", raw=[float(record.parameters)])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+from pathlib import Path
 
 import pytest
 import torch
@@ -24,15 +26,35 @@ def test_what_a_system_does_not_tell_is_none(monkeypatch):
     monkeypatch.setattr(device, "load_average", lambda: None)
     described = describe_environment("cpu")
     assert described["governor"] is None and described["load_1_min"] is None
-    assert device.busy_warning() == ""
+    assert device.busy_warning() == "" and described["cpu"]
 
 
 def test_a_busy_machine_is_named(monkeypatch):
-    monkeypatch.setattr(device, "load_average", lambda: 5.0)
-    monkeypatch.setattr(device, "usable_cores", lambda: 2)
-    assert "load 5.0 on 2 cores" in device.busy_warning()
-    monkeypatch.setattr(device, "load_average", lambda: 0.1)
+    monkeypatch.setattr(device, "busy_processes", lambda: [(42, "spinner", 0.98)])
+    assert device.busy_warning() == (
+        "the machine is busy: spinner (process 42, 98% of a core); timings may be too slow"
+    )
+    monkeypatch.setattr(device, "busy_processes", list)
     assert device.busy_warning() == ""
+
+
+def test_busy_processes_are_those_whose_ticks_moved(monkeypatch):
+    second = os.sysconf("SC_CLK_TCK")
+    readings = iter(
+        [
+            {1: ("idle", 5), 2: ("spins (a lot)", 100)},
+            {1: ("idle", 5), 2: ("spins (a lot)", 100 + second), 3: ("new", 7)},
+        ]
+    )
+    monkeypatch.setattr(device, "_processor_ticks", lambda: next(readings))
+    monkeypatch.setattr(device.time, "sleep", lambda seconds: None)
+    assert device.busy_processes(interval_s=1.0) == [(2, "spins (a lot)", 1.0)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are told by /proc only")
+def test_this_process_is_found_with_the_time_it_used():
+    name, ticks = device._processor_ticks()[os.getpid()]
+    assert ticks > 0 and name in Path("/proc/self/comm").read_text()
 
 
 def test_the_commit_and_whether_files_differ_from_it(tmp_path):

@@ -125,12 +125,32 @@ def test_all_figures_of_a_good_arm_are_there(session):
             row = rows[metric, length]
             assert row["value"] > 0 and row["unit"] == unit and row["n"] == n == len(row["raw"])
             assert row["low"] <= row["value"] <= row["high"] and row["reason"] == "" and row["status"] == "done"
+        for metric in ("peak_memory_inference", "peak_memory_training"):
+            assert rows[metric, length]["status"] == "done"
+            assert math.isnan(rows[metric, length]["value"]) == (rows[metric, length]["reason"] != "")
         assert rows["step_latency", length]["round_sizes"] == [2, 2]
         assert rows["sample_latency", length]["nfe"] == rows["sample_latency", length]["sample_steps"] == 3
         assert rows["step_latency", length]["kernel"].startswith("scan=none sdpa=")
         assert rows["parameters", length]["value"] == 20 * 16 + 16 * 20 + 20
     assert "within" in rows["step_latency", 16]["note"] and "2 rounds" in rows["step_latency", 16]["note"]
     assert session[0]["b"]["step_latency", 16]["batch"] == 2
+
+
+def test_computed_memory_is_that_on_paper(session):
+    # 680 weights of 4 bytes, as many gradients, twice as many optimiser values
+    rows = session[0]["a"]
+    weights = 4 * (20 * 16 + 16 * 20 + 20) / 2**30
+    assert rows["computed_weight_memory", 16]["value"] == rows["computed_gradient_memory", 16]["value"] == weights
+    assert rows["computed_optimiser_memory", 16]["value"] == 2 * weights
+    kept = rows["computed_activation_memory", 16]["value"]
+    assert kept > 0 and rows["computed_memory_training", 16]["value"] == pytest.approx(4 * weights + kept)
+
+
+def test_shares_of_the_ceilings_and_energy_are_told_or_missing_with_a_reason(session):
+    rows = session[0]["a"]
+    assert rows["step_compute_share", 32]["value"] > 0 and rows["step_bandwidth_share", 32]["value"] > 0
+    told = [row for (metric, _), row in rows.items() if metric == "step_energy"]
+    assert told and all((row["value"] > 0) != bool(row["reason"]) for row in told)
 
 
 def test_the_parts_of_a_training_step_are_no_more_than_the_whole(session):

@@ -1,0 +1,125 @@
+"""One arm ready to be measured: model, optimiser, random tokens, and the three calls whose cost is asked for."""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from bench.diffusion import AbsorbingDiffusion
+from metrics.latency import synchronise
+
+LEARNING_RATE = 1e-6
+"""Small, so that thousands of timed updates on random tokens leave the weights finite; its size costs no time."""
+PHASES = ("forward", "backward", "optimiser")
+
+
+def build_backbone(config: dict[str, Any]) -> torch.nn.Module:
+    """The backbone that `BackboneConfig.to_dict` describes: the default factory of a cell."""
+    from architectures.backbone import Backbone, BackboneConfig
+
+    return Backbone(BackboneConfig.from_dict(config))
+
+
+class TimedArm:
+    """Builds what `settings` (an EfficiencyCell as a dict) describes, and makes the calls to be measured."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+        self.device = torch.device(settings["device"])
+        module, _, function = settings["factory"].partition(":")
+        self.factory: Callable[[dict[str, Any]], torch.nn.Module] = getattr(importlib.import_module(module), function)
+        self.diffusion = AbsorbingDiffusion(settings["mask_id"], settings["pad_id"], steps=settings["sample_steps"])
+        self.marks_s: list[float] = []
+        self.nfe: list[float] = []
+        self.build()
+
+    def build(self) -> None:
+        """A new model, optimiser and generator."""
+        torch.manual_seed(0)
+        self.model = self.factory(self.settings["config"]).to(self.device)
+        fused = self.device.type in {"cpu", "cuda"}
+        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=LEARNING_RATE, fused=fused)
+        self.generator = torch.Generator().manual_seed(0)
+
+    def drop(self) -> None:
+        """Forget the model and its optimiser, to weigh a process without them; `build` makes new ones."""
+        del self.model, self.optimiser
+
+    def tokens(self, length: int, batch: int) -> torch.Tensor:
+        """Random tokens (B, L) that are neither MASK nor PAD."""
+        special = {self.settings["mask_id"], self.settings["pad_id"]}
+        allowed = torch.tensor([id_ for id_ in range(self.settings["config"]["vocab_size"]) if id_ not in special])
+        generator = torch.Generator().manual_seed(length)
+        return allowed[torch.randint(len(allowed), (batch, length), generator=generator)].to(self.device)
+
+    def call(self, kind: str, length: int) -> Callable[[], Any]:
+        """The call that `kind` names ("step", "train", "sample"), with the batch of the cell."""
+        batch = self.settings["training_batch" if kind == "train" else "batch"]
+        return {"step": self.step, "train": self.train, "sample": self.sample}[kind](length, batch)
+
+    def step(self, length: int, batch: int) -> Callable[[], Any]:
+        """One denoising step: the network's forward pass as a sampler calls it."""
+        tokens_BL = self.tokens(length, batch)
+        self.model.eval()
+
+        def call() -> Any:
+            with torch.inference_mode():
+                return self.model(tokens_BL)
+
+        return call
+
+    def loss(self, length: int, batch: int) -> Callable[[], torch.Tensor]:
+        """The training loss of one batch, with its graph."""
+        tokens_BL = self.tokens(length, batch)
+        self.model.train()
+        return lambda: self.diffusion.loss(self.model, tokens_BL, self.generator).loss
+
+    def train(self, length: int, batch: int) -> Callable[[], Any]:
+        """One training step; `marks_s` gets the time before and after each of its phases."""
+        loss = self.loss(length, batch)
+
+        def call() -> None:
+            self._mark()
+            value = loss()
+            self._mark()
+            value.backward()
+            self._mark()
+            self.optimiser.step()
+            self.optimiser.zero_grad(set_to_none=True)
+            self._mark()
+
+        return call
+
+    def sample(self, length: int, batch: int) -> Callable[[], Any]:
+        """A whole sample of `batch` pieces, every step run; `nfe` gets the network calls a piece of each sample."""
+        self.model.eval()
+        self.nfe = []
+
+        def call() -> None:
+            drawn = self.diffusion.sample(
+                self.model,
+                length=length,
+                count=batch,
+                steps=self.settings["sample_steps"],
+                sampler=self.settings["sampler"],
+                generator=self.generator,
+                device=self.device,
+            )
+            self.nfe.append(drawn.nfe_mean)
+
+        return call
+
+    def _mark(self) -> None:
+        """Note the time at which the device is done with what came before."""
+        synchronise(self.device)
+        self.marks_s.append(time.perf_counter())
+
+    def phases_s(self, skipped_calls: int) -> dict[str, list[float]]:
+        """Seconds of each phase of the training steps since `marks_s` was cleared, without the first ones."""
+        edges = len(PHASES) + 1
+        marks = [self.marks_s[i : i + edges] for i in range(edges * skipped_calls, len(self.marks_s), edges)]
+        return {name: [one[i + 1] - one[i] for one in marks] for i, name in enumerate(PHASES)}

@@ -1,0 +1,99 @@
+"""What one measuring process has told, kept by kind of call and length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+COUNTERS = ("formula", "fvcore", "dispatch", "traffic")
+Key = tuple[str, int]
+"""(kind of call or counter, length)."""
+
+
+@dataclass
+class Record:
+    """Figures of one arm in seconds, bytes, FLOPs and joules; what failed and why."""
+
+    rounds_s: dict[Key, list[list[float]]] = field(default_factory=dict)
+    phases_s: dict[Key, list[list[float]]] = field(default_factory=dict)
+    cold_s: dict[Key, float] = field(default_factory=dict)
+    warm_s: dict[Key, float] = field(default_factory=dict)
+    kernels: dict[int, str] = field(default_factory=dict)
+    failures: dict[Key, tuple[str, str]] = field(default_factory=dict)
+    peaks: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
+    flops: dict[Key, float] = field(default_factory=dict)
+    uncounted: dict[Key, list[str]] = field(default_factory=dict)
+    traffic: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """Length -> (executed FLOPs, bytes moved) of one step."""
+    energy: dict[tuple[str, int | None], tuple[float, int, str]] = field(default_factory=dict)
+    """(kind, length) -> (joules, calls, reason); length None where the device tells nothing at all."""
+    nfe: dict[int, float] = field(default_factory=dict)
+    clocks_disagree: set[Key] = field(default_factory=set)
+    ceilings: Mapping[str, Any] | None = None
+    parameters: int | None = None
+    start_s: tuple[float, float] | None = None
+    """Seconds of imports and of building the model."""
+    death: tuple[str, str] | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def take(self, message: Mapping[str, Any]) -> None:
+        """Book one message of the process."""
+        getattr(self, f"_take_{message['event']}")(message)
+
+    def _take_ready(self, message: Mapping[str, Any]) -> None:
+        self.parameters = message["parameters"]
+        self.start_s = (message["import_s"], message["build_s"])
+
+    def _take_warm(self, message: Mapping[str, Any]) -> None:
+        key = (message["kind"], message["length"])
+        self.cold_s[key], self.warm_s[key] = message["cold_s"], message["warm_s"]
+        if message["kernel"]:
+            self.kernels[message["length"]] = " ".join(f"{name}={kernel}" for name, kernel in message["kernel"].items())
+
+    def _take_samples(self, message: Mapping[str, Any]) -> None:
+        kind, length = message["kind"], message["length"]
+        self.rounds_s.setdefault((kind, length), []).append(message["samples_s"])
+        for phase, samples_s in message["phases_s"].items():
+            self.phases_s.setdefault((phase, length), []).append(samples_s)
+        if message["nfe"]:
+            self.nfe[length] = message["nfe"][-1]
+        if not message["clocks_agree"]:
+            self.clocks_disagree.add((kind, length))
+
+    def _take_memory(self, message: Mapping[str, Any]) -> None:
+        self.peaks[message["kind"], message["length"]] = message
+
+    def _take_flops(self, message: Mapping[str, Any]) -> None:
+        key = (message["counter"], message["length"])
+        self.flops[key] = message["flops"]
+        self.uncounted[key] = message.get("uncounted", [])
+
+    def _take_traffic(self, message: Mapping[str, Any]) -> None:
+        self.traffic[message["length"]] = (message["executed_flops"], message["moved_bytes"])
+
+    def _take_energy(self, message: Mapping[str, Any]) -> None:
+        told = (message["joules"], message.get("calls", 0), message["reason"])
+        self.energy[message["kind"], message["length"]] = told
+
+    def _take_ceilings(self, message: Mapping[str, Any]) -> None:
+        self.ceilings = {name: value for name, value in message.items() if name != "event"}
+
+    def _take_failed(self, message: Mapping[str, Any]) -> None:
+        self.failures[message["figure"], message["length"]] = (message["status"], message["reason"])
+
+    def why_missing(self, figure: str, length: int, prune: bool) -> tuple[str, str]:
+        """(status, reason) of a missing figure: its own failure, one at a shorter length, or the process's end.
+
+        A figure needs the calls it is made of: a sample needs steps, "train memory" needs "train" and "step".
+        """
+        kinds = [figure] if figure in COUNTERS else ["step", figure.removesuffix(" memory"), figure]
+        for one in kinds:
+            if (one, length) in self.failures:
+                return self.failures[one, length]
+        ran_out = [
+            n for (one, n), (status, _) in self.failures.items() if one in kinds and n < length and status == "oom"
+        ]
+        if ran_out and prune:
+            return "oom", f"oom (inferred from length {min(ran_out)})"
+        return self.death or ("failed", "not measured")
