@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from bench import versions
 from bench.errors import UserError
 from bench.study import ArmChoice, Cell, Combination, Study
+from bench.yaml_file import allowed_words
 
 if TYPE_CHECKING:
     from architectures.backbone import BackboneConfig
     from bench.data import TokenCorpus
 
 Say = Callable[[str], None]
+SKIPPED_NAMED = 5  # files named one by one in a note; the rest is counted
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ def make_plan(study: Study, say: Say = lambda _: None) -> Plan:
     notes: list[str] = []
     for members in groups.values():
         tokens = _load_tokens(study, members[0], say)
+        notes += _skipped_notes(members[0].corpus, tokens)
         configs = _matched_configs(study, members, tokens.vocab_size, notes)
         for cell in _cells_of_group(study, members, configs, tokens):
             cells.setdefault(cell.id, cell)
@@ -64,15 +67,29 @@ def _load_tokens(study: Study, member: Combination, say: Say) -> TokenCorpus:
         raise study.place.error(("baseline", "tokenizer"), _first_line(error)) from error
 
 
+def _skipped_notes(corpus: str, tokens: TokenCorpus) -> list[str]:
+    """One line that counts and names the files of a corpus that could not be used."""
+    if not tokens.skipped:
+        return []
+    named = [f"{one.path.name} ({one.reason})" for one in tokens.skipped[:SKIPPED_NAMED]]
+    more = len(tokens.skipped) - len(named)
+    others = f" and {more} more" if more else ""
+    return [f"corpus {corpus}: {len(tokens.skipped)} files skipped: {'; '.join(named)}{others}"]
+
+
 def _matched_configs(
     study: Study, members: list[Combination], vocab_size: int, notes: list[str]
 ) -> dict[str, BackboneConfig]:
     """Backbone configuration of each label, made equal in size where the study asks for it."""
-    from architectures.catalog import resolve
+    from architectures.catalog import SIZE_KEYS, resolve
     from architectures.matching import match
 
     configs: dict[str, BackboneConfig] = {}
     for member in members:
+        known = (*SIZE_KEYS, "depth", "layers")
+        for key in member.groups["model"]:
+            if key not in known:
+                raise study.place.error(("baseline", "model", key), f"unknown key; {allowed_words(key, known)}")
         try:
             configs[member.label] = resolve(member.arm.arm, vocab_size=vocab_size, **member.groups["model"])
         except (ValueError, TypeError) as error:
