@@ -36,14 +36,23 @@ def draw_card(card: CorpusCard, path: Path) -> None:
     edges = np.geomspace(max(1, sizes.min()), sizes.max() + 1, 30) if sizes.max() > sizes.min() else 10
     lengths.hist(sizes, bins=edges, color=colour)
     lengths.set_xscale("log")
-    lengths.set(xlabel="tokens a piece", ylabel="pieces", title=f"median {card.tokens.median:,.0f} tokens")
+    lengths.set(
+        xlabel="tokens a piece (dashed: window lengths)",
+        ylabel="pieces",
+        title=f"median {card.tokens.median:,.0f} tokens",
+    )
     for length in card.windows:
         lengths.axvline(length, color="0.35", linewidth=0.8, linestyle="--")
     pitches.bar(np.arange(128), card.pitch_counts / card.pitch_counts.sum(), width=1.0, color=colour)
     low, _, high = card.pitch_percentiles
     for pitch in (low, high):
         pitches.axvline(pitch, color="0.35", linewidth=0.8, linestyle="--")
-    pitches.set(xlim=(15, 115), xlabel="MIDI pitch", ylabel="share of notes", title=f"99 % within {low} .. {high}")
+    pitches.set(
+        xlim=(15, 115),
+        xlabel="MIDI pitch (dashed: 0.5, 99.5 %)",
+        ylabel="share of notes",
+        title=f"99 % within {low} .. {high}",
+    )
     types.barh(list(card.type_shares), list(card.type_shares.values()), color=colour)
     types.invert_yaxis()
     types.set(

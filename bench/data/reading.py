@@ -163,14 +163,15 @@ def _parse_abc(path: Path, tune: int | None) -> Any:
     import symusic
 
     tunes = abc_tunes(path)
-    if tune is None and len(tunes) == 1:
-        tune = next(iter(tunes))
     if tune is None or tune not in tunes:
-        raise UnreadableError(f"no tune X:{tune} in the ABC file")
+        which = "no tune" if tune is None else f"no tune X:{tune}"
+        raise UnreadableError(f"{which} in the ABC file")
     try:
         return symusic.Score.from_abc(tunes[tune])
     except Exception as error:
         words = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if "did not create" in words:  # with a temporary path after it
+            words = "the converter makes nothing of it"
         raise UnreadableError(f"broken ABC ({words[:80]})") from None
 
 
@@ -197,12 +198,13 @@ def _abc_tunes(path: Path, stamp: tuple[int, int]) -> dict[int, str]:
     for block in re.split(r"(?m)^(?=X:)", text.replace("\r\n", "\n")):
         number = re.match(r"X:\s*(\d+)", block)
         if number:
-            tunes.setdefault(int(number[1]), block.rstrip() + "\n")
+            key = int(number[1])
+            tunes[key if key not in tunes else max(tunes) + 1] = block.rstrip() + "\n"
     return tunes
 
 
 def abc_tunes(path: Path) -> dict[int, str]:
-    """Text of every tune of an ABC file by its X: number (the first one where a number repeats), UTF-8 or Latin-1."""
+    """Text of every tune of an ABC file (UTF-8 or Latin-1) by its X: number; repeated ones get free numbers."""
     try:
         stat = path.stat()
     except OSError as error:

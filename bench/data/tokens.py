@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -99,6 +99,18 @@ class TokenCorpus:
         """Type of each token id as an index into `type_names`: int64 (V,). `type_of_token[tokens]` types any array."""
         place = {name: index for index, name in enumerate(self.type_names)}
         return np.array([place[word.split("_")[0]] for word in self.vocabulary], dtype=np.int64)
+
+    def record(self) -> dict[str, Any]:
+        """What a result keeps of its data, as JSON: sides by piece id, how they were chosen, what was left out."""
+        return {
+            "corpus": self.corpus.label,
+            "fingerprint": self.fingerprint,
+            "settings": self.settings.model_dump(mode="json"),
+            "split_rule": self.corpus.split_rule,
+            "pieces": {split: [piece.id for piece in self.stream(split).pieces] for split in SPLITS},
+            "skipped": [{"id": item.id, "reason": item.reason} for item in self.skipped],
+            "notes": list(self.corpus.notes),
+        }
 
     def stream(self, split: str) -> TokenStream:
         """All tokens of one side with the offsets of its pieces, without copying."""

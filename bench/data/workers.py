@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -44,7 +45,7 @@ class ReadingProcess:
 
         def expire() -> None:
             expired.set()
-            child.kill()
+            _end(child)
 
         timer = threading.Timer(self.limit_s, expire)
         timer.start()
@@ -63,7 +64,7 @@ class ReadingProcess:
         """End the child at once."""
         self._closed = True
         if self._child is not None:
-            self._child.kill()
+            _end(self._child)
             self._reap()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -71,13 +72,14 @@ class ReadingProcess:
             environment = dict(os.environ, PYTHONPATH=os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path))
             environment.setdefault("OMP_NUM_THREADS", "1")
             self._child = subprocess.Popen(
-                [sys.executable, "-c", "from bench.data.worker import main; main()"],
+                [sys.executable, "-P", "-c", "from bench.data.worker import main; main()"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env=environment,
+                start_new_session=True,  # so that what a parser started can be ended with it
             )
             if self._closed:
-                self._child.kill()
+                _end(self._child)
         return self._child
 
     def _reap(self) -> None:
@@ -88,6 +90,14 @@ class ReadingProcess:
                 if stream is not None:
                     with suppress(OSError):
                         stream.close()
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Kill a child and everything it started."""
+    with suppress(ProcessLookupError, PermissionError):
+        if hasattr(os, "killpg") and child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+    child.kill()
 
 
 def read_all(

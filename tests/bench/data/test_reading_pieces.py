@@ -113,5 +113,19 @@ def test_tunes_of_an_abc_file_are_told_apart(tmp_path: Path) -> None:
     assert note_arrays(read_piece(path, 7)).duration.round(1).tolist() == [2.0, 2.0]
     with pytest.raises(UnreadableError, match="no tune X:5"):
         read_piece(path, 5)
-    with pytest.raises(UnreadableError, match="no tune X:None"):
-        read_piece(path)
+    path.write_text("no tune here")
+    assert reason(path) == "no tune in the ABC file"
+
+
+def test_a_repeated_tune_number_loses_no_tune(tmp_path: Path) -> None:
+    path = tmp_path / "book.abc"
+    path.write_text("".join(f"X:{number}\nK:C\n{note}4 |\n\n" for number, note in ((1, "C"), (1, "D"), (5, "E"))))
+    assert [text.split()[-2] for _, text in sorted(reading.abc_tunes(path).items())] == ["C4", "D4", "E4"]
+
+
+def test_abc_that_means_nothing_has_a_reason_without_temporary_names(tmp_path: Path) -> None:
+    path = tmp_path / "book.abc"
+    path.write_text("X:1\nno key\n")
+    with pytest.raises(UnreadableError) as caught:
+        read_piece(path, 1)
+    assert str(caught.value) == "broken ABC (the converter makes nothing of it)"

@@ -1,5 +1,6 @@
 """Tokens of a corpus: the words of a known tune, sides without shared pieces, windows, crops, and back to notes."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,16 @@ def test_no_piece_stands_on_two_sides(lieder: TokenCorpus) -> None:
     assert [len(on_side[split]) for split in SIDES] == [32, 4, 4]
     assert len(set.union(*on_side.values())) == 40
     assert sum(len(lieder.stream(split).tokens) for split in SIDES) == len(lieder.all_tokens)
+
+
+def test_the_record_names_every_piece_and_its_side(scales: TokenCorpus) -> None:
+    record = json.loads(json.dumps(scales.record()))
+    assert sorted(name for side in record["pieces"].values() for name in side) == [
+        f"{index}.mid" for index in range(10)
+    ]
+    assert record["pieces"]["test"] == [piece.id for piece in scales.corpus.of_split("test")]
+    assert record["split_rule"] == "by hash of the piece, 80/10/10, copies together"
+    assert TokenizerSettings(**record["settings"]) == scales.settings
 
 
 @pytest.mark.parametrize("mode", ["pad", "join"])
