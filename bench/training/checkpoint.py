@@ -51,7 +51,7 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], meta: Map
         if not path.exists():
             tensor_path.unlink(missing_ok=True)
         raise TrainingError(f"checkpoint: cannot write {tensor_path} ({error}); the one before it is kept") from error
-    for old in folder.glob("step-*"):
+    for old in (*folder.glob("step-*"), *folder.glob(".step-*")):  # the latter left by a kill in mid-write
         if old.stem != path.stem:
             old.unlink(missing_ok=True)
     return path

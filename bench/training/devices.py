@@ -30,6 +30,8 @@ class Devices:
         if settings.track and importlib.util.find_spec("tensorboard") is None:
             raise TrainingError("train.track: tensorboard is not installed; install smdim-bench[track]")
         on_cpu = settings.device == "cpu" or not torch.cuda.is_available()
+        if on_cpu and settings.precision == "float16":
+            raise TrainingError("train.precision: float16 needs a GPU; allowed here: float32, bfloat16")
         if AcceleratorState._shared_state:  # an earlier run of this process may have had another precision
             AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
         self.accelerator = Accelerator(

@@ -203,6 +203,19 @@ def test_a_full_disk_keeps_the_checkpoint_before(run, tmp_path: Path) -> None:
     assert resumed.steps == 20 and max(seen) == 10
 
 
+def test_what_a_kill_in_mid_write_left_is_ignored_and_cleared(run, tmp_path: Path) -> None:
+    calls = iter(range(1, 100))
+    run(stop=lambda: next(calls) == 5)
+    folder = tmp_path / "run" / "checkpoint"
+    whole = (folder / "step-000000005.safetensors").read_bytes()
+    (folder / "step-000000010.safetensors").write_bytes(whole)  # its JSON was never written
+    (folder / "step-000000012.partial").write_bytes(whole[:50])
+    (folder / ".step-000000010.json.abcd").write_text("{")
+    result, _ = run()
+    assert result.steps == 20
+    assert sorted(path.name for path in folder.iterdir()) == ["step-000000020.json", "step-000000020.safetensors"]
+
+
 def test_no_checkpoint_to_load(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="checkpoint: none in"):
         load_checkpoint(tmp_path)

@@ -135,6 +135,7 @@ def test_recomputed_blocks_give_the_same_weights(tmp_path: Path) -> None:
     ("settings", "message"),
     [
         ({"device": "cuda"}, "train.device: cuda is not available here; allowed: auto, cpu"),
+        ({"precision": "float16"}, "train.precision: float16 needs a GPU; allowed here: float32, bfloat16"),
         ({"activation_checkpointing": True}, "activation_checkpointing: not offered by this backbone"),
         ({"batch": 64}, "40 windows for a batch of 64"),
         ({"validation": np.zeros((0, 24))}, "validation: no windows"),
