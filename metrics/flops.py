@@ -67,7 +67,9 @@ def executed_scan_flops(u_shape: Shapes, delta_shape: Shapes, a_shape: Shapes, *
     return EXECUTED_PER_STATE * prod(u_shape) * a_shape[-1]
 
 
-def scan_backward_flops(gradient_shape: Shapes, u_shape: Shapes, delta_shape: Shapes, a_shape: Shapes, *_: Any) -> int:
+def scan_backward_flops(
+    gradient_shape: Shapes, u_shape: Shapes, delta_shape: Shapes, a_shape: Shapes, *_: Any, **__: Any
+) -> int:
     """Backward operations of a selective scan: twice the forward count, as for a matrix product."""
     return 2 * scan_flops(u_shape, delta_shape, a_shape)
 
