@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     app.command()(figure)
     app.command()(claims)
     app.command()(cite)
+    app.command()(compare)
 
 
 def results_folder(study: str, results: Path) -> Path:
@@ -121,3 +122,37 @@ def cite(
     frame = as_frame(load_results(folder))
     for line in citation(frame, find_table(all_tables(frame, folder), table), row, column):
         typer.echo(line)
+
+
+def compare(
+    first: Annotated[str, typer.Argument(help="A study, or its results folder (another commit's or machine's).")],
+    second: Annotated[str, typer.Argument(help="The one to set against it.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Compare costs of different devices or kernels, marked *.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Markdown file to write as well.")] = None,
+    results: ResultsOption = RESULTS,
+) -> None:
+    """Set two studies side by side: what differs in how they ran, and which figures differ."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from bench.files import write_atomically
+    from bench.report.compare import change_tables
+    from bench.report.frame import as_frame
+    from bench.results import load_results
+
+    folders = results_folder(first, results), results_folder(second, results)
+    names = ("A", "B") if folders[0].name == folders[1].name else (folders[0].name, folders[1].name)
+    frames = [as_frame(load_results(folder)) for folder in folders]
+    tables = change_tables(frames[0], frames[1], names, force=force)
+    console = Console()
+    for table in tables:
+        shown = Table(*table.columns, title=table.title, title_justify="left")
+        for row in table.rows:
+            shown.add_row(*(f"{entry.text} {entry.mark}".strip() for entry in row))
+        console.print(shown, markup=False)
+        for note in table.notes:
+            console.print(note, highlight=False)
+    if output is not None:
+        write_atomically(output, "\n".join(f"## {table.title}\n\n{table.to_markdown()}" for table in tables))

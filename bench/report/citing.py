@@ -50,4 +50,4 @@ def citation(frame: pd.DataFrame, table: Table, row: str, column: str) -> list[s
 
 
 def _empty(value: object) -> bool:
-    return value == "" or bool(pd.isna(value))  # type: ignore[call-overload]
+    return bool(pd.isna(value)) or value == ""  # type: ignore[call-overload]

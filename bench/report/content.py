@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.report.ablation import ablation_tables
 from bench.report.claims import (
     NOT_COMPARABLE,
     PAPERS_FOLDER,
@@ -21,9 +22,10 @@ from bench.report.cost_table import cost_tables
 from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, NothingToShow, draw, render
 from bench.report.provenance import baseline_arm
 from bench.report.quality_table import comparison_tables, detail_tables, quality_tables
+from bench.report.scaling import scaling_table
 from bench.report.table import Table
 
-QUALITY, COST, CLAIMS, DETAILS = "Quality", "Cost", "Claims", "All metrics"
+QUALITY, COST, ABLATION, CLAIMS, DETAILS = "Quality", "Cost", "Ablation", "Claims", "All metrics"
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ def report_tables(frame: pd.DataFrame, folder: Path, baseline: str) -> dict[str,
     """Every table of a report by its section."""
     return {
         QUALITY: [*quality_tables(frame), *comparison_tables(frame, baseline)],
-        COST: cost_tables(frame),
+        COST: [*cost_tables(frame), *scaling_table(frame, folder, baseline)],
+        ABLATION: ablation_tables(frame),
         CLAIMS: claims_tables(frame, folder),
         DETAILS: detail_tables(frame),
     }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from bench.report.table import Entry, Table
 
@@ -16,7 +17,14 @@ CHARACTER_IN = 0.064  # mean width of a character at \footnotesize, seen in comp
 BETWEEN_IN = 0.17  # two \tabcolsep
 WIDEST_WORDS = 26  # characters; longer texts are broken in a column of their own
 LONG_COLUMN_IN = 1.75
-LEFT_OUT = {"claims_": ("published", "quantity", "where"), "differences": ("where",)}
+INTERVAL_CHARACTER_IN = 0.05  # the same at \\scriptsize
+MOST_LINES = 44  # of a block; a longer table goes on in another float
+LEFT_OUT = {
+    "claims_": ("published", "quantity", "where"),
+    "differences": ("where",),
+    "ablation": ("arms", "against", "in words"),
+    "cost_": ("pattern", "kernel"),
+}
 SPECIAL = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -42,8 +50,43 @@ def escaped(text: str) -> str:
 def to_latex(table: Table, footnotes: Sequence[str] = ()) -> str:
     """The table as a float with caption, label `tab:<name>` and footnotes: the table's notes, then the ones given.
 
-    Settings that are the same in every row (seeds, T, kernel, ...) become a footnote instead of a column.
+    Settings that are the same in every row (seeds, T, kernel, ...) become a footnote instead of a column. A table
+    too long for a page becomes several floats, the later ones labelled `tab:<name>-2` and so on; the last one has
+    the notes.
     """
+    parts = _pages(table)
+    floats = []
+    for number, rows in enumerate(parts, start=1):
+        last = number == len(parts)
+        part = replace(
+            table,
+            rows=rows,
+            name=table.name + (f"-{number}" if number > 1 else ""),
+            title=table.title + (" (continued)" if number > 1 else ""),
+            notes=table.notes if last else (),
+        )
+        floats.append(_float(part, footnotes if last else ()))
+    return "\n".join(floats)
+
+
+def _pages(table: Table) -> list[tuple[tuple[Entry, ...], ...]]:
+    """The rows in runs that fit a page beside the notes, counting the lines that long words are broken into."""
+    kept, _ = _columns(table)
+    blocks = len(_blocks(table, kept))
+    pages: list[list[tuple[Entry, ...]]] = [[]]
+    lines = 0
+    for row in table.rows:
+        needed = blocks * max(-(-len(row[index].text) // WIDEST_WORDS) for index in (0, *kept))
+        if pages[-1] and lines + needed > MOST_LINES:
+            pages.append([])
+            lines = 0
+        pages[-1].append(row)
+        lines += needed
+    return [tuple(rows) for rows in pages]
+
+
+def _float(table: Table, footnotes: Sequence[str]) -> str:
+    """One float."""
     kept, shared = _columns(table)
     lines = [r"\begin{table*}[t]", r"\centering", r"\footnotesize", SETUP, rf"\caption{{{escaped(table.title)}}}"]
     lines += [rf"\label{{tab:{table.name}}}"]
@@ -94,6 +137,11 @@ def _blocks(table: Table, columns: Sequence[int]) -> list[list[int]]:
 
 def _width(table: Table, index: int) -> float:
     texts = [table.columns[index], *(row[index].text + row[index].mark for row in table.rows)]
+    if _has_figures(table, index, intervals=True):
+        parts = [row[index].text.partition(" [") for row in table.rows]
+        number, interval = (max(len(part[at]) for part in parts) for at in (0, 2))
+        wide = number * CHARACTER_IN + (interval + 2) * INTERVAL_CHARACTER_IN
+        return max(wide, len(_group(table.columns[index])[1]) * CHARACTER_IN) + BETWEEN_IN
     longest = max(map(len, texts))
     if longest > WIDEST_WORDS:
         return LONG_COLUMN_IN + BETWEEN_IN

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.report.content import CLAIMS, COST, DETAILS, QUALITY, Content
+from bench.report.content import ABLATION, CLAIMS, COST, DETAILS, QUALITY, Content
 from bench.report.frame import failed_rows, study_name
 from bench.report.provenance import caveats, provenance, study_notes, study_question
 from bench.report.sentences import in_short
@@ -41,6 +41,7 @@ def markdown_report(content: Content) -> str:
     lines += _section("What was run", [*run, *(["", *_bullets(planned)] if planned else [])])
     lines += _section(QUALITY, _with_tables(content.tables[QUALITY]) or ["No quality cell was measured."])
     lines += _section(COST, _with_tables(content.tables[COST]) or ["No efficiency cell was measured."])
+    lines += _section(ABLATION, _with_tables(content.tables[ABLATION])) if content.tables[ABLATION] else []
     lines += _section(CLAIMS, _with_tables(content.tables[CLAIMS])) if content.tables[CLAIMS] else []
     shown: list[str] = []
     for figure in content.figures:

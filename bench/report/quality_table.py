@@ -60,8 +60,7 @@ def comparison_tables(frame: pd.DataFrame, baseline: str) -> list[Table]:
         words = words_for(found.metric)
         body.append(
             (
-                Entry(f"{found.arm} - {baseline}"),
-                Entry(words.heading),
+                Entry(f"{found.arm} - {baseline}: {words.heading}"),
                 Entry.figure(difference.value, difference.low, difference.high),
                 Entry(str(difference.n), float(difference.n)),
                 Entry(number(found.adjusted_p, 2), found.adjusted_p),
@@ -73,7 +72,7 @@ def comparison_tables(frame: pd.DataFrame, baseline: str) -> list[Table]:
         )
     if not body:
         return []
-    columns = ("arms", "metric", "difference", "pairs", "p (Holm)", "verdict", "detectable", "seeds needed", "where")
+    columns = ("arms and score", "difference", "pairs", "p (Holm)", "verdict", "detectable", "seeds needed", "where")
     notes = (
         "Seeds are paired: one seed means the same data order and the same noise for every arm. Exact sign-flip test, "
         "two-sided, Holm-corrected over all rows of one setting; only these primary metrics are tested.",

@@ -61,13 +61,17 @@ class Table:
 
         Raises UserError naming what there is.
         """
-        rows = {_plain(entries[0].text): entries for entries in self.rows}
+        rows: dict[str, list[tuple[Entry, ...]]] = {}
+        for entries in self.rows:
+            rows.setdefault(_plain(entries[0].text), []).append(entries)
         columns = {_plain(name): index for index, name in enumerate(self.columns)}
         if _plain(row) not in rows:
             raise UserError(f"table {self.name}: no row {row!r}; rows are {', '.join(e[0].text for e in self.rows)}")
         if _plain(column) not in columns:
             raise UserError(f"table {self.name}: no column {column!r}; columns are {', '.join(self.columns)}")
-        return rows[_plain(row)][columns[_plain(column)]]
+        if len(rows[_plain(row)]) > 1:
+            raise UserError(f"table {self.name}: {len(rows[_plain(row)])} rows are called {row!r}")
+        return rows[_plain(row)][0][columns[_plain(column)]]
 
     def to_markdown(self) -> str:
         """A GitHub pipe table with its notes under it."""

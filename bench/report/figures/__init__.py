@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import UserError
 from bench.report.arms import arm_order
 from bench.report.figures.cost import cost_figure
+from bench.report.figures.drift import drift_figure
 from bench.report.figures.learning import learning_figure
+from bench.report.figures.orders import orders_figure
+from bench.report.figures.phases import phases_figure
 from bench.report.figures.quality import bits_figure, quality_figure
 from bench.report.figures.rolls import rolls_figure
+from bench.report.figures.sampling import nfe_figure
+from bench.report.figures.scaling import scaling_figure
 from bench.report.figures.style import DOUBLE_COLUMN_IN, FORMATS, SINGLE_COLUMN_IN, NothingToShow, render, save_figure
+from bench.report.figures.tradeoff import pareto_figure
 from bench.report.frame import as_frame
 
 if TYPE_CHECKING:
@@ -51,26 +57,70 @@ FIGURES: dict[str, FigureKind] = {
             "cost",
             "Cost against length",
             cost_figure,
-            "Cost against length, both axes logarithmic; bars are 95 % intervals (often smaller than the marker), "
-            "a cross at the upper edge is a cell without a figure.",
+            "Both axes logarithmic; bars are 95 % intervals (often smaller than the marker), a cross at the upper "
+            "edge is a "
+            "cell without a figure.",
+        ),
+        FigureKind(
+            "scaling",
+            "Cost relative to the baseline",
+            scaling_figure,
+            "Multiple of the baseline arm's cost at each length, with 95 % intervals over rounds where the arms took "
+            "turns; "
+            "below 1 is cheaper. A diamond marks the length at which both cost the same.",
+        ),
+        FigureKind(
+            "phases",
+            "Where the time of a training step goes",
+            phases_figure,
+            "Shares of forward, backward and optimiser, by arm and length.",
         ),
         FigureKind(
             "quality",
             "Overlapping area by backbone",
             quality_figure,
-            "Overlapping area with held-out music, 1 is identical. Marker: mean over seeds; small dots: the seeds; "
-            "line: 95 % "
-            "interval over seeds. Grey line and band: real against real music (the ceiling); broken lines: the floors.",
+            "Overlap with held-out music, 1 is identical. Marker: mean over seeds; small dots: the seeds; line: 95 % "
+            "interval "
+            "over seeds; a cross: no figure. Grey line and band: real against real music (the ceiling); broken "
+            "lines: the "
+            "floors.",
         ),
         FigureKind(
             "bits",
             "Validation bits per token",
             bits_figure,
-            "Validation bits per token, lower is better. An arm that is not below `grammar` learned only which kind "
-            "of token "
-            "follows which.",
+            "Lower is better. An arm that is not below `grammar` learned only which kind of token follows which.",
         ),
-        FigureKind("learning", "Learning curves", learning_figure, "Learning curves, one line a seed."),
+        FigureKind(
+            "pareto",
+            "Quality against cost",
+            pareto_figure,
+            "Better is up, cheaper is left. Lines: 95 % intervals, cut at the edge. The number is the chance that no "
+            "other arm is "
+            "better on "
+            "both, given the intervals; hollow: less than one half.",
+        ),
+        FigureKind(
+            "orders",
+            "Block orders",
+            orders_figure,
+            "Purple: better than the mean of the column, orange: worse, in standard errors over seeds (full colour "
+            "at 6); white "
+            "where no "
+            "way is better. Rows between two lines are rotations of one cycle: the same sequence but for its edges.",
+        ),
+        FigureKind(
+            "nfe", "Quality against network calls", nfe_figure, "Mean over seeds. Grey line: real against real music."
+        ),
+        FigureKind(
+            "drift",
+            "Drift along the piece",
+            drift_figure,
+            "Change from beginning to end of a piece, less that of real music; 0 is as real music does. Marker: mean "
+            "over "
+            "seeds; small dots: the seeds; line: 95 % interval over seeds.",
+        ),
+        FigureKind("learning", "Learning curves", learning_figure, "One line a seed."),
         FigureKind(
             "rolls",
             "Piano rolls",

@@ -23,13 +23,13 @@ from bench.report.figures.style import (
     tidy_axes,
 )
 from bench.report.history import study_history
-from bench.report.points import reference_points
+from bench.report.points import cost_points, quality_points, reference_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-AXES_X = {"step": "training step", "elapsed_s": "training time [s]"}
+AXES_X = {"step": "training step", "elapsed_s": "training time [s]", "tflops": "training TFLOPs (3 x forward)"}
 AXES_Y = {
     "validation_value": "validation [bits/token]",
     "masked_cross_entropy": "masked cross-entropy [nats/token]",
@@ -43,16 +43,17 @@ def learning_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_
 
     Raises NothingToShow where no cell folder holds a history.
     """
-    history = study_history(frame, folder)
+    history = _with_flops(study_history(frame, folder), frame)
     y = next((name for name in AXES_Y if name in history.columns and history[name].notna().sum() > 1), None)
-    xs = [name for name in AXES_X if name in history.columns and history[name].notna().any()][:2]
+    xs = [name for name in AXES_X if name in history.columns and history[name].notna().any()]
     if y is None or not xs:
         raise NothingToShow("learning figure: no cell folder holds a history.jsonl with steps and a loss")
     arms = looks(arm_order(frame))
     drawn = {arm: look for arm, look in arms.items() if arm in set(history["arm"])}
     with figure_style(width):
-        figure = new_figure(width, 2.2 if is_narrow(width) else 2.5)
-        axes = panels(figure, len(xs), len(xs), sharey=True)
+        columns = 1 if is_narrow(width) else len(xs)
+        figure = new_figure(width, 1.6 * len(xs) + 0.35 if is_narrow(width) else 2.5)
+        axes = panels(figure, len(xs), columns, sharey=True)
         for position, (axis, x) in enumerate(zip(axes, xs, strict=True)):
             for cell_id in history["cell_id"].unique():
                 line = history[history["cell_id"] == cell_id]
@@ -60,13 +61,26 @@ def learning_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_
             if y == "validation_value":
                 _grammar_line(axis, frame)
             axis.set_xlabel(AXES_X[x])
-            axis.set_ylabel("" if position else AXES_Y[y])
+            axis.set_ylabel("" if position % columns else AXES_Y[y])
             tidy_axes(axis)
         handles = arm_handles(drawn)
         if y == "validation_value":
             handles += reference_handles(reference_points(frame), ["grammar"])
         legend_below(figure, handles, width)
     return figure
+
+
+def _with_flops(history: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Adds `tflops`: tokens seen times three forward passes' FLOPs a token, where the arm's forward pass was
+    counted."""
+    counts = cost_points(frame).where(metric="forward_gflops").measured()
+    lengths = {point.arm: point.length for point in quality_points(frame)}
+    per_token = {
+        point.arm: 3 * point.value / (point.length or 1) for point in counts if point.length == lengths.get(point.arm)
+    }
+    if history.empty or "tokens" not in history or not per_token:
+        return history
+    return history.assign(tflops=history["tokens"] * history["arm"].map(per_token) * 1e-3)
 
 
 def _draw_curve(axis: Axes, kept: pd.DataFrame, look: Look) -> None:

@@ -20,6 +20,7 @@ from bench.report.figures.style import (
     figure_style,
     is_narrow,
     legend_below,
+    marker_handles,
     new_figure,
     panels,
     reference_handles,
@@ -62,13 +63,13 @@ def quality_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_C
                 _oa_panel(axis, part, references, drawn, metrics[offset], group)
                 if offset % columns == 0:
                     axis.set_ylabel(_side_label(group, len(groups)))
-        handles = [*_marker_handles(drawn), *reference_handles(references, CEILING_AND_FLOORS)]
+        handles = [*marker_handles(drawn), *reference_handles(references, CEILING_AND_FLOORS)]
         legend_below(figure, handles, width)
     return figure
 
 
 def _oa_panel(axis: Axes, points: Points, references: Points, arms: dict[str, Look], metric: str, group: Group) -> None:
-    _by_arm(axis, points.where(metric=metric), arms, bounds=(0.0, 1.0))
+    draw_by_arm(axis, points.where(metric=metric), arms, bounds=(0.0, 1.0))
     _reference_lines(axis, references, metric, group[0], group[1], CEILING_AND_FLOORS)
     axis.set_title(SHORT_LABELS[metric].replace("\n", " "))
     axis.set_ylim(-0.02, 1.02)
@@ -94,14 +95,14 @@ def bits_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLU
             if position:
                 low, high = min(low, axes[0].get_ylim()[0]), max(high, axes[0].get_ylim()[1])
             axis.set_ylim(low, high)
-            _by_arm(axis, part, drawn, names=True)
+            draw_by_arm(axis, part, drawn, names=True)
             axis.set_title(" ".join(word for word in (corpus, "" if length is None else f"L = {length}") if word))
             axis.set_ylabel("" if position else "validation [bits/token]")
         legend_below(figure, reference_handles(references, BASELINES), width)
     return figure
 
 
-def _by_arm(
+def draw_by_arm(
     axis: Axes,
     points: Points,
     arms: dict[str, Look],
@@ -170,11 +171,3 @@ def _side_label(group: Group, groups: int) -> str:
     second = [] if length is None else [f"L={length}"]
     second += [] if steps is None else [f"T={steps}"]
     return "\n".join(words for words in (f"OA {corpus}".strip(), " ".join(second)) if words)
-
-
-def _marker_handles(arms: dict[str, Look]) -> list[Any]:
-    from matplotlib.lines import Line2D
-
-    return [
-        Line2D([], [], color=look.colour, marker=look.marker, linestyle="none", label=arm) for arm, look in arms.items()
-    ]

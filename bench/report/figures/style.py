@@ -112,6 +112,16 @@ def arm_handles(looks: Mapping[str, Look]) -> list[Any]:
     ]
 
 
+def marker_handles(looks: Mapping[str, Look]) -> list[Any]:
+    """Legend entries of arms shown as single points."""
+    from matplotlib.lines import Line2D
+
+    return [
+        Line2D([], [], color=look.colour, marker=look.marker, linestyle="none", label=arm)
+        for arm, look in looks.items()
+    ]
+
+
 def reference_handles(references: Points, names: Sequence[str]) -> list[Any]:
     """Legend entries of those reference arms that the points hold."""
     from matplotlib.lines import Line2D
@@ -127,6 +137,8 @@ def reference_handles(references: Points, names: Sequence[str]) -> list[Any]:
 def legend_below(figure: Figure, handles: Iterable[Any], width: float) -> None:
     """One legend for the whole figure under its panels, in as many columns as the width holds."""
     handles = list(handles)
+    if not handles:
+        return
     widths = [0.055 * len(str(handle.get_label())) + 0.48 for handle in handles]
     rows = next(
         rows for rows in range(1, len(handles) + 1) if _legend_width(widths, rows) <= width or rows == len(handles)

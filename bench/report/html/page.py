@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report.arms import arm_order, looks
-from bench.report.content import CLAIMS, COST, DETAILS, QUALITY, Content
+from bench.report.content import ABLATION, CLAIMS, COST, DETAILS, QUALITY, Content
 from bench.report.frame import failed_rows, study_name
 from bench.report.html.configuration import configuration_html
 from bench.report.html.elements import (
@@ -40,7 +40,7 @@ def html_report(content: Content) -> str:
     shown, pieces = _samples(frame, folder)
     planned = bullets(study_notes(folder))
     sections = {"Summary": bullets(in_short(frame, content.baseline)) or "<p>No figure was measured; see Failures.</p>"}
-    for title in (CLAIMS, QUALITY, COST):
+    for title in (CLAIMS, QUALITY, COST, ABLATION):
         if content.tables[title]:
             sections[title] = "\n".join(map(table_html, content.tables[title]))
     figures = "\n".join(figure_html(one.title, one.caption, one.png) for one in content.figures)

@@ -24,6 +24,9 @@ COST = {
     "train_step_latency": ("ms", 70.0),
     "peak_memory_inference": ("GiB", 0.2),
     "peak_memory_training": ("GiB", 0.9),
+    "train_forward_latency": ("ms", 22.0),
+    "train_backward_latency": ("ms", 40.0),
+    "train_optimiser_latency": ("ms", 8.0),
     "forward_gflops": ("GFLOPs", 4.0),
 }
 OOM = "oom: 14.2 GiB asked, 8.0 GiB there"
@@ -81,6 +84,7 @@ def _quality_rows() -> list[dict]:
             }.items():
                 metric = "oa_mean" if name == "mean" else f"oa_attribute_{name}"
                 scores[metric] = (OA.get(arm, (float("nan"),) * 2)[seed] + shift, "1")
+            scores["drift_oa"] = (0.1 * seed - 0.02 if arm in OA else float("nan"), "1")
             for metric, (value, unit) in scores.items():
                 rows.append(
                     {
@@ -134,6 +138,19 @@ def make_frame() -> pd.DataFrame:
 @pytest.fixture
 def frame() -> pd.DataFrame:
     return make_frame()
+
+
+@pytest.fixture
+def varied(frame: pd.DataFrame) -> pd.DataFrame:
+    """The made-up study with two orders of the other cycle, and everything sampled with a second number of steps."""
+    quality = frame[frame["kind"] == "quality"]
+    orders = []
+    for arm, pattern, shift in (("maf", "MAF*4", 0.02), ("afm", "AFM*4", -0.03)):
+        rows = quality[quality["arm"] == "smdim"].copy()
+        rows["cell_id"] = rows["cell_id"].str.replace("smdim", arm)
+        orders.append(rows.assign(arm=arm, pattern=pattern, value=rows["value"] + shift))
+    fewer = quality.assign(sample_steps=32, nfe=31, value=quality["value"] - 0.04)
+    return pd.concat([frame, *orders, fewer.assign(cell_id=fewer["cell_id"] + "-32")], ignore_index=True)
 
 
 @pytest.fixture

@@ -145,7 +145,7 @@ def test_excess_over_real_music(verdict):
     ("kind", "metric", "rest", "words"),
     [
         ("change", "oa_mean", "length: 2048", "smdim was not measured at 2048 tokens"),
-        ("level", "drift_oa", "length: 2048", "the study has no drift_oa"),
+        ("level", "drift_chords", "length: 2048", "the study has no drift_chords"),
         ("ratio", "step_latency", "baseline: gru, length: 256", "what it is compared with was not measured"),
     ],
 )

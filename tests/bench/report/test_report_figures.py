@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 
+import pandas as pd
 import pytest
 
 from bench.errors import UserError
 from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, SINGLE_COLUMN_IN, NothingToShow, draw, save_figure
+from bench.report.points import Point
 
 
 def layout_faults(figure) -> list[str]:
@@ -40,8 +43,8 @@ def _overlap(one, other) -> bool:
 
 @pytest.mark.parametrize("width", [SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN])
 @pytest.mark.parametrize("name", list(FIGURES))
-def test_every_figure_draws_with_nothing_cut_or_covered(name, width, frame, results_folder):
-    figure = draw(name, frame, results_folder, width=width)
+def test_every_figure_draws_with_nothing_cut_or_covered(name, width, varied, results_folder):
+    figure = draw(name, varied, results_folder, width=width)
     assert figure.get_figwidth() == width
     assert layout_faults(figure) == []
 
@@ -72,7 +75,7 @@ def test_saved_files_are_what_their_ending_says_and_the_same_each_time(frame, re
 
 
 def test_unknown_names_formats_and_widths_are_refused(frame, results_folder, tmp_path):
-    with pytest.raises(UserError, match="figures are cost, quality"):
+    with pytest.raises(UserError, match="figures are cost, scaling"):
         draw("pie", frame, results_folder)
     with pytest.raises(UserError, match="allowed are 2 to 20 inches"):
         draw("cost", frame, results_folder, width=100)
@@ -84,7 +87,65 @@ def test_a_table_without_the_rows_says_what_is_missing(frame, tmp_path):
     only_cost = frame[frame["kind"] == "efficiency"]
     with pytest.raises(NothingToShow, match="no measured oa"):
         draw("quality", only_cost, tmp_path)
+    with pytest.raises(NothingToShow, match="fewer than two arms have a score and a cost"):
+        draw("pareto", only_cost, tmp_path)
+    with pytest.raises(NothingToShow, match="one number of steps T"):
+        draw("nfe", frame, tmp_path)
+    with pytest.raises(NothingToShow, match="same mixers in different order"):
+        draw("orders", frame[frame["arm"] != "fam"], tmp_path)
+    with pytest.raises(NothingToShow, match="no training step was timed in parts"):
+        draw("phases", frame[~frame["metric"].str.startswith("train_")], tmp_path)
     with pytest.raises(NothingToShow, match="no quality cell left a readable MIDI file"):
         draw("rolls", frame, tmp_path)
     with pytest.raises(NothingToShow, match="no cell folder holds a history"):
         draw("learning", frame, tmp_path)
+
+
+def test_scaling_figure_shows_multiples_of_the_baseline(frame, results_folder):
+    axis = draw("scaling", frame, results_folder).axes[0]
+    mamba = next(line for line in axis.lines if line.get_marker() == "^")
+    # mamba 12 ms x L/256, transformer 20 ms x (L/256)^1.4
+    assert list(mamba.get_ydata()) == pytest.approx([0.6, 0.6 * 2**-0.4, 0.6 * 4**-0.4, 0.6 * 8**-0.4])
+
+
+def test_meeting_point_of_two_costs_is_marked(frame, results_folder):
+    rows = (frame["arm"] == "mamba") & (frame["metric"] == "step_latency")
+    frame.loc[rows, "value"] *= 2**0.6 / 0.6  # 20 x 2^0.6 (L/256) meets 20 (L/256)^1.4 where (L/256)^0.4 = 2^0.6
+    axis = draw("scaling", frame, results_folder).axes[0]
+    (diamond,) = [line for line in axis.lines if line.get_marker() == "D"]
+    assert diamond.get_xdata()[0] == pytest.approx(256 * 2**1.5)
+
+
+def test_chance_on_the_front_of_arms_known_exactly():
+    from bench.report.figures.tradeoff import chance_on_front
+
+    def point(value: float) -> Point:
+        blank = {
+            "low": math.nan,
+            "high": math.nan,
+            "interval": "",
+            "done": 1,
+            "asked": 1,
+            "seeds": (0,),
+            "cell_ids": (),
+        }
+        words = {"reason": "", "unit": "", "pattern": "", "direction": "", "kernels": (), "sessions": ()}
+        texts = {"n": "", "parameters": "", "nfe": "", "train_steps": ""}
+        return Point("m", "a", value, values=(value,), **blank, **words, **texts)
+
+    pairs = [(point(3.0), point(10.0)), (point(3.5), point(5.0)), (point(3.6), point(6.0))]
+    assert chance_on_front(pairs, lower_is_better=True) == [1.0, 1.0, 0.0]
+    assert chance_on_front(pairs, lower_is_better=False) == [0.0, 1.0, 1.0]
+
+
+def test_orders_are_grouped_by_cycle(varied):
+    from bench.report.figures.orders import ordered_rows
+
+    assert ordered_rows(varied) == [("smdim", "AMF*4"), ("fam", "AMF*4"), ("maf", "AFM*4"), ("afm", "AFM*4")]
+
+
+def test_many_arms_are_cut_with_a_word(frame, tmp_path):
+    quality = frame[(frame["kind"] == "quality") & (frame["arm"] == "smdim")]
+    many = pd.concat([quality.assign(arm=f"arm {number:02}") for number in range(40)], ignore_index=True)
+    figure = draw("bits", many, tmp_path)
+    assert figure.get_suptitle() == "24 of 40 arms; the tables hold all"

@@ -1,0 +1,201 @@
+"""What parts of a pattern do: main effects of attention's place, of mixers, Mamba layers, direction and study axes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from bench.report.arms import arm_order, block_of, cycle_of, patterns_of, rotation_groups
+from bench.report.comparisons import PRIMARY, by_seed
+from bench.report.metric_words import words_for
+from bench.report.numbers import number
+from bench.report.points import Points, quality_points
+from bench.report.quality_group import Group, group_words, quality_group
+from bench.report.table import Entry, Table
+from metrics.statistics import Interval, mean_interval
+
+MIXERS = {"M": "Mamba", "F": "feed-forward", "A": "attention"}
+_AXIS = re.compile(r"(\w+)=(\S+)")
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The mean of the arms of one level less the mean of all other arms that have the factor, one difference a seed."""
+
+    group: Group
+    metric: str
+    factor: str
+    level: str
+    others: str
+    arms: tuple[str, ...]
+    against: tuple[str, ...]
+    difference: Interval
+    cell_ids: tuple[str, ...]
+
+
+def factors(arm: str, pattern: str, direction: str) -> dict[str, str]:
+    """Level of each factor that an arm has: from its block, its direction and the `key=value` words of its name."""
+    levels = {f"axis {key}": value for key, value in _AXIS.findall(arm)}
+    found = block_of(pattern)
+    if found is None:
+        return levels
+    mixers = [mixer[0] for mixer in found[0]]
+    levels |= {f"{name} in the block": "with" if letter in mixers else "without" for letter, name in MIXERS.items()}
+    levels["Mamba layers"] = str(mixers.count("M") * found[1])
+    if "A" in mixers and len(mixers) > 2:
+        levels["place of attention"] = _place(mixers)
+        levels["cycle"] = cycle_of(pattern) or ""
+    if "M" in mixers and direction:
+        levels["direction"] = direction
+    return levels
+
+
+def _place(mixers: list[str]) -> str:
+    """Early, middle or late: where in its block the attention stands on average."""
+    at = np.mean([index for index, mixer in enumerate(mixers) if mixer == "A"]) / (len(mixers) - 1)
+    return "early" if at < 1 / 3 else "late" if at > 2 / 3 else "middle"
+
+
+def effects(frame: pd.DataFrame) -> list[Effect]:
+    """Main effects on the primary metrics, in every quality setting; a factor that does not vary has none."""
+    found = []
+    for group, points in quality_points(frame).groups(quality_group):
+        arms = [arm for arm in arm_order(frame) if points.where(arm=arm)]
+        levels = {arm: factors(arm, *_described(points, arm)) for arm in arms}
+        for metric in PRIMARY:
+            measured = points.where(metric=metric).measured()
+            for factor in dict.fromkeys(name for one in levels.values() for name in one):
+                found += _effects_of(group, metric, factor, measured, levels)
+    return found
+
+
+def _described(points: Points, arm: str) -> tuple[str, str]:
+    first = points.where(arm=arm)[0]
+    return first.pattern, first.direction
+
+
+def _effects_of(
+    group: Group, metric: str, factor: str, points: Points, levels: dict[str, dict[str, str]]
+) -> list[Effect]:
+    having = {arm: one[factor] for arm, one in levels.items() if factor in one and points.where(arm=arm)}
+    kinds = list(dict.fromkeys(having.values()))
+    if len(kinds) < 2:
+        return []
+    shown = kinds if len(kinds) > 2 else [kind for kind in kinds if kind != "without"][:1]
+    found = []
+    for level in shown:
+        arms = tuple(arm for arm in having if having[arm] == level)
+        against = tuple(arm for arm in having if having[arm] != level)
+        others = kinds[1 - kinds.index(level)] if len(kinds) == 2 else "the others"
+        cells = tuple(dict.fromkeys(cell for arm in having for cell in points.where(arm=arm)[0].cell_ids))
+        difference = _difference(points, arms, against)
+        found.append(Effect(group, metric, factor, level, others, arms, against, difference, cells))
+    return found
+
+
+def _difference(points: Points, arms: tuple[str, ...], against: tuple[str, ...]) -> Interval:
+    """Mean over the seeds that all arms have of (mean of `arms` - mean of `against`)."""
+    first, second = _means(points, arms), _means(points, against)
+    return mean_interval([first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())])
+
+
+def _means(points: Points, arms: Iterable[str]) -> dict[int, float]:
+    """Mean over the arms for each seed that all of them have."""
+    values = [by_seed(points.where(arm=arm)[0]) for arm in arms]
+    seeds = set.intersection(*(set(one) for one in values))
+    return {seed: float(np.mean([one[seed] for one in values])) for seed in seeds}
+
+
+def effect_words(effect: Effect) -> str:
+    """An effect as a sentence that says no more than its interval does."""
+    words = words_for(effect.metric)
+    difference, unit = effect.difference, "" if words.unit == "1" else f" {words.unit}"
+    side = f"{effect.factor}: {effect.level} against {effect.others}"
+    many = (
+        f"{len(effect.arms)} against {len(effect.against)} arms, {difference.n} seed{'s' if difference.n != 1 else ''}"
+    )
+    if difference.n == 0:
+        return f"{side}: {words.label} not compared, no seed is common to all arms."
+    size = f"{number(abs(difference.value))}{unit} {'lower' if difference.value < 0 else 'higher'}"
+    if not np.isfinite(difference.low):
+        return f"{side}: {words.label} is {size} ({many}; one seed has no interval)."
+    bounds = f"95 % interval {number(difference.low)} to {number(difference.high)}"
+    if difference.low <= 0 <= difference.high:
+        return f"{side}: {words.label} shows no effect that these seeds can tell from none ({bounds}; {many})."
+    good = (difference.value < 0) == (words.better == "lower")
+    return f"{side}: {words.label} is {size}, which is {'better' if good else 'worse'} ({bounds}; {many})."
+
+
+def interaction_words(frame: pd.DataFrame) -> list[str]:
+    """How the effect of attention's place changes with depth: late less early, deepest less shallowest, a seed each."""
+    sentences = []
+    for group, points in quality_points(frame).groups(quality_group):
+        for metric in PRIMARY:
+            found = _interaction(points.where(metric=metric).measured())
+            if found is not None:
+                change, deep, shallow = found
+                sentences.append(
+                    f"Attention late against early, {deep} against {shallow} blocks: the effect on "
+                    f"{words_for(metric).label} changes by {number(change.value)} ({number(change.low)} to "
+                    f"{number(change.high)}; {change.n} seeds; {group_words(group)})."
+                )
+    return sentences
+
+
+def _interaction(points: Points) -> tuple[Interval, int, int] | None:
+    """Effect of late against early attention at the deepest less at the shallowest depth that have both; the two
+    depths."""
+    cells: dict[tuple[int, str], list[str]] = {}
+    for arm in points.distinct("arm"):
+        found = block_of(points.where(arm=arm)[0].pattern)
+        place = factors(arm, *_described(points, arm)).get("place of attention")
+        if found and place in ("early", "late"):
+            cells.setdefault((found[1], place), []).append(arm)
+    depths = sorted(depth for depth, place in cells if place == "early" and (depth, "late") in cells)
+    if len(depths) < 2:
+        return None
+    deep, shallow = depths[-1], depths[0]
+    means = {key: _means(points, arms) for key, arms in cells.items() if key[0] in (deep, shallow)}
+    seeds = sorted(set.intersection(*(set(one) for one in means.values())))
+    gains = {
+        depth: np.array([means[depth, "late"][seed] - means[depth, "early"][seed] for seed in seeds])
+        for depth in (deep, shallow)
+    }
+    return mean_interval(gains[deep] - gains[shallow]), deep, shallow
+
+
+def ablation_tables(frame: pd.DataFrame) -> list[Table]:
+    """Main effects as a table with a sentence each; empty where no factor varies among the arms."""
+    found = effects(frame)
+    if not found:
+        return []
+    rows = []
+    several = len({effect.group for effect in found}) > 1
+    for effect in found:
+        difference = effect.difference
+        where = f", {group_words(effect.group)}" if several else ""
+        figure = Entry.figure(difference.value, difference.low, difference.high, cell_ids=effect.cell_ids)
+        rows.append(
+            (
+                Entry(f"{effect.factor}: {effect.level} ({words_for(effect.metric).label}{where})"),
+                figure,
+                Entry(", ".join(effect.arms)),
+                Entry(", ".join(effect.against)),
+                Entry(effect_words(effect)),
+            )
+        )
+    notes = [
+        "An effect is the mean of the arms at a level less the mean of the other arms that have the factor, paired "
+        "by seed. "
+        "Arms differ in more than one factor, so effects of factors that go together cannot be told apart.",
+        "Intervals are not corrected for the number of effects: read them as descriptions.",
+    ]
+    notes += [f"Rotations of one cycle: {', '.join(group)}." for group in rotation_groups(patterns_of(frame))]
+    columns = ("effect", "difference", "arms", "against", "in words")
+    return [
+        Table("ablation", "What parts of the pattern do", columns, tuple(rows), (*interaction_words(frame), *notes))
+    ]

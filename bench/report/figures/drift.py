@@ -1,0 +1,59 @@
+"""Drift along the piece: how much measures change from beginning to end, beyond what real music does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bench.report.arms import arm_order, looks
+from bench.report.figures.quality import draw_by_arm
+from bench.report.figures.style import (
+    DOUBLE_COLUMN_IN,
+    REFERENCE_COLOUR,
+    NothingToShow,
+    figure_style,
+    legend_below,
+    marker_handles,
+    new_figure,
+    panels,
+)
+from bench.report.points import quality_points
+from bench.report.quality_group import quality_group
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LABELS = {
+    "drift_oa": "distance to real music",
+    "drift_outliers": "pitch outliers",
+    "drift_density": "sounding pitches",
+}
+
+
+def drift_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
+    """Change from beginning to end of a piece less that of real music, by arm: mean over seeds, seeds and interval.
+    At 0 the music changes as much as real music does. The first corpus, length and sampler of the table.
+
+    Raises NothingToShow without a measured drift row.
+    """
+    points = quality_points(frame).where(metric=list(LABELS)).measured()
+    if not points:
+        raise NothingToShow("drift figure: the table has no measured drift row")
+    points = points.groups(quality_group)[0][1]
+    drawn = {arm: look for arm, look in looks(arm_order(frame)).items() if points.where(arm=arm)}
+    metrics = [metric for metric in LABELS if points.where(metric=metric)]
+    with figure_style(width):
+        figure = new_figure(width, 2.1)
+        for axis, metric in zip(panels(figure, len(metrics), len(metrics)), metrics, strict=True):
+            mine = points.where(metric=metric)
+            draw_by_arm(axis, mine, drawn)
+            axis.axhline(0, color=REFERENCE_COLOUR, linewidth=0.9, zorder=1)
+            values = [0.0, *(value for point in mine for value in point.values if value == value)]
+            margin = 0.3 * (max(values) - min(values)) or 0.1
+            axis.set_ylim(min(values) - margin, max(values) + margin)
+            axis.set_title(LABELS[metric])
+            axis.locator_params(axis="y", nbins=5)
+        legend_below(figure, marker_handles(drawn), width)
+    return figure

@@ -1,0 +1,105 @@
+"""Block orders as a heat map: arms of the same mixers in different order, grouped by the cycle they walk."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from bench.report.aggregate import BITS
+from bench.report.arms import arm_order, block_of, cycle_of, patterns_of
+from bench.report.figures.style import DOUBLE_COLUMN_IN, NothingToShow, figure_style, is_narrow, new_figure
+from bench.report.metric_words import HEADLINE_METRICS, words_for
+from bench.report.numbers import number
+from bench.report.points import Points, quality_points
+from bench.report.quality_group import quality_group
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def orders_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
+    """Scores of block orders; colour: how far from the column's mean, in standard errors over seeds, orange
+    worse, purple better, white where no way is better. Rows between two lines are rotations of one cycle.
+
+    Raises NothingToShow without two orders of the same mixers.
+    """
+    rows = ordered_rows(frame)
+    points = quality_points(frame).measured()
+    if points:
+        points = points.groups(quality_group)[0][1]
+    arms = [arm for arm, _ in rows if points.where(arm=arm)]
+    if len(arms) < 2:
+        raise NothingToShow("orders figure: fewer than two arms hold the same mixers in different order")
+    limit = 4 if is_narrow(width) else 8
+    metrics = [metric for metric in HEADLINE_METRICS if points.where(metric=metric, arm=arms)][:limit]
+    values, shades = _matrix(points, arms, metrics)
+    patterns = patterns_of(frame)
+    with figure_style(width):
+        import seaborn as sns
+
+        figure = new_figure(width, 0.3 * len(arms) + (1.15 if is_narrow(width) else 0.95))
+        axis = figure.add_subplot()
+        texts = [[number(value) for value in row] for row in values]
+        options: dict[str, Any] = {"cmap": "PuOr", "vmin": -6, "vmax": 6, "cbar": False, "linewidths": 0.5}
+        sns.heatmap(
+            np.nan_to_num(shades), annot=np.array(texts), fmt="", ax=axis, annot_kws={"size": "small"}, **options
+        )
+        labels = [_short(metric) for metric in metrics]
+        axis.set_xticks(np.arange(len(metrics)) + 0.5, labels, rotation=0)
+        names = [f"{arm}  {patterns[arm]}" for arm in arms]
+        axis.set_yticks(np.arange(len(arms)) + 0.5, names, rotation=0)
+        axis.xaxis.tick_top()
+        axis.tick_params(length=0)
+        cycles = dict(rows)
+        for index in range(1, len(arms)):
+            if cycles[arms[index]] != cycles[arms[index - 1]]:
+                axis.axhline(index, color="black", linewidth=1.2)
+    return figure
+
+
+def _short(metric: str) -> str:
+    if metric == BITS:
+        return "bits/token"
+    return words_for(metric).label.replace("Chord density, ", "chords\n").replace(" (", "\n(")
+
+
+def ordered_rows(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """Arms that share their mixers with another arm, as (arm, cycle), those of one cycle next to each other."""
+    patterns = patterns_of(frame)
+    bags: dict[tuple[Any, int], list[str]] = {}
+    for arm in arm_order(frame):
+        found = block_of(patterns.get(arm, ""))
+        if found is not None:
+            bags.setdefault((tuple(sorted(found[0])), found[1]), []).append(arm)
+    rows = []
+    for arms in bags.values():
+        if len({patterns[arm] for arm in arms}) > 1:
+            rows += [(arm, cycle_of(patterns[arm]) or "") for arm in arms]
+    first = {cycle: index for index, (_, cycle) in reversed(list(enumerate(rows)))}
+    return sorted(rows, key=lambda row: first[row[1]])
+
+
+def _matrix(points: Points, arms: list[str], metrics: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Values (arms, metrics) and their distance from the column's mean in standard errors of a mean, above 0 where
+    better.
+
+    The standard error is pooled over the arms of a column; where no arm has two seeds there is none, and no colour.
+    """
+    values = np.full((len(arms), len(metrics)), math.nan)
+    shades = np.zeros_like(values)
+    for column, metric in enumerate(metrics):
+        found = {arm: points.first(metric=metric, arm=arm) for arm in arms}
+        values[:, column] = [point.value if point else math.nan for point in found.values()]
+        variances = [
+            np.nanvar(point.values, ddof=1) / point.done for point in found.values() if point and point.done > 1
+        ]
+        error = math.sqrt(float(np.mean(variances))) if variances else 0.0
+        better = words_for(metric).better
+        if better != "none" and error > 0:
+            sign = -1 if better == "lower" else 1
+            shades[:, column] = sign * (values[:, column] - np.nanmean(values[:, column])) / error
+    return values, shades

@@ -1,0 +1,68 @@
+"""Where the time of a training step goes: forward, backward, optimiser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bench.report.arms import arm_order
+from bench.report.figures.style import (
+    DOUBLE_COLUMN_IN,
+    NothingToShow,
+    figure_style,
+    is_narrow,
+    legend_below,
+    new_figure,
+    tidy_axes,
+)
+from bench.report.points import cost_points
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PHASES = {
+    "train_forward_latency": ("forward", "#4477AA", ""),
+    "train_backward_latency": ("backward", "#DDAA33", "///"),
+    "train_optimiser_latency": ("optimiser", "#BBBBBB", "..."),
+}
+
+
+def phases_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
+    """A bar an arm and length, as shares of the training step, so that short and long steps can be read together.
+
+    Raises NothingToShow where training steps were not timed in parts.
+    """
+    points = cost_points(frame).where(metric=list(PHASES)).measured()
+    arms = [arm for arm in arm_order(frame) if points.where(arm=arm)]
+    if not arms:
+        raise NothingToShow("phases figure: no training step was timed in parts")
+    bars = [(arm, length) for arm in arms for length in points.where(arm=arm).lengths()]
+    with figure_style(width):
+        from matplotlib.patches import Patch
+
+        figure = new_figure(width, 0.16 * len(bars) + (1.1 if is_narrow(width) else 0.9))
+        axis = figure.add_subplot()
+        for place, (arm, length) in enumerate(bars):
+            found = {metric: points.first(metric=metric, arm=arm, length=length) for metric in PHASES}
+            total = sum(point.value for point in found.values() if point is not None)
+            start = 0.0
+            for metric, point in found.items():
+                share = point.value / total if point is not None else 0.0
+                _, colour, hatch = PHASES[metric]
+                style = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0.3}
+                axis.barh([place], [share], left=[start], height=0.8, **style)  # type: ignore[arg-type]
+                start += share
+        axis.set_yticks(range(len(bars)), [f"{arm}  {length}" for arm, length in bars])
+        axis.invert_yaxis()
+        axis.set_xlim(0, 1)
+        axis.set_xlabel("share of a training step")
+        tidy_axes(axis)
+        axis.grid(False, axis="y")
+        handles = [
+            Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=name)
+            for name, colour, hatch in PHASES.values()
+        ]
+        legend_below(figure, handles, width)
+    return figure

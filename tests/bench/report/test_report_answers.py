@@ -1,0 +1,121 @@
+"""Citing, ablation sentences, growth with length, and two studies side by side."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from bench.errors import UserError
+from bench.report.ablation import ablation_tables, effects, factors, interaction_words
+from bench.report.citing import citation, find_table
+from bench.report.compare import change_tables, changes, differing_settings
+from bench.report.content import all_tables
+from bench.report.scaling import scaling_table
+
+
+def test_a_figure_is_traced_to_its_cells(frame, tmp_path):
+    table = find_table(all_tables(frame, tmp_path), "quality")
+    lines = citation(frame, table, "smdim", "OA mean")
+    assert lines[1] == "smdim, OA mean: 0.790 [0.663, 0.917]"
+    assert lines[2].startswith("1. cell_id quality-smdim-0, seed 0, value 0.78")
+    assert lines[3].startswith("2. cell_id quality-smdim-1, seed 1, value 0.8")
+    assert len(lines) == 4
+
+
+def test_a_cost_is_traced_at_its_own_length(frame, tmp_path):
+    table = find_table(all_tables(frame, tmp_path), "cost_step_latency")
+    lines = citation(frame, table, "mamba", "L = 512")
+    assert len(lines) == 3 and "value 24.0" in lines[2] and "kernel scan=numba" in lines[2]
+    assert "(oom: 14.2 GiB asked" in citation(frame, table, "fam", "L = 2048")[1]
+
+
+def test_places_without_a_figure_and_unknown_tables_are_named(frame, tmp_path):
+    tables = all_tables(frame, tmp_path)
+    with pytest.raises(UserError, match="tables are quality, differences, cost_step_latency"):
+        find_table(tables, "speed")
+    with pytest.raises(UserError, match="MFA\\*4, no measurement"):
+        citation(frame, find_table(tables, "quality"), "smdim", "pattern")
+
+
+@pytest.mark.parametrize(
+    ("arm", "pattern", "expected"),
+    [
+        (
+            "smdim",
+            "MFA*4",
+            {"place of attention": "late", "Mamba layers": "4", "cycle": "AMF*4", "direction": "forward"},
+        ),
+        ("maf stride=2", "MAF*4", {"place of attention": "middle", "axis stride": "2"}),
+        ("deep", "AMFMFM*2", {"place of attention": "early", "Mamba layers": "6"}),
+        ("transformer", "AF*6", {"Mamba in the block": "without", "Mamba layers": "0"}),
+    ],
+)
+def test_factors_of_a_pattern(arm, pattern, expected):
+    assert expected.items() <= factors(arm, pattern, "forward").items()
+
+
+def test_main_effect_is_the_paired_difference_of_level_means(varied):
+    first = varied[(varied["sample_steps"] != 32).fillna(True)]
+    found = {(one.factor, one.level, one.metric): one for one in effects(first)}
+    late = found["place of attention", "late", "oa_mean"]
+    # smdim 0.78, 0.80 against the mean of maf (+0.02) and afm (-0.03): 0.775, 0.795; fam has no OA
+    assert (late.arms, late.against) == (("smdim",), ("maf", "afm"))
+    assert late.difference.value == pytest.approx(0.005) and late.difference.n == 2
+
+
+def test_effects_are_told_in_words_no_stronger_than_their_interval(frame):
+    (table,) = ablation_tables(frame)
+    words = {row[0].text: row[-1].text for row in table.rows}
+    attention = words["attention in the block: with (OA mean)"]
+    assert "shows no effect that these seeds can tell from none" in attention
+    assert ablation_tables(frame[frame["kind"] == "efficiency"]) == []
+
+
+def test_interaction_of_place_and_depth():
+    patterns = {"a": "AMF*2", "b": "MFA*2", "c": "AMF*4", "d": "MFA*4"}
+    bits = {"a": 5.0, "b": 4.9, "c": 4.5, "d": 4.0}  # late gains 0.1 at two blocks and 0.5 at four
+    rows = [
+        {"cell_id": f"{arm}{seed}", "kind": "quality", "arm": arm, "pattern": patterns[arm], "seed": seed}
+        | {"metric": "validation_bits_per_token", "value": bits[arm] + seed}
+        for arm in patterns
+        for seed in (0, 1)
+    ]
+    from bench.report.frame import as_frame
+
+    (sentence,) = interaction_words(as_frame(pd.DataFrame(rows)))
+    assert "4 against 2 blocks" in sentence and "changes by -0.400 (" in sentence
+
+
+def test_growth_table_gives_exponents_and_meeting_lengths(frame):
+    (table,) = scaling_table(frame, None, "transformer")
+    row = table.entry("transformer: Forward pass", "exponent")
+    assert row.value == pytest.approx(1.4) and row.text == "1.40 [1.40, 1.40]"
+    last = table.columns[-1]
+    assert table.entry("mamba: Forward pass", last).text == "not reached from 256 to 2048: mamba is cheaper"
+
+
+def test_two_runs_side_by_side(frame):
+    slower = frame.copy()
+    timed = (slower["arm"] == "mamba") & (slower["metric"] == "step_latency")
+    slower.loc[timed, ["value", "low", "high"]] *= 1.5
+    slower["version"] = "study=2"
+    assert differing_settings(frame, slower) == [("versions", "study=1", "study=2")]
+    verdicts = {(c.first.arm, c.first.metric, c.first.length): c.verdict for c in changes(frame, slower)}
+    assert verdicts["mamba", "step_latency", 256] == "higher"
+    assert verdicts["smdim", "step_latency", 256] == "no difference found"
+    assert verdicts["smdim", "forward_gflops", 256] == "no difference found"
+    assert verdicts["smdim", "oa_mean", 512] == "cannot be decided with 2 seeds"
+    assert verdicts["smdim", "oa_attribute_pitch", 512] == "not tested"
+    settings, table = change_tables(frame, slower, ("old", "new"))
+    assert settings.columns == ("setting", "old", "new") and "new against old" in table.columns
+
+
+def test_different_kernels_are_refused_unless_forced_and_then_marked(frame):
+    other = frame.copy()
+    other.loc[other["kernel"] == "scan=numba", "kernel"] = "scan=torch"
+    found = next(c for c in changes(frame, other) if (c.first.arm, c.first.metric) == ("smdim", "step_latency"))
+    assert found.verdict == "not compared: kernel scan=numba and scan=torch"
+    tables = change_tables(frame, other, force=True)
+    marked = [row[0].text for row in tables[-1].rows if row[0].mark == "*"]
+    assert "smdim L=256" in marked and "transformer L=256" not in marked
+    assert "--force" in tables[-1].notes[0]

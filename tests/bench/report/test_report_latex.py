@@ -1,0 +1,64 @@
+"""LaTeX tables: text and figures as LaTeX wants them, and a document that compiles without a complaint."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from bench.report.content import report_tables
+from bench.report.latex import escaped, to_latex
+from bench.report.table import Entry, Table
+
+KPSEWHICH = shutil.which("kpsewhich")
+
+
+def has_latex() -> bool:
+    """Whether pdflatex is there with booktabs and siunitx."""
+    if not (shutil.which("pdflatex") and KPSEWHICH):
+        return False
+    styles = ("booktabs.sty", "siunitx.sty")
+    return all(subprocess.run([KPSEWHICH, name], capture_output=True).returncode == 0 for name in styles)
+
+
+def test_special_characters_are_escaped():
+    assert escaped("50 % of a_b & {c} †") == r"50 \% of a\_b \& \{c\} \textsuperscript{\textdagger}"
+
+
+def test_a_small_table_in_full():
+    rows = (
+        (Entry("smdim", mark="†"), Entry.figure(3.905, 3.84, 3.97), Entry("x"), Entry("2")),
+        (Entry("mamba"), Entry.figure(-1.0), Entry("y"), Entry("2")),
+        (Entry("gru"), Entry.figure(float("nan"), reason="oom"), Entry("z"), Entry("2")),
+    )
+    lines = to_latex(Table("t", "A title", ("arm", "score", "note", "seeds"), rows), ["device cpu"]).splitlines()
+    assert r"\begin{tabular}{lS[table-format=-1.2]@{\,}ll}" in lines
+    assert r"arm & \multicolumn{2}{c}{score} & note \\" in lines
+    assert r"smdim\textsuperscript{\textdagger} & 3.90 & {\scriptsize[3.84, 3.97]} & x \\" in lines
+    assert r"mamba & -1.00 &  & y \\" in lines
+    assert r"gru & {n/a} & & z \\" in lines
+    assert r"In every row: seeds 2.\par" in lines and r"device cpu\par" in lines
+
+
+def test_lengths_and_overlaps_stand_under_a_common_head(frame, tmp_path):
+    tables = report_tables(frame, tmp_path, "transformer")
+    cost, quality = to_latex(tables["Cost"][0]), to_latex(tables["Quality"][0])
+    assert r"\multicolumn{8}{c}{length [tokens]}" in cost
+    assert "overlapping area" in quality and r"\cmidrule(lr)" in quality
+    assert r"\bfseries 12.0" in cost
+
+
+@pytest.mark.skipif(not has_latex(), reason="needs pdflatex with booktabs and siunitx")
+def test_all_tables_compile_without_a_warning(varied, tmp_path):
+    tables = [table for section in report_tables(varied, tmp_path, "transformer").values() for table in section]
+    body = "\n".join(to_latex(table, ["device cpu; kernels scan=numba"]) + r"\clearpage" for table in tables)
+    head = r"\documentclass{article}\usepackage[margin=0.75in]{geometry}\usepackage{booktabs}\usepackage{siunitx}"
+    (tmp_path / "doc.tex").write_text(head + "\n\\begin{document}\n" + body + "\n\\end{document}\n")
+    for _ in range(2):
+        command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "doc.tex"]
+        run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+        assert run.returncode == 0, run.stdout[-2000:]
+    log = (tmp_path / "doc.log").read_text(errors="replace")
+    assert not re.findall(r"^(?:Overfull|Underfull).*|.*Warning:.*", log, flags=re.MULTILINE)
