@@ -54,10 +54,11 @@ class ImplicitFilter(nn.Module):
         """(T,) lags in positions -> (D, T)."""
         place = lags_T[:, None] / SPAN
         angle = place * (2 * math.pi * 2.0 ** torch.arange(BANDS, device=lags_T.device))  # T 1 -> T BANDS
-        features = torch.cat((place, angle.sin(), angle.cos()), dim=-1)  # T 2 BANDS + 1
+        features = torch.cat((place, angle.sin(), angle.cos()), dim=-1).to(self.inward.weight.dtype)  # T 2 BANDS + 1
         hidden = torch.sin(self.inner(torch.sin(self.inward(features))))  # T FILTER_WIDTH
-        window = torch.exp(-lags_T.abs()[:, None] * self.decay) * (2 * self.decay).sqrt()  # T D
-        return (self.outward(hidden) * window).T  # T D -> D T
+        decay = self.decay.float()
+        window = torch.exp(-lags_T.abs()[:, None] * decay) * (2 * decay).sqrt()  # T D
+        return (self.outward(hidden).float() * window).T  # T D -> D T
 
     def flops(self, taps: int) -> float:
         """The three layers of the network at each lag, once a forward pass."""

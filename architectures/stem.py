@@ -114,7 +114,8 @@ class TimeFeatures(nn.Module):
         half = TIME_FEATURES // 2
         steps = torch.arange(half, device=time_B.device, dtype=torch.float32)
         angle = TIME_SCALE * time_B.float()[:, None] * torch.exp(-math.log(10_000.0) * steps / half)  # B -> B T/2
-        return F.silu(self.inward(torch.cat((angle.cos(), angle.sin()), dim=-1)))  # B T/2 -> B T
+        features = torch.cat((angle.cos(), angle.sin()), dim=-1).to(self.inward.weight.dtype)  # B T/2 -> B T
+        return F.silu(self.inward(features))
 
     def flops(self) -> FlopCount:
         """The hidden layer, once a sequence."""

@@ -48,6 +48,15 @@ def test_every_arm_trains_in_bfloat16(name):
 
 
 @pytest.mark.parametrize("name", CATALOG)
+def test_every_arm_runs_with_weights_in_bfloat16(name):
+    backbone = smallest(name, time_conditioning=True, mask_id=0)
+    exact = loss_of(backbone, 64).detach()
+    loss = loss_of(backbone.bfloat16(), 64)
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(float(exact), abs=0.02)
+
+
+@pytest.mark.parametrize("name", CATALOG)
 def test_every_arm_is_one_graph_for_torch_compile(name):
     backbone = smallest(name)
     compiled = torch.compile(backbone, backend="eager", fullgraph=True)
