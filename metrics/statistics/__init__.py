@@ -14,8 +14,6 @@ from metrics.statistics.intervals import (
     bootstrap_interval,
     mean_interval,
     median_interval,
-    rounds_interval,
-    rounds_ratio,
 )
 from metrics.statistics.power import minimum_detectable_effect, paired_power, seeds_needed
 from metrics.statistics.ranking import (
@@ -27,6 +25,7 @@ from metrics.statistics.ranking import (
     rank_arms,
     seed_interval,
 )
+from metrics.statistics.rounds import rounds_interval, rounds_ratio
 from metrics.statistics.scaling import (
     Crossover,
     LengthPolynomial,

@@ -1,4 +1,4 @@
-"""Intervals around a mean, a median, a resampled statistic and a timing taken in rounds."""
+"""Intervals around a mean, a median and a resampled statistic."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from typing import Literal
 
 import numpy as np
 from scipy import stats
-
-MEDIAN_EFFICIENCY = math.sqrt(math.pi / 2)
-"""Standard error of a median over that of a mean, for normal values (asymptotic); an upper bound at small n."""
 
 
 @dataclass(frozen=True)
@@ -130,47 +127,3 @@ def bootstrap_interval(
     if method == "basic":
         low, high = 2 * estimate - high, 2 * estimate - low
     return Interval(estimate, float(low), float(high), n, level)
-
-
-def round_medians(rounds: Sequence[Sequence[float]]) -> np.ndarray:
-    """The median of each round that has a measured value."""
-    kept = [finite_values(one) for one in rounds]
-    return np.array([np.median(one) for one in kept if one.size], dtype=np.float64)
-
-
-def rounds_interval(rounds: Sequence[Sequence[float]], level: float = 0.95) -> Interval:
-    """Median of all timed calls with an interval over rounds, since calls within one round share the machine's mood.
-
-    Times are compared as ratios, so the interval is taken over logarithms: median times or divided by exp(h), h being
-    Student's t with (rounds - 1) degrees of freedom times the standard deviation of the logarithms of the round medians
-    over sqrt(rounds), times `MEDIAN_EFFICIENCY` because the centre is a median. `n` is the number of calls.
-    One round, or a time of 0, has no interval.
-    """
-    check_level(level)
-    calls = finite_values([value for one in rounds for value in one])
-    if calls.size == 0:
-        return without_interval(math.nan, 0, level, "no values")
-    median, medians = float(np.median(calls)), round_medians(rounds)
-    if medians.size < 2:
-        return without_interval(median, calls.size, level, "one round has no interval")
-    if (medians <= 0).any():
-        return without_interval(median, calls.size, level, "a time of 0 is too short for the clock")
-    spread = float(np.log(medians).std(ddof=1)) / math.sqrt(medians.size)
-    factor = math.exp(float(stats.t.ppf((1 + level) / 2, medians.size - 1)) * spread * MEDIAN_EFFICIENCY)
-    return Interval(median, median / factor, median * factor, calls.size, level)
-
-
-def rounds_ratio(first: Sequence[Sequence[float]], second: Sequence[Sequence[float]], level: float = 0.95) -> Interval:
-    """How many times `first` is `second`: geometric mean over rounds of the ratio of round medians, with a t interval.
-
-    Round i of both was taken one after the other, so drift of the machine cancels within a round. `n` counts rounds.
-    Raises ValueError when a time is not positive.
-    """
-    count = min(len(first), len(second))
-    pairs = [(finite_values(first[i]), finite_values(second[i])) for i in range(count)]
-    ratios = np.array([np.median(a) / np.median(b) if np.median(b) else 0.0 for a, b in pairs if a.size and b.size])
-    if (ratios <= 0).any():
-        raise ValueError("rounds_ratio: every time must be positive")
-    logarithm = mean_interval(np.log(ratios), level)
-    value, low, high = (float(np.exp(bound)) for bound in (logarithm.value, logarithm.low, logarithm.high))
-    return Interval(value, low, high, logarithm.n, level, logarithm.reason)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from metrics.statistics import bootstrap_interval, mean_interval, median_interval, rounds_interval, rounds_ratio
+from metrics.statistics import bootstrap_interval, mean_interval, median_interval
 
 
 def test_mean_of_two_seeds_reaches_twelve_standard_errors():
@@ -77,43 +77,3 @@ def test_bootstrap_is_the_same_twice_and_takes_rows():
     rows = np.random.default_rng(0).normal(size=(30, 2))
     statistic = lambda chosen: float(np.corrcoef(chosen.T)[0, 1])  # noqa: E731
     assert bootstrap_interval(rows, statistic) == bootstrap_interval(rows, statistic)
-
-
-def test_rounds_that_agree_have_no_width_and_one_round_has_none_at_all():
-    same = rounds_interval([[1.0, 2.0, 3.0], [2.0, 1.0, 3.0]])
-    assert (same.value, same.low, same.high, same.n) == (2.0, 2.0, 2.0, 6)
-    alone = rounds_interval([[1.0, 2.0, 3.0]])
-    assert alone.value == 2.0 and math.isnan(alone.low) and "one round" in alone.reason
-
-
-def test_rounds_of_two_on_paper():
-    # logarithms of 1 and 1.02: sd ln(1.02) / sqrt(2), over sqrt(2) rounds = ln(1.02) / 2; times t = 12.7062 and
-    # sqrt(pi / 2) = 1.253314, around the median 1.01
-    interval = rounds_interval([[1.0], [1.02]])
-    factor = 1.02 ** (12.7062 * 1.253314 / 2)
-    assert interval.value == pytest.approx(1.01)
-    assert interval.high == pytest.approx(1.01 * factor, rel=1e-5)
-    assert interval.low == pytest.approx(1.01 / factor, rel=1e-5) and interval.low > 0
-
-
-def test_a_time_of_zero_gets_no_interval():
-    assert "too short" in rounds_interval([[0.0], [1.0]]).reason
-
-
-def test_rounds_interval_covers_when_the_machine_drifts_between_rounds():
-    generator = np.random.default_rng(11)
-    covered = []
-    for _ in range(1500):
-        mood = generator.normal(0.0, 0.02, (5, 1))
-        calls = 10.0 * np.exp(mood + generator.normal(0.0, 0.02, (5, 4)))
-        interval = rounds_interval(calls)
-        covered.append(interval.low <= 10.0 <= interval.high)
-    assert 0.93 <= np.mean(covered) <= 0.995
-
-
-def test_ratio_cancels_what_a_whole_round_shares():
-    rounds = [[1.0, 1.0], [2.0, 2.0], [4.0, 4.0]]
-    ratio = rounds_ratio([[1.1 * call for call in one] for one in rounds], rounds)
-    assert ratio.value == pytest.approx(1.1) and ratio.half_width == pytest.approx(0.0, abs=1e-9)
-    with pytest.raises(ValueError, match="positive"):
-        rounds_ratio([[0.0]], [[1.0]])
