@@ -17,7 +17,7 @@ CHARACTER_IN = 0.064  # mean width of a character at \footnotesize, seen in comp
 BETWEEN_IN = 0.17  # two \tabcolsep
 WIDEST_WORDS = 26  # characters; longer texts are broken in a column of their own
 LONG_COLUMN_IN = 1.75
-INTERVAL_CHARACTER_IN = 0.05  # the same at \\scriptsize
+INTERVAL_CHARACTER_IN = 0.05  # the same at \scriptsize
 MOST_LINES = 44  # of a block; a longer table goes on in another float
 LEFT_OUT = {
     "claims_": ("published", "quantity", "where"),

@@ -67,7 +67,7 @@ FIGURES: dict[str, FigureKind] = {
             scaling_figure,
             "Multiple of the baseline arm's cost at each length, with 95 % intervals over rounds where the arms took "
             "turns; "
-            "below 1 is cheaper. A diamond marks the length at which both cost the same.",
+            "below 1 is cheaper. A thin white diamond marks the length at which both cost the same.",
         ),
         FigureKind(
             "phases",

@@ -34,7 +34,7 @@ METRICS = ("step_latency", "train_step_latency", "peak_memory_inference", "peak_
 
 
 def scaling_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
-    """Cost of each arm as a multiple of the baseline arm's, against length; below 1 the arm is cheaper. A diamond
+    """Cost of each arm as a multiple of the baseline arm's, against length; below 1 the arm is cheaper. A thin diamond
     on the line at 1 marks the length at which the two cost the same, where that lies between measured lengths.
 
     Raises NothingToShow where the baseline or every other arm was not measured at two lengths.
@@ -76,7 +76,9 @@ def _ratio_panel(axis: Axes, points: Points, arms: dict[str, Look], baseline: st
                 axis.errorbar([length], [ratio.value], yerr=ends, fmt="none", ecolor=look.colour, capsize=1.8)
         meeting = meeting_length(points, arm, baseline, folder)
         if meeting is not None and meeting.length == meeting.length:
-            axis.plot([meeting.length], [1], marker="D", color=look.colour, markerfacecolor="white", zorder=4)
+            axis.plot(
+                [meeting.length], [1], marker="d", markersize=6, color=look.colour, markerfacecolor="white", zorder=4
+            )
     axis.axhline(1, color=REFERENCE_COLOUR, linewidth=0.9, zorder=1)
     length_axis(axis, points.lengths())
     axis.set_yscale("linear")

@@ -112,7 +112,7 @@ def test_meeting_point_of_two_costs_is_marked(frame, results_folder):
     rows = (frame["arm"] == "mamba") & (frame["metric"] == "step_latency")
     frame.loc[rows, "value"] *= 2**0.6 / 0.6  # 20 x 2^0.6 (L/256) meets 20 (L/256)^1.4 where (L/256)^0.4 = 2^0.6
     axis = draw("scaling", frame, results_folder).axes[0]
-    (diamond,) = [line for line in axis.lines if line.get_marker() == "D"]
+    (diamond,) = [line for line in axis.lines if line.get_marker() == "d"]
     assert diamond.get_xdata()[0] == pytest.approx(256 * 2**1.5)
 
 
