@@ -53,6 +53,10 @@ class Devices:
         """Move to the device, wrap for precision and for several processes."""
         return self.accelerator.prepare(module, optimiser)
 
+    def unwrap(self, module: nn.Module) -> None:
+        """Give the module its own forward pass back: the wrapping for precision ends with the run."""
+        self.accelerator.unwrap_model(module, keep_fp32_wrapper=False)
+
     def part(self, module: nn.Module, is_last: bool) -> contextlib.AbstractContextManager[Any]:
         """Around a part of a batch: gradients are exchanged with the last part only."""
         return contextlib.nullcontext() if is_last or self.world == 1 else self.accelerator.no_sync(module)

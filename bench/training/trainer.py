@@ -112,6 +112,7 @@ class _Run:
             if ledger.stopped != "diverged":
                 self._save()
         self.average.copy_to_module()
+        self.devices.unwrap(self.module)
         self.backbone.eval()
         folder = self.folder / "checkpoint"
         return TrainResult(

@@ -69,7 +69,7 @@ def test_gradient_is_weight_times_softmax_minus_one_hot(name: str) -> None:
     probability = probability.softmax(dim=2)
     hidden = (noised.tokens_BL == MASK) & (clean != PAD)
     unit = hidden.sum() if name == "masked_cross_entropy" else (clean != PAD).sum()
-    assert hidden.any(dim=1).all() and not hidden.all()
+    assert hidden.sum() > 10 and not hidden.all()
     for b in range(3):
         for i in range(16):
             expected = torch.zeros(VOCABULARY)
@@ -131,7 +131,7 @@ def test_low_discrepancy_times_put_one_in_each_stratum() -> None:
 
 
 def test_uniform_times_cover_every_step_alike() -> None:
-    time = AbsorbingDiffusion(MASK, PAD, steps=4).draw_times(40_000, generator_for("times"))
+    time = AbsorbingDiffusion(MASK, PAD, steps=4, times="uniform").draw_times(40_000, generator_for("times"))
     counts = torch.bincount((time * 4).round().long(), minlength=5)
     assert counts[0] == 0 and all(abs(count - 10_000) < 4 * math.sqrt(7500) for count in counts[1:].tolist())
 
@@ -156,7 +156,7 @@ def test_time_reaches_a_denoiser_that_asks_for_it() -> None:
         ({"loss": "huber"}, "loss: 'huber' is not known; allowed: elbo, reweighted_elbo"),
         ({"loss": "mdlm"}, "loss: 'mdlm' needs continuous time, not 1000 steps"),
         ({"loss": "elbo", "steps": None}, "loss: 'elbo' needs a number of diffusion steps"),
-        ({"times": "sorted"}, "times: 'sorted' is not known; allowed: uniform, low_discrepancy"),
+        ({"times": "sorted"}, "times: 'sorted' is not known; allowed: low_discrepancy, uniform"),
         ({"schedule": "square"}, "schedule: 'square' is not known"),
     ],
 )

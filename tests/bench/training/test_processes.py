@@ -20,13 +20,15 @@ import conftest, torch
 from bench.diffusion import AbsorbingDiffusion
 from bench.training import TrainSettings, train
 
-network = conftest.Recurrent(16)
+network, seen = conftest.Recurrent(16), []
 network.load_state_dict(torch.load(sys.argv[1]))
+network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]) if module.training else None)
 settings = TrainSettings(device="cpu", batch=8, accumulation=2, warmup_steps=5, log_steps=5, steps=30, validations=2,
                          checkpoint_steps=10, learning_rate=0.01)
 result = train(network, conftest.make_windows(), conftest.make_windows(7, seed=9),
                AbsorbingDiffusion(conftest.MASK, conftest.PAD, steps=50), settings, seed=5, folder=sys.argv[2])
 assert torch.distributed.get_world_size() == 2
+torch.save(torch.stack(seen), sys.argv[2] + f"/seen{{torch.distributed.get_rank()}}.pt")
 """
 
 
@@ -47,10 +49,14 @@ def test_two_processes_have_the_loss_curve_of_one(run, tmp_path: Path) -> None:
         [*launch, script, tmp_path / "start.pt", tmp_path / "two"], capture_output=True, text=True, env=environment
     )
     assert done.returncode == 0, done.stderr
+    seen: list[torch.Tensor] = []
+    network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]) if module.training else None)
     one, _ = run(
         folder="one", network=network, validation=fixtures.make_windows(7, seed=9), batch=8, accumulation=2, steps=30,
         validations=2, checkpoint_steps=10, learning_rate=0.01,
     )  # fmt: skip
+    batches = [torch.load(tmp_path / "two" / f"seen{rank}.pt").view(30, 4, 24) for rank in (0, 1)]
+    assert torch.equal(torch.cat(batches, dim=1), torch.stack(seen).view(30, 8, 24))  # bit-equal data and masks
     state, meta = load_checkpoint(tmp_path / "two")
     assert meta["ledger"]["tokens"] == one.tokens
     assert meta["ledger"]["final"]["value"] == pytest.approx(one.validation.value, abs=1e-4)

@@ -114,6 +114,7 @@ def test_bfloat16_trains(run) -> None:
     network[1].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
     result, _ = run(network=network, precision="bfloat16", steps=3)
     assert result.steps == 3 and seen[0] == torch.bfloat16
+    assert network(torch.zeros(1, 24).long()).dtype == torch.float32 and seen[-1] == torch.float32  # as it was given
     again, other = run(folder="plain", steps=3)  # another precision in one process
     assert again.steps == 3 and next(other.parameters()).dtype == torch.float32
 
