@@ -109,20 +109,24 @@ def read_all(
 ) -> list[Answer]:
     """Answers in the order of the jobs. `progress(done, total)` is called in this thread after each answer.
 
-    `processes` defaults to one a usable core, fewer for few jobs. Raises UserError when no reading process starts.
+    `processes` defaults to one a usable core, fewer for few jobs. A job whose process crashed or ran out of time or
+    memory is tried once more, alone, so that a busy machine does not cost a piece. Raises UserError when no reading
+    process starts.
     """
     if not jobs:
         return []
     count = processes or min(usable_cores(), -(-len(jobs) // JOBS_PER_PROCESS))
-    answers: list[Answer | None] = [None] * len(jobs)
-    done = 0
+    answers: dict[int, Answer] = {}
     with _pool(jobs, max(1, count), limit_s) as results:
         for index, answer in results:
             answers[index] = answer
-            done += 1
             if progress is not None:
-                progress(done, len(jobs))
-    return [answer for answer in answers if answer is not None]
+                progress(len(answers), len(jobs))
+    again = [index for index, answer in sorted(answers.items()) if answer.transient]
+    with _pool([jobs[index] for index in again], 1, limit_s) as results:
+        for place, answer in results:
+            answers[again[place]] = answer
+    return [answers[index] for index in range(len(jobs))]
 
 
 @contextmanager

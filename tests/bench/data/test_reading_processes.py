@@ -49,3 +49,23 @@ def test_answers_keep_the_order_of_jobs_with_two_processes(tmp_path: Path, write
 
 def test_no_jobs_start_no_process() -> None:
     assert read_all([]) == []
+
+
+def test_a_crash_that_does_not_come_back_costs_nothing(tmp_path: Path, write_midi) -> None:  # type: ignore[no-untyped-def]
+    good = Job(write_midi(tmp_path / "good.mid", [(0.0, 1.0, 60, 64)]), None)
+    (answer,) = read_all([CrashOnce(tmp_path / "been here", good)])  # type: ignore[list-item]
+    assert answer.inspection is not None
+    assert answer.inspection.notes == 1
+
+
+class CrashOnce:
+    """A job that ends the first process that unpickles it and is an ordinary job for the second."""
+
+    def __init__(self, mark: Path, job: Job) -> None:
+        self.mark, self.job = mark, job
+
+    def __reduce__(self) -> object:
+        if self.mark.exists():
+            return Job, (self.job.path, self.job.tune)
+        self.mark.touch()
+        return os._exit, (3,)
