@@ -44,10 +44,11 @@ KERNELS: dict[str, _Kernel] = {
     "reference": _Kernel("architectures.scan.reference", float64=True, differentiable_twice=True),
     "torch": _Kernel("architectures.scan.chunked", float64=True, differentiable_twice=True),
     "c": _Kernel("architectures.scan.c_kernel", devices=("cpu",)),
+    "numba": _Kernel("architectures.scan.numba_kernel", devices=("cpu",)),
 }
 """Every kernel by name. A new one is a module with the functions of `KernelModule`, a line here and a place below."""
 
-AUTOMATIC: dict[str, tuple[str, ...]] = {"cpu": (), "cuda": ()}
+AUTOMATIC: dict[str, tuple[str, ...]] = {"cpu": ("c", "numba"), "cuda": ()}
 """Names tried in this order on a device type before `torch`."""
 
 
@@ -59,7 +60,10 @@ def load(name: str) -> KernelModule:
 @cache
 def unusable_reason(name: str) -> str:
     """Why a kernel cannot run on this machine; "" if it can. Building or importing it happens here, once."""
-    return load(name).unusable_reason()
+    try:
+        return load(name).unusable_reason()
+    except ImportError as error:
+        return f"not importable: {error}"
 
 
 def available_kernels() -> dict[str, str]:

@@ -6,13 +6,12 @@ they do not overlap. Values of this type are LLVM vectors from the start: every 
 """
 
 import operator
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic, models, overload, register_model
+from numba import extending, njit, types
+from numba.extending import models, overload, register_model
 
 WIDTH = 16
 _BITS = ir.IntType(32)
@@ -20,6 +19,7 @@ _VECTOR = ir.VectorType(ir.FloatType(), WIDTH)
 _VECTOR_BITS = ir.VectorType(_BITS, WIDTH)
 _CONTRACT = ("contract",)
 f32 = np.float32
+intrinsic: Any = extending.intrinsic  # untyped: its annotation shows the typing context that callers never pass
 
 
 class LanesType(types.Type):
@@ -87,7 +87,7 @@ def _arithmetic(name: str, operation: Any) -> None:
         return signature, lambda context, builder, signature, arguments: getattr(builder, name)(*arguments)
 
     @overload(operation)
-    def implement(x: Any, y: Any) -> Callable[..., Any] | None:
+    def implement(x, y):  # type: ignore[no-untyped-def]
         if x is lanes_type and y is lanes_type:
             return lambda x, y: compute(x, y)
         return None
@@ -185,7 +185,7 @@ def transpose_in_place(typing_context: Any, array: Any, index: Any) -> Any:
     return types.void(array, types.intp), generate
 
 
-@njit(inline="always")
+@njit
 def power_of_two(x):  # type: ignore[no-untyped-def]
     """2^x to 2e-7, NaN kept; 2^-126 for anything smaller, about 3e38 for anything larger.
 
@@ -203,13 +203,13 @@ def power_of_two(x):  # type: ignore[no-untyped-def]
     return _add_to_exponent(p, shifted)
 
 
-@njit(inline="always")
+@njit
 def _exp_of_minus_magnitude(x):  # type: ignore[no-untyped-def]
     zero = spread(f32(0.0))
     return power_of_two(spread(f32(1.4426950408889634)) * where_negative(x, x, zero - x))
 
 
-@njit(inline="always")
+@njit
 def sigmoid(x):  # type: ignore[no-untyped-def]
     """1 / (1 + e^-x)."""
     one = spread(f32(1.0))
@@ -217,7 +217,7 @@ def sigmoid(x):  # type: ignore[no-untyped-def]
     return where_negative(x, t, one) / (one + t)
 
 
-@njit(inline="always")
+@njit
 def softplus(x):  # type: ignore[no-untyped-def]
     """max(x, 0) + log(1 + e^-|x|), with log(1 + t) = 2 atanh(t / (2 + t)): small values keep their precision."""
     t = _exp_of_minus_magnitude(x)

@@ -12,7 +12,7 @@ Task = Callable[[np.ndarray, int, int], None]
 """Computes the items first .. last - 1, given scratch memory (float32) of its own."""
 
 GRABS_PER_THREAD = 4
-"""Items are handed out in about this many portions a thread, so that a core that is held up does not hold up the rest."""
+"""Items are handed out in about this many portions a thread, so that one core held up does not hold up the rest."""
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 os.register_at_fork(after_in_child=_pools.clear)  # a forked child inherits the pool but none of its threads
