@@ -1,0 +1,138 @@
+"""What this machine can measure: the device, the kernels that work (each is tried), and what is missing."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from metrics.device import busy_warning, describe_environment, resolve_device
+from metrics.energy import available_energy_source, energy_counter
+from metrics.memory import CLEAR_REFS, peak_memory
+
+AGREEMENT = 1e-3
+"""Largest relative error of a working kernel against the float64 reference, values and gradients."""
+BACKENDS = {
+    "flash": SDPBackend.FLASH_ATTENTION,
+    "efficient": SDPBackend.EFFICIENT_ATTENTION,
+    "cudnn": SDPBackend.CUDNN_ATTENTION,
+    "math": SDPBackend.MATH,
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `state` is "works", "missing" or "fails"; `advice` says what to do, if anything."""
+
+    subject: str
+    state: str
+    detail: str
+    advice: str = ""
+
+
+def examine(device: str = "auto") -> list[Finding]:
+    """Look at the machine and try every kernel once on a small input. Raises ValueError for a device not there."""
+    place = resolve_device(device)
+    return [*_machine(place), *_scan_kernels(place), *_attention_kernels(place), *_instruments(place)]
+
+
+def _machine(device: torch.device) -> Iterator[Finding]:
+    told = describe_environment(device)
+    memory = f", {told['memory_bytes'] / 2**30:.0f} GiB" if told["memory_bytes"] else ""
+    yield Finding("device", "works", f"{told['device']}{memory}, {told['threads']} threads")
+    yield Finding("libraries", "works", ", ".join(f"{name} {version}" for name, version in told["libraries"].items()))
+    if device.type == "cpu" and not torch.cuda.is_available():
+        yield Finding("GPU", "missing", "no CUDA device", "on a machine with one, install the torch build for its CUDA")
+    warning = busy_warning(device)
+    if warning:
+        yield Finding("quiet", "fails", warning, "time on an idle machine, or expect wide intervals")
+    if told["governor"] not in (None, "performance"):
+        yield Finding("clock", "fails", f"governor {told['governor']}", "set the governor to performance to time")
+
+
+def _scan_kernels(device: torch.device) -> Iterator[Finding]:
+    from architectures.scan import available_kernels, chosen_kernel
+
+    chosen = chosen_kernel(device)
+    expected = _try_scan("reference", device)
+    for name, reason in available_kernels().items():
+        subject = f"scan kernel {name}" + (" (chosen)" if name == chosen else "")
+        if reason:
+            yield Finding(subject, "missing", reason)
+            continue
+        began = time.perf_counter()
+        try:
+            found = _try_scan(name, device)
+        except Exception as problem:
+            yield Finding(subject, "fails", _first_line(problem), f"force another: SMDIM_BENCH_SCAN_KERNEL={chosen}")
+            continue
+        error = max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(found, expected, strict=True))
+        detail = f"error {error:.0e} against the reference, first call {time.perf_counter() - began:.2f} s"
+        yield Finding(subject, "works" if error <= AGREEMENT else "fails", detail)
+
+
+def _try_scan(name: str, device: torch.device) -> list[torch.Tensor]:
+    """Output and gradients of a small scan by one kernel."""
+    from architectures.scan import selective_scan
+
+    generator = torch.Generator().manual_seed(0)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=generator).to(device).requires_grad_()
+
+    u, delta, B, C = random(2, 8, 32), random(2, 8, 32), random(2, 4, 32), random(2, 4, 32)
+    A = (-torch.rand(8, 4, generator=generator)).to(device).requires_grad_()
+    y_BDL = selective_scan(u, delta, A, B, C, kernel=name)
+    gradients = torch.autograd.grad(y_BDL.square().sum(), [u, delta, A, B, C])
+    return [tensor.detach().double() for tensor in (y_BDL, *gradients)]
+
+
+def _attention_kernels(device: torch.device) -> Iterator[Finding]:
+    query = torch.randn(1, 4, 64, 32, device=device, dtype=torch.float16 if device.type == "cuda" else torch.float32)
+    for name, backend in BACKENDS.items():
+        if device.type == "cpu" and name in ("efficient", "cudnn"):
+            continue
+
+        def attend(backend: SDPBackend = backend) -> Any:
+            with sdpa_kernel(backend):
+                return functional.scaled_dot_product_attention(query, query, query)
+
+        yield _tried(f"attention kernel {name}", attend)
+
+
+def _tried(subject: str, call: Callable[[], Any]) -> Finding:
+    try:
+        call()
+    except Exception as problem:
+        return Finding(subject, "fails", _first_line(problem))
+    return Finding(subject, "works", "")
+
+
+def _instruments(device: torch.device) -> Iterator[Finding]:
+    """Memory, energy and compilation: what the measurements lean on."""
+    peak = peak_memory(lambda: torch.ones(1, device=device), device=device)
+    if peak.reason:
+        yield Finding("peak memory", "missing", peak.reason, f"measured on Linux through {CLEAR_REFS}, and on CUDA")
+    else:
+        yield Finding("peak memory", "works", peak.kind)
+    source = available_energy_source(device)
+    if source:
+        yield Finding("energy", "works", source)
+    else:
+        try:
+            energy_counter(device)
+        except OSError as problem:
+            yield Finding("energy", "missing", str(problem))
+    compiler = next((name for name in ("g++", "clang++", "c++") if shutil.which(name)), "")
+    advice = "" if compiler else "only torch.compile needs one"
+    yield Finding("C++ compiler", "works" if compiler else "missing", compiler or "none found", advice)
+
+
+def _first_line(problem: BaseException) -> str:
+    return (str(problem).splitlines() or [type(problem).__name__])[0]
