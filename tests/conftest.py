@@ -1,4 +1,4 @@
-"""Settings every test shares: one thread a process and spinning threads off, so that results do not depend on the machine."""
+"""Settings every test shares: one thread a process, none that spins, no window; GPU tests skip with a reason."""
 
 import os
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from bench.measure.music import held_out_windows, load_tokens, to_notes, train_notes
 from bench.measure.rows import metric_row, row
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from bench.data import TokenCorpus
     from bench.diffusion import AbsorbingDiffusion, Sample
     from bench.training import Batches, Progress, TrainResult
@@ -73,8 +73,7 @@ def bar_crops(tokens: TokenCorpus, length: int) -> Batches:
     from bench.training import CropBatches
 
     stream = tokens.stream("train")
-    room = np.repeat(stream.offsets[1:], np.diff(stream.offsets)) - np.arange(len(stream.tokens))
-    starts = (np.asarray(stream.tokens) == tokens.bar_id) & (room >= length)
+    starts = tokens.crop_starts("train", length)
     return CropBatches(stream.tokens, stream.offsets, length, pad_id=tokens.pad_id, starts_N=starts)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bench.files import write_atomically
 from bench.measure.music import REFERENCE_SEED, held_out_windows, load_tokens, to_notes, train_notes
 from bench.measure.rows import metric_row, row
 
@@ -19,13 +21,15 @@ BASELINE_DEFINITIONS = {
 def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[..., None]) -> list[dict[str, Any]]:
     """Rows of the token baselines (bits/token), and of the music metrics for sets whose worth is known.
 
-    Leaves the held-out windows as MIDI files in `samples/`, to be heard and seen beside generated ones.
+    Leaves the held-out windows as MIDI files in `samples/`, to be heard and seen beside generated ones, and
+    `data.json`: which piece is on which side of the split, the tokenizer settings, the files skipped.
     """
     from bench.data import token_baselines
     from metrics import reference_rows
 
     tokens = load_tokens(settings["corpus"], settings["tokenizer"])
     length, pieces = int(settings["length"]), int(settings["pieces"])
+    write_atomically(folder / "data.json", json.dumps(tokens.record(), indent=1))
     emit(event="progress", stage="token baselines")
     rows = [
         row("validation_bits_per_token", bits, "bits/token", arm=name, definition=BASELINE_DEFINITIONS[name])
