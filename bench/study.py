@@ -28,7 +28,9 @@ class Settings(BaseModel):
 class DiffusionSettings(Settings):
     """The corruption process and its loss, the same for every arm."""
 
-    steps: int = Field(512, ge=1, description="T, the number of corruption steps; SCHmUBERT takes the number of tokens")
+    steps: int | None = Field(
+        512, ge=1, description="T, number of corruption steps (SCHmUBERT: the number of tokens); null: continuous time"
+    )
     schedule: Literal["linear", "cosine", "geometric"] = Field(
         "linear", description="masked share as a function of t/T"
     )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from bench.data import TokenCorpus
     from bench.diffusion import AbsorbingDiffusion, Sample
-    from bench.training import Batches, Progress, TrainResult
+    from bench.training import Progress, TrainResult
 
 Emit = Callable[..., None]
 EVENT_INTERVAL_S = 0.5
@@ -30,19 +30,20 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
     from architectures import BackboneConfig, build_config, count_parameters
     from architectures.plugins import load_plugins
     from bench.diffusion import AbsorbingDiffusion
-    from bench.training import TrainSettings, train
+    from bench.training import TrainSettings, corpus_batches, train
 
     load_plugins(settings["plugins"])
     tokens = load_tokens(settings["corpus"], settings["tokenizer"])
     length, seed = int(settings["length"]), int(settings["seed"])
     diffusion = AbsorbingDiffusion(tokens.mask_id, tokens.pad_id, **settings["diffusion"])
     backbone = build_config(BackboneConfig.from_dict(settings["model"]), seed=seed)
+    train_settings = TrainSettings(**settings["train"])
     result = train(
         backbone,
-        bar_crops(tokens, length),
+        corpus_batches(tokens, length, train_settings),
         tokens.windows("validation", length).tokens,
         diffusion,
-        TrainSettings(**settings["train"]),
+        train_settings,
         seed=seed,
         folder=folder,
         progress=report_training(emit),
@@ -66,15 +67,6 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
 
 class Diverged(Exception):
     """The loss became infinite, NaN, or far worse than at the first step."""
-
-
-def bar_crops(tokens: TokenCorpus, length: int) -> Batches:
-    """Training crops that begin with a bar and, where the piece is long enough, end before it does."""
-    from bench.training import CropBatches
-
-    stream = tokens.stream("train")
-    starts = tokens.crop_starts("train", length)
-    return CropBatches(stream.tokens, stream.offsets, length, pad_id=tokens.pad_id, starts_N=starts)
 
 
 def report_training(emit: Emit) -> Callable[[Progress], None]:

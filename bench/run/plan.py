@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench import versions
 from bench.errors import UserError
-from bench.study import ArmChoice, Cell, Combination, Study
-from bench.yaml_file import allowed_words
+from bench.study import ArmChoice, Cell, Combination, DiffusionSettings, SampleSettings, Study
+from bench.yaml_file import allowed_words, validate
 
 if TYPE_CHECKING:
     from architectures.backbone import BackboneConfig
@@ -188,10 +188,16 @@ def _reference_cell(study: Study, member: Combination, tokens: TokenCorpus) -> C
 def _quality_cell(
     study: Study, labels: dict[str, Any], config: BackboneConfig, member: Combination, tokens: TokenCorpus, seed: int
 ) -> Cell:
+    from bench.diffusion import AbsorbingDiffusion
     from bench.training import TrainSettings
-    from bench.yaml_file import validate
 
     train = validate(TrainSettings, member.groups["train"], study.place, ("baseline", "train"))
+    diffusion = validate(DiffusionSettings, member.groups["diffusion"], study.place, ("baseline", "diffusion"))
+    sample = validate(SampleSettings, member.groups["sample"], study.place, ("baseline", "sample"))
+    try:
+        AbsorbingDiffusion(tokens.mask_id, tokens.pad_id, **diffusion.model_dump())
+    except ValueError as error:
+        raise study.place.error(("baseline", "diffusion"), _first_line(error)) from error
     assert study.content.measure.quality
     settings = {
         "kind": "quality",
@@ -200,8 +206,8 @@ def _quality_cell(
         "model": config.to_dict(),
         "seed": seed,
         "train": train.model_dump(mode="json"),
-        "diffusion": member.groups["diffusion"],
-        "sample": member.groups["sample"],
+        "diffusion": diffusion.model_dump(),
+        "sample": sample.model_dump(),
         "plugins": list(study.content.plugins),
     } | _data_settings(member, tokens)
     run = {"threads": study.content.measure.quality.threads}

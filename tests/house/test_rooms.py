@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[2]
 SHARED = {"errors", "files", "paths", "versions", "yaml_file", "study"}
 ALLOWED = {
     "cli": {"run", "report", "data", "diffusion", "training", "measure", "results"},
-    "run": {"measure", "data", "training", "results", "run"},
+    "run": {"measure", "data", "diffusion", "training", "results"},
     "measure": {"data", "diffusion", "training"},
     "training": {"data", "diffusion"},
     "diffusion": set(),
