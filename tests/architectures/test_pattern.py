@@ -150,7 +150,7 @@ def test_a_family_unfolds(text, patterns):
     assert [str(pattern) for pattern in expand_family(text)] == written
 
 
-@pytest.mark.parametrize("family", ["permute(MFA", "M{}F", "M{3..1}", "M{0,1}", "place(A)", "permute(MFACSGH)"])
+@pytest.mark.parametrize("malformed", ["permute(MFA", "M{}F", "M{3..1}", "M{0,1}", "place(A)", "permute(MFACSGH)"])
 def test_a_malformed_family_is_refused(malformed):
     with pytest.raises(PatternError):
         expand_family(malformed)
