@@ -1,7 +1,7 @@
 """Memory of a training step from counting bytes, on any machine and for any batch: what must be kept, not what was.
 
-Counted are weights, gradients, optimiser state and the tensors that autograd saves for the backward pass. Work space of
-kernels, fragmentation and what an allocator holds back are not: a measured peak lies above.
+Counted are weights, gradients, optimiser state and the tensors that autograd saves for the backward pass. A measured
+peak may lie on either side: work space of kernels adds to it, while gradients come as activations go.
 """
 
 from __future__ import annotations

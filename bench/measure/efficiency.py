@@ -21,8 +21,6 @@ FEWEST_ROUNDS = 2
 """Rounds that are run however long they take: below two there is no interval."""
 PATIENCE = 3
 """The first `rounds` rounds may take this many time caps before they are cut short."""
-SAMPLE_SHARE = 0.5
-"""Share of the time cap that whole samples may take even when the other calls use it up."""
 
 
 class EfficiencyError(UserError, ValueError):
@@ -102,7 +100,7 @@ def measure_group(
     Every process warms all its shapes before anything is timed. After `rounds` rounds, those lengths go on of which
     some arm's interval is wider than `relative_width` of its median, until `time_cap_s` seconds of rounds have passed;
     `note` says which ended it; at three times the cap the session ends after any round but the first. Whole samples are
-    drawn at most once a round and as often as the cap, or at least half of it, leaves room for.
+    drawn at most once a round, see `samples_planned`.
     A process that dies leaves rows with NaN and the reason; the others go on. `on_event(cell id, event)` hears of each
     step (`stage`, `done`, `total`, `left_s`). `log_folder`: a folder (for `<cell id>.log`), or a log path by cell id.
     Raises EfficiencyError for settings that cannot be used; on KeyboardInterrupt all processes are ended first.
@@ -130,6 +128,19 @@ def measure_group(
     finally:
         group.end()
     return {arm.cell.id: rows_of(arm.cell, arm.record, group.not_planned) for arm in group.arms}
+
+
+def samples_planned(cost_s: Mapping[int, float], rounds: int, time_cap_s: float, left_s: float) -> dict[int, int]:
+    """Whole samples at each length, at most `rounds`: one each, shortest first, while those take no more than the time
+    cap, so that a table is full where it can be; further ones only in the `left_s` seconds that other calls leave."""
+    planned, spent_s = dict.fromkeys(sorted(cost_s), 0), 0.0
+    for turn in range(rounds):
+        for length in planned:
+            budget_s = time_cap_s if turn == 0 else left_s
+            if planned[length] == turn and spent_s + cost_s[length] <= budget_s:
+                planned[length] += 1
+                spent_s += cost_s[length]
+    return planned
 
 
 class _Arm:
@@ -250,9 +261,8 @@ class _Group:
         return max((math.inf if math.isnan(width) else width for width in found), default=0.0)
 
     def plan_samples(self, rounds: int, calls: int, time_cap_s: float) -> dict[int, int]:
-        """How many whole samples an arm draws at each length in the time that other calls leave: shortest first."""
+        """How many whole samples each arm draws at each length, from what a warm step took; notes what is left out."""
         other_s = sum(rounds * (calls + 1) * second for arm in self.alive for second in arm.record.warm_s.values())
-        left_s = max(SAMPLE_SHARE * time_cap_s, time_cap_s - other_s)
         lengths = sorted({n for arm in self.alive for n in arm.cell.lengths})
         cost_s = {
             n: sum(
@@ -262,12 +272,7 @@ class _Group:
             )
             for n in lengths
         }
-        planned = dict.fromkeys(lengths, 0)
-        for _ in range(rounds):
-            for n in lengths:
-                if cost_s[n] <= left_s:
-                    planned[n] += 1
-                    left_s -= cost_s[n]
+        planned = samples_planned(cost_s, rounds, time_cap_s, time_cap_s - other_s)
         for n in lengths:
             if planned[n] == 0:
                 self.not_planned[n] = (

@@ -10,7 +10,7 @@ from itertools import groupby
 import pytest
 
 from bench.errors import UserError
-from bench.measure.efficiency import EfficiencyCell, measure_group
+from bench.measure.efficiency import EfficiencyCell, measure_group, samples_planned
 from bench.measure.efficiency_process import WorkerDied, WorkerProcess, worker_environment
 
 STAND_INS = '''
@@ -207,6 +207,14 @@ def test_rounds_go_on_while_intervals_are_wide_and_samples_only_where_there_is_t
     sample = rows["sample_latency", 16]
     assert math.isnan(sample["value"]) and sample["status"] == "timeout" and "one whole sample" in sample["reason"]
     assert not any(metric.startswith("train") or metric == "peak_memory_training" for metric, _ in rows)
+
+
+def test_every_length_gets_one_sample_before_any_gets_two():
+    cost_s = {256: 10.0, 512: 20.0, 1024: 40.0}
+    assert samples_planned(cost_s, 5, 100.0, -50.0) == {256: 1, 512: 1, 1024: 1}
+    assert samples_planned(cost_s, 5, 60.0, -50.0) == {256: 1, 512: 1, 1024: 0}
+    assert samples_planned(cost_s, 5, 100.0, 100.0) == {256: 2, 512: 2, 1024: 1}
+    assert samples_planned(cost_s, 2, 1000.0, 1000.0) == {256: 2, 512: 2, 1024: 2}
 
 
 @pytest.mark.parametrize(
