@@ -12,21 +12,19 @@
 #include <string.h>
 
 #define LANES 16
-#ifndef STEPS
 #define STEPS 16 /* time steps in a chunk */
-#endif
 #define ROW (LANES * STEPS)
 #define LOG2_E 1.4426950408889634f
 #define LN_2 0.6931471805599453f
 #define FLOATS(count) (sizeof(float) * (size_t)(count))
 
-#if defined(__GNUC__)
-#define PREFETCH(address) __builtin_prefetch(address)
-#else
-#define PREFETCH(address) ((void)0)
+#if !defined(__GNUC__)
+#define __builtin_prefetch(address) ((void)(address))
 #endif
 
 typedef int64_t integer;
+typedef const float *restrict In;
+typedef float *restrict Out;
 
 typedef struct {
     float *data;                  /* NULL where the argument is absent */
@@ -67,18 +65,11 @@ static inline float power_of_two(float x) {
     x = x > 127.99f ? 127.99f : x;
     float shifted = x + 12582912.0f; /* 1.5 * 2^23: rounds x to an integer, held in the low bits */
     float f = x - (shifted - 12582912.0f);
-    float p = 0.001326472731307149f;
-    p = p * f + 0.009671512991189957f;
-    p = p * f + 0.05550733581185341f;
-    p = p * f + 0.24022242426872253f;
-    p = p * f + 0.6931470036506653f;
-    p = p * f + 1.0f;
-    uint32_t bits, exponent;
-    memcpy(&bits, &p, sizeof bits);
-    memcpy(&exponent, &shifted, sizeof exponent);
-    bits += exponent << 23;
-    memcpy(&p, &bits, sizeof p);
-    return p;
+    float p = (0.001326472731307149f * f + 0.009671512991189957f) * f + 0.05550733581185341f;
+    p = ((p * f + 0.24022242426872253f) * f + 0.6931470036506653f) * f + 1.0f;
+    union { float value; uint32_t bits; } power = {p}, exponent = {shifted};
+    power.bits += exponent.bits << 23;
+    return power.value;
 }
 
 static inline float exp_of_minus_magnitude(float x) { return power_of_two(LOG2_E * (x < 0.0f ? x : -x)); }
@@ -92,21 +83,20 @@ static inline float sigmoid(float x) {
 static inline float softplus(float x) {
     float t = exp_of_minus_magnitude(x);
     float s = t / (2.0f + t), r = s * s;
-    float p = 0.1400599479675293f;
-    p = p * r + 0.14000903069972992f;
-    p = p * r + 0.2001076340675354f;
-    p = p * r + 0.3333320915699005f;
-    p = p * r + 1.0f;
+    float p = (0.1400599479675293f * r + 0.14000903069972992f) * r + 0.2001076340675354f;
+    p = (p * r + 0.3333320915699005f) * r + 1.0f;
     return (x < 0.0f ? 0.0f : x) + 2.0f * s * p;
 }
 
-/* One chunk of a block, turned so that lanes are adjacent; lanes beyond the last channel are 0. */
-static void load(float *restrict to, Strided x, Block b, integer start, integer steps) {
+/* One chunk of a block, turned so that lanes are adjacent; lanes beyond the last channel are 0. A full chunk of
+ * contiguous time, up or down, is the usual case and has bounds a compiler knows. */
+static void load(Out to, Strided x, Block b, integer start, integer steps) {
     const float *restrict from = at(x, b.batch, start) + b.channel * x.channel;
-    for (int l = 0; l < b.lanes; l++) PREFETCH(from + l * x.channel + STEPS * x.time);
-    if (b.lanes == LANES && steps == STEPS && x.time == 1) { /* the usual case, with bounds a compiler knows */
+    for (int l = 0; l < b.lanes; l++) __builtin_prefetch(from + l * x.channel + STEPS * x.time);
+    if (b.lanes == LANES && steps == STEPS && (x.time == 1 || x.time == -1)) {
+        int down = x.time < 0 ? STEPS - 1 : 0;
         for (int t = 0; t < STEPS; t++)
-            for (int l = 0; l < LANES; l++) to[t * LANES + l] = from[l * x.channel + t];
+            for (int l = 0; l < LANES; l++) to[(t ^ down) * LANES + l] = from[l * x.channel + t - down];
         return;
     }
     memset(to, 0, FLOATS(ROW));
@@ -114,11 +104,12 @@ static void load(float *restrict to, Strided x, Block b, integer start, integer 
         for (integer t = 0; t < steps; t++) to[t * LANES + l] = from[l * x.channel + t * x.time];
 }
 
-static void store(Strided x, Block b, integer start, integer steps, const float *restrict from) {
+static void store(Strided x, Block b, integer start, integer steps, In from) {
     float *restrict to = x.data + b.batch * x.batch + b.channel * x.channel + start * x.time;
-    if (b.lanes == LANES && steps == STEPS && x.time == 1) {
+    if (b.lanes == LANES && steps == STEPS && (x.time == 1 || x.time == -1)) {
+        int down = x.time < 0 ? STEPS - 1 : 0;
         for (int l = 0; l < LANES; l++)
-            for (int t = 0; t < STEPS; t++) to[l * x.channel + t] = from[t * LANES + l];
+            for (int t = 0; t < STEPS; t++) to[l * x.channel + t - down] = from[(t ^ down) * LANES + l];
         return;
     }
     for (integer l = 0; l < b.lanes; l++)
@@ -126,7 +117,7 @@ static void store(Strided x, Block b, integer start, integer steps, const float 
 }
 
 /* A log2(e) as (state, LANES), and D and the bias, 0 where absent. */
-static void load_constants(const Scan *s, Block b, float *restrict rates, float *restrict skip, float *restrict bias) {
+static void load_constants(const Scan *s, Block b, Out rates, Out skip, Out bias) {
     memset(rates, 0, FLOATS(LANES * s->state));
     for (integer l = 0; l < LANES; l++) {
         skip[l] = s->D && l < b.lanes ? s->D[b.channel + l] : 0.0f;
@@ -137,12 +128,10 @@ static void load_constants(const Scan *s, Block b, float *restrict rates, float 
 }
 
 /* u, the step, step * u, and d step / d delta if asked for. */
-static void form_steps(const Scan *s, Block b, integer start, integer steps, const float *restrict bias, int slope,
-                       Chunk *restrict c) {
+static void form_steps(const Scan *s, Block b, integer start, integer steps, In bias, int slope, Chunk *restrict c) {
     load(c->u, s->u, b, start, steps);
     load(c->step, s->delta, b, start, steps);
-    for (integer t = 0; t < steps; t++)
-        for (int l = 0; l < LANES; l++) c->step[t * LANES + l] += bias[l];
+    for (integer i = 0; i < steps * LANES; i++) c->step[i] += bias[i % LANES];
     if (s->softplus && slope)
         for (integer i = 0; i < steps * LANES; i++) c->slope[i] = sigmoid(c->step[i]);
     if (s->softplus)
@@ -151,10 +140,8 @@ static void form_steps(const Scan *s, Block b, integer start, integer steps, con
 }
 
 /* One time step of LANES channels: decay = exp(step A), after = decay before + step u B, y = C . after. */
-static inline void advance(integer state, const float *restrict rates, const float *restrict step,
-                          const float *restrict driven, const float *restrict B, const float *restrict C,
-                          const float *restrict before, float *restrict after, float *restrict decay,
-                          float *restrict y) {
+static inline void advance(integer state, In rates, In step, In driven, In B, In C, In before, Out after, Out decay,
+                           Out y) {
     float sum[LANES] = {0};
     for (integer n = 0; n < state; n++) {
         float b = B[n], c = C[n];
@@ -171,12 +158,8 @@ static inline void advance(integer state, const float *restrict rates, const flo
 
 /* Back over one step: `carried` enters as the gradient that h of this step receives from the next one, and leaves as
  * what it passes to the one before. */
-static inline void retreat(integer state, const float *restrict rates, const float *restrict step,
-                           const float *restrict driven, const float *restrict grad_y, const float *restrict B,
-                           const float *restrict C, const float *restrict before, const float *restrict after,
-                           const float *restrict decay, float *restrict carried, float *restrict grad_A,
-                           float *restrict grad_B, float *restrict grad_C, float *restrict grad_step,
-                           float *restrict grad_driven) {
+static inline void retreat(integer state, In rates, In step, In driven, In grad_y, In B, In C, In before, In after,
+                           In decay, Out carried, Out grad_A, Out grad_B, Out grad_C, Out grad_step, Out grad_driven) {
     float by_step[LANES] = {0}, by_driven[LANES] = {0};
     for (integer n = 0; n < state; n++) {
         float b = B[n], c = C[n];
@@ -193,10 +176,7 @@ static inline void retreat(integer state, const float *restrict rates, const flo
             by_step[l] += g * rates[i];
         }
     }
-    for (int l = 0; l < LANES; l++) {
-        grad_step[l] = LN_2 * by_step[l];
-        grad_driven[l] = by_driven[l];
-    }
+    for (int l = 0; l < LANES; l++) grad_step[l] = LN_2 * by_step[l], grad_driven[l] = by_driven[l];
 }
 
 /* Floats of scratch memory that one running item needs. */
@@ -220,8 +200,7 @@ static void forward_block(const Scan *s, float *scratch, Block b) {
         for (integer t = 0; t < steps; t++, turn = h, h = next, next = turn)
             advance(s->state, rates, c.step + t * LANES, c.driven + t * LANES, B + t * s->B.time, C + t * s->C.time, h,
                     next, decay, c.y + t * LANES);
-        for (integer t = 0; t < steps; t++)
-            for (int l = 0; l < LANES; l++) c.y[t * LANES + l] += skip[l] * c.u[t * LANES + l];
+        for (integer i = 0; i < steps * LANES; i++) c.y[i] += skip[i % LANES] * c.u[i];
         if (s->z.data) {
             load(c.z, s->z, b, start, steps);
             for (integer i = 0; i < steps * LANES; i++) c.y[i] *= c.z[i] * sigmoid(c.z[i]);
@@ -255,20 +234,14 @@ typedef struct {
 } Group;
 
 static Group lay_out(const Scan *s, float *scratch) {
-    integer cells = LANES * s->state, k = s->group_blocks;
+    integer cells = LANES * s->state, blocks = s->group_blocks, sizes[] = {
+        blocks * cells, blocks * cells, blocks * LANES, blocks * LANES, blocks * cells, blocks * LANES, blocks * LANES,
+        (STEPS + 1) * cells, STEPS * cells, STEPS * cells, STEPS * cells};
     Group g;
-    g.carried = scratch;
-    g.grad_A = g.carried + k * cells;
-    g.grad_D = g.grad_A + k * cells;
-    g.grad_bias = g.grad_D + k * LANES;
-    g.rates = g.grad_bias + k * LANES;
-    g.skip = g.rates + k * cells;
-    g.bias = g.skip + k * LANES;
-    g.h = g.bias + k * LANES;
-    g.decay = g.h + (STEPS + 1) * cells;
-    g.grad_B = g.decay + STEPS * cells;
-    g.grad_C = g.grad_B + STEPS * cells;
-    g.starts = g.grad_C + STEPS * cells;
+    float **places[] = {&g.carried, &g.grad_A, &g.grad_D, &g.grad_bias, &g.rates, &g.skip,
+                        &g.bias, &g.h, &g.decay, &g.grad_B, &g.grad_C};
+    for (int i = 0; i < 11; scratch += sizes[i++]) *places[i] = scratch;
+    g.starts = scratch;
     memset(g.carried, 0, FLOATS(g.rates - g.carried));
     return g;
 }
@@ -291,16 +264,13 @@ static void keep_starts(const Scan *s, const Group *g, Block b) {
 }
 
 /* From the gradient of y to that of C . h, and the gradient of z. */
-static void back_through_gate(const Scan *s, const float *restrict skip, Block b, integer start, integer steps,
-                              Chunk *restrict c) {
+static void back_through_gate(const Scan *s, In skip, Block b, integer start, integer steps, Chunk *restrict c) {
     load(c->z, s->z, b, start, steps);
-    for (integer t = 0; t < steps; t++)
-        for (int l = 0; l < LANES; l++) {
-            integer i = t * LANES + l;
-            float gate = sigmoid(c->z[i]), y = c->y[i] + skip[l] * c->u[i], grad = c->grad_y[i];
-            c->y[i] = grad * y * gate * (1.0f + c->z[i] * (1.0f - gate));
-            c->grad_y[i] = grad * c->z[i] * gate;
-        }
+    for (integer i = 0; i < steps * LANES; i++) {
+        float gate = sigmoid(c->z[i]), y = c->y[i] + skip[i % LANES] * c->u[i], grad = c->grad_y[i];
+        c->y[i] = grad * y * gate * (1.0f + c->z[i] * (1.0f - gate));
+        c->grad_y[i] = grad * c->z[i] * gate;
+    }
     store(s->grad_z, b, start, steps, c->y);
 }
 
@@ -337,7 +307,7 @@ static void back_over_chunk(const Scan *s, const Group *g, Block b, integer star
 }
 
 /* Add up the lanes of a chunk's gradient of B or C and write it out. */
-static void store_sums(const Scan *s, Strided x, const float *restrict lanes, float *restrict to, integer steps) {
+static void store_sums(const Scan *s, Strided x, In lanes, Out to, integer steps) {
     for (integer t = 0; t < steps; t++)
         for (integer n = 0; n < s->state; n++) {
             float sum = 0.0f;
