@@ -20,7 +20,7 @@ LEVELS: Final = 129  # 0..128 distinct pitches at once
 
 
 def sounding_steps(notes: Notes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Instants (in 1e-9 beats, sorted) at which the number of sounding pitches changes, and the number from each one
+    """Instants (in 1e-10 beats, sorted) at which the number of sounding pitches changes, and the number from each one
     on.
 
     A note sounds on [onset, onset + held); overlapping notes of one pitch count once. Shapes (S,), (S,), the last

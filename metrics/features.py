@@ -102,13 +102,22 @@ BAR_FEATURES: Final[dict[str, Feature]] = {
 }
 
 
+DIMENSIONS: Final = {
+    "pitch_class_histogram": 12,
+    "pitch_class_transitions": 144,
+    "note_length_histogram": 12,
+    "note_length_transitions": 144,
+    "pitch_class_histogram_per_bar": 12,
+}  # the others have one
+
+
 def feature_matrix(pieces: Sequence[Notes], feature: str) -> NDArray[np.float64]:
     """One row a piece: shape (pieces, dimension). NaN rows where a piece has no notes, or too few for the feature."""
     known = FEATURES | BAR_FEATURES
     if feature not in known:
         raise ValueError(f"feature {feature!r} is unknown; allowed: {', '.join(known)}")
     rows = [feature_vector(piece, feature) if len(piece) else None for piece in pieces]
-    width = next((len(row) for row in rows if row is not None), 1)
+    width = DIMENSIONS.get(feature, 1)
     return np.array([np.full(width, np.nan) if row is None else row for row in rows], np.float64).reshape(-1, width)
 
 

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 DEFAULT_BAR_BEATS = 4.0  # the MIDI standard's meter where a file names none
 MUSIC_SUFFIXES = frozenset({".mid", ".midi", ".kar", ".abc"})
-TICKS_PER_BEAT = 10**9  # resolution at which two times count as the same instant
+TICKS_PER_BEAT = 10**10  # resolution at which two times count as the same instant
 
 Meters = tuple[tuple[float, float], ...]
 Rest = ParamSpec("Rest")
@@ -92,7 +92,7 @@ class Notes:
         meters = self.meters or ((0.0, DEFAULT_BAR_BEATS),)
         if meters[0][0] > 0:
             meters = ((0.0, DEFAULT_BAR_BEATS), *meters)
-        end = max(self.end_beats, 1e-9)
+        end = max(self.end_beats, 1e-6)  # no notes still make one bar
         changes = [beat for beat, _ in meters[1:] if beat < end]
         starts: list[NDArray[np.float64]] = [np.zeros(0)]
         for (beat, bar_beats), stop in zip(meters, [*changes, end], strict=False):

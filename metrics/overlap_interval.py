@@ -79,7 +79,8 @@ def _smooth(counts: NDArray[np.float64], pairs: int, step: float) -> NDArray[np.
     """Kernel density with Scott's factor of each row of counts, as mass a grid point, padded on both sides: R K -> R
     3K."""
     points = counts.shape[1]
-    share = counts / counts.sum(1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # half of two pieces is one, which has no pairs: NaN, left out of the spread
+        share = counts / counts.sum(1, keepdims=True)
     x = np.arange(points) * step
     mean = share @ x
     deviation = np.sqrt(np.maximum(share @ x**2 - mean**2, 0))

@@ -10,20 +10,20 @@ import numpy as np
 from metrics.attribute import ATTRIBUTES, oa_attribute
 from metrics.chords import KINDS as CHORD_KINDS
 from metrics.chords import STATISTICS, chord_density
+from metrics.copies import KINDS as NOVELTY_KINDS
+from metrics.copies import novelty
 from metrics.descriptors import DESCRIPTORS, describe
 from metrics.distance import oa_distance_all
-from metrics.drift import MEASURES as DRIFT_MEASURES
-from metrics.drift import drift
 from metrics.floors import shuffled_pieces, uniform_pieces, unigram_pieces
 from metrics.framewise import ATTRIBUTES as FRAMEWISE_ATTRIBUTES
 from metrics.framewise import STATISTICS as FRAMEWISE_STATISTICS
 from metrics.framewise import oa_framewise
 from metrics.notes import Notes, with_notes
-from metrics.novelty import KINDS as NOVELTY_KINDS
-from metrics.novelty import novelty
 from metrics.outliers import KINDS as OUTLIER_KINDS
 from metrics.outliers import pitch_outliers
 from metrics.result import MetricResult
+from metrics.slopes import MEASURES as DRIFT_MEASURES
+from metrics.slopes import drift
 from metrics.structure import structure_similarity_error
 from metrics.vectors import KINDS as VECTOR_KINDS
 from metrics.vectors import vector_distance

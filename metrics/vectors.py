@@ -29,8 +29,6 @@ FRECHET_REPLICATES: Final = 40  # each needs the eigenvalues of two matrices
 def summary_vectors(pieces: Sequence[Notes]) -> NDArray[np.float64]:
     """Seven features side by side, 5 figures and 2 histograms of 12: shape (pieces with two notes or more, 29)."""
     tables = [feature_matrix(pieces, feature) for feature in SUMMARY_FEATURES]
-    if not pieces or any(table.shape[1] == 1 for table in tables[5:]):  # no piece with notes
-        return np.zeros((0, 29))
     joined = np.concatenate(tables, axis=1)
     return joined[np.isfinite(joined).all(1)]
 

@@ -1,0 +1,74 @@
+"""Novelty: copies of known length, neighbours at known distance."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from metrics import Notes, novelty
+from metrics.copies import longest_copies
+
+
+def walk(seed: int, notes: int = 200) -> Notes:
+    generator = np.random.default_rng(seed)
+    return Notes.from_arrays(
+        np.cumsum(generator.choice([0.25, 0.5, 1], notes)),
+        generator.choice([0.25, 0.5, 1], notes),
+        generator.integers(40, 90, notes),
+    )
+
+
+def part(
+    piece: Notes, start: int, stop: int, *, at: float = 0.0, up: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    onset = piece.onset[start:stop]
+    return onset - onset[0] + at, piece.duration[start:stop], piece.pitch[start:stop] + up
+
+
+def joined(*parts: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Notes:
+    return Notes.from_arrays(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def test_a_passage_is_found_wherever_it_stands():
+    train = [walk(1), walk(2), walk(3)]
+    copied = joined(part(walk(9), 0, 50), part(train[1], 100, 130, at=100.0), part(walk(9), 50, 90, at=300.0))
+    # thirty notes in a row: the first one's step from the note before is not the passage's own
+    assert longest_copies([copied, walk(9)], train).tolist()[0] == 29
+    assert longest_copies([walk(9)], train)[0] < 5
+    transposed = joined(part(train[1], 100, 130, up=1))
+    assert longest_copies([transposed], train)[0] < 5
+
+
+def test_no_passage_crosses_from_one_training_piece_into_the_next():
+    whole = walk(4)
+    halves = [joined(part(whole, 0, 100)), joined(part(whole, 100, 200))]
+    assert longest_copies([whole], halves).tolist() == [99]
+    assert longest_copies([whole], [whole]).tolist() == [199]
+    assert longest_copies([Notes.from_arrays([0], [1], [60])], [whole]).tolist() == [0]
+
+
+def test_the_figure_stands_beside_that_of_held_out_music():
+    train = [walk(seed) for seed in range(10)]
+    result = novelty([train[0], walk(50)], train, reference=[walk(60), walk(61)])
+    assert result.parts["largest"] == 199
+    assert result.parts["copied_whole"] == 0.5
+    assert result.parts["reference"] < 5
+    assert result.unit == "notes"
+
+
+def test_a_copy_is_at_distance_zero_and_strange_music_far_away():
+    train = [walk(seed) for seed in range(12)]
+    high = Notes.from_arrays(np.arange(30) * 4, np.full(30, 4), np.arange(30) + 90)
+    near = novelty([train[3]], train, "nearest_distance", reference=[walk(40)])
+    far = novelty([high], train, "nearest_distance")
+    assert near.value == pytest.approx(0, abs=1e-6)
+    assert 0.1 < near.parts["reference"] < far.value
+
+
+def test_nothing_to_compare_with_is_a_reason():
+    assert novelty([walk(1)], []).reason == "no training piece has notes"
+    assert novelty([], [walk(1)]).reason == "no generated piece has notes"
+    single = [Notes.from_arrays([0], [1], [60])] * 3
+    assert "needs 2 training pieces" in novelty([walk(1)], single, "nearest_distance").reason
+    with pytest.raises(ValueError, match="novelty kind 'plagiarism' is unknown"):
+        novelty([walk(1)], [walk(2)], "plagiarism")
