@@ -131,7 +131,7 @@ def best_arms(points: Points) -> dict[str, str]:
     for metric in PRIMARY:
         values = seed_values(points.where(metric=metric))
         if len(values) > 1:
-            best = best_arm(values, better=_better(metric), level=1 - ALPHA / len(PRIMARY))
+            best = best_arm(values, better=direction_of(metric), level=1 - ALPHA / len(PRIMARY))
             found |= {metric: best.arm} if best.arm else {}
     return found
 
@@ -141,5 +141,6 @@ def seed_values(points: Points) -> dict[str, dict[int, float]]:
     return {point.arm: values for point in points if (values := by_seed(point))}
 
 
-def _better(metric: str) -> Literal["higher", "lower"]:
+def direction_of(metric: str) -> Literal["higher", "lower"]:
+    """Which way is better, for a metric that has one."""
     return "lower" if words_for(metric).better == "lower" else "higher"

@@ -18,10 +18,11 @@ from bench.report.claims import (
     load_paper,
     save_verdicts,
 )
+from bench.report.comparison_table import comparison_tables, rank_tables
 from bench.report.cost_table import cost_tables
 from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, NothingToShow, draw, render
 from bench.report.provenance import baseline_arm
-from bench.report.quality_table import comparison_tables, detail_tables, quality_tables
+from bench.report.quality_table import detail_tables, quality_tables
 from bench.report.scaling import scaling_table
 from bench.report.table import Table
 
@@ -64,7 +65,7 @@ def gather(frame: pd.DataFrame, folder: Path) -> Content:
 def report_tables(frame: pd.DataFrame, folder: Path, baseline: str) -> dict[str, list[Table]]:
     """Every table of a report by its section."""
     return {
-        QUALITY: [*quality_tables(frame), *comparison_tables(frame, baseline)],
+        QUALITY: [*quality_tables(frame), *comparison_tables(frame, baseline), *rank_tables(frame)],
         COST: [*cost_tables(frame), *scaling_table(frame, folder, baseline)],
         ABLATION: ablation_tables(frame),
         CLAIMS: claims_tables(frame, folder),

@@ -104,17 +104,34 @@ def records(frame: pd.DataFrame, kind: str) -> Iterator[Row]:
         yield dict(zip(columns, values, strict=True))
 
 
-def failed_rows(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row a cell and reason for everything that has no figure: arm, length, seed, status, reason,
-    metrics(text), cell_id."""
-    missing = frame[frame["value"].isna()].copy()
-    keys = ["cell_id", "kind", "arm", "seed", "length", "status", "reason"]
-    if missing.empty:
-        return pd.DataFrame(columns=[*keys, "metrics"])
-    grouped = missing.groupby(keys, dropna=False, sort=False)["metric"].agg(
-        lambda names: ", ".join(dict.fromkeys(names))
-    )
-    return grouped.rename("metrics").reset_index()
+FAILURE_COLUMNS = ("cells", "arms", "status", "reason", "without a figure")
+
+
+def failures(frame: pd.DataFrame) -> list[tuple[str, str, str, str, str]]:
+    """What has no figure and why, one row a status and reason: cells (the first three by name), arms with lengths,
+    status, reason, metrics. Cells that ended badly come before figures that finished cells could not give.
+    """
+    groups: dict[tuple[str, str], list[Row]] = {}
+    missing = frame[frame["value"].isna()].sort_values("status", key=lambda column: column == "done", kind="stable")
+    for row in missing.astype(object).where(missing.notna(), None).to_dict("records"):
+        groups.setdefault((row["status"], row["reason"]), []).append({str(key): value for key, value in row.items()})
+    found = []
+    for (status, reason), rows in groups.items():
+        cells = list(dict.fromkeys(row["cell_id"] for row in rows))
+        shown = ", ".join(cells[:3]) + (f" and {len(cells) - 3} more" if len(cells) > 3 else "")
+        lengths = sorted({row["length"] for row in rows if row["length"] is not None})
+        at = f" (L = {', '.join(map(str, lengths))})" if lengths else ""
+        metrics = dict.fromkeys(row["metric"] for row in rows)
+        found.append(
+            (
+                shown,
+                ", ".join(dict.fromkeys(row["arm"] for row in rows)) + at,
+                status or "n/a",
+                reason or "no reason recorded",
+                ", ".join(metrics),
+            )
+        )
+    return found
 
 
 def study_name(frame: pd.DataFrame, default: str = "study") -> str:

@@ -22,6 +22,7 @@ MOST_LINES = 44  # of a block; a longer table goes on in another float
 LEFT_OUT = {
     "claims_": ("published", "quantity", "where"),
     "differences": ("where",),
+    "ranks": ("where",),
     "ablation": ("arms", "against", "in words"),
     "cost_": ("pattern", "kernel"),
 }

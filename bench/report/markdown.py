@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.report.content import ABLATION, CLAIMS, COST, DETAILS, QUALITY, Content
-from bench.report.frame import failed_rows, study_name
+from bench.report.frame import FAILURE_COLUMNS, failures, study_name
 from bench.report.provenance import caveats, provenance, study_notes, study_question
 from bench.report.sentences import in_short
 from bench.report.table import Table
@@ -34,7 +34,7 @@ def markdown_report(content: Content) -> str:
     question = study_question(folder)
     lines = [f"# {study_name(frame, folder.name)}", ""]
     lines += [f"**Question.** {question}", ""] if question else []
-    summary = _bullets(in_short(frame, content.baseline))
+    summary = _bullets(in_short(frame, content.baseline, folder))
     lines += _section("In short", summary or ["No figure was measured; see Failures."])
     run = ["| | |", "| :--- | :--- |", *(f"| {name} | {words} |" for name, words in provenance(frame))]
     planned = study_notes(folder)
@@ -71,26 +71,10 @@ def _with_tables(tables: Sequence[Table]) -> list[str]:
 
 
 def _failures(frame: pd.DataFrame) -> list[str]:
-    failed = failed_rows(frame)
-    if failed.empty:
+    rows = failures(frame)
+    if not rows:
         return ["None: every row has its figure."]
-    lines = [
-        "| cell | arm | seed | length | status | reason | without a figure |",
-        "| :--- | :--- | ---: | ---: | :--- | :--- | :--- |",
+    lines = ["| " + " | ".join(FAILURE_COLUMNS) + " |", "|" + " :--- |" * len(FAILURE_COLUMNS)]
+    return lines + [
+        "| " + " | ".join(word.replace("|", "\\|").replace("\n", " ") for word in row) + " |" for row in rows
     ]
-    for row in failed.itertuples():
-        words = [
-            row.cell_id,
-            row.arm,
-            _number(row.seed),
-            _number(row.length),
-            row.status or "n/a",
-            row.reason or "no reason recorded",
-            row.metrics,
-        ]
-        lines.append("| " + " | ".join(str(word).replace("|", "\\|").replace("\n", " ") for word in words) + " |")
-    return lines
-
-
-def _number(value: object) -> str:
-    return "" if pd.isna(value) else str(int(value))  # type: ignore[call-overload]

@@ -3,6 +3,7 @@ their words."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -78,6 +79,19 @@ SHORT_COST_LABELS = {
     "peak_memory_training": "Memory, training [GiB]",
     "forward_gflops": "Forward pass [GFLOPs]",
 }
+
+
+def bounds_of(metric: str) -> tuple[float, float]:
+    """Lowest and highest value that a metric can take; intervals over seeds are cut there."""
+    if (
+        metric.startswith(("oa_", "pitch_outliers_"))
+        or "_over_" in metric
+        or metric.endswith(("_rate", "_consistency"))
+    ):
+        return 0.0, 1.0
+    if metric.startswith(("chord_density", "validation_bits", "frechet", "mmd", "novelty")):
+        return 0.0, math.inf
+    return -math.inf, math.inf
 
 
 def words_for(metric: str, unit: str = "") -> MetricWords:

@@ -50,7 +50,9 @@ def samples_by_arm(frame: pd.DataFrame, folder: Path, arms: list[str], *, each: 
     found: dict[str, list[Piece]] = {}
     for arm in arms:
         for cell_id in quality[quality["arm"] == arm].sort_values("seed")["cell_id"].unique():
-            read = (read_piece(path, f"{arm}, {path.stem}") for path in sample_paths(folder, cell_id)[: each + 4])
+            read = (
+                read_piece(path, f"{arm}, sample {path.stem}") for path in sample_paths(folder, cell_id)[: each + 4]
+            )
             pieces = [piece for piece in read if piece is not None and piece.notes][:each]
             if pieces:
                 found[arm] = pieces
@@ -62,7 +64,7 @@ def real_pieces(frame: pd.DataFrame, folder: Path, *, each: int = 1) -> list[Pie
     """Real pieces to set beside the samples: those a reference cell left in its `samples/`, else of the demo corpus."""
     reference = frame[frame["kind"] == "reference"]
     paths = [path for cell_id in reference["cell_id"].unique() for path in sample_paths(folder, cell_id)]
-    titles = {path: f"real, {path.stem}" for path in paths}
+    titles = {path: f"real music, {path.stem.removeprefix('real-')}" for path in paths}
     if not paths:
         corpora = " ".join(frame["corpus"].unique())
         titles = _demo_titles(corpora) if "demo" in corpora else {}

@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report.frame import EFFICIENCY, QUALITY, REFERENCE, Row, records
+from bench.report.metric_words import bounds_of
 from metrics.statistics import mean_interval
 
 COST_KEYS = ("metric", "length", "arm", "kernel", "device", "threads", "batch")
@@ -143,6 +144,8 @@ def _point(rows: list[Row], key: dict[str, Any]) -> Point:
     values = tuple(row["value"] for row in rows)
     interval = mean_interval(values)
     low, high, source = interval.low, interval.high, "seeds"
+    lowest, highest = bounds_of(key["metric"])
+    low, high = max(low, lowest), min(high, highest)
     missing = [row for row in rows if math.isnan(row["value"])]
     if interval.n < 2:
         measured = next((row for row in rows if math.isfinite(row["value"])), {"low": math.nan, "high": math.nan})

@@ -43,6 +43,11 @@ def _listed(values: pd.Series) -> str:
     return ", ".join(known)
 
 
+def _parts(values: pd.Series) -> str:
+    """Words of texts that are lists themselves (`scan=c sdpa=flash`), each once."""
+    return ", ".join(sorted({word for value in values if value for word in str(value).replace(",", " ").split()}))
+
+
 def provenance(frame: pd.DataFrame) -> list[tuple[str, str]]:
     """Pairs of a setting and what the rows say of it; settings that no row knows are left out."""
     cost, quality = rows_of(frame, EFFICIENCY), rows_of(frame, QUALITY)
@@ -56,11 +61,11 @@ def provenance(frame: pd.DataFrame) -> list[tuple[str, str]]:
         ("threads (timing)", _listed(cost["threads"])),
         ("batch (timing)", _listed(cost["batch"])),
         ("device (training)", _listed(quality["device"])),
-        ("kernels", _listed(cost["kernel"])),
+        ("kernels", _parts(cost["kernel"])),
         ("lengths (cost)", _listed(cost["length"])),
         ("length (quality)", _listed(quality["length"])),
         ("seeds", _listed(quality["seed"])),
-        ("versions", _listed(frame["version"])),
+        ("versions", _parts(frame["version"])),
     ]
     return [(name, words) for name, words in pairs if words]
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.report.aggregate import BITS, GRAMMAR, ArmKey, grammar_marks, reference_point
 from bench.report.arms import REFERENCE_ORDER, arm_order, patterns_of, rotation_note
-from bench.report.comparisons import best_arms, comparisons
+from bench.report.comparisons import best_arms
 from bench.report.cost_table import joined, parameters_entry, point_entry
 from bench.report.metric_words import HEADLINE_METRICS, words_for
 from bench.report.numbers import NOTHING, number
@@ -49,39 +49,6 @@ def quality_tables(frame: pd.DataFrame) -> list[Table]:
         title = f"Quality, mean over seeds ({group_words(group)})"
         tables.append(Table(name, title, columns, tuple(body), tuple(_notes(frame, rows, arms, marks, references))))
     return tables
-
-
-def comparison_tables(frame: pd.DataFrame, baseline: str) -> list[Table]:
-    """Every arm against the baseline arm on the primary metrics: paired difference, interval, p after Holm, and a
-    verdict."""
-    body = []
-    for found in comparisons(frame, baseline):
-        difference = found.difference
-        words = words_for(found.metric)
-        body.append(
-            (
-                Entry(f"{found.arm} - {baseline}: {words.heading}"),
-                Entry.figure(difference.value, difference.low, difference.high),
-                Entry(str(difference.n), float(difference.n)),
-                Entry(number(found.adjusted_p, 2), found.adjusted_p),
-                Entry(found.verdict),
-                Entry(number(found.detectable) if math.isfinite(found.detectable) else "none"),
-                Entry("over 1000" if found.seeds_needed is None else str(found.seeds_needed)),
-                Entry(group_words(found.group)),
-            )
-        )
-    if not body:
-        return []
-    columns = ("arms and score", "difference", "pairs", "p (Holm)", "verdict", "detectable", "seeds needed", "where")
-    notes = (
-        "Seeds are paired: one seed means the same data order and the same noise for every arm. Exact sign-flip test, "
-        "two-sided, Holm-corrected over all rows of one setting; only these primary metrics are tested.",
-        "Detectable: the smallest true difference that these seeds would have found with chance 0.8. Seeds needed: "
-        "to find a "
-        "difference as large as the one seen, with chance 0.8.",
-        "With n pairs no p below 2^(1-n) can come out, however large the difference.",
-    )
-    return [Table("differences", f"Differences from {baseline}", columns, tuple(body), notes)]
 
 
 def detail_tables(frame: pd.DataFrame) -> list[Table]:
@@ -155,15 +122,20 @@ def _notes(
     if seeds == 1:
         notes.append("One seed only: no interval over seeds can be given, and nothing is ranked.")
     elif seeds > 1:
-        notes.append(f"Brackets after a mean: 95 % Student-t interval over {seeds} seeds.")
+        words = "cut at the bounds of the metric (0 and 1 for overlaps and shares)"
+        notes.append(f"Brackets after a mean: 95 % Student-t interval over {seeds} seeds, {words}.")
     notes += _grammar_notes(points, arms, marks, references)
+    notes += _missing_notes(points.where(metric=HEADLINE_METRICS))
+    rotations = rotation_note({arm: pattern for arm, pattern in patterns_of(frame).items() if arm in arms})
+    return notes + ([rotations] if rotations else [])
+
+
+def _missing_notes(points: Points) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for point in points:
         if point.reason:
             reasons.setdefault(point.reason, []).append(point.arm)
-    notes += [f"Without a figure: {', '.join(dict.fromkeys(names))}: {reason}" for reason, names in reasons.items()]
-    rotations = rotation_note({arm: pattern for arm, pattern in patterns_of(frame).items() if arm in arms})
-    return notes + ([rotations] if rotations else [])
+    return [f"Without a figure: {', '.join(dict.fromkeys(names))}: {reason}" for reason, names in reasons.items()]
 
 
 def _grammar_notes(points: Points, arms: list[str], marks: dict[ArmKey, str], references: Points) -> list[str]:
@@ -194,4 +166,5 @@ def _detail_table(frame: pd.DataFrame, points: Points, references: Points, group
         entries += [point_entry(reference_point(references, arm, metric, group[0], group[1])) for arm in shown]
         body.append(tuple(entries))
     columns = ("metric", "unit", "better", *arms, *(f"({arm})" for arm in shown))
-    return Table(name, f"All metrics ({group_words(group)})", columns, tuple(body))
+    notes = tuple(_missing_notes(points))
+    return Table(name, f"All metrics ({group_words(group)})", columns, tuple(body), notes)

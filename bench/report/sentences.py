@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import pandas as pd
 
-from bench.report.aggregate import BITS, grammar_marks, kernel_conflict
+from bench.report.aggregate import BITS, EXACT, grammar_marks, kernel_conflict
 from bench.report.comparisons import best_arms
 from bench.report.metric_words import words_for
-from bench.report.numbers import number
+from bench.report.numbers import number, with_interval
 from bench.report.points import Points, cost_points, quality_points, reference_points
 from bench.report.quality_group import quality_group
+from bench.report.scaling import cost_ratio
 
 COMPARED = {
     "step_latency": "Latency of one denoising step",
@@ -19,12 +23,12 @@ COMPARED = {
 }
 
 
-def in_short(frame: pd.DataFrame, baseline: str) -> list[str]:
+def in_short(frame: pd.DataFrame, baseline: str, folder: Path | None = None) -> list[str]:
     """Sentences on cost at the longest length against the baseline arm, on quality, and on what has failed."""
-    return [*_cost_sentences(frame, baseline), *_quality_sentences(frame), *_failure_sentence(frame)]
+    return [*_cost_sentences(frame, baseline, folder), *_quality_sentences(frame), *_failure_sentence(frame)]
 
 
-def _cost_sentences(frame: pd.DataFrame, baseline: str) -> list[str]:
+def _cost_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None) -> list[str]:
     points = cost_points(frame).measured()
     words = []
     for metric, label in COMPARED.items():
@@ -39,7 +43,12 @@ def _cost_sentences(frame: pd.DataFrame, baseline: str) -> list[str]:
         if conflict and "latency" in metric:
             words.append(f"{label} is not compared at {longest} tokens: kernels differ ({conflict}).")
             continue
-        ratios = ", ".join(f"{point.arm} {point.value / base.value:.2f}" for point in others)
+        found = [(point.arm, cost_ratio(point, rows, baseline, folder)) for point in others]
+        ratios = ", ".join(
+            f"{arm} {with_interval(ratio.value, ratio.low if metric not in EXACT else math.nan, ratio.high)}"
+            for arm, ratio in found
+            if ratio is not None
+        )
         words.append(f"{label} at {longest} tokens, as a multiple of {baseline}: {ratios}.")
     return words
 

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 COST = (("step_latency", "step ms"), ("peak_memory_inference", "mem GiB"), ("forward_gflops", "GFLOPs"))
 QUALITY = ((BITS, "bits/token"), ("oa_mean", "OA mean"))
 MARKS = {"no more": NO_MORE, "open": OPEN}
-DIRECTIONS = {"bidirectional": "both", "none (attention)": "none"}
 
 
 def summary_table(table: Any) -> Table:
@@ -51,13 +50,20 @@ def summary_table(table: Any) -> Table:
         direction = joined(Points([*mine, *spent]), "direction").text
         result.add_row(
             " ".join([arm, *sorted(mark for mark in state if mark)]),
-            DIRECTIONS.get(direction, direction),
+            _reads(direction),
             parameters_entry(Points([*mine, *spent])).text,
             *(_score(mine.first(metric=metric)) for metric, _ in QUALITY),
             *(_score(spent.first(metric=metric)) for metric, _ in COST),
         )
     _add_references(result, references)
     return result
+
+
+def _reads(direction: str) -> str:
+    """The direction of an arm's Mamba layers in one short word."""
+    if "bidirectional" in direction:
+        return "both"
+    return "none" if direction.startswith(("no ", "none")) else direction.removeprefix("Mamba ")
 
 
 def _score(point: Point | None) -> str:

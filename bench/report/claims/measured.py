@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.report.aggregate import EXACT, kernel_conflict, reference_point
+from bench.report.aggregate import BITS, EXACT, grammar_marks, kernel_conflict, reference_point
 from bench.report.arms import same_mixers
 from bench.report.claims.paper import Quantity
 from bench.report.comparisons import by_seed
@@ -46,6 +46,14 @@ class Evidence:
     references: Points
     folder: Path | None = None
     patterns: dict[str, str] = field(default_factory=dict)
+
+    def unlearned(self, quantity: Quantity, point: Point) -> str:
+        """Why the music of this point says nothing of a claim: its arm learned no more than the grammar; "" if it
+        did."""
+        marks = grammar_marks(self.quality, self.references)
+        if quantity.metric != BITS and marks.get((point.corpus, point.length, point.arm)) == "no more":
+            return f"{point.arm} learned no more than the grammar here"
+        return ""
 
 
 def measure(quantity: Quantity, evidence: Evidence) -> list[Measured]:
@@ -149,11 +157,11 @@ def _lead(quantity: Quantity, evidence: Evidence) -> list[Measured]:
         others = [point for point in points if point.arm != quantity.arm and _is_rival(point.arm, quantity, evidence)]
         if mine is None or not others:
             continue
-        found.append(_smallest_lead(mine, others, sign, group_words(group)))
+        found.append(_smallest_lead(mine, others, sign, group_words(group), evidence.unlearned(quantity, mine)))
     return found
 
 
-def _smallest_lead(mine: Point, others: list[Point], sign: float, where: str) -> Measured:
+def _smallest_lead(mine: Point, others: list[Point], sign: float, where: str, reason: str) -> Measured:
     """The lead over the arm that comes nearest, or is furthest ahead.
 
     To be ahead of all, every lead's 95 % interval must be above the bound, so the lowest end counts; to be behind
@@ -169,7 +177,7 @@ def _smallest_lead(mine: Point, others: list[Point], sign: float, where: str) ->
     low, high = min(one.low for one in plain), min(one.high for one in joint)
     cells = tuple(dict.fromkeys(cell for point in (mine, *others) for cell in point.cell_ids))
     note = f"smallest lead, over {nearest}, of those over {', '.join(leads)}"
-    return Measured(float(np.mean(leads[nearest])), low, high, where, leads[nearest], cells, note)
+    return Measured(float(np.mean(leads[nearest])), low, high, where, leads[nearest], cells, note, reason)
 
 
 def _paired(mine: Point, other: Point, sign: float) -> tuple[float, ...]:
@@ -204,7 +212,8 @@ def _change(quantity: Quantity, evidence: Evidence) -> list[Measured]:
         note = f"{last.length} minus {first.length} tokens; real against real {', '.join(levels) or 'not measured'}"
         where = ", ".join(word for word in (corpus, sampler) if word)
         cells = tuple(dict.fromkeys((*first.cell_ids, *last.cell_ids)))
-        found.append(Measured(interval.value, interval.low, interval.high, where, values, cells, note))
+        reason = evidence.unlearned(quantity, last) or evidence.unlearned(quantity, first)
+        found.append(Measured(interval.value, interval.low, interval.high, where, values, cells, note, reason))
     return found
 
 
@@ -217,10 +226,14 @@ def _excess(quantity: Quantity, evidence: Evidence) -> list[Measured]:
             continue
         values = tuple(value - reference.value for value in by_seed(point).values())
         interval = mean_interval(values)
+        above, below = (reference.high - reference.value, reference.value - reference.low)
+        known = reference.has_interval
+        low, high = (interval.low - above, interval.high + below) if known else (interval.low, interval.high)
         where = group_words(quality_group(point))
-        note = f"{quantity.over} has {reference.value:.3g}; its own spread is not in the interval"
+        note = f"{quantity.over} has {reference.value:.3g}, its spread over pieces is {'' if known else 'not '}included"
         cells = (*point.cell_ids, *reference.cell_ids)
-        found.append(Measured(interval.value, interval.low, interval.high, where, values, cells, note))
+        reason = evidence.unlearned(quantity, point)
+        found.append(Measured(interval.value, low, high, where, values, cells, note, reason))
     return found
 
 
@@ -231,5 +244,7 @@ def _level(quantity: Quantity, evidence: Evidence) -> list[Measured]:
         values = tuple(by_seed(point).values())
         interval = mean_interval(values)
         where = group_words(quality_group(point))
-        found.append(Measured(interval.value, interval.low, interval.high, where, values, point.cell_ids))
+        reason = evidence.unlearned(quantity, point)
+        cells = point.cell_ids
+        found.append(Measured(interval.value, interval.low, interval.high, where, values, cells, "", reason))
     return found

@@ -66,8 +66,8 @@ FIGURES: dict[str, FigureKind] = {
             "Cost relative to the baseline",
             scaling_figure,
             "Multiple of the baseline arm's cost at each length, with 95 % intervals over rounds where the arms took "
-            "turns; "
-            "below 1 is cheaper. A thin white diamond marks the length at which both cost the same.",
+            "turns (cut at the edge); below 1 is cheaper. A thin white diamond marks the length at which both cost "
+            "the same.",
         ),
         FigureKind(
             "phases",

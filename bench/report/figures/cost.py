@@ -50,9 +50,9 @@ def cost_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLU
 
 
 def _cost_panel(axis: Axes, points: Points, arms: dict[str, Look], metric: str) -> None:
-    for arm, look in arms.items():
+    for place, (arm, look) in enumerate(arms.items()):
         for _, line in points.where(arm=arm).groups(lambda p: (p.kernel, p.device, p.threads, p.batch)):
-            draw_line(axis, line, look)
+            draw_line(axis, line, look, shift=2 ** (0.09 * (place - (len(arms) - 1) / 2)))
     length_axis(axis, points.lengths())
     axis.margins(y=0.05 if len(points.measured()) == len(points) else 0.15)
     few_decade_ticks(axis)
@@ -70,8 +70,9 @@ def length_axis(axis: Axes, lengths: list[int]) -> None:
     axis.set_xlabel("length [tokens]")
 
 
-def draw_line(axis: Axes, line: Points, look: Look) -> None:
-    """One arm's points with their intervals; points without a figure become a cross at the upper edge."""
+def draw_line(axis: Axes, line: Points, look: Look, shift: float = 1.0) -> None:
+    """One arm's points with their intervals; points without a figure become a cross at the upper edge, its length times
+    `shift` so that crosses of several arms lie beside each other."""
     done = sorted((point for point in line.measured() if point.length), key=lambda point: point.length or 0)
     edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
     xs = [float(point.length or 0) for point in done]
@@ -90,16 +91,20 @@ def draw_line(axis: Axes, line: Points, look: Look) -> None:
                 "clip_on": False,
                 "zorder": 4,
             }
-            axis.plot([float(point.length)], [0.97], transform=axis.get_xaxis_transform(), **style)
+            axis.plot([float(point.length) * shift], [0.97], transform=axis.get_xaxis_transform(), **style)
 
 
 def few_decade_ticks(axis: Axes) -> None:
     """Plain numbers on a logarithmic axis, with ticks between the decades where it spans only a few."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     low, high = axis.get_ylim()
     decades = math.log10(high / low)
     multiples = (1.0,) if decades > 2.5 else (1.0, 3.0) if decades > 1.2 else (1.0, 2.0, 5.0)
-    axis.yaxis.set_major_locator(LogLocator(base=10, subs=multiples, numticks=12))
+    ticks = [m * 10.0**power for power in range(-9, 10) for m in multiples]
+    if sum(low <= tick <= high for tick in ticks) > 1:
+        axis.yaxis.set_major_locator(LogLocator(base=10, subs=multiples, numticks=12))
+    else:
+        axis.yaxis.set_major_locator(MaxNLocator(nbins=4))
     axis.yaxis.set_minor_locator(NullLocator())
     axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

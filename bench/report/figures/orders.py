@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,7 @@ def orders_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_CO
 def _short(metric: str) -> str:
     if metric == BITS:
         return "bits/token"
-    return words_for(metric).label.replace("Chord density, ", "chords\n").replace(" (", "\n(")
+    return textwrap.fill(words_for(metric).label.replace("Chord density,", "chords"), 11, break_long_words=False)
 
 
 def ordered_rows(frame: pd.DataFrame) -> list[tuple[str, str]]:

@@ -38,7 +38,7 @@ def rolls_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COL
         figure = new_figure(width, rows * 1.05 + 0.3)
         axes = panels(figure, len(shown), columns, sharex=True, sharey=True)
         for position, (axis, (title, colour, piece)) in enumerate(zip(axes, shown, strict=True)):
-            _roll(axis, piece, colour)
+            _roll(axis, piece, colour, min(pitches), max(pitches))
             axis.set_title(title if len(title) <= 46 else title[:44] + "…", loc="left", pad=2)
             axis.set_ylim(min(pitches) - 2, max(pitches) + 3)
             axis.set_xlim(0, beats)
@@ -49,7 +49,7 @@ def rolls_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COL
     return figure
 
 
-def _roll(axis: Axes, piece: Piece, colour: str) -> None:
+def _roll(axis: Axes, piece: Piece, colour: str, low: int, high: int) -> None:
     from matplotlib.collections import PolyCollection
     from matplotlib.colors import to_rgba
 
@@ -65,7 +65,8 @@ def _roll(axis: Axes, piece: Piece, colour: str) -> None:
     ]
     colours = [to_rgba(colour, 0.35 + 0.65 * min(velocity, 127) / 127) for _, _, _, velocity in kept]
     axis.add_collection(PolyCollection(boxes, facecolors=colours, edgecolors="none"))
-    axis.set_yticks([24, 36, 48, 60, 72, 84, 96], ["C1", "C2", "C3", "C4", "C5", "C6", "C7"])
+    octaves = range(0, 11, 2) if high - low > 48 else range(11)
+    axis.set_yticks([12 * octave for octave in octaves], [f"C{octave - 1}" for octave in octaves])
     axis.grid(True, axis="y", linewidth=0.3)
     axis.spines["top"].set_visible(False)
     axis.spines["right"].set_visible(False)

@@ -63,12 +63,14 @@ def _lines(points: Points, baseline: str) -> bool:
 
 
 def _ratio_panel(axis: Axes, points: Points, arms: dict[str, Look], baseline: str, folder: Path) -> None:
+    shown = [1.0]
     for arm, look in arms.items():
         ratios = [(p.length, cost_ratio(p, points, baseline, folder)) for p in points.where(arm=arm) if p.length]
         known = sorted((length, ratio) for length, ratio in ratios if ratio is not None)
         if not known:
             continue
         xs, values = [length for length, _ in known], [ratio.value for _, ratio in known]
+        shown += values
         axis.plot(xs, values, color=look.colour, marker=look.marker, linestyle=look.dashes, zorder=3)
         for length, ratio in known:
             if ratio.low == ratio.low:
@@ -82,5 +84,6 @@ def _ratio_panel(axis: Axes, points: Points, arms: dict[str, Look], baseline: st
     axis.axhline(1, color=REFERENCE_COLOUR, linewidth=0.9, zorder=1)
     length_axis(axis, points.lengths())
     axis.set_yscale("linear")
-    axis.margins(y=0.12)
+    margin = 0.2 * (max(shown) - min(shown)) or 0.1
+    axis.set_ylim(max(0.0, min(shown) - margin), max(shown) + margin)
     tidy_axes(axis)

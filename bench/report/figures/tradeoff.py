@@ -118,7 +118,10 @@ def _front_panel(axis: Axes, pairs: list[Pair], arms: dict[str, Look], lower_is_
     values = [value for score, _ in pairs for value in score.values if math.isfinite(value)]
     margin = 0.35 * (max(values) - min(values)) or 0.05
     axis.set_ylim(min(values) - margin, max(values) + margin)
-    axis.margins(x=0.18)
+    spent = [cost.value for _, cost in pairs]
+    room = 0.3 * (max(spent) - min(spent)) or 0.1 * max(spent)
+    axis.set_xlim(min(spent) - room, max(spent) + room)
+    axis.locator_params(axis="x", nbins=4)
     if lower_is_better:
         axis.invert_yaxis()
     tidy_axes(axis)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.report.arms import arm_order, looks
 from bench.report.content import ABLATION, CLAIMS, COST, DETAILS, QUALITY, Content
-from bench.report.frame import failed_rows, study_name
+from bench.report.frame import FAILURE_COLUMNS, failures, study_name
 from bench.report.html.configuration import configuration_html
 from bench.report.html.elements import (
     bullets,
@@ -39,7 +39,9 @@ def html_report(content: Content) -> str:
     frame, folder = content.frame, content.folder
     shown, pieces = _samples(frame, folder)
     planned = bullets(study_notes(folder))
-    sections = {"Summary": bullets(in_short(frame, content.baseline)) or "<p>No figure was measured; see Failures.</p>"}
+    sections = {
+        "Summary": bullets(in_short(frame, content.baseline, folder)) or "<p>No figure was measured; see Failures.</p>"
+    }
     for title in (CLAIMS, QUALITY, COST, ABLATION):
         if content.tables[title]:
             sections[title] = "\n".join(map(table_html, content.tables[title]))
@@ -106,10 +108,7 @@ def _piece_data(piece: Piece, colours: tuple[str, str]) -> dict[str, Any]:
 
 
 def _failures(frame: pd.DataFrame) -> str:
-    failed = failed_rows(frame)
-    if failed.empty:
+    rows = failures(frame)
+    if not rows:
         return "<p>None: every row has its figure.</p>"
-    columns = ("cell", "arm", "seed", "length", "status", "reason", "without a figure")
-    names = ["cell_id", "arm", "seed", "length", "status", "reason", "metrics"]
-    rows = failed[names].astype(object).where(failed[names].notna(), None).to_numpy().tolist()
-    return plain_table("failures", "Cells without a figure", columns, rows)
+    return plain_table("failures", "Without a figure", FAILURE_COLUMNS, rows)

@@ -136,9 +136,19 @@ def test_orders_are_arms_with_the_same_mixers(verdict):
 
 def test_excess_over_real_music(verdict):
     judged = verdict("excess", "oa_mean", "over: real-vs-real", "[0, .inf]")
-    # 0.78 and 0.80 less 0.9: -0.11, with 0.127 to each side
+    # 0.78 and 0.80 less 0.9: -0.11, with 0.127 to each side over seeds and -0.02, +0.03 of the reference itself
     assert judged.measured.value == pytest.approx(-0.11)
+    assert judged.measured.low == pytest.approx(-0.11 - 0.127062 - 0.02, abs=1e-5)
+    assert judged.measured.high == pytest.approx(-0.11 + 0.127062 + 0.03, abs=1e-5)
     assert judged.verdict == "inconclusive"
+
+
+def test_music_of_an_arm_that_learned_no_more_than_the_grammar_judges_nothing(verdict, frame):
+    rows = (frame["arm"] == "smdim") & (frame["metric"] == "validation_bits_per_token")
+    frame.loc[rows, "value"] += 1
+    judged = verdict("lead", "oa_mean", "against: all", "[0, .inf]")
+    assert verdict_words(judged) == "not comparable: smdim learned no more than the grammar here"
+    assert verdict("lead", "validation_bits_per_token", "against: orders", "[0, .inf]").verdict == "contradicted"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from bench.report.comparison_table import rank_tables
 from bench.report.comparisons import PRIMARY, best_arms, comparisons
 from bench.report.frame import as_frame
 from bench.report.points import quality_points
@@ -86,3 +88,18 @@ def test_a_difference_of_one_and_a_half_sd_is_found_at_ten_seeds():
             for one in comparisons(study_of(values), "transformer")
         )
     assert hits >= 80
+
+
+def test_ranks_by_mean_with_chances_that_sum_to_one():
+    values = shared_seeds(np.random.default_rng(3), 10)
+    values[0, 2] -= 5
+    (table,) = rank_tables(study_of(values))
+    rows = [row for row in table.rows if "Validation" in row[0].text]
+    assert [row[1].text for row in rows] == ["1", "2", "3", "4"] and rows[0][0].text.startswith("mamba")
+    assert sum(row[3].value for row in rows) == pytest.approx(1)
+    assert rows[0][2].text == "1 to 1" and rows[0][3].value > 0.999
+
+
+def test_one_seed_gives_no_chance_of_being_best():
+    (table,) = rank_tables(study_of(np.arange(8.0).reshape(2, 4, 1)))
+    assert {row[3].text for row in table.rows} == {"n/a"}

@@ -55,7 +55,7 @@ def test_cost_figure_shows_the_measured_points_and_a_cross_for_the_failed_one(fr
     assert list(mamba.get_xdata()) == [256, 512, 1024, 2048]
     assert list(mamba.get_ydata()) == pytest.approx([12, 24, 48, 96])
     (cross,) = [line for line in axis.lines if line.get_marker() == "x"]
-    assert list(cross.get_xdata()) == [2048]
+    assert cross.get_xdata()[0] == pytest.approx(2048, rel=0.15)  # beside those of other arms
 
 
 def test_quality_figure_shows_ceiling_floor_and_means(frame, results_folder):

@@ -9,7 +9,7 @@ import pytest
 
 from bench.errors import UserError
 from bench.report.aggregate import grammar_marks, kernel_conflict, lowest_apart, reference_point
-from bench.report.frame import as_frame, failed_rows
+from bench.report.frame import as_frame, failures
 from bench.report.points import cost_points, quality_points, reference_points
 
 
@@ -49,10 +49,22 @@ def test_a_failed_cost_row_is_a_point_without_figure(frame):
     assert not failed.measured and failed.reason.startswith("oom")
 
 
-def test_failures_are_listed_once_a_cell_and_reason(frame):
-    failed = failed_rows(frame)
-    assert list(failed["cell_id"]) == ["efficiency-fam", "quality-fam-0", "quality-fam-1"]
-    assert failed["metrics"].iloc[0].startswith("step_latency, sample_latency")
+def test_failures_are_listed_once_a_reason(frame):
+    oom, diverged = failures(frame)
+    assert oom[:3] == ("efficiency-fam", "fam (L = 2048)", "oom")
+    assert oom[4].startswith("step_latency, sample_latency")
+    assert diverged[:2] == ("quality-fam-0, quality-fam-1", "fam (L = 512)")
+
+
+def test_figures_missing_in_finished_cells_come_after_failed_cells(frame):
+    rows = (frame["arm"] == "transformer") & (frame["metric"] == "oa_mean")
+    frame.loc[rows, ["value", "reason"]] = [math.nan, "too few bars"]
+    assert [row[2] for row in failures(frame)] == ["oom", "diverged", "done"]
+
+
+def test_intervals_over_seeds_stay_within_what_the_metric_can_be(frame):
+    point = quality_points(frame).first(arm="mamba", metric="oa_mean")  # 0.70 and 0.76: 0.349 to 1.111 by t
+    assert (point.low, point.high) == (pytest.approx(0.3488, abs=1e-4), 1.0)
 
 
 def test_grammar_marks_by_mean_and_by_interval(frame):
