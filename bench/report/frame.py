@@ -104,12 +104,12 @@ def records(frame: pd.DataFrame, kind: str) -> Iterator[Row]:
         yield dict(zip(columns, values, strict=True))
 
 
-FAILURE_COLUMNS = ("cells", "arms", "status", "reason", "without a figure")
+FAILURE_COLUMNS = ("arms", "status", "reason", "without a figure", "cells")
 
 
 def failures(frame: pd.DataFrame) -> list[tuple[str, str, str, str, str]]:
-    """What has no figure and why, one row a status and reason: cells (the first three by name), arms with lengths,
-    status, reason, metrics. Cells that ended badly come before figures that finished cells could not give.
+    """What has no figure and why, one row a status and reason: arms with lengths, status, reason, metrics, cells (the
+    first three by name). Cells that ended badly come before figures that finished cells could not give.
     """
     groups: dict[tuple[str, str], list[Row]] = {}
     missing = frame[frame["value"].isna()].sort_values("status", key=lambda column: column == "done", kind="stable")
@@ -124,11 +124,11 @@ def failures(frame: pd.DataFrame) -> list[tuple[str, str, str, str, str]]:
         metrics = dict.fromkeys(row["metric"] for row in rows)
         found.append(
             (
-                shown,
                 ", ".join(dict.fromkeys(row["arm"] for row in rows)) + at,
                 status or "n/a",
                 reason or "no reason recorded",
                 ", ".join(metrics),
+                shown,
             )
         )
     return found

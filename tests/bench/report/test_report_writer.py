@@ -22,7 +22,7 @@ def test_report_tells_question_results_and_failures(frame, results_folder):
         "Learned no more than the grammar of tokens: fam.",
         "Timings are interleaved",
         "settings not known to us",
-        "| efficiency-fam | fam (L = 2048) | oom | oom: 14.2 GiB asked, 8.0 GiB there |",
+        "| fam (L = 2048) | oom | oom: 14.2 GiB asked, 8.0 GiB there |",
         "mamba 0.261, smdim 0.305",
     ):
         assert expected in text
