@@ -3,6 +3,7 @@
 from architectures.scan.door import KERNEL_VARIABLE, ScanKernelError, available_kernels, chosen_kernel
 from architectures.scan.flops import scan_flops
 from architectures.scan.operator import SCAN_BACKWARD_OP, SCAN_OP, selective_scan
+from architectures.scan.warming import warm
 
 __all__ = [
     "KERNEL_VARIABLE",
@@ -13,4 +14,5 @@ __all__ = [
     "chosen_kernel",
     "scan_flops",
     "selective_scan",
+    "warm",
 ]

@@ -28,7 +28,7 @@ class _Sequence:
 
     step_LBD: Tensor
     driven_LBD: Tensor
-    A_DN: Tensor
+    A_ND: Tensor
     B_LBN: Tensor
     C_LBN: Tensor
 
@@ -40,24 +40,30 @@ class _Sequence:
     def buffer(self) -> Tensor:
         batch, channels = self.step_LBD.shape[1:]
         steps = min(CHUNK_STEPS, self.step_LBD.shape[0])
-        return self.step_LBD.new_empty(steps, batch, channels, self.A_DN.shape[1])
+        return self.step_LBD.new_empty(steps, batch, self.A_ND.shape[0], channels)
 
 
 def _time_first(x: Tensor, reverse: bool) -> Tensor:
-    x = x.permute(2, 0, 1)  # B D L -> L B D
-    return x.flip(0) if reverse else x.contiguous()
+    """B D L -> L B D, in scan order. Row by row: torch has a fast transpose for contiguous matrices only."""
+    x = torch.stack([row.contiguous().t().contiguous() for row in x], dim=1)
+    return x.flip(0) if reverse else x
 
 
 def _time_last(x: Tensor, reverse: bool) -> Tensor:
-    return (x.flip(0) if reverse else x).permute(1, 2, 0)  # L B D -> B D L
+    """L B D -> B D L, back from scan order."""
+    x = x.flip(0) if reverse else x
+    return torch.stack([row.contiguous().t().contiguous() for row in x.unbind(1)])
 
 
-def _run_chunk(sequence: _Sequence, chunk: slice, start_BDN: Tensor, decay: Tensor, state: Tensor) -> None:
-    """Fill `decay` and `state` (T B D N) for the steps of one chunk that begins in `start_BDN`."""
-    torch.mul(sequence.step_LBD[chunk][..., None], sequence.A_DN, out=decay)
+def _run_chunk(sequence: _Sequence, chunk: slice, start_BND: Tensor, decay: Tensor, state: Tensor) -> None:
+    """Fill `decay` and `state` (T B N D) for the steps of one chunk that begins in `start_BND`.
+
+    Channels lie innermost, so that a sum over the state is one of whole rows.
+    """
+    torch.mul(sequence.step_LBD[chunk][:, :, None, :], sequence.A_ND, out=decay)
     decay.exp_()
-    torch.mul(sequence.driven_LBD[chunk][..., None], sequence.B_LBN[chunk][:, :, None, :], out=state)
-    previous = start_BDN
+    torch.mul(sequence.driven_LBD[chunk][:, :, None, :], sequence.B_LBN[chunk][..., None], out=state)
+    previous = start_BND
     for now, kept in zip(state.unbind(0), decay.unbind(0), strict=True):
         previous = now.addcmul_(kept, previous)
 
@@ -74,7 +80,9 @@ def _sweep(sequence: _Sequence, *, keep_starts: bool, read_out: bool) -> tuple[T
             starts.append(start.clone())
         _run_chunk(sequence, chunk, start, decay[:steps], state[:steps])
         if read_out:
-            y_LBD[chunk] = torch.matmul(state[:steps], sequence.C_LBN[chunk][..., None])[..., 0]  # T B D N -> T B D
+            y_LBD[chunk] = torch.matmul(sequence.C_LBN[chunk][:, :, None, :], state[:steps])[
+                :, :, 0
+            ]  # T B N D -> T B D
         start.copy_(state[steps - 1])
     return y_LBD, starts
 
@@ -87,7 +95,7 @@ def _prepare(inputs: ScanInputs, dtype: torch.dtype) -> tuple[_Sequence, Tensor,
     sequence = _Sequence(
         step_LBD=step_LBD,
         driven_LBD=step_LBD * _time_first(u_BDL, inputs.reverse),
-        A_DN=inputs.A.to(dtype).contiguous(),
+        A_ND=inputs.A.to(dtype).t().contiguous(),  # D N -> N D
         B_LBN=_time_first(inputs.B.to(dtype), inputs.reverse),
         C_LBN=_time_first(inputs.C.to(dtype), inputs.reverse),
     )
@@ -156,23 +164,23 @@ def _sweep_back(
     decay, state, grad_state = sequence.buffer(), sequence.buffer(), sequence.buffer()
     grad_step, grad_driven = torch.empty_like(grad_LBD), torch.empty_like(grad_LBD)
     grad_B, grad_C = torch.empty_like(sequence.B_LBN), torch.empty_like(sequence.C_LBN)
-    grad_A = torch.zeros_like(sequence.A_DN)
+    grad_A = torch.zeros_like(sequence.A_ND)
     carried = torch.zeros_like(state[0])
     for chunk, start in zip(reversed(sequence.chunks), reversed(starts), strict=True):
         steps = chunk.stop - chunk.start
         a, h, g = decay[:steps], state[:steps], grad_state[:steps]
         _run_chunk(sequence, chunk, start, a, h)
-        torch.mul(grad_LBD[chunk][..., None], sequence.C_LBN[chunk][:, :, None, :], out=g)
-        grad_C[chunk] = torch.matmul(grad_LBD[chunk][:, :, None, :], h)[:, :, 0]  # T B 1 D, T B D N -> T B N
+        torch.mul(grad_LBD[chunk][:, :, None, :], sequence.C_LBN[chunk][..., None], out=g)
+        grad_C[chunk] = torch.matmul(h, grad_LBD[chunk][..., None])[..., 0]  # T B N D, T B D 1 -> T B N
         g[-1].add_(carried)
         for i in range(steps - 2, -1, -1):
             g[i].addcmul_(a[i + 1], g[i + 1])
-        grad_B[chunk] = torch.matmul(sequence.driven_LBD[chunk][:, :, None, :], g)[:, :, 0]  # T B 1 D, T B D N -> T B N
-        grad_driven[chunk] = torch.matmul(g, sequence.B_LBN[chunk][..., None])[..., 0]  # T B D N -> T B D
+        grad_B[chunk] = torch.matmul(g, sequence.driven_LBD[chunk][..., None])[..., 0]  # T B N D, T B D 1 -> T B N
+        grad_driven[chunk] = torch.matmul(sequence.B_LBN[chunk][:, :, None, :], g)[:, :, 0]  # T B N D -> T B D
         g.mul_(a)
         carried.copy_(g[0])
         g[1:].mul_(h[:-1])
         g[0].mul_(start)
-        grad_A += torch.mul(g, sequence.step_LBD[chunk][..., None], out=h).sum((0, 1))  # T B D N -> D N
-        grad_step[chunk] = g.mul_(sequence.A_DN).sum(-1)  # T B D N -> T B D
-    return grad_step, grad_driven, grad_A, grad_B, grad_C
+        grad_A += torch.mul(g, sequence.step_LBD[chunk][:, :, None, :], out=h).sum((0, 1))  # T B N D -> N D
+        grad_step[chunk] = g.mul_(sequence.A_ND).sum(2)  # T B N D -> T B D
+    return grad_step, grad_driven, grad_A.t(), grad_B, grad_C

@@ -38,17 +38,22 @@ class _Kernel:
     float64: bool = False
     """Whether it computes float64 inputs in float64; one that does not refuses them."""
     differentiable_twice: bool = False
+    slow_start: str = ""
+    """What the first use on a machine waits for, as words for the user; "" if nothing worth mentioning."""
 
 
 KERNELS: dict[str, _Kernel] = {
     "reference": _Kernel("architectures.scan.reference", float64=True, differentiable_twice=True),
     "torch": _Kernel("architectures.scan.chunked", float64=True, differentiable_twice=True),
     "c": _Kernel("architectures.scan.c_kernel", devices=("cpu",)),
-    "numba": _Kernel("architectures.scan.numba_kernel", devices=("cpu",)),
+    "numba": _Kernel(
+        "architectures.scan.numba_kernel", devices=("cpu",), slow_start="compiling it (about 10 s the first time)"
+    ),
+    "mamba_ssm": _Kernel("architectures.scan.mamba_ssm_kernel", devices=("cuda",)),
 }
 """Every kernel by name. A new one is a module with the functions of `KernelModule`, a line here and a place below."""
 
-AUTOMATIC: dict[str, tuple[str, ...]] = {"cpu": ("c", "numba"), "cuda": ()}
+AUTOMATIC: dict[str, tuple[str, ...]] = {"cpu": ("c", "numba"), "cuda": ("mamba_ssm",)}
 """Names tried in this order on a device type before `torch`."""
 
 

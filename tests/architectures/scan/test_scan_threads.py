@@ -1,0 +1,87 @@
+"""The CPU kernels on several threads: the same bits for any number of them, and safe use from several callers."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+from architectures.scan import ScanKernelError, available_kernels, selective_scan, warm
+
+
+@pytest.fixture(params=["c", "numba"])
+def kernel(request: pytest.FixtureRequest) -> str:
+    reason = available_kernels()[request.param]
+    if reason:
+        pytest.skip(reason)
+    return str(request.param)
+
+
+@pytest.fixture
+def threads_restored() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def arguments(batch: int = 2, channels: int = 200, length: int = 70, state: int = 5) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    time, mix = (batch, channels, length), (batch, state, length)
+    normal = [torch.randn(shape, generator=generator) for shape in (time, time, (channels, state), mix, mix)]
+    normal[2] = -normal[2].exp()
+    return [*normal, torch.randn(channels, generator=generator), torch.randn(time, generator=generator)]
+
+
+def output_and_gradients(tensors: list[torch.Tensor], kernel: str) -> list[torch.Tensor]:
+    leaves = [tensor.clone().requires_grad_() for tensor in tensors]
+    y = selective_scan(*leaves, delta_softplus=True, kernel=kernel)
+    return [y.detach(), *torch.autograd.grad(y, leaves, torch.ones_like(y))]
+
+
+def test_results_do_not_depend_on_the_number_of_threads(kernel: str, threads_restored: None) -> None:
+    results = []
+    for threads in (1, 2, 5):
+        torch.set_num_threads(threads)
+        results.append(output_and_gradients(arguments(), kernel))
+    for other in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_several_callers_at_once_get_their_own_results(kernel: str) -> None:
+    batches = [[(1.0 + 0.1 * i) * tensor for tensor in arguments(channels=40, length=30)] for i in range(6)]
+    alone = [selective_scan(*batch, delta_softplus=True, kernel=kernel) for batch in batches]
+    with ThreadPoolExecutor(3) as pool:
+        together = list(pool.map(lambda batch: selective_scan(*batch, delta_softplus=True, kernel=kernel), batches))
+    assert all(torch.equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_second_derivative_raises_and_is_not_silently_wrong(kernel: str) -> None:
+    u, *rest = arguments(1, 3, 5, 2)
+    u.requires_grad_()
+    y = selective_scan(u, *rest, delta_softplus=True, kernel=kernel)
+    (first,) = torch.autograd.grad(y.pow(2).sum(), u, create_graph=True)
+    assert first.requires_grad
+    with pytest.raises(
+        ScanKernelError, match=f"{kernel} cannot be differentiated twice; force one of reference, torch"
+    ):
+        first.sum().backward()
+
+
+def test_float64_is_refused_by_a_float32_kernel(kernel: str) -> None:
+    with pytest.raises(ScanKernelError, match=f"{kernel} cannot run: computes in float32 and refuses float64 inputs"):
+        selective_scan(*(tensor.double() for tensor in arguments(1, 3, 5, 2)), kernel=kernel)
+
+
+def test_warming_speaks_once_and_only_of_what_takes_long(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from architectures.scan import warming
+
+    monkeypatch.setattr(warming, "_warm", set())
+    said: list[str] = []
+    assert [warm(kernel, tell=said.append) for _ in range(2)] == [kernel, kernel]
+    assert len(said) == (1 if kernel == "numba" else 0)
+
+
+def test_calling_thread_keeps_its_subnormal_numbers(kernel: str) -> None:
+    """The worker threads flush them to zero; whoever called must not notice."""
+    selective_scan(*arguments(1, 3, 5, 2), kernel=kernel)
+    assert (torch.tensor([1e-40]) * 1.0).item() > 0
