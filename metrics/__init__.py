@@ -34,6 +34,8 @@ _HOME = {
     "grammar_errors": "grammar",
     "quality_table": "table",
     "reference_rows": "table",
+    "corrupted": "corruptions",
+    "sensitivity_responses": "sensitivity",
     "shuffled_pieces": "floors",
     "unigram_pieces": "floors",
     "uniform_pieces": "floors",

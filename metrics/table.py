@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -72,30 +72,38 @@ def reference_rows(
     seed: int = 0,
     intervals: bool = True,
     limits: str = "full",
+    rows: Sequence[str] = (CEILING, *FLOORS),
 ) -> dict[str, list[MetricResult]]:
     """The quality table of sets whose worth is known, each of `count` pieces (default: as many as the reference).
 
-    `real-vs-real`: real pieces the reference does not hold, drawn from `train`; without enough of them, one half of the
-    reference against the other. Floors, made of the same pieces: `shuffled`, `unigram-tokens`, `uniform-tokens`
-    (notes drawn attribute by attribute, as a decoder of random tokens would).
+    `real-vs-real`: real pieces the reference does not hold, drawn from `train` and not counted as training music then;
+    if there are fewer than half as many as wanted, one half of the reference against the other. Floors, made of the
+    same pieces: `shuffled`, `unigram-tokens`, `uniform-tokens` (notes drawn attribute by attribute, as a decoder of
+    random tokens would). `rows` names those wanted; one that cannot be made is left out.
     """
     held = {piece.content_hash for piece in reference}
     others = [piece for piece in with_notes(train) if piece.content_hash not in held]
     generator = np.random.default_rng([seed, 4])
     wanted = len(reference) if count is None else count
     against = list(reference)
-    if len(others) >= max(wanted, 2):
+    if len(others) >= max(wanted / 2, 2):
         real = [others[i] for i in generator.permutation(len(others))[:wanted]]
     else:
         order = generator.permutation(len(reference))
         half = len(order) // 2
         real, against = [reference[i] for i in order[:half]], [reference[i] for i in order[half:]]
-    drawn_from = others or real
-    sets = {CEILING: real, FLOORS[0]: shuffled_pieces(real, seed)}
-    if any(len(piece) > 1 for piece in drawn_from):
-        sets[FLOORS[1]] = unigram_pieces(real, drawn_from, seed)
-    sets[FLOORS[2]] = uniform_pieces(real, seed)
+    drawn = {piece.content_hash for piece in real}
+    known = [piece for piece in train if piece.content_hash not in drawn]
+    makers: dict[str, Callable[[], list[Notes]]] = {
+        CEILING: lambda: real,
+        FLOORS[0]: lambda: shuffled_pieces(real, seed),
+        FLOORS[1]: lambda: unigram_pieces(real, others or real, seed),
+        FLOORS[2]: lambda: uniform_pieces(real, seed),
+    }
+    if not any(len(piece) > 1 for piece in others or real):
+        del makers[FLOORS[1]]
     return {
-        row: quality_table(pieces, against, train, seed=seed, intervals=intervals, limits=limits)
-        for row, pieces in sets.items()
+        row: quality_table(make(), against, known, seed=seed, intervals=intervals, limits=limits)
+        for row, make in makers.items()
+        if row in rows
     }
