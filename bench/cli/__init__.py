@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from bench.cli import architectures, corpus, listing, report, run, train
+from bench.cli import architectures, corpus, listing, metrics, report, run, train
 from bench.errors import UserError
 
 INTERRUPTED = 130  # exit code of a program ended by Ctrl-C
@@ -24,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for commands in (run, listing, report, corpus, architectures, train):
+for commands in (run, listing, report, metrics, corpus, architectures, train):
     commands.register(app)
 
 
