@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pandas as pd
 
 from bench.report.aggregate import kernel_conflict
 from bench.report.arms import arm_order
-from bench.report.frame import EFFICIENCY, QUALITY, rows_of
+from bench.report.frame import EFFICIENCY, QUALITY, REFERENCE, rows_of
 from bench.run.store import read_json
 
 STUDY_FILE = "study.json"
@@ -113,6 +114,20 @@ def _timing_caveats(frame: pd.DataFrame) -> list[str]:
     return words
 
 
+def _blind_overlap(frame: pd.DataFrame) -> list[str]:
+    """A warning where notes drawn at random overlap with the held-out music as well as other real music does."""
+    rows = frame[(frame["kind"] == REFERENCE) & (frame["metric"] == "oa_mean")]
+    mean = rows.groupby("arm")["value"].mean()
+    ceiling, floor = mean.get("real-vs-real", math.nan), mean.get("unigram-tokens", math.nan)
+    if not floor >= ceiling:
+        return []
+    return [
+        f"On this corpus and n, notes drawn one by one at random (unigram-tokens, OA mean {floor:.3f}) overlap with the "
+        f"held-out music no less than other real music does ({ceiling:.3f}): the held-out pieces differ from the rest, "
+        "and OA mean cannot tell here which arm makes music. Read bits/token first."
+    ]
+
+
 def _quality_caveats(frame: pd.DataFrame) -> list[str]:
     quality = rows_of(frame, QUALITY)
     if quality.empty:
@@ -133,6 +148,7 @@ def _quality_caveats(frame: pd.DataFrame) -> list[str]:
             "mean of the four. "
             "Pooled histograms do not see the order of notes: a shuffled piece scores as high as the real one."
         )
+    words += _blind_overlap(frame)
     if seeds < 2:
         words.append("One seed only: no interval over seeds, so no arm can be called better than another.")
     elif seeds < 5:
