@@ -122,9 +122,9 @@ def _blind_overlap(frame: pd.DataFrame) -> list[str]:
     if not floor >= ceiling:
         return []
     return [
-        f"On this corpus and n, notes drawn one by one at random (unigram-tokens, OA mean {floor:.3f}) overlap with the "
-        f"held-out music no less than other real music does ({ceiling:.3f}): the held-out pieces differ from the rest, "
-        "and OA mean cannot tell here which arm makes music. Read bits/token first."
+        f"On this corpus and n, notes drawn one by one at random (unigram-tokens, OA mean {floor:.3f}) overlap with "
+        f"the held-out music no less than other real music does ({ceiling:.3f}): the held-out pieces differ from the "
+        "rest, and OA mean cannot tell here which arm makes music. Read bits/token first."
     ]
 
 
