@@ -84,7 +84,7 @@ def test_damage_grows_with_its_level(responses: list[Response]):
     for metric, corruption in (
         ("oa_distance_pitch_class_histogram", "pitch_jitter"),
         ("pitch_outliers_percentile", "transposition"),
-        ("oa_attribute_duration", "time_stretch"),
+        ("oa_attribute_pitch", "transposition"),
     ):
         sizes = [r.response for r in responses if (r.metric, r.corruption) == (metric, corruption)]
         assert sizes[0] < sizes[-1] and sizes[-1] > 1
