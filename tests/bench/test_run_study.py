@@ -93,7 +93,12 @@ def test_an_interrupted_run_keeps_what_was_finished_and_resumes(
     text = text.replace("steps: 8, batch: 4", "steps: 400, batch: 4").replace("[smdim, transformer]", "[transformer]")
     tiny_study.write_text(text)
     process = subprocess.Popen(
-        [*COMMAND, "run", str(tiny_study)], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        [*COMMAND, "run", str(tiny_study)],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores Ctrl-C
     )
     wait_for(lambda: any(cell.status().state == "done" for cell in cells(tmp_path, "reference")))
     wait_for(lambda: any((cell.path / "history.jsonl").exists() for cell in cells(tmp_path, "quality")))
