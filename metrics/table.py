@@ -68,6 +68,7 @@ def reference_rows(
     reference: Sequence[Notes],
     train: Sequence[Notes] = (),
     *,
+    real: Sequence[Notes] | None = None,
     count: int | None = None,
     seed: int = 0,
     intervals: bool = True,
@@ -76,31 +77,32 @@ def reference_rows(
 ) -> dict[str, list[MetricResult]]:
     """The quality table of sets whose worth is known, each of `count` pieces (default: as many as the reference).
 
-    `real-vs-real`: real pieces the reference does not hold, drawn from `train` and not counted as training music then;
-    if there are fewer than half as many as wanted, one half of the reference against the other. Floors, made of the
+    `real-vs-real`: real pieces the reference does not hold, drawn from `real`, more music of the reference's own source
+    (default: `train`; give it where training music is of another kind), and not counted as training music then; if
+    there are fewer than half as many as wanted, one half of the reference against the other. Floors, made of the
     same pieces: `shuffled`, `unigram-tokens`, `uniform-tokens` (notes drawn attribute by attribute, as a decoder of
     random tokens would). `rows` names those wanted; one that cannot be made is left out.
     """
     held = {piece.content_hash for piece in reference}
-    others = [piece for piece in with_notes(train) if piece.content_hash not in held]
+    others = [piece for piece in with_notes(train if real is None else real) if piece.content_hash not in held]
     generator = np.random.default_rng([seed, 4])
     wanted = len(reference) if count is None else count
     against = list(reference)
     if len(others) >= max(wanted / 2, 2):
-        real = [others[i] for i in generator.permutation(len(others))[:wanted]]
+        ceiling = [others[i] for i in generator.permutation(len(others))[:wanted]]
     else:
         order = generator.permutation(len(reference))
         half = len(order) // 2
-        real, against = [reference[i] for i in order[:half]], [reference[i] for i in order[half:]]
-    drawn = {piece.content_hash for piece in real}
+        ceiling, against = [reference[i] for i in order[:half]], [reference[i] for i in order[half:]]
+    drawn = {piece.content_hash for piece in ceiling}
     known = [piece for piece in train if piece.content_hash not in drawn]
     makers: dict[str, Callable[[], list[Notes]]] = {
-        CEILING: lambda: real,
-        FLOORS[0]: lambda: shuffled_pieces(real, seed),
-        FLOORS[1]: lambda: unigram_pieces(real, others or real, seed),
-        FLOORS[2]: lambda: uniform_pieces(real, seed),
+        CEILING: lambda: ceiling,
+        FLOORS[0]: lambda: shuffled_pieces(ceiling, seed),
+        FLOORS[1]: lambda: unigram_pieces(ceiling, others or ceiling, seed),
+        FLOORS[2]: lambda: uniform_pieces(ceiling, seed),
     }
-    if not any(len(piece) > 1 for piece in others or real):
+    if not any(len(piece) > 1 for piece in others or ceiling):
         del makers[FLOORS[1]]
     return {
         row: quality_table(make(), against, known, seed=seed, intervals=intervals, limits=limits)

@@ -62,9 +62,13 @@ def measure(
     pieces = _folder(generated, console)
     held_out, known = _sides(reference, train, console)
     held_out, spare = _match(held_out, len(pieces), seed)
+    more = (
+        spare if train is not None or not known else known
+    )  # of the reference's own kind: what the ceiling is made of
     known = known or spare
     if bar_beats is not None:
-        pieces, held_out, known = ([piece.with_bars(bar_beats) for piece in s] for s in (pieces, held_out, known))
+        sets = (pieces, held_out, known, more)
+        pieces, held_out, known, more = ([piece.with_bars(bar_beats) for piece in s] for s in sets)
     for warning in _warnings(pieces, held_out, known):
         console.print(f"[yellow]warning:[/yellow] {warning}", highlight=False, soft_wrap=True)
     with console.status(f"measuring {len(pieces)} pieces against {len(held_out)}") as status:
@@ -73,7 +77,7 @@ def measure(
         marks: dict[str, list[MetricResult]] = {}
         if not quick:
             status.update("measuring ceiling and floors")
-            options: dict[str, Any] = {"count": len(pieces), "seed": seed, "limits": limits}
+            options: dict[str, Any] = {"real": more, "count": len(pieces), "seed": seed, "limits": limits}
             marks = reference_rows(held_out, known, rows=[CEILING], **options)
             marks |= reference_rows(held_out, known, intervals=False, rows=_floors(), **options)
     show_table(_console(), rows, marks, f"{generated} ({len(pieces)}) against {reference} ({len(held_out)})")
