@@ -124,7 +124,8 @@ def _machine() -> list[str]:
     installed = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
     versions = ", ".join(f"{name} {installed.get(name, 'absent')}" for name in packages)
     return [
-        f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads; Python {platform.python_version()}, {versions}.",
+        f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads; "
+        f"Python {platform.python_version()}, {versions}.",
         f"`auto` chooses `{chosen_kernel('cpu')}` here. D {CHANNELS}, N {STATE}, float32, no D, z, bias or softplus; "
         "medians of interleaved rounds.",
     ]
