@@ -59,6 +59,10 @@ class HostScan:
     def items(self) -> int:
         return int(self.u.shape[0]) * self.groups
 
+    @property
+    def updates(self) -> int:
+        return int(self.u.size) * int(self.A.shape[1])
+
 
 Bind = Callable[[HostScan], tuple[Task, int]]
 """A kernel's half of the work: the task over items, and the floats of scratch memory one running task needs."""
@@ -109,7 +113,7 @@ def forward(inputs: ScanInputs, bind: Bind) -> Tensor:
     y = torch.empty(inputs.u.shape, dtype=torch.float32)
     scan.y = _in_scan_order(y, inputs.reverse)
     task, scratch_floats = bind(scan)
-    run_items(task, scan.items, scratch_floats)
+    run_items(task, scan.items, scratch_floats, scan.updates)
     return y.to(inputs.u.dtype)
 
 
@@ -129,7 +133,7 @@ def backward(inputs: ScanInputs, grad_BDL: Tensor, bind: Bind) -> ScanGradients:
     scan.grad_A, scan.grad_skip, scan.grad_bias = grad_A.numpy(), grad_skip.numpy(), grad_bias.numpy()
     scan.grad_B, scan.grad_C = (g.numpy()[:, :, ::-1] if inputs.reverse else g.numpy() for g in (grad_B, grad_C))
     task, scratch_floats = bind(scan)
-    run_items(task, scan.items, scratch_floats)
+    run_items(task, scan.items, scratch_floats, scan.updates)
     return ScanGradients(
         u=grad_u.to(inputs.u.dtype),
         delta=grad_delta.to(inputs.delta.dtype),

@@ -1,8 +1,9 @@
 """Threads that share the items of one CPU scan. The kernels release the interpreter lock, so plain threads suffice."""
 
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import count
 
 import numpy as np
@@ -14,35 +15,60 @@ Task = Callable[[np.ndarray, int, int], None]
 GRABS_PER_THREAD = 4
 """Items are handed out in about this many portions a thread, so that one core held up does not hold up the rest."""
 
+SMALLEST_SHARE = 1 << 20
+"""Updates of one state at one step (about 1 ms of a backward pass): less than this a thread is not worth waking it."""
+
 _pools: dict[int, ThreadPoolExecutor] = {}
 os.register_at_fork(after_in_child=_pools.clear)  # a forked child inherits the pool but none of its threads
 
 
-def _pool(threads: int) -> ThreadPoolExecutor:
-    if threads not in _pools:
-        # A state that decays through the subnormal numbers would slow each step a hundredfold: flush them to zero, in
-        # these threads only.
-        _pools[threads] = ThreadPoolExecutor(
-            threads, thread_name_prefix="selective-scan", initializer=torch.set_flush_denormal, initargs=(True,)
-        )
-    return _pools[threads]
+@contextmanager
+def _subnormals_flushed() -> Iterator[None]:
+    """A state that decays through the subnormal numbers slows each step a hundredfold: this thread makes them zero.
+
+    Torch can set this for the calling thread but not tell, so a product shows how it was.
+    """
+    flushed_before = bool(np.float32(1e-40) * np.float32(1.0) == 0.0)
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(flushed_before)
 
 
-def run_items(task: Task, items: int, scratch_floats: int) -> None:
-    """Run `task` over all items on torch.get_num_threads() threads. What an item computes must not depend on others."""
-    threads = min(torch.get_num_threads(), items)
+def _pool(helpers: int) -> ThreadPoolExecutor:
+    if helpers not in _pools:
+        _pools[helpers] = ThreadPoolExecutor(helpers, thread_name_prefix="selective-scan")
+    return _pools[helpers]
+
+
+def run_items(task: Task, items: int, scratch_floats: int, updates: int) -> None:
+    """Run `task` over all items on at most torch.get_num_threads() threads, the calling one among them.
+
+    `updates`: how many times a state is updated, B L D N, by which small scans get fewer threads. What an item computes
+    must not depend on others.
+    """
+    threads = min(torch.get_num_threads(), items, max(1, updates // SMALLEST_SHARE))
     portion = max(1, items // (threads * GRABS_PER_THREAD))
     tickets = count()
 
     def work() -> None:
         scratch = np.empty(scratch_floats, dtype=np.float32)
-        for ticket in tickets:
-            first = ticket * portion
-            if first >= items:
-                return
-            task(scratch, first, min(first + portion, items))
+        with _subnormals_flushed():
+            for ticket in tickets:
+                first = ticket * portion
+                if first >= items:
+                    return
+                task(scratch, first, min(first + portion, items))
 
-    jobs = [_pool(torch.get_num_threads()).submit(work) for _ in range(threads)]
-    wait(jobs)
-    for job in jobs:
-        job.result()
+    if threads == 1:
+        work()
+        return
+    pool = _pool(torch.get_num_threads() - 1)
+    helpers = [pool.submit(work) for _ in range(threads - 1)]
+    try:
+        work()
+    finally:
+        started = [helper for helper in helpers if not helper.cancel()]  # the rest woke too late to be of use
+        for helper in started:
+            helper.result()

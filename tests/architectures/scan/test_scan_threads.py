@@ -1,12 +1,14 @@
 """The CPU kernels on several threads: the same bits for any number of them, and safe use from several callers."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 import torch
 
-from architectures.scan import ScanKernelError, available_kernels, selective_scan, warm
+from architectures.scan import ScanKernelError, available_kernels, selective_scan, warm, workers
 
 
 @pytest.fixture(params=["c", "numba"])
@@ -38,7 +40,10 @@ def output_and_gradients(tensors: list[torch.Tensor], kernel: str) -> list[torch
     return [y.detach(), *torch.autograd.grad(y, leaves, torch.ones_like(y))]
 
 
-def test_results_do_not_depend_on_the_number_of_threads(kernel: str, threads_restored: None) -> None:
+def test_results_do_not_depend_on_the_number_of_threads(
+    kernel: str, threads_restored: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "SMALLEST_SHARE", 1)  # threads for a small scan too
     results = []
     for threads in (1, 2, 5):
         torch.set_num_threads(threads)
@@ -81,7 +86,40 @@ def test_warming_speaks_once_and_only_of_what_takes_long(kernel: str, monkeypatc
     assert len(said) == (1 if kernel == "numba" else 0)
 
 
+@pytest.mark.parametrize(("updates", "threads_used"), [(1 << 20, 1), (3 << 20, 3), (1 << 30, 4)])
+def test_small_scans_wake_fewer_threads(
+    updates: int, threads_used: int, threads_restored: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A barrier lets an item end only when all expected threads hold one."""
+    torch.set_num_threads(4)
+    meeting = threading.Barrier(threads_used)
+    seen: list[tuple[int, int]] = []
+
+    def task(scratch: np.ndarray, first: int, last: int) -> None:
+        if first < threads_used:
+            meeting.wait(timeout=60)
+        seen.append((first, last))
+
+    monkeypatch.setattr(workers, "GRABS_PER_THREAD", 100)  # portions of one item
+    workers.run_items(task, 12, 1, updates)
+    assert sorted(seen) == [(i, i + 1) for i in range(12)]
+
+
+def test_an_error_in_a_helper_reaches_the_caller(threads_restored: None) -> None:
+    torch.set_num_threads(2)
+    meeting = threading.Barrier(2)
+
+    def task(scratch: np.ndarray, first: int, last: int) -> None:
+        if first < 2:
+            meeting.wait(timeout=60)
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("a helper failed")
+
+    with pytest.raises(RuntimeError, match="a helper failed"):
+        workers.run_items(task, 2, 1, 1 << 30)
+
+
 def test_calling_thread_keeps_its_subnormal_numbers(kernel: str) -> None:
-    """The worker threads flush them to zero; whoever called must not notice."""
+    """The scan flushes them to zero while it runs; whoever called must not notice."""
     selective_scan(*arguments(1, 3, 5, 2), kernel=kernel)
     assert (torch.tensor([1e-40]) * 1.0).item() > 0
