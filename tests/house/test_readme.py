@@ -41,7 +41,9 @@ def test_the_mixer_shown_passes_the_contract_and_joins_a_study(tmp_path: Path) -
     (study,) = [text for text in blocks("yaml") if "plugins" in text]
     small = study.replace("{width: 208, layers: 6}", "{width: 64, layers: 6}")
     small = re.sub(r"train: \{.*\}", "train: {steps: 2, batch: 2, warmup_steps: 1, validations: 0}", small)
-    small = small.replace("seeds: [0, 1, 2]", "seeds: [0]").replace("lengths: [512, 2048]", "lengths: [64], rounds: 2")
+    small = small.replace("seeds: [0, 1, 2]", "seeds: [0]").replace(
+        "lengths: [512, 2048]", "lengths: [64], rounds: 2, time_cap_s: 5"
+    )
     small = small.replace("  model:", "  length: 64\n  sample: {pieces: 2, steps: 4}\n  model:")
     (tmp_path / "mine.yaml").write_text(small)
     smdim_bench(tmp_path, "run", "mine.yaml")
