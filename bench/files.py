@@ -15,9 +15,13 @@ HASH_CHUNK_BYTES = 1 << 20
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write `content` to `path` so that a reader, or a run after a crash, sees the old file or the whole new one.
 
+    A device or a pipe (`-o /dev/null`) is written to, never replaced by a file.
     Raises OSError (no space, read-only folder) with the old file untouched and no temporary file left behind.
     """
     data = content.encode() if isinstance(content, str) else content
+    if path.exists() and not path.is_file() and not path.is_dir():
+        path.write_bytes(data)
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

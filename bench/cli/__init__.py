@@ -16,6 +16,9 @@ from bench.cli import architectures, corpus, listing, metrics, report, run, trai
 from bench.errors import UserError
 
 INTERRUPTED = 130  # exit code of a program ended by Ctrl-C
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+# what a path given by the user can be, or refuse; any other OSError is ours and keeps its traceback
+PATH_TROUBLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 app = typer.Typer(
     name="smdim-bench",
@@ -43,8 +46,10 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in NO_SPACE:
             _end(f"no space left to write {error.filename or 'results'}; free some and run the same command again", 2)
+        if error.errno in PATH_TROUBLE and error.filename:
+            _end(f"{error.filename}: {(error.strerror or 'cannot be used').lower()}", 2)
         raise
 
 
