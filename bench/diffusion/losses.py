@@ -15,13 +15,11 @@ from bench.diffusion.schedule import Schedule
 
 LOSSES = {
     "elbo": "T (alpha_(t-1) - alpha_t) / (1 - alpha_t), linear T/t: the ELBO of D3PM "
-    "(Austin et al. 2021, 2107.03006, appendix A.3)",
-    "reweighted_elbo": "alpha_(t-1), linear (T-t+1)/T: the reweighted ELBO "
-    "(Bond-Taylor et al. 2022, 2111.12701, section 3.1)",
+    "(Austin et al. 2021, 2107.03006, absorbing state)",
+    "reweighted_elbo": "alpha_(t-1), linear (T-t+1)/T: the reweighted ELBO (Bond-Taylor et al. 2022, 2111.12701)",
     "reweighted_elbo_schmubert": "alpha_t, linear 1 - t/T: the same as SCHmUBERT's public code has it "
     "(Plasser et al. 2023, 2305.09489)",
-    "mdlm": "-alpha'(t) / (1 - alpha(t)), linear 1/t: the continuous-time ELBO "
-    "(Sahoo et al. 2024, 2406.07524, section 3.4)",
+    "mdlm": "-alpha'(t) / (1 - alpha(t)), linear 1/t: the continuous-time ELBO (Sahoo et al. 2024, 2406.07524)",
     "masked_cross_entropy": "1: the plain mean over masked positions",
 }
 
