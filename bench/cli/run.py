@@ -35,6 +35,7 @@ def run(
     """
     from rich.console import Console
 
+    from bench.report.claims import shipped_claims
     from bench.run.display import Display
     from bench.run.plan import make_plan
     from bench.run.runner import forget_failed, run_plan
@@ -49,7 +50,7 @@ def run(
     if retry_failed:
         forget_failed(plan, results)
     with Display(console) as display:
-        summary = run_plan(plan, results, display, jobs=jobs)
+        summary = run_plan(plan, results, display, jobs=jobs, claims=shipped_claims())
     finish(summary.table.folder, console)
     if summary.failed:
         console.print(f"{len(summary.failed)} cells failed; their reasons stand in the report", style="yellow")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -44,15 +44,18 @@ class RunSummary:
     failed: list[tuple[str, str]]  # cell id, reason
 
 
-def run_plan(plan: Plan, results: Path, watcher: Watcher, *, jobs: int | None = None) -> RunSummary:
+def run_plan(
+    plan: Plan, results: Path, watcher: Watcher, *, jobs: int | None = None, claims: Mapping[str, str] | None = None
+) -> RunSummary:
     """Run all unfinished cells of `plan` into `results/<study>/`.
 
-    A cell that failed earlier counts as finished. Raises UserError (no space left, folder not writable) and
+    A cell that failed earlier counts as finished. `claims` is the hash of what each paper claims, recorded before
+    anything is measured (`Store.write_plan`). Raises UserError (no space left, folder not writable) and
     KeyboardInterrupt; whatever was finished by then stays, and a later run resumes.
     """
     store = Store(results, plan.study.name)
     try:
-        store.write_plan(plan.study.content.model_dump(mode="json"), plan.cells, plan.notes)
+        store.write_plan(plan.study.content.model_dump(mode="json"), plan.cells, plan.notes, claims)
     except OSError as error:
         raise UserError(f"{store.folder}: cannot be written: {error.strerror}") from error
     todo = [cell for cell in plan.cells if not _is_finished(store, cell, watcher)]

@@ -15,7 +15,7 @@ import json
 import math
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -137,15 +137,32 @@ class Store:
         """Folder of the cell with this id (it need not exist)."""
         return CellFolder(self.folder / cell_id)
 
-    def write_plan(self, study: dict[str, Any], cells: list[Cell], notes: list[str]) -> None:
-        """Record what the study is and which cells belong to it, for `status`, `report` and readers."""
+    def write_plan(
+        self,
+        study: dict[str, Any],
+        cells: list[Cell],
+        notes: list[str],
+        claims: Mapping[str, str] | None = None,
+    ) -> None:
+        """Record what the study is and which cells belong to it, for `status`, `report` and readers.
+
+        `claims` maps a paper to the hash of what it claims. Once a cell has begun the hashes stay as they were first
+        recorded, so that a report can say whether what would count was fixed before anything was measured.
+        """
         content = {
             "format": versions.FORMAT,
             "study": study,
             "notes": notes,
+            "claims": self._first_claims(dict(claims or {})),
             "cells": [{"id": cell.id, "kind": cell.kind, "labels": cell.labels} for cell in cells],
         }
         write_atomically(self.folder / "study.json", to_json(content, indent=2))
+
+    def _first_claims(self, claims: dict[str, str]) -> dict[str, str]:
+        if not any(self.folder.glob("*/cell.json")):
+            return claims
+        recorded = (read_json(self.folder / "study.json") or {}).get("claims")
+        return recorded if isinstance(recorded, dict) else {}
 
     def plan(self) -> dict[str, Any]:
         """Content of study.json. Raises UserError where the study was never run or the file is damaged."""

@@ -96,3 +96,20 @@ def test_beginning_again_drops_what_an_interrupted_run_left(finished: CellFolder
     assert finished.status().state == "new"
     assert not (finished.path / "measurements.jsonl").exists()
     assert (finished.path / "checkpoint").is_dir()
+
+
+def test_what_papers_claim_is_recorded_before_the_first_cell_and_stays(tmp_path: Path) -> None:
+    store = Store(tmp_path, "tiny")
+    store.write_plan({"name": "tiny"}, [CELL], [], {"smdim": "first"})
+    store.write_plan({"name": "tiny"}, [CELL], [], {"smdim": "second"})
+    assert store.plan()["claims"] == {"smdim": "second"}  # nothing was measured yet
+    store.cell(CELL.id).begin(CELL)
+    store.write_plan({"name": "tiny"}, [CELL], [], {"smdim": "third", "other": "new"})
+    assert store.plan()["claims"] == {"smdim": "second"}
+
+
+def test_a_run_of_an_older_version_does_not_claim_to_have_recorded(tmp_path: Path) -> None:
+    store = Store(tmp_path, "tiny")
+    store.cell(CELL.id).begin(CELL)
+    store.write_plan({"name": "tiny"}, [CELL], [], {"smdim": "late"})
+    assert store.plan()["claims"] == {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.report.claims.paper import PAPERS_FOLDER, Claim, Paper, claims_hash, load_paper
+from bench.report.claims.paper import PAPERS_FOLDER, Claim, Paper, claims_hash, load_paper, shipped_claims
 from bench.report.claims.verdict import (
     NOT_COMPARABLE,
     Judged,
@@ -29,5 +29,6 @@ __all__ = [
     "judge",
     "load_paper",
     "save_verdicts",
+    "shipped_claims",
     "verdict_words",
 ]

@@ -96,6 +96,12 @@ def claims_hash(paper: Paper) -> str:
     return canonical_hash(content)
 
 
+def shipped_claims() -> dict[str, str]:
+    """Name and claims hash of every shipped paper, as a run records them before it measures anything."""
+    papers = (load_paper(path.stem) for path in sorted(PAPERS_FOLDER.glob("*.yaml")))
+    return {paper.name: claims_hash(paper) for paper in papers}
+
+
 def _bound(value: float) -> float | str:
     return value if math.isfinite(value) else str(value)
 

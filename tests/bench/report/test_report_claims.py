@@ -9,7 +9,15 @@ import pandas as pd
 import pytest
 
 from bench.errors import UserError
-from bench.report.claims import claims_hash, fixed_before, judge, load_paper, save_verdicts, verdict_words
+from bench.report.claims import (
+    claims_hash,
+    fixed_before,
+    judge,
+    load_paper,
+    save_verdicts,
+    shipped_claims,
+    verdict_words,
+)
 from bench.report.claims.measured import cost_exponent
 from bench.report.points import cost_points
 
@@ -196,7 +204,7 @@ def test_the_shipped_paper_states_what_is_not_known_and_is_judged_in_full(frame,
 def test_whether_the_acceptance_was_fixed_before_the_run(tmp_path):
     paper = load_paper("smdim")
     assert "not recorded" in fixed_before(tmp_path, paper)
-    (tmp_path / "study.json").write_text(json.dumps({"claims": {"smdim": claims_hash(paper)}}))
+    (tmp_path / "study.json").write_text(json.dumps({"claims": shipped_claims()}))
     assert "those recorded before the run" in fixed_before(tmp_path, paper)
     (tmp_path / "study.json").write_text(json.dumps({"claims": {"smdim": "0" * 16}}))
     assert "changed after" in fixed_before(tmp_path, paper)
