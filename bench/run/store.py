@@ -3,26 +3,31 @@
     results/<study>/<cell id>/cell.json           settings (they decide the id) and labels
                               environment.json    machine, threads, library versions
                               measurements.jsonl  one measurement a line: metric, value, unit, raw samples, ...
-                              status.json         written last, with the checksum of the measurements
+                              status.json         written last, with the checksums of the files above
+                              attempts.jsonl      one line each time a process began the cell
+                              progress.json       what the running process does, about once a second
                               log.txt  samples/  history.jsonl  checkpoint/
 
-A cell counts as finished only when `status.json` says so and the measurements still have the checksum it names.
+A cell counts as finished only when `status.json` says so and every file still has the checksum that it names.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import os
 import shutil
+import socket
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from bench import versions
 from bench.errors import UserError
-from bench.files import file_sha256, write_atomically
+from bench.files import canonical_hash, file_sha256, write_atomically
 from bench.study import Cell
 
 FINISHED = ("done", "failed", "oom", "timeout", "diverged")
@@ -36,6 +41,8 @@ class Status:
     reason: str = ""
     started: float | None = None
     ended: float | None = None
+    peak_bytes: int | None = None
+    reused_from: str = ""
 
     @property
     def elapsed_s(self) -> float:
@@ -59,7 +66,14 @@ class CellFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         (self.path / "measurements.jsonl").unlink(missing_ok=True)
         (self.path / "status.json").unlink(missing_ok=True)
+        (self.path / "progress.json").unlink(missing_ok=True)
         shutil.rmtree(self.samples, ignore_errors=True)
+        self.write_configuration(cell)
+        with (self.path / "attempts.jsonl").open("a") as stream:
+            stream.write(to_json({"at": time.time(), "host": socket.gethostname(), "pid": os.getpid()}) + "\n")
+
+    def write_configuration(self, cell: Cell) -> None:
+        """Write cell.json: what the cell is and what this study calls it."""
         content = {
             "format": versions.FORMAT,
             "id": cell.id,
@@ -75,9 +89,18 @@ class CellFolder:
         write_atomically(self.path / "status.json", to_json({"state": "running", "started": time.time()}))
 
     def finish(
-        self, state: str, rows: Iterable[dict[str, Any]], *, reason: str = "", started: float | None = None
+        self,
+        state: str,
+        rows: Iterable[dict[str, Any]],
+        *,
+        reason: str = "",
+        started: float | None = None,
+        peak_bytes: int | None = None,
     ) -> None:
-        """Write the measurements, then the status that makes them count. `state` is one of FINISHED."""
+        """Write the measurements, then the status that makes them count. `state` is one of FINISHED.
+
+        `peak_bytes`: most memory the process held, for the estimates of later plans.
+        """
         if state not in FINISHED:
             raise ValueError(f"state {state!r} is not one of {FINISHED}")
         measurements = self.path / "measurements.jsonl"
@@ -87,31 +110,71 @@ class CellFolder:
             "reason": reason,
             "started": started,
             "ended": time.time(),
+            "peak_bytes": peak_bytes,
             "measurements_sha256": file_sha256(measurements),
         }
-        write_atomically(self.path / "status.json", to_json(status, indent=2))
+        environment = self.path / "environment.json"
+        if environment.exists():
+            status["environment_sha256"] = file_sha256(environment)
+        self.write_status(status)
+
+    def write_status(self, status: dict[str, Any]) -> None:
+        """Write status.json with a checksum of its own content."""
+        content = json.loads(to_json(status))
+        content.pop("check", None)
+        write_atomically(self.path / "status.json", to_json(content | {"check": canonical_hash(content)}, indent=2))
 
     def status(self) -> Status:
-        """What the files say; a finished cell whose measurements or configuration were cut or edited is `damaged`."""
+        """What the files say; a finished cell of which any file was cut or edited is `damaged`."""
         try:
-            content = json.loads((self.path / "status.json").read_text())
-            status = Status(content["state"], content.get("reason", ""), content.get("started"), content.get("ended"))
+            content = json.loads((self.path / "status.json").read_bytes())
+            status = Status(
+                str(content["state"]),
+                str(content.get("reason", "")),
+                _time(content, "started"),
+                _time(content, "ended"),
+            )
         except FileNotFoundError:
             return Status("new")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return Status("damaged", "status.json cannot be read")
         if status.state in FINISHED:
+            damage = self._damage(content)
+            if damage:
+                return Status("damaged", damage)
+            peak = content.get("peak_bytes")
+            return replace(
+                status,
+                peak_bytes=peak if isinstance(peak, int) else None,
+                reused_from=str(content.get("reused_from", "")),
+            )
+        if status.state != "running":
+            return Status("damaged", f"unknown state {status.state!r}")
+        return status
+
+    def _damage(self, status: dict[str, Any]) -> str:
+        """What is wrong with the files of a finished cell; empty where they are whole. Results of before the checks
+        of status.json, environment.json and the settings carry only the first checksum."""
+        check = status.pop("check", None)
+        if check is not None and _hash(status) != check:
+            return "status.json was edited"
+        for name in ("measurements", "environment"):
+            wanted = status.get(f"{name}_sha256")
+            path = self.path / ("measurements.jsonl" if name == "measurements" else "environment.json")
+            if wanted is None and name == "environment":
+                continue
             try:
-                whole = file_sha256(self.path / "measurements.jsonl") == content.get("measurements_sha256")
+                whole = hashlib.sha256(path.read_bytes()).hexdigest() == wanted
             except OSError:
                 whole = False
             if not whole:
-                return Status("damaged", "measurements.jsonl does not match its checksum")
-            if self.configuration() is None:
-                return Status("damaged", "cell.json cannot be read")
-        elif status.state != "running":
-            return Status("damaged", f"unknown state {status.state!r}")
-        return status
+                return f"{path.name} does not match its checksum"
+        configuration = self.configuration()
+        if configuration is None:
+            return "cell.json cannot be read"
+        if not _names_its_settings(configuration):
+            return "the settings in cell.json are not those that its id names"
+        return ""
 
     def configuration(self) -> dict[str, Any] | None:
         """Content of cell.json, or None where it is missing or not whole."""
@@ -123,14 +186,25 @@ class CellFolder:
 
     def rows(self) -> list[dict[str, Any]]:
         """The measurements, raw samples included. Call only when `status()` is finished."""
-        lines = (self.path / "measurements.jsonl").read_text().splitlines()
+        lines = (self.path / "measurements.jsonl").read_text().split("\n")[:-1]
         return [_restore(json.loads(line)) for line in lines]
+
+    def progress(self) -> dict[str, Any]:
+        """What the running process last said: stage, done, total, loss, left_s, at (Unix time); empty where nothing."""
+        return read_json(self.path / "progress.json") or {}
+
+    def write_progress(self, event: dict[str, Any]) -> None:
+        """Keep the newest event for whoever watches; lost words do no harm, so nothing is flushed to the disk."""
+        temporary = self.path / ".progress.json"
+        temporary.write_text(to_json(event))
+        temporary.replace(self.path / "progress.json")
 
 
 class Store:
     """The results of one study: its cells, its plan and what is made of them."""
 
     def __init__(self, results: Path, study: str) -> None:
+        self.results = results
         self.folder = results / study
 
     def cell(self, cell_id: str) -> CellFolder:
@@ -148,7 +222,11 @@ class Store:
 
         `claims` maps a paper to the hash of what it claims. Once a cell has begun the hashes stay as they were first
         recorded, so that a report can say whether what would count was fixed before anything was measured.
+        Raises UserError where the folder is of another format version, OSError where it cannot be written.
         """
+        before = read_json(self.folder / "study.json")
+        if before is not None:
+            self._check_format(before)
         content = {
             "format": versions.FORMAT,
             "study": study,
@@ -169,21 +247,55 @@ class Store:
         content = read_json(self.folder / "study.json")
         if content is None:
             raise UserError(f"{self.folder}: no results here (no readable study.json); run the study first")
-        if content.get("format") != versions.FORMAT:
+        self._check_format(content)
+        try:
+            whole = all(isinstance(cell[key], str) for cell in content["cells"] for key in ("id", "kind"))
+            whole = whole and all(isinstance(cell["labels"], dict) for cell in content["cells"])
+            whole = whole and isinstance(content["study"]["name"], str)
+        except (KeyError, TypeError):
+            whole = False
+        if not whole or any(Path(cell["id"]).name != cell["id"] for cell in content["cells"]):
+            raise UserError(f"{self.folder}: study.json is damaged; run the study again, finished cells are kept")
+        return content
+
+    def _check_format(self, plan: dict[str, Any]) -> None:
+        if plan.get("format") != versions.FORMAT:
             raise UserError(
-                f"{self.folder}: written in format {content.get('format')}, this version reads {versions.FORMAT}; "
+                f"{self.folder}: written in format {plan.get('format')}, this version reads {versions.FORMAT}; "
                 "move the folder away and run the study again"
             )
-        return content
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
     """A JSON object from a file, or None where the file is missing, cut or something else."""
     try:
         value = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def identity(cell_id: str) -> str:
+    """Kind and hash of a cell's id, without the word in between: equal for equal cells, whatever studies call them."""
+    kind, _, rest = cell_id.partition("-")
+    return f"{kind}-{rest.rpartition('-')[2]}"
+
+
+def _names_its_settings(configuration: dict[str, Any]) -> bool:
+    return str(configuration.get("id")).rpartition("-")[2] == _hash(configuration.get("settings"), 12)
+
+
+def _time(status: dict[str, Any], name: str) -> float | None:
+    value = status.get(name)
+    return float(value) if value is not None else None
+
+
+def _hash(value: Any, length: int = 16) -> str:
+    """Hash of what a file held; empty for what only a damaged file can hold (NaN, endless nesting)."""
+    try:
+        return canonical_hash(value, length)
+    except (ValueError, RecursionError):
+        return ""
 
 
 def to_json(value: Any, indent: int | None = None) -> str:

@@ -1,0 +1,168 @@
+"""Who works on what: leases that make concurrent runners on one results folder share the cells, never repeat one.
+
+    results/.leases/<owner>.json          the process that holds leases; its modification time is the heartbeat
+                    <key>@<owner>.lease   one a thing held: a cell (by kind and hash) or a device that is being timed
+
+A lease is taken by making the file and then looking: whoever sees another living owner on the same key steps back, so
+two can step back at once but never both hold it. An owner on this machine lives while its process does; an owner
+elsewhere while its heartbeat is fresh by the clock of the file system.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+FOLDER = ".leases"
+HEARTBEAT_S = 5.0
+STALE_S = 90.0  # an owner on another machine that was silent this long is dead
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A process that holds leases, as its file describes it."""
+
+    owner: str
+    host: str
+    place: str  # boot and process namespace: process numbers mean something only within one
+    pid: int
+    started: str  # the system's start mark of the process, so that a reused number is not mistaken for it
+
+
+class Owner:
+    """This process as a holder of leases below `results`. Use as a context manager; leaving gives everything back.
+
+    Raises OSError where the folder cannot be written.
+    """
+
+    def __init__(self, results: Path) -> None:
+        self.folder = results / FOLDER
+        self.name = uuid.uuid4().hex[:16]
+        self.file = self.folder / f"{self.name}.json"
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Owner:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._sweep()
+        self._announce()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        for path in self.folder.glob(f"*@{self.name}.lease"):
+            path.unlink(missing_ok=True)
+        self.file.unlink(missing_ok=True)
+
+    def take(self, key: str) -> Path | None:
+        """The lease on `key`, or None where a living owner has it. Dead owners' leases are cleared away."""
+        mine = self.folder / f"{key}@{self.name}.lease"
+        if not self.file.exists():  # somebody took us for dead while we slept
+            self._announce()
+        try:
+            mine.open("x").close()
+        except FileExistsError:
+            return None  # another thread of this process has it
+        for path in self.folder.glob(f"{key}@*.lease"):
+            if path == mine:
+                continue
+            if self._alive(_owner_of(path)):
+                mine.unlink(missing_ok=True)
+                return None
+            path.unlink(missing_ok=True)
+        return mine
+
+    def release(self, lease: Path) -> None:
+        """Give a lease back."""
+        lease.unlink(missing_ok=True)
+
+    def _announce(self) -> None:
+        me = _myself(self.name)
+        text = json.dumps({"host": me.host, "place": me.place, "pid": me.pid, "started": me.started})
+        temporary = self.folder / f".{self.name}"
+        temporary.write_text(text)
+        temporary.replace(self.file)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(HEARTBEAT_S):
+            with suppress(OSError):
+                os.utime(self.file)
+
+    def _alive(self, owner: str) -> bool:
+        with suppress(OSError):
+            os.utime(self.file)
+        return is_alive(self.folder, owner, self.file)
+
+    def _sweep(self) -> None:
+        """Forget dead owners that hold nothing."""
+        probe = self.folder / f".{self.name}"
+        probe.touch()
+        for path in self.folder.glob("*.json"):
+            if not any(self.folder.glob(f"*@{path.stem}.lease")) and not is_alive(self.folder, path.stem, probe):
+                path.unlink(missing_ok=True)
+        probe.unlink()
+
+
+def holders(results: Path) -> dict[str, Holder]:
+    """Living owner of each held key, for `status`; empty where nothing runs."""
+    folder = results / FOLDER
+    found: dict[str, Holder] = {}
+    for path in folder.glob("*@*.lease"):
+        owner = _owner_of(path)
+        if is_alive(folder, owner, None) and (holder := _read(folder, owner)):
+            found[path.name.rpartition("@")[0]] = holder
+    return found
+
+
+def is_alive(folder: Path, owner: str, now: Path | None) -> bool:
+    """Whether the owner's process lives; `now` is a file touched just now, for the file system's own clock."""
+    holder = _read(folder, owner)
+    if holder is None:
+        return False
+    me = _myself("")
+    if holder.place == me.place and me.place:
+        return start_mark(holder.pid) == holder.started
+    try:
+        beat = (folder / f"{owner}.json").stat().st_mtime
+        clock = now.stat().st_mtime if now else max(p.stat().st_mtime for p in folder.iterdir())
+    except OSError:
+        return False
+    return clock - beat < STALE_S
+
+
+def start_mark(pid: int) -> str:
+    """When process `pid` started, in the system's ticks; empty where there is none, or it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZXx" else fields[19]
+
+
+def _myself(name: str) -> Holder:
+    pid = os.getpid()
+    try:
+        place = f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        place = ""  # not Linux: the heartbeat alone decides
+    return Holder(name, socket.gethostname(), place, pid, start_mark(pid))
+
+
+def _read(folder: Path, owner: str) -> Holder | None:
+    try:
+        content = json.loads((folder / f"{owner}.json").read_text())
+        return Holder(owner, str(content["host"]), str(content["place"]), int(content["pid"]), str(content["started"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _owner_of(lease: Path) -> str:
+    return lease.name.rpartition("@")[2].removesuffix(".lease")
