@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from architectures.attention import split_heads
 from architectures.mamba import MambaDirection
-from architectures.mixer import FlopCount, Mixer, register_mixer
+from architectures.mixer import FlopCount, Mixer, register_mixer, without_autocast
 
 CHUNK = 16
 GATE_RANK = 16  # Yang et al. 2023, section 4.4
@@ -119,7 +119,7 @@ class GatedLinearAttention(Mixer):
         log_decay = log_decay.clamp(min=LOG_DECAY_FLOOR).unflatten(-1, (self.heads, -1))  # B L HK -> B L H K
         query = query.unflatten(-1, (self.heads, -1)) * self.key_width**-0.5  # B L HK -> B L H K
         key, value = (tensor.unflatten(-1, (self.heads, -1)) for tensor in (key, value))
-        with torch.autocast(x_BLD.device.type, enabled=False):
+        with without_autocast(x_BLD.device):
             mixed = self.run(query, key, value, log_decay)
             mixed = F.rms_norm(mixed, (self.value_width,), self.norm_weight.float(), NORM_EPSILON).flatten(2)
         return self.outward((mixed * F.silu(gate)).to(x_BLD.dtype))  # B L I -> B L D

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from architectures.mixer import FlopCount, Mixer, register_mixer
+from architectures.mixer import FlopCount, Mixer, register_mixer, without_autocast
 
 HyenaDirection = Literal["forward", "bidirectional"]
 SPAN = (
@@ -100,7 +100,7 @@ class Hyena(Mixer):
         projected = self.inward(x_BLD).transpose(1, 2)  # B L D -> B 3D L
         after, before, value = self.short(F.pad(projected, self.padding)).float().chunk(3, dim=1)  # three of B D L
         lags_before = 0 if self.causal else length - 1
-        with torch.autocast(x_BLD.device.type, enabled=False):
+        with without_autocast(x_BLD.device):
             lags = torch.arange(-lags_before, length, device=x_BLD.device, dtype=torch.float32)
             gated = before * value
             mixed = fft_convolve(gated, self.filter(lags), lags_before) + self.skip.float()[:, None] * gated

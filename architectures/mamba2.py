@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from architectures.mamba import DELTA_FLOOR, DELTA_MAX, DELTA_MIN, MambaDirection
-from architectures.mixer import FlopCount, Mixer, register_mixer
+from architectures.mixer import FlopCount, Mixer, register_mixer, without_autocast
 from architectures.ssd import ssd_chunked, ssd_flops
 
 A_LOW, A_HIGH = 1.0, 16.0  # range of -A at the start (Dao and Gu 2024, the released code)
@@ -92,19 +92,34 @@ class Mamba2(Mixer):
 
     def run(self, mixed_BLM: torch.Tensor, delta_BLH: torch.Tensor, features: slice) -> torch.Tensor:
         """Convolution and SSD of some of every head's features, first step to last: -> (B, L, H, P of the slice)."""
-        padded = F.pad(mixed_BLM.transpose(1, 2), (self.kernel - 1, 0))  # B L M -> B M L+K-1
-        convolved = F.silu(self.convolution(padded)).transpose(1, 2).float()  # B M L+K-1 -> B L M
-        x, B, C = convolved.split((self.inner, self.state, self.state), dim=-1)
-        x = x.unflatten(-1, (self.heads, self.head_width))[..., features]  # B L I -> B L H P
-        with torch.autocast(x.device.type, enabled=False):
+        mixed_BMT = self.of_heads(mixed_BLM.transpose(1, 2), 1, features)
+        weight, bias = self.convolution.weight, self.convolution.bias
+        weight = self.of_heads(weight, 0, features)
+        bias = None if bias is None else self.of_heads(bias, 0, features)
+        padded = F.pad(mixed_BMT, (self.kernel - 1, 0))  # B M L -> B M L+K-1
+        convolved = F.silu(F.conv1d(padded, weight, bias, groups=weight.shape[0]))  # B M L+K-1 -> B M L
+        convolved = convolved.transpose(1, 2).float()  # B M L -> B L M
+        x, B, C = convolved.split((convolved.shape[-1] - 2 * self.state, self.state, self.state), dim=-1)
+        x = x.unflatten(-1, (self.heads, -1))  # B L HP -> B L H P
+        with without_autocast(x.device):
             y = ssd_chunked(x, delta_BLH, -self.A_log.float().exp(), B, C)
         return y + self.D.float()[:, None] * x
+
+    def of_heads(self, values: torch.Tensor, dim: int, features: slice) -> torch.Tensor:
+        """Of the channels x, B, C along `dim` those of B, C and of some of every head's features."""
+        if features == slice(0, self.head_width):
+            return values
+        x, others = values.split((self.inner, 2 * self.state), dim=dim)
+        chosen = x.unflatten(dim, (self.heads, self.head_width)).narrow(
+            dim + 1, features.start, features.stop - features.start
+        )
+        return torch.cat((chosen.flatten(dim, dim + 1), others), dim=dim)
 
     def flops(self, length: int) -> FlopCount:
         """Two projections, the convolution and the SSD; run both ways where the direction asks for it."""
         passes = 2 if self.direction == "bidirectional" else 1
         return FlopCount(
             matmul=2.0 * length * self.width * (2 * self.inner + self.mixed + self.heads),
-            convolution=2.0 * passes * length * self.mixed * self.kernel,
+            convolution=2.0 * length * (self.inner + passes * 2 * self.state) * self.kernel,
             scan=passes * ssd_flops(length, self.heads, self.head_width // passes, self.state),
         )

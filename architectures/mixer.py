@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple, dataclass
 from functools import cache
 from importlib.metadata import entry_points
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
@@ -153,6 +155,14 @@ def _load_entry_points() -> None:
             raise MixerError(f"entry point {point.name} = {point.value} cannot be loaded: {error}") from error
 
 
+def without_autocast(device: torch.device) -> AbstractContextManager[None]:
+    """A block that computes in the types its tensors have, also where autocast is on; for recurrences and FFTs, which
+    lose too much in half precision. The meta device, which computes nothing, knows no autocast."""
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
 def find_mixer(key: str) -> type[Mixer]:
     """The mixer of a letter or a name. Raises MixerError that lists what is known."""
     if key not in _BY_LETTER and key not in _BY_NAME:
@@ -162,10 +172,17 @@ def find_mixer(key: str) -> type[Mixer]:
     return _BY_LETTER[key] if key in _BY_LETTER else _BY_NAME[key]
 
 
-def mixer_options(cls: type[Mixer]) -> dict[str, Any]:
+def mixer_options(cls: type[Mixer]) -> Mapping[str, Any]:
     """Keyword options of a mixer and their defaults, read from its constructor."""
+    key: Any = cls
+    return _options_of(key)
+
+
+@cache  # matching asks for them thousands of times
+def _options_of(cls: Any) -> Mapping[str, Any]:
     parameters = list(inspect.signature(cls).parameters.values())
-    return {p.name: p.default for p in parameters if p.name != "width" and p.default is not inspect.Parameter.empty}
+    options = {p.name: p.default for p in parameters if p.name != "width" and p.default is not inspect.Parameter.empty}
+    return MappingProxyType(options)
 
 
 def canonical_pattern(text: str) -> BlockPattern:

@@ -258,3 +258,15 @@ def test_kernels_name_the_scan_and_the_attention_that_would_run(monkeypatch):
     assert small("MFA").kernels()["scan"] == "torch"
     assert small("MFA").kernels()["sdpa"].endswith("_cpu")
     assert small("F").kernels() == {}
+
+
+@pytest.mark.parametrize("autocast", ["none", "cpu"])
+@pytest.mark.parametrize("arm", ["mamba2", "hyena", "gla"])
+def test_recurrences_and_ffts_run_on_meta_in_half_precision(arm, autocast):
+    with torch.device("meta"):
+        backbone = build(arm, vocab_size=30, width=32).bfloat16()
+        tokens_BL = torch.zeros(2, 64, dtype=torch.int64)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast == "cpu"):
+        logits = backbone(tokens_BL)
+    logits.sum().backward()
+    assert logits.is_meta and logits.shape == (2, 64, 30)
