@@ -53,13 +53,24 @@ def test_a_count_that_makes_no_sense_is_refused(calls, warmup):
 
 
 def test_two_clocks_that_disagree_are_noticed():
-    assert CallTimes([1.00, 1.02], "cuda", event_samples_s=[1.00, 1.00]).clocks_agree
-    assert not CallTimes([1.0, 1.0], "cuda", event_samples_s=[0.9, 0.9]).clocks_agree
+    assert CallTimes([1.00, 1.02], "cuda", second_samples_s=[1.00, 1.00]).clocks_agree
+    assert not CallTimes([1.0, 1.0], "cuda", second_samples_s=[0.9, 0.9]).clocks_agree
     assert CallTimes([1.0], "cpu").clocks_agree
+    assert CallTimes([1e-6], "cpu", second_samples_s=[2e-6]).clocks_agree  # both within a reading of each other
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_MONOTONIC_RAW"), reason="this system has one monotonic clock only")
+def test_a_clock_that_jumps_is_noticed(monkeypatch):
+    true_clock = time.perf_counter
+    times = time_calls(lambda: time.sleep(0.002), 5)
+    assert len(times.second_samples_s) == 5 and times.clocks_agree
+    jumps = iter(range(1000))
+    monkeypatch.setattr(time, "perf_counter", lambda: true_clock() + next(jumps))  # a second ahead at every reading
+    assert not time_calls(lambda: None, 5).clocks_agree
 
 
 @pytest.mark.gpu
 def test_both_clocks_agree_on_a_gpu():
     x = torch.randn(4096, 4096, device="cuda")
     times = time_calls(lambda: x @ x, 20, warmup=3, device="cuda")
-    assert len(times.event_samples_s) == 20 and times.clocks_agree
+    assert len(times.second_samples_s) == 20 and times.clocks_agree
