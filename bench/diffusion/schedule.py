@@ -40,6 +40,17 @@ class Schedule:
         start, end = math.exp(-GEOMETRIC_RATE_MIN), math.exp(-GEOMETRIC_RATE_MAX)
         return ((torch.exp(-self._rate(time)) - end) / (start - end)).clamp(0, 1)
 
+    def time_of(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The time at which a share `hidden` = 1 - alpha (any shape) is masked: the inverse of `alpha`."""
+        if self.name == "linear":
+            return hidden
+        if self.name == "cosine":
+            return 1 - 2 / math.pi * torch.arccos(hidden.clamp(0, 1))
+        start, end = math.exp(-GEOMETRIC_RATE_MIN), math.exp(-GEOMETRIC_RATE_MAX)
+        rate = -torch.log((1 - hidden) * (start - end) + end)
+        growth = math.log(GEOMETRIC_RATE_MAX / GEOMETRIC_RATE_MIN)
+        return ((rate.log() - math.log(GEOMETRIC_RATE_MIN)) / growth).clamp(0, 1)
+
     def slope(self, time: torch.Tensor) -> torch.Tensor:
         """d alpha / d t at `time`: never positive."""
         if self.name == "linear":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
-from bench.diffusion.errors import DiffusionError
-from bench.diffusion.samplers.sample import Sample, check_sampling, draw_tokens, evaluation_mode
+from bench.diffusion.samplers.constraint import Constraint
+from bench.diffusion.samplers.drawing import Drawing
+from bench.diffusion.samplers.planned import Denoise, Progress, reveal_as_planned
+from bench.diffusion.samplers.sample import Sample, check_sampling
 from bench.diffusion.schedule import Schedule
 
 
@@ -27,7 +29,7 @@ def reveal_steps(
 
 
 def ancestral(
-    denoise: Callable[..., torch.Tensor],
+    denoise: Denoise,
     tokens_BL: torch.Tensor,
     *,
     mask_id: int,
@@ -37,42 +39,30 @@ def ancestral(
     schedule: Schedule | None = None,
     forbidden_ids: Sequence[int] = (),
     temperature: float = 1.0,
+    top_p: float = 1.0,
+    constrain: Constraint | None = None,
     time_input: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
     skip_idle: bool = False,
 ) -> Sample:
     """Fill every MASK of `tokens_BL` in `steps` steps of the reverse process (Austin et al. 2021, 2107.03006).
 
     Calls `denoise(tokens_BL)`, with `time_input` `denoise(tokens_BL, time_B)`, T times; NFE is T for every piece.
     Positions revealed in one step are drawn independently, so few steps change the law. `fixed` (B, L) bool marks
-    positions that must not be masked. `progress(done, steps)` is called after each step. The generator may be on
+    positions that must not be masked. `progress(done, calls)` is called after each step. The generator may be on
     the CPU whatever the device. Raises DiffusionError for settings that cannot be used.
     """
-    check_sampling(tokens_BL, steps, temperature)
-    if fixed is not None and bool(((tokens_BL == mask_id) & fixed.to(tokens_BL.device)).any()):
-        raise DiffusionError("fixed: a fixed position holds MASK; allowed: fixed positions with a token")
-    schedule = schedule or Schedule()
-    never = torch.tensor([mask_id, *forbidden_ids])
-    step_BL = reveal_steps(tokens_BL, mask_id, steps, schedule, generator)
-    tokens_BL, nfe_B = tokens_BL.clone(), torch.zeros(len(tokens_BL), dtype=torch.int64)
-    with evaluation_mode(denoise):
-        for step in range(steps, 0, -1):
-            reveal_BL = step_BL == step
-            rows = reveal_BL.any(dim=1).nonzero().squeeze(1) if skip_idle else torch.arange(len(tokens_BL))
-            if len(rows):
-                part_BL = tokens_BL[rows.to(tokens_BL.device)] if len(rows) < len(tokens_BL) else tokens_BL
-                time = (part_BL.new_full((len(rows),), step / steps, dtype=torch.float32),) if time_input else ()
-                logits_BLV = denoise(part_BL, *time)
-                nfe_B[rows] += 1
-                at_N = reveal_BL[rows].flatten().nonzero().squeeze(1).to(logits_BLV.device)
-                drawn_N = draw_tokens(logits_BLV.flatten(0, 1)[at_N], never, temperature, generator)  # B L V -> N
-                tokens_BL[reveal_BL.to(tokens_BL.device)] = drawn_N
-            if progress is not None:
-                progress(steps - step + 1, steps)
-    return Sample(tokens_BL.clone(), nfe_B.tolist())
+    check_sampling(tokens_BL, mask_id, steps, fixed)
+    drawing = Drawing(generator, (mask_id, *forbidden_ids), temperature, top_p, constrain)
+    step_BL = reveal_steps(tokens_BL, mask_id, steps, schedule or Schedule(), generator)
+    call_BL = torch.where(step_BL > 0, steps + 1 - step_BL, 0)
+    time_CB = (torch.arange(steps, 0, -1) / steps)[:, None].expand(-1, len(tokens_BL)) if time_input else None
+    return reveal_as_planned(
+        denoise, tokens_BL, call_BL, steps, drawing, time_CB=time_CB, skip_idle=skip_idle, progress=progress
+    )
 
 
-def cached(denoise: Callable[..., torch.Tensor], tokens_BL: torch.Tensor, **options: object) -> Sample:
+def cached(denoise: Denoise, tokens_BL: torch.Tensor, **options: object) -> Sample:
     """The draw of `ancestral`, computing only the rows in which something is revealed at that step.
 
     A denoiser's answer is used only where it reveals a token, so the law is that of `ancestral` (and the tokens are

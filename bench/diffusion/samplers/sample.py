@@ -1,4 +1,4 @@
-"""What a sampler gives back, and how one token is drawn."""
+"""What a sampler gives back, and what all of them check."""
 
 from __future__ import annotations
 
@@ -39,29 +39,17 @@ def evaluation_mode(denoise: object) -> Iterator[None]:
             denoise.train()
 
 
-def draw_tokens(
-    logits_NV: torch.Tensor, never: torch.Tensor, temperature: float, generator: torch.Generator
-) -> torch.Tensor:
-    """One token a row from softmax(logits / temperature) without the tokens in `never`; temperature 0 takes the best.
-
-    Gumbel noise in float64: in float32 the largest draws are cut off, which lowers the temperature unseen
-    (Zheng et al. 2024, 2409.02908, section 5).
-    """
-    logits_NV = logits_NV.double().index_fill(1, never.to(logits_NV.device), float("-inf"))
-    if temperature == 0:
-        return logits_NV.argmax(dim=1)
-    u_NV = torch.rand(logits_NV.shape, generator=generator, dtype=torch.float64, device=generator.device)
-    gumbel_NV = -torch.log(-torch.log(u_NV.clamp_(min=torch.finfo(torch.float64).tiny)))
-    return (logits_NV / temperature + gumbel_NV.to(logits_NV.device)).argmax(dim=1)
-
-
-def check_sampling(tokens_BL: torch.Tensor, steps: int, temperature: float) -> None:
+def check_sampling(tokens_BL: torch.Tensor, mask_id: int, steps: int, fixed: torch.Tensor | None) -> None:
     """Raise DiffusionError unless the arguments every sampler shares can be used."""
     if steps < 1:
         raise DiffusionError(f"steps: {steps} sampling steps are too few; allowed: 1 or more")
-    if not temperature >= 0:
-        raise DiffusionError(f"temperature: {temperature} is not allowed; allowed: 0 (the best token) or more")
     if tokens_BL.dim() != 2 or tokens_BL.dtype != torch.int64:
         raise DiffusionError(
             f"tokens: shape {tuple(tokens_BL.shape)}, {tokens_BL.dtype}; allowed: (pieces, length) int64"
         )
+    if fixed is None:
+        return
+    if fixed.shape != tokens_BL.shape or fixed.dtype != torch.bool:
+        raise DiffusionError(f"fixed: shape {tuple(fixed.shape)}, {fixed.dtype}; allowed: the tokens' shape, bool")
+    if bool(((tokens_BL == mask_id) & fixed.to(tokens_BL.device)).any()):
+        raise DiffusionError("fixed: a fixed position holds MASK; allowed: fixed positions with a token")

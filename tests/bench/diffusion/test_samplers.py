@@ -1,83 +1,12 @@
-"""Samplers against enumerated laws, and the calls they count."""
+"""What every sampler keeps to: the calls it counts, what is given, what it refuses."""
 
 from __future__ import annotations
 
-import itertools
-import math
-
-import numpy as np
 import pytest
 import torch
-from scipy import stats
 
-from bench.diffusion import SAMPLERS, AbsorbingDiffusion, DiffusionError, generator_for
-from bench.diffusion.samplers import ancestral, cached
-from bench.diffusion.samplers.sample import draw_tokens
-
-
-def ancestral_law(chain, steps: int) -> np.ndarray:
-    """Exact law of T ancestral steps with the exact posterior: over every order of reveals, those of a step alone."""
-    law = np.zeros(len(chain.sequences))
-    for when in itertools.product(range(steps), repeat=chain.length):  # linear: each position's step is uniform
-        when = np.array(when)
-        chance = np.full(len(chain.sequences), steps ** -float(chain.length))
-        for step in range(steps):
-            hidden = torch.from_numpy(when >= step)
-            tokens = chain.sequences.masked_fill(hidden, chain.mask_id)
-            posterior = chain.denoise(tokens).exp()
-            now = np.flatnonzero(when == step)
-            for position in now:
-                token = chain.sequences[:, position]
-                chance *= posterior[torch.arange(len(token)), position, token].numpy()
-        law += chance
-    return law
-
-
-def counts_of(chain, tokens: torch.Tensor) -> np.ndarray:
-    index = tokens.numpy() @ (chain.states ** np.arange(chain.length)[::-1])
-    return np.bincount(index, minlength=len(chain.sequences))
-
-
-@pytest.mark.parametrize("sampler", ["ancestral", "cached"])
-@pytest.mark.parametrize("steps", [1, 3])
-def test_law_is_the_enumerated_one(chain, sampler: str, steps: int) -> None:
-    model = chain(states=2, length=4, flip=0.1)
-    law = ancestral_law(model, steps)
-    assert law.sum() == pytest.approx(1)
-    process = AbsorbingDiffusion(model.mask_id, model.pad_id, steps=steps)
-    sample = process.sample(
-        model.denoise, length=4, count=30_000, generator=generator_for(sampler, steps), sampler=sampler
-    )
-    counts = counts_of(model, sample.tokens_BL)
-    assert stats.chisquare(counts, law * 30_000).pvalue > 0.01
-    # few steps are not the chain: the test would see the difference
-    assert stats.chisquare(counts, model.probabilities.numpy() * 30_000).pvalue < 1e-6
-
-
-def test_wrong_logits_are_seen(chain) -> None:
-    model = chain(states=2, length=4, flip=0.1)
-    process = AbsorbingDiffusion(model.mask_id, model.pad_id, steps=3)
-    sample = process.sample(
-        lambda tokens: model.denoise(tokens).clamp(min=-2), length=4, count=30_000, generator=generator_for("wrong")
-    )
-    assert stats.chisquare(counts_of(model, sample.tokens_BL), ancestral_law(model, 3) * 30_000).pvalue < 1e-6
-
-
-@pytest.mark.parametrize("schedule", ["linear", "cosine"])
-def test_number_still_masked_is_binomial(schedule: str) -> None:
-    steps, length, count = 10, 64, 400
-    masked: list[float] = []
-
-    def denoise(tokens: torch.Tensor) -> torch.Tensor:
-        masked.append((tokens == 2).double().mean().item())
-        return torch.zeros(*tokens.shape, 4)
-
-    process = AbsorbingDiffusion(2, 3, steps=steps, schedule=schedule)
-    process.sample(denoise, length=length, count=count, generator=generator_for("binomial", schedule))
-    for step, share in zip(range(steps, 0, -1), masked, strict=True):
-        hidden = step / steps if schedule == "linear" else math.cos(math.pi / 2 * (1 - step / steps))
-        spread = math.sqrt(hidden * (1 - hidden) / (length * count))
-        assert abs(share - hidden) <= 4 * spread + 1e-12, (step, share, hidden)
+from bench.diffusion import SAMPLERS, AbsorbingDiffusion, DiffusionError, Schedule, generator_for
+from bench.diffusion.samplers import ancestral, cached, first_hitting
 
 
 def test_cached_draws_what_ancestral_draws_with_fewer_calls() -> None:
@@ -97,16 +26,6 @@ def test_cached_draws_what_ancestral_draws_with_fewer_calls() -> None:
     saving = cached(denoise, tokens, generator=generator_for("draw"), **options)
     assert torch.equal(plain.tokens_BL, saving.tokens_BL)
     assert sum(saving.nfe) == sum(calls) < 600 and saving.nfe_mean == sum(calls) / 6
-
-
-def test_cached_calls_are_as_few_as_the_formula_says() -> None:
-    process = AbsorbingDiffusion(2, 3, steps=200)
-    sample = process.sample(
-        lambda x: torch.zeros(*x.shape, 4), length=64, count=300, generator=generator_for("nfe"), sampler="cached"
-    )
-    expected = 200 * (1 - (1 - 1 / 200) ** 64)  # 54.9
-    assert sample.nfe_mean == pytest.approx(expected, abs=4 * np.std(sample.nfe) / math.sqrt(300))
-    assert max(sample.nfe) <= 64
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)
@@ -138,15 +57,6 @@ def test_given_tokens_stay(sampler: str) -> None:
         lambda x: torch.zeros(*x.shape, 5), sample.tokens_BL, mask_id=4, steps=6, generator=generator_for(0)
     )
     assert whole.nfe == [0, 0, 0] and torch.equal(whole.tokens_BL, sample.tokens_BL)
-
-
-def test_temperature_is_the_softmax_of_the_logits_divided() -> None:
-    logits = torch.tensor([0.0, 1.0, 2.0, 9.0])
-    drawn = draw_tokens(logits.expand(60_000, 4), torch.tensor([3]), 0.5, generator_for("temperature"))
-    law = torch.softmax(torch.tensor([0.0, 2.0, 4.0]), 0).numpy()
-    counts = np.bincount(drawn.numpy(), minlength=4)
-    assert counts[3] == 0 and stats.chisquare(counts[:3], law * 60_000).pvalue > 0.01
-    assert draw_tokens(logits.expand(5, 4), torch.tensor([3]), 0.0, generator_for(0)).tolist() == [2] * 5
 
 
 def test_sampling_leaves_the_module_as_it_was_and_uses_no_dropout() -> None:
@@ -182,9 +92,58 @@ def test_errors_name_the_setting() -> None:
     for options, message in (
         ({"steps": 0}, "steps: 0 sampling steps are too few"),
         ({"temperature": -1.0}, "temperature: -1.0 is not allowed"),
-        ({"sampler": "leap"}, "sampler: 'leap' is not known; allowed: ancestral, cached"),
+        ({"sampler": "leap"}, "sampler: 'leap' is not known; allowed: ancestral, cached, first-hitting"),
         ({"length": 0}, "length, count: 0 tokens"),
         ({"fixed": torch.ones(1, 4, dtype=torch.bool)}, "fixed: a fixed position holds MASK"),
+        ({"fixed": torch.zeros(1, 3, dtype=torch.bool)}, "fixed: shape \\(1, 3\\), torch.bool; allowed"),
     ):
         with pytest.raises(DiffusionError, match=message):
             sample(**options)
+
+
+def uniform(tokens: torch.Tensor) -> torch.Tensor:
+    return torch.zeros(*tokens.shape, 3)
+
+
+@pytest.mark.parametrize(("length", "calls"), [(2048, 871.2), (256, 226.0)])
+def test_cached_calls_are_as_few_as_the_formula_says(length: int, calls: float) -> None:
+    assert 1000 * (1 - (1 - 1 / 1000) ** length) == pytest.approx(calls, abs=0.1)
+    sample = cached(uniform, torch.full((16, length), 2), mask_id=2, steps=1000, generator=generator_for("nfe"))
+    spread = torch.tensor(sample.nfe).double().std().item()
+    assert sample.nfe_mean == pytest.approx(calls, abs=4 * spread / 4) and 0 < spread < 12
+    alone = cached(uniform, torch.full((1, length), 2), mask_id=2, steps=1000, generator=generator_for("nfe of one"))
+    assert alone.nfe[0] == pytest.approx(calls, abs=5 * spread)
+
+
+@pytest.mark.parametrize("pieces", [1, 16])
+def test_first_hitting_makes_a_call_for_every_k_positions(pieces: int) -> None:
+    tokens = torch.full((pieces, 2048), 2)
+    sample = first_hitting(uniform, tokens, mask_id=2, per_call=3, generator=generator_for(0))
+    assert sample.nfe == [683] * pieces
+    within = first_hitting(uniform, tokens, mask_id=2, steps=128, generator=generator_for(0))
+    assert within.nfe == [128] * pieces
+    tokens[0, :2043] = 1
+    assert first_hitting(uniform, tokens, mask_id=2, per_call=3, generator=generator_for(0)).nfe[0] == 2
+
+
+def test_first_hitting_tells_the_time_of_the_reveal() -> None:
+    times: list[float] = []
+
+    def denoise(tokens: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        times.extend(time.tolist())
+        return torch.zeros(*tokens.shape, 6)
+
+    for _ in range(200):
+        process = AbsorbingDiffusion(4, 5, schedule="cosine", time_input=True)
+        process.sample(
+            denoise, length=3, count=20, steps=3, sampler="first-hitting", generator=generator_for(len(times))
+        )
+    hidden = torch.cos(torch.pi / 2 * (1 - torch.tensor(times).view(-1, 3, 20).double())).mean(dim=(0, 2))
+    # the greatest, the middle, the least of three uniform numbers; 4,000 draws of spread below 0.23
+    assert hidden.tolist() == pytest.approx([0.75, 0.5, 0.25], abs=0.015)
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine", "geometric"])
+def test_the_time_of_a_share_is_the_inverse_of_the_schedule(name: str) -> None:
+    schedule, time = Schedule(name), torch.linspace(0.05, 0.95, 19, dtype=torch.float64)
+    torch.testing.assert_close(schedule.time_of(1 - schedule.alpha(time)), time, atol=1e-9, rtol=0)
