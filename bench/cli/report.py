@@ -1,4 +1,4 @@
-"""`report` and `figure`: what a finished or half-finished study shows, drawn again without running anything."""
+"""`report`, `figure`, `cite`, `compare`: what a finished or half-finished study shows, without running anything."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(report)
     app.command()(figure)
-    app.command()(claims)
     app.command()(cite)
     app.command()(compare)
 
@@ -66,43 +65,6 @@ def figure(
     folder = results_folder(study, results)
     drawn = draw(name, load_results(folder), folder, width=width)
     typer.echo(save_figure(drawn, output or Path(f"{name}.pdf")))
-
-
-def claims(
-    study: StudyArgument,
-    paper: Annotated[
-        str, typer.Option(help="Name of a paper, or path of a YAML file like papers/smdim.yaml.")
-    ] = "smdim",
-    results: ResultsOption = RESULTS,
-) -> None:
-    """Say of each published claim whether it holds in a study: reproduced, contradicted, inconclusive, not
-    comparable."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from bench.report.claims import accepted_words, claims_hash, fixed_before, judge, load_paper, verdict_words
-    from bench.report.frame import as_frame
-    from bench.report.numbers import with_interval
-    from bench.results import load_results
-
-    chosen = load_paper(paper)
-    folder = results_folder(study, results)
-    console = Console()
-    table = Table("claim", "measured", "accepted", "verdict", title=chosen.title, title_justify="left", show_lines=True)
-    for one in judge(chosen, as_frame(load_results(folder)), folder):
-        found = one.measured
-        measured = with_interval(found.value, found.low, found.high)
-        where = "; ".join(word for word in (found.where, found.note) if word)
-        cells = f"cells: {', '.join(found.cell_ids)}" if found.cell_ids else ""
-        words = "\n".join(word for word in (verdict_words(one), where, cells) if word)
-        table.add_row(f"{one.claim.id}: {one.claim.text}", measured, accepted_words(one.claim), words)
-    console.print(table, markup=False)
-    console.print(
-        f"{fixed_before(folder, chosen)} Hash of the acceptance intervals: {claims_hash(chosen)}", highlight=False
-    )
-    console.print(
-        f"Settings behind the published figures that are not known to us: {chosen.not_known}", highlight=False
-    )
 
 
 def cite(

@@ -31,6 +31,7 @@ __all__ = [
     "FORMATS",
     "SINGLE_COLUMN_IN",
     "NothingToShow",
+    "check_width",
     "draw",
     "render",
     "save_figure",
@@ -131,13 +132,18 @@ FIGURES: dict[str, FigureKind] = {
 }
 
 
+def check_width(width: float) -> None:
+    """Raise UserError for a figure of less than 2 or more than 20 inches."""
+    if not 2 <= width <= 20:
+        raise UserError(f"--width {width}: allowed are 2 to 20 inches (one column is 3.3, two are 7)")
+
+
 def draw(name: str, table: Any, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
     """Draw a figure by name at `width` inches. Raises UserError for an unknown name, a width out of 2..20 inches or
     a table without the rows it needs (NothingToShow)."""
     if name not in FIGURES:
         raise UserError(f"figure {name!r}: there is none of that name; figures are {', '.join(FIGURES)}")
-    if not 2 <= width <= 20:
-        raise UserError(f"--width {width}: allowed are 2 to 20 inches (one column is 3.3, two are 7)")
+    check_width(width)
     frame = as_frame(table)
     arms = arm_order(frame)
     if len(arms) <= MOST_ARMS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -189,3 +190,22 @@ def results_folder(tmp_path: Path, frame: pd.DataFrame, write_midi: Callable[[Pa
     content = {"format": 1, "study": study, "notes": ["arms matched to 2.04 M parameters within 1 %"], "cells": []}
     (folder / "study.json").write_text(json.dumps(content))
     return folder
+
+
+@pytest.fixture
+def claim_rows() -> pd.DataFrame:
+    """A map of claims: GFLOPs ratio 0.5, 0.7, 0.9 at widths 8, 16, 32 with layers matched, 0.1 against no stem."""
+    ratios = {8: 0.5, 16: 0.7, 32: 0.9}
+    return pd.DataFrame(
+        {
+            "width": width,
+            "layers": layers,
+            "stride": stride,
+            "matching": matching,
+            "gflops_ratio": ratios[width] if matching == "layers" else 0.1,
+            "training_memory_ratio": 1.1,
+            "unfused_training_memory_ratio": 0.6,
+            "flops_exponent": 1.0,
+        }
+        for width, layers, stride, matching in itertools.product((8, 16, 32), (6, 12), (1, 4), ("layers", "no stem"))
+    )

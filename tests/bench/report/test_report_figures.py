@@ -9,7 +9,10 @@ import pandas as pd
 import pytest
 
 from bench.errors import UserError
+from bench.report.claims import load_paper
+from bench.report.claims.mapped import mapped_claims
 from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, SINGLE_COLUMN_IN, NothingToShow, draw, save_figure
+from bench.report.figures.claim_map import claim_map_figure
 from bench.report.points import Point
 
 
@@ -47,6 +50,14 @@ def test_every_figure_draws_with_nothing_cut_or_covered(name, width, varied, res
     figure = draw(name, varied, results_folder, width=width)
     assert figure.get_figwidth() == width
     assert layout_faults(figure) == []
+
+
+@pytest.mark.parametrize("width", [SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN])
+def test_map_of_claims_is_drawn_with_nothing_cut_and_a_dot_where_they_hold(width, claim_rows):
+    figures = {one.column: claim_map_figure(claim_rows, one, width=width) for one in mapped_claims(load_paper())[1]}
+    assert [layout_faults(figure) for figure in figures.values()] == [[]] * 4
+    dots = figures["gflops_ratio"].axes[0].lines[0]
+    assert list(dots.get_xdata()) == [1, 1] and list(dots.get_ydata()) == [0, 1]  # 0.7 at the second width
 
 
 def test_cost_figure_shows_the_measured_points_and_a_cross_for_the_failed_one(frame, results_folder):

@@ -1,0 +1,114 @@
+"""`claims`: does what a paper says hold in a study, and over which sizes could it hold?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from bench.report.claims import Paper
+
+RESULTS = Path("results")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command of this file."""
+    app.command()(claims)
+
+
+def claims(
+    study: Annotated[
+        str | None, typer.Argument(help="Name of a study that was run, or path of its results folder.")
+    ] = None,
+    paper: Annotated[
+        str, typer.Option(help="Name of a paper, or path of a YAML file like papers/smdim.yaml.")
+    ] = "smdim",
+    sizes: Annotated[
+        bool, typer.Option("--map", help="Count FLOPs and training memory over many sizes instead; needs no study.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder for the map; default RESULTS/claim-map.")
+    ] = None,
+    width: Annotated[float, typer.Option(help="Width of the map's figures in inches.")] = 7.0,
+    results: Annotated[Path, typer.Option("--results", help="Folder that holds one folder a study.")] = RESULTS,
+) -> None:
+    """Say of each published claim whether it holds in a study: reproduced, contradicted, inconclusive, not
+    comparable.
+
+    With --map: over which widths, depths, strides and ways of matching the arms it would hold.
+    """
+    from bench.errors import UserError
+    from bench.report.claims import load_paper
+
+    chosen = load_paper(paper)
+    if sizes:
+        _draw_map(chosen, output or results / "claim-map", width)
+    elif study is None:
+        raise UserError("claims: name a study that was run, or ask for --map")
+    else:
+        _print_verdicts(chosen, study, results)
+
+
+def _print_verdicts(chosen: Paper, study: str, results: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from bench.cli.report import results_folder
+    from bench.report.claims import accepted_words, claims_hash, fixed_before, judge, verdict_words
+    from bench.report.frame import as_frame
+    from bench.report.numbers import with_interval
+    from bench.results import load_results
+
+    folder = results_folder(study, results)
+    console = Console()
+    table = Table("claim", "measured", "accepted", "verdict", title=chosen.title, title_justify="left", show_lines=True)
+    for one in judge(chosen, as_frame(load_results(folder)), folder):
+        found = one.measured
+        measured = with_interval(found.value, found.low, found.high)
+        where = "; ".join(word for word in (found.where, found.note) if word)
+        cells = f"cells: {', '.join(found.cell_ids)}" if found.cell_ids else ""
+        words = "\n".join(word for word in (verdict_words(one), where, cells) if word)
+        table.add_row(f"{one.claim.id}: {one.claim.text}", measured, accepted_words(one.claim), words)
+    console.print(table, markup=False)
+    console.print(
+        f"{fixed_before(folder, chosen)} Hash of the acceptance intervals: {claims_hash(chosen)}", highlight=False
+    )
+    console.print(
+        f"Settings behind the published figures that are not known to us: {chosen.not_known}", highlight=False
+    )
+
+
+def _draw_map(chosen: Paper, folder: Path, width: float) -> None:
+    """Count, draw and write the map: `map.csv`, `README.md`, and a figure a claim."""
+    import pandas as pd
+    from rich.console import Console
+    from rich.table import Table
+
+    from bench.files import write_atomically
+    from bench.measure.claim_map import MATCHINGS, claim_map
+    from bench.report.claims.mapped import map_table, mapped_claims
+    from bench.report.figures import check_width, save_figure
+    from bench.report.figures.claim_map import claim_map_figure
+
+    check_width(width)
+    (arm, baseline), mapped = mapped_claims(chosen)
+    console = Console()
+    rows = pd.DataFrame(claim_map(arm, baseline))
+    table = map_table(chosen, rows, MATCHINGS)
+    write_atomically(folder / "map.csv", rows.to_csv(index=False))
+    text = [f"# {table.title}", "", f"{arm} against {baseline}, {len(rows)} settings.", "", table.to_markdown(), ""]
+    for one in mapped:
+        path = folder / f"{one.column}.png"
+        save_figure(claim_map_figure(rows, one, width=width), path)
+        save_figure(claim_map_figure(rows, one, width=width), path.with_suffix(".pdf"))
+        text += [f"![{one.words}]({path.name})", ""]
+    write_atomically(folder / "README.md", "\n".join(text))
+    shown = Table(*table.columns, title=table.title, title_justify="left")
+    for row in table.rows:
+        shown.add_row(*(entry.text for entry in row))
+    console.print(shown, markup=False)
+    for note in table.notes:
+        console.print(note, highlight=False)
+    console.print(f"{len(rows)} settings; map: {folder / 'README.md'}", highlight=False, soft_wrap=True)
