@@ -40,8 +40,7 @@ def elbo_bits_per_token(
     masked_WDL = np.empty((len(chosen), draws, windows.shape[1]), dtype=bool)
     for row, window in enumerate(chosen):
         random = np.random.default_rng([seed, int(window), 1])
-        u_D = (np.arange(draws) // DRAWS_A_STRATUM + random.random(draws)) * DRAWS_A_STRATUM / draws
-        time_WD[row] = _times(u_D, diffusion.steps)
+        time_WD[row] = draw_times(random, draws, diffusion.steps)
         hidden_D = 1 - diffusion.schedule.alpha(torch.from_numpy(time_WD[row])).numpy()
         masked_WDL[row] = random.random((draws, windows.shape[1])) < hidden_D[:, None]  # D -> D L
         masked_WDL[row] &= clean_WL[row] != diffusion.pad_id
@@ -60,7 +59,9 @@ def elbo_bits_per_token(
     return summarise(scores_WD, counts_W, level)
 
 
-def _times(u: np.ndarray, steps: int | None) -> np.ndarray:
+def draw_times(random: np.random.Generator, draws: int, steps: int | None) -> np.ndarray:
+    """Times of the draws of a window (draws,): two in each of draws / 2 equal strata of (0, 1]."""
+    u_D = (np.arange(draws) // DRAWS_A_STRATUM + random.random(draws)) * DRAWS_A_STRATUM / draws
     if steps is None:
-        return CONTINUOUS_TIME_MIN + (1 - CONTINUOUS_TIME_MIN) * u
-    return np.minimum(np.floor(u * steps) + 1, steps) / steps
+        return CONTINUOUS_TIME_MIN + (1 - CONTINUOUS_TIME_MIN) * u_D
+    return np.minimum(np.floor(u_D * steps) + 1, steps) / steps
