@@ -134,7 +134,8 @@ def overlap_of_distances(distances: Distances, limits: str, method: str = "auto"
     edges = (low, high) if limits == "data" else (low - reach, high + reach)
     pairs = list(zip((intra, inter), widths, strict=True))
     p, q = (density_of(values, width, method=method) for values, width in pairs)
-    divergence = divergence_nats(GridDensity(*pairs[0]), GridDensity(*pairs[1]), *edges)
+    grids = [d if isinstance(d, GridDensity) else GridDensity(*pair) for d, pair in zip((p, q), pairs, strict=True)]
+    divergence = divergence_nats(grids[0], grids[1], *edges)
     return min(shared_mass(p, q, *edges), 1.0), divergence, ""
 
 
