@@ -10,6 +10,8 @@ Columns (format 1):
 | metric, value, unit | the measurement; `value` is NaN where `reason` says why |
 | low, high | 95 % interval of `value` within this cell (over calls or pieces), NaN where there is none |
 | n | timed calls or pieces behind the value |
+| iqr | interquartile range of the timed calls |
+| stopped_by, note | what ended the timing; flags: busy machine, clocks that differ, slow fallback, counts left out |
 | reason, status | why the value is missing; how the cell ended (done, failed, oom, timeout, diverged) |
 | kernel, device, threads | what truly ran, and on what |
 | parameters, definition | size of the denoiser; stable id of the metric's definition |
@@ -32,14 +34,14 @@ if TYPE_CHECKING:
 
 TEXT_COLUMNS = (
     "study", "cell_id", "kind", "arm", "pattern", "direction", "corpus", "metric", "unit", "reason", "status",
-    "kernel", "device", "definition", "sampler", "session", "version",
+    "kernel", "device", "definition", "sampler", "session", "version", "stopped_by", "note",
 )  # fmt: skip
 INTEGER_COLUMNS = ("seed", "length", "n", "threads", "batch", "parameters", "train_steps", "nfe", "sample_steps")
-NUMBER_COLUMNS = ("value", "low", "high")
+NUMBER_COLUMNS = ("value", "low", "high", "iqr")
 COLUMNS = (
     "study", "cell_id", "kind", "arm", "pattern", "direction", "seed", "length", "corpus", "metric", "value", "unit",
     "low", "high", "n", "reason", "status", "kernel", "device", "threads", "batch", "parameters", "definition",
-    "train_steps", "sampler", "nfe", "sample_steps", "session", "version",
+    "train_steps", "sampler", "nfe", "sample_steps", "session", "version", "iqr", "stopped_by", "note",
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 FORMAT = 1
 QUALITY_PARTS = {"data": 1, "backbone": 1, "diffusion": 1, "training": 1, "sampling": 1, "metrics": 1}
 REFERENCE_PARTS = {"data": 1, "metrics": 1}
-EFFICIENCY_PARTS = {"backbone": 1, "timing": 1, "sampling": 1}
+EFFICIENCY_PARTS = {"backbone": 2, "timing": 2, "sampling": 1}
 
 
 def label(parts: dict[str, int]) -> str:

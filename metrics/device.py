@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import subprocess
@@ -17,6 +18,9 @@ import torch
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "fvcore", "mamba-ssm", "causal-conv1d", "flash-attn", "triton")
 BUSY_SHARE = 0.2
 """Share of one core from which another process counts as computing."""
+BUSY_INTERVAL_S = 0.3
+NAMED = 3
+"""Busy processes that are named; the rest is counted."""
 
 
 def resolve_device(name: str) -> torch.device:
@@ -100,29 +104,42 @@ def load_average() -> float | None:
 def busy_warning(device: torch.device | str = "cpu") -> str:
     """Words that name who else is computing on a device right now; "" when it is quiet or does not tell.
 
-    Takes a third of a second on a CPU. Call it while processes of one's own are idle.
+    Takes a third of a second on a CPU.
     """
-    if torch.device(device).type == "cuda":
-        others = _gpu_processes()
-        return f"the GPU is shared with {', '.join(others)}; timings may be too slow" if others else ""
-    busy = [f"{name} (process {pid}, {share:.0%} of a core)" for pid, name, share in busy_processes()]
-    return f"the machine is busy: {', '.join(busy)}; timings may be too slow" if busy else ""
+    watch = BusyWatch(device)
+    if watch.device.type == "cpu":
+        time.sleep(BUSY_INTERVAL_S)
+    return watch.warning()
 
 
-def busy_processes(interval_s: float = 0.3, threshold: float = BUSY_SHARE) -> list[tuple[int, str, float]]:
-    """(process id, name, share of one core) of other processes that computed during `interval_s`, busiest first.
+class BusyWatch:
+    """Looks out for others that compute on a device, from when it is made; not for this process and its children."""
 
-    Linux only; [] elsewhere.
-    """
-    before = _processor_ticks()
-    time.sleep(interval_s)
-    ticks_per_s = os.sysconf("SC_CLK_TCK") if before else 1
-    found = []
-    for pid, (name, ticks) in _processor_ticks().items():
-        share = (ticks - before.get(pid, (name, ticks))[1]) / ticks_per_s / interval_s
-        if share >= threshold and pid != os.getpid():
-            found.append((pid, name, share))
-    return sorted(found, key=lambda one: -one[2])
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.began_s = time.monotonic()
+        self.before = _processor_ticks() if self.device.type == "cpu" else {}
+
+    def warning(self) -> str:
+        """Words that name who computed since; "" when it was quiet or the system does not tell."""
+        if self.device.type == "cuda":
+            others = _gpu_processes()
+            return f"the GPU is shared with {', '.join(others)}; timings may be too slow" if others else ""
+        busy = [f"{name} (process {pid}, {share:.0%} of a core)" for pid, name, share in self.busy()[:NAMED]]
+        more = f" and {len(self.busy()) - NAMED} more" if len(self.busy()) > NAMED else ""
+        return f"the machine is busy: {', '.join(busy)}{more}; timings may be too slow" if busy else ""
+
+    def busy(self) -> list[tuple[int, str, float]]:
+        """(process id, name, share of one core) of other processes that computed since, busiest first; Linux only."""
+        elapsed_s = time.monotonic() - self.began_s
+        ticks = elapsed_s * os.sysconf("SC_CLK_TCK") if self.before else math.inf
+        own = {os.getpid(), *_children(os.getpid())}
+        shares = [
+            (pid, name, (now - self.before.get(pid, (name, 0))[1]) / ticks)
+            for pid, (name, now) in _processor_ticks().items()
+            if pid not in own
+        ]
+        return sorted([one for one in shares if one[2] >= BUSY_SHARE], key=lambda one: -one[2])
 
 
 def _processor_ticks() -> dict[int, tuple[str, int]]:

@@ -6,8 +6,8 @@ import ctypes
 import gc
 import math
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ STATUS = Path("/proc/self/status")
 CLEAR_REFS = Path("/proc/self/clear_refs")
 RESET_HIGH_WATER_MARK = "5"
 """What proc(5) says to write to `clear_refs` to set the peak resident set size back to the present one."""
+
+OUT_OF_MEMORY_WORDS = ("can't allocate memory", "out of memory", "bad_alloc", "could not create a memory")
+"""How torch's allocators, the C++ library and oneDNN say that there is no memory left."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def limit_growth(growth_bytes: float) -> None:
     """
     if not growth_bytes > 0:  # NaN as well
         raise ValueError(f"memory limit = {growth_bytes:g} bytes: it must be positive")
-    present = resident_bytes("VmData")
+    present = private_bytes()
     if sys.platform != "linux" or math.isnan(present):
         raise ValueError("a memory limit can only be set on Linux")
     import resource
@@ -128,12 +131,36 @@ def limit_growth(growth_bytes: float) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
+def private_bytes() -> float:
+    """Private writable memory that this process has mapped, what RLIMIT_DATA counts; NaN where there is no /proc."""
+    return resident_bytes("VmData")
+
+
+@contextmanager
+def growth_limited(start_bytes: float, growth_bytes: float, device: torch.device | str = "cpu") -> Iterator[None]:
+    """A block in which this process may have at most `growth_bytes` more private memory than `start_bytes`.
+
+    Linux and CPU only; elsewhere nothing is limited: on CUDA the allocator's peak tells what a block took.
+    """
+    if torch.device(device).type != "cpu" or sys.platform != "linux" or math.isnan(start_bytes):
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (int(start_bytes + growth_bytes), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
 def is_out_of_memory(problem: BaseException) -> bool:
     """Whether an exception means that memory ran out, on any device."""
     if isinstance(problem, MemoryError | torch.cuda.OutOfMemoryError):
         return True
     text = str(problem).lower()
-    return isinstance(problem, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+    return isinstance(problem, RuntimeError) and any(words in text for words in OUT_OF_MEMORY_WORDS)
 
 
 def largest_that_fits(fits: Callable[[int], bool], *, step: int = 1, limit: int = 1 << 20) -> int:

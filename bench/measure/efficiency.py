@@ -51,6 +51,10 @@ class EfficiencyCell:
     measure_training: bool = True
     memory_limit_gib: float | None = None
     """Most memory the process may take beyond what it has before the model; CPU on Linux only."""
+    memory_budget_gib: float | None = None
+    """Where given, the largest batch and length that train within it are searched by real steps."""
+    compile: bool = False
+    """Also take the time of torch.compile."""
     prune: bool = True
     """When memory runs out at a length, mark longer ones `oom (inferred)` instead of trying them."""
     mask_id: int = 1
@@ -68,8 +72,9 @@ class EfficiencyCell:
         )
         for name in ("threads", "batch", "training_batch", "sample_steps"):
             self._check(name, getattr(self, name), getattr(self, name) >= 1, "at least 1")
-        limit = self.memory_limit_gib
-        self._check("memory_limit_gib", limit, limit is None or limit > 0, "a positive number, or none")
+        for name in ("memory_limit_gib", "memory_budget_gib"):
+            limit = getattr(self, name)
+            self._check(name, limit, limit is None or limit > 0, "a positive number, or none")
         self._check(
             "vocab_size", self.config.get("vocab_size"), self.config.get("vocab_size", 0) > 2, "over 2, in config"
         )
@@ -99,8 +104,8 @@ def measure_group(
 
     Every process warms all its shapes before anything is timed. After `rounds` rounds, those lengths go on of which
     some arm's interval is wider than `relative_width` of its median, until `time_cap_s` seconds of rounds have passed;
-    `note` says which ended it; at three times the cap the session ends after any round but the first. Whole samples are
-    drawn at most once a round, see `samples_planned`.
+    `stopped_by` says which ended it; at three times the cap the session ends after any round but the first. Whole
+    samples are drawn at most once a round, see `samples_planned`. Memory, FLOPs, energy and compilation come after.
     A process that dies leaves rows with NaN and the reason; the others go on. `on_event(cell id, event)` hears of each
     step (`stage`, `done`, `total`, `left_s`). `log_folder`: a folder (for `<cell id>.log`), or a log path by cell id.
     Raises EfficiencyError for settings that cannot be used; on KeyboardInterrupt all processes are ended first.
@@ -122,6 +127,7 @@ def measure_group(
         group.time_rounds(rounds, calls_per_round, relative_width, time_cap_s)
         group.everyone("memory", "weighing memory")
         group.everyone("audit", "counting FLOPs")
+        group.optional()
     except BaseException:
         group.kill()
         raise
@@ -184,6 +190,8 @@ class _Group:
                 arm.process.send(command)
             for message in arm.process.answers(self.silence_s):
                 arm.record.take(message)
+                if message["event"] == "progress":
+                    self.on_event(arm.cell.id, message)
         except WorkerDied as death:
             arm.record.death = (death.status, death.reason)
             self.on_event(arm.cell.id, {"event": "progress", "stage": death.reason})
@@ -194,15 +202,29 @@ class _Group:
         """Measure the device's ceilings once, and note on every arm what else is computing while ours sleep."""
         from metrics.device import busy_warning
 
+        self.warn(busy_warning(self.arms[0].cell.device))
         for arm in self.alive[:1]:
             self.turn(arm, {"command": "ceilings"})
         ceilings = next((arm.record.ceilings for arm in self.arms if arm.record.ceilings), None)
-        warning = busy_warning(self.arms[0].cell.device)
         for arm in self.arms:
             arm.record.ceilings = ceilings
-            if warning:
-                arm.record.notes.append(warning)
-                self.on_event(arm.cell.id, {"event": "progress", "stage": warning})
+
+    def warn(self, warning: str) -> None:
+        """Flag the rows of every arm: what hit one arm of a session may have hit all."""
+        for arm in self.arms if warning else []:
+            arm.record.notes.append(warning)
+            self.on_event(arm.cell.id, {"event": "progress", "stage": warning, "warning": warning})
+
+    def optional(self) -> None:
+        """What only some cells ask for."""
+        for arm in self.alive:
+            if arm.cell.compile:
+                self.on_event(arm.cell.id, {"event": "progress", "stage": "compiling"})
+                self.turn(arm, {"command": "compile"})
+        for arm in self.alive:
+            if arm.cell.memory_budget_gib:
+                self.on_event(arm.cell.id, {"event": "progress", "stage": "searching what fits"})
+                self.turn(arm, {"command": "fit", "budget_bytes": arm.cell.memory_budget_gib * 2**30})
 
     def everyone(self, command: str, stage: str) -> None:
         """One command to each arm in turn."""
@@ -212,8 +234,12 @@ class _Group:
 
     def time_rounds(self, rounds: int, calls: int, relative_width: float, time_cap_s: float) -> None:
         """Rounds of timed calls until every interval is narrow enough, or the cap."""
+        from metrics.device import BusyWatch
+
         samples = self.plan_samples(rounds, calls, time_cap_s)
+        watch = BusyWatch(self.arms[0].cell.device)
         began, last_s, wide = time.monotonic(), 0.0, self.timed_keys()
+        stopped = dict.fromkeys(wide, f"time cap of {time_cap_s:g} s")
         done = 0
         while self.alive and wide:
             cap_s = time_cap_s if done >= rounds else PATIENCE * time_cap_s
@@ -227,10 +253,12 @@ class _Group:
             last_s = time.monotonic() - round_began
             done += 1
             if done >= rounds:
-                wide = [key for key in wide if self.widest(key) > relative_width]
-        words = f"time cap of {time_cap_s:g} s" if wide else f"all intervals within {relative_width:.1%}"
+                narrow = [key for key in wide if self.widest(key) <= relative_width]
+                stopped |= dict.fromkeys(narrow, f"intervals within {relative_width:.1%}")
+                wide = [key for key in wide if key not in narrow]
         for arm in self.arms:
-            arm.record.notes.append(f"ended by {words} after {done} rounds")
+            arm.record.stopped = stopped
+        self.warn(watch.warning())
 
     def timed_keys(self) -> list[tuple[str, int]]:
         """(kind, length) of everything but whole samples, shortest first."""

@@ -47,7 +47,8 @@ class TimedArm:
 
     def drop(self) -> None:
         """Forget the model and its optimiser, to weigh a process without them; `build` makes new ones."""
-        del self.model, self.optimiser
+        for name in ("model", "optimiser"):
+            self.__dict__.pop(name, None)
 
     def tokens(self, length: int, batch: int) -> torch.Tensor:
         """Random tokens (B, L) that are neither MASK nor PAD."""

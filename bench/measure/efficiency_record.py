@@ -28,6 +28,12 @@ class Record:
     """Length -> (executed FLOPs, bytes moved) of one step."""
     energy: dict[tuple[str, int | None], tuple[float, int, str]] = field(default_factory=dict)
     """(kind, length) -> (joules, calls, reason); length None where the device tells nothing at all."""
+    compiled: dict[int, tuple[float, list[float]]] = field(default_factory=dict)
+    """Length -> (seconds torch.compile took, seconds of the calls after it)."""
+    fits: dict[str, tuple[int | None, int]] = field(default_factory=dict)
+    """"batch" or "length" -> (length it was searched at, largest that fits)."""
+    stopped: dict[Key, str] = field(default_factory=dict)
+    """What ended the timing of a kind at a length."""
     nfe: dict[int, float] = field(default_factory=dict)
     clocks_disagree: set[Key] = field(default_factory=set)
     ceilings: Mapping[str, Any] | None = None
@@ -75,6 +81,15 @@ class Record:
     def _take_energy(self, message: Mapping[str, Any]) -> None:
         told = (message["joules"], message.get("calls", 0), message["reason"])
         self.energy[message["kind"], message["length"]] = told
+
+    def _take_compiled(self, message: Mapping[str, Any]) -> None:
+        self.compiled[message["length"]] = (message["compile_s"], message["samples_s"])
+
+    def _take_fit(self, message: Mapping[str, Any]) -> None:
+        self.fits[message["figure"]] = (message["length"], message["value"])
+
+    def _take_progress(self, message: Mapping[str, Any]) -> None:
+        """Words for whoever watches; nothing to keep."""
 
     def _take_ceilings(self, message: Mapping[str, Any]) -> None:
         self.ceilings = {name: value for name, value in message.items() if name != "event"}

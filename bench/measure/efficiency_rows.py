@@ -7,13 +7,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.measure.efficiency_record import Record
-from bench.measure.rows import row
+from bench.measure.efficiency_session_rows import session_rows
+from bench.measure.rows import missing, row
 
 if TYPE_CHECKING:
     from bench.measure.efficiency import EfficiencyCell
 
 GIB = 2**30
 MS = 1e3
+SLOW_FALLBACKS = {"scan": ("torch", "reference"), "sdpa": ("math",)}
+"""Kernels that run where a fused one is not there; rows made with them say so."""
+ENERGY = {"step": "step_energy", "train": "train_step_energy", "sample": "sample_energy"}
 LATENCIES = {
     "step": ("step_latency", "ms", MS),
     "train": ("train_step_latency", "ms", MS),
@@ -29,17 +33,29 @@ COUNTS = {
 DEFINITIONS = {
     "step_latency": "one forward pass of the denoiser as the sampler calls it, median of warm calls v1",
     "step_latency_cold": "first forward pass of the process at this length v1",
+    "train_step_latency_cold": "first training step of the process at this length v1",
+    "compile_time": "first call of the step under torch.compile, less a later one v1",
+    "step_latency_compiled": "step_latency under torch.compile, in one block and not in turns v1",
+    "process_start": "imports and model build of a fresh process v1",
     "train_step_latency": "forward with loss, backward and AdamW update on one batch, median of warm calls v1",
     "sample_latency": "a whole sample from all-MASK to tokens, every step run, median of calls v1",
     "tokens_per_second": "batch x length / step_latency v1",
-    "peak_memory_inference": "peak growth over the process without a model: weights, activations, workspace v1",
-    "peak_memory_training": "peak growth over the process without a model, in a step with optimiser state v1",
+    "peak_memory_inference": "peak growth over the process without a model: weights, activations, workspace v2",
+    "peak_memory_training": "peak growth over the process without a model, in a step with optimiser state v2",
+    "workspace_memory_training": "peak_memory_training less computed_memory_training; below 0 where gradients come "
+    "as activations go v1",
+    "driver_memory_inference": "memory in use on the whole GPU as the driver tells, after a step v1",
+    "driver_memory_training": "memory in use on the whole GPU as the driver tells, after a training step v1",
+    "computed_batch_at_21_gb": "training batch whose computed memory is the 21 GB of arXiv 2603.00576 v1",
+    "largest_batch_training": "largest training batch within the memory budget, by real steps v1",
+    "largest_length_training": "longest sequence that trains within the memory budget, by real steps v1",
     "computed_memory_training": "weights, gradients, AdamW state, saved activations; computed, not measured v1",
     "forward_gflops": "own formula, one sequence, forward, multiply-add = 2, scan 9 L D N v1",
     "forward_gflops_fvcore": "fvcore with rules for attention and scan, no norms, one sequence, multiply-add = 2 v1",
     "forward_gflops_dispatch": "FlopCounterMode with rules for attention and scan, one sequence, multiply-add = 2 v1",
     "step_compute_share": "executed FLOPs / step_latency / rate of a large product on this device (MFU) v1",
     "step_bandwidth_share": "bytes read and written by operators / step_latency / rate of a large copy v1",
+    "sample_energy": "energy counter of the device over whole samples, idle power included v1",
     "step_energy": "energy counter of the device over repeated steps, idle power included v1",
     "train_step_energy": "energy counter of the device over repeated training steps, idle power included v1",
     "parameters": "trained values, shared ones once v1",
@@ -58,31 +74,46 @@ def rows_of(cell: EfficiencyCell, record: Record, not_planned: Mapping[int, str]
         found += _energy_rows(cell, record, length)
         found.append(_parameters_row(record))
         rows += [_complete(one, length, cell.batch, record.kernels.get(length, "")) for one in found]
-    return rows + [_complete(one, None, cell.batch, "") for one in _energy_rows(cell, record, None)]
+    whole = _energy_rows(cell, record, None) + session_rows(cell, record)
+    return rows + [_complete(one, one.get("length"), cell.batch, "") for one in whole]
 
 
 def _complete(found: dict[str, Any], length: int | None, batch: int, kernel: str) -> dict[str, Any]:
     """The row with what every row has."""
     definition = DEFINITIONS.get(found["metric"], f"{found['metric']} v1")
     usual = {"low": math.nan, "high": math.nan, "n": 1, "reason": "", "status": "done", "raw": [], "batch": batch}
+    if "latency" in found["metric"] and (slow := slow_fallbacks(kernel)):
+        found = found | {"note": "; ".join(filter(None, [f"slow fallback: {slow}", found.get("note", "")]))}
     return usual | {"definition": definition, "length": length, "kernel": kernel} | found
+
+
+def slow_fallbacks(kernel: str) -> str:
+    """The parts of a kernel column ("scan=torch sdpa=flash") that are slow stand-ins for a fused kernel."""
+    parts = [part.partition("=") for part in kernel.split()]
+    return " ".join(
+        f"{name}={used}" for name, _, used in parts if any(slow in used for slow in SLOW_FALLBACKS.get(name, ()))
+    )
+
+
+def _timing(metric: str, unit: str, scale: float, rounds_s: list[list[float]]) -> dict[str, Any]:
+    """A row of timed calls; `raw` in the row's unit, `round_sizes` says how it falls into rounds.
+
+    A time that is not positive is the clock's fault and no measurement: it is left out, and named when none is left.
+    """
+    from metrics.statistics import interquartile_range, rounds_interval
+
+    rounds = [[sample * scale for sample in one if sample > 0] for one in rounds_s]
+    raw = [sample for one in rounds for sample in one]
+    if not raw:
+        return missing(metric, unit, "the clock did not move during any call, or went backward")
+    interval = rounds_interval(rounds)
+    bounds = {"low": interval.low, "high": interval.high, "n": interval.n, "iqr": interquartile_range(raw)}
+    return row(metric, interval.value, unit, raw=raw, round_sizes=[len(one) for one in rounds], **bounds)
 
 
 def _missing(metric: str, unit: str, why: tuple[str, str]) -> dict[str, Any]:
     status, reason = why
-    return row(metric, math.nan, unit, n=0, reason=reason, status=status)
-
-
-def _timing(metric: str, unit: str, scale: float, rounds_s: list[list[float]]) -> dict[str, Any]:
-    """A row of timed calls; `raw` in the row's unit, `round_sizes` says how it falls into rounds."""
-    from metrics.statistics import rounds_interval
-
-    rounds = [[sample * scale for sample in one] for one in rounds_s]
-    interval = rounds_interval(rounds)
-    raw = [sample for one in rounds for sample in one]
-    sizes = [len(one) for one in rounds]
-    bounds = {"low": interval.low, "high": interval.high, "n": interval.n}
-    return row(metric, interval.value, unit, raw=raw, round_sizes=sizes, **bounds)
+    return missing(metric, unit, reason, status)
 
 
 def _latency_row(
@@ -92,8 +123,10 @@ def _latency_row(
     rounds_s = record.rounds_s.get((kind, length), [])
     if rounds_s:
         found = _timing(metric, unit, scale, rounds_s)
-        notes = [*record.notes, *["clocks disagree"] * ((kind, length) in record.clocks_disagree)]
+        disagree = (kind, length) in record.clocks_disagree
+        notes = [*record.notes, *["the two clocks differ by over 5 %"] * disagree]
         found["note"] = "; ".join([*notes, record.death[1]] if record.death else notes)
+        found["stopped_by"] = record.stopped.get((kind, length), "" if kind != "sample" else "planned samples")
     else:
         why = record.why_missing(kind, length, cell.prune)
         if kind == "sample" and why == ("failed", "not measured") and length in not_planned:
@@ -115,18 +148,22 @@ def _phase_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dict[
 
 
 def _derived_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dict[str, Any]]:
-    """The cold call, tokens a second and the shares of the device's ceilings, from the calls behind the latency."""
+    """The cold calls, tokens a second and the shares of the device's ceilings, from the calls behind the latency."""
     from metrics.statistics import rounds_interval
 
-    rounds_s = record.rounds_s.get(("step", length), [])
-    if not rounds_s:
-        return []
+    found = [
+        row(f"{LATENCIES[kind][0]}_cold", record.cold_s[kind, length] * MS, "ms")
+        for kind in ("step", "train")
+        if (kind, length) in record.cold_s
+    ]
+    rounds_s = [[sample for sample in one if sample > 0] for one in record.rounds_s.get(("step", length), [])]
+    if not any(rounds_s):
+        return found
     step = rounds_interval(rounds_s)
 
     def rate(metric: str, amount: float, unit: str) -> dict[str, Any]:
         return row(metric, amount / step.value, unit, low=amount / step.high, high=amount / step.low, n=step.n)
 
-    found = [row("step_latency_cold", record.cold_s["step", length] * MS, "ms")]
     found.append(rate("tokens_per_second", cell.batch * length, "tokens/s"))
     if record.ceilings and length in record.traffic:
         flops, moved_bytes = record.traffic[length]
@@ -136,25 +173,37 @@ def _derived_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dic
 
 
 def _memory_rows(cell: EfficiencyCell, record: Record, kind: str, length: int) -> list[dict[str, Any]]:
-    """The measured peak; on CUDA what the allocator held as well; for training what can be computed."""
+    """The measured peak over several calls; on CUDA what allocator and driver held; for training what is computed."""
+    from metrics.statistics import rounds_interval
+
     metric = PEAKS[kind]
     batch = {"batch": cell.training_batch if kind == "train" else cell.batch}
     told = record.peaks.get((kind, length))
     if told is None:
         return [_missing(metric, "GiB", record.why_missing(f"{kind} memory", length, cell.prune)) | batch]
-    peak_bytes = told["peak_bytes"]
-    if math.isnan(peak_bytes):
+    peaks = [peak / GIB for peak in told["peaks_bytes"]]
+    peak = rounds_interval([[one] for one in peaks])
+    if math.isnan(peak.value):
         found = [_missing(metric, "GiB", ("done", told["reason"]))]
     else:
-        found = [row(metric, peak_bytes / GIB, "GiB", raw=[peak_bytes / GIB])]
-    if not math.isnan(told["reserved_bytes"]):
-        found.append(row(metric.replace("peak", "reserved"), told["reserved_bytes"] / GIB, "GiB"))
+        bounds = {"low": peak.low, "high": peak.high, "n": peak.n, "round_sizes": [1] * len(peaks)}
+        found = [row(metric, peak.value, "GiB", raw=peaks, **bounds)]
+    for prefix, name in (("reserved", "reserved_bytes"), ("driver", "device_bytes")):
+        if not math.isnan(told[name]):
+            found.append(row(metric.replace("peak", prefix), told[name] / GIB, "GiB"))
     if parts := told["computed"]:
         found += [
             row(f"computed_{name.removesuffix('_bytes')}_memory", size / GIB, "GiB") for name, size in parts.items()
         ]
-        found.append(row("computed_memory_training", sum(parts.values()) / GIB, "GiB"))
+        total = sum(parts.values()) / GIB
+        found.append(row("computed_memory_training", total, "GiB"))
+        found += [row("workspace_memory_training", peak.value - total, "GiB")] if peak.value == peak.value else []
+        found.append(row("computed_batch_at_21_gb", told["published_batch"], "1", reason=_no_batch(told)))
     return [one | batch for one in found]
+
+
+def _no_batch(told: Mapping[str, Any]) -> str:
+    return "" if told["published_batch"] == told["published_batch"] else "one sequence needs more, or no backbone"
 
 
 def _flops_row(cell: EfficiencyCell, record: Record, counter: str, length: int) -> dict[str, Any]:
@@ -178,8 +227,7 @@ def _energy_rows(cell: EfficiencyCell, record: Record, length: int | None) -> li
     for (kind, at), (joules, calls, reason) in record.energy.items():
         if at == length:
             batch = cell.training_batch if kind == "train" else cell.batch
-            metric = "train_step_energy" if kind == "train" else "step_energy"
-            found.append(row(metric, joules, "J", n=calls, reason=reason, batch=batch))
+            found.append(row(ENERGY[kind], joules, "J", n=calls, reason=reason, batch=batch))
     return found
 
 

@@ -27,11 +27,26 @@ from metrics.energy import available_energy_source, measure_energy  # noqa: E402
 from metrics.flops import SCAN_OPERATOR, count_by_dispatch, count_by_tracing, executed_scan_flops  # noqa: E402
 from metrics.kernels import attention_kernel  # noqa: E402
 from metrics.latency import time_calls  # noqa: E402
-from metrics.memory import is_out_of_memory, limit_growth, memory_baseline, peak_memory  # noqa: E402
+from metrics.memory import (  # noqa: E402
+    growth_limited,
+    is_out_of_memory,
+    largest_that_fits,
+    limit_growth,
+    memory_baseline,
+    peak_memory,
+    private_bytes,
+)
 from metrics.roofline import measure_ceilings, traffic_bytes  # noqa: E402
 
 LONG_CALL_S = 0.3
 """A call at least this long is not repeated untimed at the start of a turn: caches are cold for a small share of it."""
+WEIGHINGS = 3
+"""Peaks taken of each call: one has no interval."""
+COMPILED_CALLS = 5
+LARGEST_BATCH, LONGEST = 1 << 12, 1 << 17
+"""Where the search for what fits a memory budget ends."""
+PUBLISHED_TRAINING_BYTES = 21e9
+"""Memory at 2048 tokens in the SMDIM paper (arXiv 2603.00576); which batch gives it is not told there."""
 
 
 class EfficiencyWorker:
@@ -44,6 +59,7 @@ class EfficiencyWorker:
             importlib.import_module(plugin)
         self.kinds = ("step", "train") if settings["measure_training"] else ("step",)
         self.failed: set[tuple[str, int]] = set()
+        self.sampled: set[int] = set()
         self.warm_s: dict[tuple[str, int], float] = {}
         if settings["memory_limit_gib"] is not None:
             limit_growth(settings["memory_limit_gib"] * 2**30)
@@ -83,14 +99,63 @@ class EfficiencyWorker:
         for length in self.settings["lengths"]:
             for counter in ("formula", "fvcore", "dispatch", "traffic"):
                 self._attempt(counter, length, self._count, counter)
+        kinds = [*self.kinds, "sample"]
         if not available_energy_source(self.arm.device):
             reason = measure_energy(lambda: None, device=self.arm.device).reason
-            self.emit("energy", kind="step", length=None, joules=math.nan, reason=reason)
+            for kind in kinds:
+                self.emit("energy", kind=kind, length=None, joules=math.nan, reason=reason)
             return
-        for kind in self.kinds:
+        for kind in kinds:
             for length in self.settings["lengths"]:
-                if (kind, length) not in self.failed:
+                if (kind, length) not in self.failed and (kind != "sample" or length in self.sampled):
                     self._attempt(f"{kind} energy", length, self._power, kind)
+
+    def compile(self) -> None:
+        """Seconds that torch.compile takes for one step at the longest length that runs, and what a step takes then."""
+        for length in sorted(self.settings["lengths"], reverse=True):
+            if ("step", length) not in self.failed:
+                self._attempt("compile", length, self._compile)
+                return
+
+    def fit(self, budget_bytes: float) -> None:
+        """The largest training batch at the longest length, and the longest sequence at the training batch, that stay
+        within a budget beyond the process without a model: by real steps, halving the gap."""
+        stride = getattr(getattr(self.arm.model, "config", None), "stride", 1)
+        longest, batch = max(self.settings["lengths"]), self.settings["training_batch"]
+        self.arm.drop()
+        baseline_bytes, private = memory_baseline(self.arm.device), private_bytes()
+        room = (baseline_bytes, private, budget_bytes)
+
+        def fit_batch(length: int) -> None:
+            found = largest_that_fits(lambda size: self._fits(length, size, *room), limit=LARGEST_BATCH)
+            self.emit("fit", figure="batch", length=length, value=found)
+
+        def fit_length(length: int) -> None:
+            found = largest_that_fits(lambda size: self._fits(size, batch, *room), step=stride, limit=LONGEST)
+            self.emit("fit", figure="length", length=None, value=found)
+
+        self._attempt("fit batch", longest, fit_batch)
+        self._attempt("fit length", longest, fit_length)
+        self.arm.build()
+
+    def _fits(self, length: int, batch: int, baseline_bytes: float, private: float, budget_bytes: float) -> bool:
+        """Whether two training steps of a new model run and stay within the budget."""
+        try:
+            with growth_limited(private, budget_bytes, self.arm.device):
+                self.arm.build()
+                call = self.arm.train(length, batch)
+                call()
+                peak = peak_memory(call, device=self.arm.device, baseline_bytes=baseline_bytes)
+        except Exception as problem:
+            if not is_out_of_memory(problem):
+                raise
+            return False
+        finally:
+            self.arm.drop()
+        if math.isnan(peak.peak_bytes):
+            raise ValueError(peak.reason)
+        self.emit("progress", stage=f"batch {batch} of {length} tokens needs {peak.peak_bytes / 2**30:.2f} GiB")
+        return peak.peak_bytes <= budget_bytes
 
     def _attempt(self, figure: str, length: int, action: Callable[..., None], *more: Any) -> None:
         """`action(length, *more)`, unless `figure` has failed before; an error becomes a message and the rest goes on.
@@ -123,6 +188,8 @@ class EfficiencyWorker:
     def _time(self, length: int, kind: str, calls: int) -> None:
         call = self.arm.call(kind, length)
         warmup = int(self.warm_s.get((kind, length), math.inf) < LONG_CALL_S)
+        if kind == "sample":
+            self.sampled.add(length)
         self.arm.marks_s.clear()
         times = time_calls(call, calls, warmup=warmup, device=self.arm.device)
         self.emit(
@@ -135,17 +202,46 @@ class EfficiencyWorker:
             nfe=self.arm.nfe if kind == "sample" else [],
         )
 
+    def _compile(self, length: int) -> None:
+        tokens_BL = self.arm.tokens(length, self.settings["batch"])
+        compiled = torch.compile(self.arm.model.eval())
+
+        def call() -> None:
+            with torch.inference_mode():
+                compiled(tokens_BL)
+
+        times = time_calls(call, COMPILED_CALLS, warmup=1, device=self.arm.device)
+        self.emit("compiled", length=length, compile_s=times.cold_s - times.median_s, samples_s=times.samples_s)
+
     def _weigh(self, length: int, kind: str, baseline_bytes: float) -> None:
-        """Peak of the second call at one length: the first has made the optimiser's state. And computed parts."""
+        """Peaks of the calls after the first, which makes the optimiser's state; and what can be computed."""
         call = self.arm.call(kind, length)
         call()
-        peak = peak_memory(call, device=self.arm.device, baseline_bytes=baseline_bytes)
-        computed = {}
+        peaks = [peak_memory(call, device=self.arm.device, baseline_bytes=baseline_bytes) for _ in range(WEIGHINGS)]
+        computed: dict[str, Any] = {}
+        published_batch = math.nan
         if kind == "train":
             parts = computed_memory(self.arm.model, self.arm.loss(length, self.settings["training_batch"]))
             computed = asdict(parts)
-        figures = {"peak_bytes": peak.peak_bytes, "reserved_bytes": peak.reserved_bytes, "reason": peak.reason}
-        self.emit("memory", kind=kind, length=length, computed=computed, **figures)
+            published_batch = self._published_batch(length)
+        self.emit(
+            "memory",
+            kind=kind,
+            length=length,
+            computed=computed,
+            published_batch=published_batch,
+            peaks_bytes=[peak.peak_bytes for peak in peaks],
+            reserved_bytes=peaks[-1].reserved_bytes,
+            device_bytes=peaks[-1].device_bytes,
+            reason=peaks[-1].reason,
+        )
+
+    def _published_batch(self, length: int) -> float:
+        """The batch whose computed training memory is the published figure; NaN for a model that is no backbone."""
+        from bench.measure.efficiency_memory import batch_at
+
+        config = getattr(self.arm.model, "config", None)
+        return batch_at(config, length, PUBLISHED_TRAINING_BYTES) if hasattr(config, "pattern") else math.nan  # type: ignore[arg-type]
 
     def _count(self, length: int, counter: str) -> None:
         model = self.arm.model.eval()

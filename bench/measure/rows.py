@@ -21,6 +21,11 @@ def row(metric: str, value: float, unit: str, **more: Any) -> dict[str, Any]:
     return {"metric": metric, "value": float(value), "unit": unit} | more
 
 
+def missing(metric: str, unit: str, reason: str, status: str = "done") -> dict[str, Any]:
+    """A figure that is not there, and why."""
+    return row(metric, math.nan, unit, n=0, reason=reason, status=status)
+
+
 def metric_row(result: MetricResult) -> dict[str, Any]:
     """The row of a metric's result."""
     return row(

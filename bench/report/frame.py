@@ -39,6 +39,9 @@ COLUMNS = (
     "sample_steps",
     "session",
     "version",
+    "iqr",
+    "stopped_by",
+    "note",
 )
 NEEDED = ("cell_id", "kind", "arm", "metric", "value")
 TEXT = (
@@ -59,6 +62,8 @@ TEXT = (
     "sampler",
     "session",
     "version",
+    "stopped_by",
+    "note",
 )
 WHOLE = ("seed", "length", "n", "threads", "batch", "parameters", "train_steps", "nfe", "sample_steps")
 EFFICIENCY, QUALITY, REFERENCE = "efficiency", "quality", "reference"
@@ -83,7 +88,7 @@ def as_frame(table: Any) -> pd.DataFrame:
         frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype(str)
     for name in WHOLE:
         frame[name] = pd.to_numeric(frame[name], errors="coerce").round().astype("Int64")
-    for name in ("value", "low", "high"):
+    for name in ("value", "low", "high", "iqr"):
         frame[name] = pd.to_numeric(frame[name], errors="coerce").astype("float64")
     return frame.reset_index(drop=True)
 

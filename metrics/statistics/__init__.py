@@ -25,7 +25,7 @@ from metrics.statistics.ranking import (
     rank_arms,
     seed_interval,
 )
-from metrics.statistics.rounds import rounds_interval, rounds_ratio
+from metrics.statistics.rounds import interquartile_range, rounds_interval, rounds_ratio
 from metrics.statistics.scaling import (
     Crossover,
     LengthPolynomial,
@@ -52,6 +52,7 @@ __all__ = [
     "crossover",
     "growth_exponent",
     "holm",
+    "interquartile_range",
     "length_polynomial",
     "local_slopes",
     "mean_interval",

@@ -40,6 +40,15 @@ def _logarithmic_median(values: np.ndarray, level: float) -> Interval:
     return Interval(median, median / factor, median * factor, values.size, level)
 
 
+def interquartile_range(values: Sequence[float]) -> float:
+    """Distance between the quartiles of all timed calls; NaN below two."""
+    kept = finite_values(values)
+    if kept.size < 2:
+        return math.nan
+    low, high = np.percentile(kept, [25, 75])
+    return float(high - low)
+
+
 def rounds_interval(rounds: Sequence[Sequence[float]], level: float = 0.95) -> Interval:
     """Median of all timed calls with an interval over rounds; `n` is the number of calls.
 

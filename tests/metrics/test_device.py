@@ -29,26 +29,35 @@ def test_what_a_system_does_not_tell_is_none(monkeypatch):
     assert device.busy_warning() == "" and described["cpu"]
 
 
-def test_a_busy_machine_is_named(monkeypatch):
-    monkeypatch.setattr(device, "busy_processes", lambda: [(42, "spinner", 0.98)])
-    assert device.busy_warning() == (
-        "the machine is busy: spinner (process 42, 98% of a core); timings may be too slow"
-    )
-    monkeypatch.setattr(device, "busy_processes", list)
-    assert device.busy_warning() == ""
+@pytest.fixture
+def ticks(monkeypatch):
+    """Sets what the processes have computed so far, in clock ticks, and how many seconds have passed."""
+
+    def at(second, table):
+        monkeypatch.setattr(device, "_processor_ticks", lambda: table)
+        monkeypatch.setattr(device.time, "monotonic", lambda: 100.0 + second)
+
+    monkeypatch.setattr(device, "_children", lambda pid: {4})
+    return at
 
 
-def test_busy_processes_are_those_whose_ticks_moved(monkeypatch):
+def test_busy_processes_are_those_whose_ticks_moved(ticks):
     second = os.sysconf("SC_CLK_TCK")
-    readings = iter(
-        [
-            {1: ("idle", 5), 2: ("spins (a lot)", 100)},
-            {1: ("idle", 5), 2: ("spins (a lot)", 100 + second), 3: ("new", 7)},
-        ]
-    )
-    monkeypatch.setattr(device, "_processor_ticks", lambda: next(readings))
-    monkeypatch.setattr(device.time, "sleep", lambda seconds: None)
-    assert device.busy_processes(interval_s=1.0) == [(2, "spins (a lot)", 1.0)]
+    ticks(0, {1: ("idle", 5), 2: ("spins (a lot)", 100), 4: ("our own child", 0), os.getpid(): ("ours", 0)})
+    watch = device.BusyWatch()
+    later = {1: ("idle", 5), 2: ("spins (a lot)", 100 + 2 * second), 3: ("new", 7)}
+    ticks(4, later | {4: ("our own child", 4 * second), os.getpid(): ("ours", 4 * second)})
+    assert watch.busy() == [(2, "spins (a lot)", 0.5)]
+    assert watch.warning() == ("the machine is busy: spins (a lot) (process 2, 50% of a core); timings may be too slow")
+
+
+def test_a_quiet_machine_needs_no_warning_and_a_crowd_is_counted(ticks):
+    ticks(0, dict.fromkeys(range(10, 15), ("one", 0)))
+    watch = device.BusyWatch()
+    ticks(1, dict.fromkeys(range(10, 15), ("one", 1)))
+    assert watch.warning() == ""
+    ticks(1, dict.fromkeys(range(10, 15), ("one", 90)))
+    assert "and 2 more" in watch.warning()
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are told by /proc only")

@@ -11,7 +11,15 @@ import torch
 from torch import nn
 
 from metrics import memory
-from metrics.memory import is_out_of_memory, largest_that_fits, limit_growth, memory_baseline, peak_memory
+from metrics.memory import (
+    growth_limited,
+    is_out_of_memory,
+    largest_that_fits,
+    limit_growth,
+    memory_baseline,
+    peak_memory,
+    private_bytes,
+)
 
 MIB = 2**20
 needs_proc = pytest.mark.skipif(
@@ -112,3 +120,18 @@ def test_a_step_over_the_limit_is_refused():
 def test_a_limit_that_is_not_positive_is_refused(growth):
     with pytest.raises(ValueError, match="must be positive"):
         limit_growth(growth)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA limits private memory on Linux only")
+def test_growth_is_limited_inside_the_block_only():
+    with growth_limited(private_bytes(), 64 * MIB):
+        torch.ones(8 * MIB // 4)
+        with pytest.raises(RuntimeError) as refused:
+            torch.ones(2**30)
+    assert is_out_of_memory(refused.value)
+    assert torch.ones(256 * MIB // 4).sum() == 64 * MIB
+
+
+@pytest.mark.parametrize("words", ["std::bad_alloc", "could not create a memory object"])
+def test_other_words_for_no_memory_are_known(words):
+    assert is_out_of_memory(RuntimeError(words))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from metrics.statistics import rounds_interval, rounds_ratio
+from metrics.statistics import interquartile_range, rounds_interval, rounds_ratio
 
 
 def test_rounds_that_agree_have_no_width_and_one_round_has_none_at_all():
@@ -101,3 +101,8 @@ def test_a_planted_slowdown_of_a_tenth_is_found(rounds):
 def test_one_round_or_none_gives_no_interval():
     assert "fewer than two rounds" in rounds_ratio([[1.0]], [[2.0]]).reason
     assert math.isnan(rounds_ratio([], []).value)
+
+
+def test_quartiles_of_all_calls_on_paper():
+    assert interquartile_range([1.0, 2.0, 3.0, 4.0, 100.0]) == 2.0
+    assert math.isnan(interquartile_range([1.0]))

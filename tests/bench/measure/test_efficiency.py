@@ -12,6 +12,8 @@ import pytest
 from bench.errors import UserError
 from bench.measure.efficiency import EfficiencyCell, measure_group, samples_planned
 from bench.measure.efficiency_process import WorkerDied, WorkerProcess, worker_environment
+from bench.measure.efficiency_record import Record
+from bench.measure.efficiency_rows import rows_of, slow_fallbacks
 
 STAND_INS = '''
 import os, signal, time
@@ -126,13 +128,15 @@ def test_all_figures_of_a_good_arm_are_there(session):
             assert row["value"] > 0 and row["unit"] == unit and row["n"] == n == len(row["raw"])
             assert row["low"] <= row["value"] <= row["high"] and row["reason"] == "" and row["status"] == "done"
         for metric in ("peak_memory_inference", "peak_memory_training"):
-            assert rows[metric, length]["status"] == "done"
-            assert math.isnan(rows[metric, length]["value"]) == (rows[metric, length]["reason"] != "")
+            peak = rows[metric, length]
+            assert peak["status"] == "done" and math.isnan(peak["value"]) == (peak["reason"] != "")
+            assert peak["reason"] or (peak["n"] == 3 and peak["round_sizes"] == [1, 1, 1])
         assert rows["step_latency", length]["round_sizes"] == [2, 2]
         assert rows["sample_latency", length]["nfe"] == rows["sample_latency", length]["sample_steps"] == 3
         assert rows["step_latency", length]["kernel"].startswith("scan=none sdpa=")
         assert rows["parameters", length]["value"] == 20 * 16 + 16 * 20 + 20
-    assert "within" in rows["step_latency", 16]["note"] and "2 rounds" in rows["step_latency", 16]["note"]
+    assert "within" in rows["step_latency", 16]["stopped_by"] and rows["step_latency", 16]["iqr"] >= 0
+    assert rows["sample_latency", 16]["stopped_by"] == "planned samples"
     assert session[0]["b"]["step_latency", 16]["batch"] == 2
 
 
@@ -149,8 +153,22 @@ def test_computed_memory_is_that_on_paper(session):
 def test_shares_of_the_ceilings_and_energy_are_told_or_missing_with_a_reason(session):
     rows = session[0]["a"]
     assert rows["step_compute_share", 32]["value"] > 0 and rows["step_bandwidth_share", 32]["value"] > 0
-    told = [row for (metric, _), row in rows.items() if metric == "step_energy"]
-    assert told and all((row["value"] > 0) != bool(row["reason"]) for row in told)
+    for wanted in ("step_energy", "train_step_energy", "sample_energy"):
+        told = [row for (metric, _), row in rows.items() if metric == wanted]
+        assert told and all((row["value"] > 0) != bool(row["reason"]) for row in told)
+
+
+def test_what_belongs_to_the_whole_session_has_a_row_of_its_own(session):
+    rows = session[0]["a"]
+    assert rows["process_start", None]["value"] > 0 and rows["process_start", None]["unit"] == "s"
+    assert rows["device_product_rate", None]["value"] > 0 and rows["device_copy_rate", None]["value"] > 0
+    assert "not asked for" in rows["compile_time", None]["reason"]
+    driver = rows["driver_memory_training", None]
+    assert math.isnan(driver["value"]) and "no driver" in driver["reason"]
+    assert "no backbone" in rows["computed_batch_at_21_gb", 16]["reason"]
+    whole = rows["peak_memory_training", 16]["value"] - rows["computed_memory_training", 16]["value"]
+    if not math.isnan(whole):
+        assert rows["workspace_memory_training", 16]["value"] == pytest.approx(whole)
 
 
 def test_the_parts_of_a_training_step_are_no_more_than_the_whole(session):
@@ -203,7 +221,7 @@ def test_rounds_go_on_while_intervals_are_wide_and_samples_only_where_there_is_t
         [endless], rounds=2, calls_per_round=1, relative_width=1e-9, time_cap_s=0.5, log_folder=tmp_path
     )
     rows = {(row["metric"], row["length"]): row for row in found["a"]}
-    assert rows["step_latency", 16]["n"] >= 2 and "time cap of 0.5 s" in rows["step_latency", 16]["note"]
+    assert rows["step_latency", 16]["n"] >= 2 and rows["step_latency", 16]["stopped_by"] == "time cap of 0.5 s"
     sample = rows["sample_latency", 16]
     assert math.isnan(sample["value"]) and sample["status"] == "timeout" and "one whole sample" in sample["reason"]
     assert not any(metric.startswith("train") or metric == "peak_memory_training" for metric, _ in rows)
@@ -265,3 +283,54 @@ def test_the_environment_of_a_process_names_its_threads_and_kernel():
     environment = worker_environment(3, "torch")
     assert environment["SMDIM_BENCH_SCAN_KERNEL"] == "torch" and environment["OMP_NUM_THREADS"] == "3"
     assert "SMDIM_BENCH_SCAN_KERNEL" not in worker_environment(1, "auto")
+
+
+def test_times_that_are_not_positive_are_the_clocks_fault_and_never_a_zero(cell):
+    record = Record()
+    for samples_s in ([0.0, -1.0], [0.0, 2.0]):
+        record.rounds_s.setdefault(("step", 16), []).append(samples_s)
+    record.rounds_s["step", 32] = [[0.0], [-3.0]]
+    rows = {(row["metric"], row["length"]): row for row in rows_of(cell("a", measure_training=False), record, {})}
+    assert rows["step_latency", 16]["value"] == 2000.0 and rows["step_latency", 16]["n"] == 1
+    still = rows["step_latency", 32]
+    assert math.isnan(still["value"]) and "the clock did not move" in still["reason"]
+    assert ("tokens_per_second", 16) in rows and ("tokens_per_second", 32) not in rows
+
+
+def test_rows_of_a_slow_fallback_and_of_clocks_that_differ_are_marked(cell):
+    record = Record(kernels={16: "scan=torch sdpa=flash_cpu"}, clocks_disagree={("step", 16)})
+    record.rounds_s["step", 16] = [[1.0], [1.0]]
+    rows = {(row["metric"], row["length"]): row for row in rows_of(cell("a", (16,)), record, {})}
+    assert rows["step_latency", 16]["note"] == "slow fallback: scan=torch; the two clocks differ by over 5 %"
+    assert slow_fallbacks("scan=c sdpa=flash_cpu") == ""
+    assert slow_fallbacks("sdpa=flash_cpu+math") == "sdpa=flash_cpu+math"
+
+
+def test_a_busy_machine_is_named_and_flags_the_rows_of_every_arm(cell, tmp_path, monkeypatch):
+    monkeypatch.setattr("metrics.device.BusyWatch.busy", lambda self: [(42, "spinner", 0.98)])
+    heard = []
+    found = measure_group(
+        [cell("a", (16,), measure_training=False), cell("b", (16,), measure_training=False)],
+        rounds=2,
+        relative_width=math.inf,
+        log_folder=tmp_path,
+        on_event=lambda cell_id, event: heard.append(event.get("warning", "")),
+    )
+    assert any("spinner (process 42, 98% of a core)" in words for words in heard)
+    for rows in found.values():
+        assert "spinner (process 42" in next(row for row in rows if row["metric"] == "step_latency")["note"]
+
+
+@pytest.mark.skipif(not ON_LINUX, reason="a memory limit can only be set on Linux")
+def test_the_largest_batch_and_length_within_a_budget_are_found_by_real_steps(cell, tmp_path):
+    from metrics.memory import CLEAR_REFS
+
+    if not CLEAR_REFS.exists():
+        pytest.skip("the peak resident set cannot be reset here")
+    found = measure_group(
+        [cell("a", (64,), memory_budget_gib=1 / 64)], rounds=2, relative_width=math.inf, log_folder=tmp_path
+    )
+    rows = {row["metric"]: row for row in found["a"] if row["metric"].startswith("largest")}
+    batch, length = rows["largest_batch_training"], rows["largest_length_training"]
+    assert batch["length"] == 64 and 1 <= batch["value"] < 4096 and "budget 0.015625 GiB" in batch["note"]
+    assert 64 < length["value"] < 2**17 and length["unit"] == "tokens"
