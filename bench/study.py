@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,8 @@ from bench.yaml_file import KeyPath, Place, allowed_words, read_yaml, validate
 STUDIES_FOLDER = Path(__file__).parent / "studies"
 SETTING_GROUPS = ("model", "tokenizer", "diffusion", "train", "sample")
 PLAIN_AXES = ("arm", "corpus", "length")
+LONG_LENGTHS = (2896, 4096, 5792, 8192, 11584, 16384)
+"""Half octaves, as multiples of the usual strides."""
 
 
 class Settings(BaseModel):
@@ -71,6 +74,11 @@ class EfficiencySettings(Settings):
     batch: int = Field(1, ge=1, description="sequences a call")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     training: bool = Field(True, description="also time and weigh a training step")
+    compile: bool = Field(False, description="also take the time of torch.compile (needs a C++ compiler; slow)")
+    memory_budget_gib: float | None = Field(
+        None, gt=0, description="search the largest batch and length that train within it, by real steps; none: do not"
+    )
+    prune: bool = Field(True, description="where memory ran out at a length, mark longer ones oom without trying")
 
     @field_validator("lengths")
     @classmethod
@@ -78,6 +86,13 @@ class EfficiencySettings(Settings):
         if min(lengths) < 1 or len(set(lengths)) != len(lengths):
             raise ValueError("lengths must be distinct whole numbers from 1")
         return lengths
+
+
+class Limits(Settings):
+    """What a cell may take before it is ended and becomes a `timeout` or `oom` row; not part of a cell's identity."""
+
+    time_s: float | None = Field(None, gt=0, description="seconds a cell may run; none: no limit")
+    memory_gib: float | None = Field(None, gt=0, description="GiB of main memory its process may hold; none: no limit")
 
 
 class Measure(Settings):
@@ -128,6 +143,7 @@ class StudyFile(Settings):
     match: Match | None = None
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="each seeds weights, data order, noise and sampling")
     measure: Measure
+    limits: Limits = Limits()
     plugins: tuple[str, ...] = Field((), description="modules that register further mixers")
 
     @field_validator("match", mode="before")
@@ -166,7 +182,7 @@ class Cell:
     labels: dict[str, Any]
     settings: dict[str, Any] = field(hash=False)
 
-    @property
+    @cached_property
     def id(self) -> str:
         """`<kind>-<arm>-<hash of the settings>`; the hash alone decides identity."""
         word = "".join(c if c.isalnum() or c in "-_" else "-" for c in str(self.labels["arm"]))[:40]
@@ -180,6 +196,22 @@ class Study:
         self.content = content
         self.place = place
         self.name = content.name
+
+    def timing_more(self, *, long: bool = False, prune: bool = True) -> Study:
+        """This study with half octaves up to 16384 tokens added to its timed lengths (`long`), and with every length
+        tried even where a shorter one ran out of memory (`prune` false).
+
+        Raises UserError where the study times nothing.
+        """
+        efficiency = self.content.measure.efficiency
+        if efficiency is None:
+            raise UserError(f"{self.place.path}: --long and --no-prune are about timing; it has no measure.efficiency")
+        lengths = efficiency.lengths
+        if long:
+            lengths += tuple(length for length in LONG_LENGTHS if length > max(lengths))
+        changed = efficiency.model_copy(update={"lengths": lengths, "prune": prune})
+        measure = self.content.measure.model_copy(update={"efficiency": changed})
+        return Study(self.content.model_copy(update={"measure": measure}), self.place)
 
     def combinations(self) -> list[Combination]:
         """Every combination of axis values that is not excluded, in the order of the file."""

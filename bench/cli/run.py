@@ -26,7 +26,18 @@ def run(
     jobs: Annotated[
         int | None, typer.Option(min=1, help="Quality cells at once; default: cores divided by threads a cell.")
     ] = None,
+    long: Annotated[bool, typer.Option("--long", help="Time lengths up to 16384 tokens too.")] = False,
+    no_prune: Annotated[
+        bool, typer.Option("--no-prune", help="Time longer lengths even where a shorter one ran out of memory.")
+    ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run cells that failed earlier again.")] = False,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast/--keep-going", help="End the run at the first cell that fails.")
+    ] = False,
+    executor: Annotated[str, typer.Option(help="Where cells run: local, slurm or ray.")] = "local",
+    option: Annotated[
+        list[str] | None, typer.Option("--option", help="Setting of the executor, KEY=VALUE; may be given again.")
+    ] = None,
 ) -> None:
     """Run a study: train, sample, measure, time; then write the table, the figures and the report.
 
@@ -37,12 +48,15 @@ def run(
 
     from bench.report.claims import shipped_claims
     from bench.run.display import Display
+    from bench.run.executors import make_executor
     from bench.run.plan import make_plan
     from bench.run.runner import forget_failed, run_plan
     from bench.study import load_study
 
     console = Console()
     loaded = load_study(study)
+    if long or no_prune:
+        loaded = loaded.timing_more(long=long, prune=not no_prune)
     console.print(f"[bold]{loaded.name}[/bold]: {loaded.content.question}", highlight=False)
     plan = make_plan(loaded, lambda line: console.print(line, style="dim", highlight=False))
     for note in plan.notes:
@@ -50,11 +64,31 @@ def run(
     if retry_failed:
         forget_failed(plan, results)
     with Display(console) as display:
-        summary = run_plan(plan, results, display, jobs=jobs, claims=shipped_claims())
+        summary = run_plan(
+            plan,
+            results,
+            display,
+            executor=make_executor(executor, jobs, pairs(option or [], "--option")),
+            fail_fast=fail_fast,
+            claims=shipped_claims(),
+        )
     finish(summary.table.folder, console)
     if summary.failed:
         console.print(f"{len(summary.failed)} cells failed; their reasons stand in the report", style="yellow")
         raise typer.Exit(1)
+
+
+def pairs(words: list[str], option: str) -> dict[str, str]:
+    """`KEY=VALUE` words as a mapping. Raises UserError for a word without `=`."""
+    from bench.errors import UserError
+
+    found = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise UserError(f"{option} {word}: write KEY=VALUE")
+        found[key] = value
+    return found
 
 
 def finish(folder: Path, console: object) -> None:

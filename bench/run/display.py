@@ -65,6 +65,9 @@ class Display:
             self.tasks[cell.id] = self.progress.add_task(_title(cell), total=None, detail="starting")
             if not self.live:
                 self.say(f"start  {_title(cell)}")
+        elif kind == "released":
+            if cell.id in self.tasks:
+                self.progress.remove_task(self.tasks.pop(cell.id))
         elif kind == "end":
             self._end(cell, event)
         else:
@@ -72,13 +75,20 @@ class Display:
 
     def _end(self, cell: Cell, event: dict[str, Any]) -> None:
         self.done += 1
-        self.progress.remove_task(self.tasks.pop(cell.id))
+        if cell.id in self.tasks:
+            self.progress.remove_task(self.tasks.pop(cell.id))
+        if "by" in event:
+            self.say(f"{event['state']:6} {_title(cell)} by {event['by']} ({self.done}/{self.total})")
+        else:
+            self._say_end(cell, event)
+        if self.overall is not None:
+            self.progress.update(self.overall, completed=self.done, detail=self._left())
+
+    def _say_end(self, cell: Cell, event: dict[str, Any]) -> None:
         elapsed_s = time.monotonic() - self.started.get(cell.id, self.began)
         reason = f": {event['reason']}" if event.get("reason") else ""
         left = f", {self._left()}" if self.done < self.total else ""
         self.say(f"{event['state']:6} {_title(cell)} in {clock(elapsed_s)}{reason} ({self.done}/{self.total}{left})")
-        if self.overall is not None:
-            self.progress.update(self.overall, completed=self.done, detail=self._left())
 
     def _progress(self, cell: Cell, event: dict[str, Any]) -> None:
         detail = describe(event)

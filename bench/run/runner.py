@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import math
-import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from bench.errors import UserError
+from bench.files import canonical_hash
 from bench.results import ResultTable, load_results
+from bench.run.executors import Executor
+from bench.run.executors.local import LocalExecutor
+from bench.run.lease import Owner
 from bench.run.plan import Plan
-from bench.run.pool import run_cells
-from bench.run.store import FINISHED, Store
-from bench.study import Cell
+from bench.run.reuse import Elsewhere
+from bench.run.store import FINISHED, Store, identity
+from bench.run.task import Task
+from bench.study import Cell, Limits
 
-if TYPE_CHECKING:
-    from bench.measure.efficiency import EfficiencyCell
+TABLE_SHARE = 0.05
+"""Largest share of the run's time that goes into writing the table on the way."""
 
 
 class Watcher(Protocol):
@@ -31,7 +34,11 @@ class Watcher(Protocol):
         """The run starts."""
 
     def event(self, cell: Cell, event: dict[str, Any]) -> None:
-        """Something happened in a cell: start, progress, end."""
+        """Something happened in a cell: start, progress, end, released (another runner has it)."""
+
+
+class StoppedByFailure(UserError):
+    """A cell failed and the run was to end there."""
 
 
 @dataclass(frozen=True)
@@ -45,116 +52,135 @@ class RunSummary:
 
 
 def run_plan(
-    plan: Plan, results: Path, watcher: Watcher, *, jobs: int | None = None, claims: Mapping[str, str] | None = None
+    plan: Plan,
+    results: Path,
+    watcher: Watcher,
+    *,
+    executor: Executor | None = None,
+    fail_fast: bool = False,
+    claims: Mapping[str, str] | None = None,
 ) -> RunSummary:
     """Run all unfinished cells of `plan` into `results/<study>/`.
 
     A cell that failed earlier counts as finished. `claims` is the hash of what each paper claims, recorded before
-    anything is measured (`Store.write_plan`). Raises UserError (no space left, folder not writable) and
-    KeyboardInterrupt; whatever was finished by then stays, and a later run resumes.
+    anything is measured (`Store.write_plan`). Raises UserError (no space left, folder not writable), StoppedByFailure
+    where `fail_fast` is set, and KeyboardInterrupt; whatever was finished by then stays, and a later run resumes.
     """
     store = Store(results, plan.study.name)
-    try:
-        store.write_plan(plan.study.content.model_dump(mode="json"), plan.cells, plan.notes, claims)
-    except OSError as error:
-        raise UserError(f"{store.folder}: cannot be written: {error.strerror}") from error
-    todo = [cell for cell in plan.cells if not _is_finished(store, cell, watcher)]
-    watcher.begin(todo, len(plan.cells) - len(todo))
+    table = _Table(store.folder)
     ran: list[Cell] = []
 
     def on_event(cell: Cell, event: dict[str, Any]) -> None:
         watcher.event(cell, event)
-        if event["event"] == "end":
+        if event["event"] != "end":
+            return
+        table.grew()
+        if "by" not in event:
             ran.append(cell)
-            load_results(store.folder).save()
+        if fail_fast and event["state"] != "done":
+            raise StoppedByFailure(f"{cell.id} ended as {event['reason']}; finished cells are kept (--fail-fast)")
 
-    _run_timing_cells([cell for cell in todo if cell.kind == "efficiency"], store, on_event)
+    try:
+        store.write_plan(plan.study.content.model_dump(mode="json"), plan.cells, plan.notes, claims)
+        owner = Owner(results).__enter__()
+    except OSError as error:
+        raise UserError(f"{store.folder}: cannot be written: {error.strerror}") from error
+    try:
+        elsewhere = Elsewhere(store)
+        todo = _unfinished(store, plan.cells, watcher)
+        fresh = _copy_finished(store, todo, elsewhere, owner, watcher)
+        watcher.begin(fresh, len(plan.cells) - len(fresh))
+        tasks = make_tasks(store, plan.cells, fresh, plan.study.content.limits)
+        (executor or LocalExecutor()).run(tasks, owner, elsewhere, on_event)
+    finally:
+        owner.__exit__()
+        saved = table.save()
+    return RunSummary(saved, len(ran), len(plan.cells) - len(fresh), failures(store, plan.cells))
+
+
+def make_tasks(store: Store, cells: list[Cell], todo: list[Cell], limits: Limits) -> list[Task]:
+    """One task for all timing cells, one for each other cell, shorter lengths first within a kind."""
+    timing = tuple(cell for cell in todo if cell.kind == "efficiency")
+    tasks = [Task(store.results, store.folder.name, timing, limits)] if timing else []
+    families: dict[str, list[Cell]] = {}
+    lengths = {cell.settings.get("length") for cell in cells if cell.kind == "quality"}
+    for cell in cells if len(lengths) > 1 else ():
+        if cell.kind == "quality":
+            families.setdefault(_family(cell), []).append(cell)
     others = [cell for cell in todo if cell.kind != "efficiency"]
-    threads = max((int(cell.labels.get("threads", 1)) for cell in others), default=1)
-    at_once = jobs or max(1, (os.cpu_count() or 1) // threads)
-    run_cells(((cell, store.cell(cell.id)) for cell in others), jobs=at_once, on_event=on_event)
-    table = load_results(store.folder)
-    table.save()
-    return RunSummary(table, len(ran), len(plan.cells) - len(todo), _failures(store, plan.cells))
+    for cell in sorted(others, key=lambda cell: (cell.kind == "quality", cell.settings["length"])):
+        family = families.get(_family(cell), []) if families and cell.kind == "quality" else []
+        shorter = tuple(one.id for one in family if one.settings["length"] < cell.settings["length"])
+        tasks.append(Task(store.results, store.folder.name, (cell,), limits, shorter))
+    return tasks
 
 
-def _is_finished(store: Store, cell: Cell, watcher: Watcher) -> bool:
-    status = store.cell(cell.id).status()
-    if status.state == "damaged":
-        watcher.say(f"{cell.id}: {status.reason}; the cell is run again")
-    return status.state in FINISHED
+def _family(cell: Cell) -> str:
+    """Equal for cells that differ in length and seed alone: if one runs out of memory, so do the longer ones."""
+    return canonical_hash({key: value for key, value in cell.settings.items() if key not in ("length", "seed")})
 
 
-def _failures(store: Store, cells: list[Cell]) -> list[tuple[str, str]]:
+class _Table:
+    """The study's table on disk, written as cells end, but never for more than a small share of the time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.next_at = 0.0
+
+    def grew(self) -> None:
+        """A cell has ended."""
+        if time.monotonic() >= self.next_at:
+            self.save()
+
+    def save(self) -> ResultTable:
+        """Write the table now."""
+        began = time.monotonic()
+        table = load_results(self.folder)
+        table.save()
+        ended = time.monotonic()
+        self.next_at = ended + (ended - began) / TABLE_SHARE
+        return table
+
+
+def _unfinished(store: Store, cells: list[Cell], watcher: Watcher) -> list[Cell]:
+    todo = []
+    for cell in cells:
+        status = store.cell(cell.id).status()
+        if status.state == "damaged":
+            watcher.say(f"{cell.id}: {status.reason}; the cell is run again")
+        if status.state not in FINISHED:
+            todo.append(cell)
+    return todo
+
+
+def _copy_finished(store: Store, todo: list[Cell], elsewhere: Elsewhere, owner: Owner, watcher: Watcher) -> list[Cell]:
+    """Copy what other studies have finished; the cells that are left."""
+    left, origins = [], []
+    for cell in todo:
+        found = elsewhere.find(cell)
+        lease = owner.take(identity(cell.id)) if found else None
+        if found is None or lease is None:
+            left.append(cell)
+            continue
+        origins.append(elsewhere.copy(found, store.cell(cell.id), cell).split("/")[0])
+        owner.release(lease)
+    for study in sorted(set(origins)):
+        watcher.say(f"{origins.count(study)} cells with the same settings are taken over from study {study}")
+    return left
+
+
+def failures(store: Store, cells: list[Cell]) -> list[tuple[str, str]]:
+    """Id and reason of the cells that ended badly."""
     found = []
     for cell in cells:
         status = store.cell(cell.id).status()
-        if status.state not in ("done", "new", "running"):
+        if status.state in FINISHED and status.state != "done":
             found.append((cell.id, status.reason))
     return found
-
-
-def _run_timing_cells(cells: list[Cell], store: Store, on_event: Callable[[Cell, dict[str, Any]], None]) -> None:
-    """Time all arms in one session, taking turns; nothing else runs meanwhile."""
-    if not cells:
-        return
-    from bench.measure.efficiency import measure_group
-    from metrics.device import describe_environment
-
-    by_id = {cell.id: cell for cell in cells}
-    environment = describe_environment(cells[0].settings["machine"]["device"])
-    session = time.strftime("%Y-%m-%dT%H:%M:%S")
-    for cell in cells:
-        folder = store.cell(cell.id)
-        folder.begin(cell)
-        folder.mark_running(environment)
-        on_event(cell, {"event": "start"})
-    wanted = cells[0].settings["measure"]
-    started = time.time()
-    results = measure_group(
-        [_timed_cell(cell) for cell in cells],
-        **{name: wanted[name] for name in ("rounds", "calls_per_round", "relative_width", "time_cap_s")},
-        on_event=lambda cell_id, event: on_event(by_id[cell_id], event),
-        log_folder={cell.id: store.cell(cell.id).path / "log.txt" for cell in cells},
-    )
-    common = {"device": environment["device"], "threads": wanted["threads"], "session": session}
-    for cell_id, rows in results.items():
-        state, reason = _outcome(rows)
-        store.cell(cell_id).finish(state, [common | row for row in rows], reason=reason, started=started)
-        on_event(by_id[cell_id], {"event": "end", "state": state, "reason": reason})
-
-
-def _timed_cell(cell: Cell) -> EfficiencyCell:
-    from bench.measure.efficiency import EfficiencyCell
-
-    settings = cell.settings
-    return EfficiencyCell(
-        id=cell.id,
-        arm=cell.labels["arm"],
-        config=settings["model"],
-        lengths=tuple(settings["measure"]["lengths"]),
-        threads=settings["measure"]["threads"],
-        device=settings["machine"]["device"],
-        batch=settings["measure"]["batch"],
-        sample_steps=settings["sample"]["steps"],
-        sampler=settings["sample"]["sampler"],
-        measure_training=settings["measure"]["training"],
-        plugins=tuple(settings["plugins"]),
-    )
-
-
-def _outcome(rows: list[dict[str, Any]]) -> tuple[str, str]:
-    """`done` where anything was timed; else how the first missing latency failed."""
-    latencies = [row for row in rows if row["metric"] == "step_latency"]
-    if not latencies or any(not math.isnan(row["value"]) for row in latencies):
-        return "done", ""
-    return latencies[0].get("status") or "failed", latencies[0]["reason"]
 
 
 def forget_failed(plan: Plan, results: Path) -> None:
     """Drop the status of cells that failed, so that the next run runs them again."""
     store = Store(results, plan.study.name)
-    for cell in plan.cells:
-        folder = store.cell(cell.id)
-        if folder.status().state not in ("done", "new"):
-            (folder.path / "status.json").unlink(missing_ok=True)
+    for cell_id, _ in failures(store, plan.cells):
+        (store.cell(cell_id).path / "status.json").unlink(missing_ok=True)

@@ -1,14 +1,16 @@
-"""One quality or reference cell in a process of its own: `python -m bench.run.worker <cell folder>`.
+"""One quality or reference cell in a process of its own: `python -m bench.run.worker <cell folder> <lease>`.
 
 Events go to stdout, one JSON object a line (`stage`, `done`, `total`, `loss`, ...); everything that libraries print
 goes to stderr, which the runner keeps as log.txt. The measurements and the status are written by this process.
-Exit code 0 once a status is written, whatever it says.
+Exit code 0 once a status is written, whatever it says. The process ends with the one that started it, and writes
+nothing once the lease is gone: then another runner has taken the cell over.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 import time
 import traceback
@@ -16,6 +18,10 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from bench.run.store import CellFolder, to_json
+
+PARENT_VARIABLE = "SMDIM_BENCH_PARENT"
+LEASE_LOST = 75  # exit code: another runner owns the cell now
+PR_SET_PDEATHSIG = 1  # prctl(2): the signal this process gets when its parent ends
 
 
 class Events:
@@ -34,9 +40,10 @@ class Events:
 
 def main(argv: list[str]) -> int:
     """Run the cell whose folder is the only argument."""
+    end_with_parent()
     events = Events(os.fdopen(os.dup(1), "w"))
     os.dup2(2, 1)  # whatever libraries print belongs in the log
-    folder = CellFolder(Path(argv[0]))
+    folder, lease = CellFolder(Path(argv[0])), Path(argv[1])
     configuration = folder.configuration()
     if configuration is None:
         print(f"{folder.path}: no readable cell.json", file=sys.stderr)
@@ -50,10 +57,38 @@ def main(argv: list[str]) -> int:
             return errno.ENOSPC
         traceback.print_exc()
         state, reason = classify(error)
-        folder.finish(state, failure_rows(configuration, reason), reason=reason, started=started)
-        return 0
-    folder.finish("done", [environment_rows | row for row in rows], started=started)
+        rows, environment_rows = failure_rows(configuration, reason), {}
+    else:
+        state, reason = "done", ""
+    if not lease.exists():
+        print(f"{lease} is gone: another runner has taken this cell over", file=sys.stderr)
+        return LEASE_LOST
+    rows = [environment_rows | row for row in rows]
+    folder.finish(state, rows, reason=reason, started=started, peak_bytes=peak_bytes())
     return 0
+
+
+def end_with_parent() -> None:
+    """Ask the system to end this process when its parent ends, so that a killed runner leaves no orphan at work.
+
+    Linux only; elsewhere an orphan ends at its next event, when nobody reads it.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if str(os.getppid()) != os.environ.get(PARENT_VARIABLE, str(os.getppid())):
+        os._exit(1)  # it ended before the wish was in place
+
+
+def peak_bytes() -> int | None:
+    """Most memory this process held; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _run(

@@ -1,0 +1,47 @@
+"""Where tasks are carried out. An executor is anything with this one method; the study file knows nothing of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from bench.errors import UserError
+from bench.run.lease import Owner
+from bench.run.reuse import Elsewhere
+from bench.run.task import OnEvent, Task
+from bench.yaml_file import allowed_words
+
+NAMES = ("local", "slurm", "ray")
+HELD_POLL_S = 0.5
+"""Seconds between looks at a cell that another runner holds."""
+
+
+class Executor(Protocol):
+    """Carries tasks out, wherever."""
+
+    def run(self, tasks: Sequence[Task], owner: Owner, elsewhere: Elsewhere, on_event: OnEvent) -> None:
+        """Bring every cell to a written status, tasks in order; `on_event` is called from the calling thread.
+
+        A cell that another runner holds is waited for, and taken over if that runner dies. An exception out of
+        `on_event`, KeyboardInterrupt included, ends what runs; those cells stay unfinished and resume in a later run.
+        Raises UserError when no space is left.
+        """
+
+
+def make_executor(name: str, jobs: int | None, options: dict[str, str]) -> Executor:
+    """The executor `local`, `slurm` or `ray`. Raises UserError for another name, or where its package is missing."""
+    if name == "local":
+        from bench.run.executors.local import LocalExecutor
+
+        if options:
+            raise UserError(f"--option {next(iter(options))}: the local executor takes no options; use --jobs")
+        return LocalExecutor(jobs)
+    if name == "slurm":
+        from bench.run.executors.slurm import SlurmExecutor
+
+        return SlurmExecutor(jobs, options)
+    if name == "ray":
+        from bench.run.executors.ray_cluster import RayExecutor
+
+        return RayExecutor(jobs, options)
+    raise UserError(f"--executor {name!r}: {allowed_words(name, NAMES)}")

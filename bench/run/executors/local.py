@@ -1,0 +1,96 @@
+"""On this machine: one timing session at a time with nothing beside it, then cells that train, a few at once."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from bench.run.executors import HELD_POLL_S
+from bench.run.lease import Owner
+from bench.run.reuse import Elsewhere
+from bench.run.task import OnEvent, Task, perform
+from bench.study import Cell
+
+Message = tuple[Cell, dict[str, Any]] | BaseException | None
+
+
+class LocalExecutor:
+    """`jobs` cells at once; by default as many as the cores allow at the threads a cell has."""
+
+    def __init__(self, jobs: int | None = None) -> None:
+        self.jobs = jobs
+
+    def run(self, tasks: Sequence[Task], owner: Owner, elsewhere: Elsewhere, on_event: OnEvent) -> None:
+        """See `Executor.run`."""
+        for task in (task for task in tasks if task.timing):
+            while not perform(task, owner, on_event, threading.Event(), elsewhere):
+                time.sleep(HELD_POLL_S)
+        training = [task for task in tasks if not task.timing]
+        if not training:
+            return
+        threads = max(task.threads for task in training)
+        at_once = self.jobs or max(1, (os.cpu_count() or 1) // threads)
+        pool = _Pool(training, owner, elsewhere)
+        pool.run(min(at_once, len(training)), on_event)
+
+
+class _Pool:
+    """Threads that each watch one process at a time; what they hear reaches the main thread through a queue."""
+
+    def __init__(self, tasks: Sequence[Task], owner: Owner, elsewhere: Elsewhere) -> None:
+        self.owner, self.elsewhere = owner, elsewhere
+        self.ready = deque(tasks)
+        self.held: deque[Task] = deque()
+        self.lock = threading.Lock()
+        self.stop = threading.Event()
+        self.messages: queue.Queue[Message] = queue.Queue()
+
+    def run(self, at_once: int, on_event: OnEvent) -> None:
+        """Start the threads and pass on what they say until the last one ends."""
+        threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(at_once)]
+        for thread in threads:
+            thread.start()
+        left = at_once
+        try:
+            while left:
+                message = self.messages.get()
+                if message is None:
+                    left -= 1
+                elif isinstance(message, BaseException):
+                    raise message
+                else:
+                    on_event(*message)
+        finally:
+            self.stop.set()
+            for thread in threads:
+                thread.join()
+
+    def _serve(self) -> None:
+        try:
+            while not self.stop.is_set() and (task := self._next()):
+                done = perform(
+                    task, self.owner, lambda cell, event: self.messages.put((cell, event)), self.stop, self.elsewhere
+                )
+                if not done:
+                    with self.lock:
+                        self.held.append(task)
+        except BaseException as error:
+            self.messages.put(error)
+        finally:
+            self.messages.put(None)
+
+    def _next(self) -> Task | None:
+        """The next task; after a pause one that was held, when there is nothing else; None when all are spoken for."""
+        with self.lock:
+            if self.ready:
+                return self.ready.popleft()
+            if not self.held:
+                return None
+        self.stop.wait(HELD_POLL_S)
+        with self.lock:
+            return self.held.popleft() if self.held else None

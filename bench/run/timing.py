@@ -1,0 +1,130 @@
+"""A timing session: all arms of a study timed in turns, alone on their device."""
+
+from __future__ import annotations
+
+import math
+import socket
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from bench.run.attempt import Progress
+from bench.run.lease import Owner
+from bench.run.store import FINISHED, Store, identity, to_json
+from bench.study import Cell
+
+if TYPE_CHECKING:
+    from bench.measure.efficiency import EfficiencyCell
+    from bench.run.task import OnEvent, Task
+
+
+def perform_timing(task: Task, owner: Owner, on_event: OnEvent) -> bool:
+    """Time all unfinished cells of the task; False where another runner times on this device, or holds a cell."""
+    device = task.cells[0].settings["machine"]["device"]
+    with ExitStack() as held:
+        keys = [f"timing-{socket.gethostname()}-{device}", *(identity(cell.id) for cell in task.cells)]
+        for key in keys:
+            lease = owner.take(key)
+            if lease is None:
+                return False
+            held.callback(owner.release, lease)
+        todo = []
+        for cell in task.cells:
+            status = task.store.cell(cell.id).status()
+            if status.state in FINISHED:
+                on_event(cell, {"event": "end", "state": status.state, "reason": status.reason, "by": "another runner"})
+            else:
+                todo.append(cell)
+        if todo:
+            _session(task, todo, on_event)
+    return True
+
+
+def _session(task: Task, cells: list[Cell], on_event: OnEvent) -> None:
+    from bench.measure.efficiency import SILENCE_S, measure_group
+    from bench.run.machine import timing_identity
+    from metrics.device import describe_environment
+
+    store, machine = task.store, cells[0].settings["machine"]
+    here = timing_identity(machine["device"], machine["threads"])
+    by_id = {cell.id: cell for cell in cells}
+    progress = {cell.id: Progress(store.cell(cell.id)) for cell in cells}
+    environment = describe_environment(machine["device"])
+    session = time.strftime("%Y-%m-%dT%H:%M:%S")
+    for cell in cells:
+        folder = store.cell(cell.id)
+        folder.begin(cell)
+        folder.mark_running(environment)
+        on_event(cell, {"event": "start"})
+    wanted = cells[0].settings["measure"]
+    started = time.time()
+
+    def hear(cell_id: str, event: dict[str, Any]) -> None:
+        progress[cell_id](event)
+        on_event(by_id[cell_id], event)
+
+    if here != machine:
+        different = next(key for key in machine if here.get(key) != machine[key])
+        reason = f"error: planned for {different} {machine[different]}, this machine has {here[different]}"
+        results = {cell.id: [_missing(reason)] for cell in cells}
+    else:
+        results = measure_group(
+            [_timed_cell(cell, task.limits.memory_gib) for cell in cells],
+            **{name: wanted[name] for name in ("rounds", "calls_per_round", "relative_width", "time_cap_s")},
+            on_event=hear,
+            log_folder={cell.id: store.cell(cell.id).path / "log.txt" for cell in cells},
+            silence_s=min(SILENCE_S, task.limits.time_s or SILENCE_S),
+        )
+    _keep_ceilings(store, environment, results)
+    common = {"device": environment["device"], "threads": wanted["threads"], "session": session}
+    for cell_id, rows in results.items():
+        state, reason = _outcome(rows)
+        store.cell(cell_id).finish(state, [common | row for row in rows], reason=reason, started=started)
+        on_event(by_id[cell_id], {"event": "end", "state": state, "reason": reason})
+
+
+def _keep_ceilings(store: Store, environment: dict[str, Any], results: dict[str, list[dict[str, Any]]]) -> None:
+    """Write the device's ceilings, measured once a session, beside what is told of the machine."""
+    from bench.files import write_atomically
+
+    for cell_id, rows in results.items():
+        rates = {row["metric"]: row["value"] for row in rows if row["metric"].startswith("device_")}
+        if rates:
+            write_atomically(store.cell(cell_id).path / "environment.json", to_json(environment | rates, indent=2))
+
+
+def _missing(reason: str) -> dict[str, Any]:
+    from bench.measure.rows import row
+
+    return row("step_latency", math.nan, "ms", reason=reason)
+
+
+def _timed_cell(cell: Cell, memory_limit_gib: float | None) -> EfficiencyCell:
+    from bench.measure.efficiency import EfficiencyCell
+
+    settings = cell.settings
+    return EfficiencyCell(
+        id=cell.id,
+        arm=cell.labels["arm"],
+        config=settings["model"],
+        lengths=tuple(settings["measure"]["lengths"]),
+        threads=settings["measure"]["threads"],
+        device=settings["machine"]["device"],
+        batch=settings["measure"]["batch"],
+        sample_steps=settings["sample"]["steps"],
+        sampler=settings["sample"]["sampler"],
+        memory_limit_gib=memory_limit_gib,
+        memory_budget_gib=settings["measure"]["memory_budget_gib"],
+        prune=settings["measure"]["prune"],
+        compile=settings["measure"]["compile"],
+        measure_training=settings["measure"]["training"],
+        plugins=tuple(settings["plugins"]),
+    )
+
+
+def _outcome(rows: list[dict[str, Any]]) -> tuple[str, str]:
+    """`done` where anything was timed; else how the first missing latency failed."""
+    latencies = [row for row in rows if row["metric"] == "step_latency"]
+    if not latencies or any(not math.isnan(row["value"]) for row in latencies):
+        return "done", ""
+    return latencies[0].get("status") or "failed", latencies[0]["reason"]
