@@ -50,6 +50,11 @@ def vocabulary(settings: TokenizerSettings) -> list[str]:
     return sorted(words, key=words.__getitem__)
 
 
+def type_graph(settings: TokenizerSettings) -> dict[str, set[str]]:
+    """Which token type may follow which, as MidiTok has it (special tokens under two names)."""
+    return {name: set(after) for name, after in build_tokenizer(settings).tokens_types_graph.items()}
+
+
 def encode(score: ScoreTick, settings: TokenizerSettings) -> np.ndarray:
     """Tokens of a one-track score, uint16 (N,). Empty when no note lies within the pitch range."""
     sequences = build_tokenizer(settings)(score)

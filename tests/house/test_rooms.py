@@ -6,8 +6,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SHARED = {"errors", "files", "paths", "versions", "yaml_file", "study"}
 ALLOWED = {
-    "cli": {"run", "report", "data", "diffusion", "training", "measure", "results"},
+    "cli": {"run", "report", "generate", "data", "diffusion", "training", "measure", "results"},
     "run": {"measure", "data", "diffusion", "training", "results"},
+    "generate": {"data", "diffusion", "training", "measure", "report", "run.store"},
     "measure": {"data", "diffusion", "training"},
     "training": {"data", "diffusion"},
     "diffusion": set(),

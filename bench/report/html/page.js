@@ -31,7 +31,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
 }
 
 const pieces = JSON.parse(document.getElementById("pieces").textContent);
-const [ONSET, DURATION, PITCH, VELOCITY] = [0, 1, 2, 3];
+const [ONSET, DURATION, PITCH, VELOCITY, SECOND] = [0, 1, 2, 3, 4];
 const LOOKAHEAD_S = 0.6;
 let audio = null;
 let playing = null;
@@ -58,9 +58,10 @@ function draw(sample, beat) {
     pen.lineTo(width, y(pitch));
     pen.stroke();
   }
-  pen.fillStyle = dark ? piece.dark : piece.colour;
+  const colours = dark ? [piece.dark, piece.secondDark] : [piece.colour, piece.second];
   const thickness = Math.max(2, height / (high - low));
   for (const note of piece.notes) {
+    pen.fillStyle = colours[note[SECOND] || 0];
     pen.globalAlpha = 0.4 + (0.6 * note[VELOCITY]) / 127;
     pen.fillRect(x(note[ONSET]), y(note[PITCH]) - thickness / 2, Math.max(1.5, x(note[DURATION]) - 0.5), thickness);
   }

@@ -58,10 +58,12 @@ def html_report(content: Content) -> str:
     links = "".join(f'<a href="#{slug(title)}">{escape(title)}</a>' for title in sections)
     body = "\n".join(section(title, inner) for title, inner in sections.items())
     question = f'<p class="question">{escape(study_question(folder))}</p>'
-    return _document(study_name(frame, folder.name), f"{question}<nav>{links}</nav>\n{body}", pieces)
+    return document(study_name(frame, folder.name), f"{question}<nav>{links}</nav>\n{body}", pieces)
 
 
-def _document(name: str, body: str, pieces: list[dict[str, Any]]) -> str:
+def document(name: str, body: str, pieces: list[dict[str, Any]]) -> str:
+    """A whole page around a body; `pieces` are what its canvases draw and play. A note whose fifth figure is 1 has the
+    piece's `second` colour."""
     style = (HERE / "page.css").read_text(encoding="utf-8")
     script = (HERE / "page.js").read_text(encoding="utf-8")
     data = json.dumps(pieces, separators=(",", ":")).replace("</", "<\\/")

@@ -1,0 +1,56 @@
+"""A token language: what each token means, and which type may follow which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+SPECIAL_TYPES = frozenset({"PAD", "BOS", "EOS", "MASK"})
+
+
+@dataclass(frozen=True, eq=False)
+class TokenLanguage:
+    """The words of a vocabulary in the order of their ids ("Bar_None", "Pitch_21", ...), and the graph of types.
+
+    `follows[type]` holds the types that may come next, by MidiTok's `tokens_types_graph`. That graph names special
+    tokens inconsistently ("PAD" as a key and after music, "PAD_None" after special tokens); here all lose their ending
+    and no special token counts as music: only given tokens can be special.
+    """
+
+    words: Sequence[str]
+    follows: Mapping[str, frozenset[str]]
+
+    @classmethod
+    def of(cls, words: Sequence[str], graph: Mapping[str, Sequence[str] | set[str]]) -> TokenLanguage:
+        """From a vocabulary and MidiTok's graph as it comes."""
+        cleaned = {
+            name.split("_")[0]: frozenset(word.split("_")[0] for word in after) - SPECIAL_TYPES
+            for name, after in graph.items()
+        }
+        return cls(tuple(words), {name: after for name, after in cleaned.items() if name not in SPECIAL_TYPES})
+
+    @cached_property
+    def types(self) -> list[str]:
+        """The type of each token id: (V,)."""
+        return [word.split("_")[0] for word in self.words]
+
+    @cached_property
+    def pitch(self) -> np.ndarray:
+        """MIDI pitch of each Pitch token, -1 of all others: int64 (V,)."""
+        return self._numbers("Pitch")
+
+    @cached_property
+    def position(self) -> np.ndarray:
+        """Place in the bar of each Position token, -1 of all others: int64 (V,)."""
+        return self._numbers("Position")
+
+    def ids(self, *types: str) -> np.ndarray:
+        """Token ids of these types, ascending."""
+        return np.flatnonzero(np.isin(self.types, types))
+
+    def _numbers(self, kind: str) -> np.ndarray:
+        named = zip(self.words, self.types, strict=True)
+        return np.array([int(word.split("_")[1]) if name == kind else -1 for word, name in named], dtype=np.int64)

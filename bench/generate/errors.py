@@ -1,0 +1,9 @@
+"""The errors of generation that are the user's to mend."""
+
+from __future__ import annotations
+
+from bench.errors import UserError
+
+
+class GenerateError(UserError, ValueError):
+    """A run, a song or a request cannot be used; one line says what is allowed."""

@@ -1,0 +1,161 @@
+"""Fill what is hidden: whole rows, or windows of a song around what is hidden."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench.diffusion import SAMPLERS, Sample, generator_for
+from bench.diffusion.constraints import ConstraintSet
+from bench.diffusion.samplers import semi_autoregressive
+from bench.generate.options import DrawOptions
+from bench.generate.template import Template
+from bench.generate.trained import TrainedRun
+
+Report = Callable[[int, int, int], None]  # pieces done, steps done, steps of this batch
+
+
+@dataclass(frozen=True)
+class Filled:
+    """`tokens` int64 (n, N) without MASK; `nfe` network calls in which each piece took part."""
+
+    tokens: np.ndarray
+    nfe: list[int]
+
+
+def fill(
+    run: TrainedRun, count: int, options: DrawOptions, *, template: Template | None = None, length: int | None = None,
+    report: Report | None = None,
+) -> Filled:  # fmt: skip
+    """`count` pieces: of `length` tokens (default: the run's), or of a template.
+
+    A piece longer than the run's length is drawn window by window, each seeing half a window of what is there. Of
+    a song the network sees up to its length around what is hidden. Raises DiffusionError where a constraint leaves
+    nothing legal.
+    """
+    constraint = options.constraint.build(run.language, run.mask_id, pitch_limits=run.pitch_limits)
+    rows, nfe = [], []
+    for first in range(0, count, options.batch):
+        size = min(options.batch, count - first)
+        draw = _Draw(run, options, constraint, generator_for(options.seed, "generate", first), first, report)
+        if template is None:
+            done = draw.whole(np.full((size, length or run.length), run.mask_id))
+        elif template.open_end:
+            done = draw.onward(template, size)
+        else:
+            done = draw.inside(template, size)
+        rows.append(done.tokens_BL.numpy())
+        nfe += done.nfe
+    return Filled(np.concatenate(rows), nfe)
+
+
+@dataclass
+class _Draw:
+    """One batch."""
+
+    run: TrainedRun
+    options: DrawOptions
+    constraint: ConstraintSet | None
+    generator: torch.Generator
+    first: int
+    report: Report | None
+
+    def whole(self, tokens_BN: np.ndarray) -> Sample:
+        """Rows of any length; those longer than the network's go window by window."""
+        tokens_BL = torch.from_numpy(tokens_BN.astype(np.int64))
+        given_BL = tokens_BL != self.run.mask_id
+        if tokens_BL.shape[1] > self.run.length:
+            inner = "cached" if self.options.sampler == "semi-autoregressive" else self.options.sampler
+            sample = semi_autoregressive(
+                self.run.backbone, tokens_BL, window=self.run.length, sampler=SAMPLERS[inner],
+                steps=self.options.steps, **self._settings(self.constraint),
+            )  # fmt: skip
+        else:
+            sample = SAMPLERS[self.options.sampler](
+                self.run.backbone, tokens_BL, steps=self.options.steps, **self._settings(self.constraint)
+            )
+        return Sample(self._settled(sample.tokens_BL, given_BL), sample.nfe)
+
+    def onward(self, template: Template, size: int) -> Sample:
+        """A continuation: what is given beyond half a window is not seen by the network."""
+        bar_id = self.run.language.ids("Bar")[0]
+        given = int((~template.hidden).sum())
+        bars = np.flatnonzero(template.tokens[:given] == bar_id)
+        seen = bars[given - bars <= self.run.length // 2]
+        start = int(seen[0]) if len(seen) else given - self.run.length // 2
+        row = np.where(template.hidden, self.run.mask_id, template.tokens)
+        part = row[start:]
+        short = max(self.run.length - len(part), 0)
+        part = np.append(part, np.full(short, self.run.id_of("PAD")))
+        sample = self.whole(np.tile(part, (size, 1)))
+        drawn = sample.tokens_BL[:, : len(part) - short]
+        before = torch.from_numpy(row[:start]).expand(size, -1)
+        return Sample(torch.cat([before, drawn], dim=1), sample.nfe)
+
+    def inside(self, template: Template, size: int) -> Sample:
+        """Infilling: windows that begin with a bar, until nothing is hidden."""
+        run = self.run
+        row = np.where(template.hidden, run.mask_id, template.tokens)
+        tokens_BN = np.tile(row, (size, 1))
+        bars = np.append(np.flatnonzero(row == run.language.ids("Bar")[0]), len(row))
+        hidden, nfe = template.hidden.copy(), np.zeros(size, np.int64)
+        while hidden.any():
+            start, stop, done = window_of(hidden, bars, run.length)
+            window = np.full((size, run.length), run.id_of("PAD"))
+            window[:, : stop - start] = tokens_BN[:, start:stop]
+            allowed = np.ones((run.length, len(run.language.words)), bool)
+            allowed[: stop - start] = template.allowed[start:stop]
+            constraint = (self.constraint or ConstraintSet(())).with_allowed(allowed)
+            share = hidden[start:stop].sum() / run.length
+            sample = SAMPLERS[self.options.sampler](
+                run.backbone, torch.from_numpy(window), steps=max(1, round(self.options.steps * share)),
+                **self._settings(constraint),
+            )  # fmt: skip
+            tokens_BN[:, start:done] = sample.tokens_BL[:, : done - start].numpy()
+            hidden[start:done] = False
+            nfe += np.array(sample.nfe)
+        given_BL = torch.from_numpy(np.tile(~template.hidden, (size, 1)))
+        return Sample(self._settled(torch.from_numpy(tokens_BN), given_BL), nfe.tolist())
+
+    def _settings(self, constraint: ConstraintSet | None) -> dict[str, Any]:
+        options, report = self.options, self.report
+        return {
+            "mask_id": self.run.mask_id,
+            "generator": self.generator,
+            "schedule": self.run.schedule,
+            "forbidden_ids": self.run.forbidden_ids,
+            "temperature": options.temperature,
+            "top_p": options.top_p,
+            "constrain": constraint,
+            "progress": None if report is None else lambda done, total: report(self.first, done, total),
+        }
+
+    def _settled(self, tokens_BL: torch.Tensor, given_BL: torch.Tensor) -> torch.Tensor:
+        return tokens_BL if self.constraint is None else self.constraint.settle(tokens_BL, given_BL)
+
+
+def window_of(hidden: np.ndarray, bars: np.ndarray, length: int) -> tuple[int, int, int]:
+    """Start and stop of the next window over a row, and up to where its tokens are taken.
+
+    `bars` are the places of the Bar tokens and last the row's end. Where all that is hidden fits, it stands in the
+    middle of the window; else the window begins a quarter of its length before what is hidden first, and what is drawn
+    in its last, broken bar is drawn again in the next window.
+    """
+    places = np.flatnonzero(hidden)
+    first, last = int(places[0]), int(places[-1])
+    bar = int(bars[np.searchsorted(bars, first, side="right") - 1])
+    span = last + 1 - bar
+    before = (length - span) // 2 if span <= length else length // 4
+    earliest = max(min(bar - before, len(hidden) - length), 0)
+    start = min(int(bars[np.searchsorted(bars, earliest)]), bar)
+    if first - start > length // 2 and span > length:  # far inside a bar that is longer than the window
+        start = first - length // 2
+    stop = min(start + length, len(hidden))
+    if stop > last:
+        return start, stop, stop
+    whole = int(bars[np.searchsorted(bars, stop, side="right") - 1])
+    return start, stop, whole if whole > first else stop

@@ -1,0 +1,107 @@
+"""A song that is given: its file, its tokens, and which bar and track each note is of."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.diffusion.constraints import TokenLanguage
+from bench.diffusion.constraints.decoding import BAR_QUARTERS, check_equal_bars
+from bench.generate.errors import GenerateError
+
+if TYPE_CHECKING:
+    from bench.data import TokenizerSettings
+
+
+@dataclass(frozen=True, eq=False)
+class Song:
+    """`score` is the file as symusic reads it, untouched; `tokens` int64 (N,) its notes as the run writes them.
+
+    Bars are those of the tokens: four quarter notes each, whatever the file's time signatures say, counted from 0.
+    """
+
+    path: Path
+    score: Any
+    tokens: np.ndarray
+    language: TokenLanguage
+    tokenizer: TokenizerSettings
+
+    @property
+    def bar_starts(self) -> np.ndarray:
+        """Places of the Bar tokens, int64 (bars,)."""
+        return np.flatnonzero(self.tokens == self.language.ids("Bar")[0])
+
+    @property
+    def bars(self) -> int:
+        """Number of bars."""
+        return len(self.bar_starts)
+
+    def bar_range(self, words: str | None) -> tuple[int, int]:
+        """`"8:16"` -> (8, 16): from bar 8 up to bar 16, which is not in it; an end left out is the song's."""
+        if words is None:
+            return 0, self.bars
+        found = re.fullmatch(r"\s*([0-9]*)\s*:\s*([0-9]*)\s*", words)
+        if not found:
+            raise GenerateError(f"--bars {words!r}: allowed: FIRST:END, counted from 0, such as 8:16 (bars 8 to 15)")
+        first, end = int(found[1] or 0), int(found[2] or self.bars)
+        if not 0 <= first < end <= self.bars:
+            raise GenerateError(
+                f"--bars {words}: {self.path.name} has {self.bars} bars of four quarter notes; "
+                f"allowed: FIRST:END with 0 <= FIRST < END <= {self.bars}"
+            )
+        return first, end
+
+    def onset_bars(self, track: int) -> np.ndarray:
+        """The bar in which each note of a track begins, on the grid of the tokens: int64 (notes,)."""
+        steps_a_bar = int(self.language.position.max()) + 1
+        notes = self.score.tracks[track].notes.numpy()
+        quarters = notes["time"].astype(np.float64) / self.score.ticks_per_quarter
+        steps = np.floor(quarters * steps_a_bar / BAR_QUARTERS + 0.5).astype(np.int64)
+        return steps // steps_a_bar
+
+    def track_named(self, name: str) -> int:
+        """Index of the track called `name` (case does not matter), or of that number."""
+        pitched = [index for index, track in enumerate(self.score.tracks) if not track.is_drum and len(track.notes)]
+        names = {index: self.score.tracks[index].name.strip() for index in pitched}
+        found = [index for index in pitched if names[index].casefold() == name.strip().casefold()]
+        found = found or [index for index in pitched if str(index) == name.strip()]
+        if not found:
+            known = ", ".join(f"{names[index] or 'without a name'} ({index})" for index in pitched)
+            raise GenerateError(f"--keep-track {name!r}: no such track in {self.path.name}; allowed: {known}")
+        return found[0]
+
+    def track_notes(self, track: int) -> set[tuple[float, int]]:
+        """(onset in quarter notes, pitch) of one track's notes as tokens write them."""
+        from bench.data.remi import encode
+        from bench.diffusion.constraints import token_notes
+
+        alone = self.score.copy()
+        alone.tracks = [alone.tracks[track]]
+        notes = token_notes(encode(alone, self.tokenizer).astype(np.int64), self.language)
+        return set(zip(notes.onset.tolist(), notes.pitch.tolist(), strict=True))
+
+
+def load_song(path: Path, tokenizer: TokenizerSettings, language: TokenLanguage) -> Song:
+    """Read a MIDI file for infilling; GenerateError with the reason where it cannot be used."""
+    import symusic
+
+    from bench.data.reading import UnreadableError, read_piece
+    from bench.data.remi import encode
+
+    if not path.is_file():
+        raise GenerateError(f"{path}: no such file; allowed: a MIDI file")
+    check_equal_bars(language)
+    try:
+        merged = read_piece(path)
+    except UnreadableError as error:
+        raise GenerateError(f"{path}: cannot be used: {error}") from None
+    tokens = encode(merged, tokenizer).astype(np.int64)
+    if not len(tokens):
+        raise GenerateError(
+            f"{path}: no note between the pitches {tokenizer.pitch_low} and {tokenizer.pitch_high} that the run knows"
+        )
+    return Song(path, symusic.Score.from_midi(path.read_bytes()), tokens, language, tokenizer)

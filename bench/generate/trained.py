@@ -1,0 +1,102 @@
+"""A trained run opened for generation: its network, its tokens, its process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.diffusion import Schedule
+from bench.diffusion.constraints import TokenLanguage
+from bench.generate.errors import GenerateError
+
+if TYPE_CHECKING:
+    from architectures import Backbone
+    from bench.data import TokenizerSettings
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRun:
+    """What generation needs of a run folder. `length` is the number of tokens it was trained on."""
+
+    folder: Path
+    backbone: Backbone
+    language: TokenLanguage
+    tokenizer: TokenizerSettings
+    settings: dict[str, Any]
+    labels: dict[str, Any]
+    step: int
+
+    @property
+    def length(self) -> int:
+        """Tokens of a training sequence: what the network sees at once."""
+        return int(self.settings["length"])
+
+    @property
+    def schedule(self) -> Schedule:
+        """The noise schedule of its process."""
+        return Schedule(self.settings["diffusion"]["schedule"])
+
+    def id_of(self, special: str) -> int:
+        """Token id of PAD, BOS, EOS or MASK."""
+        return self.language.words.index(f"{special}_None")
+
+    @property
+    def mask_id(self) -> int:
+        """The token that stands for a hidden one."""
+        return self.id_of("MASK")
+
+    @property
+    def forbidden_ids(self) -> list[int]:
+        """Tokens that are never drawn besides MASK."""
+        return [self.id_of(name) for name in ("PAD", "BOS", "EOS")]
+
+    def pitch_limits(self, kind: str) -> tuple[int, int]:
+        """Limits of the training music ("percentile" or "range"); loads the run's corpus."""
+        from bench.measure.music import load_tokens, pitch_limits
+
+        return pitch_limits(load_tokens(self.settings["corpus"], self.settings["tokenizer"]), kind)
+
+
+def load_run(folder: Path, *, weights: str = "ema") -> TrainedRun:
+    """The run or quality cell in `folder` with its newest checkpoint.
+
+    `weights`: "ema" (averaged, what studies evaluate) or "weights" (the last step's). The corpus is not needed. Raises
+    GenerateError where the folder holds no run, or a run of another vocabulary; TrainingError where its checkpoint is
+    missing or damaged.
+    """
+    from architectures import BackboneConfig, build_config
+    from architectures.plugins import load_plugins
+    from bench.data import TokenizerSettings
+    from bench.data.remi import type_graph, vocabulary
+    from bench.run.store import CellFolder
+    from bench.training import load_checkpoint
+
+    content = CellFolder(folder).configuration()
+    if content is None:
+        raise GenerateError(
+            f"{folder}: no run (no readable cell.json); allowed: a training run, or a quality cell of a study"
+        )
+    if content.get("kind") != "quality":
+        raise GenerateError(f"{folder}: a cell of kind {content.get('kind')}; allowed: a training run, a quality cell")
+    settings = content["settings"]
+    load_plugins(settings.get("plugins", []))
+    try:
+        config = BackboneConfig.from_dict(settings["model"])
+        tokenizer = TokenizerSettings(**settings["tokenizer"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise GenerateError(f"{folder}: cell.json cannot be used ({str(error).splitlines()[0]})") from error
+    language = TokenLanguage.of(vocabulary(tokenizer), type_graph(tokenizer))
+    if len(language.words) != config.vocab_size:
+        raise GenerateError(
+            f"{folder}: a run of another vocabulary: its network has {config.vocab_size} tokens, its tokenizer "
+            f"settings give {len(language.words)}; allowed: a run whose cell.json was not changed, of this version"
+        )
+    state, meta = load_checkpoint(folder, weights=weights)
+    backbone = build_config(config, seed=int(settings["seed"]))
+    try:
+        backbone.load_state_dict(state)
+    except RuntimeError as error:
+        raise GenerateError(f"{folder}: the checkpoint is of another network than cell.json says") from error
+    backbone.eval()
+    return TrainedRun(folder, backbone, language, tokenizer, settings, content["labels"], int(meta["step"]))
