@@ -117,6 +117,10 @@ class ArmChoice(Settings):
     name: str = Field(description="label in tables and figures")
     arm: str = Field(description="catalog name or block pattern")
     model: dict[str, Any] = Field(default_factory=dict, description="sizes that this arm alone has")
+    length: int | None = Field(None, ge=1, description="tokens it is trained at, whatever the study's length")
+    sample_lengths: tuple[int, ...] = Field(
+        (), description="lengths at which it plays, each against real music of that length; empty: where it was trained"
+    )
 
 
 class Baseline(Settings):
@@ -168,6 +172,11 @@ class Combination:
     corpus: str
     length: int
     groups: Mapping[str, dict[str, Any]]  # model, tokenizer, diffusion, train, sample
+
+    @property
+    def played_lengths(self) -> tuple[int, ...]:
+        """Lengths of the pieces that are generated and measured."""
+        return self.arm.sample_lengths or (self.length,)
 
     def group_key(self) -> tuple[str, str]:
         """What decides the vocabulary: corpus and tokenizer."""
@@ -246,7 +255,7 @@ class Study:
             label=" ".join([arm.name, *extra]),
             arm=arm,
             corpus=chosen.get("corpus", base.corpus),
-            length=chosen.get("length", base.length),
+            length=arm.length or chosen.get("length", base.length),
             groups=groups,
         )
 

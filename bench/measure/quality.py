@@ -50,19 +50,23 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
     )
     if result.diverged:
         raise Diverged(f"the loss blew up at step {result.steps}")
-    sample, elapsed_s = draw_pieces(backbone, diffusion, tokens, settings, emit)
     common = {
         "train_steps": result.steps,
-        "nfe": round(sample.nfe_mean),
         "sampler": settings["sample"]["sampler"],
         "sample_steps": settings["sample"]["steps"],
         "kernel": " ".join(f"{kind}={name}" for kind, name in backbone.kernels().items()),
         "parameters": count_parameters(backbone),
     }
-    rows = training_rows(result)
-    rows.append(row("sampling_time", elapsed_s, "s", n=len(sample.nfe), raw=sample.nfe))
-    rows += music_rows(tokens, sample.tokens_BL.cpu().numpy(), length, folder, emit)
-    return [common | one for one in rows]
+    rows, calls = training_rows(result), 0
+    played = tuple(settings.get("sample_lengths", ())) or (length,)
+    for one in played:
+        sample, elapsed_s = draw_pieces(backbone, diffusion, tokens, settings, one, emit)
+        calls = round(sample.nfe_mean)
+        names = f"{one:05d}-" if len(played) > 1 else ""
+        found = [row("sampling_time", elapsed_s, "s", n=len(sample.nfe), raw=sample.nfe)]
+        found += music_rows(tokens, sample.tokens_BL.cpu().numpy(), one, folder, emit, names)
+        rows += [{"length": one, "nfe": calls} | line for line in found]
+    return [common | {"nfe": calls} | line for line in rows]
 
 
 class Diverged(Exception):
@@ -98,9 +102,10 @@ def draw_pieces(
     diffusion: AbsorbingDiffusion,
     tokens: TokenCorpus,
     settings: dict[str, Any],
+    length: int,
     emit: Emit,
 ) -> tuple[Sample, float]:
-    """The generated pieces of the cell and the seconds they took."""
+    """The generated pieces of the cell at one length and the seconds they took."""
     from bench.diffusion import generator_for
 
     wanted = settings["sample"]
@@ -115,7 +120,7 @@ def draw_pieces(
     begun = time.perf_counter()
     sample = diffusion.sample(
         backbone,
-        length=int(settings["length"]),
+        length=length,
         count=wanted["pieces"],
         generator=generator_for(int(settings["seed"]), "sample"),
         steps=wanted["steps"],
@@ -151,14 +156,14 @@ def training_rows(result: TrainResult) -> list[dict[str, Any]]:
 
 
 def music_rows(
-    tokens: TokenCorpus, sequences: np.ndarray, length: int, folder: Path, emit: Emit
+    tokens: TokenCorpus, sequences: np.ndarray, length: int, folder: Path, emit: Emit, names: str = ""
 ) -> list[dict[str, Any]]:
-    """Writes the pieces as MIDI files and measures them against as many held-out windows of the same length."""
+    """Writes the pieces as MIDI files, whose names begin with `names`, and measures them against as many held-out windows of the same length."""
     from metrics import quality_table
 
     emit(event="progress", stage="measuring")
     for index, sequence in enumerate(sequences):
-        tokens.decode_to_file(sequence, folder / "samples" / f"{index:03d}.mid")
+        tokens.decode_to_file(sequence, folder / "samples" / f"{names}{index:03d}.mid")
     generated = to_notes(tokens, sequences, "generated")
     reference = to_notes(tokens, held_out_windows(tokens, length, len(sequences)), "test")
     results = quality_table(generated, reference, train_notes(tokens, length))

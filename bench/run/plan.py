@@ -120,7 +120,7 @@ def _matched_configs(
 
 def _check_lengths(study: Study, member: Combination, config: BackboneConfig) -> None:
     measure = study.content.measure
-    lengths = [member.length] if measure.quality else []
+    lengths = [member.length, *member.played_lengths] if measure.quality else []
     lengths += list(measure.efficiency.lengths) if measure.efficiency else []
     for length in lengths:
         if length % config.stride:
@@ -145,7 +145,7 @@ def _cells_of_group(
         if measure.efficiency:
             cells.append(_efficiency_cell(study, labels, config, member))
         if measure.quality:
-            cells.append(_reference_cell(study, member, tokens))
+            cells += [_reference_cell(member, tokens, length) for length in member.played_lengths]
             cells += [_quality_cell(study, labels, config, member, tokens, seed) for seed in study.content.seeds]
     return cells
 
@@ -165,23 +165,23 @@ def _arm_labels(label: str, arm: ArmChoice, config: BackboneConfig) -> dict[str,
     }
 
 
-def _data_settings(member: Combination, tokens: TokenCorpus) -> dict[str, Any]:
+def _data_settings(member: Combination, tokens: TokenCorpus, length: int) -> dict[str, Any]:
     return {
         "corpus": member.corpus,
         "corpus_fingerprint": tokens.fingerprint,
         "tokenizer": member.groups["tokenizer"],
-        "length": member.length,
+        "length": length,
     }
 
 
-def _reference_cell(study: Study, member: Combination, tokens: TokenCorpus) -> Cell:
+def _reference_cell(member: Combination, tokens: TokenCorpus, length: int) -> Cell:
     settings = {
         "kind": "reference",
         "format": versions.FORMAT,
         "parts": versions.REFERENCE_PARTS,
         "pieces": member.groups["sample"]["pieces"],
-    } | _data_settings(member, tokens)
-    labels = {"arm": "reference", "corpus": member.corpus, "length": member.length}
+    } | _data_settings(member, tokens, length)
+    labels = {"arm": "reference", "corpus": member.corpus, "length": length}
     return Cell("reference", labels | {"version": versions.label(versions.REFERENCE_PARTS)}, settings)
 
 
@@ -209,7 +209,9 @@ def _quality_cell(
         "diffusion": diffusion.model_dump(),
         "sample": sample.model_dump(),
         "plugins": list(study.content.plugins),
-    } | _data_settings(member, tokens)
+    } | _data_settings(member, tokens, member.length)
+    if member.arm.sample_lengths:
+        settings["sample_lengths"] = list(member.arm.sample_lengths)
     run = {"threads": study.content.measure.quality.threads}
     extra = {
         "seed": seed,
