@@ -158,7 +158,8 @@ def training_rows(result: TrainResult) -> list[dict[str, Any]]:
 def music_rows(
     tokens: TokenCorpus, sequences: np.ndarray, length: int, folder: Path, emit: Emit, names: str = ""
 ) -> list[dict[str, Any]]:
-    """Writes the pieces as MIDI files, whose names begin with `names`, and measures them against as many held-out windows of the same length."""
+    """Writes the pieces as MIDI files, whose names begin with `names`, and measures them against as many held-out
+    windows of the same length."""
     from metrics import quality_table
 
     emit(event="progress", stage="measuring")
