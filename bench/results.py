@@ -22,12 +22,13 @@ Columns (format 1):
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
-from bench.files import write_atomically
-from bench.run.store import FINISHED, Store
+from bench.files import canonical_hash, write_atomically
+from bench.run.store import FINISHED, Store, read_json, to_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,12 +46,16 @@ COLUMNS = (
 )  # fmt: skip
 
 
+INDEX = "table.index.json"  # which cells, in which state, table.parquet holds
+
+
 class ResultTable:
     """All measurements of a study: `.frame` is a pandas DataFrame with the columns of `bench.results`."""
 
-    def __init__(self, frame: pd.DataFrame, folder: Path) -> None:
+    def __init__(self, frame: pd.DataFrame, folder: Path, index: dict[str, Any] | None = None) -> None:
         self.frame = frame
         self.folder = folder
+        self.index = index or {}
 
     def metric(self, name: str, kind: str | None = None) -> pd.DataFrame:
         """Rows of one metric. Raises UserError with the known names for an unknown one."""
@@ -64,37 +69,98 @@ class ResultTable:
         """Write `table.csv` and `table.parquet` into the study's folder, each whole or not at all."""
         import io
 
-        write_atomically(self.folder / "table.csv", self.frame.to_csv(index=False))
         buffer = io.BytesIO()
         self.frame.to_parquet(buffer, index=False)
-        write_atomically(self.folder / "table.parquet", buffer.getvalue())
+        content = buffer.getvalue()
+        index = self.index | {"table_sha256": hashlib.sha256(content).hexdigest()}
+        if read_json(self.folder / INDEX) == index and (self.folder / "table.csv").exists():
+            return
+        write_atomically(self.folder / "table.csv", self.frame.to_csv(index=False))
+        write_atomically(self.folder / "table.parquet", content)
+        write_atomically(self.folder / INDEX, to_json(index))
+
+    def mixed_versions(self) -> list[str]:
+        """One sentence for each kind of cell whose rows were made by different versions of the code."""
+        found = []
+        for kind, rows in self.frame.groupby("kind", sort=True):
+            versions = sorted(rows["version"].unique())
+            if len(versions) > 1:
+                found.append(
+                    f"{kind} rows are of {len(versions)} code versions, do not compare them: {'; '.join(versions)}"
+                )
+        return found
 
 
 def load_results(path: str | Path) -> ResultTable:
     """The measurements of a study's results folder (`results/quickstart`), rebuilt from its cells.
 
-    Only finished cells whose files are whole contribute. Raises UserError where the folder holds no study.
+    Only finished cells whose files are whole contribute. Rows of cells that have not changed since the table was last
+    written are read from it. Raises UserError where the folder holds no study.
     """
     folder = Path(path)
     store = Store(folder.parent, folder.name)
     plan = store.plan()
+    signatures = {}
+    for entry in plan["cells"]:
+        status = store.cell(entry["id"]).status()
+        if status.state in FINISHED:
+            signatures[entry["id"]] = f"{status.state} {status.checksum}"
+    index = {"plan": canonical_hash([COLUMNS, plan["study"]["name"], plan["cells"]]), "cells": signatures}
+    known, frame = _known(folder, index)
     records: list[dict[str, Any]] = []
     for entry in plan["cells"]:
-        records += _cell_records(store, plan["study"]["name"], entry)
-    return ResultTable(_frame(records), folder)
+        if entry["id"] in signatures and entry["id"] not in known:
+            state = signatures[entry["id"]].split()[0]
+            records += _cell_records(store, plan["study"]["name"], entry, state)
+    if frame is None:
+        return ResultTable(_frame(records), folder, index)
+    return ResultTable(_joined(frame, _frame(records), known, list(signatures)), folder, index)
 
 
-def _cell_records(store: Store, study: str, entry: dict[str, Any]) -> list[dict[str, Any]]:
-    cell = store.cell(entry["id"])
-    status = cell.status()
-    if status.state not in FINISHED:
-        return []
+def _known(folder: Path, index: dict[str, Any]) -> tuple[set[str], pd.DataFrame | None]:
+    """Cells whose rows the written table holds as they are now, and that table; nothing where it is not whole."""
+    written = read_json(folder / INDEX)
+    if written is None or written.get("plan") != index["plan"] or not isinstance(written.get("cells"), dict):
+        return set(), None
+    try:
+        content = (folder / "table.parquet").read_bytes()
+    except OSError:
+        return set(), None
+    if hashlib.sha256(content).hexdigest() != written.get("table_sha256"):
+        return set(), None
+    import io
+
+    import pandas as pd
+
+    known = {cell_id for cell_id, signature in index["cells"].items() if written["cells"].get(cell_id) == signature}
+    return known, pd.read_parquet(io.BytesIO(content))
+
+
+def _joined(frame: pd.DataFrame, fresh: pd.DataFrame, known: set[str], order: list[str]) -> pd.DataFrame:
+    """Rows of the written table that still hold, and fresh ones, in the order of the plan."""
+    import pandas as pd
+
+    present = frame["cell_id"].unique()
+    if not known.issuperset(present):
+        frame = frame[frame["cell_id"].isin(known)]
+    if fresh.empty:
+        return frame.reset_index(drop=True)
+    position = {cell_id: number for number, cell_id in enumerate(order)}
+    joined = pd.concat([frame, fresh], ignore_index=True)
+    places = joined["cell_id"].map(position).to_numpy().argsort(kind="stable")
+    return joined.iloc[places].reset_index(drop=True)
+
+
+def _cell_records(store: Store, study: str, entry: dict[str, Any], state: str) -> list[dict[str, Any]]:
     labels = entry["labels"] | {"study": study, "cell_id": entry["id"], "kind": entry["kind"]}
     records = []
-    for row in cell.rows():
-        record = labels | {key: value for key, value in row.items() if key in COLUMNS}
-        record["status"] = record.get("status") or status.state
-        records.append(record)
+    try:
+        for row in store.cell(entry["id"]).rows():
+            record = labels | {key: value for key, value in row.items() if key in COLUMNS}
+            record["status"] = record.get("status") or state
+            records.append(record)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        return []  # cut or edited since its status was read
     return records
 
 

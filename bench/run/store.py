@@ -30,6 +30,7 @@ from bench.errors import UserError
 from bench.files import canonical_hash, file_sha256, write_atomically
 from bench.study import Cell
 
+SUMMED = ("measurements.jsonl", "environment.json", "cell.json")  # files whose checksum stands in status.json
 FINISHED = ("done", "failed", "oom", "timeout", "diverged")
 
 
@@ -43,6 +44,7 @@ class Status:
     ended: float | None = None
     peak_bytes: int | None = None
     reused_from: str = ""
+    checksum: str = ""  # of the measurements
 
     @property
     def elapsed_s(self) -> float:
@@ -103,31 +105,30 @@ class CellFolder:
         """
         if state not in FINISHED:
             raise ValueError(f"state {state!r} is not one of {FINISHED}")
-        measurements = self.path / "measurements.jsonl"
-        write_atomically(measurements, "".join(to_json(row) + "\n" for row in rows))
+        write_atomically(self.path / "measurements.jsonl", "".join(to_json(row) + "\n" for row in rows))
         status = {
             "state": state,
             "reason": reason,
             "started": started,
             "ended": time.time(),
             "peak_bytes": peak_bytes,
-            "measurements_sha256": file_sha256(measurements),
         }
-        environment = self.path / "environment.json"
-        if environment.exists():
-            status["environment_sha256"] = file_sha256(environment)
         self.write_status(status)
 
     def write_status(self, status: dict[str, Any]) -> None:
-        """Write status.json with a checksum of its own content."""
+        """Write status.json with the checksums of the files it vouches for, and of its own content."""
         content = json.loads(to_json(status))
         content.pop("check", None)
+        for name in SUMMED:
+            if (self.path / name).exists():
+                content[f"{Path(name).stem}_sha256"] = file_sha256(self.path / name)
         write_atomically(self.path / "status.json", to_json(content | {"check": canonical_hash(content)}, indent=2))
 
     def status(self) -> Status:
         """What the files say; a finished cell of which any file was cut or edited is `damaged`."""
         try:
-            content = json.loads((self.path / "status.json").read_bytes())
+            with open(f"{self.path}/status.json", "rb") as stream:  # noqa: PTH123
+                content = json.loads(stream.read())
             status = Status(
                 str(content["state"]),
                 str(content.get("reason", "")),
@@ -147,6 +148,7 @@ class CellFolder:
                 status,
                 peak_bytes=peak if isinstance(peak, int) else None,
                 reused_from=str(content.get("reused_from", "")),
+                checksum=str(content["measurements_sha256"]),
             )
         if status.state != "running":
             return Status("damaged", f"unknown state {status.state!r}")
@@ -158,17 +160,19 @@ class CellFolder:
         check = status.pop("check", None)
         if check is not None and _hash(status) != check:
             return "status.json was edited"
-        for name in ("measurements", "environment"):
-            wanted = status.get(f"{name}_sha256")
-            path = self.path / ("measurements.jsonl" if name == "measurements" else "environment.json")
-            if wanted is None and name == "environment":
+        for name in SUMMED:
+            wanted = status.get(f"{Path(name).stem}_sha256")
+            if wanted is None and name != "measurements.jsonl":
                 continue
             try:
-                whole = hashlib.sha256(path.read_bytes()).hexdigest() == wanted
+                with open(f"{self.path}/{name}", "rb") as stream:  # noqa: PTH123  ten thousand cells are looked at
+                    whole = hashlib.sha256(stream.read()).hexdigest() == wanted
             except OSError:
                 whole = False
             if not whole:
-                return f"{path.name} does not match its checksum"
+                return f"{name} does not match its checksum"
+        if "cell_sha256" in status:
+            return ""
         configuration = self.configuration()
         if configuration is None:
             return "cell.json cannot be read"

@@ -4,10 +4,12 @@ import json
 import math
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bench.errors import UserError
 from bench.results import COLUMNS, load_results
+from bench.run.reuse import Elsewhere
 from bench.run.store import CellFolder, Store
 from bench.study import Cell
 
@@ -43,7 +45,9 @@ def test_a_finished_cell_gives_its_rows_back(finished: CellFolder) -> None:
     assert finished.environment() == {"device": "cpu"}
 
 
-@pytest.mark.parametrize("damage", ["truncate", "edit", "remove", "status", "configuration"])
+@pytest.mark.parametrize(
+    "damage", ["truncate", "edit", "remove", "status", "state", "environment", "configuration", "settings"]
+)
 def test_damage_is_seen(finished: CellFolder, damage: str) -> None:
     measurements = finished.path / "measurements.jsonl"
     text = measurements.read_text()
@@ -55,9 +59,18 @@ def test_damage_is_seen(finished: CellFolder, damage: str) -> None:
         measurements.unlink()
     elif damage == "status":
         (finished.path / "status.json").write_text('{"state": "do')
+    elif damage == "state":
+        status = finished.path / "status.json"
+        status.write_text(status.read_text().replace('"done"', '"failed"'))
+    elif damage == "environment":
+        (finished.path / "environment.json").write_text('{"device": "a faster one"}')
+    elif damage == "settings":
+        configuration = finished.path / "cell.json"
+        configuration.write_text(configuration.read_text().replace('"seed": 0', '"seed": 1'))
     else:
         (finished.path / "cell.json").write_text("{")
     assert finished.status().state == "damaged"
+    assert finished.status().reason.split(" ")[0].endswith(".json") or "measurements.jsonl" in finished.status().reason
 
 
 def test_the_table_has_every_column_and_only_whole_cells(finished: CellFolder) -> None:
@@ -113,3 +126,74 @@ def test_a_run_of_an_older_version_does_not_claim_to_have_recorded(tmp_path: Pat
     store.cell(CELL.id).begin(CELL)
     store.write_plan({"name": "tiny"}, [CELL], [], {"smdim": "late"})
     assert store.plan()["claims"] == {}
+
+
+def test_the_written_table_is_used_for_what_has_not_changed_and_for_nothing_else(tmp_path: Path) -> None:
+    store = Store(tmp_path, "tiny")
+    cells = [Cell("quality", LABELS | {"seed": seed}, {"seed": seed}) for seed in range(3)]
+    store.write_plan({"name": "tiny"}, cells, [])
+    for cell in (cells[2], cells[0]):
+        store.cell(cell.id).begin(cell)
+        store.cell(cell.id).finish("done", ROWS)
+    load_results(store.folder).save()
+    store.cell(cells[1].id).begin(cells[1])
+    store.cell(cells[1].id).finish("done", [{"metric": "oa_mean", "value": 0.25, "unit": "1"}])
+    joined = load_results(store.folder)
+    assert list(joined.frame["seed"]) == [0, 0, 1, 2, 2]
+    joined.save()
+    kept = load_results(store.folder).frame
+    (store.folder / "table.parquet").unlink()
+    rebuilt = load_results(store.folder).frame
+    pd.testing.assert_frame_equal(kept, rebuilt, check_exact=True)
+    pd.testing.assert_frame_equal(joined.frame, rebuilt, check_exact=True)
+
+    load_results(store.folder).save()
+    table = store.folder / "table.parquet"
+    joined.frame.assign(value=9.0).to_parquet(table)  # somebody edits the table
+    assert list(load_results(store.folder).frame["value"].dropna()) == [0.5, 0.25, 0.5]
+    (store.cell(cells[0].id).path / "measurements.jsonl").write_text("")
+    assert list(load_results(store.folder).frame["seed"]) == [1, 2, 2]
+
+
+def test_a_table_of_two_code_versions_says_so(tmp_path: Path) -> None:
+    store = Store(tmp_path, "tiny")
+    cells = [Cell("quality", LABELS | {"seed": seed, "version": f"data{seed}"}, {"seed": seed}) for seed in (1, 2)]
+    store.write_plan({"name": "tiny"}, cells, [])
+    for cell in cells:
+        store.cell(cell.id).begin(cell)
+        store.cell(cell.id).finish("done", ROWS)
+    assert load_results(store.folder).mixed_versions() == [
+        "quality rows are of 2 code versions, do not compare them: data1; data2"
+    ]
+
+
+def test_a_cell_another_study_finished_is_copied_with_its_origin(finished: CellFolder) -> None:
+    results = finished.path.parents[1]
+    (finished.samples).mkdir()
+    (finished.samples / "000.mid").write_bytes(b"MThd")
+    (finished.path / "checkpoint").mkdir()
+    second = Store(results, "second")
+    renamed = Cell("quality", LABELS | {"arm": "another name"}, {"seed": 0})
+    second.write_plan({"name": "second"}, [renamed], [])
+    elsewhere = Elsewhere(second)
+    found = elsewhere.find(renamed)
+    assert found is not None
+    target = second.cell(renamed.id)
+    assert elsewhere.copy(found, target, renamed) == f"tiny/{CELL.id}"
+    assert target.status().state == "done"
+    assert target.status().reused_from == f"tiny/{CELL.id}"
+    assert target.rows()[0]["value"] == 0.5
+    assert (target.samples / "000.mid").read_bytes() == b"MThd"
+    assert not (target.path / "checkpoint").exists()
+    assert set(load_results(second.folder).frame["arm"]) == {"another name"}
+
+    (finished.path / "measurements.jsonl").write_text("edited\n")
+    assert Elsewhere(Store(results, "third")).find(Cell("quality", LABELS, {"seed": 0})) is not None  # from `second`
+    assert Elsewhere(Store(results, "third")).find(Cell("quality", LABELS, {"seed": 1})) is None
+
+
+def test_a_run_does_not_write_into_results_of_another_format(finished: CellFolder) -> None:
+    plan = finished.path.parent / "study.json"
+    plan.write_text(json.dumps(json.loads(plan.read_text()) | {"format": 99}))
+    with pytest.raises(UserError, match="move the folder away"):
+        Store(finished.path.parents[1], "tiny").write_plan({"name": "tiny"}, [CELL], [])
