@@ -1,14 +1,17 @@
-"""The notes of a corpus, for the metrics: read in parallel, from MIDI files and from tunes inside ABC files alike."""
+"""The notes of a corpus: read in parallel, from MIDI files and from tunes inside ABC files alike."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from bench.data.pieces import Corpus, check_split
 from bench.data.worker import Job
 from bench.data.workers import ProgressCallback, read_all
 
 if TYPE_CHECKING:
+    from bench.data.tokens import TokenCorpus
     from metrics import Notes
 
 
@@ -36,3 +39,15 @@ def corpus_notes(
         for piece, answer in zip(pieces, answers, strict=True)
         if (arrays := answer.notes) is not None
     ]
+
+
+def training_pitch_limits(tokens: TokenCorpus, kind: str) -> tuple[int, int]:
+    """Lowest and highest pitch of the training side's tokens, "percentile" or "range" as `metrics` defines them."""
+    from metrics import Notes
+    from metrics.outliers import pitch_limits
+
+    words = (word.split("_") for word in tokens.vocabulary)
+    pitch_of_token = np.array([int(value) if name == "Pitch" else -1 for name, value in words])
+    pitches = pitch_of_token[tokens.stream("train").tokens]
+    pitches = pitches[pitches >= 0]
+    return pitch_limits([Notes.from_arrays(np.arange(len(pitches)), np.ones(len(pitches)), pitches)], kind)

@@ -34,7 +34,8 @@ def fill(
     """`count` pieces: of `length` tokens (default: the run's), or of a template.
 
     A piece longer than the run's length is drawn window by window, each seeing half a window of what is there. Of
-    a song the network sees up to its length around what is hidden. Raises DiffusionError where a constraint leaves
+    a song the network sees up to its length around what is hidden. `steps` is for a window in which all is hidden; one
+    in which less is takes that share of them. Raises DiffusionError where a constraint leaves
     nothing legal.
     """
     constraint = options.constraint.build(run.language, run.mask_id, pitch_limits=run.pitch_limits)
@@ -75,8 +76,9 @@ class _Draw:
                 steps=self.options.steps, **self._settings(self.constraint),
             )  # fmt: skip
         else:
+            steps = max(1, round(self.options.steps * float((~given_BL).float().mean())))
             sample = SAMPLERS[self.options.sampler](
-                self.run.backbone, tokens_BL, steps=self.options.steps, **self._settings(self.constraint)
+                self.run.backbone, tokens_BL, steps=steps, **self._settings(self.constraint)
             )
         return Sample(self._settled(sample.tokens_BL, given_BL), sample.nfe)
 

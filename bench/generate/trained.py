@@ -53,9 +53,10 @@ class TrainedRun:
 
     def pitch_limits(self, kind: str) -> tuple[int, int]:
         """Limits of the training music ("percentile" or "range"); loads the run's corpus."""
-        from bench.measure.music import load_tokens, pitch_limits
+        from bench.data.music import training_pitch_limits
+        from bench.measure.music import load_tokens
 
-        return pitch_limits(load_tokens(self.settings["corpus"], self.settings["tokenizer"]), kind)
+        return training_pitch_limits(load_tokens(self.settings["corpus"], self.settings["tokenizer"]), kind)
 
 
 def load_run(folder: Path, *, weights: str = "ema") -> TrainedRun:

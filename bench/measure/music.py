@@ -58,17 +58,3 @@ def to_notes(tokens: TokenCorpus, sequences: np.ndarray, name: str) -> list[Note
     from metrics import read_notes
 
     return [read_notes(tokens.decode(row), name=f"{name}-{index:03d}") for index, row in enumerate(sequences)]
-
-
-def pitch_limits(tokens: TokenCorpus, kind: str) -> tuple[int, int]:
-    """Lowest and highest pitch of the training side, "percentile" or "range" as `metrics.pitch_limits` defines them."""
-    from metrics import Notes
-    from metrics.outliers import pitch_limits as limits_of
-
-    pitch_of_token = np.array(
-        [int(word.split("_")[1]) if word.startswith("Pitch_") else -1 for word in tokens.vocabulary]
-    )
-    pitches = pitch_of_token[tokens.stream("train").tokens]
-    pitches = pitches[pitches >= 0]
-    notes = Notes.from_arrays(np.arange(len(pitches)), np.ones(len(pitches)), pitches)
-    return limits_of([notes], kind)

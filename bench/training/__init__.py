@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.training.batches import Batches, CropBatches, WindowBatches
 from bench.training.checkpoint import first_difference, load_checkpoint
-from bench.training.corpus import corpus_batches
+from bench.training.corpus import corpus_batches, corpus_regulariser
 from bench.training.errors import TrainingError
 from bench.training.progress import Progress
 from bench.training.result import TrainResult
@@ -20,6 +20,7 @@ __all__ = [
     "TrainingError",
     "WindowBatches",
     "corpus_batches",
+    "corpus_regulariser",
     "first_difference",
     "load_checkpoint",
     "train",

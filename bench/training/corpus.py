@@ -6,12 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bench.diffusion.regularisers import Regulariser, RegulariserChoice
 from bench.training.batches import Batches, CropBatches, WindowBatches
 from bench.training.settings import TrainSettings
 from bench.training.transposition import TransposedBatches, Transposition
 
 if TYPE_CHECKING:
     from bench.data import TokenCorpus
+
+
+def corpus_regulariser(tokens: TokenCorpus, settings: TrainSettings) -> Regulariser | None:
+    """The soft constraints that `settings` ask for, with the pitch range of the training pieces; None for none."""
+    from bench.data.music import training_pitch_limits
+
+    choice = RegulariserChoice.parse(settings.regularisers)
+    return choice.build(tokens.vocabulary, lambda: training_pitch_limits(tokens, "percentile"))
 
 
 def corpus_batches(tokens: TokenCorpus, length: int, settings: TrainSettings) -> Batches:

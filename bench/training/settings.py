@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from bench.diffusion.regularisers import RegulariserChoice
 from bench.training.errors import TrainingError
 
 BUDGETS = ("steps", "seconds", "flops")
@@ -53,6 +54,12 @@ class TrainSettings(BaseModel):
     transpose_semitones: int = Field(
         0, ge=0, le=24, description="each sequence moved by up to this many, in the piano's range"
     )
+    regularisers: str = Field(
+        "none",
+        exclude_if=lambda words: words == "none",
+        description="soft constraints in the loss: pitch=WEIGHT, chord=K:WEIGHT, joined by +; see "
+        "bench.diffusion.regularisers",
+    )
     validations: int = Field(4, ge=0, description="validations spread over the budget, the last one at its end")
     validation_windows: int | None = Field(16, ge=1, description="windows of a validation on the way; none: all")
     validation_draws: int = Field(2, ge=2, description="masks a window on the way; even")
@@ -73,6 +80,7 @@ class TrainSettings(BaseModel):
             )
         if self.validation_draws % 2 or self.final_validation_draws % 2:
             raise ValueError("validation_draws and final_validation_draws must be even")
+        RegulariserChoice.parse(self.regularisers)
         if self.batch % self.accumulation:
             raise ValueError(f"accumulation: {self.accumulation} parts do not divide a batch of {self.batch}")
         return self

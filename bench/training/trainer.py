@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import nn
 from bench.diffusion.absorbing import AbsorbingDiffusion
 from bench.diffusion.evaluation import BitsPerToken
 from bench.diffusion.generators import derived_seed, generator_for
+from bench.diffusion.regularisers import Regulariser, regularised_loss
 from bench.training.averaging import AveragedWeights
 from bench.training.batches import Batches, as_batches
 from bench.training.budget import budget_of
@@ -41,19 +43,23 @@ def train(
     *,
     seed: int,
     folder: Path | str,
+    regulariser: Regulariser | None = None,
     progress: Callable[[Progress], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> TrainResult:
     """Train `backbone` in place until its budget is spent, or go on where an earlier run in `folder` stopped.
 
     windows_train is an array (n, L) of integers or a Batches; windows_validation an array (n, L), or None for no
-    validation. Batches, crops, masks and times are functions of (seed, step) alone. Writes `history.jsonl` and
-    `checkpoint/` under `folder`. `stop` is asked after each step: True saves a checkpoint and ends the run. On a CPU
-    with a budget in steps or FLOPs a killed and resumed run ends with the same bits as one that was not.
+    validation; regulariser what `corpus_regulariser` makes of the settings. Batches, crops, masks and times are
+    functions of (seed, step) alone. Writes `history.jsonl` and `checkpoint/` under `folder`. `stop` is asked after each
+    step: True saves a checkpoint and ends the run. On a CPU with a budget in steps or FLOPs a killed and resumed run
+    ends with the same bits as one that was not.
     Raises TrainingError for data, settings or a checkpoint that do not fit.
     """
     run = _Run(backbone, as_batches(windows_train), windows_validation, diffusion, settings, seed, Path(folder))
-    run.progress, run.stop = progress, stop
+    if regulariser is None and settings.regularisers != "none":
+        raise TrainingError("train.regularisers: asked for, but none was given; build it with corpus_regulariser")
+    run.progress, run.stop, run.regulariser = progress, stop, regulariser
     on_gpu = [run.devices.device] if run.devices.device.type == "cuda" else []
     try:
         with torch.random.fork_rng(devices=on_gpu):
@@ -67,6 +73,7 @@ class _Run:
 
     progress: Callable[[Progress], None] | None = None
     stop: Callable[[], bool] | None = None
+    regulariser: Regulariser | None = None
 
     def __init__(
         self,
@@ -169,9 +176,11 @@ class _Run:
         batch = torch.from_numpy(self.batches.batch(generator_for(self.seed, step, "batch"), self.settings.batch))
         noised = self.diffusion.noise(batch, generator_for(self.seed, step, "noise"))
         self._seed_dropout(step)
+        soft = self.regulariser
+        loss_of = self.diffusion.loss_of if soft is None else partial(regularised_loss, self.diffusion, soft)
         for rows in self.parts:
             with self.devices.part(self.module, rows is self.parts[-1]):
-                share = self.diffusion.loss_of(self.module, noised.rows(rows), self.devices.device)
+                share = loss_of(self.module, noised.rows(rows), self.devices.device)
                 self.devices.backward(share.loss)
             shares = (share.loss.detach(), share.elbo_bits_per_token, share.masked_cross_entropy)
             self.tally[: len(shares)] += torch.stack(shares)
