@@ -96,11 +96,14 @@ def finish(folder: Path, console: object) -> None:
     from rich.console import Console
 
     from bench.report import summary_table, write_report
+    from bench.report.cost_summary import cost_summary
     from bench.results import load_results
 
     assert isinstance(console, Console)
     report = write_report(folder)
     console.print(summary_table(load_results(folder).frame))
+    for table in cost_summary(load_results(folder).frame, folder):
+        console.print(table)
     console.print(f"report: {report}", highlight=False, soft_wrap=True)
 
 

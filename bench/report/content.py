@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.ablation import ablation_tables
+from bench.report.audit import audit_tables
 from bench.report.claims import (
     NOT_COMPARABLE,
     PAPERS_FOLDER,
@@ -21,6 +22,7 @@ from bench.report.claims import (
 from bench.report.comparison_table import comparison_tables, rank_tables
 from bench.report.cost_table import cost_tables
 from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, NothingToShow, draw, render
+from bench.report.growth import growth_tables
 from bench.report.provenance import baseline_arm
 from bench.report.quality_table import detail_tables, quality_tables
 from bench.report.scaling import scaling_table
@@ -66,7 +68,12 @@ def report_tables(frame: pd.DataFrame, folder: Path, baseline: str) -> dict[str,
     """Every table of a report by its section."""
     return {
         QUALITY: [*quality_tables(frame), *comparison_tables(frame, baseline), *rank_tables(frame)],
-        COST: [*cost_tables(frame), *scaling_table(frame, folder, baseline)],
+        COST: [
+            *cost_tables(frame),
+            *scaling_table(frame, folder, baseline),
+            *audit_tables(frame, folder, baseline),
+            *growth_tables(frame, folder),
+        ],
         ABLATION: ablation_tables(frame),
         CLAIMS: claims_tables(frame, folder),
         DETAILS: detail_tables(frame),
