@@ -6,13 +6,17 @@ STUDY ?= quickstart
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: bench test lint benchmarks clean
+.PHONY: bench test test-triton lint benchmarks clean
 
 bench: $(VENV)/.bench
 	$(BIN)/smdim-bench run $(STUDY)
 
 test: $(VENV)/.test
 	$(BIN)/pytest -q -n auto --maxprocesses 4
+
+# the Triton scan without a GPU: its interpreter, in an environment of its own because torch for CPUs brings no Triton
+test-triton: $(VENV)-triton/.test
+	TRITON_INTERPRET=1 $(VENV)-triton/bin/python -m pytest -q tests/architectures/scan/test_triton_scan.py
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
@@ -34,6 +38,12 @@ $(VENV)/.test: $(VENV)/.bench
 	$(PIP) --editable ".[test]"
 	@touch $@
 
+$(VENV)-triton/.test: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-triton
+	$(VENV)-triton/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
+	$(VENV)-triton/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt triton==3.9.0 numpy pytest
+	@touch $@
+
 $(VENV)/.lint: $(VENV)/.bench
 	$(PIP) --editable ".[lint]"
 	@touch $@
@@ -43,4 +53,4 @@ $(VENV)/.benchmarks: $(VENV)/.bench
 	@touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-triton build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

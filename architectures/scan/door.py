@@ -50,10 +50,15 @@ KERNELS: dict[str, _Kernel] = {
         "architectures.scan.numba_kernel", devices=("cpu",), slow_start="compiling it (about 10 s the first time)"
     ),
     "mamba_ssm": _Kernel("architectures.scan.mamba_ssm_kernel", devices=("cuda",)),
+    "triton": _Kernel(
+        "architectures.scan.triton_kernel",
+        devices=("cuda", "cpu") if os.environ.get("TRITON_INTERPRET") == "1" else ("cuda",),  # the interpreter: tests
+        slow_start="compiling it (some seconds the first time)",
+    ),
 }
 """Every kernel by name. A new one is a module with the functions of `KernelModule`, a line here and a place below."""
 
-AUTOMATIC: dict[str, tuple[str, ...]] = {"cpu": ("c", "numba"), "cuda": ("mamba_ssm",)}
+AUTOMATIC: dict[str, tuple[str, ...]] = {"cpu": ("c", "numba"), "cuda": ("mamba_ssm", "triton")}
 """Names tried in this order on a device type before `torch`."""
 
 
