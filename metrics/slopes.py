@@ -51,15 +51,10 @@ def drift(
     name, definition = f"drift_{measure}", f"drift/{measure}/16-beats-hop-8 v1"
     unit = "pitches" if measure == "density" else "1"
     direction: Direction = "none" if measure == "density" else "lower"
-    makers: dict[str, Callable[[], tuple[PieceWindows, PieceWindows]]] = {
-        "oa": lambda: _distance_windows(generated, reference),
-        "outliers": lambda: _outlier_windows(generated, reference, train),
-        "density": lambda: (_density_windows(generated), _density_windows(reference)),
-    }
-    if measure not in makers:
+    if measure not in MEASURES:
         raise ValueError(f"drift measure {measure!r} is unknown; allowed: {', '.join(MEASURES)}")
     try:
-        windows = makers[measure]()
+        windows = measure_windows(generated, reference, measure, train=train)
     except ValueError as error:
         return missing(name, unit, len(generated), direction, definition, str(error))
     slopes = [np.array([_slope(values) for values in side]) for side in windows]
@@ -80,6 +75,24 @@ def drift(
         "left_out": float(sum(len(v) for v in slopes) - sum(len(v) for v in kept)),
     }
     return MetricResult(name, value, unit, len(kept[0]), direction, definition, "", low, high, parts)
+
+
+def measure_windows(
+    generated: Sequence[Notes], reference: Sequence[Notes], measure: str, *, train: Sequence[Notes] = ()
+) -> tuple[PieceWindows, PieceWindows]:
+    """The values that `drift` fits its slopes to: for each generated and each reference piece one a window of 16 beats,
+    hop 8, NaN where a window says nothing. `train` is needed for "outliers".
+
+    Raises ValueError for an unknown measure.
+    """
+    makers: dict[str, Callable[[], tuple[PieceWindows, PieceWindows]]] = {
+        "oa": lambda: _distance_windows(generated, reference),
+        "outliers": lambda: _outlier_windows(generated, reference, train),
+        "density": lambda: (_density_windows(generated), _density_windows(reference)),
+    }
+    if measure not in makers:
+        raise ValueError(f"drift measure {measure!r} is unknown; allowed: {', '.join(MEASURES)}")
+    return makers[measure]()
 
 
 def _slope(values: NDArray[np.float64]) -> float:

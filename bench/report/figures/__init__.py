@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
 from bench.report.arms import arm_order
+from bench.report.figures.along import along_figure
 from bench.report.figures.cost import cost_figure
 from bench.report.figures.drift import drift_figure
 from bench.report.figures.learning import learning_figure
+from bench.report.figures.lengths import lengths_figure
 from bench.report.figures.orders import orders_figure
 from bench.report.figures.phases import phases_figure
 from bench.report.figures.quality import bits_figure, quality_figure
@@ -58,9 +60,9 @@ FIGURES: dict[str, FigureKind] = {
             "cost",
             "Cost against length",
             cost_figure,
-            "Both axes logarithmic; bars are 95 % intervals (often smaller than the marker), a cross at the upper "
-            "edge is a "
-            "cell without a figure.",
+            "Both axes logarithmic; the numbers are exponents of growth in length (1 linear, 2 quadratic), arms in the "
+            "order and colours of the legend; bars are 95 % intervals (often smaller than the marker), a cross at the "
+            "upper edge is a cell without a figure.",
         ),
         FigureKind(
             "scaling",
@@ -111,6 +113,14 @@ FIGURES: dict[str, FigureKind] = {
             "way is better. Rows between two lines are rotations of one cycle: the same sequence but for its edges.",
         ),
         FigureKind(
+            "lengths",
+            "Quality against length",
+            lengths_figure,
+            "Mean over seeds with 95 % intervals (cut at the edge), as many pieces of each length as real ones of that "
+            "length. Grey: real against real music at the same length (the ceiling, with its interval), and notes "
+            "drawn one by one.",
+        ),
+        FigureKind(
             "nfe", "Quality against network calls", nfe_figure, "Mean over seeds. Grey line: real against real music."
         ),
         FigureKind(
@@ -120,6 +130,14 @@ FIGURES: dict[str, FigureKind] = {
             "Change from beginning to end of a piece, less that of real music; 0 is as real music does. Marker: mean "
             "over "
             "seeds; small dots: the seeds; line: 95 % interval over seeds.",
+        ),
+        FigureKind(
+            "along",
+            "From the beginning of a piece to its end",
+            along_figure,
+            "Windows of 16 beats; mean over the pieces of an arm, bars: 95 % interval over pieces. Distance: one less "
+            "the overlap of the window with the same window of the real pieces. Grey: real pieces, each against the "
+            "others.",
         ),
         FigureKind("learning", "Learning curves", learning_figure, "One line a seed."),
         FigureKind(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bench.report.arms import Look, arm_order, looks
+from bench.report.claims.measured import cost_exponent
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
     NothingToShow,
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+MOST_EXPONENTS = 5  # more do not fit beside the curves
+
+
 def cost_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
-    """Small multiples of every measured cost metric against length. A cell that failed is a cross at the top of its
-    panel.
+    """Small multiples of every measured cost metric against length, with the exponent of each arm's growth in its
+    colour. A cell that failed is a cross at the top of its panel.
 
     Raises NothingToShow without a measured efficiency row.
     """
@@ -45,6 +49,7 @@ def cost_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLU
         figure = new_figure(width, rows * (1.5 if is_narrow(width) else 1.9) + 0.35)
         for axis, metric in zip(panels(figure, len(metrics), columns), metrics, strict=True):
             _cost_panel(axis, points.where(metric=metric), drawn, metric)
+            _exponents(axis, points.where(metric=metric), drawn, folder, small=is_narrow(width))
         legend_below(figure, arm_handles(drawn), width)
     return figure
 
@@ -60,10 +65,31 @@ def _cost_panel(axis: Axes, points: Points, arms: dict[str, Look], metric: str) 
     tidy_axes(axis)
 
 
+def _exponents(axis: Axes, points: Points, arms: dict[str, Look], folder: Path, *, small: bool) -> None:
+    """The exponent of each arm's growth at the upper left of a panel, on top of each other and in the arm's colour."""
+    found = []
+    for arm, look in arms.items():
+        line = points.where(arm=arm).measured()
+        if len(line.lengths()) > 2 and len(line.groups(lambda p: (p.kernel, p.device, p.threads, p.batch))) == 1:
+            found.append((look, cost_exponent(line, folder)[0].value))
+    if len(found) > MOST_EXPONENTS:
+        return
+    for place, (look, exponent) in enumerate(found):
+        style: dict[str, Any] = {"color": look.colour, "fontsize": "x-small", "va": "top", "ha": "left", "zorder": 5}
+        style["bbox"] = {"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 0.6}
+        text = axis.text(0.03, 0.98 - (0.11 if small else 0.09) * place, f"{exponent:.2f}", **style)
+        text.set_transform(axis.transAxes)
+
+
 def length_axis(axis: Axes, lengths: list[int]) -> None:
     """A logarithmic axis of sequence lengths with a tick at each that was measured, and the values logarithmic too."""
     axis.set_xscale("log", base=2)
     axis.set_yscale("log")
+    tick_lengths(axis, lengths)
+
+
+def tick_lengths(axis: Axes, lengths: list[int]) -> None:
+    """A tick at each length that was measured; the axis has its scale already."""
     axis.set_xticks(lengths, [str(length) for length in lengths])
     axis.set_xticks([], minor=True)
     axis.margins(x=0.08)

@@ -209,3 +209,32 @@ def claim_rows() -> pd.DataFrame:
         }
         for width, layers, stride, matching in itertools.product((8, 16, 32), (6, 12), (1, 4), ("layers", "no stem"))
     )
+
+
+@pytest.fixture
+def played(results_folder: Path) -> Path:
+    """The made-up results with four real pieces and four samples an arm, long enough for windows."""
+    import symusic
+
+    def long_piece(path: Path, voices: int) -> None:
+        score = symusic.Score(480)
+        track = symusic.Track()
+        for beat in range(48):
+            for voice in range(voices if beat >= 24 else 1):
+                track.notes.append(symusic.Note(480 * beat, 480, 60 + 4 * voice + beat % 5, 80))
+        score.tracks.append(track)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        score.dump_midi(str(path))
+
+    for index in range(4):
+        long_piece(results_folder / "reference-demo" / "samples" / f"real-{index:03d}.mid", 1)
+        long_piece(results_folder / "quality-smdim-0" / "samples" / f"{index:03d}.mid", 3)
+    return results_folder
+
+
+@pytest.fixture
+def two_lengths(frame: pd.DataFrame) -> pd.DataFrame:
+    """The made-up study with its music measured at 2048 tokens too, every figure lower by 0.1."""
+    music = frame[(frame["kind"] != "efficiency") & (frame["metric"] == "oa_mean")]
+    lower = {name: music[name] - 0.1 for name in ("value", "low", "high")}
+    return pd.concat([frame, music.assign(length=2048, **lower)], ignore_index=True)

@@ -45,11 +45,17 @@ def _overlap(one, other) -> bool:
 
 
 @pytest.mark.parametrize("width", [SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN])
-@pytest.mark.parametrize("name", list(FIGURES))
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in ("along", "lengths")])
 def test_every_figure_draws_with_nothing_cut_or_covered(name, width, varied, results_folder):
     figure = draw(name, varied, results_folder, width=width)
     assert figure.get_figwidth() == width
     assert layout_faults(figure) == []
+
+
+@pytest.mark.parametrize("width", [SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN])
+def test_figures_along_the_piece_and_over_lengths_are_not_cut_either(width, frame, played, two_lengths):
+    assert layout_faults(draw("along", frame, played, width=width)) == []
+    assert layout_faults(draw("lengths", two_lengths, played, width=width)) == []
 
 
 @pytest.mark.parametrize("width", [SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN])
