@@ -63,7 +63,9 @@ def _print_verdicts(chosen: Paper, study: str, results: Path) -> None:
 
     folder = results_folder(study, results)
     console = Console()
-    table = Table("claim", "measured", "accepted", "verdict", title=chosen.title, title_justify="left", show_lines=True)
+    table = Table(title=chosen.title, title_justify="left", show_lines=True)
+    for heading in ("claim", "measured", "accepted", "verdict"):
+        table.add_column(heading, overflow="fold")
     for one in judge(chosen, as_frame(load_results(folder)), folder):
         found = one.measured
         measured = with_interval(found.value, found.low, found.high)

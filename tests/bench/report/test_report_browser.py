@@ -16,6 +16,16 @@ import pytest
 CHROMEDRIVER = shutil.which("chromedriver")
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WAIT_S = 60.0
+SWITCHES = (
+    "headless=new",
+    "no-sandbox",
+    "disable-gpu",
+    "disable-quic",
+    "no-first-run",
+    "disable-background-networking",
+    "disable-component-update",
+    "disable-sync",
+)
 
 pytestmark = pytest.mark.skipif(not (CHROMEDRIVER and BROWSER), reason="needs chromium and chromedriver on PATH")
 
@@ -30,7 +40,7 @@ class Browser:
         port = self.address.rsplit(":", 1)[1]
         self.process = subprocess.Popen([CHROMEDRIVER, f"--port={port}"], stdout=subprocess.DEVNULL)
         self.session = ""
-        arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
+        arguments = [f"--{name}" for name in SWITCHES] + [f"--user-data-dir={profile}"]
         options = {"args": arguments, "binary": BROWSER}
         wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
         self._wait_until_up()
