@@ -4,8 +4,8 @@ the ids of the cells that depend on it change, so old and new results are never 
 from __future__ import annotations
 
 FORMAT = 1
-QUALITY_PARTS = {"data": 1, "backbone": 1, "diffusion": 1, "training": 1, "sampling": 1, "metrics": 1}
-REFERENCE_PARTS = {"data": 1, "metrics": 1}
+QUALITY_PARTS = {"data": 1, "backbone": 1, "diffusion": 1, "training": 1, "sampling": 1, "metrics": 2}
+REFERENCE_PARTS = {"data": 1, "metrics": 2}
 EFFICIENCY_PARTS = {"backbone": 2, "timing": 2, "sampling": 1}
 
 

@@ -1,18 +1,14 @@
-"""Sets of pieces that mark the floor: real music with its order taken away, and notes drawn from nothing."""
+"""Sets of pieces that mark the floor: real music with its order taken away, and tokens drawn from nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.grid import TIME_BINS, VELOCITY_BINS, bin_beats, snap_beats
 from metrics.notes import Notes
-
-LONGEST_INTERVAL_BINS = 33  # uniform steps from note to note reach 4 beats, one bar of a REMI token stream
+from metrics.remi import VOCABULARY, notes_of_tokens, token_counts
 
 
 def shuffled_pieces(pieces: Sequence[Notes], seed: int = 0) -> list[Notes]:
@@ -32,39 +28,24 @@ def shuffled_pieces(pieces: Sequence[Notes], seed: int = 0) -> list[Notes]:
 
 
 def unigram_pieces(pieces: Sequence[Notes], train: Sequence[Notes], seed: int = 0) -> list[Notes]:
-    """As many notes as each piece has, each attribute of each note drawn on its own from all training notes."""
-    generator = np.random.default_rng([seed, 2])
-    source = [piece for piece in train if len(piece) > 1]
-    steps = np.concatenate([np.diff(snap_beats(piece.onset)) for piece in source])
-    columns = [np.concatenate([getattr(piece, key) for piece in source]) for key in ("duration", "pitch", "velocity")]
-    return [
-        _draw(piece, generator.choice(steps, len(piece)), [generator.choice(c, len(piece)) for c in columns])
-        for piece in pieces
-    ]
+    """What plays when as many REMI tokens as each piece has are drawn one by one, each as often as in training.
+
+    The music of the unigram baseline: it knows how often each token is used and no grammar, so that about one token in
+    fifty sounds (only Pitch, Velocity, Duration in a row is a note).
+    """
+    counts = np.sum([token_counts(piece) for piece in train], axis=0)
+    return _played(pieces, counts / counts.sum(), np.random.default_rng([seed, 2]))
 
 
 def uniform_pieces(pieces: Sequence[Notes], seed: int = 0) -> list[Notes]:
-    """As many notes as each piece has, every attribute uniform over its tokens: pitch 0..127, 32 velocities, all
-    durations.
+    """What plays when as many REMI tokens as each piece has are drawn, all tokens alike: an untrained model."""
+    return _played(pieces, np.full(VOCABULARY, 1 / VOCABULARY), np.random.default_rng([seed, 3]))
 
-    Steps from note to note are uniform over 0..4 beats in eighths.
-    """
-    generator = np.random.default_rng([seed, 3])
-    lengths = bin_beats()
-    velocities = np.arange(VELOCITY_BINS) * (128 // VELOCITY_BINS) + 3
+
+def _played(pieces: Sequence[Notes], chance: NDArray[np.float64], generator: np.random.Generator) -> list[Notes]:
+    reach = np.cumsum(chance)
+    tokens = [generator.random(int(token_counts(piece).sum())) for piece in pieces]
     return [
-        _draw(
-            piece,
-            lengths[generator.integers(0, LONGEST_INTERVAL_BINS, len(piece))],
-            [
-                lengths[generator.integers(1, TIME_BINS, len(piece))],
-                generator.integers(0, 128, len(piece)),
-                velocities[generator.integers(0, VELOCITY_BINS, len(piece))],
-            ],
-        )
-        for piece in pieces
+        notes_of_tokens(np.minimum(np.searchsorted(reach, drawn, "right"), VOCABULARY - 1), piece.name)
+        for piece, drawn in zip(pieces, tokens, strict=True)
     ]
-
-
-def _draw(piece: Notes, steps: NDArray[np.float64], columns: list[NDArray[Any]]) -> Notes:
-    return replace(Notes.from_arrays(np.cumsum(steps), *columns, name=piece.name), meters=piece.meters)

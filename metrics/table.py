@@ -22,6 +22,7 @@ from metrics.notes import Notes, with_notes
 from metrics.outliers import KINDS as OUTLIER_KINDS
 from metrics.outliers import pitch_outliers
 from metrics.result import MetricResult
+from metrics.remi import token_counts
 from metrics.slopes import MEASURES as DRIFT_MEASURES
 from metrics.slopes import drift
 from metrics.structure import structure_similarity_error
@@ -80,8 +81,8 @@ def reference_rows(
     `real-vs-real`: real pieces the reference does not hold, drawn from `real`, more music of the reference's own source
     (default: `train`; give it where training music is of another kind), and not counted as training music then; if
     there are fewer than half as many as wanted, one half of the reference against the other. Floors, made of the
-    same pieces: `shuffled`, `unigram-tokens`, `uniform-tokens` (notes drawn attribute by attribute, as a decoder of
-    random tokens would). `rows` names those wanted; one that cannot be made is left out.
+    same pieces: `shuffled`; `unigram-tokens` and `uniform-tokens`, what plays when as many tokens are
+    drawn one by one. `rows` names those wanted; one that cannot be made is left out.
     """
     held = {piece.content_hash for piece in reference}
     others = [piece for piece in with_notes(train if real is None else real) if piece.content_hash not in held]
@@ -102,7 +103,7 @@ def reference_rows(
         FLOORS[1]: lambda: unigram_pieces(ceiling, others or ceiling, seed),
         FLOORS[2]: lambda: uniform_pieces(ceiling, seed),
     }
-    if not any(len(piece) > 1 for piece in others or ceiling):
+    if not any(token_counts(piece).any() for piece in others or ceiling):
         del makers[FLOORS[1]]
     return {
         row: quality_table(make(), against, known, seed=seed, intervals=intervals, limits=limits)

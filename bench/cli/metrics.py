@@ -47,8 +47,8 @@ def measure(
 ) -> None:
     """Judge a folder of generated music against real music: every metric, its interval, its ceiling and its floors.
 
-    Ceiling: real music against real music. Floors: the same pieces shuffled; notes drawn one by one from the training
-    notes; notes drawn uniformly. A figure means something only between them.
+    Ceiling: real music against real music. Floors: the same pieces shuffled; tokens drawn one by one as often
+    as in training music; tokens drawn uniformly. A figure means something only between them.
     """
     from metrics import quality_table, reference_rows
     from metrics.overlap import LIMITS

@@ -115,14 +115,14 @@ def _timing_caveats(frame: pd.DataFrame) -> list[str]:
 
 
 def _blind_overlap(frame: pd.DataFrame) -> list[str]:
-    """A warning where notes drawn at random overlap with the held-out music as well as other real music does."""
+    """A warning where tokens drawn at random overlap with the held-out music as well as other real music does."""
     rows = frame[(frame["kind"] == REFERENCE) & (frame["metric"] == "oa_mean")]
     mean = rows.groupby("arm")["value"].mean()
     ceiling, floor = mean.get("real-vs-real", math.nan), mean.get("unigram-tokens", math.nan)
     if not floor >= ceiling:
         return []
     return [
-        f"On this corpus and n, notes drawn one by one at random (unigram-tokens, OA mean {floor:.3f}) overlap with "
+        f"On this corpus and n, tokens drawn one by one at random (unigram-tokens, OA mean {floor:.3f}) overlap with "
         f"the held-out music no less than other real music does ({ceiling:.3f}): the held-out pieces differ from the "
         "rest, and OA mean cannot tell here which arm makes music. Read bits/token first."
     ]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from metrics import Notes, quality_table, read_folder, reference_rows, shuffled_pieces, uniform_pieces, unigram_pieces
+from metrics.remi import PITCH, VELOCITY, VOCABULARY, token_counts
 
 LIEDER = Path(__file__).parents[2] / "bench" / "data" / "demo" / "lieder"
 
@@ -102,8 +103,19 @@ def test_shuffled_pieces_keep_what_they_use_and_lose_the_order(lieder: list[Note
     assert set(mixed.pitch) <= set(real.pitch)
     assert mixed.content_hash != real.content_hash
     assert shuffled_pieces([real])[0].content_hash == mixed.content_hash
-    assert len(unigram_pieces([real], lieder[1:])[0]) > 0.8 * len(real)
-    assert uniform_pieces([real])[0].pitch.max() > 110
+
+
+def test_drawn_tokens_sound_where_three_of_a_note_come_in_a_row(lieder: list[Notes]):
+    tokens = sum(int(token_counts(piece).sum()) for piece in lieder)
+    drawn, even = unigram_pieces(lieder, lieder), uniform_pieces(lieder)
+    share = np.sum([token_counts(piece) for piece in lieder], 0)[PITCH:VELOCITY].sum() / tokens  # of Pitch tokens
+    for pieces, chance in ((drawn, share**3), (even, 89 * 32 * 64 / VOCABULARY**3)):
+        assert sum(len(piece) for piece in pieces) == pytest.approx(chance * tokens, rel=0.1)
+    heard = np.concatenate([piece.pitch for piece in drawn])
+    assert set(heard) <= {pitch for piece in lieder for pitch in piece.pitch}
+    flat = np.concatenate([piece.pitch for piece in even])
+    assert (flat.min(), flat.max()) == (21, 109)
+    assert unigram_pieces(lieder[:1], lieder)[0].content_hash == drawn[0].content_hash
 
 
 def test_a_model_that_plays_nothing_gets_reasons_and_no_exception(lieder: list[Notes]):
