@@ -95,11 +95,14 @@ def load_results(path: str | Path) -> ResultTable:
     """The measurements of a study's results folder (`results/quickstart`), rebuilt from its cells.
 
     Only finished cells whose files are whole contribute. Rows of cells that have not changed since the table was last
-    written are read from it. Raises UserError where the folder holds no study.
+    written are read from it; without any cell (a table that was passed on) all rows are. Raises UserError where the
+    folder holds no study.
     """
     folder = Path(path)
     store = Store(folder.parent, folder.name)
     plan = store.plan()
+    if not any(store.cell(entry["id"]).path.is_dir() for entry in plan["cells"]) and (folder / "table.csv").is_file():
+        return _table_alone(folder)
     signatures = {}
     for entry in plan["cells"]:
         status = store.cell(entry["id"]).status()
@@ -115,6 +118,13 @@ def load_results(path: str | Path) -> ResultTable:
     if frame is None:
         return ResultTable(_frame(records), folder, index)
     return ResultTable(_joined(frame, _frame(records), known, list(signatures)), folder, index)
+
+
+def _table_alone(folder: Path) -> ResultTable:
+    """The table as it was written, of a folder that was passed on without its cells: no raw samples, no music."""
+    import pandas as pd
+
+    return ResultTable(_frame(pd.read_csv(folder / "table.csv").to_dict("records")), folder, {})
 
 
 def _known(folder: Path, index: dict[str, Any]) -> tuple[set[str], pd.DataFrame | None]:

@@ -1,0 +1,55 @@
+"""A results folder whose cells were left behind (a committed reference, a colleague's table) still answers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench.errors import UserError
+from bench.results import load_results
+
+DEMO = Path(__file__).parents[2] / "results" / "reference" / "cpu-2-cores" / "quickstart"
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Path:
+    """A copy of the committed demo run: its table, its plan, no cells."""
+    if not DEMO.is_dir():
+        pytest.skip("the committed demo run lies beside the sources only")
+    return Path(shutil.copytree(DEMO, tmp_path / "results" / "demo"))
+
+
+def test_the_written_table_is_read_where_no_cell_is_there(demo: Path) -> None:
+    table = load_results(demo)
+    latency = table.metric("step_latency", "efficiency")
+    assert set(latency["arm"]) == {"smdim", "transformer", "mamba", "mamba-causal"}
+    assert latency["length"].dtype == "Int64" and (latency["value"] > 0).all()
+    (demo / "table.csv").unlink()
+    assert load_results(demo).frame.empty
+
+
+def test_the_commands_work_on_a_table_alone(demo: Path, tmp_path: Path) -> None:
+    from typer.testing import CliRunner
+
+    from bench.cli import app
+
+    def run(*words: str) -> str:
+        outcome = CliRunner().invoke(app, [*words, "--results", str(demo.parent)], env={"COLUMNS": "200"})
+        assert outcome.exit_code == 0, (words, outcome.output, outcome.exception)
+        return outcome.output
+
+    assert "smdim" in run("report", "demo")
+    assert "flops" in run("claims", "demo")
+    assert "corpus demo/lieder" in run("cite", "quality", "smdim", "OA mean", "--study", "demo")
+    assert "no difference found" in run("compare", "demo", "demo")
+    run("figure", "cost", "demo", "-o", str(tmp_path / "cost.svg"))
+    assert (tmp_path / "cost.svg").exists()
+
+
+def test_a_figure_that_needs_samples_says_so(demo: Path) -> None:
+    from bench.report.figures import draw
+
+    with pytest.raises(UserError, match="no quality cell left a readable MIDI file"):
+        draw("rolls", load_results(demo), demo)
