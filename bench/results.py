@@ -124,7 +124,8 @@ def _table_alone(folder: Path) -> ResultTable:
     """The table as it was written, of a folder that was passed on without its cells: no raw samples, no music."""
     import pandas as pd
 
-    return ResultTable(_frame(pd.read_csv(folder / "table.csv").to_dict("records")), folder, {})
+    rows = pd.read_csv(folder / "table.csv").to_dict("records")
+    return ResultTable(_frame([{str(key): value for key, value in row.items()} for row in rows]), folder)
 
 
 def _known(folder: Path, index: dict[str, Any]) -> tuple[set[str], pd.DataFrame | None]:

@@ -40,7 +40,7 @@ class Effect:
 def factors(arm: str, pattern: str, direction: str) -> dict[str, str]:
     """Level of each factor that an arm has: from its block, its direction and the `key=value` words of its name."""
     levels = {f"axis {key}": value for key, value in _AXIS.findall(arm)}
-    found = block_of(pattern)
+    found = block_of(pattern) or block_of(f"{pattern}*1")
     if found is None:
         return levels
     mixers = [mixer[0] for mixer in found[0]]
@@ -48,7 +48,8 @@ def factors(arm: str, pattern: str, direction: str) -> dict[str, str]:
     levels["Mamba layers"] = str(mixers.count("M") * found[1])
     if "A" in mixers and len(mixers) > 2:
         levels["place of attention"] = _place(mixers)
-        levels["cycle"] = cycle_of(pattern) or ""
+        levels["cycle"] = "none" if found[1] == 1 else cycle_of(pattern) or "none"
+        levels["edges (first to last layer)"] = f"{mixers[0]} to {mixers[-1]}"
     if "M" in mixers and direction:
         levels["direction"] = direction
     return levels

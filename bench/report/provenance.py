@@ -66,6 +66,7 @@ def provenance(frame: pd.DataFrame) -> list[tuple[str, str]]:
         ("lengths (cost)", _listed(cost["length"])),
         ("length (quality)", _listed(quality["length"])),
         ("seeds", _listed(quality["seed"])),
+        ("training steps", _listed(quality["train_steps"])),
         ("versions", _parts(frame["version"])),
     ]
     return [(name, words) for name, words in pairs if words]

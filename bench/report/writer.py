@@ -18,7 +18,7 @@ from bench.report.markdown import markdown_report
 from bench.report.provenance import provenance
 
 REPORT_FILE, PAGE_FILE = "report.md", "report.html"
-FOOTNOTES = ("device (timing)", "threads (timing)", "kernels", "seeds", "corpus", "versions")
+FOOTNOTES = ("device (timing)", "threads (timing)", "kernels", "seeds", "training steps", "corpus", "versions")
 
 
 def read_table(results_folder: Path) -> pd.DataFrame:
