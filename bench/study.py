@@ -18,6 +18,7 @@ from bench.yaml_file import KeyPath, Place, allowed_words, read_yaml, validate
 STUDIES_FOLDER = Path(__file__).parent / "studies"
 SETTING_GROUPS = ("model", "tokenizer", "diffusion", "train", "sample")
 PLAIN_AXES = ("arm", "corpus", "length")
+SAMPLER_NAMES = ("ancestral", "cached", "first-hitting", "confidence", "remask", "semi-autoregressive")
 LONG_LENGTHS = (2896, 4096, 5792, 8192, 11584, 16384)
 """Half octaves, as multiples of the usual strides."""
 
@@ -34,13 +35,20 @@ class DiffusionSettings(Settings):
     steps: int | None = Field(
         512, ge=1, description="T, number of corruption steps (SCHmUBERT: the number of tokens); null: continuous time"
     )
-    schedule: Literal["linear", "cosine", "geometric"] = Field(
-        "linear", description="masked share as a function of t/T"
+    schedule: Literal["linear", "cosine", "geometric", "multi-scale"] = Field(
+        "linear", description="masked share as a function of t/T; multi-scale: by token type and metrical level"
     )
     loss: str = Field("reweighted_elbo", description="training loss by name, see bench.diffusion")
     times: Literal["uniform", "low_discrepancy"] = Field(
         "low_discrepancy", description="times of a batch: independent, or one in each of B equal strata"
     )
+    powers: dict[str, float] | None = Field(
+        None, description="multi-scale only: token type -> w, masked share (t/T)^w; see bench.diffusion.token_powers"
+    )
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings as a cell keeps them; what is not given is left out."""
+        return self.model_dump(exclude={"powers"} if self.powers is None else set())
 
 
 class SampleSettings(Settings):
@@ -48,10 +56,34 @@ class SampleSettings(Settings):
 
     pieces: int = Field(16, ge=2, description="pieces a cell; OA needs at least 2, and n stands in every table")
     steps: int = Field(128, ge=1, description="denoising steps of the sampler, at most the length is useful")
-    sampler: Literal["ancestral", "cached"] = Field(
-        "cached", description="same law; cached skips calls that reveal nothing"
+    sampler: Literal[SAMPLER_NAMES] = Field(  # type: ignore[valid-type]
+        "cached", description="cached has the law of ancestral and skips calls that reveal nothing"
     )
     temperature: float = Field(1.0, gt=0, description="divides the logits; 1 is the model's own distribution")
+    top_p: float | None = Field(
+        None, gt=0, le=1, description="share of probability whose most likely tokens may be drawn; none: all"
+    )
+    choice_temperature: float | None = Field(
+        None, ge=0, description="confidence only: noise in the choice of what is kept; none: 4.5"
+    )
+    remasking: Literal["cap", "rescale", "loop"] | None = Field(None, description="remask only: its rule; none: cap")
+    eta: float | None = Field(
+        None, ge=0, le=1, description="remask only: how often a token is hidden again; none: 0.02"
+    )
+    window: int | None = Field(
+        None, ge=1, description="semi-autoregressive only: tokens the denoiser sees at once; none: all"
+    )
+    overlap: int | None = Field(
+        None, ge=0, description="semi-autoregressive only: tokens a window shares with the one before; none: half"
+    )
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings as a cell keeps them; what is not given is left out."""
+        return self.model_dump(exclude_none=True)
+
+    def options(self) -> dict[str, Any]:
+        """What goes to the sampler beyond its name, the pieces and the steps."""
+        return self.model_dump(exclude_none=True, exclude={"pieces", "steps", "sampler"})
 
 
 class QualitySettings(Settings):

@@ -32,6 +32,7 @@ _HOME = {
     "groove_consistency": "descriptors",
     "empty_beat_rate": "descriptors",
     "grammar_errors": "grammar",
+    "token_entropy": "token_variety",
     "quality_table": "table",
     "reference_rows": "table",
     "corrupted": "corruptions",

@@ -25,7 +25,7 @@ BUDGET_UNITS = {
     "flops": ("flops", 1.0),
 }
 BUDGET_WORDS = "a number and a unit: 90s, 10m, 2h, 5000steps or 1e15flops"
-DIFFUSION_KEYS = ("steps", "schedule", "loss", "times")
+DIFFUSION_KEYS = ("steps", "schedule", "loss", "times", "powers")
 Pairs = list[str]
 
 
@@ -128,15 +128,15 @@ def make_cell(
     """The run as a cell: the settings that a quality cell has, so that whatever reads those reads this."""
     from architectures import Backbone, count_parameters, resolve
     from bench import versions
-    from bench.diffusion import AbsorbingDiffusion
+    from bench.measure.process import build_diffusion
     from bench.study import Cell, DiffusionSettings, SampleSettings
     from bench.training import train_settings
 
     for key in diffusion:
         if key not in DIFFUSION_KEYS:
             raise UserError(f"--diffusion {key}: no such setting; allowed: {', '.join(DIFFUSION_KEYS)}")
-    process = DiffusionSettings().model_dump() | diffusion
-    AbsorbingDiffusion(tokens.mask_id, tokens.pad_id, **process)
+    process = DiffusionSettings().deciding() | diffusion
+    build_diffusion(tokens, process)
     try:
         config = resolve(arm, tokens.vocab_size, **model)
         backbone = Backbone(config, arm)
@@ -151,7 +151,7 @@ def make_cell(
         "seed": seed,
         "train": train_settings(train).model_dump(mode="json"),
         "diffusion": process,
-        "sample": SampleSettings().model_dump(),
+        "sample": SampleSettings().deciding(),
         "plugins": [],
         "corpus": corpus,
         "corpus_fingerprint": tokens.fingerprint,
@@ -177,7 +177,7 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
 
     from architectures import BackboneConfig, build_config
     from bench.cli.train_display import TrainDisplay, interruptible
-    from bench.diffusion import AbsorbingDiffusion
+    from bench.measure.process import build_diffusion
     from bench.measure.quality import training_rows
     from bench.run.store import CellFolder, to_json
     from bench.training import corpus_batches, first_difference, train, train_settings
@@ -205,7 +205,7 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
             backbone,
             corpus_batches(tokens, settings["length"], chosen),
             tokens.windows("validation", settings["length"]).tokens,
-            AbsorbingDiffusion(tokens.mask_id, tokens.pad_id, **settings["diffusion"]),
+            build_diffusion(tokens, settings["diffusion"]),
             chosen,
             seed=settings["seed"],
             folder=path,

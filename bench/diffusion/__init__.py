@@ -7,8 +7,11 @@ from bench.diffusion.elbo import elbo_bits_per_token
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.evaluation import BitsPerToken, bits_per_token
 from bench.diffusion.generators import generator_for
+from bench.diffusion.multi_scale import MultiScaleDiffusion
+from bench.diffusion.multi_scale_bound import state_dependent_bits_per_token
 from bench.diffusion.samplers import SAMPLERS, Sample
 from bench.diffusion.schedule import Schedule
+from bench.diffusion.token_powers import token_powers
 
 __all__ = [
     "SAMPLERS",
@@ -16,9 +19,12 @@ __all__ = [
     "BitsPerToken",
     "DiffusionError",
     "DiffusionLoss",
+    "MultiScaleDiffusion",
     "Sample",
     "Schedule",
     "bits_per_token",
     "elbo_bits_per_token",
     "generator_for",
+    "state_dependent_bits_per_token",
+    "token_powers",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.losses import check_loss, elbo_weight, loss_weight
 from bench.diffusion.noised import Noised, masked_nll
-from bench.diffusion.samplers import SAMPLERS, Sample
+from bench.diffusion.samplers import SAMPLERS, Sample, check_sampler
 from bench.diffusion.schedule import Schedule
 
 Denoise = Callable[..., torch.Tensor]
@@ -135,6 +135,10 @@ class AbsorbingDiffusion:
         noised = self.noise(x0_BL.to(generator.device), generator)
         return self.loss_of(denoise, noised, x0_BL.device)
 
+    def check_sampler(self, sampler: str, options: Iterable[str] = ()) -> None:
+        """Raise DiffusionError unless `sample` knows this sampler and these of its options."""
+        check_sampler(sampler, options)
+
     def sample(
         self,
         denoise: Denoise,
@@ -152,19 +156,18 @@ class AbsorbingDiffusion:
 
         MASK, PAD and `forbidden_ids` are never drawn. `options` go to the sampler (temperature, progress, ...).
         """
-        if sampler not in SAMPLERS:
-            raise DiffusionError(f"sampler: {sampler!r} is not known; allowed: {', '.join(SAMPLERS)}")
+        self.check_sampler(sampler, options)
         if length < 1 or count < 1:
             raise DiffusionError(f"length, count: {length} tokens and {count} pieces; allowed: 1 or more of each")
         chosen_steps = steps if steps is not None else self.steps
-        if chosen_steps is None:
+        if chosen_steps is None and not options.get("per_call"):
             raise DiffusionError("steps: a continuous-time process needs a number of sampling steps")
         start_BL = torch.full((count, length), self.mask_id, dtype=torch.int64, device=device)
         return SAMPLERS[sampler](
             denoise,
             start_BL,
             mask_id=self.mask_id,
-            steps=chosen_steps,
+            steps=None if options.get("per_call") else chosen_steps,
             generator=generator,
             schedule=self.schedule,
             forbidden_ids=(self.pad_id, *forbidden_ids),

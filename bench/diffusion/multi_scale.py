@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,6 +111,14 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
         stays_N = (1 - reveal_N) * (power_N * log_share_N - torch.log1p(-model_reveals_N))
         return Terms(self.steps * (reveal_N * nll_N + stays_N), nll_N)
 
+    def check_sampler(self, sampler: str, options: Iterable[str] = ()) -> None:
+        """Raise DiffusionError unless the sampler follows the reverse of this process."""
+        if sampler not in OWN_SAMPLERS:
+            raise DiffusionError(
+                f"sampler: {sampler!r} does not follow a multi-scale schedule; allowed: {', '.join(OWN_SAMPLERS)}"
+            )
+        super().check_sampler(sampler, options)
+
     def sample(
         self,
         denoise: Denoise,
@@ -125,10 +133,7 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
         **options: Any,
     ) -> Sample:
         """`count` sequences of `length` tokens in `steps` steps of the reverse of this very process."""
-        if sampler not in OWN_SAMPLERS:
-            raise DiffusionError(
-                f"sampler: {sampler!r} does not follow a multi-scale schedule; allowed: {', '.join(OWN_SAMPLERS)}"
-            )
+        self.check_sampler(sampler, options)
         if length < 1 or count < 1:
             raise DiffusionError(f"length, count: {length} tokens and {count} pieces; allowed: 1 or more of each")
         chosen_steps = steps if steps is not None else self.steps

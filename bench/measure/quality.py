@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.measure.music import held_out_windows, load_tokens, to_notes, train_notes
+from bench.measure.process import build_diffusion
 from bench.measure.rows import metric_row, row
+from bench.measure.shared_training import shared_training
+from bench.measure.token_rows import token_rows
 
 if TYPE_CHECKING:
     import numpy as np
 
     from bench.data import TokenCorpus
     from bench.diffusion import AbsorbingDiffusion, Sample
-    from bench.training import Progress, TrainResult
+    from bench.training import Progress, TrainResult, TrainSettings
 
 Emit = Callable[..., None]
 EVENT_INTERVAL_S = 0.5
@@ -24,30 +27,32 @@ EVENT_INTERVAL_S = 0.5
 def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[dict[str, Any]]:
     """Rows of the cell; `settings` are those of a quality cell of `bench.run.plan`.
 
-    Leaves `samples/*.mid`, `history.jsonl` and `checkpoint/` in `folder`; a checkpoint found there is resumed.
+    Leaves `samples/*.mid`, `history.jsonl` and `checkpoint/` in `folder`; a checkpoint found there is resumed, and
+    cells that differ in their sampler alone share one training.
     Raises Diverged when the loss blows up.
     """
     from architectures import BackboneConfig, build_config, count_parameters
     from architectures.plugins import load_plugins
-    from bench.diffusion import AbsorbingDiffusion
     from bench.training import TrainSettings, corpus_batches, train
 
     load_plugins(settings["plugins"])
     tokens = load_tokens(settings["corpus"], settings["tokenizer"])
     length, seed = int(settings["length"]), int(settings["seed"])
-    diffusion = AbsorbingDiffusion(tokens.mask_id, tokens.pad_id, **settings["diffusion"])
+    diffusion = build_diffusion(tokens, settings["diffusion"])
     backbone = build_config(BackboneConfig.from_dict(settings["model"]), seed=seed)
     train_settings = TrainSettings(**settings["train"])
-    result = train(
-        backbone,
-        corpus_batches(tokens, length, train_settings),
-        tokens.windows("validation", length).tokens,
-        diffusion,
-        train_settings,
-        seed=seed,
-        folder=folder,
-        progress=report_training(emit),
-    )
+    validation = tokens.windows("validation", length).tokens
+    with shared_training(settings, folder, emit):
+        result = train(
+            backbone,
+            corpus_batches(tokens, length, train_settings),
+            validation,
+            diffusion,
+            train_settings,
+            seed=seed,
+            folder=folder,
+            progress=report_training(emit),
+        )
     if result.diverged:
         raise Diverged(f"the loss blew up at step {result.steps}")
     common = {
@@ -57,7 +62,7 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
         "kernel": " ".join(f"{kind}={name}" for kind, name in backbone.kernels().items()),
         "parameters": count_parameters(backbone),
     }
-    rows, calls = training_rows(result), 0
+    rows, calls = training_rows(result) + bound_rows(backbone, diffusion, validation, train_settings), 0
     played = tuple(settings.get("sample_lengths", ())) or (length,)
     for one in played:
         sample, elapsed_s = draw_pieces(backbone, diffusion, tokens, settings, one, emit)
@@ -108,7 +113,10 @@ def draw_pieces(
     """The generated pieces of the cell at one length and the seconds they took."""
     from bench.diffusion import generator_for
 
-    wanted = settings["sample"]
+    wanted = dict(settings["sample"])
+    count, steps, sampler = (wanted.pop(name) for name in ("pieces", "steps", "sampler"))
+    if sampler == "semi-autoregressive":  # the denoiser sees no more than it was trained on
+        wanted.setdefault("window", min(length, int(settings["length"])))
     last = 0.0
 
     def report(done: int, total: int) -> None:
@@ -121,13 +129,13 @@ def draw_pieces(
     sample = diffusion.sample(
         backbone,
         length=length,
-        count=wanted["pieces"],
+        count=count,
         generator=generator_for(int(settings["seed"]), "sample"),
-        steps=wanted["steps"],
-        sampler=wanted["sampler"],
-        temperature=wanted["temperature"],
+        steps=steps,
+        sampler=sampler,
         forbidden_ids=tokens.special_ids,
         progress=report,
+        **wanted,
     )
     return sample, time.perf_counter() - begun
 
@@ -155,6 +163,22 @@ def training_rows(result: TrainResult) -> list[dict[str, Any]]:
     return rows
 
 
+def bound_rows(
+    backbone: Callable[..., Any], diffusion: AbsorbingDiffusion, windows: np.ndarray, settings: TrainSettings
+) -> list[dict[str, Any]]:
+    """A multi-scale process's own bound, beside the uniform-mask figure that every arm has; nothing for the others."""
+    from bench.diffusion import MultiScaleDiffusion, state_dependent_bits_per_token
+
+    if not isinstance(diffusion, MultiScaleDiffusion):
+        return []
+    draws, most = settings.final_validation_draws, settings.final_validation_windows
+    bits = state_dependent_bits_per_token(backbone, windows, diffusion, draws=draws, max_windows=most)
+    steps = "continuous time" if diffusion.steps is None else f"{diffusion.steps} steps"
+    limits = {"low": bits.low, "high": bits.high, "n": bits.n_windows}
+    definition = f"state-dependent ELBO, {steps} v1"
+    return [row("state_dependent_bits_per_token", bits.value, "bits/token", definition=definition, **limits)]
+
+
 def music_rows(
     tokens: TokenCorpus, sequences: np.ndarray, length: int, folder: Path, emit: Emit, names: str = ""
 ) -> list[dict[str, Any]]:
@@ -168,4 +192,4 @@ def music_rows(
     generated = to_notes(tokens, sequences, "generated")
     reference = to_notes(tokens, held_out_windows(tokens, length, len(sequences)), "test")
     results = quality_table(generated, reference, train_notes(tokens, length))
-    return [metric_row(result) for result in results]
+    return token_rows(tokens, sequences) + [metric_row(result) for result in results]

@@ -10,6 +10,7 @@ from typing import Any
 from bench.files import write_atomically
 from bench.measure.music import REFERENCE_SEED, held_out_windows, load_tokens, to_notes, train_notes
 from bench.measure.rows import metric_row, row
+from bench.measure.token_rows import token_rows
 
 BASELINE_DEFINITIONS = {
     "unigram": "unigram, Laplace-smoothed v1",
@@ -39,6 +40,7 @@ def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[...
     windows = held_out_windows(tokens, length, pieces)
     for index, window in enumerate(windows):
         tokens.decode_to_file(window, folder / "samples" / f"real-{index:03d}.mid")
+    rows += [line | {"arm": "real-vs-real"} for line in token_rows(tokens, windows)]
     reference, train = to_notes(tokens, windows, "test"), train_notes(tokens, length)
     for name, results in reference_rows(reference, train, seed=REFERENCE_SEED).items():
         rows += [metric_row(result) | {"arm": name} for result in results]

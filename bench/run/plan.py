@@ -188,16 +188,20 @@ def _reference_cell(member: Combination, tokens: TokenCorpus, length: int) -> Ce
 def _quality_cell(
     study: Study, labels: dict[str, Any], config: BackboneConfig, member: Combination, tokens: TokenCorpus, seed: int
 ) -> Cell:
-    from bench.diffusion import AbsorbingDiffusion
+    from bench.measure.process import build_diffusion
     from bench.training import TrainSettings
 
     train = validate(TrainSettings, member.groups["train"], study.place, ("baseline", "train"))
     diffusion = validate(DiffusionSettings, member.groups["diffusion"], study.place, ("baseline", "diffusion"))
     sample = validate(SampleSettings, member.groups["sample"], study.place, ("baseline", "sample"))
     try:
-        AbsorbingDiffusion(tokens.mask_id, tokens.pad_id, **diffusion.model_dump())
+        process = build_diffusion(tokens, diffusion.deciding())
     except ValueError as error:
         raise study.place.error(("baseline", "diffusion"), _first_line(error)) from error
+    try:
+        process.check_sampler(sample.sampler, sample.options())
+    except ValueError as error:
+        raise study.place.error(("baseline", "sample"), f"{member.label!r}: {_first_line(error)}") from error
     assert study.content.measure.quality
     settings = {
         "kind": "quality",
@@ -206,8 +210,8 @@ def _quality_cell(
         "model": config.to_dict(),
         "seed": seed,
         "train": train.model_dump(mode="json"),
-        "diffusion": diffusion.model_dump(),
-        "sample": sample.model_dump(),
+        "diffusion": diffusion.deciding(),
+        "sample": sample.deciding(),
         "plugins": list(study.content.plugins),
     } | _data_settings(member, tokens, member.length)
     if member.arm.sample_lengths:

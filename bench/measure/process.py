@@ -1,0 +1,29 @@
+"""The corruption process that a cell's settings and tokens name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.data import TokenCorpus
+    from bench.diffusion import AbsorbingDiffusion
+
+
+def build_diffusion(tokens: TokenCorpus, settings: Mapping[str, Any]) -> AbsorbingDiffusion:
+    """The process of `settings` (those of a cell's `diffusion`); a multi-scale one takes its powers from the tokens.
+
+    Raises DiffusionError for settings that do not go together.
+    """
+    from bench.diffusion import AbsorbingDiffusion, DiffusionError, MultiScaleDiffusion, token_powers
+
+    chosen = dict(settings)
+    powers = chosen.pop("powers", None)
+    if chosen.get("schedule") != "multi-scale":
+        if powers is not None:
+            raise DiffusionError(f"powers: given with schedule {chosen.get('schedule')!r}; allowed: with multi-scale")
+        return AbsorbingDiffusion(tokens.mask_id, tokens.pad_id, **chosen)
+    del chosen["schedule"]
+    positions_a_beat = max(steps for _, _, steps in tokens.settings.beat_resolutions)
+    values = token_powers(tokens.vocabulary, positions_a_beat, powers)
+    return MultiScaleDiffusion(tokens.mask_id, tokens.pad_id, values, **chosen)

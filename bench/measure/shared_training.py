@@ -1,0 +1,98 @@
+"""One training for all cells that differ only in how they sample: whoever comes second takes over the checkpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench.files import canonical_hash
+
+NOT_TRAINING = ("sample", "sample_lengths")  # settings that decide nothing before the first piece is drawn
+NOT_TRAINING_PARTS = ("sampling", "metrics")
+ENDED = ("budget", "plateau")
+
+
+def training_id(settings: dict[str, Any]) -> str:
+    """Equal for quality cells with the same trained weights: a hash of all but how pieces are drawn and measured."""
+    deciding = {key: value for key, value in settings.items() if key not in NOT_TRAINING}
+    parts = {name: number for name, number in settings["parts"].items() if name not in NOT_TRAINING_PARTS}
+    return canonical_hash(deciding | {"parts": parts}, 12)
+
+
+@contextmanager
+def shared_training(settings: dict[str, Any], folder: Path, emit: Callable[..., None]) -> Iterator[None]:
+    """Holds the training of these settings for the block: `folder` may have been given another cell's checkpoint.
+
+    One cell at a time trains; the others wait, and then find its checkpoint, in this study or in another of the same
+    results folder. A checkpoint that cannot be taken over is trained anew; the trainer itself refuses one of another
+    run. The lock ends with the process that holds it.
+    """
+    name = training_id(settings)
+    locks = folder.parent / ".trainings"
+    locks.mkdir(exist_ok=True)
+    with (locks / name).open("w") as lock:
+        _hold(lock.fileno(), emit)
+        if not (folder / "checkpoint").exists():
+            for other in _cells_of_training(folder, name):
+                if _take_over(other, folder):
+                    break
+        yield
+
+
+def _hold(descriptor: int, emit: Callable[..., None]) -> None:
+    """Wait for an exclusive lock where the system has one; elsewhere two cells may train the same, to no harm."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        emit(event="progress", stage="waiting for another cell's training")
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError:  # a file system without locks
+        return
+
+
+def _cells_of_training(folder: Path, name: str) -> Iterator[Path]:
+    """Other quality cells with this training, those of the same study first."""
+    results = folder.parent.parent
+    found = results.glob("*/quality-*/cell.json")
+    for path in sorted(found, key=lambda path: (path.parent.parent != folder.parent, path)):
+        if path.parent == folder or not (path.parent / "checkpoint").is_dir():
+            continue
+        try:
+            if training_id(json.loads(path.read_bytes())["settings"]) == name:
+                yield path.parent
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+
+
+def _take_over(other: Path, folder: Path) -> bool:
+    """Give `folder` the finished checkpoint and the learning curve of `other`; False where there is none, or it is
+    not whole."""
+    from bench.training.checkpoint import latest_checkpoint, read_checkpoint
+    from bench.training.errors import TrainingError
+
+    path = latest_checkpoint(other / "checkpoint")
+    try:
+        if path is None or read_checkpoint(path)[1]["ledger"]["stopped"] not in ENDED:
+            return False
+        partial = folder / ".checkpoint"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        for part in (path, path.with_suffix(".safetensors")):
+            try:
+                os.link(part, partial / part.name)
+            except OSError:  # another file system
+                shutil.copyfile(part, partial / part.name)
+        shutil.copyfile(other / "history.jsonl", folder / "history.jsonl")
+        partial.rename(folder / "checkpoint")
+    except (OSError, TrainingError, KeyError):
+        return False
+    return True
