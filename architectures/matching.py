@@ -13,12 +13,11 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Literal, NamedTuple
 
-import torch
-
 from architectures.backbone import Backbone, count_parameters
 from architectures.config import BackboneConfig, BackboneError
 from architectures.feed_forward import FeedForward
 from architectures.mixer import find_mixer, make_mixer
+from architectures.weightless import weightless
 
 By = Literal["params", "flops"]
 WIDTH_LIMIT = 8192
@@ -62,7 +61,7 @@ def measured(config: BackboneConfig, length: int | None) -> tuple[int, float]:
     Each different mixer is built once and counted as often as the pattern has it.
     """
     times = Counter(config.blocks.slots)
-    with torch.device("meta"):
+    with weightless():
         backbone = Backbone(replace(config, pattern="".join(map(str, times))))
     layers = list(zip(times.values(), backbone.residual_mixers(), strict=True))
     parameters = count_parameters(backbone) + sum((n - 1) * count_parameters(layer) for n, layer in layers)
@@ -194,7 +193,7 @@ def _hidden(config: BackboneConfig) -> int | None:
     """Inner width of the first feed-forward whose pattern does not fix it, or None where there is none."""
     for slot in config.blocks.slots:
         if find_mixer(slot.mixer) is FeedForward and "hidden" not in dict(slot.options):
-            with torch.device("meta"):
+            with weightless():
                 mixer = make_mixer(slot, config.width, {"hidden": config.hidden})
             return mixer.hidden if isinstance(mixer, FeedForward) else None
     return None

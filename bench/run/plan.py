@@ -146,16 +146,16 @@ def _cells_of_group(
             cells.append(_efficiency_cell(study, labels, config, member))
         if measure.quality:
             cells += [_reference_cell(member, tokens, length) for length in member.played_lengths]
-            cells += [_quality_cell(study, labels, config, member, tokens, seed) for seed in study.content.seeds]
+            first = _quality_cell(study, labels, config, member, tokens, study.content.seeds[0])
+            cells += [_with_seed(first, seed) for seed in study.content.seeds]
     return cells
 
 
 def _arm_labels(label: str, arm: ArmChoice, config: BackboneConfig) -> dict[str, Any]:
-    import torch
-
     from architectures import Backbone, count_parameters
+    from architectures.weightless import weightless
 
-    with torch.device("meta"):
+    with weightless():
         backbone = Backbone(config)
     return {
         "arm": label,
@@ -225,6 +225,10 @@ def _quality_cell(
         "version": versions.label(versions.QUALITY_PARTS),
     }
     return Cell("quality", labels | extra | run, settings)
+
+
+def _with_seed(cell: Cell, seed: int) -> Cell:
+    return Cell(cell.kind, cell.labels | {"seed": seed}, cell.settings | {"seed": seed})
 
 
 def _efficiency_cell(study: Study, labels: dict[str, Any], config: BackboneConfig, member: Combination) -> Cell:
