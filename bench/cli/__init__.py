@@ -12,7 +12,7 @@ import sys
 
 import typer
 
-from bench.cli import architectures, claims, corpus, generate, listing, metrics, report, run, train
+from bench.cli import architectures, claims, corpus, doctor, generate, listing, metrics, profile, report, run, train
 from bench.errors import UserError
 
 INTERRUPTED = 130  # exit code of a program ended by Ctrl-C
@@ -27,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for commands in (run, listing, report, claims, metrics, corpus, architectures, train, generate):
+for commands in (run, listing, report, claims, metrics, corpus, architectures, train, generate, profile, doctor):
     commands.register(app)
 
 

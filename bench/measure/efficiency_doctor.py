@@ -24,6 +24,16 @@ BACKENDS = {
     "cudnn": SDPBackend.CUDNN_ATTENTION,
     "math": SDPBackend.MATH,
 }
+SCAN_ADVICE = {
+    "c": "install a C compiler (cc, gcc or clang); until then numba or torch computes the scan",
+    "numba": "pip install numba",
+    "mamba_ssm": "on a machine with CUDA: pip install 'smdim-bench[cuda]'",
+    "triton": "comes with torch for CUDA",
+}
+ENERGY_ADVICE = {
+    "cpu": "energy rows stay n/a; on real Linux hardware let the user read /sys/class/powercap/intel-rapl:0/energy_uj",
+    "cuda": "energy rows stay n/a; install the driver's NVML library (libnvidia-ml.so.1)",
+}
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ def _scan_kernels(device: torch.device) -> Iterator[Finding]:
     for name, reason in available_kernels().items():
         subject = f"scan kernel {name}" + (" (chosen)" if name == chosen else "")
         if reason:
-            yield Finding(subject, "missing", reason)
+            yield Finding(subject, "missing", reason, SCAN_ADVICE.get(name, ""))
             continue
         began = time.perf_counter()
         try:
@@ -128,7 +138,7 @@ def _instruments(device: torch.device) -> Iterator[Finding]:
         try:
             energy_counter(device)
         except OSError as problem:
-            yield Finding("energy", "missing", str(problem))
+            yield Finding("energy", "missing", str(problem), ENERGY_ADVICE[device.type])
     compiler = next((name for name in ("g++", "clang++", "c++") if shutil.which(name)), "")
     advice = "" if compiler else "only torch.compile needs one"
     yield Finding("C++ compiler", "works" if compiler else "missing", compiler or "none found", advice)

@@ -1,0 +1,46 @@
+"""`doctor`: what this machine can run and measure, each kernel tried once, and what to do for the rest."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+PASSING = ("quiet", "clock")
+"""Findings about the moment, which are no fault of what is installed."""
+STYLES = {"works": "green", "missing": "yellow", "fails": "red"}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(doctor)
+
+
+def doctor(
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+) -> None:
+    """Look at the machine, what is installed and which kernels work (a tiny run of each), and say what to do.
+
+    Compiling a kernel for the first time may take a minute. Exit code 1 when something that is there fails.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+
+    from bench.errors import UserError
+    from bench.measure.efficiency_doctor import examine
+
+    console = Console()
+    try:
+        findings = examine(device)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    width = max(len(one.subject) for one in findings)
+    for one in findings:
+        state = f"[{STYLES[one.state]}]{one.state:8}[/]"
+        console.print(f"{state} {one.subject:<{width}}  {escape(one.detail)}", highlight=False, soft_wrap=True)
+        if one.advice:
+            console.print(f"{'':8} {'':<{width}}  -> {escape(one.advice)}", highlight=False, soft_wrap=True)
+    failing = [one.subject for one in findings if one.state == "fails" and one.subject not in PASSING]
+    if failing:
+        console.print(f"failing: {', '.join(failing)}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1)

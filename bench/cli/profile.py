@@ -1,0 +1,128 @@
+"""`profile`: where the time of one denoising step goes, by mixer and kind of operator."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli.train import pairs
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from bench.measure.efficiency_profile import StepProfile
+
+VOCABULARY = 256
+SMALL_SHARE = 0.005
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command("profile")(profile)
+
+
+def profile(
+    arm: Annotated[str, typer.Argument(help="Catalog arm (`list architectures`) or block pattern (MFA*4).")],
+    length: Annotated[int, typer.Option(min=1, help="Tokens a sequence.")] = 2048,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences a step.")] = 1,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: as torch chooses.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Steps that are profiled after a warm one.")] = 5,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Size of the backbone, key=value, repeatable: width=128.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder; default results/profile/ARM-LENGTH.")
+    ] = None,
+) -> None:
+    """Profile one denoising step: a table by mixer and kind of operator, a chart (PNG), a table (CSV) and a trace.
+
+    The trace opens in chrome://tracing or ui.perfetto.dev. The profiler slows a step down: read shares, not times.
+    """
+    from rich.console import Console
+
+    from bench.cli.profile_chart import save_chart
+    from bench.files import write_atomically
+
+    name = "".join(c if c.isalnum() or c in "-_" else "-" for c in arm)
+    folder = output or Path("results") / "profile" / f"{name}-{length}"
+    call, backbone = _step(arm, length, batch, device, threads, pairs(model or [], "--model"))
+    from bench.measure.efficiency_profile import profile_step
+
+    found = profile_step(backbone, call, steps=steps, trace=folder / "trace.json")
+    console = Console()
+    console.print(profile_table(found, f"{arm}, {length} tokens, batch {batch}: share of a step [%]"))
+    write_atomically(folder / "profile.csv", as_csv(found))
+    save_chart(found, folder / "profile.png", f"{arm}, {length} tokens, batch {batch}")
+    console.print(f"{folder}/: profile.csv, profile.png, trace.json", highlight=False, soft_wrap=True)
+
+
+def _step(arm: str, length: int, batch: int, device: str, threads: int | None, size: dict[str, Any]) -> tuple[Any, Any]:
+    """A denoising step of a new backbone, and the backbone. Raises UserError for anything that cannot be built."""
+    import torch
+
+    from architectures import build
+    from bench.errors import UserError
+    from metrics.device import resolve_device
+
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        place = resolve_device(device)
+        backbone = build(arm, vocab_size=VOCABULARY, seed=0, **size).to(place).eval()
+    except (ValueError, TypeError) as error:
+        raise UserError(str(error).splitlines()[0]) from error
+    if length % backbone.config.stride:
+        raise UserError(f"--length {length}: must be a multiple of the stem's stride, {backbone.config.stride}")
+    tokens_BL = torch.randint(0, VOCABULARY, (batch, length), generator=torch.Generator().manual_seed(0)).to(place)
+
+    def call() -> Any:
+        with torch.inference_mode():
+            return backbone(tokens_BL)
+
+    return call, backbone
+
+
+def shares(found: StepProfile) -> tuple[list[str], list[str], dict[tuple[str, str], float]]:
+    """Parts and kinds, largest first, and the share of each pair; layers of one mixer are taken together."""
+    parts, kinds = list(found.by_mixer()), list(found.by_kind())
+    table: dict[tuple[str, str], float] = {}
+    for one in found.spent:
+        number, _, name = one.part.partition(" ")
+        key = (name if number.isdecimal() else one.part, one.kind)
+        table[key] = table.get(key, 0.0) + one.share
+    return parts, kinds, table
+
+
+def profile_table(found: StepProfile, title: str) -> Table:
+    """Mixers by kinds of operator, in percent of a step."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    parts, kinds, table = shares(found)
+    result = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=0, collapse_padding=True)
+    result.add_column("part", no_wrap=True)
+    for name in (*kinds, "all"):
+        result.add_column(name, justify="right")
+    for part in parts:
+        row = [table.get((part, kind), 0.0) for kind in kinds]
+        result.add_row(part, *(f"{100 * share:.1f}" if share > SMALL_SHARE / 10 else "" for share in (*row, sum(row))))
+    totals = found.by_kind()
+    result.add_section()
+    result.add_row("all", *(f"{100 * totals[kind]:.1f}" for kind in kinds), "100.0")
+    return result
+
+
+def as_csv(found: StepProfile) -> str:
+    """Every part and kind of operator: milliseconds a step, share 0..1, calls a step."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["part", "kind", "elapsed_ms", "share", "calls"])
+    for one in found.spent:
+        writer.writerow([one.part, one.kind, f"{one.elapsed_ms:.6g}", f"{one.share:.6g}", one.calls])
+    return buffer.getvalue()
