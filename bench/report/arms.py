@@ -88,6 +88,12 @@ def block_of(pattern: str) -> tuple[tuple[str, ...], int] | None:
     return (mixers, int(match.group(2))) if mixers else None
 
 
+def layers_of(pattern: str) -> tuple[str, ...]:
+    """All mixers of a pattern from first to last, whether it repeats or not; () for one that cannot be read."""
+    found = block_of(pattern) or block_of(f"{pattern}*1")
+    return found[0] * found[1] if found else ()
+
+
 def cycle_of(pattern: str) -> str | None:
     """Name of the cycle that a repeated pattern walks, the same for all its rotations; None without a repeat.
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bench.report.aggregate import BITS
-from bench.report.arms import arm_order, block_of, cycle_of, patterns_of
+from bench.report.arms import arm_order, cycle_of, layers_of, patterns_of
 from bench.report.figures.style import DOUBLE_COLUMN_IN, NothingToShow, figure_style, is_narrow, new_figure
 from bench.report.metric_words import HEADLINE_METRICS, words_for
 from bench.report.numbers import number
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 def orders_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
     """Scores of block orders; colour: how far from the column's mean, in standard errors over seeds, orange
-    worse, purple better, white where no way is better. Rows between two lines are rotations of one cycle.
+    worse, purple better, white where no way is better. Rows between two lines are rotations of one cycle,
+    the last ones in no cycle.
 
     Raises NothingToShow without two orders of the same mixers.
     """
@@ -69,19 +70,21 @@ def _short(metric: str) -> str:
 
 
 def ordered_rows(frame: pd.DataFrame) -> list[tuple[str, str]]:
-    """Arms that share their mixers with another arm, as (arm, cycle), those of one cycle next to each other."""
+    """Arms that share their mixers with another arm, as (arm, cycle), those of one cycle next to each other and those
+    in no cycle after them."""
     patterns = patterns_of(frame)
-    bags: dict[tuple[Any, int], list[str]] = {}
+    bags: dict[tuple[str, ...], list[str]] = {}
     for arm in arm_order(frame):
-        found = block_of(patterns.get(arm, ""))
-        if found is not None:
-            bags.setdefault((tuple(sorted(found[0])), found[1]), []).append(arm)
+        layers = layers_of(patterns.get(arm, ""))
+        if layers:
+            bags.setdefault(tuple(sorted(layers)), []).append(arm)
     rows = []
     for arms in bags.values():
         if len({patterns[arm] for arm in arms}) > 1:
-            rows += [(arm, cycle_of(patterns[arm]) or "") for arm in arms]
-    first = {cycle: index for index, (_, cycle) in reversed(list(enumerate(rows)))}
-    return sorted(rows, key=lambda row: first[row[1]])
+            cycles = {arm: cycle_of(patterns[arm]) or "" for arm in arms}
+            first = list(dict.fromkeys(cycles.values()))
+            rows += sorted(cycles.items(), key=lambda row: (row[1] == "", first.index(row[1])))
+    return rows
 
 
 def _matrix(points: Points, arms: list[str], metrics: list[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -45,8 +45,9 @@ def test_places_without_a_figure_and_unknown_tables_are_named(frame, tmp_path):
             "MFA*4",
             {"place of attention": "late", "Mamba layers": "4", "cycle": "AMF*4", "direction": "forward"},
         ),
-        ("maf stride=2", "MAF*4", {"place of attention": "middle", "axis stride": "2"}),
+        ("maf stride=2", "MAF*4", {"edges (first to last layer)": "M to F", "axis stride": "2"}),
         ("deep", "AMFMFM*2", {"place of attention": "early", "Mamba layers": "6"}),
+        ("attention-early", "A2(MF)2", {"place of attention": "early", "cycle": "none", "Mamba layers": "2"}),
         ("transformer", "AF*6", {"Mamba in the block": "without", "Mamba layers": "0"}),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bench.report.arms import LOOKS, arm_order, cycle_of, looks, rotation_note
+from bench.report.arms import LOOKS, arm_order, cycle_of, layers_of, looks, rotation_note
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,9 @@ def test_well_known_arms_come_first_and_references_never():
         {"kind": ["quality", "quality", "reference", "quality"], "arm": ["b", "mamba", "grammar", "a"]}
     )
     assert arm_order(frame) == ["mamba", "a", "b"]
+
+
+def test_layers_of_patterns_with_and_without_a_repeat():
+    assert layers_of("MFA*2") == ("M", "F", "A", "M", "F", "A")
+    assert layers_of("A2(MF)2") == ("A", "A", "M", "F", "M", "F")
+    assert layers_of("") == ()

@@ -158,7 +158,9 @@ def test_chance_on_the_front_of_arms_known_exactly():
 def test_orders_are_grouped_by_cycle(varied):
     from bench.report.figures.orders import ordered_rows
 
-    assert ordered_rows(varied) == [("smdim", "AMF*4"), ("fam", "AMF*4"), ("maf", "AFM*4"), ("afm", "AFM*4")]
+    early = varied[varied["arm"] == "smdim"].assign(arm="attention-early", pattern="A4(MF)4")
+    cycles = [("smdim", "AMF*4"), ("fam", "AMF*4"), ("maf", "AFM*4"), ("afm", "AFM*4")]
+    assert ordered_rows(pd.concat([early, varied])) == [*cycles, ("attention-early", "")]
 
 
 def test_many_arms_are_cut_with_a_word(frame, tmp_path):
