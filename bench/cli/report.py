@@ -35,7 +35,11 @@ def results_folder(study: str, results: Path) -> Path:
     raise UserError(f"no results of {study!r}: {known}")
 
 
-def report(study: StudyArgument, results: ResultsOption = RESULTS) -> None:
+def report(
+    study: StudyArgument,
+    force: Annotated[bool, typer.Option("--force", help="Rank costs of different kernels, marked *.")] = False,
+    results: ResultsOption = RESULTS,
+) -> None:
     """Write the tables, figures and report.md of a study again, and print its summary."""
     from rich.console import Console
 
@@ -44,7 +48,7 @@ def report(study: StudyArgument, results: ResultsOption = RESULTS) -> None:
 
     folder = results_folder(study, results)
     console = Console()
-    path = write_report(folder)
+    path = write_report(folder, force=force)
     console.print(summary_table(load_results(folder)))
     console.print(f"report: {path}", highlight=False, soft_wrap=True)
 

@@ -11,16 +11,17 @@ if TYPE_CHECKING:
 __all__ = ["summary_table", "write_report"]
 
 
-def write_report(results_folder: Path, *, table: Any = None) -> Path:
+def write_report(results_folder: Path, *, table: Any = None, force: bool = False) -> Path:
     """Write a study's report into its results folder: `report.md` (whose path is returned), `report.html`, `tables/*`
     (Markdown, CSV, LaTeX) and `figures/*.png`.
 
     `table` is a ResultTable or a frame; without it the folder's own table is read. What cannot be drawn is left out and
-    named in the report, so that a study with failures still has one. Raises UserError where there is no table at all.
+    named in the report, so that a study with failures still has one. `force` ranks costs of different kernels and
+    marks them. Raises UserError where there is no table at all.
     """
     from bench.report.writer import write
 
-    return write(Path(results_folder), table)
+    return write(Path(results_folder), table, force=force)
 
 
 def summary_table(table: Any) -> RichTable:

@@ -57,19 +57,20 @@ class Content:
         return [table for tables in self.tables.values() for table in tables]
 
 
-def gather(frame: pd.DataFrame, folder: Path) -> Content:
-    """Tables, figures and notes of a study; claims are judged, and their verdicts saved beside the results."""
+def gather(frame: pd.DataFrame, folder: Path, *, force: bool = False) -> Content:
+    """Tables, figures and notes of a study; claims are judged, and their verdicts saved beside the results. `force`
+    ranks costs of different kernels, marked."""
     baseline = baseline_arm(folder, frame)
     figures, notes = draw_all(frame, folder)
-    return Content(frame, folder, baseline, report_tables(frame, folder, baseline), figures, notes)
+    return Content(frame, folder, baseline, report_tables(frame, folder, baseline, force=force), figures, notes)
 
 
-def report_tables(frame: pd.DataFrame, folder: Path, baseline: str) -> dict[str, list[Table]]:
+def report_tables(frame: pd.DataFrame, folder: Path, baseline: str, *, force: bool = False) -> dict[str, list[Table]]:
     """Every table of a report by its section."""
     return {
         QUALITY: [*quality_tables(frame), *comparison_tables(frame, baseline), *rank_tables(frame)],
         COST: [
-            *cost_tables(frame),
+            *cost_tables(frame, force=force),
             *scaling_table(frame, folder, baseline),
             *audit_tables(frame, folder, baseline),
             *growth_tables(frame, folder),

@@ -14,6 +14,7 @@ from bench.report.numbers import NOTHING, millions
 from bench.report.points import Point, Points, cost_points
 from bench.report.table import Entry, Table
 
+FORCED = "*"
 Setting = tuple[str, int | None, int | None]
 
 
@@ -21,9 +22,9 @@ def _setting(point: Point) -> Setting:
     return point.device, point.threads, point.batch
 
 
-def cost_tables(frame: pd.DataFrame) -> list[Table]:
-    """One table a cost metric and setting (device, threads, batch): rows arms, columns lengths, `n/a` with
-    itsreason noted."""
+def cost_tables(frame: pd.DataFrame, *, force: bool = False) -> list[Table]:
+    """One table a cost metric and setting (device, threads, batch): rows arms, columns lengths, `n/a` with its reason
+    noted. Where kernels differ nothing is bold, or, with `force`, the bold figure is marked *."""
     points = cost_points(frame)
     tables = []
     for metric, words in COST_METRICS.items():
@@ -33,15 +34,17 @@ def cost_tables(frame: pd.DataFrame) -> list[Table]:
             chosen = rows if len(settings) < 2 else Points(p for p in rows if _setting(p) == setting or not p.measured)
             if chosen:
                 suffix = f"_{position + 1}" if len(settings) > 1 else ""
-                tables.append(_cost_table(frame, chosen, words, f"cost_{metric}{suffix}", setting))
+                tables.append(_cost_table(frame, chosen, words, f"cost_{metric}{suffix}", setting, force))
     return tables
 
 
-def _cost_table(frame: pd.DataFrame, points: Points, words: MetricWords, name: str, setting: Setting | None) -> Table:
+def _cost_table(
+    frame: pd.DataFrame, points: Points, words: MetricWords, name: str, setting: Setting | None, force: bool
+) -> Table:
     lengths = points.lengths()
     arms = [arm for arm in arm_order(frame) if points.where(arm=arm)]
     conflict = kernel_conflict(points.kernels())
-    best = {length: None if conflict else lowest_apart(points.where(length=length)) for length in lengths}
+    best = {length: None if conflict and not force else lowest_apart(points.where(length=length)) for length in lengths}
     body, reasons = [], dict[str, list[str]]()
     for arm in arms:
         part = points.where(arm=arm)
@@ -50,11 +53,13 @@ def _cost_table(frame: pd.DataFrame, points: Points, words: MetricWords, name: s
             entry = point_entry(part.first(length=length))
             if entry.reason:
                 reasons.setdefault(entry.reason, []).append(f"{arm} at {length}")
-            entries.append(replace(entry, best=best[length] == arm))
+            first = best[length] == arm
+            entries.append(replace(entry, best=first, mark=FORCED if first and conflict else ""))
         body.append((*entries, Entry("; ".join(part.kernels()))))
     notes = [f"{NOTHING}: {', '.join(where)}: {reason}" for reason, where in reasons.items()]
     if conflict:
-        notes.append(f"Not ranked: operations ran on different kernels ({conflict}).")
+        ranked = f"{FORCED} ranked although" if force else "Not ranked:"
+        notes.append(f"{ranked} operations ran on different kernels ({conflict}).")
     rotations = rotation_note({arm: pattern for arm, pattern in patterns_of(frame).items() if arm in arms})
     notes += [rotations] if rotations else []
     columns = ("arm", "pattern", "direction", "parameters", *(f"L = {length}" for length in lengths), "kernel")

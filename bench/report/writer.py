@@ -33,10 +33,10 @@ def read_table(results_folder: Path) -> pd.DataFrame:
     return frame
 
 
-def write(results_folder: Path, table: Any = None) -> Path:
+def write(results_folder: Path, table: Any = None, *, force: bool = False) -> Path:
     """See `bench.report.write_report`."""
     frame = read_table(results_folder) if table is None else as_frame(table)
-    content = gather(frame, results_folder)
+    content = gather(frame, results_folder, force=force)
     _write_parts(content)
     write_atomically(results_folder / PAGE_FILE, html_report(content))
     write_atomically(results_folder / REPORT_FILE, markdown_report(content))

@@ -111,3 +111,14 @@ def test_unknown_row_or_column_is_named(frame):
         table.entry("gru", "OA mean")
     with pytest.raises(UserError, match="no column 'loss'; columns are arm"):
         table.entry("smdim", "loss")
+
+
+def test_costs_of_different_kernels_are_ranked_only_by_force_and_then_marked(frame):
+    frame.loc[(frame["kind"] == "efficiency") & (frame["arm"] == "mamba"), "kernel"] = "scan=torch"
+    plain = next(table for table in cost_tables(frame) if table.name == "cost_step_latency")
+    assert not any(entry.best for row in plain.rows for entry in row)
+    assert "Not ranked: operations ran on different kernels (scan: numba, torch)." in plain.notes
+    forced = next(table for table in cost_tables(frame, force=True) if table.name == "cost_step_latency")
+    entry = forced.entry("mamba", "L = 512")
+    assert entry.best and entry.mark == "*"
+    assert "* ranked although operations ran on different kernels (scan: numba, torch)." in forced.notes
