@@ -77,7 +77,7 @@ def generate(
     with progress(console, number) as show:
         filled = fill(trained, number, options, template=template, length=length, report=show)
     asked = {
-        "song": (infill or onward or Path()).name or None, "bars": bars, "keep": keep, "keep_track": keep_track or None,
+        "song": song.path.name if song else None, "bars": bars, "keep": keep, "keep_track": keep_track or None,
         "bar_tokens": bar_tokens, "length": length, "continue": onward is not None,
     }  # fmt: skip
     settings = _settings(trained, options, weights, asked, filled.nfe)
@@ -156,26 +156,33 @@ def _write(
 ) -> None:  # fmt: skip
     """Every piece as a MIDI file, the settings, and the page where it is asked for."""
     from bench.files import write_atomically
-    from bench.generate.page import Roll, roll_of_score, rolls_page
-    from bench.generate.writing import DRAWN_TRACK, piece_score, song_score
+    from bench.generate.writing import piece_score, song_score
 
-    rolls: list[Roll] = []
-    region = None
-    if song is not None and template is not None:
-        region = (4.0 * template.bars[0], 4.0 * template.bars[1]) if not template.open_end else None
-        rolls.append(roll_of_score(f"{song.path.stem} as given", song.score, drawn_track=DRAWN_TRACK, region=region))
+    scores = {}
     for index, row in enumerate(tokens):
-        given = song is not None and template is not None
-        score = song_score(song, template, row) if song and template else piece_score(trained, row)
         name = f"{song.path.stem if song else 'piece'}-{index:03d}"
-        write_atomically(output / f"{name}.mid", score.dumps_midi())
-        rolls.append(roll_of_score(name, score, drawn_track=DRAWN_TRACK if given else "", region=region))
+        scores[name] = song_score(song, template, row) if song and template else piece_score(trained, row)
+        write_atomically(output / f"{name}.mid", scores[name].dumps_midi())
     write_atomically(output / "settings.json", json.dumps(settings, indent=1) + "\n")
     if report:
-        from bench.generate.roll_figure import rolls_figure
-        from bench.report.figures.style import save_figure
+        _write_page(output, scores, song, template, {key: value for key, value in settings.items() if key != "nfe"})
 
-        words = "Given notes are grey, drawn ones orange. Nothing was selected."
-        shown = {key: value for key, value in settings.items() if key != "nfe"}
-        write_atomically(output / "report.html", rolls_page(output.name, rolls, shown, words))
-        save_figure(rolls_figure(rolls[:FIGURE_ROWS]), output / "rolls.png")
+
+def _write_page(
+    output: Path, scores: dict[str, Any], song: Song | None, template: Template | None, settings: dict[str, Any]
+) -> None:
+    from bench.files import write_atomically
+    from bench.generate.page import roll_of_score, rolls_page
+    from bench.generate.roll_figure import rolls_figure
+    from bench.generate.writing import DRAWN_TRACK
+    from bench.report.figures.style import save_figure
+
+    region, given = None, DRAWN_TRACK if song else ""
+    rolls = []
+    if song is not None and template is not None:
+        region = None if template.open_end else (4.0 * template.bars[0], 4.0 * template.bars[1])
+        rolls.append(roll_of_score(f"{song.path.stem} as given", song.score, drawn_track=given, region=region))
+    rolls += [roll_of_score(name, score, drawn_track=given, region=region) for name, score in scores.items()]
+    words = "Given notes are grey, drawn ones orange. Nothing was selected."
+    write_atomically(output / "report.html", rolls_page(output.name, rolls, settings, words))
+    save_figure(rolls_figure(rolls[:FIGURE_ROWS]), output / "rolls.png")

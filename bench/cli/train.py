@@ -180,7 +180,7 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
     from bench.measure.process import build_diffusion
     from bench.measure.quality import training_rows
     from bench.run.store import CellFolder, to_json
-    from bench.training import corpus_batches, first_difference, train, train_settings
+    from bench.training import corpus_batches, corpus_regulariser, first_difference, train, train_settings
     from metrics.device import describe_environment
 
     folder, settings, started = CellFolder(path), cell.settings, time.time()
@@ -209,6 +209,7 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
             chosen,
             seed=settings["seed"],
             folder=path,
+            regulariser=corpus_regulariser(tokens, chosen),
             progress=display.show,
             stop=stop,
         )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.diffusion import SAMPLERS, Sample, generator_for
+from bench.diffusion import Sample, generator_for
 from bench.diffusion.constraints import ConstraintSet
 from bench.diffusion.samplers import semi_autoregressive
 from bench.generate.options import DrawOptions
@@ -72,12 +72,12 @@ class _Draw:
         if tokens_BL.shape[1] > self.run.length:
             inner = "cached" if self.options.sampler == "semi-autoregressive" else self.options.sampler
             sample = semi_autoregressive(
-                self.run.backbone, tokens_BL, window=self.run.length, sampler=SAMPLERS[inner],
+                self.run.backbone, tokens_BL, window=self.run.length, sampler=self.run.sampler(inner),
                 steps=self.options.steps, **self._settings(self.constraint),
             )  # fmt: skip
         else:
             steps = max(1, round(self.options.steps * float((~given_BL).float().mean())))
-            sample = SAMPLERS[self.options.sampler](
+            sample = self.run.sampler(self.options.sampler)(
                 self.run.backbone, tokens_BL, steps=steps, **self._settings(self.constraint)
             )
         return Sample(self._settled(sample.tokens_BL, given_BL), sample.nfe)
@@ -113,7 +113,7 @@ class _Draw:
             allowed[: stop - start] = template.allowed[start:stop]
             constraint = (self.constraint or ConstraintSet(())).with_allowed(allowed)
             share = hidden[start:stop].sum() / run.length
-            sample = SAMPLERS[self.options.sampler](
+            sample = run.sampler(self.options.sampler)(
                 run.backbone, torch.from_numpy(window), steps=max(1, round(self.options.steps * share)),
                 **self._settings(constraint),
             )  # fmt: skip
@@ -128,7 +128,6 @@ class _Draw:
         return {
             "mask_id": self.run.mask_id,
             "generator": self.generator,
-            "schedule": self.run.schedule,
             "forbidden_ids": self.run.forbidden_ids,
             "temperature": options.temperature,
             "top_p": options.top_p,

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.diffusion import Schedule
+import torch
+
+from bench.diffusion import SAMPLERS, Sample, Schedule, token_powers
 from bench.diffusion.constraints import TokenLanguage
+from bench.diffusion.multi_scale import OWN_SAMPLERS
+from bench.diffusion.samplers.multi_scale import multi_scale
 from bench.generate.errors import GenerateError
 
 if TYPE_CHECKING:
@@ -32,10 +38,18 @@ class TrainedRun:
         """Tokens of a training sequence: what the network sees at once."""
         return int(self.settings["length"])
 
-    @property
-    def schedule(self) -> Schedule:
-        """The noise schedule of its process."""
-        return Schedule(self.settings["diffusion"]["schedule"])
+    def sampler(self, name: str) -> Callable[..., Sample]:
+        """The sampler of this name for the run's process; GenerateError where that process has no such sampler."""
+        process = self.settings["diffusion"]
+        if process["schedule"] != "multi-scale":
+            return partial(SAMPLERS[name], schedule=Schedule(process["schedule"]))
+        if name not in OWN_SAMPLERS:
+            raise GenerateError(
+                f"--sampler {name}: does not follow the run's multi-scale schedule; allowed: {', '.join(OWN_SAMPLERS)}"
+            )
+        positions_a_beat = max(steps for _, _, steps in self.tokenizer.beat_resolutions)
+        powers = token_powers(self.language.words, positions_a_beat, process.get("powers"))
+        return partial(multi_scale, powers_V=torch.tensor(powers), skip_idle=name == "cached")
 
     def id_of(self, special: str) -> int:
         """Token id of PAD, BOS, EOS or MASK."""

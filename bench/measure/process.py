@@ -1,4 +1,4 @@
-"""The corruption process that a cell's settings and tokens name."""
+"""The corruption process and the constraints that a cell's settings and tokens name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bench.data import TokenCorpus
     from bench.diffusion import AbsorbingDiffusion
+    from bench.diffusion.constraints import ConstraintSet
 
 
 def build_diffusion(tokens: TokenCorpus, settings: Mapping[str, Any]) -> AbsorbingDiffusion:
@@ -27,3 +28,19 @@ def build_diffusion(tokens: TokenCorpus, settings: Mapping[str, Any]) -> Absorbi
     positions_a_beat = max(steps for _, _, steps in tokens.settings.beat_resolutions)
     values = token_powers(tokens.vocabulary, positions_a_beat, powers)
     return MultiScaleDiffusion(tokens.mask_id, tokens.pad_id, values, **chosen)
+
+
+def build_constraint(tokens: TokenCorpus, words: str | None) -> ConstraintSet | None:
+    """The constraint on what is drawn (a cell's `sample.constraints`), ranges taken from the training pieces.
+
+    None for none. Raises DiffusionError for words that cannot be used.
+    """
+    if words is None:
+        return None
+    from bench.data.music import training_pitch_limits
+    from bench.data.remi import type_graph
+    from bench.diffusion.constraints import ConstraintChoice, TokenLanguage
+
+    language = TokenLanguage.of(tokens.vocabulary, type_graph(tokens.settings))
+    choice = ConstraintChoice.parse(words)
+    return choice.build(language, tokens.mask_id, pitch_limits=lambda kind: training_pitch_limits(tokens, kind))

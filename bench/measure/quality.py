@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.measure.music import held_out_windows, load_tokens, to_notes, train_notes
-from bench.measure.process import build_diffusion
+from bench.measure.process import build_constraint, build_diffusion
 from bench.measure.rows import metric_row, row
 from bench.measure.shared_training import shared_training
 from bench.measure.token_rows import token_rows
@@ -33,7 +34,7 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
     """
     from architectures import BackboneConfig, build_config, count_parameters
     from architectures.plugins import load_plugins
-    from bench.training import TrainSettings, corpus_batches, train
+    from bench.training import TrainSettings, corpus_batches, corpus_regulariser, train
 
     load_plugins(settings["plugins"])
     tokens = load_tokens(settings["corpus"], settings["tokenizer"])
@@ -51,6 +52,7 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
             train_settings,
             seed=seed,
             folder=folder,
+            regulariser=corpus_regulariser(tokens, train_settings),
             progress=report_training(emit),
         )
     if result.diverged:
@@ -117,6 +119,7 @@ def draw_pieces(
     count, steps, sampler = (wanted.pop(name) for name in ("pieces", "steps", "sampler"))
     if sampler == "semi-autoregressive":  # the denoiser sees no more than it was trained on
         wanted.setdefault("window", min(length, int(settings["length"])))
+    constraint = build_constraint(tokens, wanted.pop("constraints", None))
     last = 0.0
 
     def report(done: int, total: int) -> None:
@@ -135,8 +138,11 @@ def draw_pieces(
         sampler=sampler,
         forbidden_ids=tokens.special_ids,
         progress=report,
+        constrain=constraint,
         **wanted,
     )
+    if constraint is not None:
+        sample = replace(sample, tokens_BL=constraint.settle(sample.tokens_BL))
     return sample, time.perf_counter() - begun
 
 
