@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bench.errors import UserError
 from bench.files import canonical_hash
-from bench.yaml_file import KeyPath, Place, allowed_words, read_yaml, validate
+from bench.study_source import axis_name, check_axes, check_number, read_source
+from bench.yaml_file import Place, allowed_words, validate
 
 STUDIES_FOLDER = Path(__file__).parent / "studies"
 SETTING_GROUPS = ("model", "tokenizer", "diffusion", "train", "sample")
@@ -70,6 +71,9 @@ class SampleSettings(Settings):
     eta: float | None = Field(
         None, ge=0, le=1, description="remask only: how often a token is hidden again; none: 0.02"
     )
+    constraints: str | None = Field(
+        None, description="grammar+pitch=percentile+chord=4 and the like, see bench.diffusion.constraints; none: none"
+    )
     window: int | None = Field(
         None, ge=1, description="semi-autoregressive only: tokens the denoiser sees at once; none: all"
     )
@@ -83,7 +87,7 @@ class SampleSettings(Settings):
 
     def options(self) -> dict[str, Any]:
         """What goes to the sampler beyond its name, the pieces and the steps."""
-        return self.model_dump(exclude_none=True, exclude={"pieces", "steps", "sampler"})
+        return self.model_dump(exclude_none=True, exclude={"pieces", "steps", "sampler", "constraints"})
 
 
 class QualitySettings(Settings):
@@ -261,8 +265,7 @@ class Study:
         for values in itertools.product(*axes.values()):
             chosen = dict(zip(axes, values, strict=True))
             if not any(
-                all(_axis_name(chosen.get(key)) == value for key, value in rule.items())
-                for rule in self.content.exclude
+                all(axis_name(chosen.get(key)) == value for key, value in rule.items()) for rule in self.content.exclude
             ):
                 points.append(self._combination(chosen))
         if not points:
@@ -297,38 +300,19 @@ class Study:
         return validate(ArmChoice, value, self.place, ("axes", "arm"))
 
 
-def _axis_name(value: Any) -> Any:
-    return value.get("name") if isinstance(value, dict) else value
+def load_study(name_or_path: str | Path, overrides: Sequence[str] = (), *, many: bool = False) -> Study:
+    """Read a study by the name of a shipped one or by path, with `KEY=VALUE` overrides.
 
-
-def _check_axes(content: StudyFile, place: Place) -> None:
-    for key, values in content.axes.items():
-        path: KeyPath = ("axes", key)
-        group, dot, name = key.partition(".")
-        if not (key in PLAIN_AXES or (dot and name and group in SETTING_GROUPS)):
-            allowed = [*PLAIN_AXES, *(f"{g}.<setting>" for g in SETTING_GROUPS)]
-            raise place.error(path, f"is not a setting that can vary; {allowed_words(key, allowed)}")
-        if not values:
-            raise place.error(path, "has no values; give at least one or leave the axis out")
-        if len({canonical_hash(value) for value in values}) != len(values):
-            raise place.error(path, "lists a value twice")
-        wanted = {"corpus": str, "length": int}.get(key)
-        for index, value in enumerate(values):
-            if wanted and (not isinstance(value, wanted) or isinstance(value, bool)):
-                raise place.error((*path, index), f"must be {wanted.__name__} (given: {value!r})")
-    for index, rule in enumerate(content.exclude):
-        for key in rule:
-            if key not in content.axes:
-                raise place.error(("exclude", index, key), f"is not an axis; {allowed_words(key, content.axes)}")
-
-
-def load_study(name_or_path: str | Path) -> Study:
-    """Read a study by the name of a shipped one or by path. Raises UserError with file, line and key."""
+    Raises UserError with file, line and key, or with the override; also for a number of cells that can only be a slip,
+    unless `many` is set.
+    """
     path = find_study(str(name_or_path))
-    value, lines = read_yaml(path)
-    place = Place(path, lines)
+    value, place = read_source(path, overrides, StudyFile.model_fields, Baseline.model_fields)
     content = validate(StudyFile, value, place)
-    _check_axes(content, place)
+    settings = [*PLAIN_AXES, *(f"{group}.<setting>" for group in SETTING_GROUPS)]
+    check_axes(content.axes, content.exclude, settings, place)
+    if not many:
+        check_number(content.axes, content.seeds, place)
     study = Study(content, place)
     study.combinations()
     return study

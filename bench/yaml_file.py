@@ -12,6 +12,8 @@ from pydantic import BaseModel, ValidationError
 
 from bench.errors import UserError
 
+DEEPEST = 40
+MOST_VALUES = 200_000
 KeyPath = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -39,6 +41,8 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
 
 
 def _collect_lines(node: yaml.Node | None, prefix: KeyPath, lines: dict[KeyPath, int], path: Path) -> None:
+    if len(prefix) > DEEPEST or len(lines) > MOST_VALUES:  # aliases can unfold into anything
+        raise UserError(f"{path}: nested deeper than {DEEPEST} or with more than {MOST_VALUES:,} values")
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key_node, value_node in node.value:
@@ -57,18 +61,23 @@ def _collect_lines(node: yaml.Node | None, prefix: KeyPath, lines: dict[KeyPath,
 class Place:
     """Where in which file a value stands, for messages."""
 
-    def __init__(self, path: Path | None, lines: dict[KeyPath, int] | None = None) -> None:
+    def __init__(
+        self,
+        path: Path | None,
+        lines: dict[KeyPath, int] | None = None,
+        origins: dict[KeyPath, str] | None = None,
+    ) -> None:
         self.path = path
-        self.lines = lines or {}
+        self.origins = origins or {key: f"{path}:{line}" for key, line in (lines or {}).items()}
 
     def error(self, key: KeyPath, problem: str) -> UserError:
         """A UserError that begins with `file:line: key:` as far as they are known."""
         known: KeyPath = key
-        while known and known not in self.lines:
+        while known and known not in self.origins:
             known = known[:-1]
-        line = f":{self.lines[known]}" if known else ""
+        at = self.origins[known] if known else self.path or "study"
         name = ".".join(str(part) for part in key)
-        return UserError(f"{self.path or 'study'}{line}: {name + ': ' if name else ''}{problem}")
+        return UserError(f"{at}: {name + ': ' if name else ''}{problem}")
 
 
 def allowed_words(word: str, allowed: Iterable[str]) -> str:

@@ -91,3 +91,75 @@ def test_a_cell_is_named_by_its_settings_and_not_by_its_labels() -> None:
     other = Cell("quality", {"arm": "a"}, {"width": 1, "seed": 1})
     assert one.id == same.id == "quality-a-" + one.id.rsplit("-", 1)[1]
     assert one.id != other.id
+
+
+def test_included_files_are_merged_and_the_including_one_wins(tmp_path: Path) -> None:
+    (tmp_path / "sizes.yaml").write_text("baseline:\n  length: 64\n  train: {steps: 9, batch: 3}\nseeds: [7]\n")
+    study = load_study(study_file(tmp_path, "include: sizes.yaml\n" + GOOD.replace("seeds: [0, 1]\n", "")))
+    assert study.content.seeds == (7,)
+    assert study.content.baseline.length == 32
+    assert study.content.baseline.train == {"steps": 2, "batch": 3}
+
+
+def test_errors_of_an_included_file_name_that_file(tmp_path: Path) -> None:
+    (tmp_path / "sizes.yaml").write_text("baseline:\n  tokenizer: {}\n  lenght: 64\n")
+    with pytest.raises(UserError, match=r"sizes\.yaml:3: baseline\.lenght: unknown key; did you mean 'length'"):
+        load_study(study_file(tmp_path, "include: [sizes.yaml]\n" + GOOD))
+
+
+def test_files_that_include_each_other_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("include: tiny.yaml\n")
+    with pytest.raises(UserError, match=r"a\.yaml:1: include: files include each other: tiny\.yaml -> a\.yaml -> tiny"):
+        load_study(study_file(tmp_path, "include: a.yaml\n" + GOOD))
+    with pytest.raises(UserError, match=r"tiny\.yaml:1: include: no file .*other\.yaml"):
+        load_study(study_file(tmp_path, "include: other.yaml\n" + GOOD))
+
+
+def test_overrides_reach_the_baseline_the_axes_and_the_rest(tmp_path: Path) -> None:
+    path = study_file(tmp_path, GOOD)
+    words = ["train.steps=500", "axes.model.stride=[4]", "seeds=[3]", "match.tolerance=0.05", "limits.time_s=60"]
+    study = load_study(path, [*words, "exclude=[]"])
+    assert study.content.baseline.train == {"steps": 500}
+    assert study.content.axes["model.stride"] == [4]
+    assert study.content.seeds == (3,)
+    assert study.content.match is not None
+    assert study.content.match.tolerance == 0.05
+    assert study.content.limits.time_s == 60
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("train.steps", "write KEY=VALUE"),
+        ("trian.steps=5", "did you mean 'train'"),
+        ("length=long", r"--set length=long: baseline\.length: input should be a valid integer.*'long'"),
+        ("model.stride=2", r"varies on an axis; set axes\.model\.stride"),
+        ("seeds=[1", "not valid YAML"),
+    ],
+)
+def test_an_override_that_cannot_be_is_named(tmp_path: Path, word: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        load_study(study_file(tmp_path, GOOD), [word])
+
+
+def test_ten_million_cells_are_asked_about(tmp_path: Path) -> None:
+    text = GOOD.replace("seeds: [0, 1]", f"seeds: {list(range(2_000))}").replace("exclude:", "exclude: []\nnot:")
+    text = text.replace("  - {arm: wide, model.stride: 2}\n", "").replace("not:\n", "")
+    text = text.replace("model.stride: [2, 4]", f"model.width: {list(range(8, 13_416, 8))}")
+    with pytest.raises(UserError, match=r"10,056,000 combinations \(3 arm x 1676 model\.width x 2000 seeds\).*--yes"):
+        load_study(study_file(tmp_path, text))
+
+
+def test_an_exclusion_of_a_value_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"'broad' is not a value of this axis; values: smdim, transformer, wide"):
+        load_study(study_file(tmp_path, GOOD.replace("{arm: wide,", "{arm: broad,")))
+
+
+def test_aliases_that_unfold_without_end_are_refused(tmp_path: Path) -> None:
+    bomb = "a: &a [x, x]\n" + "".join(
+        f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(20)
+    )
+    with pytest.raises(UserError, match=r"nested deeper than|more than 200,000 values"):
+        load_study(study_file(tmp_path, bomb))
+    with pytest.raises(UserError, match=r"nested deeper than|not valid YAML"):
+        load_study(study_file(tmp_path, "a: &a [*a]\n"))

@@ -1,0 +1,138 @@
+"""What a study file says once its includes are read and the command line has had its word."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.errors import UserError
+from bench.files import canonical_hash
+from bench.yaml_file import KeyPath, Place, allowed_words, read_yaml
+
+MANY_CELLS = 100_000
+"""Above this a study is more likely a slip than a wish."""
+
+
+def read_source(path: Path, overrides: Sequence[str], top: Iterable[str], baseline: Iterable[str]) -> tuple[Any, Place]:
+    """Content of a study file with its includes merged in and `KEY=VALUE` overrides applied, and where each key stands.
+
+    An included file is a part of a study; what the including file says itself wins, mappings are merged key by key,
+    lists are replaced. An override's key is a path such as `train.steps` (in the baseline) or `axes.arm`.
+    Raises UserError with file and line, or with the override.
+    """
+    origins: dict[KeyPath, str] = {}
+    content = _read(path, (), origins)
+    for override in overrides:
+        _override(content, override, origins, list(top), list(baseline))
+    return content, Place(path, origins=origins)
+
+
+def axis_name(value: Any) -> Any:
+    """What an exclusion calls a value of an axis: its name where it has one."""
+    return value.get("name") if isinstance(value, dict) else value
+
+
+def check_axes(
+    axes: dict[str, list[Any]], exclude: Sequence[dict[str, Any]], settings: Sequence[str], place: Place
+) -> None:
+    """Raise UserError for an axis or an exclusion that cannot be; `settings`: what can vary, `group.<setting>`."""
+    for key, values in axes.items():
+        path: KeyPath = ("axes", key)
+        group, dot, name = key.partition(".")
+        if key not in settings and not (dot and name and f"{group}.<setting>" in settings):
+            raise place.error(path, f"is not a setting that can vary; {allowed_words(key, settings)}")
+        if not values:
+            raise place.error(path, "has no values; give at least one or leave the axis out")
+        try:
+            distinct = len({canonical_hash(value) for value in values})
+        except (TypeError, ValueError) as error:
+            raise place.error(path, f"holds a value that is no setting: {error}") from error
+        if distinct != len(values):
+            raise place.error(path, "lists a value twice")
+        wanted = {"corpus": str, "length": int}.get(key)
+        for index, value in enumerate(values):
+            if wanted and (not isinstance(value, wanted) or isinstance(value, bool)):
+                raise place.error((*path, index), f"must be {wanted.__name__} (given: {value!r})")
+    for index, rule in enumerate(exclude):
+        for key, value in rule.items():
+            if key not in axes:
+                raise place.error(("exclude", index, key), f"is not an axis; {allowed_words(key, axes)}")
+            names = [axis_name(one) for one in axes[key]]
+            if value not in names:
+                listed = ", ".join(map(str, names))
+                raise place.error(("exclude", index, key), f"{value!r} is not a value of this axis; values: {listed}")
+
+
+def check_number(axes: dict[str, list[Any]], seeds: Sequence[int], place: Place) -> None:
+    """Raise UserError where axes and seeds multiply to more cells than anybody means."""
+    cells = math.prod(len(values) for values in axes.values()) * len(seeds)
+    if cells > MANY_CELLS:
+        sizes = " x ".join([*(f"{len(values)} {key}" for key, values in axes.items()), f"{len(seeds)} seeds"])
+        raise place.error(("axes",), f"{cells:,} combinations ({sizes}); if that is meant, give --yes")
+
+
+def _read(path: Path, above: tuple[Path, ...], origins: dict[KeyPath, str]) -> dict[str, Any]:
+    value, lines = read_yaml(path)
+    place = Place(path, lines)
+    here = (*above, path.resolve())
+    names = value.pop("include", [])
+    merged: dict[str, Any] = {}
+    for index, name in enumerate(names if isinstance(names, list) else [names]):
+        if not isinstance(name, str):
+            raise place.error(("include",), f"must be a file name or a list of them (given: {name!r})")
+        included = path.parent / name
+        key: KeyPath = ("include", index) if isinstance(names, list) else ("include",)
+        if included.resolve() in here:
+            chain = " -> ".join(one.name for one in (*here[here.index(included.resolve()) :], included))
+            raise place.error(key, f"files include each other: {chain}")
+        if not included.is_file():
+            raise place.error(key, f"no file {str(included)!r}; the name is read from the folder of this file")
+        _merge(merged, _read(included, here, origins))
+    _merge(merged, value)
+    origins |= {key: f"{path}:{line}" for key, line in lines.items()}
+    return merged
+
+
+def _merge(below: dict[str, Any], above: dict[str, Any]) -> None:
+    for key, value in above.items():
+        if isinstance(value, dict) and isinstance(below.get(key), dict):
+            _merge(below[key], value)
+        else:
+            below[key] = value
+
+
+def _override(
+    content: dict[str, Any], override: str, origins: dict[KeyPath, str], top: list[str], baseline: list[str]
+) -> None:
+    key, equals, text = override.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise UserError(f"--set {override}: write KEY=VALUE, as in train.steps=500")
+    axes = content.get("axes")
+    if isinstance(axes, dict) and key.strip() in axes:
+        raise UserError(f"--set {override}: {key.strip()} varies on an axis; set axes.{key.strip()}=[...] instead")
+    if parts[0] == "axes" and len(parts) > 1:
+        path: list[str] = ["axes", ".".join(parts[1:])]
+    elif parts[0] in top:
+        path = parts
+    elif parts[0] in baseline:
+        path = ["baseline", *parts]
+    else:
+        raise UserError(f"--set {override}: unknown key; {allowed_words(parts[0], [*top, *baseline])}")
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"--set {override}: the value is not valid YAML: {str(error).splitlines()[0]}") from error
+    current = content
+    for part in path[:-1]:
+        if not isinstance(current.get(part), dict):
+            current[part] = {}
+        current = current[part]
+    current[path[-1]] = value
+    for known in [known for known in origins if known[: len(path)] == tuple(path)]:
+        del origins[known]
+    origins[tuple(path)] = f"--set {override}"
