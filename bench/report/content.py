@@ -25,6 +25,7 @@ from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, NothingToShow, draw,
 from bench.report.growth import growth_tables
 from bench.report.provenance import baseline_arm
 from bench.report.quality_table import detail_tables, quality_tables
+from bench.report.sampling import sampler_tables
 from bench.report.scaling import scaling_table
 from bench.report.table import Table
 
@@ -66,9 +67,10 @@ def gather(frame: pd.DataFrame, folder: Path, *, force: bool = False) -> Content
 
 
 def report_tables(frame: pd.DataFrame, folder: Path, baseline: str, *, force: bool = False) -> dict[str, list[Table]]:
-    """Every table of a report by its section."""
+    """Every table of a report by its section; where samplers vary, one table of them instead of one for each."""
+    sampling = sampler_tables(frame)
     return {
-        QUALITY: [*quality_tables(frame), *comparison_tables(frame, baseline), *rank_tables(frame)],
+        QUALITY: sampling or [*quality_tables(frame), *comparison_tables(frame, baseline), *rank_tables(frame)],
         COST: [
             *cost_tables(frame, force=force),
             *scaling_table(frame, folder, baseline),
@@ -77,7 +79,7 @@ def report_tables(frame: pd.DataFrame, folder: Path, baseline: str, *, force: bo
         ],
         ABLATION: ablation_tables(frame),
         CLAIMS: claims_tables(frame, folder),
-        DETAILS: detail_tables(frame),
+        DETAILS: [] if sampling else detail_tables(frame),
     }
 
 

@@ -47,6 +47,9 @@ QUALITY_METRICS: dict[str, MetricWords] = {
         MetricWords("pitch_outliers_percentile", "Pitch outliers (percentile)", "1", "lower"),
         MetricWords("chord_density_sounding_mean", "Chord density, sounding", "pitches", "none"),
         MetricWords("chord_density_onset_mean", "Chord density, onset", "pitches", "none"),
+        MetricWords("token_entropy", "Token entropy", "bits", "none"),
+        MetricWords("grammar_errors", "Grammar errors", "1", "lower"),
+        MetricWords("state_dependent_bits_per_token", "State-dependent bound", "bits/token", "lower"),
     )
 }
 
@@ -86,10 +89,12 @@ def bounds_of(metric: str) -> tuple[float, float]:
     if (
         metric.startswith(("oa_", "pitch_outliers_"))
         or "_over_" in metric
-        or metric.endswith(("_rate", "_consistency"))
+        or metric.endswith(("_rate", "_consistency", "_errors"))
     ):
         return 0.0, 1.0
-    if metric.startswith(("chord_density", "validation_bits", "frechet", "mmd", "novelty")):
+    if metric.startswith(("chord_density", "validation_bits", "state_dependent", "token_entropy")):
+        return 0.0, math.inf
+    if metric.startswith(("frechet", "mmd", "novelty")):
         return 0.0, math.inf
     return -math.inf, math.inf
 

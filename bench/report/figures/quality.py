@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CEILING_AND_FLOORS = ("real-vs-real", "shuffled", "unigram-tokens", "uniform-tokens")
+MOST_GROUPS = 6  # rows of panels; more fill pages
 BASELINES = ("grammar", "bigram")  # unigram is far above and would flatten the arms; the table has it
 
 
@@ -49,6 +50,8 @@ def quality_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_C
     drawn = {arm: look for arm, look in looks(arm_order(frame)).items() if points.where(arm=arm)}
     metrics = [metric for metric in SHORT_LABELS if points.where(metric=metric)]
     groups = points.groups(quality_group)
+    if len(groups) > MOST_GROUPS:
+        raise NothingToShow(f"quality figure: {len(groups)} settings of sampler and T; the nfe figure shows them")
     columns = min(len(metrics), 3 if is_narrow(width) else 5)
     rows_each = -(-len(metrics) // columns)
     with figure_style(width):

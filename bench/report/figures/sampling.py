@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bench.report.aggregate import reference_point
-from bench.report.arms import arm_order, looks
+from bench.report.arms import Look, arm_order, looks
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
     REFERENCE_COLOUR,
@@ -24,21 +24,25 @@ from bench.report.figures.style import (
 )
 from bench.report.metric_words import words_for
 from bench.report.points import Point, Points, quality_points, reference_points
+from bench.report.sampling import CEILING, base_arm, network_calls, varies_sampler
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-METRICS = ("oa_mean", "oa_distance_mean", "pitch_outliers_percentile")
-
-
-def network_calls(point: Point) -> float | None:
-    """Network calls a piece (NFE) of a point: the middle of its range over seeds; None where not recorded."""
-    ends = [float(part) for part in point.nfe.split("-") if part]
-    return sum(ends) / len(ends) if ends else None
+METRICS = (
+    "oa_mean",
+    "oa_distance_mean",
+    "pitch_outliers_percentile",
+    "token_entropy",
+    "chord_density_sounding_mean",
+    "grammar_errors",
+)
 
 
 def nfe_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
-    """Scores against network calls a piece, a line an arm and sampler; grey: real against real music.
+    """Scores against network calls a piece, a line an arm (a sampler, where the study varies it); seeds as small dots,
+    grey: real against real music.
 
     Raises NothingToShow where every arm was sampled with one number of steps.
     """
@@ -47,25 +51,51 @@ def nfe_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUM
     if len(points.distinct("sample_steps")) < 2:
         raise NothingToShow("nfe figure: every arm was sampled with one number of steps T; vary sample.steps")
     references = reference_points(frame)
-    arms = {arm: look for arm, look in looks(arm_order(frame)).items() if points.where(arm=arm)}
+    lines = _lines(points, frame)
     metrics = [metric for metric in METRICS if points.where(metric=metric)]
     columns = min(len(metrics), 1 if is_narrow(width) else 3)
     with figure_style(width):
         figure = new_figure(width, -(-len(metrics) // columns) * 1.9 + 0.35)
         for axis, metric in zip(panels(figure, len(metrics), columns), metrics, strict=True):
-            for arm, look in arms.items():
-                mine = points.where(metric=metric, arm=arm)
-                for _, line in mine.groups(lambda p: (p.corpus, p.length, p.sampler)):
-                    ordered = sorted(line, key=lambda point: network_calls(point) or 0)
-                    xs, ys = [network_calls(point) for point in ordered], [point.value for point in ordered]
-                    axis.plot(xs, ys, color=look.colour, marker=look.marker, linestyle=look.dashes)  # type: ignore[arg-type]
-            ceiling = reference_point(references, "real-vs-real", metric, points[0].corpus, points[0].length)
+            for _, look, line in lines:
+                _draw_line(axis, line.where(metric=metric), look)
+            ceiling = reference_point(references, CEILING, metric, points[0].corpus, points[0].length)
             if ceiling is not None:
                 axis.axhline(ceiling.value, color=REFERENCE_COLOUR, linewidth=0.9, zorder=1)
             axis.set_xscale("log", base=2)
             axis.set_xlabel("network calls a piece (NFE)")
-            axis.set_title(words_for(metric).label)
+            axis.set_title(words_for(metric).heading)
             axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
             tidy_axes(axis)
-        legend_below(figure, [*arm_handles(arms), *reference_handles(references, ["real-vs-real"])], width)
+        handles = arm_handles({name: look for name, look, _ in lines})
+        legend_below(figure, [*handles, *reference_handles(references, [CEILING])], width)
     return figure
+
+
+def _lines(points: Points, frame: pd.DataFrame) -> list[tuple[str, Look, Points]]:
+    """Name, look and points of each line: an arm, or an arm and sampler."""
+    by_sampler = varies_sampler(points)
+    order = list(dict.fromkeys(base_arm(point) for arm in arm_order(frame) for point in points.where(arm=arm)))
+    several = len(order) > 1
+
+    def name(point: Point) -> str:
+        if not by_sampler:
+            return point.arm
+        return f"{base_arm(point)}, {point.sampler}" if several else point.sampler
+
+    groups = sorted(points.groups(name), key=lambda group: order.index(base_arm(group[1][0])))
+    found = looks([name for name, _ in groups])
+    lines = []
+    for title, rows in groups:
+        for _, line in rows.groups(lambda point: (point.corpus, point.length, point.sampler)):
+            lines.append((title, found[title], line))
+    return lines
+
+
+def _draw_line(axis: Axes, points: Points, look: Look) -> None:
+    ordered = sorted(points, key=lambda point: network_calls(point) or 0)
+    xs = [network_calls(point) or 0 for point in ordered]
+    axis.plot(xs, [point.value for point in ordered], color=look.colour, marker=look.marker, linestyle=look.dashes)
+    for x, point in zip(xs, ordered, strict=True):
+        if len(point.values) > 1:
+            axis.plot([x] * len(point.values), point.values, color=look.colour, marker=".", markersize=2, linestyle="")

@@ -1,0 +1,90 @@
+"""Studies that vary the sampler: one table of what each number of network calls costs and gives."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pandas as pd
+
+from bench.report.aggregate import reference_point
+from bench.report.cost_table import joined, point_entry
+from bench.report.metric_words import words_for
+from bench.report.points import Point, Points, quality_points, reference_points
+from bench.report.quality_table import seeds_entry
+from bench.report.table import Entry, Table
+
+SAMPLING_METRICS = (
+    "sampling_time",
+    "oa_mean",
+    "oa_distance_mean",
+    "token_entropy",
+    "pitch_outliers_percentile",
+    "chord_density_sounding_mean",
+    "grammar_errors",
+)
+CEILING = "real-vs-real"
+
+
+def base_arm(point: Point) -> str:
+    """The arm's name without what the point names anyway: `smdim sampler=cached steps=8` -> `smdim`."""
+    words = (f"sampler={point.sampler}", f"steps={point.sample_steps}")
+    return " ".join(word for word in point.arm.split(" ") if word not in words)
+
+
+def varies_sampler(points: Points) -> bool:
+    """Whether some arm was sampled in more than one way, as an axis of the study."""
+    return any(base_arm(point) != point.arm for point in points)
+
+
+def network_calls(point: Point) -> float | None:
+    """Network calls a piece (NFE) of a point: the middle of its range over seeds; None where not recorded."""
+    ends = [float(part) for part in point.nfe.split("-") if part]
+    return sum(ends) / len(ends) if ends else None
+
+
+def sampler_tables(frame: pd.DataFrame) -> list[Table]:
+    """Sampler by T: network calls, seconds, overlap, entropy, outliers, density, grammar errors; below, the ceiling.
+
+    One table a corpus and length; none where the study does not vary the sampler.
+    """
+    points, references = quality_points(frame), reference_points(frame)
+    if not varies_sampler(points):
+        return []
+    groups = points.groups(lambda point: (point.corpus, point.length))
+    tables = []
+    for position, ((corpus, length), rows) in enumerate(groups):
+        name = "samplers" + (f"_{position + 1}" if len(groups) > 1 else "")
+        tables.append(_table(rows, references, corpus, length, name))
+    return tables
+
+
+def _table(points: Points, references: Points, corpus: str, length: int | None, name: str) -> Table:
+    metrics = [metric for metric in SAMPLING_METRICS if points.where(metric=metric)]
+    body = []
+    groups = points.groups(lambda point: (base_arm(point), point.sampler, point.sample_steps))
+    for (arm, sampler, steps), rows in groups:
+        scores = [_score(rows.first(metric=metric)) for metric in metrics]
+        body.append((Entry(arm), Entry(sampler), Entry(str(steps)), joined(rows, "nfe"), *scores, seeds_entry(rows)))
+    ceiling = [reference_point(references, CEILING, metric, corpus, length) for metric in metrics]
+    if any(ceiling):
+        body.append((Entry(f"({CEILING})"), *[Entry("")] * 3, *map(point_entry, ceiling), Entry("")))
+    columns = ("arm", "sampler", "T", "NFE", *(words_for(metric, _unit(points, metric)).heading for metric in metrics))
+    title = f"Samplers, mean over seeds (corpus {corpus}, L = {length})"
+    notes = (
+        "NFE: network calls a piece. Seconds are those of all pieces of a cell together, beside whatever else ran: "
+        "compare them with NFE, do not quote them.",
+        "Brackets: 95 % Student-t interval over seeds; the ceiling's is over pieces.",
+    )
+    return Table(name, title, (*columns, "seeds"), tuple(body), notes)
+
+
+def _score(point: Point | None) -> Entry:
+    """A score with its interval over seeds; that within one cell stays out."""
+    if point is not None and point.interval != "seeds":
+        point = replace(point, low=math.nan, high=math.nan)
+    return point_entry(point)
+
+
+def _unit(points: Points, metric: str) -> str:
+    return next((point.unit for point in points.where(metric=metric) if point.unit), "")

@@ -1,0 +1,71 @@
+"""A study that varies the sampler: one table, and a line a sampler."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from bench.report.content import report_tables
+from bench.report.figures import draw
+from bench.report.figures.style import NothingToShow
+from bench.report.sampling import sampler_tables
+
+CALLS = {("cached", 16): 15.4, ("cached", 512): 323.2, ("remask", 16): 15.8, ("confidence", 16): 16.0}
+
+
+@pytest.fixture
+def samplers(frame: pd.DataFrame) -> pd.DataFrame:
+    """smdim sampled in four ways; overlap rises with the calls."""
+    smdim = frame[(frame["kind"] == "quality") & (frame["arm"] == "smdim")]
+    found = [frame[frame["kind"] == "reference"]]
+    for (sampler, steps), calls in CALLS.items():
+        rows = smdim.assign(arm=f"smdim sampler={sampler} steps={steps}", sampler=sampler, sample_steps=steps)
+        rows["nfe"] = [round(calls) + seed for seed in rows["seed"]]
+        rows["value"] = [
+            value + calls / 10_000 if metric == "oa_mean" else value
+            for value, metric in zip(rows["value"], rows["metric"], strict=True)
+        ]
+        found.append(rows.assign(cell_id=rows["cell_id"] + f"-{sampler}-{steps}"))
+    return pd.concat(found, ignore_index=True)
+
+
+def test_one_table_holds_every_sampler_with_its_calls_and_the_ceiling(samplers: pd.DataFrame) -> None:
+    (table,) = sampler_tables(samplers)
+    assert [tuple(entry.text for entry in row[:4]) for row in table.rows] == [
+        ("smdim", "cached", "16", "15-16"),
+        ("smdim", "cached", "512", "323-324"),
+        ("smdim", "remask", "16", "16-17"),
+        ("smdim", "confidence", "16", "16-17"),
+        ("(real-vs-real)", "", "", ""),
+    ]
+    overlap = table.columns.index("OA mean")
+    assert table.rows[1][overlap].value == pytest.approx(0.79 + 0.03232)
+    assert table.rows[-1][overlap].value == 0.9
+
+
+def test_a_report_of_samplers_has_that_table_alone_and_others_have_none(
+    samplers: pd.DataFrame, frame: pd.DataFrame, tmp_path
+) -> None:
+    tables = report_tables(samplers, tmp_path, "smdim")
+    assert [table.name for table in tables["Quality"]] == ["samplers"] and not tables["All metrics"]
+    assert sampler_tables(frame) == []
+    assert "samplers" not in [table.name for table in report_tables(frame, tmp_path, "smdim")["Quality"]]
+
+
+def test_the_figure_has_a_line_a_sampler(samplers: pd.DataFrame, tmp_path) -> None:
+    figure = draw("nfe", samplers, tmp_path)
+    (axis,) = figure.axes
+    longest = max(axis.lines, key=lambda line: len(line.get_xdata()) if line.get_linestyle() == "-" else 0)
+    assert list(longest.get_xdata()) == [15.5, 323.5]
+    assert list(longest.get_ydata()) == pytest.approx([0.79 + 0.00154, 0.79 + 0.03232])
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "cached", "remask", "confidence", "real-vs-real",
+    ]  # fmt: skip
+
+
+def test_too_many_settings_for_a_row_of_panels_each_are_sent_to_the_nfe_figure(
+    samplers: pd.DataFrame, tmp_path
+) -> None:
+    more = [samplers.assign(sample_steps=samplers["sample_steps"] + shift) for shift in (0, 1)]
+    with pytest.raises(NothingToShow, match="8 settings of sampler and T; the nfe figure shows them"):
+        draw("quality", pd.concat(more, ignore_index=True), tmp_path)
