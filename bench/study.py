@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from bench.errors import UserError
 from bench.files import canonical_hash
-from bench.study_source import axis_name, check_axes, check_number, read_source
+from bench.study_source import axis_name, check_axes, check_number, excluded_values, read_source
 from bench.yaml_file import Place, allowed_words, validate
 
 STUDIES_FOLDER = Path(__file__).parent / "studies"
@@ -179,7 +179,9 @@ class StudyFile(Settings):
     question: str = Field(description="what the study asks, in a sentence")
     baseline: Baseline = Baseline()
     axes: dict[str, list[Any]] = Field(default_factory=dict, description="dotted setting -> its values")
-    exclude: tuple[dict[str, Any], ...] = Field((), description="combinations of axis values to leave out")
+    exclude: tuple[dict[str, Any], ...] = Field(
+        (), description="combinations of axis values to leave out; a list of values means any of them"
+    )
     match: Match | None = None
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="each seeds weights, data order, noise and sampling")
     measure: Measure
@@ -265,7 +267,8 @@ class Study:
         for values in itertools.product(*axes.values()):
             chosen = dict(zip(axes, values, strict=True))
             if not any(
-                all(axis_name(chosen.get(key)) == value for key, value in rule.items()) for rule in self.content.exclude
+                all(axis_name(chosen.get(key)) in excluded_values(value) for key, value in rule.items())
+                for rule in self.content.exclude
             ):
                 points.append(self._combination(chosen))
         if not points:

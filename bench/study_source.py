@@ -36,6 +36,11 @@ def axis_name(value: Any) -> Any:
     return value.get("name") if isinstance(value, dict) else value
 
 
+def excluded_values(value: Any) -> list[Any]:
+    """The values that one entry of an exclusion names: itself, or each of a list."""
+    return value if isinstance(value, list) else [value]
+
+
 def check_axes(
     axes: dict[str, list[Any]], exclude: Sequence[dict[str, Any]], settings: Sequence[str], place: Place
 ) -> None:
@@ -62,9 +67,10 @@ def check_axes(
             if key not in axes:
                 raise place.error(("exclude", index, key), f"is not an axis; {allowed_words(key, axes)}")
             names = [axis_name(one) for one in axes[key]]
-            if value not in names:
-                listed = ", ".join(map(str, names))
-                raise place.error(("exclude", index, key), f"{value!r} is not a value of this axis; values: {listed}")
+            for one in excluded_values(value):
+                if one not in names:
+                    listed = ", ".join(map(str, names))
+                    raise place.error(("exclude", index, key), f"{one!r} is not a value of this axis; values: {listed}")
 
 
 def check_number(axes: dict[str, list[Any]], seeds: Sequence[int], place: Place) -> None:

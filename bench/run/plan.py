@@ -188,7 +188,7 @@ def _reference_cell(member: Combination, tokens: TokenCorpus, length: int) -> Ce
 def _quality_cell(
     study: Study, labels: dict[str, Any], config: BackboneConfig, member: Combination, tokens: TokenCorpus, seed: int
 ) -> Cell:
-    from bench.measure.process import build_diffusion
+    from bench.measure.process import build_constraint, build_diffusion
     from bench.training import TrainSettings
 
     train = validate(TrainSettings, member.groups["train"], study.place, ("baseline", "train"))
@@ -200,6 +200,7 @@ def _quality_cell(
         raise study.place.error(("baseline", "diffusion"), _first_line(error)) from error
     try:
         process.check_sampler(sample.sampler, sample.options())
+        build_constraint(tokens, sample.constraints)
     except ValueError as error:
         raise study.place.error(("baseline", "sample"), f"{member.label!r}: {_first_line(error)}") from error
     assert study.content.measure.quality
