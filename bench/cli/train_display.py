@@ -46,10 +46,12 @@ class TrainDisplay:
     def show(self, progress: training.Progress) -> None:
         """Show the state of the run; called after every few steps."""
         now_s = time.monotonic()
-        if now_s - self.last_s < (LIVE_INTERVAL_S if self.live else PLAIN_INTERVAL_S) and progress.fraction < 1:
+        if now_s - self.last_s < (LIVE_INTERVAL_S if self.live else PLAIN_INTERVAL_S) and (
+            progress.fraction < 1 or progress.stage
+        ):
             return
         self.last_s = now_s
-        words = describe(progress)
+        words = progress.stage or describe(progress)
         if self.live:
             self.bar.update(self.task, completed=round(PARTS * progress.fraction), description=words)
         else:

@@ -97,8 +97,12 @@ def window_scores(
     draws: int = 8,
     batch: int = 8,
     device: torch.device | str = "cpu",
+    each: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
-    """For each chosen window and draw (L/k) times the sum of -log p over the k masked tokens: nats a window (W, D)."""
+    """For each chosen window and draw (L/k) times the sum of -log p over the k masked tokens: nats a window (W, D).
+
+    `each` is told after every call how many of how many masked windows are done.
+    """
     clean_WL, counts_W = clean_windows(windows, chosen, pad_id)
     masked_WDL = np.zeros((len(chosen), draws, windows.shape[1]), dtype=bool)
     for row, window in enumerate(chosen):
@@ -106,7 +110,9 @@ def window_scores(
         masked_WDL[row][:, clean_WL[row] != pad_id] = masks
     scale_WD = counts_W[:, None] / masked_WDL.sum(axis=2)
     never = torch.tensor([mask_id, pad_id])
-    return scaled_nll(denoise, clean_WL, masked_WDL, scale_WD, mask_id=mask_id, never=never, batch=batch, device=device)
+    return scaled_nll(
+        denoise, clean_WL, masked_WDL, scale_WD, mask_id=mask_id, never=never, batch=batch, device=device, each=each
+    )
 
 
 def clean_windows(windows: np.ndarray, chosen: np.ndarray, pad_id: int) -> tuple[np.ndarray, np.ndarray]:
@@ -129,6 +135,7 @@ def scaled_nll(
     time_WD: np.ndarray | None = None,
     batch: int,
     device: torch.device | str,
+    each: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """`scale` times the sum of -log p over the masked tokens of each window and draw, nats (W, D); W D / batch calls.
 
@@ -148,6 +155,8 @@ def scaled_nll(
             logits_BLV = denoise(clean.masked_fill(masked, mask_id).to(device), *time)
             nll_N = masked_nll(logits_BLV, clean, masked, never).double().cpu()
             scores_R[rows] = scores_R[rows].index_add(0, masked.nonzero()[:, 0], nll_N)
+            if each is not None:
+                each(min(first + batch, len(clean_RL)), len(clean_RL))
     return scores_R.view(windows, draws).numpy() * scale_WD
 
 

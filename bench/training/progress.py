@@ -29,6 +29,7 @@ class Progress:
     peak_bytes: int
     elapsed_s: float  # training time, validation not counted
     remaining_s: float
+    stage: str = ""  # what is done beside training steps, in words
 
 
 def peak_bytes(device: torch.device) -> int:

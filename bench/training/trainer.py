@@ -68,6 +68,10 @@ def train(
         run.devices.close()
 
 
+class _Stopped(Exception):
+    """The run was asked to end while it validated."""
+
+
 class _Run:
     """The state of one run."""
 
@@ -108,16 +112,16 @@ class _Run:
     def go(self) -> TrainResult:
         """Resume, step until the end, validate, save."""
         self._resume()
-        ledger, settings = self.ledger, self.settings
+        ledger = self.ledger
         if not ledger.stopped:
             self.backbone.train()
             self._untimed_step()
             while not ledger.stopped:
                 self._after_step(*self._one_step())
-            if ledger.stopped in ("budget", "plateau") and self.windows is not None:
-                ledger.final = self._validate(settings.final_validation_windows, settings.final_validation_draws)
             if ledger.stopped != "diverged":
                 self._save()
+        if ledger.stopped in ("budget", "plateau") and ledger.final is None and self.windows is not None:
+            self._validate_last()
         self.average.copy_to_module()
         self.devices.unwrap(self.module)
         self.backbone.eval()
@@ -218,7 +222,24 @@ class _Run:
             self.tally.zero_()
         self._report()
 
-    def _validate(self, most: int | None, draws: int) -> BitsPerToken:
+    def _validate_last(self) -> None:
+        """The validation that tables show, on trained weights that are safe on disk by now."""
+        settings = self.settings
+        try:
+            self.ledger.final = self._validate(
+                settings.final_validation_windows, settings.final_validation_draws, self._while_validating
+            )
+            self._save()
+        except _Stopped:
+            self.ledger.stopped = "interrupted"
+
+    def _while_validating(self, done: int, of: int) -> None:
+        self._report(f"validating, {done} of {of} masked windows")
+        alone = self.devices.world == 1  # processes that end at different calls would wait for each other
+        if alone and done < of and self.stop is not None and self.stop():
+            raise _Stopped
+
+    def _validate(self, most: int | None, draws: int, each: Callable[[int, int], None] | None = None) -> BitsPerToken:
         """Bits/token of the averaged weights on the shared grid; ends the run on a plateau."""
         assert self.windows is not None
         with self.average.in_place():
@@ -230,6 +251,7 @@ class _Run:
                 most=most,
                 draws=draws,
                 batch=self.settings.batch,
+                each=each,
             )
         self._write({f"validation_{name}": value for name, value in asdict(bits).items()})
         self.ledger.note_bits(bits.value)
@@ -247,7 +269,7 @@ class _Run:
         self.curve.add({"step": ledger.step, "elapsed_s": ledger.elapsed_s, "tokens": ledger.tokens, **values})
         self.devices.log(values, ledger.step)
 
-    def _report(self) -> None:
+    def _report(self, stage: str = "") -> None:
         if self.progress is None or not self.devices.is_main:
             return
         ledger = self.ledger
@@ -264,6 +286,7 @@ class _Run:
                 peak_bytes=peak_bytes(self.devices.device),
                 elapsed_s=ledger.elapsed_s,
                 remaining_s=ledger.elapsed_s * (1 - spent) / spent if spent else math.nan,
+                stage=stage,
             )
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -19,6 +21,7 @@ def validate(
     most: int | None,
     draws: int,
     batch: int,
+    each: Callable[[int, int], None] | None = None,
 ) -> BitsPerToken:
     """What `bench.diffusion.bits_per_token` gives, each process computing its share of the windows."""
     chosen = spread(len(windows), most)
@@ -33,6 +36,7 @@ def validate(
         draws=draws,
         batch=batch,
         device=devices.device,
+        each=each,
     )
     shared_WD = torch.zeros(scores_WD.shape, dtype=torch.float64, device=devices.device)
     shared_WD[mine] = torch.from_numpy(scores_WD[mine]).to(devices.device)

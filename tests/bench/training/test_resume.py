@@ -70,6 +70,22 @@ def test_killed_in_the_middle_of_a_step_ends_with_the_bits_of_a_run_that_was_not
     assert resumed.validation == straight.validation
 
 
+def test_stopped_while_it_validates_goes_on_from_trained_weights(run, tmp_path: Path) -> None:
+    straight, _ = run(folder="straight")
+    validating: list[str] = []
+    cut, _ = run(
+        folder="cut",
+        progress=lambda state: validating.append(state.stage) if state.stage else None,
+        stop=lambda: len(validating) == 2,
+    )
+    assert validating == ["validating, 4 of 64 masked windows", "validating, 8 of 64 masked windows"]
+    assert (cut.stopped, cut.steps, cut.validation) == ("interrupted", 20, None)
+    resumed, _ = run(folder="cut")
+    assert (resumed.stopped, resumed.validation) == ("budget", straight.validation)
+    assert_same_bits(tmp_path / "straight", tmp_path / "cut")
+    assert without_clock(resumed.history) == without_clock(straight.history)
+
+
 @pytest.mark.parametrize("stop_at", [1, 4, 5, 13, 19])
 def test_stopped_anywhere_and_resumed_is_the_same_run(run, tmp_path: Path, stop_at: int) -> None:
     straight, network = run(folder="straight", validations=4)
