@@ -6,7 +6,7 @@ STUDY ?= quickstart
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export OMP_WAIT_POLICY ?= passive
 
-.PHONY: bench test test-triton lint benchmarks clean
+.PHONY: bench test test-triton lint benchmarks faults clean
 
 bench: $(VENV)/.bench
 	$(BIN)/smdim-bench run $(STUDY)
@@ -26,6 +26,15 @@ lint: $(VENV)/.lint
 benchmarks: $(VENV)/.benchmarks
 	$(BIN)/pytest tests/benchmarks -q -s --benchmark-columns=median,iqr,rounds --benchmark-disable-gc
 
+# `make compare` beside the stored run; `make compare SAVE=name` stores this one as well
+compare: $(VENV)/.benchmarks
+	$(BIN)/pytest tests/benchmarks/test_cost_benchmark.py -q --benchmark-columns=median,iqr,rounds --benchmark-sort=name \
+	  --benchmark-disable-gc --benchmark-storage=file://$(REFERENCE) --benchmark-compare $(if $(SAVE),--benchmark-save=$(SAVE))
+
+# fifty kills in a study of forty cells, two runners, slurm and ray, mutated input; half an hour
+faults: $(VENV)/.faults
+	$(BIN)/pytest tests/faults -q -s -p no:cacheprovider
+
 # torch goes first and alone, pinned, so that no later requirement can swap its build
 $(VENV)/.bench: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -42,6 +51,10 @@ $(VENV)-triton/.test: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)-triton
 	$(VENV)-triton/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
 	$(VENV)-triton/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt triton==3.9.0 numpy pytest
+	@touch $@
+
+$(VENV)/.faults: $(VENV)/.bench
+	$(PIP) --editable ".[faults]"
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.bench
