@@ -1,0 +1,98 @@
+"""The process that a study names, from its file to cells, and what is refused before anything is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.diffusion import AbsorbingDiffusion, MultiScaleDiffusion
+from bench.errors import UserError
+from bench.measure.music import load_tokens
+from bench.measure.process import build_diffusion
+from bench.measure.quality import bound_rows
+from bench.run.plan import make_plan
+from bench.study import DiffusionSettings, SampleSettings, load_study
+from bench.training import TrainSettings
+
+STUDY = """\
+name: tiny
+question: is it refused
+baseline:
+  arm: transformer
+  corpus: demo/lieder
+  length: 64
+  model: {width: 32, stride: 4, layers: 2}
+  train: {steps: 2}
+  diffusion: {DIFFUSION}
+  sample: {SAMPLE}
+measure:
+  quality: {}
+"""
+
+
+def plan(folder: Path, diffusion: str, sample: str):
+    path = folder / "tiny.yaml"
+    path.write_text(STUDY.replace("{DIFFUSION}", diffusion).replace("{SAMPLE}", sample))
+    return make_plan(load_study(path))
+
+
+@pytest.mark.parametrize(
+    ("diffusion", "sample", "words"),
+    [
+        (
+            "{schedule: multi-scale}",
+            "{sampler: confidence}",
+            "follow a multi-scale schedule; allowed: ancestral",
+        ),
+        ("{schedule: multi-scale, powers: {Chord: 2}}", "{}", "powers: 'Chord' is no token type; allowed: Bar"),
+        ("{schedule: multi-scale, powers: {Bar: 0}}", "{}", "powers.Bar: 0.0 is not allowed"),
+        ("{powers: {Bar: 2}}", "{}", "powers: given with schedule 'linear'; allowed: with multi-scale"),
+        ("{}", "{sampler: cached, eta: 0.1}", "eta: the sampler 'cached' has no such setting; allowed: with 'remask'"),
+        ("{}", "{sampler: leap}", "input should be 'ancestral', 'cached', 'first-hitting'"),
+        ("{}", "{steps: 0}", "sample.steps"),
+        ("{}", "{top_p: 0}", "sample.top_p"),
+    ],
+)
+def test_what_cannot_be_sampled_is_refused_before_training(
+    tmp_path: Path, diffusion: str, sample: str, words: str
+) -> None:
+    with pytest.raises(UserError) as caught:
+        plan(tmp_path, diffusion, sample)
+    assert words in str(caught.value) and "\n" not in str(caught.value) and "tiny.yaml" in str(caught.value)
+
+
+def test_what_is_not_given_leaves_the_identity_of_a_cell_alone(tmp_path: Path) -> None:
+    (cell,) = [cell for cell in plan(tmp_path, "{}", "{}").cells if cell.kind == "quality"]
+    assert cell.settings["sample"] == {"pieces": 16, "steps": 128, "sampler": "cached", "temperature": 1.0}
+    assert cell.settings["diffusion"] == {
+        "steps": 512, "schedule": "linear", "loss": "reweighted_elbo", "times": "low_discrepancy",
+    }  # fmt: skip
+    given = SampleSettings(sampler="remask", remasking="loop", eta=0.1)
+    assert given.options() == {"temperature": 1.0, "remasking": "loop", "eta": 0.1}
+
+
+def test_powers_come_from_the_words_of_the_tokens() -> None:
+    tokens = load_tokens("demo/lieder", {})
+    settings = DiffusionSettings(schedule="multi-scale", powers={"Pitch": 2.5}, steps=64)
+    process = build_diffusion(tokens, settings.deciding())
+    assert isinstance(process, MultiScaleDiffusion)
+    power = dict(zip(tokens.vocabulary, process.powers_V.tolist(), strict=True))
+    assert (power["Pitch_60"], power["Bar_None"], power["MASK_None"]) == (2.5, 8.0, 1.0)
+    # eight positions a beat, four beats a bar
+    assert [power[f"Position_{place}"] for place in (0, 8, 12, 13)] == [6.0, 5.0, 4.0, 3.0]
+    plain = build_diffusion(tokens, DiffusionSettings().deciding())
+    assert type(plain) is AbsorbingDiffusion and bound_rows(lambda x: x, plain, None, TrainSettings(steps=1)) == []
+
+
+def test_the_bound_has_its_own_name_and_says_of_what_process_it_is() -> None:
+    import torch
+
+    tokens = load_tokens("demo/lieder", {})
+    process = build_diffusion(tokens, DiffusionSettings(schedule="multi-scale", steps=64).deciding())
+    settings = TrainSettings(steps=1, final_validation_windows=3, final_validation_draws=8)
+    windows = tokens.windows("validation", 64).tokens
+    (row,) = bound_rows(lambda x: torch.zeros(*x.shape, tokens.vocab_size), process, windows, settings)
+    assert row["metric"] == "state_dependent_bits_per_token" and row["n"] == 3
+    assert row["definition"] == "state-dependent ELBO, 64 steps v1"
+    assert row["low"] < row["value"] < row["high"]
