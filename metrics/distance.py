@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metrics.features import BAR_FEATURES, FEATURES, feature_matrix
 from metrics.notes import Notes
 from metrics.overlap import LIMITS, feature_rows, overlap_and_redraws, with_interval
+from metrics.overlap_interval import Redraws
 from metrics.result import MetricResult, missing
 
 
@@ -58,8 +58,8 @@ def oa_distance_all(
         parts = {result.name.removeprefix("oa_distance_"): result.value for result, _ in each}
         parts["n_reference"] = first.parts["n_reference"]
         value = float(np.mean([result.value for result, _ in each]))
-        draws = [drawn if len(drawn) else None for _, drawn in each]  # halves are the same for all nine
-        joint = np.mean([d for d in draws if d is not None], axis=0) if intervals else np.zeros(0)
+        draws = [drawn for _, drawn in each if drawn is not None]  # the same pieces are drawn for all nine
+        joint = Redraws.mean_of(draws) if draws else None
         mean = with_interval(MetricResult(name, value, "1", first.n, "higher", definition, parts=parts), joint)
     return [*(with_interval(result, redrawn) for result, redrawn in each), mean]
 
@@ -78,7 +78,7 @@ def oa_distance_mean(
 
 def _one(
     generated: Sequence[Notes], reference: Sequence[Notes], feature: str, limits: str, seed: int | None
-) -> tuple[MetricResult, NDArray[np.float64]]:
+) -> tuple[MetricResult, Redraws | None]:
     if feature not in FEATURES | BAR_FEATURES:
         raise ValueError(f"feature {feature!r} is unknown; allowed: {', '.join(FEATURES | BAR_FEATURES)}")
     if limits not in LIMITS:

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.kde import FLAT, REACH, GridDensity, density_of, divergence_nats, scott_bandwidth, shared_mass
-from metrics.overlap_interval import overlap_redraws
-from metrics.resample import interval
+from metrics.overlap_interval import LEFT_OUT, Redraws, overlap_redraws
+from metrics.resample import interval, stretch
 from metrics.result import MetricResult, missing
 
 LIMITS: Final = ("full", "data")
@@ -75,10 +75,9 @@ def overlap_and_redraws(
     limits: str,
     seed: int | None,
     method: str = "auto",
-) -> tuple[MetricResult, NDArray[np.float64]]:
-    """The overlap without its interval, and the overlaps of redrawn sets (empty when `seed` is None or there is
-    none)."""
-    name, none = "oa_from_features", np.zeros(0)
+) -> tuple[MetricResult, Redraws | None]:
+    """The overlap without its interval, and the overlaps of redrawn sets (None when `seed` is, or without a value)."""
+    name = "oa_from_features"
     if generated.shape[1] != reference.shape[1] and len(generated) and len(reference):
         columns = f"generated has {generated.shape[1]} columns, reference {reference.shape[1]}"
         raise ValueError(f"features differ: {columns}")
@@ -86,11 +85,11 @@ def overlap_and_redraws(
     for side, rows in (("generated", gen), ("reference", ref)):
         if len(rows) < 2:
             reason = f"needs at least 2 {side} pieces with this feature, got {len(rows)}"
-            return missing(name, "1", len(gen), "higher", "", reason), none
+            return missing(name, "1", len(gen), "higher", "", reason), None
     distances = pair_distances(gen, ref)
     value, divergence, reason = overlap_of_distances(distances, limits, method)
     if reason:
-        return missing(name, "1", len(gen), "higher", "", reason), none
+        return missing(name, "1", len(gen), "higher", "", reason), None
     parts = {
         "n_reference": float(len(ref)),
         "left_out": float(len(generated) + len(reference) - len(gen) - len(ref)),
@@ -98,16 +97,16 @@ def overlap_and_redraws(
         "mean_intra": float(distances.intra.mean()),
         "mean_inter": float(distances.inter.mean()),
     }
-    redrawn = none if seed is None else overlap_redraws(distances.intra, distances.inter, distances.ends, limits, seed)
+    redrawn = None if seed is None else overlap_redraws(distances.intra, distances.inter, distances.ends, limits, seed)
     return MetricResult(name, value, "1", len(gen), "higher", "", parts=parts), redrawn
 
 
-def with_interval(result: MetricResult, redrawn: NDArray[np.float64]) -> MetricResult:
+def with_interval(result: MetricResult, redrawn: Redraws | None) -> MetricResult:
     """The result with the interval that its redraws give."""
-    if not result.measured or not len(redrawn):
+    if not result.measured or redrawn is None:
         return result
     pieces = min(result.n, int(result.parts.get("n_reference", result.n)))
-    low, high = interval(result.value, redrawn, pieces, "overlap")
+    low, high = interval(result.value, redrawn.drawn, pieces, "rate", redrawn.degrees, stretch(LEFT_OUT))
     return replace(result, low=low, high=high)
 
 

@@ -2,16 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.resample import REPLICATES, half_weights
+from metrics.resample import REPLICATES, degrees_of_freedom, half_weights
 
-MOST_GROUPS: Final = 50  # above this many pieces, halves are made of groups of pieces
+MOST_GROUPS: Final = 50  # above this many pieces, groups of pieces are drawn
+LEFT_OUT: Final = 0.3  # of the pieces in a draw; halves are so small that overlaps of whole numbers spread too little
 GRID_POINTS: Final = (128, 1024)
 STEPS_PER_BANDWIDTH: Final = 3
+
+
+@dataclass(frozen=True)
+class Redraws:
+    """Overlaps of draws of 70 % of the pieces (replicates,), and of all but one piece or group, for either set."""
+
+    drawn: NDArray[np.float64]
+    without: tuple[NDArray[np.float64], NDArray[np.float64]]
+
+    @property
+    def degrees(self) -> float:
+        """Degrees of freedom of the spread: few where few pieces decide it."""
+        return degrees_of_freedom(self.without)
+
+    @classmethod
+    def mean_of(cls, several: Sequence[Redraws]) -> Redraws:
+        """The redraws of the mean of several figures of the same pieces."""
+        alike = [one for one in several if [len(w) for w in one.without] == [len(w) for w in several[0].without]]
+        without = (np.mean([one.without[0] for one in alike], 0), np.mean([one.without[1] for one in alike], 0))
+        return cls(np.mean([one.drawn for one in several], 0), without)
 
 
 def overlap_redraws(
@@ -21,11 +44,11 @@ def overlap_redraws(
     limits: str,
     seed: int,
     replicates: int = REPLICATES,
-) -> NDArray[np.float64]:
-    """Overlapping areas of drawn halves of both sets: shape (replicates,).
+) -> Redraws:
+    """Overlapping areas of draws from both sets, and of the sets less one piece.
 
     `intra` (M (M - 1) / 2,) and `inter` (N, M) are the distances, `ends` the smallest and largest. A distance weighs
-    the product of its two pieces' weights. For more than 50 pieces, halves are made of 50 groups of about equal size.
+    the product of its two pieces' weights. For more than 50 pieces, 50 groups of about equal size stand for them.
     The densities lie on a grid of 3 steps a bandwidth, fine enough for a spread, not for a value.
     """
     from scipy.spatial.distance import squareform
@@ -38,13 +61,21 @@ def overlap_redraws(
     points = int(np.clip(STEPS_PER_BANDWIDTH * spread / max(width, 1e-300), *GRID_POINTS))
     step = spread / (points - 1)
     np.fill_diagonal(inside, np.nan)
-    draws = [half_weights(int(group.max()) + 1, [seed, side], replicates) for side, group in enumerate(groups)]
+    counts = [int(group.max()) + 1 for group in groups]
+    parts = [half_weights(count, [seed, side], replicates, LEFT_OUT) for side, count in enumerate(counts)]
+    less = [(1 - np.eye(count)) * count / max(count - 1, 1) for count in counts]
+    draws = [
+        np.concatenate([parts[0], less[0], np.ones((counts[1], counts[0]))]),
+        np.concatenate([parts[1], np.ones((counts[0], counts[1])), less[1]]),
+    ]
     densities = []
     for distances, sides, count in ((inside, (1, 1), pairs[0]), (inter, (0, 1), pairs[1])):
         blocks = _block_counts(distances, groups[sides[0]], groups[sides[1]], ends[0], step, points)  # G H K
         densities.append(_smooth(_weigh(blocks, draws[sides[0]], draws[sides[1]]), count, step))  # R 3K
     shared = np.maximum(np.minimum(*densities), 0)
-    return shared[:, points : 2 * points].sum(1) if limits == "data" else shared.sum(1)
+    overlaps = shared[:, points : 2 * points].sum(1) if limits == "data" else shared.sum(1)
+    drawn, first, second = np.split(overlaps, np.cumsum([replicates, counts[0]]))
+    return Redraws(drawn, (first, second))
 
 
 def _block_counts(

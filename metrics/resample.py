@@ -8,6 +8,7 @@ middle: the figure of half the pieces is biased further than that of the whole.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, Literal
 
@@ -18,36 +19,71 @@ REPLICATES: Final = 300
 LEVEL: Final = 0.95
 FEWEST_PIECES: Final = 3
 FEWEST_REDRAWS: Final = 20
+FEWEST_DEGREES: Final = 3.0
+SMALLEST_VARIANCE: Final = 1e-24  # of moves; below, rounding
 SMALLEST_RATE: Final = 1 / 20  # of the value: what a half with a rate of 0 counts as, the log-odds of 0 being infinite
 
 Scale = Literal["linear", "overlap", "rate", "level"]
 
 
-def half_weights(count: int, seed: int | list[int], replicates: int = REPLICATES) -> NDArray[np.float64]:
-    """Weight of each of `count` pieces in each drawn half, mean 1: shape (replicates, count).
+def half_weights(
+    count: int, seed: int | list[int], replicates: int = REPLICATES, left_out: float = 0.5
+) -> NDArray[np.float64]:
+    """Weight of each of `count` pieces in each draw of a half, or of 1 - `left_out`, mean 1: shape (replicates, count).
 
-    Chosen pieces weigh 2 and the others 0; where `count` is odd the weights keep a little of the others, so that a
-    weighted mean always has the variance of the mean of all pieces.
+    Chosen pieces weigh more than 1 and the others 0; where `count` does not divide the weights keep a little of the
+    others, so that a weighted mean always has the variance of the mean of all pieces, divided by `stretch(left_out)`
+    squared, which is 1 for halves.
     """
-    return _draw_halves(count, (seed,) if isinstance(seed, int) else tuple(seed), replicates)
+    return _draw_parts(count, (seed,) if isinstance(seed, int) else tuple(seed), replicates, left_out)
+
+
+def stretch(left_out: float) -> float:
+    """What the spread of figures that leave out this share of the pieces is multiplied by."""
+    return float(np.sqrt((1 - left_out) / left_out))
 
 
 @lru_cache(maxsize=16)  # many metrics of one table draw the same halves
-def _draw_halves(count: int, seed: tuple[int, ...], replicates: int) -> NDArray[np.float64]:
+def _draw_parts(count: int, seed: tuple[int, ...], replicates: int, left_out: float) -> NDArray[np.float64]:
     generator = np.random.default_rng(seed)
-    half = count // 2
-    if half == 0:
+    out = int(np.ceil(count * left_out))
+    kept = count - out
+    if kept == 0:
         weights = np.ones((replicates, count))
     else:
         rank = np.argsort(np.argsort(generator.random((replicates, count)), axis=1), axis=1)
-        chosen = np.where(rank < half, count / half, 0.0)
-        weights = 1 + np.sqrt(half / (count - half)) * (chosen - 1)
+        chosen = np.where(rank < kept, count / kept, 0.0)
+        weights = 1 + np.sqrt(kept / out) / stretch(left_out) * (chosen - 1)
     weights.setflags(write=False)
     return weights
 
 
-def interval(value: float, redrawn: NDArray[np.float64], pieces: int, scale: Scale = "linear") -> tuple[float, float]:
-    """95 % interval around `value`: value -/+ t(pieces - 1) x spread of the redrawn figures, on the scale that suits.
+def degrees_of_freedom(without: Sequence[NDArray[np.float64]]) -> float:
+    """Degrees of freedom of a spread, from the figures of each set without one of its pieces (Satterthwaite).
+
+    The variance of a figure is about the sum of squares of what each of the n pieces moves it by, and the sampling
+    error of that sum grows with the kurtosis k of the moves: 2 n / (k - 1). Normal moves give n; where few strange
+    pieces decide, the spread is itself hardly known and the interval must be wider.
+    """
+    known = [figures[np.isfinite(figures)] for figures in without]
+    moves = np.concatenate([figures - figures.mean() for figures in known if len(figures)] or [np.zeros(0)])
+    variance = float((moves**2).mean()) if len(moves) else 0.0
+    if variance < SMALLEST_VARIANCE:
+        return float("inf")
+    kurtosis = float((moves**4).mean()) / variance**2
+    return max(2 * len(moves) / max(kurtosis - 1, 1e-9), FEWEST_DEGREES)
+
+
+def interval(
+    value: float,
+    redrawn: NDArray[np.float64],
+    pieces: int,
+    scale: Scale = "linear",
+    degrees: float = float("inf"),
+    stretched: float = 1.0,
+) -> tuple[float, float]:
+    """95 % interval around `value`: value -/+ t x spread of the redrawn figures, on the scale that suits, t with pieces
+    - 1 degrees of freedom, or fewer if `degrees` says so. `stretched` multiplies the spread, see `stretch`.
 
     `overlap`: arcsine of the square root, for figures in 0..1 near 1. `rate`: log-odds, for shares near 0. `level`:
     whole numbers such as a 95th percentile of counts; quantiles of the redrawn figures, widened to hold the value.
@@ -65,7 +101,7 @@ def interval(value: float, redrawn: NDArray[np.float64], pieces: int, scale: Sca
     from scipy.special import stdtrit
 
     points = _there(np.append(redrawn, value), value, scale)
-    half_width = float(stdtrit(pieces - 1, (1 + LEVEL) / 2)) * float(points[:-1].std())
+    half_width = float(stdtrit(min(pieces - 1, degrees), (1 + LEVEL) / 2)) * stretched * float(points[:-1].std())
     low, high = _back(points[-1] + half_width * np.array([-1.0, 1.0]), scale)
     return float(low), float(high)
 
