@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
+# no file is called as a function here is: `metrics.drift` cannot be both a module and what it holds
 _HOME = {
     "Notes": "notes",
     "NotesError": "notes",
@@ -21,6 +22,7 @@ _HOME = {
     "chord_density": "chords",
     "oa_framewise": "framewise",
     "drift": "slopes",
+    "token_drift": "slopes",
     "structure_similarity_error": "structure",
     "novelty": "copies",
     "vector_distance": "vectors",

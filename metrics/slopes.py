@@ -22,12 +22,17 @@ FEWEST_WINDOWS: Final = 3
 FEWEST_OTHERS: Final = 2  # reference pieces that must reach a window before it is compared
 MEASURES: Final = ("oa", "outliers", "density")
 
+TokenBits = tuple[NDArray[np.float64], NDArray[np.float64]]  # beat and bits of each token, both (L,), in order
 PieceWindows = list[NDArray[np.float64]]  # one value a window, a piece each; NaN where the window says nothing
 
 
 def window_starts(notes: Notes) -> NDArray[np.float64]:
     """Beats at which windows of 16 beats, hop 8, start; all end inside the piece: shape (windows,)."""
-    count = int(np.floor((notes.end_beats - WINDOW_BEATS) / HOP_BEATS + 1e-9)) + 1
+    return _starts(notes.end_beats)
+
+
+def _starts(end_beats: float) -> NDArray[np.float64]:
+    count = int(np.floor((end_beats - WINDOW_BEATS) / HOP_BEATS + 1e-9)) + 1
     return np.arange(max(count, 0), dtype=np.float64) * HOP_BEATS
 
 
@@ -57,6 +62,51 @@ def drift(
         windows = measure_windows(generated, reference, measure, train=train)
     except ValueError as error:
         return missing(name, unit, len(generated), direction, definition, str(error))
+    return _against_reference(name, unit, direction, definition, windows, intervals=intervals, seed=seed)
+
+
+def token_drift(
+    generated: Sequence[TokenBits], reference: Sequence[TokenBits], *, intervals: bool = True, seed: int = 0
+) -> MetricResult:
+    """Drift of the masked bits/token: does a denoiser find the end of a generated piece harder than its start?
+
+    A piece is the beat at which each of its tokens stands and the bits that the denoiser needs for it when it is
+    masked, both (L,). Windows, slopes and `parts` as in `drift`; a window's figure is the mean over its tokens. Near 0
+    the predictability of generated music changes on its way as that of held-out music does, below 0 it turns
+    monotonous. Unit: bits/token over the length of a piece.
+    """
+    windows = [_token_windows(pieces) for pieces in (generated, reference)]
+    definition = "drift/bits/16-beats-hop-8 v1"
+    return _against_reference(
+        "drift_bits", "bits/token", "none", definition, (windows[0], windows[1]), intervals=intervals, seed=seed
+    )
+
+
+def _token_windows(pieces: Sequence[TokenBits]) -> PieceWindows:
+    windows = []
+    for beats, bits in pieces:
+        if len(beats) != len(bits):
+            raise ValueError(f"a piece has {len(beats)} beats and {len(bits)} bits; allowed: one of each a token")
+        end = float(beats[-1]) if len(beats) else 0.0
+        starts = _starts(end)
+        first, last = _window_edges(np.asarray(beats, np.float64), starts)
+        total = np.concatenate([[0.0], np.cumsum(bits)])
+        with np.errstate(invalid="ignore"):
+            windows.append((total[last] - total[first]) / (last - first))
+    return windows
+
+
+def _against_reference(
+    name: str,
+    unit: str,
+    direction: Direction,
+    definition: str,
+    windows: tuple[PieceWindows, PieceWindows],
+    *,
+    intervals: bool,
+    seed: int,
+) -> MetricResult:
+    """Mean slope of the generated pieces minus that of the reference pieces, with its interval."""
     slopes = [np.array([_slope(values) for values in side]) for side in windows]
     kept = [values[np.isfinite(values)] for values in slopes]
     for side, values in zip(("generated", "reference"), kept, strict=True):

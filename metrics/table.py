@@ -21,8 +21,8 @@ from metrics.framewise import oa_framewise
 from metrics.notes import Notes, with_notes
 from metrics.outliers import KINDS as OUTLIER_KINDS
 from metrics.outliers import pitch_outliers
-from metrics.result import MetricResult
 from metrics.remi import token_counts
+from metrics.result import MetricResult
 from metrics.slopes import MEASURES as DRIFT_MEASURES
 from metrics.slopes import drift
 from metrics.structure import structure_similarity_error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metrics import Notes, drift
+from metrics import Notes, drift, token_drift
 from metrics.slopes import window_starts
 
 
@@ -56,3 +56,17 @@ def test_short_pieces_and_missing_training_are_reasons():
     assert drift([*long_, *short], long_, "density").parts["left_out"] == 1
     with pytest.raises(ValueError, match="measure 'tempo' is unknown; allowed: oa, outliers, density"):
         drift(long_, long_, "tempo")
+
+
+def test_bits_that_grow_by_half_a_bit_a_segment():
+    # four tokens a beat; segment k of eight beats costs 3 + k / 2 bits: windows 3.25, 3.75, 4.25 over 0, 1/2, 1
+    beats = np.arange(129) / 4
+    growing, even = 3 + (beats // 8) / 2, np.full(129, 3.0)
+    result = token_drift([(beats, growing)] * 4, [(beats, even)] * 3)
+    assert result.value == pytest.approx(1.0)
+    assert (result.low, result.high) == (pytest.approx(1.0), pytest.approx(1.0))
+    assert (result.unit, result.n, result.parts["n_reference"]) == ("bits/token", 4, 3)
+    assert token_drift([(beats, growing)], [(beats, growing)]).value == 0
+    assert "no generated piece has 3 windows" in token_drift([(beats[:60], even[:60])], [(beats, even)]).reason
+    with pytest.raises(ValueError, match="129 beats and 128 bits"):
+        token_drift([(beats, even[1:])], [(beats, even)])

@@ -1,0 +1,92 @@
+"""Drift of the masked bits/token: how well an arm foresees its own music, from beginning to end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.measure.rows import metric_row
+
+if TYPE_CHECKING:
+    import torch
+
+    from bench.data import TokenCorpus
+
+PAIRS = 2  # of complementary masks: every token is masked once in each
+BATCH = 8
+
+
+def token_drift_row(
+    denoise: Callable[..., torch.Tensor],
+    tokens: TokenCorpus,
+    generated: np.ndarray,
+    held_out: np.ndarray,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> dict[str, Any]:
+    """The row `drift_bits` of an arm: its generated sequences (n, L) beside held-out windows (m, L) without PAD."""
+    from metrics import token_drift
+
+    sides = [
+        [
+            (beat_of_token(tokens, row), bits)
+            for row, bits in zip(
+                rows, masked_bits(denoise, rows, tokens.mask_id, seed=seed, device=device), strict=True
+            )
+        ]
+        for rows in (generated, held_out)
+    ]
+    return metric_row(token_drift(sides[0], sides[1]))
+
+
+def masked_bits(
+    denoise: Callable[..., torch.Tensor],
+    sequences: np.ndarray,
+    mask_id: int,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> np.ndarray:
+    """Bits that the denoiser needs for each token when it and a random half of the others are masked: (n, L).
+
+    The mean over two pairs of complementary masks, the same for every arm of one seed. Four calls a sequence; the
+    denoiser takes no time.
+    """
+    import torch
+
+    from bench.diffusion.noised import masked_nll
+    from bench.diffusion.samplers.sample import evaluation_mode
+
+    clean_NL = torch.from_numpy(np.asarray(sequences).astype(np.int64))
+    bits_NL = np.zeros(clean_NL.shape)
+    generator = np.random.default_rng([seed, 6])
+    with evaluation_mode(denoise):
+        for first in range(0, len(clean_NL), BATCH):
+            clean_BL = clean_NL[first : first + BATCH]
+            for _ in range(PAIRS):
+                half_BL = torch.from_numpy(generator.random(clean_BL.shape) < 0.5)
+                for masked_BL in (half_BL, ~half_BL):
+                    logits_BLV = denoise(clean_BL.masked_fill(masked_BL, mask_id).to(device))
+                    nll_M = masked_nll(logits_BLV, clean_BL, masked_BL, torch.tensor([mask_id]))
+                    bits_NL[first : first + BATCH][masked_BL.numpy()] += nll_M.double().cpu().numpy() / math.log(2)
+    return bits_NL / PAIRS
+
+
+def beat_of_token(tokens: TokenCorpus, sequence: np.ndarray) -> np.ndarray:
+    """Quarter note at which each token of a sequence (L,) stands: its Bar, or the Position before. Never falls."""
+    words = tokens.vocabulary
+    positions = sum(word.startswith("Position_") for word in words)
+    steps = max(resolution for _, _, resolution in tokens.settings.beat_resolutions)
+    offsets = {index: int(word.split("_")[1]) for index, word in enumerate(words) if word.startswith("Position_")}
+    beats, bar, offset = np.zeros(len(sequence)), -1, 0
+    for place, token in enumerate(np.asarray(sequence).tolist()):
+        if token == tokens.bar_id:
+            bar, offset = bar + 1, 0
+        else:
+            offset = offsets.get(token, offset)
+        beats[place] = (max(bar, 0) * positions + offset) / steps
+    return np.maximum.accumulate(beats)  # a Position may step back in what a model plays
