@@ -1,0 +1,130 @@
+"""What slurm and ray share: jobs that somebody else's scheduler starts, ends and loses, followed through the store."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from bench.run.executors import HELD_POLL_S
+from bench.run.lease import holders
+from bench.run.reuse import Elsewhere
+from bench.run.store import FINISHED, identity
+from bench.run.task import OnEvent, Task
+
+LOOK_S = 1.0
+LOST_JOBS = 5
+"""How often a task's job may vanish without a result before its cells are given up for this run."""
+
+
+class Scheduler(Protocol):
+    """Starts jobs elsewhere, and knows whether one has come to an end of any kind."""
+
+    at_once: int | None  # jobs out at a time; None: all, the scheduler queues them
+
+    def submit(self, task: Task) -> Any:
+        """Start a job that calls `bench.run.task.perform_text`; returns a handle."""
+
+    def ended(self, handle: Any) -> str | None:
+        """None while the job waits or runs; else why it ended, empty for a normal end."""
+
+    def cancel(self, handles: list[Any]) -> None:
+        """End these jobs."""
+
+
+@dataclass
+class _Job:
+    task: Task
+    losses: int = 0
+    handle: Any = None
+    begun: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
+    last_at: dict[str, float] = field(default_factory=dict)
+
+
+def follow(scheduler: Scheduler, tasks: Sequence[Task], on_event: OnEvent) -> None:
+    """Submit every task, hear of it through its cells' files, submit again what was lost, until all have a status."""
+    timing = deque(_Job(task) for task in tasks if task.timing)
+    waiting = timing or deque(_Job(task) for task in tasks if not task.timing)
+    later = deque(_Job(task) for task in tasks if not task.timing) if timing else deque[_Job]()
+    out: list[_Job] = []
+    try:
+        while waiting or out or later:
+            if not waiting and not out:  # timing is over: nothing trains beside it
+                waiting, later = later, deque()
+            _submit(scheduler, waiting, out)
+            time.sleep(LOOK_S if out else HELD_POLL_S)
+            for job in list(out):
+                _tell(job, on_event)
+                why = scheduler.ended(job.handle)
+                if why is None:
+                    continue
+                _tell(job, on_event)
+                out.remove(job)
+                if not job.task.unfinished():
+                    continue
+                job.losses += bool(why)
+                if job.losses > LOST_JOBS:
+                    _give_up(job, why, on_event)
+                else:
+                    waiting.append(job)
+    finally:
+        scheduler.cancel([job.handle for job in out])
+
+
+def _submit(scheduler: Scheduler, waiting: deque[_Job], out: list[_Job]) -> None:
+    held = holders(waiting[0].task.results) if waiting else {}
+    for _ in range(len(waiting)):
+        if scheduler.at_once is not None and len(out) >= scheduler.at_once:
+            return
+        job = waiting.popleft()
+        if any(identity(cell.id) in held for cell in job.task.cells):
+            waiting.append(job)  # another runner is at it
+            continue
+        job.handle = scheduler.submit(job.task)
+        out.append(job)
+
+
+def _tell(job: _Job, on_event: OnEvent) -> None:
+    """Events of a job's cells, read from their folders."""
+    for cell in job.task.cells:
+        if cell.id in job.told:
+            continue
+        folder = job.task.store.cell(cell.id)
+        status = folder.status()
+        if status.state == "running" and cell.id not in job.begun:
+            job.begun.add(cell.id)
+            on_event(cell, {"event": "start"})
+        if status.state in FINISHED:
+            job.told.add(cell.id)
+            if cell.id not in job.begun:
+                on_event(cell, {"event": "start"})
+            on_event(cell, {"event": "end", "state": status.state, "reason": status.reason})
+        elif cell.id in job.begun:
+            progress = folder.progress()
+            if progress.get("at", 0.0) != job.last_at.get(cell.id):
+                job.last_at[cell.id] = progress.get("at", 0.0)
+                on_event(cell, progress | {"event": "progress"})
+
+
+def _give_up(job: _Job, why: str, on_event: OnEvent) -> None:
+    from bench.run.attempt import settle
+
+    for cell in job.task.unfinished():
+        folder = job.task.store.cell(cell.id)
+        folder.begin(cell)
+        settle(cell, folder, "failed", f"error: its job was lost {job.losses} times, the last time: {why}")
+    _tell(job, on_event)
+
+
+class RemoteExecutor:
+    """An executor on top of a scheduler."""
+
+    def __init__(self, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+
+    def run(self, tasks: Sequence[Task], owner: object, elsewhere: Elsewhere, on_event: OnEvent) -> None:
+        """See `Executor.run`; leases are held where the jobs run."""
+        follow(self.scheduler, tasks, on_event)

@@ -1,0 +1,58 @@
+"""Slurm through submitit: one job a task; a job that was pre-empted, killed or lost is submitted again."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import yaml
+
+from bench.errors import UserError
+from bench.run.executors.remote import RemoteExecutor
+from bench.run.task import Task, perform_text
+
+JOBS_FOLDER = ".jobs"
+MINUTES = 24 * 60
+
+
+class SlurmExecutor(RemoteExecutor):
+    """Jobs of a cluster; `options` are submitit's parameters (`slurm_partition=gpu`, `timeout_min=600`), and
+    `cluster=local` runs the same jobs as processes of this machine.
+    """
+
+    def __init__(self, jobs: int | None, options: dict[str, str]) -> None:
+        super().__init__(_Submitit(jobs, options))
+
+
+class _Submitit:
+    def __init__(self, jobs: int | None, options: dict[str, str]) -> None:
+        if importlib.util.find_spec("submitit") is None:
+            raise UserError('--executor slurm needs submitit: pip install "smdim-bench[slurm]"')
+        self.options: dict[str, Any] = {key: yaml.safe_load(value) for key, value in options.items()}
+        self.cluster = self.options.pop("cluster", None)
+        self.at_once = jobs or (2 if self.cluster == "local" else None)
+
+    def submit(self, task: Task) -> Any:
+        """A job for `task`; its log lies under `.jobs` of the study."""
+        import submitit
+
+        try:
+            executor = submitit.AutoExecutor(folder=task.store.folder / JOBS_FOLDER, cluster=self.cluster)
+            cpus = {"cpus_per_task": task.threads} if executor.cluster == "slurm" else {}
+            name = f"smdim-{task.study}"
+            executor.update_parameters(**{"name": name, "timeout_min": MINUTES} | cpus | self.options)
+            return executor.submit(perform_text, task.to_text())
+        except (RuntimeError, NameError, TypeError, OSError) as error:
+            raise UserError(f"--executor slurm: {str(error).splitlines()[0]}") from error
+
+    def ended(self, handle: Any) -> str | None:
+        """See `Scheduler.ended`."""
+        if not handle.done():
+            return None
+        error = handle.exception()
+        return "" if error is None else f"{type(error).__name__}: {error}".splitlines()[0]
+
+    def cancel(self, handles: list[Any]) -> None:
+        """See `Scheduler.cancel`."""
+        for handle in handles:
+            handle.cancel(check=False)
