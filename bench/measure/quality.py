@@ -120,15 +120,15 @@ def draw_pieces(
     if sampler == "semi-autoregressive":  # the denoiser sees no more than it was trained on
         wanted.setdefault("window", min(length, int(settings["length"])))
     constraint = build_constraint(tokens, wanted.pop("constraints", None))
-    last = 0.0
+    last, begun = 0.0, time.perf_counter()
 
     def report(done: int, total: int) -> None:
         nonlocal last
         if time.monotonic() - last >= EVENT_INTERVAL_S:
             last = time.monotonic()
-            emit(event="progress", stage="sampling", done=done, total=total)
+            left_s = (time.perf_counter() - begun) * (total - done) / done
+            emit(event="progress", stage=f"calls for {count} pieces", done=done, total=total, left_s=left_s)
 
-    begun = time.perf_counter()
     sample = diffusion.sample(
         backbone,
         length=length,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.diffusion import SAMPLERS, AbsorbingDiffusion, DiffusionError, Schedule, generator_for
+from bench.diffusion import SAMPLERS, AbsorbingDiffusion, DiffusionError, MultiScaleDiffusion, Schedule, generator_for
 from bench.diffusion.samplers import ancestral, cached, first_hitting
 
 
@@ -147,3 +147,39 @@ def test_first_hitting_tells_the_time_of_the_reveal() -> None:
 def test_the_time_of_a_share_is_the_inverse_of_the_schedule(name: str) -> None:
     schedule, time = Schedule(name), torch.linspace(0.05, 0.95, 19, dtype=torch.float64)
     torch.testing.assert_close(schedule.time_of(1 - schedule.alpha(time)), time, atol=1e-9, rtol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_gpu_draws_from_a_generator_on_the_cpu(sampler: str) -> None:
+    table = torch.randn(10, 12, generator=generator_for("table"))
+    tokens = torch.full((3, 24), 10)
+
+    def draw(device: str) -> torch.Tensor:
+        weights = torch.cat((table, torch.zeros(2, 12))).to(device)
+        sample = SAMPLERS[sampler](
+            lambda x: weights[x], tokens.to(device), mask_id=10, steps=6, generator=generator_for(0),
+            forbidden_ids=[11], top_p=0.9,
+        )  # fmt: skip
+        assert sample.tokens_BL.device.type == device
+        return sample.tokens_BL.cpu()
+
+    assert torch.equal(draw("cuda"), draw("cpu"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("sampler", ["ancestral", "cached"])
+def test_a_gpu_follows_the_multi_scale_schedule(sampler: str) -> None:
+    table = torch.randn(12, 12, generator=generator_for("table"))
+    process = MultiScaleDiffusion(10, 11, [3.0] * 5 + [0.5] * 5 + [1.0, 1.0], steps=8, loss="elbo")
+    found = []
+    for device in ("cpu", "cuda"):
+        weights = table.to(device)
+        call = {"length": 12, "count": 3, "sampler": sampler, "device": device}
+        found.append(process.sample(lambda x, w=weights: w[x], generator=generator_for(0), **call).tokens_BL.cpu())
+        loss = process.loss(lambda x, w=weights: w[x], found[0].to(device), generator_for("loss"))
+        found.append(loss.loss.cpu())
+    assert torch.equal(found[0], found[2])
+    torch.testing.assert_close(found[1], found[3])

@@ -116,15 +116,16 @@ def test_a_study_of_samplers_trains_once_and_its_figures_differ(tmp_path: Path) 
     (tmp_path / "study.yaml").write_text(STUDY)
     cells = [cell for cell in make_plan(load_study(tmp_path / "study.yaml")).cells if cell.kind == "quality"]
     assert len({training_id(cell.settings) for cell in cells}) == 1 < len({cell.id for cell in cells}) == 3
-    found, stages = {}, []
+    found, stages = {}, list[list[str | None]]()
     for cell in cells:
         folder = tmp_path / "results" / "tiny" / cell.id
         folder.mkdir(parents=True)
         (folder / "cell.json").write_text(json.dumps({"settings": cell.settings}))
-        rows = measure_quality(cell.settings, folder, lambda **event: stages.append(event.get("stage")))
+        stages.append([])
+        rows = measure_quality(cell.settings, folder, lambda **event: stages[-1].append(event.get("stage")))
         found[cell.settings["sample"]["sampler"]] = {row["metric"]: row for row in rows}
     assert len({rows["training_time"]["value"] for rows in found.values()}) == 1  # to the last bit: one training
-    assert stages.count("training") == 1  # events come twice a second at most; the tiny training is shorter
+    assert ["training" in seen for seen in stages] == [True, False, False]
     assert len({rows["validation_bits_per_token"]["value"] for rows in found.values()}) == 1
     assert len({rows["token_entropy"]["value"] for rows in found.values()}) == 3
     assert found["first-hitting"]["token_entropy"]["nfe"] == found["confidence"]["token_entropy"]["nfe"] == 8
