@@ -33,7 +33,7 @@ def confidence(
     progress: Progress | None = None,
     choice_temperature: float = CHOICE_TEMPERATURE,
 ) -> Sample:
-    """Draw all masked positions, keep the surest, mask the rest again (MaskGIT, Chang et al. 2022, section 3.2).
+    """Draw all masked positions, keep the surest, mask the rest again (MaskGIT, Chang et al. 2022, 2202.04200).
 
     After step i of `steps` a share 1 - alpha(1 - i/T) of a piece's masked positions is left, and at least one is kept
     a step. Sureness is log p of the drawn token plus Gumbel noise times `choice_temperature` (1 - i/T). What

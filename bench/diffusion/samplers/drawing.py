@@ -96,7 +96,7 @@ def gumbel_argmax(logits_NV: torch.Tensor, generator: torch.Generator) -> torch.
     """One draw a row from softmax(logits), (N,).
 
     Gumbel noise in the dtype of the logits: take float64. In float32 the largest draws are cut off, which lowers the
-    temperature unseen (Zheng et al. 2024, 2409.02908, section 5).
+    temperature unseen (Zheng et al. 2024, 2409.02908).
     """
     return (logits_NV + gumbel_noise(logits_NV.shape, generator, logits_NV.dtype).to(logits_NV.device)).argmax(dim=1)
 

@@ -31,7 +31,7 @@ def first_hitting(
     time_input: bool = False,
     progress: Progress | None = None,
 ) -> Sample:
-    """Reveal `per_call` masked positions a call, in an order drawn uniformly (Zheng et al. 2024, 2409.02908, alg. 1).
+    """Reveal `per_call` masked positions a call, in an order drawn uniformly (Zheng et al. 2024, 2409.02908).
 
     In continuous time reveals come one by one, each at a position that is uniform among the masked, at a time
     that matters only to a denoiser that reads it. With `per_call` = 1 (and an exact denoiser) the law is the data's:
@@ -67,7 +67,7 @@ def reveal_ranks(masked_BL: torch.Tensor, generator: torch.Generator) -> torch.T
 
 def hitting_times(masked_B: torch.Tensor, calls: int, together: int, generator: torch.Generator) -> torch.Tensor:
     """The masked share of the process at the first reveal of each call, (calls, B): with n masked the next reveal
-    comes when the share has fallen by a factor u^(1/n) (2409.02908, proposition 4.1). 0 once a row is done."""
+    comes when the share has fallen by a factor u^(1/n) (2409.02908). 0 once a row is done."""
     share_CB = torch.zeros(calls, len(masked_B), dtype=torch.float64)
     share_B, left_B = torch.ones(len(masked_B), dtype=torch.float64), masked_B.double()
     for reveal in range(calls * together):

@@ -35,7 +35,7 @@ def remask(
     remasking: str = "cap",
     eta: float = 0.02,
 ) -> Sample:
-    """The reverse process of ReMDM (Wang et al. 2025, 2503.00307, eq. 5 ff.) in `steps` steps.
+    """The reverse process of ReMDM (Wang et al. 2025, 2503.00307) in `steps` steps.
 
     On the way from t to s a drawn token is masked again with probability sigma, and a masked one is revealed with
     probability (alpha_s - (1 - sigma) alpha_t) / (1 - alpha_t): the masked share stays that of the schedule.
