@@ -163,17 +163,22 @@ class AbsorbingDiffusion:
         if chosen_steps is None and not options.get("per_call"):
             raise DiffusionError("steps: a continuous-time process needs a number of sampling steps")
         start_BL = torch.full((count, length), self.mask_id, dtype=torch.int64, device=device)
-        return SAMPLERS[sampler](
+        draw, own_options = self._sampler(sampler)
+        return draw(
             denoise,
             start_BL,
             mask_id=self.mask_id,
             steps=None if options.get("per_call") else chosen_steps,
             generator=generator,
-            schedule=self.schedule,
             forbidden_ids=(self.pad_id, *forbidden_ids),
             time_input=self.time_input,
+            **own_options,
             **options,
         )
+
+    def _sampler(self, name: str) -> tuple[Callable[..., Sample], dict[str, Any]]:
+        """The function behind a sampler's name, and what it is told of this process."""
+        return SAMPLERS[name], {"schedule": self.schedule}
 
     def _time_arguments(self, time_B: torch.Tensor, device: torch.device | str) -> tuple[torch.Tensor, ...]:
         return (time_B.to(device, torch.float32, non_blocking=True),) if self.time_input else ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -119,38 +119,8 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
             )
         super().check_sampler(sampler, options)
 
-    def sample(
-        self,
-        denoise: Denoise,
-        *,
-        length: int,
-        count: int,
-        generator: torch.Generator,
-        steps: int | None = None,
-        sampler: str = "ancestral",
-        forbidden_ids: Sequence[int] = (),
-        device: torch.device | str = "cpu",
-        **options: Any,
-    ) -> Sample:
-        """`count` sequences of `length` tokens in `steps` steps of the reverse of this very process."""
-        self.check_sampler(sampler, options)
-        if length < 1 or count < 1:
-            raise DiffusionError(f"length, count: {length} tokens and {count} pieces; allowed: 1 or more of each")
-        chosen_steps = steps if steps is not None else self.steps
-        if chosen_steps is None:
-            raise DiffusionError("steps: a continuous-time process needs a number of sampling steps")
-        return multi_scale(
-            denoise,
-            torch.full((count, length), self.mask_id, dtype=torch.int64, device=device),
-            mask_id=self.mask_id,
-            steps=chosen_steps,
-            generator=generator,
-            powers_V=self.powers_V,
-            forbidden_ids=(self.pad_id, *forbidden_ids),
-            time_input=self.time_input,
-            skip_idle=sampler == "cached",
-            **options,
-        )
+    def _sampler(self, name: str) -> tuple[Callable[..., Sample], dict[str, Any]]:
+        return multi_scale, {"powers_V": self.powers_V, "skip_idle": name == "cached"}
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ SAMPLER_OPTIONS: dict[str, tuple[str, ...]] = {
     "first-hitting": ("per_call",),
     "confidence": ("choice_temperature",),
     "remask": ("remasking", "eta"),
-    "semi-autoregressive": ("window", "overlap", "sampler"),
+    "semi-autoregressive": ("window", "overlap"),
 }
 """Options that one sampler alone has."""
 
