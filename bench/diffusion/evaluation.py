@@ -44,9 +44,9 @@ def bits_per_token(
     """Upper bound on the negative log-likelihood of `windows` (n, L) in bits a token, PAD not counted.
 
     The count form of the continuous-time ELBO (Ou et al. 2024, RADD, 2406.03736, as any-order autoregression; Nie et
-    al. 2025, LLaDA, 2502.09992, masking exactly k of L tokens): L times the mean over k uniform on 1..L and over masks of k positions of
-    (1/k) sum of -log p(x_i | the rest) over the masked. For a denoiser that is the exact posterior it is the exact
-    -log p(x). It needs a denoiser without time input.
+    al. 2025, LLaDA, 2502.09992, masking exactly k of L tokens): L times the mean over k uniform on 1..L and over
+    masks of k positions of (1/k) sum of -log p(x_i | the rest) over the masked. For a denoiser that is the exact
+    posterior it is the exact -log p(x). It needs a denoiser without time input.
 
     The grid of (k, mask) is a function of (seed, index of the window, its number of tokens), so all arms share it.
     k is stratified: `draws` / 2 strata of equal size with two draws each; the variance within strata gives the
