@@ -9,9 +9,9 @@ from typing import Any
 _HOME = {
     "Notes": "notes",
     "NotesError": "notes",
-    "read_notes": "notes",
-    "read_folder": "notes",
-    "music_files": "notes",
+    "read_notes": "files",
+    "read_folder": "files",
+    "music_files": "files",
     "MetricResult": "result",
     "oa_attribute": "attribute",
     "oa_distance": "distance",

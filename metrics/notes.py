@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 DEFAULT_BAR_BEATS = 4.0  # the MIDI standard's meter where a file names none
-MUSIC_SUFFIXES = frozenset({".mid", ".midi", ".kar", ".abc"})
 TICKS_PER_BEAT = 10**10  # resolution at which two times count as the same instant
 
 Meters = tuple[tuple[float, float], ...]
@@ -173,77 +171,6 @@ def _whole_numbers(values: ArrayLike, what: str, name: str) -> NDArray[np.int16]
     if array.size and not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 127):
         raise NotesError(f"notes {name!r}: {what} must lie in 0..127, got {array.min()}..{array.max()}")
     return array.astype(np.int16)
-
-
-def read_notes(source: str | Path | Any, *, drums: bool = False, name: str | None = None) -> Notes:
-    """Read one MIDI or ABC file, or a symusic Score, as Notes.
-
-    Drum tracks are left out; `drums=True` reads them instead of the others, so that the two never mix.
-    Raises NotesError with one line when the file is absent or is no music file.
-    """
-    import symusic
-
-    if isinstance(source, (str, Path)):
-        path = Path(source)
-        if not path.is_file():
-            raise NotesError(f"{path}: no such file")
-        try:
-            score = symusic.Score.from_abc(path.read_text()) if path.suffix.lower() == ".abc" else symusic.Score(path)
-        except Exception as error:  # the parser raises many types; all mean that the file cannot be read
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise NotesError(f"{path}: cannot be read as MIDI or ABC: {reason}") from None
-        title = path.stem if name is None else name
-    else:
-        score, title = source, name or ""
-    return _from_score(score, drums=drums, name=title)
-
-
-def _from_score(score: Any, *, drums: bool, name: str) -> Notes:
-    if str(score.ttype) == "Second":
-        score = score.to("tick")
-    beat = 1.0 if str(score.ttype) == "Quarter" else float(score.tpq)
-    tables = [track.notes.numpy() for track in score.tracks if bool(track.is_drum) == drums and len(track.notes)]
-
-    def column(key: str) -> NDArray[Any]:
-        return np.concatenate([table[key] for table in tables]) if tables else np.zeros(0, np.int16)
-
-    signatures = sorted((s.time / beat, 4.0 * s.numerator / s.denominator) for s in score.time_signatures)
-    meters = tuple(dict(pair for pair in signatures if pair[1] > 0).items())  # of two at one beat the longer
-    return Notes.from_arrays(
-        column("time") / beat,
-        column("duration") / beat,
-        column("pitch"),
-        column("velocity"),
-        name=name,
-        meters=meters,
-    )
-
-
-def music_files(folder: str | Path) -> list[Path]:
-    """Every MIDI, kar and ABC file below `folder`, sorted by path. Raises NotesError when it is no folder."""
-    root = Path(folder)
-    if not root.is_dir():
-        raise NotesError(f"{root}: no such folder")
-    return sorted(path for path in root.rglob("*") if path.suffix.lower() in MUSIC_SUFFIXES and path.is_file())
-
-
-def read_folder(folder: str | Path, *, drums: bool = False) -> tuple[list[Notes], list[tuple[Path, str]]]:
-    """Notes of every music file below `folder`, and the files that were skipped with their reasons."""
-    return read_files(music_files(folder), drums=drums, root=Path(folder))
-
-
-def read_files(
-    paths: Iterable[Path], *, drums: bool = False, root: Path | None = None
-) -> tuple[list[Notes], list[tuple[Path, str]]]:
-    """Notes of each file, named by its path below `root`, and the files that were skipped with their reasons."""
-    pieces: list[Notes] = []
-    skipped: list[tuple[Path, str]] = []
-    for path in paths:
-        try:
-            pieces.append(read_notes(path, drums=drums, name=str(path.relative_to(root)) if root else None))
-        except NotesError as error:
-            skipped.append((path, str(error).removeprefix(f"{path}: ")))
-    return pieces, skipped
 
 
 def with_notes(pieces: Sequence[Notes]) -> list[Notes]:

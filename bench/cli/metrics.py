@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -133,22 +134,27 @@ def _console(*, error: bool = False) -> Console:
 
 def _folder(folder: Path, console: Console) -> list[Notes]:
     """The pieces of a folder; what cannot be read is counted and named."""
-    from metrics import NotesError, read_folder
+    from bench.data.music import folder_notes
 
-    try:
-        pieces, skipped = read_folder(folder)
-    except NotesError as error:
-        raise UserError(str(error)) from None
-    if skipped:
-        named = "; ".join(f"{path.name}: {reason}" for path, reason in skipped[:3])
-        more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
-        console.print(
-            f"[yellow]warning:[/yellow] {len(skipped)} files of {folder} skipped: {named}{more}", highlight=False
-        )
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    with console.status(f"reading {folder}"):
+        pieces, skipped = folder_notes(folder)
+    if not pieces and not skipped:
+        raise UserError(f"{folder}: no MIDI, kar or ABC file")
     if not pieces:
-        raise UserError(f"{folder}: no MIDI, kar or ABC file that can be read")
-    if not any(len(piece) for piece in pieces):
-        raise UserError(f"{folder}: none of the {len(pieces)} files has notes outside drum tracks")
+        reasons = Counter(item.reason for item in skipped).most_common(3)
+        words = "; ".join(f"{reason} ({count})" for reason, count in reasons)
+        raise UserError(f"{folder}: none of the {len(skipped)} pieces can be used: {words}")
+    if skipped:
+        named = "; ".join(f"{item.id}: {item.reason}" for item in skipped[:3])
+        more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
+        of_all = len(pieces) + len(skipped)
+        console.print(
+            f"[yellow]warning:[/yellow] {len(skipped)} of {of_all} pieces of {folder} skipped: {named}{more}",
+            highlight=False,
+            soft_wrap=True,
+        )
     return pieces
 
 
@@ -194,10 +200,7 @@ def _warnings(generated: list[Notes], reference: list[Notes], train: list[Notes]
                 f"{len(same)} of {len(generated)} generated pieces hold the same notes as {side} pieces "
                 f"({same[0][0]} = {same[0][1]}): overlap and novelty say nothing of them"
             )
-    silent = sum(not len(piece) for piece in generated)
-    if silent:
-        found.append(f"{silent} of {len(generated)} generated pieces have no notes and are left out of every figure")
-    smaller = min(len(generated) - silent, len(reference))
+    smaller = min(len(generated), len(reference))
     if smaller < FEW_PIECES:
         found.append(f"{smaller} pieces on one side: the intervals are wide, and overlaps of so few pieces lie low")
     if len(reference) < len(generated):

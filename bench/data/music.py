@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.data.pieces import Corpus, check_split
+from bench.data.catalog import list_folder
+from bench.data.pieces import Corpus, Skipped, Source, check_split
 from bench.data.worker import Job
 from bench.data.workers import ProgressCallback, read_all
 
@@ -26,19 +28,37 @@ def corpus_notes(
 
     A piece that was readable when the corpus was loaded but is not any more is left out.
     """
-    from metrics import Notes
-
     if split is not None:
         check_split(split)
     pieces = [piece for piece in corpus.pieces if split in (None, piece.split)]
-    answers = read_all([Job(p.path, p.tune, notes=True) for p in pieces], progress=progress, processes=processes)
-    return [
-        Notes.from_arrays(
-            arrays.onset, arrays.duration, arrays.pitch, arrays.velocity, name=piece.id, meters=arrays.meters
-        )
-        for piece, answer in zip(pieces, answers, strict=True)
-        if (arrays := answer.notes) is not None
-    ]
+    found, _ = _read([Source(p.path, p.id, tune=p.tune) for p in pieces], progress, processes)
+    return found
+
+
+def folder_notes(folder: Path, *, progress: ProgressCallback | None = None) -> tuple[list[Notes], list[Skipped]]:
+    """Notes of every MIDI, kar and ABC file under a folder, and the pieces that cannot be used with their reasons.
+
+    As `metrics.read_folder`, but by the rules of corpora: in parallel processes that a file may crash, within limits,
+    and a piece without notes is skipped.
+    """
+    return _read(list_folder(folder).sources, progress, None)
+
+
+def _read(
+    sources: list[Source], progress: ProgressCallback | None, processes: int | None
+) -> tuple[list[Notes], list[Skipped]]:
+    from metrics import Notes
+
+    jobs = [Job(source.path, source.tune, notes=True) for source in sources]
+    found: list[Notes] = []
+    skipped: list[Skipped] = []
+    for source, answer in zip(sources, read_all(jobs, progress=progress, processes=processes), strict=True):
+        if (arrays := answer.notes) is None:
+            skipped.append(Skipped(source.path, answer.reason, source.id))
+            continue
+        columns = (arrays.onset, arrays.duration, arrays.pitch, arrays.velocity)
+        found.append(Notes.from_arrays(*columns, name=source.id, meters=arrays.meters))
+    return found, skipped
 
 
 def training_pitch_limits(tokens: TokenCorpus, kind: str) -> tuple[int, int]:

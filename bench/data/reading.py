@@ -116,13 +116,17 @@ def inspect_score(score: Any) -> Inspection:
 def note_arrays(score: Any) -> NoteArrays:
     """Arrays of what `read_piece` returned."""
     notes, quarter = score.tracks[0].notes.numpy(), float(score.ticks_per_quarter)
-    signatures = sorted((s.time / quarter, 4.0 * s.numerator / s.denominator) for s in score.time_signatures)
+    signatures = sorted(
+        (s.time / quarter, 4.0 * s.numerator / s.denominator)
+        for s in score.time_signatures
+        if s.numerator > 0 and s.denominator > 0
+    )
     return NoteArrays(
         onset=notes["time"] / quarter,
         duration=notes["duration"] / quarter,
         pitch=notes["pitch"].astype(np.int16),
         velocity=notes["velocity"].astype(np.int16),
-        meters=tuple((time, bar) for time, bar in signatures if bar > 0),
+        meters=tuple(dict(signatures).items()),  # of two at one beat the longer
     )
 
 
@@ -145,6 +149,8 @@ def _parse_midi(path: Path) -> Any:
         raise UnreadableError("wrong byte order (little-endian header)")
     if len(data) < 14:
         raise UnreadableError("truncated inside the header")
+    if data[4:8] != b"\0\0\0\x06":
+        raise UnreadableError(f"a header of {int.from_bytes(data[4:8], 'big')} bytes, not 6")
     division = int.from_bytes(data[12:14], "big")
     if division & 0x8000:
         raise UnreadableError("time counted in film frames (SMPTE), not in beats")

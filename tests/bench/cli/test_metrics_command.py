@@ -79,8 +79,8 @@ def test_broken_and_silent_files_are_counted(app: typer.Typer, folders: tuple[Pa
     score.dump_midi(tmp_path / "drums.mid")
     result = run(app, "metrics", tmp_path, "--reference", folders[1], "--quick")
     assert result.exit_code == 0, result.output
-    assert "1 files of" in result.stderr and "broken.mid" in result.stderr
-    assert "1 of 11 generated pieces have no notes" in result.stderr
+    assert "2 of 12 pieces of" in result.stderr and "broken.mid: truncated" in result.stderr
+    assert "drums.mid: drums only" in result.stderr
 
 
 def test_bars_of_different_length_are_pointed_out(app: typer.Typer, folders: tuple[Path, Path]):
