@@ -12,7 +12,22 @@ import sys
 
 import typer
 
-from bench.cli import architectures, claims, corpus, doctor, generate, listing, metrics, profile, report, run, train
+from bench.cli import (
+    architectures,
+    bundles,
+    claims,
+    corpus,
+    doctor,
+    generate,
+    listing,
+    metrics,
+    planning,
+    profile,
+    report,
+    run,
+    status,
+    train,
+)
 from bench.errors import UserError
 
 INTERRUPTED = 130  # exit code of a program ended by Ctrl-C
@@ -27,7 +42,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for commands in (run, listing, report, claims, metrics, corpus, architectures, train, generate, profile, doctor):
+COMMANDS = (
+    run,
+    status,
+    planning,
+    bundles,
+    listing,
+    report,
+    claims,
+    metrics,
+    corpus,
+    architectures,
+    train,
+    generate,
+    profile,
+    doctor,
+)
+for commands in COMMANDS:
     commands.register(app)
 
 

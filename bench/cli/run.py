@@ -1,80 +1,152 @@
-"""`run` and `status`: measure a study, and see where one stands."""
+"""`run` and `retry`: measure a study; measure what failed again."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from bench.run.executors import Executor
+    from bench.study import Study
 
 RESULTS = Path("results")
 StudyArgument = Annotated[
     str, typer.Argument(help="Name of a shipped study (see `list studies`) or path of a YAML file.")
 ]
 ResultsOption = Annotated[Path, typer.Option("--results", help="Folder that holds one folder a study.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting in place of the file's: train.steps=500; may be repeated.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="A study of very many cells is meant.")]
+JobsOption = Annotated[
+    int | None, typer.Option(min=1, help="Quality cells at once; default: cores divided by threads a cell.")
+]
+FailFastOption = Annotated[
+    bool, typer.Option("--fail-fast/--keep-going", help="End the run at the first cell that fails.")
+]
+ExecutorOption = Annotated[str, typer.Option(help="Where cells run: local, slurm or ray.")]
+OptionOption = Annotated[
+    list[str] | None, typer.Option("--option", help="Setting of the executor, KEY=VALUE; may be repeated.")
+]
+NoReportOption = Annotated[bool, typer.Option("--no-report", help="Write the table alone, no figures and no report.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file."""
     app.command()(run)
-    app.command()(status)
+    app.command()(retry)
 
 
 def run(
     study: StudyArgument,
     results: ResultsOption = RESULTS,
-    jobs: Annotated[
-        int | None, typer.Option(min=1, help="Quality cells at once; default: cores divided by threads a cell.")
-    ] = None,
+    overrides: SetOption = None,
+    jobs: JobsOption = None,
     long: Annotated[bool, typer.Option("--long", help="Time lengths up to 16384 tokens too.")] = False,
     no_prune: Annotated[
         bool, typer.Option("--no-prune", help="Time longer lengths even where a shorter one ran out of memory.")
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run cells that failed earlier again.")] = False,
-    fail_fast: Annotated[
-        bool, typer.Option("--fail-fast/--keep-going", help="End the run at the first cell that fails.")
-    ] = False,
-    executor: Annotated[str, typer.Option(help="Where cells run: local, slurm or ray.")] = "local",
-    option: Annotated[
-        list[str] | None, typer.Option("--option", help="Setting of the executor, KEY=VALUE; may be given again.")
-    ] = None,
+    fail_fast: FailFastOption = False,
+    executor: ExecutorOption = "local",
+    option: OptionOption = None,
+    yes: YesOption = False,
+    no_report: NoReportOption = False,
 ) -> None:
     """Run a study: train, sample, measure, time; then write the table, the figures and the report.
 
     Finished cells are kept, so the same command goes on after an interruption. Everything is written under
     RESULTS/<study name>/: one folder a cell, table.csv, table.parquet, figures/ and report.md.
     """
+    from bench.run.executors import make_executor
+    from bench.study import load_study
+
+    loaded = load_study(study, overrides or [], many=yes)
+    if long or no_prune:
+        loaded = loaded.timing_more(long=long, prune=not no_prune)
+    how = make_executor(executor, jobs, pairs(option or [], "--option"))
+    _go(loaded, results, how, retry="failed" if retry_failed else "", fail_fast=fail_fast, reported=not no_report)
+
+
+def retry(
+    study: Annotated[str, typer.Argument(help="Name of a study that was run, or path of its results folder.")],
+    failed: Annotated[bool, typer.Option("--failed", help="Run all cells that failed again.")] = False,
+    cell: Annotated[
+        list[str] | None, typer.Option("--cell", help="Run the cells whose id begins so again; may be given again.")
+    ] = None,
+    results: ResultsOption = RESULTS,
+    jobs: JobsOption = None,
+    fail_fast: FailFastOption = False,
+    executor: ExecutorOption = "local",
+    option: OptionOption = None,
+    no_report: NoReportOption = False,
+) -> None:
+    """Run cells of a study again, as they were planned when it was run; finished ones are kept."""
+    from bench.cli.report import results_folder
+    from bench.errors import UserError
+    from bench.run.executors import make_executor
+    from bench.run.store import Store
+    from bench.study import Study, StudyFile
+    from bench.yaml_file import Place, validate
+
+    if not failed and not cell:
+        raise UserError("retry: say which cells: --failed, or --cell ID")
+    folder = results_folder(study, results)
+    place = Place(folder / "study.json")
+    recorded = Study(validate(StudyFile, Store(folder.parent, folder.name).plan()["study"], place), place)
+    how = make_executor(executor, jobs, pairs(option or [], "--option"))
+    _go(
+        recorded,
+        folder.parent,
+        how,
+        retry="failed" if failed else "",
+        cells=cell or [],
+        fail_fast=fail_fast,
+        reported=not no_report,
+    )
+
+
+def _go(
+    study: Study,
+    results: Path,
+    executor: Executor,
+    *,
+    retry: str,
+    fail_fast: bool,
+    reported: bool,
+    cells: Sequence[str] = (),
+) -> None:
     from rich.console import Console
 
     from bench.report.claims import shipped_claims
     from bench.run.display import Display
-    from bench.run.executors import make_executor
     from bench.run.plan import make_plan
-    from bench.run.runner import forget_failed, run_plan
-    from bench.study import load_study
+    from bench.run.runner import forget, forget_failed, run_plan
 
     console = Console()
-    loaded = load_study(study)
-    if long or no_prune:
-        loaded = loaded.timing_more(long=long, prune=not no_prune)
-    console.print(f"[bold]{loaded.name}[/bold]: {loaded.content.question}", highlight=False)
-    plan = make_plan(loaded, lambda line: console.print(line, style="dim", highlight=False))
+    console.print(f"[bold]{study.name}[/bold]: {study.content.question}", highlight=False)
+    plan = make_plan(study, lambda line: console.print(line, style="dim", highlight=False))
     for note in plan.notes:
         console.print(f"  {note}", style="dim", highlight=False)
-    if retry_failed:
+    if retry:
         forget_failed(plan, results)
+    for word in cells:
+        forget(plan, results, word)
     with Display(console) as display:
-        summary = run_plan(
-            plan,
-            results,
-            display,
-            executor=make_executor(executor, jobs, pairs(option or [], "--option")),
-            fail_fast=fail_fast,
-            claims=shipped_claims(),
-        )
-    finish(summary.table.folder, console)
+        summary = run_plan(plan, results, display, executor=executor, fail_fast=fail_fast, claims=shipped_claims())
+    for sentence in summary.table.mixed_versions():
+        console.print(sentence, style="yellow", highlight=False)
+    if reported:
+        finish(summary.table.folder, console)
     if summary.failed:
-        console.print(f"{len(summary.failed)} cells failed; their reasons stand in the report", style="yellow")
+        console.print(
+            f"{len(summary.failed)} cells failed; their reasons stand in the report. "
+            f"`smdim-bench retry {study.name} --failed` runs them again",
+            style="yellow",
+        )
         raise typer.Exit(1)
 
 
@@ -105,27 +177,3 @@ def finish(folder: Path, console: object) -> None:
     for table in cost_summary(load_results(folder).frame, folder):
         console.print(table)
     console.print(f"report: {report}", highlight=False, soft_wrap=True)
-
-
-def status(study: StudyArgument, results: ResultsOption = RESULTS) -> None:
-    """Show which cells of a study are done, failed, cut off or still to run."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from bench.cli.report import results_folder
-    from bench.run.display import clock
-    from bench.run.store import Store
-
-    folder = results_folder(study, results)
-    store = Store(folder.parent, folder.name)
-    table = Table("cell", "state", "time", "reason")
-    counts: dict[str, int] = {}
-    for entry in store.plan()["cells"]:
-        found = store.cell(entry["id"]).status()
-        state = "cut off or running" if found.state == "running" else found.state
-        counts[state] = counts.get(state, 0) + 1
-        seconds = found.elapsed_s
-        table.add_row(entry["id"], state, "" if seconds != seconds else clock(seconds), found.reason)
-    console = Console()
-    console.print(table)
-    console.print(", ".join(f"{number} {state}" for state, number in sorted(counts.items())))

@@ -179,6 +179,16 @@ def failures(store: Store, cells: list[Cell]) -> list[tuple[str, str]]:
     return found
 
 
+def forget(plan: Plan, results: Path, word: str) -> None:
+    """Drop the status of the cells whose id begins with `word`. Raises UserError where there is none."""
+    store = Store(results, plan.study.name)
+    found = [cell.id for cell in plan.cells if cell.id.startswith(word)]
+    if not found or not word:
+        raise UserError(f"--cell {word}: no cell of {plan.study.name} begins so; `smdim-bench status` names them")
+    for cell_id in found:
+        (store.cell(cell_id).path / "status.json").unlink(missing_ok=True)
+
+
 def forget_failed(plan: Plan, results: Path) -> None:
     """Drop the status of cells that failed, so that the next run runs them again."""
     store = Store(results, plan.study.name)

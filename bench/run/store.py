@@ -21,6 +21,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,8 @@ class CellFolder:
         (self.path / "measurements.jsonl").unlink(missing_ok=True)
         (self.path / "status.json").unlink(missing_ok=True)
         (self.path / "progress.json").unlink(missing_ok=True)
+        for path in self.path.glob(".*.json*"):  # left by a process that was killed in mid-write
+            path.unlink(missing_ok=True)
         shutil.rmtree(self.samples, ignore_errors=True)
         self.write_configuration(cell)
         with (self.path / "attempts.jsonl").open("a") as stream:
@@ -196,6 +199,20 @@ class CellFolder:
     def progress(self) -> dict[str, Any]:
         """What the running process last said: stage, done, total, loss, left_s, at (Unix time); empty where nothing."""
         return read_json(self.path / "progress.json") or {}
+
+    def attempts(self) -> list[dict[str, Any]]:
+        """When and where processes began the cell: at (Unix time), host, pid; cut lines are left out."""
+        found = []
+        try:
+            lines = (self.path / "attempts.jsonl").read_text(errors="replace").split("\n")
+        except OSError:
+            return []
+        for line in lines:
+            with suppress(ValueError):
+                value = json.loads(line)
+                if isinstance(value, dict):
+                    found.append(value)
+        return found
 
     def write_progress(self, event: dict[str, Any]) -> None:
         """Keep the newest event for whoever watches; lost words do no harm, so nothing is flushed to the disk."""

@@ -1,0 +1,43 @@
+"""`export` and `import`: a study's results as one file, to hand to a co-author or attach to a paper."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.cli.run import RESULTS, ResultsOption
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(export)
+    app.command("import")(import_)
+
+
+def export(
+    study: Annotated[str, typer.Argument(help="Name of a study that was run, or path of its results folder.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Zip file to write.")],
+    results: ResultsOption = RESULTS,
+) -> None:
+    """Write results, configurations, environments and samples of a study into a zip file, without checkpoints."""
+    from bench.cli.report import results_folder
+    from bench.run.bundle import export_bundle
+
+    exported = export_bundle(results_folder(study, results), output)
+    typer.echo(f"{output}: {exported.cells} cells, {exported.files} files, {exported.bytes / 2**20:.1f} MiB")
+
+
+def import_(
+    bundle: Annotated[Path, typer.Argument(help="Zip file that `export` wrote.")],
+    name: Annotated[
+        str | None, typer.Option("--as", help="Name of the study here; default: as it was exported.")
+    ] = None,
+    results: ResultsOption = RESULTS,
+) -> None:
+    """Add a study from a zip file; every path, size and checksum is checked before anything is kept."""
+    from bench.run.bundle import import_bundle
+
+    imported = import_bundle(bundle, results, name)
+    typer.echo(f"{imported.folder}: {imported.cells} cells, {imported.files} files, {imported.bytes / 2**20:.1f} MiB")

@@ -1,0 +1,164 @@
+"""`plan` and `schema`: what a study will run and take before anything runs, and its language for editors."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli.run import RESULTS, JobsOption, ResultsOption, SetOption, StudyArgument, YesOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bench.run.estimate import Estimate
+    from bench.run.plan import Plan
+    from bench.study import Cell
+
+GIB = 2**30
+MIB = 2**20
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(plan)
+    app.command()(schema)
+
+
+def plan(
+    study: StudyArgument,
+    overrides: SetOption = None,
+    results: ResultsOption = RESULTS,
+    jobs: JobsOption = None,
+    cells: Annotated[bool, typer.Option("--cells", help="Name every cell.")] = False,
+    yes: YesOption = False,
+) -> None:
+    """List what a study will run, with time, memory and disk judged by cells done before; nothing is run.
+
+    With two or more seeds done it also says how many seeds each comparison needs.
+    """
+    from rich.console import Console
+
+    from bench.run.estimate import Estimator, seeds_for_comparisons
+    from bench.run.plan import make_plan
+    from bench.run.store import FINISHED, Store
+    from bench.study import load_study
+
+    console = Console()
+    loaded = load_study(study, overrides or [], many=yes)
+    made = make_plan(loaded, lambda line: console.print(line, style="dim", highlight=False))
+    for note in made.notes:
+        console.print(f"  {note}", style="dim", highlight=False)
+    store, estimator = Store(results, loaded.name), Estimator(results)
+    done = {cell.id for cell in made.cells if store.cell(cell.id).status().state in FINISHED}
+    estimates = {cell.id: estimator.estimate(cell) for cell in made.cells}
+    if cells:
+        for cell in made.cells:
+            console.print(f"{cell.id}{'  done' if cell.id in done else ''}", highlight=False, soft_wrap=True)
+    _groups(made, done, estimates, console)
+    threads = max((int(cell.labels.get("threads", 1)) for cell in made.cells), default=1)
+    at_once = jobs or max(1, (os.cpu_count() or 1) // threads)
+    _total([cell for cell in made.cells if cell.id not in done], estimates, at_once, len(estimator.done), console)
+    if (store.folder / "study.json").is_file():
+        reference = loaded.content.match.reference if loaded.content.match else None
+        named = reference or loaded.content.baseline.arm
+        _seeds(seeds_for_comparisons(store, named, len(loaded.content.seeds)), len(loaded.content.seeds), console)
+
+
+def _groups(made: Plan, done: set[str], estimates: dict[str, Estimate], console: Console) -> None:
+    """A line for the cells that differ in their seed alone."""
+    from rich.table import Table
+
+    from bench.run.display import clock
+
+    groups: dict[tuple[Any, ...], list[Cell]] = {}
+    for cell in made.cells:
+        labels = cell.labels
+        key = (cell.kind, labels["arm"], str(labels.get("corpus", "")), str(labels.get("length", "")))
+        groups.setdefault(key, []).append(cell)
+    table = Table("cells", "corpus", "length", "done", "each", "memory", "disk")
+    for key, members in groups.items():
+        one = estimates[members[0].id]
+        finished = sum(cell.id in done for cell in members)
+        table.add_row(
+            f"{key[0]} {key[1]}",
+            *key[2:],
+            f"{finished} of {len(members)}",
+            "?" if math.isnan(one.time_s) else clock(one.time_s),
+            "?" if math.isnan(one.memory_bytes) else f"{one.memory_bytes / GIB:.2f} GiB",
+            "?" if math.isnan(one.disk_bytes) else f"{one.disk_bytes / MIB:.1f} MiB",
+        )
+    console.print(table)
+
+
+def _total(left: list[Cell], estimates: dict[str, Estimate], jobs: int, known: int, console: Console) -> None:
+    from bench.run.display import clock
+    from bench.run.estimate import wall_time_s
+
+    if not left:
+        console.print("every cell is done")
+        return
+    pairs = [(cell, estimates[cell.id]) for cell in left]
+    unknown = sum(math.isnan(estimate.time_s) for _, estimate in pairs)
+    seconds = wall_time_s([pair for pair in pairs if not math.isnan(pair[1].time_s)], jobs)
+    disk = sum(estimate.disk_bytes for _, estimate in pairs if not math.isnan(estimate.disk_bytes))
+    memory = sum(sorted((e.memory_bytes for _, e in pairs if not math.isnan(e.memory_bytes)), reverse=True)[:jobs])
+    words = f"{len(left)} cells to run, {jobs} at once"
+    if unknown == len(left):
+        words += "; nothing like them was done before, so no estimate"
+    else:
+        words += (
+            f": about {clock(seconds)}, up to {memory / GIB:.1f} GiB of memory at once, {disk / MIB:.0f} MiB of disk"
+        )
+        words += f" (from {known} cells done before, wherever they ran)"
+        words += f"; {unknown} cells not counted, nothing like them was done before" if unknown else ""
+    console.print(words, highlight=False)
+
+
+def _seeds(needs: list[Any], planned: int, console: Console) -> None:
+    from rich.table import Table
+
+    if not needs:
+        return
+    table = Table(
+        "metric", "arm", "against", "pilot seeds", "difference", "deviation", "seeds needed", f"{planned} find"
+    )
+    for need in needs:
+        table.add_row(
+            need.metric,
+            need.arm,
+            need.reference,
+            str(need.pilots),
+            f"{need.difference:+.4f}",
+            f"{need.deviation:.4f}",
+            "over 10,000" if need.seeds is None else str(need.seeds),
+            "nothing" if math.isinf(need.detectable) else f"{need.detectable:.4f}",
+        )
+    console.print(table)
+    console.print(
+        "seeds needed to find a difference as large as the one seen, and the smallest difference the study's "
+        f"{planned} seeds find; both with chance 0.8 at p 0.05, paired over seeds. A few pilot seeds say this roughly.",
+        highlight=False,
+    )
+
+
+def schema(
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="File to write; default: standard output.")
+    ] = None,
+) -> None:
+    """Print the JSON schema of study files, for editors that complete and check YAML as it is typed."""
+    import json
+
+    from bench.files import write_atomically
+    from bench.run.study_schema import study_schema
+
+    text = json.dumps(study_schema(), indent=1) + "\n"
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        write_atomically(output, text)
+        typer.echo(f"schema: {output}")

@@ -1,0 +1,176 @@
+"""`status`, `logs` and `diff`: where a study stands, what a cell said, and what sets two cells apart."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bench.cli.run import RESULTS, ResultsOption
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from bench.run.overview import CellState, Overview
+    from bench.run.store import Store
+
+StudyArgument = Annotated[str, typer.Argument(help="Name of a study that was run, or path of its results folder.")]
+CellArgument = Annotated[str, typer.Argument(help="Id of a cell, or enough of its beginning; STUDY/ID where needed.")]
+LISTED = 60
+"""Up to so many cells are listed one by one; of a larger study those that run or failed."""
+FAILED_LISTED = 15
+INTERVAL_S = 2.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    app.command()(status)
+    app.command()(logs)
+    app.command()(diff)
+
+
+def status(
+    study: StudyArgument,
+    results: ResultsOption = RESULTS,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until all cells have ended.")] = False,
+) -> None:
+    """Show what is done, running, failed and left, what each worker does, and the time left."""
+    from rich.console import Console
+    from rich.live import Live
+
+    from bench.cli.report import results_folder
+    from bench.run.overview import overview
+    from bench.run.store import Store
+
+    folder = results_folder(study, results)
+    store, console = Store(folder.parent, folder.name), Console()
+    found = overview(store)
+    if not watch:
+        console.print(_panel(found, store))
+        return
+    with Live(_panel(found, store), console=console, auto_refresh=False) as live:
+        while found.left():
+            time.sleep(INTERVAL_S)
+            found = overview(store)
+            live.update(_panel(found, store), refresh=True)
+
+
+def _panel(found: Overview, store: Store) -> Group:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    from bench.run.display import clock
+
+    table = Table("cell", "state", "time", "where", "now")
+    everything = len(found.cells) <= LISTED
+    failed = [cell for cell in found.cells if cell.word not in ("done", "running", "to run", "cut off")]
+    shown = found.cells if everything else found.of("running") + failed[:FAILED_LISTED]
+    for cell in shown:
+        table.add_row(cell.id, cell.word, _time(cell), _where(cell), Text(_now(cell)))
+    counts = ", ".join(f"{number} {word}" for word, number in found.counts().items())
+    left_s = found.left_s() if found.left() else 0.0
+    left = "" if not found.left() else "; time left not known yet" if math.isnan(left_s) else f"; {clock(left_s)} left"
+    lines: list[Any] = [table] if shown else []
+    if len(failed) > FAILED_LISTED and not everything:
+        lines.append(Text(f"and {len(failed) - FAILED_LISTED} more that failed"))
+    reused = sum(bool(cell.status.reused_from) for cell in found.cells)
+    words = f"{len(found.cells)} cells: {counts}{left}"
+    return Group(
+        *lines, Text(words + (f"; {reused} taken over from other studies" if reused else "")), *_old(store, found)
+    )
+
+
+def _old(store: Store, found: Overview) -> list[Any]:
+    """A line on cells in the folder that the present plan does not have: other settings, or another code version."""
+    from rich.text import Text
+
+    known = {cell.id for cell in found.cells}
+    old = [path for path in store.folder.glob("*-*") if path.name.count("-") >= 2 and path.name not in known]
+    old = [path for path in old if (path / "cell.json").is_file()]
+    lines = []
+    for kind in sorted({cell.kind for cell in found.cells}):
+        versions = {cell.labels.get("version") for cell in found.cells if cell.kind == kind}
+        if len(versions) > 1:
+            lines.append(Text(f"{kind} cells are of {len(versions)} code versions: do not compare them"))
+    if old:
+        lines.append(
+            Text(f"{len(old)} folders hold cells of other settings or code versions; the table leaves them out")
+        )
+    return lines
+
+
+def _time(cell: CellState) -> str:
+    from bench.run.display import clock
+
+    if cell.word == "running" and cell.status.started:
+        return clock(time.time() - cell.status.started)
+    seconds = cell.status.elapsed_s
+    return "" if math.isnan(seconds) else clock(seconds)
+
+
+def _where(cell: CellState) -> str:
+    if cell.holder:
+        return f"{cell.holder.host} {cell.progress.get('pid', cell.holder.pid)}"
+    return f"from {cell.status.reused_from.split('/')[0]}" if cell.status.reused_from else ""
+
+
+def _now(cell: CellState) -> str:
+    from bench.run.display import describe
+
+    if cell.word != "running":
+        return cell.status.reason
+    count = f" {cell.progress['done']}/{cell.progress['total']}" if cell.progress.get("total") else ""
+    return f"{describe(cell.progress)}{count}" if cell.progress else "starting"
+
+
+def logs(
+    cell: CellArgument,
+    results: ResultsOption = RESULTS,
+    lines: Annotated[int, typer.Option(min=1, help="Lines from the end of the log.")] = 40,
+) -> None:
+    """Show how a cell went: its attempts, its state and reason, the end of its log."""
+    from bench.run.overview import find_cell
+
+    folder = find_cell(results, cell)
+    found = folder.status()
+    typer.echo(f"{folder.path}")
+    typer.echo(f"state: {found.state}{': ' + found.reason if found.reason else ''}")
+    for line in folder.attempts():
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.get("at", 0.0)))
+        typer.echo(f"begun {when} on {line.get('host')} by process {line.get('pid')}")
+    try:
+        text = (folder.path / "log.txt").read_text(errors="replace").splitlines()
+    except OSError:
+        text = []
+    typer.echo(f"log.txt, last {min(lines, len(text))} of {len(text)} lines:" if text else "log.txt: empty")
+    for one in text[-lines:]:
+        typer.echo(f"  {one}")
+
+
+def diff(one: CellArgument, other: CellArgument, results: ResultsOption = RESULTS) -> None:
+    """Show which settings differ between two cells, and between the machines and libraries that ran them."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from bench.errors import UserError
+    from bench.run.overview import differences, find_cell
+
+    folders = [find_cell(results, word) for word in (one, other)]
+    contents = []
+    for folder in folders:
+        configuration = folder.configuration()
+        if configuration is None:
+            raise UserError(f"{folder.path}: cell.json cannot be read")
+        contents.append({**configuration.get("settings", {}), "environment": folder.environment()})
+    table = Table("setting", *(folder.path.name for folder in folders))
+    for key, left, right in differences(*contents):
+        table.add_row(key, Text(str(left)), Text(str(right)))
+    console = Console()
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print("the same settings, the same environment")

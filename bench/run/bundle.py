@@ -1,0 +1,198 @@
+"""A study's results as one zip file: all but checkpoints and logs, each file with its checksum.
+
+`manifest.json` comes first and names every file with its size and SHA-256. Import takes nothing on trust: it reads no
+more than the manifest allows, writes into a fresh folder inside the results folder, and puts that in place at the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bench import versions
+from bench.errors import UserError
+from bench.files import HASH_CHUNK_BYTES, file_sha256
+from bench.run.store import FINISHED, Store, read_json, to_json
+
+MANIFEST = "manifest.json"
+BUNDLE_FORMAT = 1
+STUDY_FILES = ("study.json", "table.csv", "table.parquet", "table.index.json", "report.md", "report.html")
+CELL_FILES = ("cell.json", "environment.json", "measurements.jsonl", "status.json", "history.jsonl", "data.json")
+FOLDERS = ("figures", "tables")  # of the study
+MOST_BYTES = 8 << 30
+MOST_FILES = 2_000_000
+MANIFEST_BYTES = 512 << 20
+NAME = re.compile(r"[^\W_][\w.+=@-]{0,199}")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What was written or read."""
+
+    folder: Path
+    cells: int
+    files: int
+    bytes: int
+
+
+def export_bundle(folder: Path, output: Path) -> Bundle:
+    """Write the study in `folder` to a zip file at `output`, finished cells only. Raises UserError, OSError."""
+    store = Store(folder.parent, folder.name)
+    plan = store.plan()
+    done = [cell["id"] for cell in plan["cells"] if store.cell(cell["id"]).status().state in FINISHED]
+    paths = [folder / name for name in STUDY_FILES]
+    paths += [path for name in FOLDERS for path in sorted((folder / name).rglob("*"))]
+    for cell_id in done:
+        cell = store.cell(cell_id)
+        paths += [cell.path / name for name in CELL_FILES] + sorted(cell.samples.glob("*"))
+    files = [path for path in paths if path.is_file() and not path.is_symlink()]
+    entries = {
+        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
+        for path in files
+    }
+    manifest = {"bundle": BUNDLE_FORMAT, "format": versions.FORMAT, "study": plan["study"]["name"], "files": entries}
+    output.parent.mkdir(parents=True, exist_ok=True)
+    temporary = output.with_name(f".{output.name}.partial")
+    try:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(MANIFEST, to_json(manifest, indent=1))
+            for path in files:
+                archive.write(path, path.relative_to(folder).as_posix())
+        temporary.replace(output)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return Bundle(folder, len(done), len(files), output.stat().st_size)
+
+
+def import_bundle(bundle: Path, results: Path, name: str | None = None) -> Bundle:
+    """Add the study in `bundle` to `results`, under `name` where one is given.
+
+    Raises UserError for a path that leaves the folder, a size or checksum that is not as said, a file that is not
+    announced, another format, a name that is taken; then nothing is left behind.
+    """
+    try:
+        archive = zipfile.ZipFile(bundle)
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        problem = getattr(error, "strerror", None) or "not a zip file, or a damaged one"
+        raise UserError(f"{bundle}: {problem}") from error
+    with archive:
+        try:
+            manifest = _manifest(archive, bundle)
+            study = name or manifest["study"]
+            if not NAME.fullmatch(study):
+                raise UserError(f"{bundle}: {study!r} cannot be a study's name; give one with --as")
+            target = results / study
+            if target.exists():
+                raise UserError(f"{target} is there already; give another name with --as")
+            return _unpack(archive, manifest["files"], bundle, target)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+            raise UserError(f"{bundle}: damaged: {str(error).splitlines()[0] if str(error) else 'cut off'}") from error
+
+
+def _manifest(archive: zipfile.ZipFile, bundle: Path) -> dict[str, Any]:
+    names = [entry.filename for entry in archive.infolist()]
+    if MANIFEST not in names:
+        raise UserError(f"{bundle}: holds no {MANIFEST}, so `smdim-bench export` did not write it")
+    with archive.open(MANIFEST) as stream:
+        text = stream.read(MANIFEST_BYTES + 1)
+    try:
+        manifest = json.loads(text) if len(text) <= MANIFEST_BYTES else None
+    except (ValueError, RecursionError):
+        manifest = None
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise UserError(f"{bundle}: {MANIFEST} cannot be read")
+    if manifest.get("bundle") != BUNDLE_FORMAT or manifest.get("format") != versions.FORMAT:
+        found = f"bundle {manifest.get('bundle')}, results {manifest.get('format')}"
+        raise UserError(f"{bundle}: format {found}; this version reads {BUNDLE_FORMAT} and {versions.FORMAT}")
+    if not isinstance(manifest.get("study"), str):
+        raise UserError(f"{bundle}: {MANIFEST} names no study")
+    _check_entries(names, manifest["files"], bundle)
+    return manifest
+
+
+def _check_entries(names: list[str], files: dict[str, Any], bundle: Path) -> None:
+    total = 0
+    for name, said in files.items():
+        if not is_safe(name):
+            raise UserError(f"{bundle}: {name!r} is no path a bundle may hold")
+        try:
+            size, checksum = said["bytes"], said["sha256"]
+        except (KeyError, TypeError):
+            size, checksum = None, None
+        if not isinstance(size, int) or isinstance(size, bool) or size < 0 or not isinstance(checksum, str):
+            raise UserError(f"{bundle}: {MANIFEST} gives no size and checksum for {name!r}")
+        total += size
+    if len(files) > MOST_FILES or total > MOST_BYTES:
+        raise UserError(
+            f"{bundle}: unpacks to {len(files):,} files, {total / 2**30:,.1f} GiB; at most {MOST_BYTES >> 30} GiB"
+        )
+    lower = {name.lower() for name in files}
+    if len(lower) < len(files):
+        raise UserError(f"{bundle}: names a file twice")
+    if sorted(names) != sorted([MANIFEST, *files]):
+        different = sorted(set(names) ^ {MANIFEST, *files})
+        raise UserError(
+            f"{bundle}: holds other files than its {MANIFEST} names: {', '.join(different[:3]) or 'one twice'}"
+        )
+    if "study.json" not in files:
+        raise UserError(f"{bundle}: holds no study.json")
+
+
+def is_safe(name: str) -> bool:
+    """Whether a bundle may hold this path: a study's or a cell's own file, a sample, a figure; never a way out."""
+    parts = PurePosixPath(name).parts
+    if not parts or "/".join(parts) != name or not all(NAME.fullmatch(part) for part in parts):
+        return False
+    if len(parts) == 1:
+        return name in STUDY_FILES
+    if parts[0] in FOLDERS:
+        return len(parts) <= 4
+    return (len(parts) == 2 and parts[1] in CELL_FILES) or (len(parts) == 3 and parts[1] == "samples")
+
+
+def _unpack(archive: zipfile.ZipFile, files: dict[str, Any], bundle: Path, target: Path) -> Bundle:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(prefix=".import-", dir=target.parent))
+    try:
+        for name, said in files.items():
+            path = fresh / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _extract(archive, name, said, path, bundle)
+        plan = read_json(fresh / "study.json") or {}
+        if isinstance(plan.get("study"), dict):
+            plan["study"]["name"] = target.name
+        (fresh / "study.json").write_text(to_json(plan, indent=2))
+        store = Store(fresh.parent, fresh.name)
+        cells = [store.cell(cell["id"]) for cell in store.plan()["cells"]]
+        states = [cell.status().state for cell in cells if cell.path.exists()]
+        if "damaged" in states:
+            raise UserError(f"{bundle}: {states.count('damaged')} cells do not match their own checksums")
+        for path in fresh.glob("table.*"):
+            path.unlink()  # rebuilt from the cells, never believed
+        fresh.chmod(0o755)
+        fresh.rename(target)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    return Bundle(target, sum(state in FINISHED for state in states), len(files), bundle.stat().st_size)
+
+
+def _extract(archive: zipfile.ZipFile, name: str, said: dict[str, Any], path: Path, bundle: Path) -> None:
+    digest, left = hashlib.sha256(), said["bytes"]
+    with archive.open(name) as source, path.open("wb") as stream:
+        while chunk := source.read(min(HASH_CHUNK_BYTES, left + 1)):
+            left -= len(chunk)
+            if left < 0:
+                raise UserError(f"{bundle}: {name} is larger than its {MANIFEST} says")
+            digest.update(chunk)
+            stream.write(chunk)
+    if left or digest.hexdigest() != said["sha256"]:
+        raise UserError(f"{bundle}: {name} does not match its checksum")

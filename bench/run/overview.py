@@ -1,0 +1,124 @@
+"""Where a study stands: what is done, who runs what, what is left and for how long."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UserError
+from bench.run.lease import Holder, holders
+from bench.run.store import FINISHED, CellFolder, Status, Store, identity
+
+
+@dataclass(frozen=True)
+class CellState:
+    """One cell as it stands."""
+
+    id: str
+    kind: str
+    labels: dict[str, Any]
+    status: Status
+    holder: Holder | None  # the living process that works on it
+    progress: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def word(self) -> str:
+        """`done`, `running`, `cut off`, `to run`, `damaged`, or how it failed."""
+        if self.status.state in FINISHED:
+            return self.status.state
+        if self.holder:
+            return "running"
+        return {"new": "to run", "running": "cut off"}.get(self.status.state, self.status.state)
+
+
+@dataclass(frozen=True)
+class Overview:
+    """All cells of a study."""
+
+    cells: list[CellState]
+
+    def counts(self) -> dict[str, int]:
+        """Cells by word, done first."""
+        order = ("done", "running", "to run", "cut off", "damaged", *FINISHED[1:])
+        found = {word: sum(cell.word == word for cell in self.cells) for word in order}
+        return {word: number for word, number in found.items() if number}
+
+    def of(self, *words: str) -> list[CellState]:
+        """Cells with one of these words."""
+        return [cell for cell in self.cells if cell.word in words]
+
+    def left(self) -> list[CellState]:
+        """Cells without a result."""
+        return [cell for cell in self.cells if cell.word not in FINISHED]
+
+    def left_s(self) -> float:
+        """Seconds until all is done, from what finished cells of each kind took; NaN where none has finished."""
+        running, now = max(1, len(self.of("running"))), time.time()
+        total = 0.0
+        for kind in {cell.kind for cell in self.left()}:
+            took = [cell.status.elapsed_s for cell in self.cells if cell.kind == kind and cell.word == "done"]
+            took = [seconds for seconds in took if not math.isnan(seconds)]
+            if not took:
+                return math.nan
+            mean = sum(took) / len(took)
+            left = [cell for cell in self.left() if cell.kind == kind]
+            if kind == "efficiency":
+                total += mean  # one session times them all
+                continue
+            spent = sum(min(mean, now - (cell.status.started or now)) for cell in left if cell.word == "running")
+            total += max(0.0, len(left) * mean - spent) / running
+        return total
+
+
+def overview(store: Store) -> Overview:
+    """Read where the study stands. Raises UserError where it was never run."""
+    held = holders(store.results)
+    cells = []
+    for entry in store.plan()["cells"]:
+        folder = store.cell(entry["id"])
+        status = folder.status()
+        holder = held.get(identity(entry["id"])) if status.state not in FINISHED else None
+        progress = folder.progress() if holder else {}
+        cells.append(CellState(entry["id"], entry["kind"], entry["labels"], status, holder, progress))
+    return Overview(cells)
+
+
+def find_cell(results: Path, word: str) -> CellFolder:
+    """The cell whose id begins with `word` (`study/` before it says in which study), or whose folder it is.
+
+    Raises UserError where there is none, or more than one.
+    """
+    if (Path(word) / "cell.json").is_file():
+        return CellFolder(Path(word))
+    study, slash, name = word.rpartition("/")
+    safe = "".join(f"[{c}]" if c in "*?[" else c for c in name)
+    found = [path.parent for path in sorted(results.glob(f"*/{safe}*/cell.json"))]
+    if slash:
+        found = [path for path in found if path.parent.name == study]
+    exact = [path for path in found if path.name == name]
+    if len(exact) == 1 or len(found) == 1:
+        return CellFolder((exact or found)[0])
+    if not found:
+        raise UserError(f"no cell {word!r} under {results}; `smdim-bench status STUDY` names the cells")
+    some = ", ".join(f"{path.parent.name}/{path.name}" for path in found[:4])
+    raise UserError(f"{word!r} fits {len(found)} cells, give more of the name: {some}{', ...' if found[4:] else ''}")
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    """Nested settings as `train.steps` -> value; lists stay whole."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        found |= flat(item, f"{prefix}.{key}" if prefix else str(key))
+    return found
+
+
+def differences(one: dict[str, Any], other: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(key, value here, value there) of all that differs between two nested mappings; None for what is not there."""
+    left, right = flat(one), flat(other)
+    keys = dict.fromkeys([*left, *right])
+    return [(key, left.get(key), right.get(key)) for key in keys if left.get(key) != right.get(key)]

@@ -1,0 +1,243 @@
+"""plan, status, logs, diff, retry, export and import on a results folder as a run leaves it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bench.errors import UserError
+from bench.run.bundle import export_bundle, import_bundle, is_safe
+from bench.run.lease import Owner
+from bench.run.overview import overview
+from bench.run.store import Store, identity
+from bench.study import Cell
+
+ROWS = [
+    {"metric": "validation_bits_per_token", "value": 4.0, "unit": "bits/token"},
+    {"metric": "training_time", "value": 10.0, "unit": "s"},
+]
+
+
+def cell(arm: str, seed: int, steps: int = 100) -> Cell:
+    labels = {"arm": arm, "seed": seed, "length": 64, "corpus": "demo", "parameters": 1000, "version": "f1"}
+    settings = {"kind": "quality", "arm": arm, "seed": seed, "length": 64, "train": {"steps": steps, "batch": 4}}
+    return Cell("quality", labels, settings)
+
+
+CELLS = [cell(arm, seed) for arm in ("a", "b") for seed in (0, 1)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """Study `toy`: a/0 and a/1 done in 12 s each, b/0 failed, b/1 still to run."""
+    store = Store(tmp_path / "results", "toy")
+    store.write_plan({"name": "toy", "question": "?", "measure": {"quality": {}}}, CELLS, [])
+    for number, one in enumerate(CELLS[:3]):
+        folder = store.cell(one.id)
+        folder.begin(one)
+        folder.mark_running({"device": "cpu", "libraries": {"torch": f"2.{number}"}})
+        failed = one.labels["arm"] == "b"
+        folder.finish("oom" if failed else "done", ROWS, reason="oom: too large" if failed else "", peak_bytes=2**30)
+        status = json.loads((folder.path / "status.json").read_text())
+        folder.write_status(status | {"started": 100.0, "ended": 112.0})
+    (store.cell(CELLS[0].id).path / "checkpoint").mkdir()
+    (store.cell(CELLS[0].id).path / "checkpoint" / "weights").write_text("large")
+    return store
+
+
+@pytest.fixture
+def command(store: Store):  # type: ignore[no-untyped-def]
+    from bench.cli import app
+
+    def run(*words: str) -> str:
+        result = CliRunner().invoke(app, [*words, "--results", str(store.results)], env={"COLUMNS": "200"})
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.output
+
+    return run
+
+
+def test_status_counts_names_the_running_and_tells_the_time_left(store: Store, command) -> None:  # type: ignore[no-untyped-def]
+    text = command("status", "toy")
+    assert "4 cells: 2 done, 1 to run, 1 oom; 12 s left" in text
+    assert "oom: too large" in text
+    with Owner(store.results) as owner:
+        assert owner.take(identity(CELLS[3].id))
+        folder = store.cell(CELLS[3].id)
+        folder.begin(CELLS[3])
+        folder.mark_running({})
+        folder.write_progress({"stage": "training", "loss": 1.25, "done": 3, "total": 9, "pid": 77, "at": 1.0})
+        text = command("status", "toy")
+        assert "running" in text
+        assert "training loss 1.250 3/9" in text
+        assert " 77 " in text
+        assert overview(store).counts() == {"done": 2, "running": 1, "oom": 1}
+    assert overview(store).counts() == {"done": 2, "cut off": 1, "oom": 1}
+
+
+def test_logs_and_diff_of_cells_named_by_their_beginning(store: Store, command) -> None:  # type: ignore[no-untyped-def]
+    (store.cell(CELLS[2].id).path / "log.txt").write_text("one\ntwo\nthree\n")
+    text = command("logs", "quality-b", "--lines", "2")
+    assert "oom: too large" in text
+    assert "last 2 of 3 lines" in text
+    assert "two" in text
+    assert "one" not in text.split("lines:")[1]
+    text = command("diff", CELLS[0].id, f"toy/{CELLS[1].id}")
+    rows = [line for line in text.splitlines() if "│" in line]
+    assert [row.split("│")[1].strip() for row in rows] == ["seed", "environment.libraries.torch"]
+    with pytest.raises(UserError, match="fits 2 cells"):
+        command("logs", "quality-a")
+    with pytest.raises(UserError, match="no cell 'quality-c'"):
+        command("logs", "quality-c")
+
+
+def test_retry_wants_to_know_what(command) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(UserError, match="--failed, or --cell"):
+        command("retry", "toy")
+
+
+def test_estimates_scale_with_what_is_trained(store: Store) -> None:
+    from bench.run.estimate import Estimator, wall_time_s
+
+    estimator = Estimator(store.results)
+    one = estimator.estimate(cell("c", 0, steps=300))  # 2 s beside the training, and 10 s per 100 steps
+    assert one.time_s == pytest.approx(32.0)
+    assert one.memory_bytes == 2**30
+    assert one.disk_bytes > 500
+    assert wall_time_s([(CELLS[0], one), (CELLS[1], one)], jobs=2) == pytest.approx(32.0)
+    assert Estimator(store.results / "nowhere").estimate(CELLS[0]).time_s != one.time_s
+
+
+def test_two_pilot_seeds_say_how_many_are_needed(store: Store) -> None:
+    from bench.run.estimate import seeds_for_comparisons
+    from metrics.statistics.power import seeds_needed
+
+    values = {("a", 0): 4.0, ("a", 1): 4.1, ("b", 0): 4.3, ("b", 1): 4.6}
+    for one in CELLS:
+        folder = store.cell(one.id)
+        folder.begin(one)
+        value = values[one.labels["arm"], one.labels["seed"]]
+        folder.finish("done", [{"metric": "validation_bits_per_token", "value": value, "unit": "bits/token"}])
+    (need,) = seeds_for_comparisons(store, "a", planned=2)
+    assert (need.arm, need.pilots) == ("b", 2)
+    assert need.difference == pytest.approx(0.4)  # 0.3 and 0.5
+    assert need.deviation == pytest.approx(0.1414, abs=1e-4)
+    assert need.seeds == seeds_needed(0.4, 0.02**0.5)
+    assert need.detectable == float("inf"), "two seeds find nothing"
+
+
+def test_a_bundle_brings_everything_but_checkpoints(store: Store, tmp_path: Path) -> None:
+    bundle = tmp_path / "bundle.zip"
+    assert export_bundle(store.folder, bundle).cells == 3
+    assert not [name for name in zipfile.ZipFile(bundle).namelist() if "checkpoint" in name or "log" in name]
+    imported = import_bundle(bundle, tmp_path / "elsewhere", "copy")
+    assert imported.cells == 3
+    there = Store(tmp_path / "elsewhere", "copy")
+    for one in CELLS[:3]:
+        assert there.cell(one.id).status() == store.cell(one.id).status()
+        assert there.cell(one.id).rows() == store.cell(one.id).rows()
+    assert there.plan()["study"]["name"] == "copy"
+    with pytest.raises(UserError, match="is there already"):
+        import_bundle(bundle, tmp_path / "elsewhere", "copy")
+
+
+def rewritten(bundle: Path, change) -> Path:  # type: ignore[no-untyped-def]
+    with zipfile.ZipFile(bundle) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    manifest = json.loads(content["manifest.json"])
+    change(content, manifest)
+    content["manifest.json"] = json.dumps(manifest).encode()
+    changed = bundle.with_name("changed.zip")
+    with zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    return changed
+
+
+def escape(content: dict[str, bytes], manifest: dict[str, dict[str, object]]) -> None:
+    content["../evil.txt"] = b"x"
+    manifest["files"]["../evil.txt"] = {
+        "bytes": 1,
+        "sha256": "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
+    }
+
+
+def edit(content: dict[str, bytes], manifest: dict[str, object]) -> None:
+    name = next(name for name in content if name.endswith("measurements.jsonl"))
+    content[name] = content[name].replace(b"4.0", b"3.0")
+
+
+def bomb(content: dict[str, bytes], manifest: dict[str, object]) -> None:
+    content["table.csv"] = b"\0" * 50_000_000
+    manifest["files"]["table.csv"] = {"bytes": 10, "sha256": "0" * 64}  # type: ignore[index]
+
+
+def huge(content: dict[str, bytes], manifest: dict[str, object]) -> None:
+    content["table.csv"] = b""
+    manifest["files"]["table.csv"] = {"bytes": 10**15, "sha256": "0" * 64}  # type: ignore[index]
+
+
+def stowaway(content: dict[str, bytes], manifest: dict[str, object]) -> None:
+    content["report.md"] = b"x"
+
+
+def another_format(content: dict[str, bytes], manifest: dict[str, object]) -> None:
+    manifest["format"] = 99
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (escape, r"'\.\./evil\.txt' is no path"),
+        (edit, "does not match its checksum"),
+        (bomb, "larger than its manifest"),
+        (huge, "at most 8 GiB"),
+        (stowaway, "holds other files"),
+        (another_format, "format bundle 1, results 99"),
+    ],
+)
+def test_a_bundle_that_is_not_what_it_says_leaves_nothing_behind(store: Store, tmp_path: Path, change, message) -> None:  # type: ignore[no-untyped-def]
+    bundle = tmp_path / "bundle.zip"
+    export_bundle(store.folder, bundle)
+    with pytest.raises(UserError, match=message):
+        import_bundle(rewritten(bundle, change), tmp_path / "elsewhere")
+    assert not list((tmp_path / "elsewhere").glob("*"))
+    assert not (tmp_path / "evil.txt").exists()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["/etc/passwd", "..", "a/../b/cell.json", "a\\b", "C:/x", "cell.json", "a/b/c/d", "a//cell.json", "./study.json", "",
+     "x/checkpoint/weights", "a/samples/../cell.json", "figures/../../x", ".hidden/cell.json"],
+)  # fmt: skip
+def test_paths_that_a_bundle_may_not_hold(name: str) -> None:
+    assert not is_safe(name)
+
+
+def test_what_is_no_bundle_is_one_line(tmp_path: Path) -> None:
+    text = tmp_path / "x.zip"
+    text.write_text("not a zip")
+    with pytest.raises(UserError, match="not a zip file"):
+        import_bundle(text, tmp_path)
+    with pytest.raises(UserError, match="No such file"):
+        import_bundle(tmp_path / "missing.zip", tmp_path)
+    with zipfile.ZipFile(text, "w") as archive:
+        archive.writestr("a", "b")
+    with pytest.raises(UserError, match=r"holds no manifest\.json"):
+        import_bundle(text, tmp_path)
+
+
+def test_the_schema_knows_every_group_and_the_shipped_studies(command) -> None:  # type: ignore[no-untyped-def]
+    from bench.run.study_schema import study_schema
+
+    schema = study_schema()
+    baseline = schema["$defs"]["Baseline"]["properties"]
+    assert "learning_rate" in baseline["train"]["properties"]
+    assert "pitch_low" in baseline["tokenizer"]["properties"]
+    assert "width" in baseline["model"]["properties"]
+    assert {"include", "axes", "limits", "measure"} <= set(schema["properties"])
