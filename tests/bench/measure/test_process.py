@@ -10,7 +10,7 @@ from bench.diffusion import AbsorbingDiffusion, MultiScaleDiffusion
 from bench.errors import UserError
 from bench.measure.music import load_tokens
 from bench.measure.process import build_diffusion
-from bench.measure.quality import bound_rows
+from bench.measure.quality import bound_rows, measure_quality
 from bench.run.plan import make_plan
 from bench.study import DiffusionSettings, SampleSettings, load_study
 from bench.training import TrainSettings
@@ -23,7 +23,7 @@ baseline:
   corpus: demo/lieder
   length: 64
   model: {width: 32, stride: 4, layers: 2}
-  train: {steps: 2}
+  train: {steps: 2, batch: 2, validations: 0, final_validation_windows: 4, final_validation_draws: 2}
   diffusion: {DIFFUSION}
   sample: {SAMPLE}
 measure:
@@ -96,3 +96,14 @@ def test_the_bound_has_its_own_name_and_says_of_what_process_it_is() -> None:
     assert row["metric"] == "state_dependent_bits_per_token" and row["n"] == 3
     assert row["definition"] == "state-dependent ELBO, 64 steps v1"
     assert row["low"] < row["value"] < row["high"]
+
+
+def test_a_multi_scale_cell_trains_plays_and_has_both_figures(tmp_path: Path) -> None:
+    made = plan(tmp_path, "{schedule: multi-scale, steps: 64}", "{pieces: 3, steps: 6}")
+    (cell,) = [cell for cell in made.cells if cell.kind == "quality"]
+    folder = tmp_path / "results" / "tiny" / cell.id
+    folder.mkdir(parents=True)
+    rows = {row["metric"]: row for row in measure_quality(cell.settings, folder, lambda **event: None)}
+    own, uniform = rows["state_dependent_bits_per_token"], rows["validation_bits_per_token"]
+    assert own["definition"] != uniform["definition"] and 4 < own["value"] < 12 and 4 < uniform["value"] < 12
+    assert rows["token_entropy"]["nfe"] == 6 and len(list((folder / "samples").glob("*.mid"))) == 3
