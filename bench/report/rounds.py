@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from functools import lru_cache
 from pathlib import Path
 
 from bench.report.points import Point
@@ -12,14 +13,22 @@ from bench.run.store import CellFolder
 def rounds_of(folder: Path, point: Point) -> list[list[float]]:
     """Timed calls behind a point, a list a round, in the unit of the point; empty where no raw samples are kept."""
     for cell_id in point.cell_ids:
+        path = folder / cell_id
         try:
-            rows = CellFolder(folder / cell_id).rows()
+            written = (path / "measurements.jsonl").stat()
+            found = _timed(path, written.st_mtime_ns, written.st_size).get((point.metric, point.length))
         except (OSError, ValueError):
             continue
-        for row in rows:
-            if row.get("metric") == point.metric and row.get("length") == point.length and row.get("round_sizes"):
-                return _split(row.get("raw", []), row["round_sizes"])
+        if found is not None:
+            return _split(*found)
     return []
+
+
+@lru_cache(maxsize=256)
+def _timed(path: Path, _modified: int, _size: int) -> dict[tuple[str, int | None], tuple[list[float], list[int]]]:
+    """Raw samples and sizes of the rounds by metric and length: a report asks for those of one cell many times."""
+    rows = [row for row in CellFolder(path).rows() if row.get("round_sizes")]
+    return {(row["metric"], row.get("length")): (row.get("raw", []), row["round_sizes"]) for row in reversed(rows)}
 
 
 def round_medians(folder: Path, point: Point) -> list[float]:

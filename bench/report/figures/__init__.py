@@ -140,7 +140,7 @@ FIGURES: dict[str, FigureKind] = {
             "the overlap of the window with the same window of the real pieces. Grey: real pieces, each against the "
             "others.",
         ),
-        FigureKind("learning", "Learning curves", learning_figure, "One line a seed."),
+        FigureKind("learning", "Learning curves", learning_figure, "One line a seed, of at most five an arm."),
         FigureKind(
             "rolls",
             "Piano rolls",

@@ -22,6 +22,7 @@ from bench.report.figures.style import (
     reference_handles,
     tidy_axes,
 )
+from bench.report.frame import QUALITY
 from bench.report.history import study_history
 from bench.report.points import cost_points, quality_points, reference_points
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+MOST_SEEDS = 5
 AXES_X = {"step": "training step", "elapsed_s": "training time [s]", "tflops": "training TFLOPs (3 x forward)"}
 AXES_Y = {
     "validation_value": "validation [bits/token]",
@@ -38,12 +40,12 @@ AXES_Y = {
 
 
 def learning_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
-    """Validation bits per token (else the training loss) against steps, and against seconds where recorded; a line
-    a seed.
+    """Validation bits per token (else the training loss) against steps, and against seconds and FLOPs where recorded; a
+    line a seed, of at most `MOST_SEEDS` an arm. The first corpus and length of the table.
 
     Raises NothingToShow where no cell folder holds a history.
     """
-    history = _with_flops(study_history(frame, folder), frame)
+    history = _with_flops(study_history(_shown(frame), folder), frame)
     y = next((name for name in AXES_Y if name in history.columns and history[name].notna().sum() > 1), None)
     xs = [name for name in AXES_X if name in history.columns and history[name].notna().any()]
     if y is None or not xs:
@@ -55,8 +57,7 @@ def learning_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_
         figure = new_figure(width, 1.6 * len(xs) + 0.35 if is_narrow(width) else 2.5)
         axes = panels(figure, len(xs), columns, sharey=True)
         for position, (axis, x) in enumerate(zip(axes, xs, strict=True)):
-            for cell_id in history["cell_id"].unique():
-                line = history[history["cell_id"] == cell_id]
+            for _, line in history.groupby("cell_id", sort=False):
                 _draw_curve(axis, line[[x, y]].dropna().sort_values(x), drawn[str(line["arm"].iloc[0])])
             if y == "validation_value":
                 _grammar_line(axis, frame)
@@ -68,6 +69,15 @@ def learning_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_
             handles += reference_handles(reference_points(frame), ["grammar"])
         legend_below(figure, handles, width)
     return figure
+
+
+def _shown(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the cells whose curves are drawn: more than a few an arm cannot be told apart."""
+    rows = frame[frame["kind"] == QUALITY]
+    settings = rows[["corpus", "length"]].drop_duplicates().head(1)
+    rows = rows.merge(settings, on=["corpus", "length"])
+    seeds = rows.drop_duplicates("cell_id").sort_values("seed").groupby("arm").head(MOST_SEEDS)
+    return rows[rows["cell_id"].isin(seeds["cell_id"])]
 
 
 def _with_flops(history: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
