@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,9 +50,7 @@ def measure(
     Ceiling: real music against real music. Floors: the same pieces shuffled; tokens drawn one by one as often
     as in training music; tokens drawn uniformly. A figure means something only between them.
     """
-    from metrics import quality_table, reference_rows
     from metrics.overlap import LIMITS
-    from metrics.table import CEILING
 
     if limits not in LIMITS:
         raise UserError(f"--limits {limits!r} is unknown; allowed: {', '.join(LIMITS)}")
@@ -63,24 +60,15 @@ def measure(
     pieces = _folder(generated, console)
     held_out, known = _sides(reference, train, console)
     held_out, spare = _match(held_out, len(pieces), seed)
-    more = (
-        spare if train is not None or not known else known
-    )  # of the reference's own kind: what the ceiling is made of
+    own_kind = train is None and bool(known)
+    more = known if own_kind else spare  # music of the reference's own kind: what the ceiling is made of
     known = known or spare
     if bar_beats is not None:
         sets = (pieces, held_out, known, more)
         pieces, held_out, known, more = ([piece.with_bars(bar_beats) for piece in s] for s in sets)
     for warning in _warnings(pieces, held_out, known):
         console.print(f"[yellow]warning:[/yellow] {warning}", highlight=False, soft_wrap=True)
-    with console.status(f"measuring {len(pieces)} pieces against {len(held_out)}") as status:
-        outlier_source = known or held_out
-        rows = quality_table(pieces, held_out, outlier_source, seed=seed, limits=limits)
-        marks: dict[str, list[MetricResult]] = {}
-        if not quick:
-            status.update("measuring ceiling and floors")
-            options: dict[str, Any] = {"real": more, "count": len(pieces), "seed": seed, "limits": limits}
-            marks = reference_rows(held_out, known, rows=[CEILING], **options)
-            marks |= reference_rows(held_out, known, intervals=False, rows=_floors(), **options)
+    rows, marks = _tables(pieces, held_out, known, more, console, quick=quick, seed=seed, limits=limits)
     show_table(_console(), rows, marks, f"{generated} ({len(pieces)}) against {reference} ({len(held_out)})")
     if output is not None:
         from bench.files import write_atomically
@@ -120,10 +108,32 @@ def sensitivity(
     )
 
 
-def _floors() -> Sequence[str]:
-    from metrics.table import FLOORS
+def _tables(
+    pieces: list[Notes],
+    held_out: list[Notes],
+    known: list[Notes],
+    more: list[Notes],
+    console: Console,
+    *,
+    quick: bool,
+    **options: Any,
+) -> tuple[list[MetricResult], dict[str, list[MetricResult]]]:
+    """The table of the generated pieces, and those of ceiling and floors, side by side where there are cores."""
+    from concurrent.futures import ThreadPoolExecutor
 
-    return FLOORS
+    from bench.data.workers import usable_cores
+    from metrics import quality_table, reference_rows
+    from metrics.table import CEILING, FLOORS
+
+    words = f"measuring {len(pieces)} pieces against {len(held_out)}"
+    with ThreadPoolExecutor(usable_cores()) as pool, console.status(words):
+        table = pool.submit(quality_table, pieces, held_out, known or held_out, **options)
+        if quick:
+            return table.result(), {}
+        beside = options | {"real": more, "count": len(pieces)}
+        ceiling = pool.submit(reference_rows, held_out, known, rows=[CEILING], **beside)
+        floors = pool.submit(reference_rows, held_out, known, intervals=False, rows=FLOORS, **beside)
+        return table.result(), ceiling.result() | floors.result()
 
 
 def _console(*, error: bool = False) -> Console:
