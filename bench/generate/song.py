@@ -63,8 +63,8 @@ class Song:
         steps = np.floor(quarters * steps_a_bar / BAR_QUARTERS + 0.5).astype(np.int64)
         return steps // steps_a_bar
 
-    def track_named(self, name: str) -> int:
-        """Index of the track called `name` (case does not matter), or of that number."""
+    def tracks_named(self, name: str) -> list[int]:
+        """Indices of the tracks called `name` (case does not matter), or of that number."""
         pitched = [index for index, track in enumerate(self.score.tracks) if not track.is_drum and len(track.notes)]
         names = {index: self.score.tracks[index].name.strip() for index in pitched}
         found = [index for index in pitched if names[index].casefold() == name.strip().casefold()]
@@ -72,7 +72,7 @@ class Song:
         if not found:
             known = ", ".join(f"{names[index] or 'without a name'} ({index})" for index in pitched)
             raise GenerateError(f"--keep-track {name!r}: no such track in {self.path.name}; allowed: {known}")
-        return found[0]
+        return found
 
     def track_notes(self, track: int) -> set[tuple[float, int]]:
         """(onset in quarter notes, pitch) of one track's notes as tokens write them."""

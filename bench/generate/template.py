@@ -79,7 +79,7 @@ def accompaniment(song: Song, keep_tracks: Sequence[str], first: int, end: int) 
     The kept notes' Positions stay with them; the other tracks' tokens are as many as they were, in the same places of
     the row. Notes that two tracks share count as kept.
     """
-    tracks = [song.track_named(name) for name in keep_tracks]
+    tracks = sorted({track for name in keep_tracks for track in song.tracks_named(name)})
     kept = set().union(*(song.track_notes(track) for track in tracks))
     notes = token_notes(song.tokens, song.language)
     bar = np.cumsum(song.tokens == song.language.ids("Bar")[0]) - 1

@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.diffusion.constraints.automaton import CHORD_RULE, TIME_RULE, TYPE_RULE, Automaton
 
+SOFT_COST = 1e6  # nats for each breach of a soft rule: none where there is another way
 UNFINISHED_END = -1e7  # log weight of an end in the middle of a note: taken only where no other end is possible
 
 
@@ -22,7 +23,13 @@ class NothingLegalError(Exception):
 
 
 def draw_path(
-    automaton: Automaton, weight_LC: np.ndarray, symbol_L: np.ndarray, u_L: np.ndarray, *, lifted: int = 0
+    automaton: Automaton,
+    weight_LC: np.ndarray,
+    symbol_L: np.ndarray,
+    u_L: np.ndarray,
+    *,
+    lifted: int = 0,
+    soft: int = 0,
 ) -> np.ndarray:
     """Symbols of one row, int64 (L,), drawn from the product of its positions' weights restricted to legal rows.
 
@@ -30,10 +37,11 @@ def draw_path(
     of given tokens, -1 where hidden; `u_L` uniform in [0, 1). Exact: backward sums over all legal completions, then
     symbols are drawn from left to right (forward filtering, backward sampling, run from the other end). A rule holds
     between given tokens only where something hidden lies between them: what is given is taken as it is. `lifted`
-    are rules not to apply. Raises NothingLegalError.
+    are rules not to apply; `soft` are rules that may be broken at SOFT_COST each. Raises NothingLegalError.
     """
     waived_L = waived_rules(automaton, symbol_L) | lifted
-    broken_SC = automaton.broken & np.uint8(~lifted & 0xFF)
+    broken_SC = automaton.broken & np.uint8(~(lifted | soft) & 0xFF)
+    cost_SC = np.where(automaton.broken & np.uint8(soft), SOFT_COST, 0.0)
     begin_S, legal_E = _legal_symbols(broken_SC)
     end_S = np.where(automaton.unfinished, UNFINISHED_END, 0.0)
     path_L = np.empty(len(symbol_L), dtype=np.int64)
@@ -43,6 +51,7 @@ def draw_path(
         waived_L.astype(np.uint8),
         automaton.next_state,
         broken_SC,
+        cost_SC,
         begin_S,
         legal_E,
         end_S,
@@ -80,7 +89,7 @@ def _legal_symbols(broken_SC: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draw(  # type: ignore[no-untyped-def]  # compiled: the arguments are those that draw_path gives
-    weight_LC, symbol_L, waived_L, next_SC, broken_SC, begin_S, legal_E, end_S, u_L, path_L
+    weight_LC, symbol_L, waived_L, next_SC, broken_SC, cost_SC, begin_S, legal_E, end_S, u_L, path_L
 ):
     length, states = len(symbol_L), next_SC.shape[0]
     reach = np.zeros((length + 1, states), dtype=np.bool_)
@@ -113,16 +122,16 @@ def _draw(  # type: ignore[no-untyped-def]  # compiled: the arguments are those 
                 continue
             if c >= 0:
                 if broken_SC[s, c] & ~waived_L[i] & 7 == 0:
-                    onward[i, s] = onward[i + 1, next_SC[s, c]]
+                    onward[i, s] = onward[i + 1, next_SC[s, c]] - cost_SC[s, c]
                 continue
             largest = -np.inf
             for e in range(begin_S[s], begin_S[s + 1]):
-                value = weight_LC[i, legal_E[e]] + onward[i + 1, next_SC[s, legal_E[e]]]
+                value = weight_LC[i, legal_E[e]] + onward[i + 1, next_SC[s, legal_E[e]]] - cost_SC[s, legal_E[e]]
                 largest = max(largest, value)
             if largest > -np.inf:
                 total = 0.0
                 for e in range(begin_S[s], begin_S[s + 1]):
-                    value = weight_LC[i, legal_E[e]] + onward[i + 1, next_SC[s, legal_E[e]]]
+                    value = weight_LC[i, legal_E[e]] + onward[i + 1, next_SC[s, legal_E[e]]] - cost_SC[s, legal_E[e]]
                     total += np.exp(value - largest)
                 onward[i, s] = largest + np.log(total)
     s = 0
@@ -131,7 +140,7 @@ def _draw(  # type: ignore[no-untyped-def]  # compiled: the arguments are those 
         if c < 0:
             left = u_L[i]
             for e in range(begin_S[s], begin_S[s + 1]):
-                value = weight_LC[i, legal_E[e]] + onward[i + 1, next_SC[s, legal_E[e]]]
+                value = weight_LC[i, legal_E[e]] + onward[i + 1, next_SC[s, legal_E[e]]] - cost_SC[s, legal_E[e]]
                 if value == -np.inf:
                     continue
                 c = legal_E[e]

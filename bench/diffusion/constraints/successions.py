@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from bench.diffusion.constraints.automaton import RULE_NAMES, SPECIAL, Automaton, build_automaton
+from bench.diffusion.constraints.automaton import CHORD_RULE, RULE_NAMES, SPECIAL, Automaton, build_automaton
 from bench.diffusion.constraints.language import TokenLanguage
 from bench.diffusion.constraints.paths import NothingLegalError, draw_path
 from bench.diffusion.errors import DiffusionError
@@ -18,6 +18,8 @@ class Successions:
     A row is drawn from the product of the positions' softmaxes restricted to rows that keep the rules, given the
     visible tokens: first the symbols (what the rules can tell apart) by forward filtering and backward sampling, then a
     token of each symbol. What stays hidden can still be completed: by what was drawn there and thrown away.
+    Where given tokens leave no way to keep the chord limit (a given chord above it, between whose notes something is
+    drawn), the row goes above it as little as it can; the grammar has no exceptions.
     """
 
     def __init__(self, language: TokenLanguage, mask_id: int, *, grammar: bool, chord_limit: int | None = None) -> None:
@@ -45,10 +47,7 @@ class Successions:
         u_BL = torch.rand(tokens.shape, generator=generator, dtype=torch.float64, device=generator.device).cpu().numpy()
         path_BL = np.empty_like(symbol_BL)
         for row in range(len(tokens)):
-            try:
-                path_BL[row] = draw_path(self.automaton, weight_BLC[row], symbol_BL[row], u_BL[row])
-            except NothingLegalError as error:
-                raise self._nothing_legal(row, error.position, weight_BLC[row], symbol_BL[row], u_BL[row]) from None
+            path_BL[row] = self._draw_row(row, weight_BLC[row], symbol_BL[row], u_BL[row])
         drawn_BL = tokens_BL.clone()
         reveal_BL = reveal_BL.to(logits_BLV.device)
         path_N = torch.from_numpy(path_BL).to(logits_BLV.device)[reveal_BL]
@@ -56,6 +55,18 @@ class Successions:
         within_NV = logits_BLV[reveal_BL].masked_fill(symbol_V[None, :] != path_N[:, None], float("-inf"))
         drawn_BL[reveal_BL.to(drawn_BL.device)] = gumbel_argmax(within_NV, generator).to(drawn_BL.device)
         return drawn_BL
+
+    def _draw_row(self, row: int, weight_LC: np.ndarray, symbol_L: np.ndarray, u_L: np.ndarray) -> np.ndarray:
+        try:
+            return draw_path(self.automaton, weight_LC, symbol_L, u_L)
+        except NothingLegalError as error:
+            position = error.position
+        if (symbol_L >= 0).any():
+            try:
+                return draw_path(self.automaton, weight_LC, symbol_L, u_L, soft=CHORD_RULE)
+            except NothingLegalError:
+                pass
+        raise self._nothing_legal(row, position, weight_LC, symbol_L, u_L)
 
     def _symbol_weights(self, logits_BLV: torch.Tensor) -> torch.Tensor:
         columns = [

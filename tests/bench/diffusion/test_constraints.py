@@ -160,7 +160,6 @@ def test_given_music_that_breaks_the_rules_is_taken_as_it_is() -> None:
             ("Bar_None", "Position_9", "?", "?", "?", "Position_2"),
             r"the grammar \(time goes forward\)",
         ),
-        ("chord=1", ("Position_9", "Pitch_60", "?", "Pitch_61"), "without the chord limit"),
     ],
 )
 def test_what_stands_in_the_way_is_named(words: str, row: tuple[str, ...], message: str) -> None:
@@ -171,6 +170,19 @@ def test_what_stands_in_the_way_is_named(words: str, row: tuple[str, ...], messa
     logits[..., LANGUAGE.ids("Pitch", "Velocity", "Duration")] = 0.0
     with pytest.raises(DiffusionError, match=message):
         rules.draw(logits, given, given == MASK, torch.Generator())
+
+
+def test_a_given_chord_above_the_limit_gets_no_more_notes_than_it_must() -> None:
+    rules = ConstraintChoice.parse("grammar+chord=1").build(LANGUAGE, MASK)
+    assert isinstance(rules, JointConstraint)
+    forced = ("Position_9", "?", "?", "?", "Pitch_61", "?", "?", "Pitch_65", "Velocity_63", "?", *["?"] * 7)
+    row = tokens("Bar_None", *forced, "Bar_None")
+    logits = torch.zeros(1, row.shape[1], len(WORDS), dtype=torch.float64)
+    drawn = rules.draw(logits, row, row == MASK, torch.Generator().manual_seed(0))[0].numpy()
+    assert errors(drawn)[1] == 0
+    onsets = token_notes(drawn, LANGUAGE).onset
+    assert (onsets == 9 / 8).sum() == 3  # one drawn between Position and Pitch, since nothing else fits, two given
+    assert np.unique(onsets[onsets > 9 / 8], return_counts=True)[1].max(initial=0) <= 1
 
 
 def test_voices_are_stolen_until_no_more_sound_than_allowed() -> None:
