@@ -115,6 +115,7 @@ def _override(
     content: dict[str, Any], override: str, origins: dict[KeyPath, str], top: list[str], baseline: list[str]
 ) -> None:
     key, equals, text = override.partition("=")
+    override = " ".join(override.split())  # as it is shown, in one line
     parts = key.strip().split(".")
     if not equals or not all(parts):
         raise UserError(f"--set {override}: write KEY=VALUE, as in train.steps=500")

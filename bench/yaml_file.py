@@ -77,7 +77,8 @@ class Place:
             known = known[:-1]
         at = self.origins[known] if known else self.path or "study"
         name = ".".join(str(part) for part in key)
-        return UserError(f"{at}: {name + ': ' if name else ''}{problem}")
+        text = f"{at}: {name + ': ' if name else ''}{problem}"
+        return UserError(" ".join(text.splitlines()))
 
 
 def allowed_words(word: str, allowed: Iterable[str]) -> str:
@@ -96,6 +97,8 @@ def validate(model: type[Model], value: Any, place: Place, prefix: KeyPath = ())
         first = error.errors()[0]
         key = (*prefix, *(part for part in first["loc"] if not _is_union_branch(part)))
         if first["type"] == "extra_forbidden":
+            if key[-1:] != first["loc"][-1:]:
+                key = (*key, first["loc"][-1])
             fields = _fields_at(model, first["loc"][:-1])
             raise place.error(key, f"unknown key; {allowed_words(str(key[-1]), fields)}") from None
         problem = str(first["msg"]).removeprefix("Value error, ")

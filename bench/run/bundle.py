@@ -6,10 +6,13 @@ more than the manifest allows, writes into a fresh folder inside the results fol
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import lzma
 import re
 import shutil
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -31,6 +34,13 @@ MOST_BYTES = 8 << 30
 MOST_FILES = 2_000_000
 MANIFEST_BYTES = 512 << 20
 NAME = re.compile(r"[^\W_][\w.+=@-]{0,199}")
+
+
+DAMAGED = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError,
+    ValueError, LookupError, OverflowError, OSError,
+)  # fmt: skip
+DAMAGED_ERRNO = (None, errno.EINVAL, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,9 @@ def import_bundle(bundle: Path, results: Path, name: str | None = None) -> Bundl
             if target.exists():
                 raise UserError(f"{target} is there already; give another name with --as")
             return _unpack(archive, manifest["files"], bundle, target)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
+        except DAMAGED as error:
+            if isinstance(error, OSError) and error.errno not in DAMAGED_ERRNO:
+                raise  # a full disk, a folder that cannot be written
             raise UserError(f"{bundle}: damaged: {str(error).splitlines()[0] if str(error) else 'cut off'}") from error
 
 
@@ -139,9 +151,8 @@ def _check_entries(names: list[str], files: dict[str, Any], bundle: Path) -> Non
         raise UserError(f"{bundle}: names a file twice")
     if sorted(names) != sorted([MANIFEST, *files]):
         different = sorted(set(names) ^ {MANIFEST, *files})
-        raise UserError(
-            f"{bundle}: holds other files than its {MANIFEST} names: {', '.join(different[:3]) or 'one twice'}"
-        )
+        shown = ", ".join(map(repr, different[:3])) or "one twice"
+        raise UserError(f"{bundle}: holds other files than its {MANIFEST} names: {shown}")
     if "study.json" not in files:
         raise UserError(f"{bundle}: holds no study.json")
 

@@ -85,7 +85,11 @@ def start(study: Path, folder: Path, *more: str) -> subprocess.Popen[bytes]:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "run.log").open("ab") as log:
         return subprocess.Popen(
-            [*COMMAND, "run", str(study), "--no-report", *more], cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            [*COMMAND, "run", str(study), "--no-report", *more],
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
         )
 
 

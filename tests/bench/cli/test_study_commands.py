@@ -212,8 +212,8 @@ def test_a_bundle_that_is_not_what_it_says_leaves_nothing_behind(store: Store, t
 
 @pytest.mark.parametrize(
     "name",
-    ["/etc/passwd", "..", "a/../b/cell.json", "a\\b", "C:/x", "cell.json", "a/b/c/d", "a//cell.json", "./study.json", "",
-     "x/checkpoint/weights", "a/samples/../cell.json", "figures/../../x", ".hidden/cell.json"],
+    ["/etc/passwd", "..", "a/../b/cell.json", "a\\b", "C:/x", "cell.json", "a/b/c/d", "a//cell.json",
+     "", "./study.json", "x/checkpoint/weights", "a/samples/../cell.json", "figures/../../x", ".hidden/cell.json"],
 )  # fmt: skip
 def test_paths_that_a_bundle_may_not_hold(name: str) -> None:
     assert not is_safe(name)
