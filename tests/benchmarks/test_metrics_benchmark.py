@@ -102,3 +102,22 @@ def test_a_cell_of_sixteen_pieces(folders: tuple[Path, Path], benchmark):
     rows = benchmark.pedantic(lambda: quality_table(generated[:16], reference[:16], reference[16:]), rounds=1)
     assert len(rows) == 50
     assert oa_distance(generated[:16], reference[:16]).n == 16
+
+
+def test_copies_of_pieces_that_are_all_training_pieces(folders: tuple[Path, Path], benchmark):
+    """The hardest case of the copy search, beside a search word by word of a few pieces."""
+    from metrics.copies import longest_copies, note_words
+
+    pieces = read_folder(folders[0])[0]
+    started = time.perf_counter()
+    own, longest = note_words(pieces[0]), 0
+    for other in (note_words(piece) for piece in pieces[:5]):
+        before = np.zeros(len(other) + 1, np.int64)
+        for word in own:
+            now = np.zeros(len(other) + 1, np.int64)
+            now[1:] = np.where(other == word, before[:-1] + 1, 0)
+            before, longest = now, max(longest, int(now.max()))
+    naive_s = (time.perf_counter() - started) / 5 * PIECES**2
+    found = benchmark.pedantic(lambda: longest_copies(pieces, pieces), rounds=1)
+    assert found[0] == longest == len(own)
+    benchmark.extra_info["times_as_fast_as_naive"] = round(naive_s / benchmark.stats.stats.median)

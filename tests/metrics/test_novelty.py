@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metrics import Notes, novelty
-from metrics.copies import longest_copies
+from metrics.copies import longest_copies, note_words
 
 
 def walk(seed: int, notes: int = 200) -> Notes:
@@ -37,6 +37,32 @@ def test_a_passage_is_found_wherever_it_stands():
     assert longest_copies([walk(9)], train)[0] < 5
     transposed = joined(part(train[1], 100, 130, up=1))
     assert longest_copies([transposed], train)[0] < 5
+
+
+def by_every_diagonal(piece: Notes, train: list[Notes]) -> int:
+    """Longest common run of words, word by word."""
+    own, best = note_words(piece), 0
+    for other in map(note_words, train):
+        before = np.zeros(len(other) + 1, int)
+        for word in own:
+            now = np.zeros(len(other) + 1, int)
+            now[1:] = np.where(other == word, before[:-1] + 1, 0)
+            before, best = now, max(best, int(now.max()))
+    return best
+
+
+@pytest.mark.parametrize("pairs", [40, 4_000_000])
+def test_lengths_are_those_of_a_search_word_by_word(pairs: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("metrics.copies.MOST_PAIRS", pairs)
+    generator = np.random.default_rng(0)
+
+    def melody(notes: int, pitches: int) -> Notes:
+        return Notes.from_arrays(np.arange(notes), np.ones(notes), generator.integers(60, 60 + pitches, notes))
+
+    train = [melody(notes, pitches) for notes, pitches in ((90, 1), (120, 2), (150, 3), (2, 3), (1, 1))]
+    cuts = [joined(part(train[2], start, stop)) for start, stop in ((10, 31), (0, 64), (50, 150), (149, 150))]
+    pieces = [*cuts, *(melody(notes, pitches) for notes in (3, 40, 100) for pitches in (1, 2, 3)), train[1]]
+    assert longest_copies(pieces, train).tolist() == [by_every_diagonal(piece, train) for piece in pieces]
 
 
 def test_no_passage_crosses_from_one_training_piece_into_the_next():
