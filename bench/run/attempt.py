@@ -24,6 +24,7 @@ from bench.run.store import CellFolder
 from bench.run.worker import LEASE_LOST, PARENT_VARIABLE, failure_rows
 from bench.study import Cell, Limits
 
+WORKER = ("-P", "-m", "bench.run.worker")
 LOOK_S = 0.2  # between looks at limits and at the wish to stop
 PROGRESS_INTERVAL_S = 1.0
 TERMINATE_GRACE_S = 5.0
@@ -75,7 +76,7 @@ def attempt(
     started, oom_kills = time.time(), system_oom_kills()
     with (folder.path / "log.txt").open("a") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "bench.run.worker", str(folder.path), str(lease)],
+            [sys.executable, *WORKER, str(folder.path), str(lease)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,

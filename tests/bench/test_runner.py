@@ -1,0 +1,276 @@
+"""How cells are run: limits, kills, leases, failures, pruning, reuse. The worker here is a few lines, not a trainer."""
+
+import os
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.errors import UserError
+from bench.run import attempt as attempt_module
+from bench.run import task as task_module
+from bench.run.attempt import End, attempt
+from bench.run.executors import make_executor
+from bench.run.executors.local import LocalExecutor
+from bench.run.lease import Owner
+from bench.run.overview import overview
+from bench.run.plan import Plan
+from bench.run.runner import StoppedByFailure, forget_failed, make_tasks, run_plan
+from bench.run.store import CellFolder, Store, identity
+from bench.run.task import Task
+from bench.study import Cell, Limits, Study, StudyFile
+from bench.yaml_file import Place
+
+WORKER = """
+import json, os, signal, sys, time
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from bench.run.store import CellFolder
+from bench.run.worker import end_with_parent
+end_with_parent()
+folder = CellFolder(Path(sys.argv[1]))
+settings = folder.configuration()["settings"]
+folder.mark_running({{"device": "cpu"}})
+print(json.dumps({{"event": "progress", "stage": "training", "loss": 1.5}}), flush=True)
+do = settings.get("do", "")
+if do == "sleep":
+    time.sleep(60)
+if do == "die once" and not (folder.path / "died").exists():
+    (folder.path / "died").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+if do == "die":
+    os.kill(os.getpid(), signal.SIGKILL)
+if do == "crash":
+    os.abort()
+if do == "exit":
+    print("what went wrong", file=sys.stderr)
+    sys.exit(3)
+if do == "eat":
+    food = bytearray(400 << 20)
+    food[::4096] = b"x" * len(food[::4096])
+    time.sleep(60)
+if do == "oom":
+    folder.finish("oom", [], reason="oom: memory ran out")
+    sys.exit(0)
+folder.finish("done", [{{"metric": "m", "value": settings["seed"] + 0.5, "unit": "1"}}], started=time.time())
+"""
+ROOT = str(Path(__file__).parents[2])
+
+
+class Watcher:
+    """Remembers what a person would have seen."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self.todo = -1
+        self.kinds: Counter[str] = Counter()
+
+    def say(self, line: str) -> None:
+        self.words.append(line)
+
+    def begin(self, todo: list[Cell], reused: int) -> None:
+        self.todo = len(todo)
+
+    def event(self, cell: Cell, event: dict[str, Any]) -> None:
+        self.kinds[event["event"] + (" by" if "by" in event else "")] += 1
+
+
+@pytest.fixture(autouse=True)
+def small_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempt_module, "WORKER", ("-P", "-c", WORKER.format(root=ROOT)))
+
+
+def cell(seed: int = 0, length: int = 8, **more: Any) -> Cell:
+    labels = {"arm": "a", "seed": seed, "length": length, "corpus": "demo", "version": "f1"}
+    return Cell("quality", labels, {"kind": "quality", "seed": seed, "length": length} | more)
+
+
+def plan_of(*cells: Cell, name: str = "toy", **limits: Any) -> Plan:
+    content = {"name": name, "question": "?", "measure": {"quality": {}}, "limits": limits}
+    return Plan(Study(StudyFile.model_validate(content), Place(None)), list(cells), [])
+
+
+def run_one(folder: Path, one: Cell, limits: Limits | None = None, stop: bool = False) -> tuple[End, str, CellFolder]:
+    store = Store(folder, "toy")
+    ended = threading.Event()
+    if stop:
+        threading.Timer(0.5, ended.set).start()
+    with Owner(folder) as owner:
+        lease = owner.take(identity(one.id))
+        assert lease is not None
+        end, reason = attempt(one, store.cell(one.id), limits or Limits(), lease, lambda event: None, ended)
+    return end, reason, store.cell(one.id)
+
+
+def test_a_cell_over_its_time_is_a_timeout_row(tmp_path: Path) -> None:
+    end, _, folder = run_one(tmp_path, cell(do="sleep"), Limits(time_s=0.4))
+    assert end is End.SETTLED
+    assert folder.status().state == "timeout"
+    assert folder.status().reason == "timeout: over the limit of 0.4 s (limits.time_s)"
+    assert {row["reason"] for row in folder.rows()} == {folder.status().reason}
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory of a process is read in /proc")
+def test_a_cell_over_its_memory_is_an_oom_row(tmp_path: Path) -> None:
+    end, _, folder = run_one(tmp_path, cell(do="eat"), Limits(memory_gib=0.25))
+    assert end is End.SETTLED
+    assert (folder.status().state, folder.status().reason) == (
+        "oom",
+        "oom: over the limit of 0.25 GiB (limits.memory_gib)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("do", "reason"),
+    [
+        ("crash", "error: the process was ended by SIGABRT"),
+        ("exit", "error: the process exited with code 3: what went wrong"),
+    ],
+)
+def test_a_process_that_breaks_is_a_failed_row(tmp_path: Path, do: str, reason: str) -> None:
+    _, _, folder = run_one(tmp_path, cell(do=do))
+    assert (folder.status().state, folder.status().reason) == ("failed", reason)
+
+
+def test_a_runner_that_stops_leaves_the_cell_to_a_later_run(tmp_path: Path) -> None:
+    end, _, folder = run_one(tmp_path, cell(do="sleep"), stop=True)
+    assert end is End.STOPPED
+    assert folder.status().state == "running"
+
+
+def test_a_lost_lease_writes_nothing(tmp_path: Path) -> None:
+    one = cell(do="die")
+    store = Store(tmp_path, "toy")
+    end, _ = attempt(one, store.cell(one.id), Limits(), tmp_path / "gone", lambda event: None, threading.Event())
+    assert end is End.LOST
+    assert store.cell(one.id).status().state == "running"
+
+
+def test_a_worker_taken_away_goes_on_and_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_module, "FORGIVEN_KILLS", 1)
+    once, always = cell(0, do="die once"), cell(1, do="die")
+    summary = run_plan(plan_of(once, always), tmp_path, Watcher(), executor=LocalExecutor(2))
+    store = Store(tmp_path, "toy")
+    assert store.cell(once.id).status().state == "done"
+    assert len(store.cell(once.id).attempts()) == 2
+    assert summary.failed == [(always.id, "error: the process was ended by SIGKILL, 2 times in a row")]
+
+
+def test_two_runners_share_the_cells(tmp_path: Path) -> None:
+    cells = [cell(seed) for seed in range(6)]
+    watchers = [Watcher(), Watcher()]
+    runners = [
+        threading.Thread(
+            target=run_plan, args=(plan_of(*cells), tmp_path, watcher), kwargs={"executor": LocalExecutor(1)}
+        )
+        for watcher in watchers
+    ]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join()
+    store = Store(tmp_path, "toy")
+    assert [len(store.cell(one.id).attempts()) for one in cells] == [1] * 6
+    assert overview(store).counts() == {"done": 6}
+    assert sum(watcher.kinds["end"] for watcher in watchers) == 6, "each cell ended under one runner"
+    assert not list((tmp_path / ".leases").iterdir())
+
+
+def test_a_dead_runners_cell_is_taken_over(tmp_path: Path) -> None:
+    one = cell()
+    leases = tmp_path / ".leases"
+    leases.mkdir()
+    (leases / "dead.json").write_text('{"host": "h", "place": "an earlier boot", "pid": 1, "started": "1"}')
+    (leases / f"{identity(one.id)}@dead.lease").touch()
+    os.utime(leases / "dead.json", (time.time() - 1000, time.time() - 1000))
+    summary = run_plan(plan_of(one), tmp_path, Watcher())
+    assert (summary.ran, summary.failed) == (1, [])
+
+
+def test_fail_fast_ends_the_run_and_keep_going_does_not(tmp_path: Path) -> None:
+    cells = [cell(0, do="exit"), *(cell(seed, do="sleep") for seed in (1, 2))]
+    with pytest.raises(StoppedByFailure, match="code 3"):
+        run_plan(plan_of(*cells), tmp_path, Watcher(), executor=LocalExecutor(1), fail_fast=True)
+    assert overview(Store(tmp_path, "toy")).counts()["failed"] == 1
+    plan = plan_of(cells[0], cell(3))
+    summary = run_plan(plan, tmp_path, Watcher())
+    assert (summary.ran, len(summary.failed)) == (1, 1), "the failed cell is kept as it is, the other runs"
+    forget_failed(plan, tmp_path)
+    assert run_plan(plan, tmp_path, Watcher()).ran == 1
+
+
+def test_longer_lengths_than_one_that_ran_out_of_memory_are_not_tried(tmp_path: Path) -> None:
+    cells = [
+        cell(0, 64),
+        cell(0, 16, do="oom"),
+        cell(0, 32, do="oom"),
+        cell(1, 32, do="oom"),
+        cell(0, 8, do="oom", x=1),
+    ]
+    tasks = make_tasks(Store(tmp_path, "toy"), cells, cells, Limits())
+    assert [len(task.shorter) for task in tasks] == [0, 0, 1, 1, 0]
+    run_plan(plan_of(*cells), tmp_path, Watcher(), executor=LocalExecutor(1))
+    store = Store(tmp_path, "toy")
+    assert store.cell(cells[1].id).status().reason == "oom: memory ran out"
+    for longer in (cells[2], cells[3]):
+        assert store.cell(longer.id).status().reason == "oom (inferred): memory ran out at length 16"
+    assert store.cell(cells[0].id).status().state == "done", "another setting"
+
+
+def test_cells_of_another_study_are_taken_over(tmp_path: Path) -> None:
+    run_plan(plan_of(cell(0), cell(1), name="first"), tmp_path, Watcher())
+    watcher = Watcher()
+    summary = run_plan(plan_of(cell(0), cell(1), cell(2), name="second"), tmp_path, watcher)
+    assert watcher.words == ["2 cells with the same settings are taken over from study first"]
+    assert (watcher.todo, summary.ran, summary.reused) == (1, 1, 2)
+    assert list(summary.table.frame["value"]) == [0.5, 1.5, 2.5]
+
+
+def test_an_edited_cell_is_run_again_with_a_word(tmp_path: Path) -> None:
+    run_plan(plan_of(cell(0)), tmp_path, Watcher())
+    path = Store(tmp_path, "toy").cell(cell(0).id).path / "measurements.jsonl"
+    path.write_text(path.read_text().replace("0.5", "0.9"))
+    watcher = Watcher()
+    summary = run_plan(plan_of(cell(0)), tmp_path, watcher)
+    assert watcher.words == [f"{cell(0).id}: measurements.jsonl does not match its checksum; the cell is run again"]
+    assert list(summary.table.frame["value"]) == [0.5]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only to root")
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(UserError, match="cannot be written: Permission denied"):
+            run_plan(plan_of(cell()), tmp_path / "results", Watcher())
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_a_task_travels_as_text(tmp_path: Path) -> None:
+    task = Task(tmp_path, "toy", (cell(3),), Limits(time_s=5), ("quality-a-0",))
+    back = Task.from_text(task.to_text())
+    assert back == task
+    assert back.cells[0].id == task.cells[0].id
+
+
+def test_an_unknown_executor_is_named() -> None:
+    with pytest.raises(UserError, match="did you mean 'slurm'"):
+        make_executor("slrum", None, {})
+    with pytest.raises(UserError, match="takes no options"):
+        make_executor("local", None, {"partition": "gpu"})
+
+
+def test_interrupting_ends_the_workers(tmp_path: Path) -> None:
+    class Impatient(Watcher):
+        def event(self, cell: Cell, event: dict[str, Any]) -> None:
+            if event["event"] == "progress":
+                raise KeyboardInterrupt
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_plan(plan_of(cell(0, do="sleep"), cell(1, do="sleep")), tmp_path, Impatient(), executor=LocalExecutor(2))
+    assert time.monotonic() - began < 50, "the workers sleep for 60 s"
+    assert overview(Store(tmp_path, "toy")).counts().keys() <= {"cut off", "to run"}
