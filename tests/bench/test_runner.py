@@ -138,7 +138,7 @@ def test_a_process_that_breaks_is_a_failed_row(tmp_path: Path, do: str, reason: 
 def test_a_runner_that_stops_leaves_the_cell_to_a_later_run(tmp_path: Path) -> None:
     end, _, folder = run_one(tmp_path, cell(do="sleep"), stop=True)
     assert end is End.STOPPED
-    assert folder.status().state == "running"
+    assert folder.status().state in ("new", "running")
 
 
 def test_a_lost_lease_writes_nothing(tmp_path: Path) -> None:
