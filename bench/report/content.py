@@ -21,7 +21,7 @@ from bench.report.claims import (
 )
 from bench.report.comparison_table import comparison_tables, rank_tables
 from bench.report.cost_table import cost_tables
-from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, NothingToShow, draw, render
+from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, NothingToShow, draw_frame, render
 from bench.report.growth import growth_tables
 from bench.report.provenance import baseline_arm
 from bench.report.quality_table import detail_tables, quality_tables
@@ -108,7 +108,7 @@ def draw_all(frame: pd.DataFrame, folder: Path) -> tuple[list[Drawn], list[str]]
     drawn, notes = [], []
     for name, kind in FIGURES.items():
         try:
-            png = render(draw(name, frame, folder, width=DOUBLE_COLUMN_IN))
+            png = render(draw_frame(name, frame, folder, width=DOUBLE_COLUMN_IN))
         except NothingToShow as error:
             notes.append(f"Not drawn: {error}.")
             continue

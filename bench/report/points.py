@@ -4,7 +4,9 @@ its interval."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -174,7 +176,32 @@ def _point(rows: list[Row], key: dict[str, Any]) -> Point:
     )
 
 
+_kept: ContextVar[dict[tuple[int, str], tuple[pd.DataFrame, Points]] | None] = ContextVar("points", default=None)
+
+
+@contextmanager
+def points_kept() -> Iterator[None]:
+    """Until the block ends the points of a frame are made once; it must not be changed meanwhile.
+
+    Every table and figure of a report asks for the same ones, which took most of its time in a study of many cells.
+    """
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
 def _points(frame: pd.DataFrame, kind: str, keys: tuple[str, ...]) -> Points:
+    kept = _kept.get()
+    if kept is None:
+        return _made_points(frame, kind, keys)
+    if (id(frame), kind) not in kept:  # the frame is held too, so that its id stays its own
+        kept[id(frame), kind] = (frame, _made_points(frame, kind, keys))
+    return kept[id(frame), kind][1]
+
+
+def _made_points(frame: pd.DataFrame, kind: str, keys: tuple[str, ...]) -> Points:
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in records(frame, kind):
         groups.setdefault(tuple(row[name] for name in keys), []).append(row)

@@ -15,6 +15,7 @@ from bench.report.frame import as_frame
 from bench.report.html.page import html_report
 from bench.report.latex import to_latex
 from bench.report.markdown import markdown_report
+from bench.report.points import points_kept
 from bench.report.provenance import provenance
 
 REPORT_FILE, PAGE_FILE = "report.md", "report.html"
@@ -36,10 +37,11 @@ def read_table(results_folder: Path) -> pd.DataFrame:
 def write(results_folder: Path, table: Any = None, *, force: bool = False) -> Path:
     """See `bench.report.write_report`."""
     frame = read_table(results_folder) if table is None else as_frame(table)
-    content = gather(frame, results_folder, force=force)
-    _write_parts(content)
-    write_atomically(results_folder / PAGE_FILE, html_report(content))
-    write_atomically(results_folder / REPORT_FILE, markdown_report(content))
+    with points_kept():
+        content = gather(frame, results_folder, force=force)
+        _write_parts(content)
+        write_atomically(results_folder / PAGE_FILE, html_report(content))
+        write_atomically(results_folder / REPORT_FILE, markdown_report(content))
     return results_folder / REPORT_FILE
 
 

@@ -25,6 +25,7 @@ from bench.report.figures.tradeoff import pareto_figure
 from bench.report.frame import as_frame
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "NothingToShow",
     "check_width",
     "draw",
+    "draw_frame",
     "render",
     "save_figure",
 ]
@@ -163,7 +165,11 @@ def draw(name: str, table: Any, folder: Path, *, width: float = DOUBLE_COLUMN_IN
     if name not in FIGURES:
         raise UserError(f"figure {name!r}: there is none of that name; figures are {', '.join(FIGURES)}")
     check_width(width)
-    frame = as_frame(table)
+    return draw_frame(name, as_frame(table), folder, width=width)
+
+
+def draw_frame(name: str, frame: pd.DataFrame, folder: Path, *, width: float) -> Figure:
+    """As `draw`, for a known figure and a frame that `as_frame` has seen."""
     arms = arm_order(frame)
     if len(arms) <= MOST_ARMS:
         return FIGURES[name].draw(frame, folder, width=width)

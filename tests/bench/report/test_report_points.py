@@ -10,7 +10,7 @@ import pytest
 from bench.errors import UserError
 from bench.report.aggregate import grammar_marks, kernel_conflict, lowest_apart, reference_point
 from bench.report.frame import as_frame, failures
-from bench.report.points import cost_points, quality_points, reference_points
+from bench.report.points import cost_points, points_kept, quality_points, reference_points
 
 
 def test_a_frame_without_needed_columns_is_refused_by_name():
@@ -102,3 +102,12 @@ def test_lowest_apart_needs_intervals_that_do_not_meet(frame):
     assert lowest_apart(points) == "mamba"
     assert lowest_apart(points.where(arm=["smdim", "fam"])) is None
     assert lowest_apart(points.where(arm="mamba")) is None
+
+
+def test_points_are_made_once_within_a_report_and_anew_outside(frame):
+    with points_kept():
+        assert quality_points(frame) is quality_points(frame)
+        assert quality_points(frame.copy()) is not quality_points(frame)
+    first = quality_points(frame)
+    frame.loc[frame["kind"] == "quality", "value"] += 1
+    assert quality_points(frame)[0].value == pytest.approx(first[0].value + 1)
