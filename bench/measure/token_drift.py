@@ -27,16 +27,16 @@ def token_drift_row(
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    time_input: bool = False,
 ) -> dict[str, Any]:
     """The row `drift_bits` of an arm: its generated sequences (n, L) beside held-out windows (m, L) without PAD."""
     from metrics import token_drift
 
+    options: dict[str, Any] = {"seed": seed, "device": device, "time_input": time_input}
     sides = [
         [
             (beat_of_token(tokens, row), bits)
-            for row, bits in zip(
-                rows, masked_bits(denoise, rows, tokens.mask_id, seed=seed, device=device), strict=True
-            )
+            for row, bits in zip(rows, masked_bits(denoise, rows, tokens.mask_id, **options), strict=True)
         ]
         for rows in (generated, held_out)
     ]
@@ -50,11 +50,12 @@ def masked_bits(
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    time_input: bool = False,
 ) -> np.ndarray:
     """Bits that the denoiser needs for each token when it and a random half of the others are masked: (n, L).
 
-    The mean over two pairs of complementary masks, the same for every arm of one seed. Four calls a sequence; the
-    denoiser takes no time.
+    The mean over two pairs of complementary masks, the same for every arm of one seed. Four calls a sequence, with the
+    time 1/2 if the denoiser takes one.
     """
     import torch
 
@@ -70,7 +71,8 @@ def masked_bits(
             for _ in range(PAIRS):
                 half_BL = torch.from_numpy(generator.random(clean_BL.shape) < 0.5)
                 for masked_BL in (half_BL, ~half_BL):
-                    logits_BLV = denoise(clean_BL.masked_fill(masked_BL, mask_id).to(device))
+                    time = (torch.full((len(clean_BL),), 0.5, device=device),) if time_input else ()
+                    logits_BLV = denoise(clean_BL.masked_fill(masked_BL, mask_id).to(device), *time)
                     nll_M = masked_nll(logits_BLV, clean_BL, masked_BL, torch.tensor([mask_id]))
                     bits_NL[first : first + BATCH][masked_BL.numpy()] += nll_M.double().cpu().numpy() / math.log(2)
     return bits_NL / PAIRS
