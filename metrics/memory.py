@@ -19,8 +19,14 @@ CLEAR_REFS = Path("/proc/self/clear_refs")
 RESET_HIGH_WATER_MARK = "5"
 """What proc(5) says to write to `clear_refs` to set the peak resident set size back to the present one."""
 
-OUT_OF_MEMORY_WORDS = ("can't allocate memory", "out of memory", "bad_alloc", "could not create a memory")
-"""How torch's allocators, the C++ library and oneDNN say that there is no memory left."""
+OUT_OF_MEMORY_WORDS = (
+    "can't allocate memory",
+    "out of memory",
+    "bad_alloc",
+    "could not create a memory",
+    "could not create a primitive",
+)
+"""How torch's allocators, the C++ library and oneDNN (scratch memory of its primitives) say that none is left."""
 
 
 @dataclass(frozen=True)
@@ -127,8 +133,24 @@ def limit_growth(growth_bytes: float) -> None:
         raise ValueError("a memory limit can only be set on Linux")
     import resource
 
-    limit = int(present + growth_bytes)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    resource.setrlimit(resource.RLIMIT_DATA, (int(present + growth_bytes), hard))
+
+
+@contextmanager
+def limit_lifted() -> Iterator[None]:
+    """A block without the limit of `limit_growth`, for work that is not the model's."""
+    if sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def private_bytes() -> float:

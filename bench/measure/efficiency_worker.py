@@ -32,6 +32,7 @@ from metrics.memory import (  # noqa: E402
     is_out_of_memory,
     largest_that_fits,
     limit_growth,
+    limit_lifted,
     memory_baseline,
     peak_memory,
     private_bytes,
@@ -82,7 +83,9 @@ class EfficiencyWorker:
 
     def ceilings(self) -> None:
         """What the device can do, measured once a session by the first arm that lives."""
-        self.emit("ceilings", **asdict(measure_ceilings(self.arm.device)))
+        with limit_lifted():
+            found = measure_ceilings(self.arm.device)
+        self.emit("ceilings", **asdict(found))
 
     def memory(self) -> None:
         """Peaks over a process that holds no model but whose libraries are warm: inference first, then training."""
@@ -96,9 +99,10 @@ class EfficiencyWorker:
 
     def audit(self) -> None:
         """FLOPs of one sequence, forward, by formula and by two counters; bytes; energy where the device tells."""
-        for length in self.settings["lengths"]:
-            for counter in ("formula", "fvcore", "dispatch", "traffic"):
-                self._attempt(counter, length, self._count, counter)
+        with limit_lifted():  # counters hold more than the model does
+            for length in self.settings["lengths"]:
+                for counter in ("formula", "fvcore", "dispatch", "traffic"):
+                    self._attempt(counter, length, self._count, counter)
         kinds = [*self.kinds, "sample"]
         if not available_energy_source(self.arm.device):
             reason = measure_energy(lambda: None, device=self.arm.device).reason
@@ -114,7 +118,8 @@ class EfficiencyWorker:
         """Seconds that torch.compile takes for one step at the longest length that runs, and what a step takes then."""
         for length in sorted(self.settings["lengths"], reverse=True):
             if ("step", length) not in self.failed:
-                self._attempt("compile", length, self._compile)
+                with limit_lifted():
+                    self._attempt("compile", length, self._compile)
                 return
 
     def fit(self, budget_bytes: float) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from architectures import CATALOG
 from bench.errors import UserError
 from bench.study import Cell, load_study
 
@@ -163,3 +164,21 @@ def test_aliases_that_unfold_without_end_are_refused(tmp_path: Path) -> None:
         load_study(study_file(tmp_path, bomb))
     with pytest.raises(UserError, match=r"nested deeper than|not valid YAML"):
         load_study(study_file(tmp_path, "a: &a [*a]\n"))
+
+
+def test_long_adds_half_octaves_and_no_prune_tries_every_length(tiny_study):
+    study = load_study(tiny_study).timing_more(long=True, prune=False)
+    efficiency = study.content.measure.efficiency
+    assert efficiency is not None and not efficiency.prune
+    assert efficiency.lengths == (64, 128, 2896, 4096, 5792, 8192, 11584, 16384)
+    assert load_study("aa").timing_more(prune=True).content.measure.efficiency.lengths == (512,)
+    with pytest.raises(UserError, match="about timing"):
+        load_study("block_order").timing_more(long=True)
+
+
+def test_the_shipped_timing_studies_ask_what_they_say():
+    aa, efficiency = load_study("aa"), load_study("efficiency")
+    arms = [combination.arm for combination in aa.combinations()]
+    assert len([arm for arm in arms if arm.arm == "AF*10"]) == 7  # 21 pairs of one model
+    assert {combination.label for combination in efficiency.combinations()} == set(CATALOG)
+    assert len(efficiency.content.measure.efficiency.lengths) >= 9

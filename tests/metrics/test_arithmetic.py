@@ -20,7 +20,7 @@ def test_views_and_copies_count_nothing():
 
 
 def test_attention_spelled_out_has_the_products_of_the_formula():
-    q, k, v = torch.randn(3, 2, 4, 32, 8).unbind()
+    q, k, v = torch.randn(3, 2, 4, 32, 8, dtype=torch.float64).unbind()
     counts = count_arithmetic(lambda: (q @ k.transpose(-1, -2) / 8**0.5).softmax(-1) @ v)
     assert counts["aten::bmm"] == attention_flops(q.shape, k.shape, v.shape) == 2 * 2 * 2 * 4 * 32 * 32 * 8
     assert counts["aten::_softmax"] == 5 * 2 * 4 * 32 * 32

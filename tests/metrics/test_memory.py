@@ -16,6 +16,7 @@ from metrics.memory import (
     is_out_of_memory,
     largest_that_fits,
     limit_growth,
+    limit_lifted,
     memory_baseline,
     peak_memory,
     private_bytes,
@@ -130,6 +131,15 @@ def test_growth_is_limited_inside_the_block_only():
             torch.ones(2**30)
     assert is_out_of_memory(refused.value)
     assert torch.ones(256 * MIB // 4).sum() == 64 * MIB
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA limits private memory on Linux only")
+def test_a_limit_can_be_lifted_for_a_while():
+    with growth_limited(private_bytes(), 64 * MIB):
+        with limit_lifted():
+            assert torch.ones(128 * MIB // 4).numel() == 32 * MIB
+        with pytest.raises(RuntimeError):
+            torch.ones(2**30)
 
 
 @pytest.mark.parametrize("words", ["std::bad_alloc", "could not create a memory object"])

@@ -321,16 +321,40 @@ def test_a_busy_machine_is_named_and_flags_the_rows_of_every_arm(cell, tmp_path,
         assert "spinner (process 42" in next(row for row in rows if row["metric"] == "step_latency")["note"]
 
 
-@pytest.mark.skipif(not ON_LINUX, reason="a memory limit can only be set on Linux")
-def test_the_largest_batch_and_length_within_a_budget_are_found_by_real_steps(cell, tmp_path):
-    from metrics.memory import CLEAR_REFS
+def test_the_largest_batch_and_length_within_a_budget_are_found_by_trials(cell, folder, monkeypatch):
+    from bench.measure import efficiency_worker
+    from metrics.memory import PeakMemory
 
-    if not CLEAR_REFS.exists():
-        pytest.skip("the peak resident set cannot be reset here")
-    found = measure_group(
-        [cell("a", (64,), memory_budget_gib=1 / 64)], rounds=2, relative_width=math.inf, log_folder=tmp_path
+    monkeypatch.syspath_prepend(str(folder))
+    heard, tried = [], []
+    settings = asdict(cell("a", (64,), training_batch=3))
+    worker = efficiency_worker.EfficiencyWorker(settings, lambda event, **told: heard.append((event, told)))
+
+    def train(length, batch):
+        if length * batch > 64 * 1000:
+            raise MemoryError
+        tried.append(length * batch)
+        return lambda: None
+
+    monkeypatch.setattr(worker.arm, "train", train)
+    monkeypatch.setattr(  # 1000 bytes a token
+        efficiency_worker, "peak_memory", lambda call, **_: PeakMemory(1000.0 * tried[-1], "resident")
     )
-    rows = {row["metric"]: row for row in found["a"] if row["metric"].startswith("largest")}
-    batch, length = rows["largest_batch_training"], rows["largest_length_training"]
-    assert batch["length"] == 64 and 1 <= batch["value"] < 4096 and "budget 0.015625 GiB" in batch["note"]
-    assert 64 < length["value"] < 2**17 and length["unit"] == "tokens"
+    worker.fit(budget_bytes=64_000 * 21.5)
+    found = {told["figure"]: (told["length"], told["value"]) for event, told in heard if event == "fit"}
+    assert found == {"batch": (64, 21), "length": (None, 64 * 21.5 // 3)}
+    record = Record(fits=found)
+    rows = {row["metric"]: row for row in rows_of(cell("a", (64,), memory_budget_gib=0.5), record, {})}
+    assert rows["largest_batch_training"]["value"] == 21 and rows["largest_batch_training"]["length"] == 64
+    assert rows["largest_length_training"]["value"] == 458 and "0.5 GiB" in rows["largest_length_training"]["note"]
+
+
+@pytest.mark.gpu
+def test_a_gpu_is_timed_by_the_same_calls_with_two_clocks_and_the_drivers_memory(cell, tmp_path):
+    on_gpu = replace(cell("a", (1024,)), device="cuda")
+    found = measure_group([on_gpu], rounds=2, relative_width=math.inf, log_folder=tmp_path)
+    rows = {(row["metric"], row["length"]): row for row in found["a"]}
+    for metric in ("step_latency", "train_step_latency", "peak_memory_training", "reserved_memory_training"):
+        assert rows[metric, 1024]["value"] > 0
+    assert rows["driver_memory_training", 1024]["value"] >= rows["reserved_memory_training", 1024]["value"]
+    assert not rows["step_latency", 1024]["kernel"].endswith("flash_cpu")
