@@ -39,7 +39,7 @@ def generate(
     ] = [],  # noqa: B006
     bar_tokens: Annotated[int | None, typer.Option(help="Tokens drawn a bar; default: as many as the bar had.")] = None,
     length: Annotated[
-        int | None, typer.Option(help="Tokens of a piece, or of what follows; default: what the run was trained on.")
+        int | None, typer.Option(help="Tokens of a piece (default: those of its training), or of what follows (half).")
     ] = None,
     sampler: Annotated[str, typer.Option(help="ancestral, cached, first-hitting, confidence, remask, ...")] = "cached",
     steps: Annotated[int, typer.Option(help="Steps of the sampler for a full window.")] = 128,

@@ -7,32 +7,36 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
+
+from bench.run.display import clock
 
 PLAIN_INTERVAL_S = 20.0
 
 
 @contextmanager
-def progress(console: Console, number: int) -> Iterator[Callable[[int, int, int], None]]:
+def progress(console: Console, number: int) -> Iterator[Callable[[range, int, int], None]]:
     """A live bar on a terminal, a plain line now and then elsewhere.
 
-    Yields `show(first piece of the batch, calls done, calls of the batch)`.
+    Yields `show(pieces being drawn, calls done, calls of their window)`.
     """
     bar = Progress(
-        TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.completed}/{task.total} calls"),
-        TimeRemainingColumn(), console=console, disable=not console.is_terminal, transient=True,
+        BarColumn(bar_width=24), TextColumn("{task.description}"), console=console,
+        disable=not console.is_terminal, transient=True,
     )  # fmt: skip
-    task = bar.add_task("drawing", total=None)
+    task = bar.add_task("starting", total=number)
     begun_s = last_s = time.monotonic()
 
-    def show(first: int, done: int, total: int) -> None:
+    def show(pieces: range, done: int, total: int) -> None:
         nonlocal last_s
-        words = f"pieces from {first + 1} of {number}"
-        bar.update(task, completed=done, total=total, description=words)
         now_s = time.monotonic()
+        drawn = pieces.start + len(pieces) * done / total
+        left_s = (now_s - begun_s) * (number - drawn) / drawn if drawn else 0.0
+        words = f"pieces {pieces.start + 1} to {pieces.stop} of {number}, {done}/{total} calls, {clock(left_s)} left"
+        bar.update(task, completed=drawn, description=words)
         if not console.is_terminal and now_s - last_s > PLAIN_INTERVAL_S:
             last_s = now_s
-            console.print(f"{words}: {done}/{total} calls, {now_s - begun_s:.0f} s", highlight=False)
+            console.print(words, highlight=False)
 
     with bar:
         yield show

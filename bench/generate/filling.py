@@ -16,7 +16,7 @@ from bench.generate.options import DrawOptions
 from bench.generate.template import Template
 from bench.generate.trained import TrainedRun
 
-Report = Callable[[int, int, int], None]  # pieces done, steps done, steps of this batch
+Report = Callable[[range, int, int], None]  # pieces being drawn, calls done, calls of this window
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,9 @@ def fill(
     rows, nfe = [], []
     for first in range(0, count, options.batch):
         size = min(options.batch, count - first)
-        draw = _Draw(run, options, constraint, generator_for(options.seed, "generate", first), first, report)
+        draw = _Draw(
+            run, options, constraint, generator_for(options.seed, "generate", first), range(first, first + size), report
+        )
         if template is None:
             done = draw.whole(np.full((size, length or run.length), run.mask_id))
         elif template.open_end:
@@ -62,7 +64,7 @@ class _Draw:
     options: DrawOptions
     constraint: ConstraintSet | None
     generator: torch.Generator
-    first: int
+    pieces: range
     report: Report | None
 
     def whole(self, tokens_BN: np.ndarray) -> Sample:
@@ -132,7 +134,7 @@ class _Draw:
             "temperature": options.temperature,
             "top_p": options.top_p,
             "constrain": constraint,
-            "progress": None if report is None else lambda done, total: report(self.first, done, total),
+            "progress": None if report is None else lambda done, total: report(self.pieces, done, total),
         }
 
     def _settled(self, tokens_BL: torch.Tensor, given_BL: torch.Tensor) -> torch.Tensor:
