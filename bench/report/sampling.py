@@ -37,6 +37,20 @@ def varies_sampler(points: Points) -> bool:
     return any(base_arm(point) != point.arm for point in points)
 
 
+def one_a_training(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with one way of sampling for each arm, under the arm's own name: what training alone decides is
+    shown once. A study that does not vary the sampler comes back as it is."""
+    points = quality_points(frame)
+    if not varies_sampler(points):
+        return frame
+    first: dict[str, str] = {}
+    for point in points:
+        first.setdefault(base_arm(point), point.arm)
+    own_name = {arm: base for base, arm in first.items()}
+    kept = frame[(frame["kind"] != "quality") | frame["arm"].isin(list(own_name))]
+    return kept.assign(arm=kept["arm"].replace(own_name))
+
+
 def network_calls(point: Point) -> float | None:
     """Network calls a piece (NFE) of a point: the middle of its range over seeds; None where not recorded."""
     ends = [float(part) for part in point.nfe.split("-") if part]

@@ -23,6 +23,7 @@ from bench.report.figures.scaling import scaling_figure
 from bench.report.figures.style import DOUBLE_COLUMN_IN, FORMATS, SINGLE_COLUMN_IN, NothingToShow, render, save_figure
 from bench.report.figures.tradeoff import pareto_figure
 from bench.report.frame import as_frame
+from bench.report.sampling import one_a_training
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +43,7 @@ __all__ = [
 ]
 
 
+TRAINING_FIGURES = ("bits", "learning")  # what a sampler does not change
 MOST_ARMS = 24  # more cannot be told apart in one panel
 
 
@@ -170,6 +172,8 @@ def draw(name: str, table: Any, folder: Path, *, width: float = DOUBLE_COLUMN_IN
 
 def draw_frame(name: str, frame: pd.DataFrame, folder: Path, *, width: float) -> Figure:
     """As `draw`, for a known figure and a frame that `as_frame` has seen."""
+    if name in TRAINING_FIGURES:
+        frame = one_a_training(frame)
     arms = arm_order(frame)
     if len(arms) <= MOST_ARMS:
         return FIGURES[name].draw(frame, folder, width=width)

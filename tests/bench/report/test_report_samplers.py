@@ -8,7 +8,7 @@ import pytest
 from bench.report.content import report_tables
 from bench.report.figures import draw
 from bench.report.figures.style import NothingToShow
-from bench.report.sampling import sampler_tables
+from bench.report.sampling import one_a_training, sampler_tables
 
 CALLS = {("cached", 16): 15.4, ("cached", 512): 323.2, ("remask", 16): 15.8, ("confidence", 16): 16.0}
 
@@ -61,6 +61,12 @@ def test_the_figure_has_a_line_a_sampler(samplers: pd.DataFrame, tmp_path) -> No
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "cached", "remask", "confidence", "real-vs-real",
     ]  # fmt: skip
+
+
+def test_what_training_alone_decides_is_drawn_once(samplers: pd.DataFrame, frame: pd.DataFrame, tmp_path) -> None:
+    (axis,) = draw("bits", samplers, tmp_path).axes
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["smdim"]
+    assert one_a_training(frame) is frame
 
 
 def test_too_many_settings_for_a_row_of_panels_each_are_sent_to_the_nfe_figure(
