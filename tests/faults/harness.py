@@ -81,16 +81,18 @@ class Report:
 
 
 def start(study: Path, folder: Path, *more: str) -> subprocess.Popen[bytes]:
-    """`smdim-bench run` in `folder`, its words kept in run.log there."""
+    """`smdim-bench run` in `folder`, its words kept in run.log there; `study` a number: so many synthetic cells."""
     folder.mkdir(parents=True, exist_ok=True)
+    command = [*COMMAND, "run", str(study), "--no-report", *more]
+    if study.name.isdigit():
+        command = [sys.executable, "-P", str(Path(__file__).with_name("synthetic.py")), "results", study.name]
     with (folder / "run.log").open("ab") as log:
-        return subprocess.Popen(
-            [*COMMAND, "run", str(study), "--no-report", *more],
-            cwd=folder,
-            stdout=log,
-            stderr=log,
-            stdin=subprocess.DEVNULL,
-        )
+        return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+
+
+def study_folder(folder: Path) -> Path:
+    """The one study below `folder`."""
+    return next(path.parent for path in sorted((folder / "results").glob("*/study.json")))
 
 
 def run_whole(study: Path, folder: Path, *more: str) -> float:
@@ -132,7 +134,7 @@ def run_under_fire(
 
 
 def _kill_one(process: subprocess.Popen[bytes], draw: random.Random) -> str:
-    workers = [pid for pid in children(process.pid) if "bench.run.worker" in command_line(pid)]
+    workers = children(process.pid)
     if workers and draw.random() < 0.5:
         try:
             os.kill(draw.choice(workers), signal.SIGKILL)
@@ -166,7 +168,7 @@ def command_line(pid: int) -> str:
 
 def note_finished(folder: Path, finished: dict[str, float], report: Report) -> None:
     """Remember when each cell ended; one that has another end later was run again."""
-    for path in (folder / "results" / "faults").glob("*-*/status.json"):
+    for path in (folder / "results").glob("*/*-*/status.json"):
         status = CellFolder(path.parent).status()
         ended = status.ended if status.state == "done" else None
         if ended is not None and finished.setdefault(path.parent.name, ended) != ended:
@@ -175,7 +177,7 @@ def note_finished(folder: Path, finished: dict[str, float], report: Report) -> N
 
 def compare(report: Report, undisturbed: Path, folder: Path) -> Report:
     """Count what differs between the tables of two folders."""
-    store = Store(folder / "results", "faults")
+    store = Store(folder / "results", study_folder(folder).name)
     plan = store.plan()["cells"]
     states = {cell["id"]: store.cell(cell["id"]).status().state for cell in plan}
     report.cells = len(states)
@@ -194,7 +196,7 @@ def compare(report: Report, undisturbed: Path, folder: Path) -> Report:
 
 def comparable(folder: Path) -> pd.DataFrame:
     """The table without time, memory and energy, each row named by its cell, arm, metric, length and definition."""
-    frame = bench.load_results(folder / "results" / "faults").frame
+    frame = bench.load_results(study_folder(folder)).frame
     frame = frame[~frame["unit"].isin(MEASURED_UNITS)]
     names = ["cell_id", "arm", "metric", "length", "definition"]
     return frame.assign(name=frame[names].astype(str).agg("|".join, axis=1)).set_index("name")
@@ -203,7 +205,7 @@ def comparable(folder: Path) -> pd.DataFrame:
 def attempts(folder: Path) -> dict[str, int]:
     """How often each cell was begun."""
     found = {}
-    for path in (folder / "results" / "faults").glob("*-*/attempts.jsonl"):
+    for path in (folder / "results").glob("*/*-*/attempts.jsonl"):
         found[path.parent.name] = len([json.loads(line) for line in path.read_text().splitlines()])
     return found
 

@@ -32,6 +32,17 @@ def test_forty_cells_survive_fifty_kills(undisturbed: tuple[Path, Path, float], 
     assert report.clean, report
 
 
+def test_forty_synthetic_cells_survive_fifty_kills(tmp_path: Path) -> None:
+    whole, fire = tmp_path / "whole", tmp_path / "fire"
+    harness.run_whole(Path("40"), whole)
+    report = harness.run_under_fire(Path("40"), fire, 50, random.Random(SEED), 1.0)
+    harness.compare(report, whole, fire)
+    print(f"\nfaults, synthetic cells: {report}")
+    assert report.cells == 40
+    assert len(report.kills) == 50
+    assert report.clean, report
+
+
 def test_two_runners_share_forty_cells(undisturbed: tuple[Path, Path, float], tmp_path: Path) -> None:
     study, whole, alone_s = undisturbed
     side_by_side = cost_of_company()
