@@ -86,7 +86,7 @@ def _after(state: State, symbol: Symbol, limit: int, *, types_matter: bool) -> S
     elif kind == "Position":
         position, count = value, 0
     elif kind == "Pitch":
-        count = min(count + 1, limit)
+        position, count = max(position, 0), min(count + 1, limit)  # before a Position a note stands at the bar's start
     return (kind if types_matter else "", position, count)
 
 

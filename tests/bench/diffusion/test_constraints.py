@@ -128,6 +128,28 @@ def test_without_the_constraint_the_same_network_makes_errors() -> None:
     assert errors(sample.tokens_BL[0].numpy())[1] > 20
 
 
+def test_a_chord_limit_holds_without_the_grammar() -> None:
+    notes_first = torch.zeros(len(WORDS))
+    notes_first[LANGUAGE.ids("Pitch")] = 3.0
+    sample = SAMPLERS["cached"](
+        lambda tokens_BL: notes_first.expand(*tokens_BL.shape, -1), torch.full((64, 48), MASK), mask_id=MASK, steps=6,
+        forbidden_ids=SPECIAL, generator=torch.Generator().manual_seed(1),
+        constrain=ConstraintChoice.parse("chord=2").build(LANGUAGE, MASK),
+    )  # fmt: skip
+    for row in sample.tokens_BL.numpy():
+        is_pitch, steps = LANGUAGE.pitch[row] >= 0, LANGUAGE.position[row]
+        bar = np.cumsum(row == ID["Bar_None"])
+        place, last = [], (0, 0)
+        for index in range(len(row)):  # where a decoder would put each Pitch, whole note or not
+            if row[index] == ID["Bar_None"]:
+                last = (int(bar[index]), 0)
+            elif steps[index] >= 0:
+                last = (int(bar[index]), int(steps[index]))
+            if is_pitch[index]:
+                place.append(last)
+        assert max(map(place.count, place), default=0) <= 2
+
+
 def test_given_tokens_bound_what_is_drawn() -> None:
     rules = ConstraintChoice.parse("grammar").build(LANGUAGE, MASK)
     assert isinstance(rules, JointConstraint)
