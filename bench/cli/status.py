@@ -59,12 +59,12 @@ def status(
 
 def _panel(found: Overview, store: Store) -> Group:
     from rich.console import Group
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     from bench.run.display import clock
 
-    table = Table("cell", "state", "time", "where", "now")
+    table = Table(Column("cell", overflow="fold"), "state", "time", "where", "now")  # an id is for copying
     everything = len(found.cells) <= LISTED
     failed = [cell for cell in found.cells if cell.word not in ("done", "running", "to run", "cut off")]
     shown = found.cells if everything else found.of("running") + failed[:FAILED_LISTED]
@@ -153,7 +153,7 @@ def logs(
 def diff(one: CellArgument, other: CellArgument, results: ResultsOption = RESULTS) -> None:
     """Show which settings differ between two cells, and between the machines and libraries that ran them."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     from bench.errors import UserError
@@ -166,7 +166,7 @@ def diff(one: CellArgument, other: CellArgument, results: ResultsOption = RESULT
         if configuration is None:
             raise UserError(f"{folder.path}: cell.json cannot be read")
         contents.append({**configuration.get("settings", {}), "environment": folder.environment()})
-    table = Table("setting", *(folder.path.name for folder in folders))
+    table = Table("setting", *(Column(folder.path.name, overflow="fold") for folder in folders))
     for key, left, right in differences(*contents):
         table.add_row(key, Text(str(left)), Text(str(right)))
     console = Console()
