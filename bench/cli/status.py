@@ -87,13 +87,15 @@ def _old(store: Store, found: Overview) -> list[Any]:
     """A line on cells in the folder that the present plan does not have: other settings, or another code version."""
     from rich.text import Text
 
+    from bench.versions import conflict
+
     known = {cell.id for cell in found.cells}
     old = [path for path in store.folder.glob("*-*") if path.name.count("-") >= 2 and path.name not in known]
     old = [path for path in old if (path / "cell.json").is_file()]
     lines = []
     for kind in sorted({cell.kind for cell in found.cells}):
-        versions = {cell.labels.get("version") for cell in found.cells if cell.kind == kind}
-        if len(versions) > 1:
+        versions = {str(cell.labels.get("version")) for cell in found.cells if cell.kind == kind}
+        if conflict(versions):
             lines.append(Text(f"{kind} cells are of {len(versions)} code versions: do not compare them"))
     if old:
         lines.append(
@@ -137,7 +139,9 @@ def logs(
     folder = find_cell(results, cell)
     found = folder.status()
     typer.echo(f"{folder.path}")
-    typer.echo(f"state: {found.state}{': ' + found.reason if found.reason else ''}")
+    typer.echo(f"state: {found.state}")
+    if found.reason:
+        typer.echo(f"reason: {found.reason}")
     for line in folder.attempts():
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.get("at", 0.0)))
         typer.echo(f"begun {when} on {line.get('host')} by process {line.get('pid')}")
