@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 
 ELEMENTWISE = (  # by torch.nn.init as well as by tensors
     "normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "xavier_uniform_", "_no_grad_normal_",
-    "log", "exp", "expm1", "log1p", "clamp_", "clamp", "copy_", "fill_", "zero_", "neg",
+    "log", "exp", "expm1", "log1p", "clamp_", "clamp", "copy_", "fill_", "zero_", "neg", "empty_like", "div_",
 )  # fmt: skip
 BINARY = ("add", "sub", "mul")
 
@@ -27,7 +27,7 @@ class _NoDrawing(TorchFunctionMode):
         if name in ELEMENTWISE:
             return args[0] if args else kwargs["tensor"]  # the same shape, the same type
         if name == "arange" and all(isinstance(x, int) for x in args):
-            return torch.empty(len(range(*args)))
+            return torch.empty(1).expand(len(range(*args)))
         if name in BINARY and all(isinstance(x, torch.Tensor) and x.shape == args[0].shape for x in args):
             return args[0]
         return func(*args, **kwargs)
