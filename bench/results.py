@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import UserError
 from bench.files import canonical_hash, write_atomically
 from bench.run.store import FINISHED, Store, read_json, to_json
+from bench.versions import conflict
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +85,7 @@ class ResultTable:
         found = []
         for kind, rows in self.frame.groupby("kind", sort=True):
             versions = sorted(rows["version"].unique())
-            if len(versions) > 1:
+            if conflict(versions):
                 found.append(
                     f"{kind} rows are of {len(versions)} code versions, do not compare them: {'; '.join(versions)}"
                 )

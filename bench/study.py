@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from bench.errors import UserError
 from bench.files import canonical_hash
@@ -148,15 +148,25 @@ class Match(Settings):
 
 
 class ArmChoice(Settings):
-    """An arm on the arm axis: a catalog name or pattern, with a label and sizes of its own where wanted."""
+    """An arm on the arm axis: a catalog name or pattern, with a label and sizes of its own where wanted; or the music
+    of another system, whose quality is measured beside the others."""
 
     name: str = Field(description="label in tables and figures")
-    arm: str = Field(description="catalog name or block pattern")
+    arm: str = Field("", description="catalog name or block pattern")
+    midi: str | None = Field(None, description="instead of `arm`: a folder of MIDI files that another system made")
     model: dict[str, Any] = Field(default_factory=dict, description="sizes that this arm alone has")
     length: int | None = Field(None, ge=1, description="tokens it is trained at, whatever the study's length")
     sample_lengths: tuple[int, ...] = Field(
         (), description="lengths at which it plays, each against real music of that length; empty: where it was trained"
     )
+
+    @model_validator(mode="after")
+    def _arm_or_midi(self) -> ArmChoice:
+        if bool(self.arm) == bool(self.midi):
+            raise ValueError("give either `arm`, a catalog name or pattern, or `midi`, a folder")
+        if self.midi and (self.model or self.length or self.sample_lengths):
+            raise ValueError("an arm of MIDI files has no model, length or sample_lengths")
+        return self
 
 
 class Baseline(Settings):

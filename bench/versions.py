@@ -3,6 +3,8 @@ the ids of the cells that depend on it change, so old and new results are never 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 FORMAT = 1
 QUALITY_PARTS = {"data": 1, "backbone": 1, "diffusion": 1, "training": 1, "sampling": 1, "metrics": 2}
 REFERENCE_PARTS = {"data": 1, "metrics": 2}
@@ -12,3 +14,12 @@ EFFICIENCY_PARTS = {"backbone": 2, "timing": 2, "sampling": 1}
 def label(parts: dict[str, int]) -> str:
     """One word for a table column, e.g. `format1 data1 metrics1`."""
     return " ".join([f"format{FORMAT}", *(f"{name}{number}" for name, number in sorted(parts.items()))])
+
+
+def conflict(labels: Iterable[str]) -> bool:
+    """Whether two labels name different versions of one part; a part that only one of them has is no conflict."""
+    numbers: dict[str, set[str]] = {}
+    for word in {word for label in labels for word in label.split()}:
+        name = word.rstrip("0123456789")
+        numbers.setdefault(name, set()).add(word[len(name) :])
+    return any(len(found) > 1 for found in numbers.values())

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from bench.measure.music import held_out_windows, load_tokens, to_notes, train_notes
 from bench.measure.process import build_constraint, build_diffusion
-from bench.measure.rows import metric_row, row
+from bench.measure.rows import metric_row, missing, row
 from bench.measure.shared_training import shared_training
+from bench.measure.token_drift import token_drift_row
 from bench.measure.token_rows import token_rows
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from bench.data import TokenCorpus
     from bench.diffusion import AbsorbingDiffusion, Sample
@@ -71,9 +73,28 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
         calls = round(sample.nfe_mean)
         names = f"{one:05d}-" if len(played) > 1 else ""
         found = [row("sampling_time", elapsed_s, "s", n=len(sample.nfe), raw=sample.nfe)]
-        found += music_rows(tokens, sample.tokens_BL.cpu().numpy(), one, folder, emit, names)
+        sequences = sample.tokens_BL.cpu().numpy()
+        found += music_rows(tokens, sequences, one, folder, emit, names)
+        found.append(_drift_row(backbone, diffusion, tokens, sample.tokens_BL, settings))
         rows += [{"length": one, "nfe": calls} | line for line in found]
     return [common | {"nfe": calls} | line for line in rows]
+
+
+def _drift_row(
+    backbone: Callable[..., Any],
+    diffusion: AbsorbingDiffusion,
+    tokens: TokenCorpus,
+    tokens_BL: torch.Tensor,
+    settings: dict[str, Any],
+) -> dict[str, Any]:
+    """Drift of the masked bits/token of the generated sequences beside as many held-out ones."""
+    sequences, device = tokens_BL.cpu().numpy(), tokens_BL.device
+    length = sequences.shape[1]
+    if length > int(settings["length"]):
+        return missing("drift_bits", "bits/token", f"not trained on more than {settings['length']} tokens at once")
+    real = held_out_windows(tokens, length, len(sequences))
+    options: dict[str, Any] = {"device": device, "time_input": diffusion.time_input}
+    return token_drift_row(backbone, tokens, sequences, real, seed=int(settings["seed"]), **options)
 
 
 class Diverged(Exception):

@@ -45,7 +45,7 @@ def training_cost(kind: str, labels: dict[str, Any], settings: dict[str, Any]) -
     """Parameters x tokens that a cell trains on, which its time grows with; 1 for cells that do not train."""
     if kind != "quality":
         return 1.0
-    train = settings["train"]
+    train = settings.get("train", {})
     if not train.get("steps"):
         return 1.0
     return (

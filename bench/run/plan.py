@@ -40,8 +40,13 @@ def make_plan(study: Study, say: Say = lambda _: None) -> Plan:
     for members in groups.values():
         tokens = _load_tokens(study, members[0], say)
         notes += _skipped_notes(members[0].corpus, tokens)
-        configs = _matched_configs(study, members, tokens.vocab_size, notes)
-        for cell in _cells_of_group(study, members, configs, tokens):
+        ours = [member for member in members if not member.arm.midi]
+        configs = _matched_configs(study, ours, tokens.vocab_size, notes) if ours else {}
+        found = _cells_of_group(study, ours, configs, tokens)
+        found += [
+            cell for member in members if member.arm.midi for cell in _outside_cells(study, member, tokens, notes)
+        ]
+        for cell in found:
             cells.setdefault(cell.id, cell)
     order = {"efficiency": 0, "reference": 1, "quality": 2}
     return Plan(study, sorted(cells.values(), key=lambda cell: order[cell.kind]), notes)
@@ -226,6 +231,42 @@ def _quality_cell(
         "version": versions.label(versions.QUALITY_PARTS),
     }
     return Cell("quality", labels | extra | run, settings)
+
+
+def _outside_cells(study: Study, member: Combination, tokens: TokenCorpus, notes: list[str]) -> list[Cell]:
+    """The cells of an arm that is a folder of MIDI files: what its music is measured against, and its music."""
+    from bench.measure.outside import outside_tokens
+
+    measure = study.content.measure
+    if not measure.quality:
+        raise study.place.error(
+            ("axes", "arm"), f"arm {member.label!r}: MIDI files have no cost to measure; add measure.quality"
+        )
+    assert member.arm.midi
+    try:
+        other = outside_tokens(member.arm.midi, member.groups["tokenizer"])
+    except (ValueError, UserError) as error:
+        raise study.place.error(("axes", "arm"), f"arm {member.label!r}: {_first_line(error)}") from error
+    notes += [note for note in _skipped_notes(f"of arm {member.label}", other) if note not in notes]
+    settings = {
+        "kind": "quality",
+        "format": versions.FORMAT,
+        "parts": {name: versions.QUALITY_PARTS[name] for name in ("data", "metrics")},
+        "midi": member.arm.midi,
+        "midi_fingerprint": other.fingerprint,
+        "pieces": member.groups["sample"]["pieces"],
+        "cost_lengths": list(measure.efficiency.lengths) if measure.efficiency else [],
+    } | _data_settings(member, tokens, member.length)
+    labels = {
+        "arm": member.label,
+        "pattern": "",
+        "direction": "another system",
+        "corpus": member.corpus,
+        "length": member.length,
+        "threads": measure.quality.threads,
+        "version": versions.label(settings["parts"]),
+    }
+    return [_reference_cell(member, tokens, member.length), Cell("quality", labels, settings)]
 
 
 def _with_seed(cell: Cell, seed: int) -> Cell:

@@ -107,6 +107,10 @@ def _run(
         from bench.measure.reference import measure_reference
 
         return measure_reference(configuration["settings"], folder.path, events), common
+    if "midi" in configuration["settings"]:
+        from bench.measure.outside import measure_outside
+
+        return measure_outside(configuration["settings"], folder.path, events), common
     from bench.measure.quality import measure_quality
 
     return measure_quality(configuration["settings"], folder.path, events), common

@@ -1,0 +1,63 @@
+"""An arm that is a folder of MIDI files: the music of another system is measured, its cost is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.data.pieces import SPLITS
+from bench.measure.music import held_out_windows, load_tokens, to_notes, train_notes
+from bench.measure.rows import metric_row, missing
+
+if TYPE_CHECKING:
+    from bench.data import TokenCorpus
+
+REASON = "the music of another system: only its MIDI files are here"
+COST = (
+    ("step_latency", "ms"),
+    ("sample_latency", "s"),
+    ("train_step_latency", "ms"),
+    ("peak_memory_inference", "GiB"),
+    ("peak_memory_training", "GiB"),
+    ("forward_gflops", "GFLOPs"),
+)
+
+
+def outside_tokens(folder: str, tokenizer: dict[str, Any]) -> TokenCorpus:
+    """The files of `folder` as tokens; what cannot be read is skipped and named. Raises UserError for no folder, or one
+    without music."""
+    return load_tokens(f"folder:{folder}", tokenizer)
+
+
+def measure_outside(settings: dict[str, Any], folder: Path, emit: Callable[..., None]) -> list[dict[str, Any]]:
+    """Rows of the cell: the music metrics of at most `pieces` files, spread evenly over their names, and NaN with the
+    reason for what only a denoiser has.
+
+    The files pass through the tokens that the other arms generate, and are cut after as many of them.
+    """
+    from metrics import quality_table
+
+    tokens = load_tokens(settings["corpus"], settings["tokenizer"])
+    other = outside_tokens(settings["midi"], settings["tokenizer"])
+    length, wanted = int(settings["length"]), int(settings["pieces"])
+    emit(event="progress", stage="measuring")
+    everything = [
+        piece for split in SPLITS for piece in zip(other.stream(split).pieces, other.pieces(split), strict=True)
+    ]
+    by_name = [sequence for _, sequence in sorted(everything, key=lambda pair: pair[0].id)]
+    chosen = [by_name[place] for place in np.linspace(0, len(by_name) - 1, min(wanted, len(by_name))).astype(int)]
+    sequences = [np.asarray(sequence[:length]) for sequence in chosen]
+    for index, sequence in enumerate(sequences):
+        tokens.decode_to_file(sequence, folder / "samples" / f"{index:03d}.mid")
+    generated = [
+        notes for index, one in enumerate(sequences) for notes in to_notes(tokens, one[None], f"other-{index:03d}")
+    ]
+    reference = to_notes(tokens, held_out_windows(tokens, length, wanted), "test")
+    rows = [missing("validation_bits_per_token", "bits/token", REASON)]
+    rows += [metric_row(result) for result in quality_table(generated, reference, train_notes(tokens, length))]
+    for one in settings["cost_lengths"]:
+        rows += [missing(name, unit, REASON) | {"kind": "efficiency", "length": one} for name, unit in COST]
+    return rows
