@@ -79,7 +79,7 @@ def overview(store: Store) -> Overview:
     cells = []
     for entry in store.plan()["cells"]:
         folder = store.cell(entry["id"])
-        status = folder.status()
+        status = folder.status(quick=True)
         holder = held.get(identity(entry["id"])) if status.state not in FINISHED else None
         progress = folder.progress() if holder else {}
         cells.append(CellState(entry["id"], entry["kind"], entry["labels"], status, holder, progress))

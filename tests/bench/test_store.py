@@ -69,7 +69,7 @@ def test_damage_is_seen(finished: CellFolder, damage: str) -> None:
         configuration.write_text(configuration.read_text().replace('"seed": 0', '"seed": 1'))
     else:
         (finished.path / "cell.json").write_text("{")
-    assert finished.status().state == "damaged"
+    assert finished.status().state == finished.status(quick=True).state == "damaged"
     assert finished.status().reason.split(" ")[0].endswith(".json") or "measurements.jsonl" in finished.status().reason
 
 
