@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 STUDY ?= quickstart
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export OMP_WAIT_POLICY ?= passive
+export GOMP_SPINCOUNT ?= 20000
 
 .PHONY: bench test test-triton lint benchmarks faults clean
 

@@ -29,6 +29,7 @@ from bench.cli import (
     train,
 )
 from bench.errors import UserError
+from bench.threads import WAITING
 
 INTERRUPTED = 130  # exit code of a program ended by Ctrl-C
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -64,7 +65,7 @@ for commands in COMMANDS:
 
 def main() -> None:
     """Run a command; what is the user's to mend ends in one line on stderr and exit code 2."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.update({name: value for name, value in WAITING.items() if name not in os.environ})
     try:
         app()
     except UserError as error:

@@ -36,7 +36,7 @@ def worker_environment(threads: int, kernel: str) -> dict[str, str]:
         "MKL_NUM_THREADS": count,
         "OPENBLAS_NUM_THREADS": count,
         "NUMBA_NUM_THREADS": count,
-        "OMP_WAIT_POLICY": "passive",
+        **WAITING,
         "KMP_BLOCKTIME": "0",
         "PYTHONUNBUFFERED": "1",
     }
