@@ -1,7 +1,7 @@
 """How the threads of a measuring process wait for work.
 
-Threads of OpenMP that spin for long stall those of other runtimes (numba's, the scan's own); ones that sleep at once are
-woken late again and again: many small operations then take twice as long. So they spin for some ten microseconds.
+Threads of OpenMP that spin for long stall those of other runtimes (numba's, the scan's own); ones that sleep at once
+are woken late again and again: many small operations then take twice as long. So they spin for some ten microseconds.
 """
 
 from __future__ import annotations

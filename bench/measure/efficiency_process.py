@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from bench.threads import WAITING
+
 WORKER_MODULE = "bench.measure.efficiency_worker"
 VMSTAT = Path("/proc/vmstat")
 
