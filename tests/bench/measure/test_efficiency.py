@@ -11,79 +11,10 @@ import pytest
 
 from bench.errors import UserError
 from bench.measure.efficiency import EfficiencyCell, measure_group, samples_planned
-from bench.measure.efficiency_process import WorkerDied, WorkerProcess, worker_environment
 from bench.measure.efficiency_record import Record
-from bench.measure.efficiency_rows import rows_of, slow_fallbacks
-
-STAND_INS = '''
-import os, signal, time
-import torch
-from torch import nn
-from torch.nn import functional
-
-
-class Denoiser(nn.Module):
-    """Embedding, one attention head, logits; writes down when each of its calls ran."""
-
-    def __init__(self, config):
-        super().__init__()
-        self.config = config
-        self.embedding = nn.Embedding(config["vocab_size"], 16)
-        self.output = nn.Linear(16, config["vocab_size"])
-
-    def forward(self, tokens):
-        trouble = self.config.get("trouble", "")
-        if trouble and tokens.shape[1] >= 32:
-            {"error": self.error, "oom": self.oom, "kill": self.kill, "sleep": self.sleep}[trouble]()
-        if path := self.config.get("diary"):
-            with open(path, "a") as diary:
-                diary.write(f"{self.config['name']} {tokens.shape[1]} {int(self.training)}\\n")
-        x = self.embedding(tokens)[:, None]
-        return self.output(functional.scaled_dot_product_attention(x, x, x)[:, 0])
-
-    def error(self):
-        raise ArithmeticError("numbers ran out")
-
-    def oom(self):
-        torch.empty(2**34)
-
-    def kill(self):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def sleep(self):
-        time.sleep(3600)
-
-    def kernels(self):
-        return {"scan": "none"}
-
-
-def build(config):
-    if config.get("trouble") == "build":
-        raise ValueError("this cannot be built")
-    return Denoiser(config)
-'''
-
+from bench.measure.efficiency_rows import rows_of
 
 ON_LINUX = sys.platform == "linux"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Holds the stand-ins, on the search path of the measuring processes."""
-    place = tmp_path_factory.mktemp("efficiency")
-    (place / "efficiency_stand_ins.py").write_text(STAND_INS)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(place))
-        yield place
-
-
-@pytest.fixture(scope="module")
-def cell(folder):
-    def make(name, lengths=(16, 32), trouble="", **more):
-        config = {"vocab_size": 20, "name": name, "trouble": trouble, "diary": str(folder / "diary")}
-        return EfficiencyCell(name, name, config, lengths, factory="efficiency_stand_ins:build", sample_steps=3, **more)
-
-    return make
 
 
 @pytest.fixture(scope="module")
@@ -247,63 +178,6 @@ def test_a_cell_that_makes_no_sense_is_refused_by_name(setting, value):
 def test_a_session_that_makes_no_sense_is_refused_by_name(cell, tmp_path, setting):
     with pytest.raises(UserError, match=setting):
         measure_group([cell("a")], log_folder=tmp_path, **{setting: 0})
-
-
-def test_an_interruption_of_the_parent_ends_the_processes(cell, tmp_path, monkeypatch):
-    started = []
-    original = WorkerProcess.__init__
-
-    def remember(self, *args, **more):
-        original(self, *args, **more)
-        started.append(self.process)
-
-    def interrupt(cell_id, event):
-        if len(started) == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(WorkerProcess, "__init__", remember)
-    with pytest.raises(KeyboardInterrupt):
-        measure_group([cell("a"), cell("b"), cell("c")], log_folder=tmp_path, on_event=interrupt)
-    assert len(started) == 2 and all(process.poll() is not None for process in started)
-
-
-def test_what_libraries_print_goes_to_the_log_and_a_silent_process_is_ended(cell, tmp_path):
-    process = WorkerProcess(asdict(cell("a", plugins=("this",))), 1, "auto", tmp_path / "log")  # `this` prints a poem
-    try:
-        assert [message["event"] for message in process.answers(300.0)] == ["ready"]
-        with pytest.raises(WorkerDied, match=r"timeout: no answer within 0\.01 s") as death:
-            list(process.answers(0.01))
-    finally:
-        process.close()
-    assert death.value.status == "timeout" and process.process.poll() is not None
-    assert "Beautiful is better than ugly" in (tmp_path / "log").read_text()
-
-
-def test_the_environment_of_a_process_names_its_threads_and_kernel():
-    environment = worker_environment(3, "torch")
-    assert environment["SMDIM_BENCH_SCAN_KERNEL"] == "torch" and environment["OMP_NUM_THREADS"] == "3"
-    assert "SMDIM_BENCH_SCAN_KERNEL" not in worker_environment(1, "auto")
-
-
-def test_times_that_are_not_positive_are_the_clocks_fault_and_never_a_zero(cell):
-    record = Record()
-    for samples_s in ([0.0, -1.0], [0.0, 2.0]):
-        record.rounds_s.setdefault(("step", 16), []).append(samples_s)
-    record.rounds_s["step", 32] = [[0.0], [-3.0]]
-    rows = {(row["metric"], row["length"]): row for row in rows_of(cell("a", measure_training=False), record, {})}
-    assert rows["step_latency", 16]["value"] == 2000.0 and rows["step_latency", 16]["n"] == 1
-    still = rows["step_latency", 32]
-    assert math.isnan(still["value"]) and "the clock did not move" in still["reason"]
-    assert ("tokens_per_second", 16) in rows and ("tokens_per_second", 32) not in rows
-
-
-def test_rows_of_a_slow_fallback_and_of_clocks_that_differ_are_marked(cell):
-    record = Record(kernels={16: "scan=torch sdpa=flash_cpu"}, clocks_disagree={("step", 16)})
-    record.rounds_s["step", 16] = [[1.0], [1.0]]
-    rows = {(row["metric"], row["length"]): row for row in rows_of(cell("a", (16,)), record, {})}
-    assert rows["step_latency", 16]["note"] == "slow fallback: scan=torch; the two clocks differ by over 5 %"
-    assert slow_fallbacks("scan=c sdpa=flash_cpu") == ""
-    assert slow_fallbacks("sdpa=flash_cpu+math") == "sdpa=flash_cpu+math"
 
 
 def test_a_busy_machine_is_named_and_flags_the_rows_of_every_arm(cell, tmp_path, monkeypatch):

@@ -1,0 +1,74 @@
+"""Small denoisers with troubles of their own, and the cells that time them."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.measure.efficiency import EfficiencyCell
+
+STAND_INS = '''
+import os, signal, time
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class Denoiser(nn.Module):
+    """Embedding, one attention head, logits; writes down when each of its calls ran."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config["vocab_size"], 16)
+        self.output = nn.Linear(16, config["vocab_size"])
+
+    def forward(self, tokens):
+        trouble = self.config.get("trouble", "")
+        if trouble and tokens.shape[1] >= 32:
+            {"error": self.error, "oom": self.oom, "kill": self.kill, "sleep": self.sleep}[trouble]()
+        if path := self.config.get("diary"):
+            with open(path, "a") as diary:
+                diary.write(f"{self.config['name']} {tokens.shape[1]} {int(self.training)}\\n")
+        x = self.embedding(tokens)[:, None]
+        return self.output(functional.scaled_dot_product_attention(x, x, x)[:, 0])
+
+    def error(self):
+        raise ArithmeticError("numbers ran out")
+
+    def oom(self):
+        torch.empty(2**34)
+
+    def kill(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def sleep(self):
+        time.sleep(3600)
+
+    def kernels(self):
+        return {"scan": "none"}
+
+
+def build(config):
+    if config.get("trouble") == "build":
+        raise ValueError("this cannot be built")
+    return Denoiser(config)
+'''
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Holds the stand-ins, on the search path of the measuring processes."""
+    place = tmp_path_factory.mktemp("efficiency")
+    (place / "efficiency_stand_ins.py").write_text(STAND_INS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(place))
+        yield place
+
+
+@pytest.fixture(scope="module")
+def cell(folder):
+    def make(name, lengths=(16, 32), trouble="", **more):
+        config = {"vocab_size": 20, "name": name, "trouble": trouble, "diary": str(folder / "diary")}
+        return EfficiencyCell(name, name, config, lengths, factory="efficiency_stand_ins:build", sample_steps=3, **more)
+
+    return make
