@@ -8,8 +8,15 @@ import numpy as np
 import torch
 
 from bench.diffusion.absorbing import CONTINUOUS_TIME_MIN, AbsorbingDiffusion
-from bench.diffusion.errors import DiffusionError
-from bench.diffusion.evaluation import DRAWS_A_STRATUM, BitsPerToken, clean_windows, scaled_nll, spread, summarise
+from bench.diffusion.evaluation import (
+    DRAWS_A_STRATUM,
+    BitsPerToken,
+    check_draws,
+    clean_windows,
+    scaled_nll,
+    spread,
+    summarise,
+)
 from bench.diffusion.losses import elbo_weight
 
 
@@ -32,8 +39,7 @@ def elbo_bits_per_token(
     masked tokens varies around its mean. The grid of (time, mask) is a function of (seed, index of the window), so
     all arms share it; strata and interval are those of `bits_per_token`.
     """
-    if draws < DRAWS_A_STRATUM or draws % DRAWS_A_STRATUM:
-        raise DiffusionError(f"draws: {draws} draws a window; allowed: an even number, 2 or more")
+    check_draws(draws)
     chosen = spread(len(windows), max_windows)
     clean_WL, counts_W = clean_windows(windows, chosen, diffusion.pad_id)
     time_WD = np.empty((len(chosen), draws))

@@ -58,13 +58,18 @@ def bits_per_token(
             "validation: the count form of the bits/token needs a denoiser without time input; "
             "set time_conditioning to false, or use elbo_bits_per_token"
         )
-    if draws < DRAWS_A_STRATUM or draws % DRAWS_A_STRATUM:
-        raise DiffusionError(f"draws: {draws} draws a window; allowed: an even number, 2 or more")
+    check_draws(draws)
     chosen = spread(len(windows), max_windows)
     scores_WD = window_scores(
         denoise, windows, chosen, mask_id=mask_id, pad_id=pad_id, seed=seed, draws=draws, batch=batch, device=device
     )
     return summarise(scores_WD, clean_windows(windows, chosen, pad_id)[1], level)
+
+
+def check_draws(draws: int) -> None:
+    """Raise DiffusionError unless `draws` masks a window fill strata of two."""
+    if draws < DRAWS_A_STRATUM or draws % DRAWS_A_STRATUM:
+        raise DiffusionError(f"draws: {draws} draws a window; allowed: an even number, 2 or more")
 
 
 def spread(count: int, most: int | None) -> np.ndarray:

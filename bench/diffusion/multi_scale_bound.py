@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from bench.diffusion.elbo import draw_times
-from bench.diffusion.errors import DiffusionError
-from bench.diffusion.evaluation import DRAWS_A_STRATUM, BitsPerToken, clean_windows, spread, summarise
+from bench.diffusion.evaluation import BitsPerToken, check_draws, clean_windows, spread, summarise
 from bench.diffusion.multi_scale import MultiScaleDiffusion
 from bench.diffusion.samplers.sample import evaluation_mode
 
@@ -33,8 +32,7 @@ def state_dependent_bits_per_token(
     compared as if one process gave both. Strata, pairing over arms and interval are those of `bits_per_token`; PAD is
     not counted. Cost: `draws` calls a window. Raises DiffusionError for an odd number of draws, or no windows.
     """
-    if draws < DRAWS_A_STRATUM or draws % DRAWS_A_STRATUM:
-        raise DiffusionError(f"draws: {draws} draws a window; allowed: an even number, 2 or more")
+    check_draws(draws)
     chosen = spread(len(windows), max_windows)
     clean_WL, counts_W = clean_windows(windows, chosen, diffusion.pad_id)
     scores_WD = np.empty((len(chosen), draws))
