@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from bench.threads import WAITING
+from bench.threads import measuring_environment
 
 WORKER_MODULE = "bench.measure.efficiency_worker"
 VMSTAT = Path("/proc/vmstat")
@@ -30,18 +29,8 @@ class WorkerDied(Exception):
 
 
 def worker_environment(threads: int, kernel: str) -> dict[str, str]:
-    """Environment of a measuring process: its thread count, threads that sleep when idle, its scan kernel."""
-    count = str(threads)
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": count,
-        "MKL_NUM_THREADS": count,
-        "OPENBLAS_NUM_THREADS": count,
-        "NUMBA_NUM_THREADS": count,
-        **WAITING,
-        "KMP_BLOCKTIME": "0",
-        "PYTHONUNBUFFERED": "1",
-    }
+    """Environment of a measuring process: its thread count, threads that wait well, its scan kernel."""
+    environment = measuring_environment(threads) | {"KMP_BLOCKTIME": "0"}
     if kernel != "auto":
         environment["SMDIM_BENCH_SCAN_KERNEL"] = kernel
     return environment

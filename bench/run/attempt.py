@@ -23,7 +23,7 @@ from bench.measure.efficiency_process import system_oom_kills
 from bench.run.store import CellFolder
 from bench.run.worker import LEASE_LOST, PARENT_VARIABLE, failure_rows
 from bench.study import Cell, Limits
-from bench.threads import WAITING
+from bench.threads import measuring_environment
 
 WORKER = ("-P", "-m", "bench.run.worker")
 LOOK_S = 0.2  # between looks at limits and at the wish to stop
@@ -59,11 +59,8 @@ class Progress:
 
 
 def child_environment(threads: int) -> dict[str, str]:
-    """Environment of a measuring process: a fixed number of threads that sleep, not spin, while they wait."""
-    count = str(threads)
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    fixed = {**WAITING, "PYTHONUNBUFFERED": "1", PARENT_VARIABLE: str(os.getpid())}
-    return os.environ | dict.fromkeys(names, count) | fixed
+    """Environment of a measuring process that ends with this one."""
+    return measuring_environment(threads) | {PARENT_VARIABLE: str(os.getpid())}
 
 
 def attempt(
