@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STUDY ?= quickstart
+STORED ?= results/reference/cpu-2-cores/benchmarks
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 export OMP_WAIT_POLICY ?= passive
 export GOMP_SPINCOUNT ?= 20000
 
-.PHONY: bench test test-triton lint benchmarks faults clean
+.PHONY: bench test test-triton lint benchmarks compare faults clean
 
 bench: $(VENV)/.bench
 	$(BIN)/smdim-bench run $(STUDY)
@@ -30,7 +31,7 @@ benchmarks: $(VENV)/.benchmarks
 # `make compare` beside the stored run; `make compare SAVE=name` stores this one as well
 compare: $(VENV)/.benchmarks
 	$(BIN)/pytest tests/benchmarks/test_cost_benchmark.py -q --benchmark-columns=median,iqr,rounds --benchmark-sort=name \
-	  --benchmark-disable-gc --benchmark-storage=file://$(REFERENCE) --benchmark-compare $(if $(SAVE),--benchmark-save=$(SAVE))
+	  --benchmark-disable-gc --benchmark-storage=file://$(STORED) --benchmark-compare $(if $(SAVE),--benchmark-save=$(SAVE))
 
 # fifty kills in a study of forty cells, two runners, slurm and ray, mutated input; half an hour
 faults: $(VENV)/.faults
