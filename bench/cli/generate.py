@@ -83,7 +83,8 @@ def generate(
     settings = _settings(trained, options, weights, asked, filled.nfe)
     _write(output, trained, song, template, filled.tokens, settings, report)
     calls = sum(filled.nfe) / len(filled.nfe)
-    console.print(f"{number} pieces, {calls:.0f} network calls a piece: {output}", highlight=False, soft_wrap=True)
+    pieces = "1 piece" if number == 1 else f"{number} pieces"
+    console.print(f"{pieces}, {calls:.0f} network calls a piece: {output}", highlight=False, soft_wrap=True)
 
 
 def _check_together(
