@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.losses import check_loss, elbo_weight, loss_weight
-from bench.diffusion.noised import Noised, masked_nll
+from bench.diffusion.noised import Noised, check_logits, nll_at
 from bench.diffusion.samplers import SAMPLERS, Sample, check_sampler
 from bench.diffusion.schedule import Schedule
 
@@ -119,10 +118,11 @@ class AbsorbingDiffusion:
         """This slice's share of the loss; calls `denoise` once, on `device`."""
         tokens_BL = noised.tokens_BL.to(device, non_blocking=True)
         logits_BLV = denoise(tokens_BL, *self._time_arguments(noised.time_B, device))
-        nll_N = masked_nll(logits_BLV, noised.clean_BL, noised.masked_BL, self._never)
-        row_N = noised.masked_BL.nonzero()[:, 0]
-        weight_N = (noised.weight_B / noised.normaliser)[row_N].to(nll_N)
-        elbo_N = (noised.elbo_weight_B / (max(noised.token_count, 1) * math.log(2)))[row_N].to(nll_N)
+        check_logits(logits_BLV, noised.clean_BL)
+        targets = noised.found_targets()
+        nll_N = nll_at(logits_BLV, targets.index_N, targets.clean_N, self._never)
+        weight_N = targets.weight_N.to(nll_N.device, non_blocking=True)
+        elbo_N = targets.elbo_weight_N.to(nll_N.device, non_blocking=True)
         return DiffusionLoss(
             loss=(weight_N * nll_N).sum(),
             elbo_bits_per_token=(elbo_N * nll_N.detach()).sum(),

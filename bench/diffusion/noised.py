@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional
 
 from bench.diffusion.errors import DiffusionError
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What a loss needs of each masked position, in row-major order (N,)."""
+
+    index_N: torch.Tensor  # int64, place in the batch's rows laid end to end
+    clean_N: torch.Tensor  # int64
+    weight_N: torch.Tensor  # float32, weight of the trained loss over the normaliser
+    elbo_weight_N: torch.Tensor  # float32, weight of the ELBO over the tokens of the batch and ln 2
+
+    def pinned(self) -> Targets:
+        """The same in page-locked memory."""
+        names = ("index_N", "clean_N", "weight_N", "elbo_weight_N")
+        return replace(self, **{name: getattr(self, name).pin_memory() for name in names})
 
 
 @dataclass(frozen=True)
@@ -27,11 +43,30 @@ class Noised:
     normaliser: float  # what the weighted sum is divided by, over the whole batch
     token_count: int  # tokens that are not PAD, over the whole batch
     masked_count: int  # hidden tokens, over the whole batch
+    targets: Targets | None = None  # made ahead of time by `pinned`; else when the loss is asked for
 
     def rows(self, rows: slice) -> Noised:
         """The same draw, these rows only."""
         names = ("tokens_BL", "clean_BL", "masked_BL", "time_B", "weight_B", "elbo_weight_B")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        return replace(self, targets=None, **{name: getattr(self, name)[rows] for name in names})
+
+    def pinned(self) -> Noised:
+        """The same in page-locked memory, from which a GPU copies while this process goes on."""
+        return replace(self, tokens_BL=self.tokens_BL.pin_memory(), targets=self.found_targets().pinned())
+
+    def found_targets(self) -> Targets:
+        """The masked positions of these rows."""
+        if self.targets is not None:
+            return self.targets
+        index_N = self.masked_BL.flatten().nonzero().squeeze(1)
+        row_N = self.masked_BL.nonzero()[:, 0]
+        elbo_B = self.elbo_weight_B / (max(self.token_count, 1) * math.log(2))
+        return Targets(
+            index_N=index_N,
+            clean_N=self.clean_BL.flatten()[index_N],
+            weight_N=(self.weight_B / self.normaliser)[row_N].float(),
+            elbo_weight_N=elbo_B[row_N].float(),
+        )
 
 
 def masked_nll(
@@ -42,14 +77,24 @@ def masked_nll(
     Tokens in `never` (MASK, PAD) have probability 0 before the rest is normalised, as in the SUBS parameterisation
     of Sahoo et al. 2024. `clean_BL` and `masked_BL` may stay on the CPU.
     """
-    if logits_BLV.shape[:2] != clean_BL.shape:
-        raise DiffusionError(
-            f"denoiser: logits of shape {tuple(logits_BLV.shape)} for tokens of shape {tuple(clean_BL.shape)}; "
-            "allowed: the tokens' shape and one axis of logits"
-        )
+    check_logits(logits_BLV, clean_BL)
     index_N = masked_BL.flatten().nonzero().squeeze(1)
-    target_N = clean_BL.flatten()[index_N].to(logits_BLV.device, non_blocking=True)
+    return nll_at(logits_BLV, index_N, clean_BL.flatten()[index_N], never)
+
+
+def nll_at(logits_BLV: torch.Tensor, index_N: torch.Tensor, clean_N: torch.Tensor, never: torch.Tensor) -> torch.Tensor:
+    """`masked_nll` at known places of the rows laid end to end."""
+    target_N = clean_N.to(logits_BLV.device, non_blocking=True)
     index_N = index_N.to(logits_BLV.device, non_blocking=True)
     chosen_NV = logits_BLV.flatten(0, 1).index_select(0, index_N).float()  # B L V -> N V
     chosen_NV = chosen_NV.index_fill(1, never.to(logits_BLV.device), float("-inf"))
     return functional.cross_entropy(chosen_NV, target_N, reduction="none")
+
+
+def check_logits(logits_BLV: torch.Tensor, tokens_BL: torch.Tensor) -> None:
+    """Raise DiffusionError unless the logits are those of tokens of this shape."""
+    if logits_BLV.shape[:2] != tokens_BL.shape:
+        raise DiffusionError(
+            f"denoiser: logits of shape {tuple(logits_BLV.shape)} for tokens of shape {tuple(tokens_BL.shape)}; "
+            "allowed: the tokens' shape and one axis of logits"
+        )

@@ -16,7 +16,7 @@ from torch import nn
 
 from bench.diffusion.absorbing import AbsorbingDiffusion
 from bench.diffusion.evaluation import BitsPerToken
-from bench.diffusion.generators import derived_seed, generator_for
+from bench.diffusion.generators import derived_seed
 from bench.diffusion.regularisers import Regulariser, regularised_loss
 from bench.training.averaging import AveragedWeights
 from bench.training.batches import Batches, as_batches
@@ -27,6 +27,7 @@ from bench.training.devices import Devices
 from bench.training.errors import TrainingError
 from bench.training.ledger import TALLY, Ledger, or_nan
 from bench.training.optimiser import build_optimiser, learning_rate
+from bench.training.preparation import Preparation
 from bench.training.progress import LearningCurve, Progress, peak_bytes
 from bench.training.result import TrainResult
 from bench.training.settings import TrainSettings
@@ -65,6 +66,7 @@ def train(
         with torch.random.fork_rng(devices=on_gpu):
             return run.go()
     finally:
+        run.preparation.close()
         run.devices.close()
 
 
@@ -97,6 +99,10 @@ class _Run:
         if validation is not None:
             check_validation(validation, diffusion)
         self.parts = rows_of_process(settings, self.devices.world, self.devices.rank)
+        on_gpu = self.devices.device.type == "cuda"
+        self.preparation = Preparation(
+            batches, diffusion, seed=seed, batch=settings.batch, parts=self.parts, ahead=on_gpu, pinned=on_gpu
+        )
         self.budget = budget_of(settings, backbone, batches.length)
         backbone.to(self.devices.device)
         compiled: Any = torch.compile(backbone) if settings.compile else backbone
@@ -177,18 +183,17 @@ class _Run:
 
     def _gradient(self, step: int) -> int:
         """Forward and backward of this process's share of the batch of `step`; the tokens of the whole batch."""
-        batch = torch.from_numpy(self.batches.batch(generator_for(self.seed, step, "batch"), self.settings.batch))
-        noised = self.diffusion.noise(batch, generator_for(self.seed, step, "noise"))
+        prepared = self.preparation.of(step)
         self._seed_dropout(step)
         soft = self.regulariser
         loss_of = self.diffusion.loss_of if soft is None else partial(regularised_loss, self.diffusion, soft)
-        for rows in self.parts:
-            with self.devices.part(self.module, rows is self.parts[-1]):
-                share = loss_of(self.module, noised.rows(rows), self.devices.device)
+        for noised in prepared.parts:
+            with self.devices.part(self.module, noised is prepared.parts[-1]):
+                share = loss_of(self.module, noised, self.devices.device)
                 self.devices.backward(share.loss)
             shares = (share.loss.detach(), share.elbo_bits_per_token, share.masked_cross_entropy)
             self.tally[: len(shares)] += torch.stack(shares)
-        return noised.token_count
+        return prepared.token_count
 
     def _untimed_step(self) -> None:
         """A gradient that is dropped: kernels are compiled before the clock of a budget in seconds runs."""

@@ -1,0 +1,155 @@
+"""The denoiser as a sampler calls it over and over: in half precision where asked, replayed as a CUDA graph on GPUs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+WARM_CALLS = 3  # before a recording: libraries choose algorithms and take workspace, which a recording may not
+AGREEMENT = 0.01  # largest difference of a replay from the plain call, as a share of the largest logit
+
+
+class Recording(Protocol):
+    """One call of a network with inputs of one shape, to be run again on whatever those inputs hold by then."""
+
+    def replay(self) -> torch.Tensor:
+        """The logits, in memory that the next replay overwrites."""
+
+
+class Recorder(Protocol):
+    """Makes recordings, where it can."""
+
+    def unusable_reason(self, device: torch.device) -> str:
+        """Why nothing can be recorded on a device; "" if it can."""
+
+    def record(self, call: Callable[..., torch.Tensor], inputs: Sequence[torch.Tensor]) -> Recording:
+        """`call(*inputs)`, recorded. Raises RuntimeError for a call that cannot be (one that waits for the device)."""
+
+
+class CudaGraphs:
+    """Recordings as CUDA graphs: the hundreds of kernels of a forward pass become one launch. All share their memory,
+    for no two run at once."""
+
+    def __init__(self) -> None:
+        self._pool: Any = None
+
+    def unusable_reason(self, device: torch.device) -> str:
+        """See Recorder."""
+        return "" if device.type == "cuda" else f"no CUDA graphs on {device.type}"
+
+    def record(self, call: Callable[..., torch.Tensor], inputs: Sequence[torch.Tensor]) -> Recording:
+        """See Recorder."""
+        present, side = torch.cuda.current_stream(), torch.cuda.Stream()
+        side.wait_stream(present)
+        with torch.cuda.stream(side):
+            for _ in range(WARM_CALLS):
+                call(*inputs)
+        present.wait_stream(side)
+        if self._pool is None:
+            self._pool = torch.cuda.graph_pool_handle()
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            logits = call(*inputs)
+        return _CudaGraph(graph, logits)
+
+
+class _CudaGraph:
+    def __init__(self, graph: torch.cuda.CUDAGraph, logits: torch.Tensor) -> None:
+        self.graph, self.logits = graph, logits
+
+    def replay(self) -> torch.Tensor:
+        self.graph.replay()
+        return self.logits
+
+
+class SamplingStep(nn.Module):
+    """`denoise(tokens_BL, *time_B)` with the same answer at less cost a call; for any sampler.
+
+    precision: of the matrix products, "float32" or "bfloat16" (autocast). recorder: makes recordings of the call, one
+    for each batch size and length; None for none. A batch is filled up to the next power of two, or to `most`, so that
+    a sampler whose batch shrinks needs few of them: rows do not see each other. The first replay is held against the
+    plain call. Where nothing can be recorded, or the two differ, every call is a plain one and `plain_reason` says
+    why. Logits hold until the next call; the network's weights may change in place, not move.
+    """
+
+    def __init__(
+        self,
+        denoise: Callable[..., torch.Tensor],
+        *,
+        precision: str = "float32",
+        recorder: Recorder | None = None,
+        most: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.denoise = denoise
+        self.training = isinstance(denoise, nn.Module) and denoise.training
+        self.precision = PRECISIONS[precision]
+        self.recorder, self.most = recorder, most
+        self.plain_reason = ""
+        self._kept: dict[tuple[int, ...], tuple[Recording, list[torch.Tensor]]] = {}
+
+    def forward(self, tokens_BL: torch.Tensor, *time_B: torch.Tensor) -> torch.Tensor:
+        """Logits (B, L, V)."""
+        if self.recorder and not self.plain_reason:
+            self.plain_reason = self.recorder.unusable_reason(tokens_BL.device)
+        if self.recorder is None or self.plain_reason or self.training or torch.is_grad_enabled():
+            return self._plain(tokens_BL, *time_B)
+        rows = len(tokens_BL)
+        key = (self._filled(rows), *tokens_BL.shape[1:], len(time_B))
+        if key not in self._kept:
+            try:
+                self._kept[key] = self._recorded(self.recorder, key[0], (tokens_BL, *time_B))
+            except RuntimeError as problem:
+                self.plain_reason = (str(problem).splitlines() or [type(problem).__name__])[0]
+                self._kept.clear()
+                return self._plain(tokens_BL, *time_B)
+        recording, inputs = self._kept[key]
+        for kept, given in zip(inputs, (tokens_BL, *time_B), strict=True):
+            kept[:rows].copy_(given)
+        return recording.replay()[:rows]
+
+    def _filled(self, rows: int) -> int:
+        """Rows of the recording that serves a batch of `rows`."""
+        power = 1 << (rows - 1).bit_length()
+        return min(power, self.most) if self.most is not None and rows <= self.most else power
+
+    @property
+    def words(self) -> str:
+        """How calls are made, for a table: "" for the plain way of a CPU."""
+        if self.recorder is None or self.plain_reason.startswith("no CUDA graphs on"):
+            return ""
+        if self.plain_reason:
+            return f"no CUDA graph: {self.plain_reason}"
+        return f"CUDA graphs of {len(self._kept)} batch sizes" if self._kept else ""
+
+    def _plain(self, *inputs: torch.Tensor) -> torch.Tensor:
+        with autocast(inputs[0].device, self.precision):
+            return self.denoise(*inputs)
+
+    def _recorded(
+        self, recorder: Recorder, size: int, given: tuple[torch.Tensor, ...]
+    ) -> tuple[Recording, list[torch.Tensor]]:
+        """A recording for batches of `size`, held against the plain call, and the inputs it reads."""
+        with torch.inference_mode(False):  # they are written to whether or not a later caller is in inference mode
+            inputs = [torch.zeros(size, *one.shape[1:], dtype=one.dtype, device=one.device) for one in given]
+        for kept, one in zip(inputs, given, strict=True):
+            kept[: len(one)].copy_(one)
+        expected = self._plain(*inputs)
+        recording = recorder.record(self._plain, inputs)
+        found = recording.replay()
+        worst, scale = float((found - expected).abs().max()), float(expected.abs().max())
+        if not worst <= AGREEMENT * scale:  # NaN as well
+            raise RuntimeError(f"a replay differs from the plain call by {worst:.2g} (largest logit {scale:.2g})")
+        return recording, inputs
+
+
+def autocast(device: torch.device, precision: torch.dtype) -> contextlib.AbstractContextManager[Any]:
+    """Matrix products in `precision` on this device; nothing for float32."""
+    if precision == torch.float32:
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=precision)

@@ -1,0 +1,66 @@
+"""The noised batch of each step: made when it is asked for, or one step ahead while a GPU is at work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+
+from bench.diffusion.absorbing import AbsorbingDiffusion
+from bench.diffusion.generators import generator_for
+from bench.diffusion.noised import Noised
+from bench.training.batches import Batches
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A step's draw, cut into the parts that this process computes."""
+
+    parts: list[Noised]
+    token_count: int  # of the whole batch, PAD not counted
+
+
+class Preparation:
+    """Batches, masks and times as functions of (seed, step): the same whether they are made ahead or not.
+
+    ahead: make the next step's in a thread of its own while this one's is in use. pinned: lay them in page-locked
+    memory, so that a GPU fetches them while the process goes on (from other memory each copy would wait for all that
+    the GPU still has to do).
+    """
+
+    def __init__(
+        self,
+        batches: Batches,
+        diffusion: AbsorbingDiffusion,
+        *,
+        seed: int,
+        batch: int,
+        parts: Sequence[slice],
+        ahead: bool = False,
+        pinned: bool = False,
+    ) -> None:
+        self.batches, self.diffusion, self.seed, self.batch, self.parts = batches, diffusion, seed, batch, parts
+        self.pinned = pinned
+        self._thread = ThreadPoolExecutor(1) if ahead else None
+        self._next: tuple[int, Future[Prepared]] | None = None
+
+    def of(self, step: int) -> Prepared:
+        """The draw of a step. Raises TrainingError where there is too little data for a batch."""
+        expected, self._next = self._next, None
+        ready = expected[1].result() if expected is not None and expected[0] == step else self._prepare(step)
+        if self._thread is not None:
+            self._next = step + 1, self._thread.submit(self._prepare, step + 1)
+        return ready
+
+    def close(self) -> None:
+        """End the thread."""
+        if self._thread is not None:
+            self._thread.shutdown(cancel_futures=True)
+
+    def _prepare(self, step: int) -> Prepared:
+        clean_BL = torch.from_numpy(self.batches.batch(generator_for(self.seed, step, "batch"), self.batch))
+        noised = self.diffusion.noise(clean_BL, generator_for(self.seed, step, "noise"))
+        parts = [noised.rows(rows) for rows in self.parts]
+        return Prepared([part.pinned() for part in parts] if self.pinned else parts, noised.token_count)

@@ -1,0 +1,73 @@
+"""Batches made ahead are those that are made when asked for."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+
+from bench.diffusion import AbsorbingDiffusion
+from bench.training import TrainingError, WindowBatches
+from bench.training.preparation import Preparation, Prepared
+
+PARTS = [slice(0, 2), slice(2, 4)]
+STEPS = (0, 0, 1, 2, 5, 6, 3)  # a step again (the untimed one), one after another, a jump ahead and back
+
+
+def prepare(windows: np.ndarray, **options: bool) -> list[Prepared]:
+    process = AbsorbingDiffusion(6, 7, steps=50)
+    preparation = Preparation(WindowBatches(windows), process, seed=3, batch=4, parts=PARTS, **options)
+    try:
+        return [preparation.of(step) for step in STEPS]
+    finally:
+        preparation.close()
+
+
+def assert_equal(first: list[Prepared], second: list[Prepared]) -> None:
+    for one, other in zip(first, second, strict=True):
+        assert one.token_count == other.token_count and len(one.parts) == len(other.parts) == 2
+        for part, twin in zip(one.parts, other.parts, strict=True):
+            assert torch.equal(part.tokens_BL, twin.tokens_BL) and torch.equal(part.time_B, twin.time_B)
+            for name in ("index_N", "clean_N", "weight_N", "elbo_weight_N"):
+                assert torch.equal(getattr(part.found_targets(), name), getattr(twin.found_targets(), name))
+
+
+@pytest.fixture
+def windows() -> np.ndarray:
+    tokens = np.random.default_rng(0).integers(0, 6, (40, 24))
+    tokens[0, 20:] = 7
+    return tokens
+
+
+def test_ahead_or_not_the_draws_are_the_same(windows: np.ndarray) -> None:
+    plain = prepare(windows)
+    assert_equal(plain, prepare(windows, ahead=True))
+    assert torch.equal(plain[0].parts[0].tokens_BL, plain[1].parts[0].tokens_BL)
+    assert not torch.equal(plain[1].parts[0].tokens_BL, plain[2].parts[0].tokens_BL)
+
+
+def test_targets_are_the_masked_positions_with_their_weights(windows: np.ndarray) -> None:
+    part = prepare(windows)[0].parts[1]
+    targets = part.found_targets()
+    places = [(row, column) for row in range(2) for column in range(24) if part.masked_BL[row, column]]
+    assert targets.index_N.tolist() == [24 * row + column for row, column in places]
+    assert targets.clean_N.tolist() == [int(part.clean_BL[place]) for place in places]
+    weights = [float(part.weight_B[row]) / part.normaliser for row, _ in places]
+    assert targets.weight_N.tolist() == pytest.approx(weights, rel=1e-6)
+
+
+def test_the_thread_ends_and_what_fails_in_it_is_told(windows: np.ndarray) -> None:
+    before = threading.active_count()
+    prepare(windows, ahead=True)
+    assert threading.active_count() == before
+    with pytest.raises(TrainingError, match="3 windows for a batch of 4"):
+        prepare(windows[:3], ahead=True)
+
+
+@pytest.mark.gpu
+def test_batches_for_a_gpu_are_page_locked_and_equal(windows: np.ndarray) -> None:
+    fetched = prepare(windows, ahead=True, pinned=True)
+    assert all(part.tokens_BL.is_pinned() and part.found_targets().index_N.is_pinned() for part in fetched[3].parts)
+    assert_equal(prepare(windows), fetched)
