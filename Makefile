@@ -5,10 +5,15 @@ BIN := $(VENV)/bin
 STUDY ?= quickstart
 STORED ?= results/reference/cpu-2-cores/benchmarks
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# what a GPU machine without a network has already: the wheelhouse leaves it out
+WHEELHOUSE_WITHOUT ?= torch triton nvidia-* cuda-* numpy scipy pandas pyarrow matplotlib seaborn numba llvmlite pillow \
+  contourpy fonttools kiwisolver
+WHEELHOUSE_ALSO ?= pytest hypothesis
+WHEELHOUSE_FROM_SOURCE ?= fvcore iopath
 export OMP_WAIT_POLICY ?= passive
 export GOMP_SPINCOUNT ?= 20000
 
-.PHONY: bench test test-triton lint benchmarks compare faults clean
+.PHONY: bench test test-triton lint benchmarks compare faults wheelhouse clean
 
 bench: $(VENV)/.bench
 	$(BIN)/smdim-bench run $(STUDY)
@@ -36,6 +41,15 @@ compare: $(VENV)/.benchmarks
 # fifty kills in a study of forty cells, two runners, slurm and ray, mutated input; half an hour
 faults: $(VENV)/.faults
 	$(BIN)/pytest tests/faults -q -s -p no:cacheprovider
+
+# `make wheelhouse PYTHON=3.12`: here PYTHON is the version on the other machine; any python3 does the work
+wheelhouse: $(VENV)-wheelhouse/.pip
+	$(VENV)-wheelhouse/bin/python bench/wheelhouse.py wheelhouse --python $(if $(filter 3.%,$(PYTHON)),$(PYTHON),3.12) \
+	  --without "$(WHEELHOUSE_WITHOUT)" --also "$(WHEELHOUSE_ALSO)" --from-source "$(WHEELHOUSE_FROM_SOURCE)"
+
+$(VENV)-wheelhouse/.pip:
+	python3 -m venv $(VENV)-wheelhouse
+	@touch $@
 
 # torch goes first and alone, pinned, so that no later requirement can swap its build
 $(VENV)/.bench: pyproject.toml constraints.txt
@@ -68,4 +82,4 @@ $(VENV)/.benchmarks: $(VENV)/.bench
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-triton build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-triton $(VENV)-wheelhouse wheelhouse build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
