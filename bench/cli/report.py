@@ -37,7 +37,9 @@ def results_folder(study: str, results: Path) -> Path:
 
 def report(
     study: StudyArgument,
-    force: Annotated[bool, typer.Option("--force", help="Rank costs of different kernels, marked *.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Rank costs of different devices or kernels, marked *.")
+    ] = False,
     results: ResultsOption = RESULTS,
 ) -> None:
     """Write the tables, figures and report.md of a study again, and print its summary."""

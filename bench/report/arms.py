@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 # Colours after Okabe and Ito (2008), told apart under the common colour-vision deficiencies; in grey, markers and
-# dashes tell the arms apart.
+# dashes tell the arms apart. After the first twelve colours come again, with another marker and other dashes.
 LOOKS: tuple[tuple[str, str, Any], ...] = (
     ("#0072B2", "o", "-"),
     ("#D55E00", "s", (0, (5, 1.5))),
@@ -24,6 +24,18 @@ LOOKS: tuple[tuple[str, str, Any], ...] = (
     ("#666666", "p", "-"),
     ("#003F5C", "<", (0, (4, 2))),
     ("#A6761D", ">", (0, (2, 2))),
+    ("#0072B2", "s", (0, (5, 1.5))),
+    ("#D55E00", "^", (0, (1, 1.2))),
+    ("#56B4E9", "D", "-"),
+    ("#009E73", "v", (0, (3, 1))),
+    ("#CC79A7", "o", (0, (4, 2))),
+    ("#E69F00", "P", (0, (5, 1.5, 1, 1.5))),
+    ("#009E73", "X", (0, (2, 1))),
+    ("#D55E00", "o", "-"),
+    ("#CC79A7", "D", (0, (6, 1, 2, 1))),
+    ("#7A5195", "s", (0, (1, 2))),
+    ("#000000", "v", (0, (5, 1.5))),
+    ("#8C6D31", "<", "-"),
 )
 FIXED = ("smdim", "transformer", "mamba", "mamba-causal", "fam", "amf", "maf", "afm", "fma")
 REFERENCE_ORDER = ("real-vs-real", "shuffled", "unigram-tokens", "uniform-tokens", "unigram", "bigram", "grammar")

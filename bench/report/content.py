@@ -23,7 +23,7 @@ from bench.report.comparison_table import comparison_tables, rank_tables
 from bench.report.cost_table import cost_tables
 from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, NothingToShow, draw_frame, render
 from bench.report.growth import growth_tables
-from bench.report.provenance import baseline_arm
+from bench.report.provenance import baseline_arm, kernels_together
 from bench.report.quality_table import detail_tables, quality_tables
 from bench.report.sampling import sampler_tables
 from bench.report.scaling import scaling_table
@@ -52,6 +52,8 @@ class Content:
     tables: dict[str, list[Table]]
     figures: list[Drawn]
     notes: list[str]
+    together: bool = False
+    """Whether costs of different kernels are ranked against each other, marked."""
 
     def all_tables(self) -> list[Table]:
         """The tables of every section."""
@@ -60,10 +62,11 @@ class Content:
 
 def gather(frame: pd.DataFrame, folder: Path, *, force: bool = False) -> Content:
     """Tables, figures and notes of a study; claims are judged, and their verdicts saved beside the results. `force`
-    ranks costs of different kernels, marked."""
-    baseline = baseline_arm(folder, frame)
+    ranks costs of different kernels, marked, as a study may ask for too."""
+    baseline, together = baseline_arm(folder, frame), force or kernels_together(folder)
     figures, notes = draw_all(frame, folder)
-    return Content(frame, folder, baseline, report_tables(frame, folder, baseline, force=force), figures, notes)
+    tables = report_tables(frame, folder, baseline, force=together)
+    return Content(frame, folder, baseline, tables, figures, notes, together)
 
 
 def report_tables(frame: pd.DataFrame, folder: Path, baseline: str, *, force: bool = False) -> dict[str, list[Table]]:
@@ -85,7 +88,7 @@ def report_tables(frame: pd.DataFrame, folder: Path, baseline: str, *, force: bo
 
 def all_tables(frame: pd.DataFrame, folder: Path) -> list[Table]:
     """Every table of a report, without drawing anything."""
-    sections = report_tables(frame, folder, baseline_arm(folder, frame))
+    sections = report_tables(frame, folder, baseline_arm(folder, frame), force=kernels_together(folder))
     return [table for tables in sections.values() for table in tables]
 
 

@@ -15,6 +15,11 @@ from bench.report.points import Point, Points, cost_points
 from bench.report.table import Entry, Table
 
 FORCED = "*"
+SETTINGS_RANKED = f"{FORCED} ranked although device, threads or batch differ."
+SETTINGS_APART = (
+    "Costs on another device, with other threads or another batch stand in a table of their own: they are not ranked "
+    "against these (`report --force` puts them into one table and marks it)."
+)
 Setting = tuple[str, int | None, int | None]
 
 
@@ -24,26 +29,47 @@ def _setting(point: Point) -> Setting:
 
 def cost_tables(frame: pd.DataFrame, *, force: bool = False) -> list[Table]:
     """One table a cost metric and setting (device, threads, batch): rows arms, columns lengths, `n/a` with its reason
-    noted. Where kernels differ nothing is bold, or, with `force`, the bold figure is marked *."""
-    points = cost_points(frame)
+    noted. Where kernels differ nothing is bold. With `force` all settings are in one table, and a figure that is bold
+    although kernels or settings differ is marked *."""
+    order = arm_order(frame)
+    points = Points(sorted(cost_points(frame), key=lambda point: order.index(point.arm)))
     tables = []
     for metric, words in COST_METRICS.items():
         rows = points.where(metric=metric)
         settings = [setting for setting, _ in rows.measured().groups(_setting)]
+        several = len(settings) > 1
+        if several and force:
+            tables.append(_cost_table(frame, _named_by_setting(rows), words, f"cost_{metric}", None, force, several))
+            continue
         for position, setting in enumerate(settings or [None]):
-            chosen = rows if len(settings) < 2 else Points(p for p in rows if _setting(p) == setting or not p.measured)
+            chosen = Points(p for p in rows if _setting(p) == setting or not p.measured) if several else rows
             if chosen:
-                suffix = f"_{position + 1}" if len(settings) > 1 else ""
-                tables.append(_cost_table(frame, chosen, words, f"cost_{metric}{suffix}", setting, force))
+                suffix = f"_{position + 1}" if several else ""
+                tables.append(_cost_table(frame, chosen, words, f"cost_{metric}{suffix}", setting, force, several))
     return tables
 
 
+def _named_by_setting(points: Points) -> Points:
+    """The points with their device, threads and batch in the name of the arm."""
+    return Points(
+        replace(point, arm=f"{point.arm}{_setting_words(_setting(point))}") if point.measured else point
+        for point in points
+    )
+
+
 def _cost_table(
-    frame: pd.DataFrame, points: Points, words: MetricWords, name: str, setting: Setting | None, force: bool
+    frame: pd.DataFrame,
+    points: Points,
+    words: MetricWords,
+    name: str,
+    setting: Setting | None,
+    force: bool,
+    several: bool,
 ) -> Table:
     lengths = points.lengths()
-    arms = [arm for arm in arm_order(frame) if points.where(arm=arm)]
+    arms = points.distinct("arm")
     conflict = kernel_conflict(points.kernels())
+    mixed = bool(conflict) or (several and setting is None)
     best = {length: None if conflict and not force else lowest_apart(points.where(length=length)) for length in lengths}
     body, reasons = [], dict[str, list[str]]()
     for arm in arms:
@@ -54,12 +80,14 @@ def _cost_table(
             if entry.reason:
                 reasons.setdefault(entry.reason, []).append(f"{arm} at {length}")
             first = best[length] == arm
-            entries.append(replace(entry, best=first, mark=FORCED if first and conflict else ""))
+            entries.append(replace(entry, best=first, mark=FORCED if first and mixed else ""))
         body.append((*entries, Entry("; ".join(part.kernels()))))
     notes = [f"{NOTHING}: {', '.join(where)}: {reason}" for reason, where in reasons.items()]
     if conflict:
         ranked = f"{FORCED} ranked although" if force else "Not ranked:"
         notes.append(f"{ranked} operations ran on different kernels ({conflict}).")
+    if several:
+        notes.append(SETTINGS_RANKED if setting is None else SETTINGS_APART)
     rotations = rotation_note({arm: pattern for arm, pattern in patterns_of(frame).items() if arm in arms})
     notes += [rotations] if rotations else []
     columns = ("arm", "pattern", "direction", "parameters", *(f"L = {length}" for length in lengths), "kernel")

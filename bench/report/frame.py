@@ -42,7 +42,9 @@ COLUMNS = (
     "iqr",
     "stopped_by",
     "note",
+    "asked_bytes",
 )
+NUMBERS = ("value", "low", "high", "iqr", "asked_bytes")
 NEEDED = ("cell_id", "kind", "arm", "metric", "value")
 TEXT = (
     "study",
@@ -88,7 +90,7 @@ def as_frame(table: Any) -> pd.DataFrame:
         frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype(str)
     for name in WHOLE:
         frame[name] = pd.to_numeric(frame[name], errors="coerce").round().astype("Int64")
-    for name in ("value", "low", "high", "iqr"):
+    for name in NUMBERS:
         frame[name] = pd.to_numeric(frame[name], errors="coerce").astype("float64")
     return frame.reset_index(drop=True)
 

@@ -34,7 +34,7 @@ def markdown_report(content: Content) -> str:
     question = study_question(folder)
     lines = [f"# {study_name(frame, folder.name)}", ""]
     lines += [f"**Question.** {question}", ""] if question else []
-    summary = _bullets(in_short(frame, content.baseline, folder))
+    summary = _bullets(in_short(frame, content.baseline, folder, together=content.together))
     lines += _section("In short", summary or ["No figure was measured; see Failures."])
     run = ["| | |", "| :--- | :--- |", *(f"| {name} | {words} |" for name, words in provenance(frame))]
     planned = study_notes(folder)

@@ -33,6 +33,15 @@ def baseline_arm(folder: Path, frame: pd.DataFrame) -> str:
     return next((str(arm) for arm in (wanted, "transformer", *arms) if arm in arms), "")
 
 
+def kernels_together(folder: Path) -> bool:
+    """Whether the study asks for costs of slow fallback kernels to be ranked against those of fused ones
+    (`measure.efficiency.rank_kernels: together`)."""
+    study = (read_json(folder / STUDY_FILE) or {}).get("study")
+    measure = study.get("measure") if isinstance(study, dict) else None
+    efficiency = measure.get("efficiency") if isinstance(measure, dict) else None
+    return isinstance(efficiency, dict) and efficiency.get("rank_kernels") == "together"
+
+
 def study_notes(folder: Path) -> list[str]:
     """What the plan noted when it was made: how arms were matched, which cells were left out."""
     notes = (read_json(folder / STUDY_FILE) or {}).get("notes")

@@ -16,14 +16,19 @@ from bench.report.table import Entry, Table
 from metrics.statistics import Crossover, Interval, crossover, rounds_ratio
 
 
-def cost_ratio(point: Point, points: Points, baseline: str, folder: Path | None) -> Interval | None:
-    """The point as a multiple of the baseline arm's in the same setting; None where that was not measured.
+def cost_ratio(
+    point: Point, points: Points, baseline: str, folder: Path | None, *, together: bool = False
+) -> Interval | None:
+    """The point as a multiple of the baseline arm's in the same setting; None where that was not measured, or ran on
+    another kernel for the same operation (unless `together`).
 
     The interval is over rounds where both were timed in turns; a count is exact; anything else has none.
     """
     setting = {"length": point.length, "device": point.device, "threads": point.threads, "batch": point.batch}
     base = points.first(metric=point.metric, arm=baseline, **setting)
-    if base is None or not base.measured or kernel_conflict([*point.kernels, *base.kernels]):
+    if base is None or not base.measured:
+        return None
+    if not together and kernel_conflict([*point.kernels, *base.kernels]):
         return None
     if folder is not None:
         first, second = rounds_of(folder, point), rounds_of(folder, base)
@@ -32,6 +37,16 @@ def cost_ratio(point: Point, points: Points, baseline: str, folder: Path | None)
     value = point.value / base.value
     exact = value if point.metric in EXACT else float("nan")
     return Interval(value, exact, exact, 1)
+
+
+def round_ratios(point: Point, points: Points, baseline: str, folder: Path | None) -> list[float]:
+    """The ratio of round medians in each round that `cost_ratio` rests on; [] where it rests on none."""
+    setting = {"length": point.length, "device": point.device, "threads": point.threads, "batch": point.batch}
+    base = points.first(metric=point.metric, arm=baseline, **setting)
+    if base is None or folder is None or not set(point.sessions) == set(base.sessions) != {""}:
+        return []
+    both = zip(round_medians(folder, point), round_medians(folder, base), strict=False)
+    return [mine / theirs for mine, theirs in both if theirs]
 
 
 def meeting_length(points: Points, arm: str, baseline: str, folder: Path | None) -> Crossover | None:

@@ -23,12 +23,15 @@ COMPARED = {
 }
 
 
-def in_short(frame: pd.DataFrame, baseline: str, folder: Path | None = None) -> list[str]:
-    """Sentences on cost at the longest length against the baseline arm, on quality, and on what has failed."""
-    return [*_cost_sentences(frame, baseline, folder), *_quality_sentences(frame), *_failure_sentence(frame)]
+def in_short(frame: pd.DataFrame, baseline: str, folder: Path | None = None, *, together: bool = False) -> list[str]:
+    """Sentences on cost at the longest length against the baseline arm, on quality, and on what has failed.
+
+    together: latencies are set against each other even where kernels differ, and the sentence says so.
+    """
+    return [*_cost_sentences(frame, baseline, folder, together), *_quality_sentences(frame), *_failure_sentence(frame)]
 
 
-def _cost_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None) -> list[str]:
+def _cost_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None, together: bool) -> list[str]:
     points = cost_points(frame).measured()
     words = []
     for metric, label in COMPARED.items():
@@ -40,16 +43,17 @@ def _cost_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None) -> 
         if base is None or not others:
             continue
         conflict = kernel_conflict(rows.kernels())
-        if conflict and "latency" in metric:
+        if conflict and "latency" in metric and not together:
             words.append(f"{label} is not compared at {longest} tokens: kernels differ ({conflict}).")
             continue
-        found = [(point.arm, cost_ratio(point, rows, baseline, folder)) for point in others]
+        found = [(point.arm, cost_ratio(point, rows, baseline, folder, together=together)) for point in others]
         ratios = ", ".join(
             f"{arm} {with_interval(ratio.value, ratio.low if metric not in EXACT else math.nan, ratio.high)}"
             for arm, ratio in found
             if ratio is not None
         )
-        words.append(f"{label} at {longest} tokens, as a multiple of {baseline}: {ratios}.")
+        although = f", although kernels differ ({conflict})" if conflict and "latency" in metric else ""
+        words.append(f"{label} at {longest} tokens, as a multiple of {baseline}{although}: {ratios}.")
     return words
 
 

@@ -186,9 +186,12 @@ def _paired(mine: Point, other: Point, sign: float) -> tuple[float, ...]:
 
 
 def _is_rival(arm: str, quantity: Quantity, evidence: Evidence) -> bool:
-    if quantity.against == "all":
-        return True
-    return same_mixers(evidence.patterns.get(arm, ""), evidence.patterns.get(quantity.arm, ""))
+    """Whether an arm is another backbone than the claimed one: the same under another name, or trained at another
+    length, is none."""
+    theirs, mine = evidence.patterns.get(arm, ""), evidence.patterns.get(quantity.arm, "")
+    if theirs and theirs == mine:
+        return False
+    return quantity.against == "all" or same_mixers(theirs, mine)
 
 
 def _change(quantity: Quantity, evidence: Evidence) -> list[Measured]:

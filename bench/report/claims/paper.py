@@ -96,6 +96,13 @@ def claims_hash(paper: Paper) -> str:
     return canonical_hash(content)
 
 
+def claims_recorded(paper: Paper, recorded: str) -> int:
+    """How many of the paper's claims, counted from the first, a recorded hash holds; 0 where it is of none. New claims
+    go to the end of a paper, so that a run from before them is seen to have recorded the others."""
+    shorter = (paper.model_copy(update={"claims": paper.claims[:count]}) for count in range(1, len(paper.claims) + 1))
+    return next((len(one.claims) for one in shorter if claims_hash(one) == recorded), 0)
+
+
 def shipped_claims() -> dict[str, str]:
     """Name and claims hash of every shipped paper, as a run records them before it measures anything."""
     papers = (load_paper(path.stem) for path in sorted(PAPERS_FOLDER.glob("*.yaml")))

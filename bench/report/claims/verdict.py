@@ -13,7 +13,7 @@ import pandas as pd
 from bench.files import write_atomically
 from bench.report.arms import patterns_of
 from bench.report.claims.measured import Evidence, Measured, measure
-from bench.report.claims.paper import Claim, Paper, claims_hash
+from bench.report.claims.paper import Claim, Paper, claims_hash, claims_recorded
 from bench.report.numbers import number
 from bench.report.points import cost_points, quality_points, reference_points
 from bench.report.table import Entry, Table
@@ -145,6 +145,9 @@ def fixed_before(folder: Path, paper: Paper) -> str:
         return "The acceptance intervals were not recorded before this run."
     if recorded[paper.name] == claims_hash(paper):
         return "The acceptance intervals are those recorded before the run."
+    if known := claims_recorded(paper, recorded[paper.name]):
+        added = ", ".join(claim.id for claim in paper.claims[known:])
+        return f"The acceptance intervals are those recorded before the run, but for claims added since: {added}."
     return "The acceptance intervals were changed after the run was planned."
 
 

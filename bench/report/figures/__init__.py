@@ -65,22 +65,25 @@ FIGURES: dict[str, FigureKind] = {
             "Cost against length",
             cost_figure,
             "Both axes logarithmic; the numbers are exponents of growth in length (1 linear, 2 quadratic), arms in the "
-            "order and colours of the legend; bars are 95 % intervals (often smaller than the marker), a cross at the "
-            "upper edge is a cell without a figure.",
+            "order and colours of the legend. Bars are 95 % intervals, often smaller than the marker; where fewer than "
+            "five rounds (samples, weighings) were taken, small dots show them instead. Arms stand a little beside "
+            "each other at each length. A cross at the upper edge is a cell without a figure. More than eight arms are "
+            "drawn by family, faint lines being the arms of the others.",
         ),
         FigureKind(
             "scaling",
             "Cost relative to the baseline",
             scaling_figure,
             "Multiple of the baseline arm's cost at each length, with 95 % intervals over rounds where the arms took "
-            "turns (cut at the edge); below 1 is cheaper. A thin white diamond marks the length at which both cost "
-            "the same.",
+            "turns (cut at the edge; fewer than five rounds are small dots); below 1 is cheaper. A thin white diamond "
+            "marks the length at which both cost the same. More than eight arms are drawn by family, faint lines being "
+            "the arms of the others.",
         ),
         FigureKind(
             "phases",
             "Where the time of a training step goes",
             phases_figure,
-            "Shares of forward, backward and optimiser, by arm and length.",
+            "Shares of forward, backward and optimiser, by arm and length; of many arms some lengths only.",
         ),
         FigureKind(
             "quality",
@@ -102,10 +105,9 @@ FIGURES: dict[str, FigureKind] = {
             "pareto",
             "Quality against cost",
             pareto_figure,
-            "Better is up, cheaper is left. Lines: 95 % intervals, cut at the edge. The number is the chance that no "
-            "other arm is "
-            "better on "
-            "both, given the intervals; hollow: less than one half.",
+            "Better is up, cheaper is left. Lines: 95 % intervals, cut at the edge; fewer than five seeds or rounds "
+            "are small dots. The number is the chance that no other arm is better on both, given the intervals; "
+            "hollow: less than one half (of more than eight arms those have no number).",
         ),
         FigureKind(
             "orders",
@@ -121,9 +123,9 @@ FIGURES: dict[str, FigureKind] = {
             "lengths",
             "Quality against length",
             lengths_figure,
-            "Mean over seeds with 95 % intervals (cut at the edge), as many pieces of each length as real ones of that "
-            "length. Grey: real against real music at the same length (the ceiling, with its interval), and notes "
-            "drawn one by one.",
+            "Mean over seeds with 95 % intervals (cut at the edge), or the seeds as small dots where there are fewer "
+            "than five; as many pieces of each length as real ones of that length. Grey: real against real music at "
+            "the same length (the ceiling, with its interval), and notes drawn one by one.",
         ),
         FigureKind(
             "nfe", "Quality against network calls", nfe_figure, "Mean over seeds. Grey line: real against real music."
@@ -140,9 +142,9 @@ FIGURES: dict[str, FigureKind] = {
             "along",
             "From the beginning of a piece to its end",
             along_figure,
-            "Windows of 16 beats; mean over the pieces of an arm, bars: 95 % interval over pieces. Distance: one less "
-            "the overlap of the window with the same window of the real pieces. Grey: real pieces, each against the "
-            "others.",
+            "Windows of 16 beats; mean over the pieces of an arm, bars: 95 % interval over pieces where five or more "
+            "reach a window; arms stand a little beside each other. Distance: one less the overlap of the window with "
+            "the same window of the real pieces. Grey: real pieces, each against the others.",
         ),
         FigureKind("learning", "Learning curves", learning_figure, "One line a seed, of at most five an arm."),
         FigureKind(

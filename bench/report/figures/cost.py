@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.report.arms import Look, arm_order, looks
+from bench.report.aggregate import EXACT
+from bench.report.arms import Look, arm_order, looks, patterns_of
 from bench.report.claims.measured import cost_exponent
+from bench.report.figures.families import FAMILY_TICKS, MOST_LINES, draw_faint, family_grid
+from bench.report.figures.intervals import MANY_ARMS, Spread, dots_of, draw_spreads, shift_of
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
     NothingToShow,
@@ -21,6 +23,7 @@ from bench.report.figures.style import (
     panels,
     tidy_axes,
 )
+from bench.report.figures.ticks import MOST_TICKS, few_decade_ticks, length_axis
 from bench.report.metric_words import SHORT_COST_LABELS
 from bench.report.points import Points, cost_points
 
@@ -30,11 +33,14 @@ if TYPE_CHECKING:
 
 
 MOST_EXPONENTS = 5  # more do not fit beside the curves
+NARROW_COSTS = ("step_latency", "peak_memory_training", "forward_gflops")
+"""What one column shows of many arms; six rows of panels would not fit a page."""
 
 
 def cost_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
     """Small multiples of every measured cost metric against length, with the exponent of each arm's growth in its
-    colour. A cell that failed is a cross at the top of its panel.
+    colour. A cell that failed is a cross at the top of its panel. More arms than one panel can show are drawn by
+    family, a column each.
 
     Raises NothingToShow without a measured efficiency row.
     """
@@ -43,25 +49,44 @@ def cost_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLU
     if not metrics:
         raise NothingToShow("cost figure: the table has no measured efficiency row")
     drawn = {arm: look for arm, look in looks(arm_order(frame)).items() if points.where(arm=arm)}
+    if len(drawn) > MOST_LINES:
+        return _by_family(points, metrics, drawn, frame, folder, width)
     columns = 2 if is_narrow(width) else 3
     rows = -(-len(metrics) // columns)
     with figure_style(width):
         figure = new_figure(width, rows * (1.5 if is_narrow(width) else 1.9) + 0.35)
         for axis, metric in zip(panels(figure, len(metrics), columns), metrics, strict=True):
-            _cost_panel(axis, points.where(metric=metric), drawn, metric)
+            _cost_panel(axis, points.where(metric=metric), drawn, folder, 4 if is_narrow(width) else MOST_TICKS)
+            axis.set_title(SHORT_COST_LABELS[metric])
             _exponents(axis, points.where(metric=metric), drawn, folder, small=is_narrow(width))
         legend_below(figure, arm_handles(drawn), width)
     return figure
 
 
-def _cost_panel(axis: Axes, points: Points, arms: dict[str, Look], metric: str) -> None:
+def _by_family(
+    points: Points, metrics: list[str], arms: dict[str, Look], frame: pd.DataFrame, folder: Path, width: float
+) -> Figure:
+    def panel(axis: Axes, metric: str, shown: dict[str, Look], others: list[str]) -> None:
+        rows = points.where(metric=metric)
+        lines = [rows.where(arm=arm).measured() for arm in others]
+        draw_faint(axis, [sorted((point.length or 0, point.value) for point in line) for line in lines])
+        _cost_panel(axis, rows, shown, folder, FAMILY_TICKS)
+
+    chosen = [metric for metric in metrics if metric in NARROW_COSTS] if is_narrow(width) else metrics
+    labels = {metric: SHORT_COST_LABELS[metric] for metric in chosen or metrics}
+    return family_grid(labels, arms, patterns_of(frame), panel, width)
+
+
+def _cost_panel(axis: Axes, points: Points, arms: dict[str, Look], folder: Path, ticks: int) -> None:
+    lengths = points.lengths()
     for place, (arm, look) in enumerate(arms.items()):
         for _, line in points.where(arm=arm).groups(lambda p: (p.kernel, p.device, p.threads, p.batch)):
-            draw_line(axis, line, look, shift=2 ** (0.09 * (place - (len(arms) - 1) / 2)))
-    length_axis(axis, points.lengths())
+            exact = points[0].metric in EXACT  # without intervals there is nothing to set side by side
+            shift = 1.0 if exact else shift_of(place, len(arms), lengths)
+            draw_line(axis, line, look, folder, shift, thin=len(arms) >= MANY_ARMS)
+    length_axis(axis, lengths, ticks)
     axis.margins(y=0.05 if len(points.measured()) == len(points) else 0.15)
     few_decade_ticks(axis)
-    axis.set_title(SHORT_COST_LABELS[metric])
     tidy_axes(axis)
 
 
@@ -81,33 +106,17 @@ def _exponents(axis: Axes, points: Points, arms: dict[str, Look], folder: Path, 
         text.set_transform(axis.transAxes)
 
 
-def length_axis(axis: Axes, lengths: list[int]) -> None:
-    """A logarithmic axis of sequence lengths with a tick at each that was measured, and the values logarithmic too."""
-    axis.set_xscale("log", base=2)
-    axis.set_yscale("log")
-    tick_lengths(axis, lengths)
-
-
-def tick_lengths(axis: Axes, lengths: list[int]) -> None:
-    """A tick at each length that was measured; the axis has its scale already."""
-    axis.set_xticks(lengths, [str(length) for length in lengths])
-    axis.set_xticks([], minor=True)
-    axis.margins(x=0.08)
-    axis.set_xlabel("length [tokens]")
-
-
-def draw_line(axis: Axes, line: Points, look: Look, shift: float = 1.0) -> None:
-    """One arm's points with their intervals; points without a figure become a cross at the upper edge, its length times
-    `shift` so that crosses of several arms lie beside each other."""
+def draw_line(axis: Axes, line: Points, look: Look, folder: Path | None, shift: float = 1.0, *, thin: bool) -> None:
+    """One arm's points with their intervals, or rounds where those are few; points without a figure become a cross at
+    the upper edge. Lengths are drawn times `shift`, so that what several arms have at one length lies side by side."""
     done = sorted((point for point in line.measured() if point.length), key=lambda point: point.length or 0)
     edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
-    xs = [float(point.length or 0) for point in done]
+    xs = [float(point.length or 0) * shift for point in done]
     values = [point.value for point in done]
     axis.plot(xs, values, color=look.colour, marker=look.marker, linestyle=look.dashes, zorder=3, **edge)
-    for point, x in zip(done, xs, strict=True):
-        if point.has_interval:
-            ends = [[max(point.value - point.low, 0)], [max(point.high - point.value, 0)]]
-            axis.errorbar([x], [point.value], yerr=ends, fmt="none", ecolor=look.colour, elinewidth=0.9, capsize=1.8)
+    at = zip(done, xs, strict=True)
+    spreads = [Spread(x, point.value, point.low, point.high, dots_of(point, folder)) for point, x in at]
+    draw_spreads(axis, spreads, look.colour, thin=thin)
     for point in line:
         if not point.measured and point.length:
             style: dict[str, Any] = {
@@ -118,19 +127,3 @@ def draw_line(axis: Axes, line: Points, look: Look, shift: float = 1.0) -> None:
                 "zorder": 4,
             }
             axis.plot([float(point.length) * shift], [0.97], transform=axis.get_xaxis_transform(), **style)
-
-
-def few_decade_ticks(axis: Axes) -> None:
-    """Plain numbers on a logarithmic axis, with ticks between the decades where it spans only a few."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
-
-    low, high = axis.get_ylim()
-    decades = math.log10(high / low)
-    multiples = (1.0,) if decades > 2.5 else (1.0, 3.0) if decades > 1.2 else (1.0, 2.0, 5.0)
-    ticks = [m * 10.0**power for power in range(-9, 10) for m in multiples]
-    if sum(low <= tick <= high for tick in ticks) > 1:
-        axis.yaxis.set_major_locator(LogLocator(base=10, subs=multiples, numticks=12))
-    else:
-        axis.yaxis.set_major_locator(MaxNLocator(nbins=4))
-    axis.yaxis.set_minor_locator(NullLocator())
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.report.aggregate import reference_point
 from bench.report.arms import Look, arm_order, looks
-from bench.report.figures.cost import tick_lengths
+from bench.report.figures.intervals import Spread, dots_of, draw_spreads
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
     REFERENCE_COLOUR,
@@ -24,6 +24,7 @@ from bench.report.figures.style import (
     reference_handles,
     tidy_axes,
 )
+from bench.report.figures.ticks import tick_lengths
 from bench.report.metric_words import words_for
 from bench.report.points import Points, quality_points, reference_points
 
@@ -36,8 +37,8 @@ SHOWN = ("real-vs-real", "unigram-tokens")
 
 
 def lengths_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
-    """Scores against tokens a piece, a line an arm with its interval over seeds; grey: ceiling (with its interval) and
-    floor at the same length. The first corpus and sampler of the table.
+    """Scores against tokens a piece, a line an arm with its interval over seeds, or the seeds where they are few;
+    grey: ceiling (with its interval) and floor at the same length. The first corpus and sampler of the table.
 
     Raises NothingToShow where no arm was measured at two lengths.
     """
@@ -67,13 +68,14 @@ def lengths_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_C
 
 
 def _arm_line(axis: Axes, points: Points, look: Look, shift: float) -> None:
-    """One arm's means with their intervals, moved sideways by `shift` so that intervals lie beside each other."""
+    """One arm's means with their intervals, or seeds where those are few, moved sideways by `shift` so that they lie
+    beside each other."""
     done = sorted((point for point in points if point.length), key=lambda point: point.length or 0)
     xs = [(point.length or 0) * shift for point in done]
     axis.plot(xs, [point.value for point in done], color=look.colour, marker=look.marker, linestyle=look.dashes)
-    for x, point in zip(xs, done, strict=True):
-        if point.interval == "seeds":
-            axis.plot([x, x], [point.low, point.high], color=look.colour, linewidth=0.9)
+    over_seeds = [(x, point) for x, point in zip(xs, done, strict=True) if point.interval == "seeds"]
+    spreads = [Spread(x, point.value, point.low, point.high, dots_of(point, None)) for x, point in over_seeds]
+    draw_spreads(axis, spreads, look.colour)
 
 
 def _reference_lines(axis: Axes, references: Points, metric: str, points: Points) -> list[float]:

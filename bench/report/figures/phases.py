@@ -29,8 +29,21 @@ PHASES = {
 }
 
 
+MOST_BARS = 45
+
+
+def shown_lengths(lengths: list[int], most: int) -> list[int]:
+    """At most `most` lengths, at least one: the longest, the shortest, then those at equal steps between them."""
+    if len(lengths) <= most:
+        return lengths
+    if most < 2:
+        return lengths[-1:]
+    return [lengths[round(place * (len(lengths) - 1) / (most - 1))] for place in range(most)]
+
+
 def phases_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
-    """A bar an arm and length, as shares of the training step, so that short and long steps can be read together.
+    """A bar an arm and length, as shares of the training step, so that short and long steps can be read together. Of
+    more than `MOST_BARS` only some lengths are shown.
 
     Raises NothingToShow where training steps were not timed in parts.
     """
@@ -38,7 +51,8 @@ def phases_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_CO
     arms = [arm for arm in arm_order(frame) if points.where(arm=arm)]
     if not arms:
         raise NothingToShow("phases figure: no training step was timed in parts")
-    bars = [(arm, length) for arm in arms for length in points.where(arm=arm).lengths()]
+    lengths = shown_lengths(points.lengths(), MOST_BARS // len(arms))
+    bars = [(arm, length) for arm in arms for length in points.where(arm=arm).lengths() if length in lengths]
     with figure_style(width):
         from matplotlib.patches import Patch
 
@@ -55,7 +69,7 @@ def phases_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_CO
                 axis.barh([place], [share], left=[start], height=0.8, **style)  # type: ignore[arg-type]
                 start += share
         axis.set_yticks(range(len(bars)), [f"{arm}  {length}" for arm, length in bars])
-        axis.invert_yaxis()
+        axis.set_ylim(len(bars) - 0.4, -0.6)
         axis.set_xlim(0, 1)
         axis.set_xlabel("share of a training step")
         tidy_axes(axis)

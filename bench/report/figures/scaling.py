@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.report.arms import Look, arm_order, looks
-from bench.report.figures.cost import length_axis
+from bench.report.aggregate import EXACT
+from bench.report.arms import Look, arm_order, looks, patterns_of
+from bench.report.figures.cost import NARROW_COSTS
+from bench.report.figures.families import FAMILY_TICKS, MOST_LINES, draw_faint, family_grid
+from bench.report.figures.intervals import FEWEST_SAMPLES, MANY_ARMS, Spread, draw_spreads, shift_of
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
     REFERENCE_COLOUR,
@@ -21,10 +24,12 @@ from bench.report.figures.style import (
     panels,
     tidy_axes,
 )
+from bench.report.figures.ticks import MOST_TICKS, length_axis
 from bench.report.metric_words import SHORT_COST_LABELS
-from bench.report.points import Points, cost_points
+from bench.report.points import Point, Points, cost_points
 from bench.report.provenance import baseline_arm
-from bench.report.scaling import cost_ratio, meeting_length
+from bench.report.scaling import cost_ratio, meeting_length, round_ratios
+from metrics.statistics import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,16 +50,39 @@ def scaling_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_C
     if not metrics:
         raise NothingToShow(f"scaling figure: no arm was measured beside {baseline or 'a baseline'} at two lengths")
     arms = {arm: look for arm, look in looks(arm_order(frame)).items() if points.where(arm=arm) and arm != baseline}
+    if len(arms) > MOST_LINES:
+        return _by_family(points, metrics, arms, baseline, frame, folder, width)
     columns = min(len(metrics), 2 if is_narrow(width) else 3)
     rows = -(-len(metrics) // columns)
     with figure_style(width):
         figure = new_figure(width, rows * (1.5 if is_narrow(width) else 1.8) + 0.35)
         for axis, metric in zip(panels(figure, len(metrics), columns), metrics, strict=True):
-            _ratio_panel(axis, points.where(metric=metric), arms, baseline, folder)
+            ticks = 4 if is_narrow(width) else MOST_TICKS
+            _limits(axis, _ratio_panel(axis, points.where(metric=metric), arms, baseline, folder, ticks))
             axis.set_title(SHORT_COST_LABELS[metric].split(" [")[0])
         figure.supylabel(f"multiple of {baseline}", fontsize="medium")
         legend_below(figure, arm_handles(arms), width)
     return figure
+
+
+def _by_family(
+    points: Points,
+    metrics: list[str],
+    arms: dict[str, Look],
+    baseline: str,
+    frame: pd.DataFrame,
+    folder: Path,
+    width: float,
+) -> Figure:
+    def panel(axis: Axes, metric: str, shown: dict[str, Look], others: list[str]) -> None:
+        rows = points.where(metric=metric)
+        lines = [ratios_by_length(rows, arm, baseline, folder) for arm in others]
+        draw_faint(axis, [[(point.length or 0, ratio.value) for point, ratio in line] for line in lines])
+        _limits(axis, _ratio_panel(axis, rows, shown, baseline, folder, FAMILY_TICKS))
+
+    chosen = [metric for metric in metrics if metric in NARROW_COSTS] if is_narrow(width) else metrics
+    labels = {metric: f"{SHORT_COST_LABELS[metric].split(' [')[0]} [{baseline} = 1]" for metric in chosen or metrics}
+    return family_grid(labels, arms, patterns_of(frame), panel, width, one_scale=False)
 
 
 def _lines(points: Points, baseline: str) -> bool:
@@ -62,28 +90,46 @@ def _lines(points: Points, baseline: str) -> bool:
     return any(len(at & set(points.where(arm=arm).lengths())) > 1 for arm in points.distinct("arm") if arm != baseline)
 
 
-def _ratio_panel(axis: Axes, points: Points, arms: dict[str, Look], baseline: str, folder: Path) -> None:
-    shown = [1.0]
-    for arm, look in arms.items():
-        ratios = [(p.length, cost_ratio(p, points, baseline, folder)) for p in points.where(arm=arm) if p.length]
-        known = sorted((length, ratio) for length, ratio in ratios if ratio is not None)
+def _ratio_panel(
+    axis: Axes, points: Points, arms: dict[str, Look], baseline: str, folder: Path, ticks: int
+) -> list[float]:
+    """Draws the ratios of these arms; their values."""
+    shown, lengths, exact = [], points.lengths(), points[0].metric in EXACT
+    for place, (arm, look) in enumerate(arms.items()):
+        shift = 1.0 if exact else shift_of(place, len(arms), lengths)
+        known = ratios_by_length(points, arm, baseline, folder)
         if not known:
             continue
-        xs, values = [length for length, _ in known], [ratio.value for _, ratio in known]
+        values = [ratio.value for _, ratio in known]
         shown += values
+        xs = [(point.length or 0) * shift for point, _ in known]
         axis.plot(xs, values, color=look.colour, marker=look.marker, linestyle=look.dashes, zorder=3)
-        for length, ratio in known:
-            if ratio.low == ratio.low:
-                ends = [[ratio.value - ratio.low], [ratio.high - ratio.value]]
-                axis.errorbar([length], [ratio.value], yerr=ends, fmt="none", ecolor=look.colour, capsize=1.8)
+        spreads = []
+        for x, (point, ratio) in zip(xs, known, strict=True) if not exact else ():
+            dots = round_ratios(point, points, baseline, folder) if ratio.n < FEWEST_SAMPLES else None
+            spreads.append(Spread(x, ratio.value, ratio.low, ratio.high, dots))
+        draw_spreads(axis, spreads, look.colour, thin=len(arms) >= MANY_ARMS)
         meeting = meeting_length(points, arm, baseline, folder)
         if meeting is not None and meeting.length == meeting.length:
             axis.plot(
                 [meeting.length], [1], marker="d", markersize=6, color=look.colour, markerfacecolor="white", zorder=4
             )
     axis.axhline(1, color=REFERENCE_COLOUR, linewidth=0.9, zorder=1)
-    length_axis(axis, points.lengths())
+    length_axis(axis, lengths, ticks)
     axis.set_yscale("linear")
-    margin = 0.2 * (max(shown) - min(shown)) or 0.1
-    axis.set_ylim(max(0.0, min(shown) - margin), max(shown) + margin)
     tidy_axes(axis)
+    return shown
+
+
+def ratios_by_length(points: Points, arm: str, baseline: str, folder: Path | None) -> list[tuple[Point, Interval]]:
+    """The arm's points with their ratios to the baseline, from short to long, as far as they can be compared."""
+    mine = sorted((point for point in points.where(arm=arm) if point.length), key=lambda point: point.length or 0)
+    ratios = [(point, cost_ratio(point, points, baseline, folder)) for point in mine]
+    return [(point, ratio) for point, ratio in ratios if ratio is not None]
+
+
+def _limits(axis: Axes, shown: list[float]) -> None:
+    """Room for every ratio and the line at 1; long intervals are cut at the edge."""
+    low, high = min([1.0, *shown]), max([1.0, *shown])
+    margin = 0.2 * (high - low) or 0.1
+    axis.set_ylim(max(0.0, low - margin), high + margin)

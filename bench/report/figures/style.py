@@ -168,6 +168,11 @@ def render(figure: Figure, kind: str = "png") -> bytes:
     import matplotlib
 
     buffer = io.BytesIO()
+    if kind == "png":  # as `savefig` does, but drawn once: that draws everything a second time to lay it out
+        figure.set_dpi(PNG_DOTS_PER_INCH)
+        canvas: Any = figure.canvas
+        canvas.print_png(buffer, metadata=undated)
+        return buffer.getvalue()
     with matplotlib.rc_context({"svg.hashsalt": "smdim-bench", "pdf.fonttype": 42}):
         figure.savefig(buffer, format=kind, dpi=PNG_DOTS_PER_INCH, metadata=undated)
     return buffer.getvalue()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from bench.report.aggregate import BITS
+from bench.report.aggregate import BITS, EXACT
 from bench.report.arms import Look, arm_order, looks
+from bench.report.figures.intervals import Spread, dots_of, draw_spreads
+from bench.report.figures.labels import place_labels
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
     NothingToShow,
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
 COSTS = ("step_latency", "peak_memory_inference", "forward_gflops")
 SCORES = (BITS, "oa_mean")
 DRAWS = 4000
+MOST_NAMED = 8
+LABEL_POINTS = (16.0, 6.5)
+"""Width and height of a number such as 0.74 in points."""
+AROUND_IN = (0.55, 0.45)
+"""What the numbers and the label beside and under a panel take, about."""
 Pair = tuple[Point, Point]
 
 
@@ -54,9 +61,11 @@ def pareto_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_CO
     columns = min(len(found), 2 if is_narrow(width) else 3)
     rows = -(-len(found) // columns)
     with figure_style(width):
-        figure = new_figure(width, rows * (1.6 if is_narrow(width) else 2.0) + 0.35)
+        height = 1.6 if is_narrow(width) else 2.0
+        figure = new_figure(width, rows * height + 0.35)
+        room = (72 * (width / columns - AROUND_IN[0]), 72 * (height - AROUND_IN[1]))
         for axis, ((score, cost), pairs) in zip(panels(figure, len(found), columns), found.items(), strict=True):
-            _front_panel(axis, pairs, arms, words_for(score).better == "lower")
+            _front_panel(axis, pairs, arms, words_for(score).better == "lower", folder, room)
             axis.set_xlabel(SHORT_COST_LABELS[cost])
             axis.set_ylabel("validation [bits/token]" if score == BITS else "OA mean")
         legend_below(figure, arm_handles(arms), width)
@@ -103,25 +112,50 @@ def _draw_cost(point: Point, generator: np.random.Generator, draws: int) -> np.n
     return point.value * np.exp(spread * generator.standard_normal(draws))
 
 
-def _front_panel(axis: Axes, pairs: list[Pair], arms: dict[str, Look], lower_is_better: bool) -> None:
+def _front_panel(
+    axis: Axes, pairs: list[Pair], arms: dict[str, Look], lower_is_better: bool, folder: Path, room: tuple[float, float]
+) -> None:
     chances = chance_on_front(pairs, lower_is_better)
     for (score, cost), chance in zip(pairs, chances, strict=True):
         look = arms[score.arm]
         face = look.colour if chance >= 0.5 else "white"
         axis.plot([cost.value], [score.value], marker=look.marker, color=look.colour, markerfacecolor=face, zorder=3)
         if score.interval == "seeds":
-            axis.plot([cost.value] * 2, [score.low, score.high], color=look.colour, linewidth=0.8, zorder=2)
-        if cost.has_interval:
-            axis.plot([cost.low, cost.high], [score.value] * 2, color=look.colour, linewidth=0.8, zorder=2)
-        offset = {"textcoords": "offset points", "xytext": (4, 3), "fontsize": "x-small", "color": look.colour}
-        axis.annotate(f"{chance:.2f}", (cost.value, score.value), **offset)  # type: ignore[arg-type]
+            spread = Spread(cost.value, score.value, score.low, score.high, dots_of(score, None))
+            draw_spreads(axis, [spread], look.colour)
+        if cost.metric not in EXACT:
+            spread = Spread(score.value, cost.value, cost.low, cost.high, dots_of(cost, folder))
+            draw_spreads(axis, [spread], look.colour, across=True)
+    _limits(axis, pairs)
+    if lower_is_better:
+        axis.invert_yaxis()
+    tidy_axes(axis)
+    axis.locator_params(axis="x", nbins=4)
+    named = [(pair, chance) for pair, chance in zip(pairs, chances, strict=True) if _is_named(chance, len(pairs))]
+    places = place_labels([_in_points(axis, pair, room) for pair, _ in named], LABEL_POINTS, room)
+    for ((score, cost), chance), offset in zip(named, places, strict=True):
+        style: dict[str, Any] = {"textcoords": "offset points", "xytext": offset, "fontsize": "x-small", "zorder": 5}
+        style |= {"color": arms[score.arm].colour, "bbox": {"facecolor": "white", "alpha": 0.8, "lw": 0, "pad": 0.4}}
+        axis.annotate(f"{chance:.2f}", (cost.value, score.value), **style)
+
+
+def _is_named(chance: float, arms: int) -> bool:
+    """Of many arms only those that are on the front as likely as not have a number."""
+    return arms <= MOST_NAMED or chance >= 0.5
+
+
+def _in_points(axis: Axes, pair: Pair, room: tuple[float, float]) -> tuple[float, float]:
+    """Where a pair lies in a panel of this size, in points from its lower left corner."""
+    (left, right), (bottom, top) = axis.get_xlim(), axis.get_ylim()
+    score, cost = pair
+    return room[0] * (cost.value - left) / (right - left), room[1] * (score.value - bottom) / (top - bottom)
+
+
+def _limits(axis: Axes, pairs: list[Pair]) -> None:
+    """Room for every seed and every cost; long intervals are cut at the edge."""
     values = [value for score, _ in pairs for value in score.values if math.isfinite(value)]
     margin = 0.35 * (max(values) - min(values)) or 0.05
     axis.set_ylim(min(values) - margin, max(values) + margin)
     spent = [cost.value for _, cost in pairs]
-    room = 0.3 * (max(spent) - min(spent)) or 0.1 * max(spent)
-    axis.set_xlim(min(spent) - room, max(spent) + room)
-    axis.locator_params(axis="x", nbins=4)
-    if lower_is_better:
-        axis.invert_yaxis()
-    tidy_axes(axis)
+    aside = 0.3 * (max(spent) - min(spent)) or 0.1 * max(spent)
+    axis.set_xlim(min(spent) - aside, max(spent) + aside)

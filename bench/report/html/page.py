@@ -39,9 +39,8 @@ def html_report(content: Content) -> str:
     frame, folder = content.frame, content.folder
     shown, pieces = _samples(frame, folder)
     planned = bullets(study_notes(folder))
-    sections = {
-        "Summary": bullets(in_short(frame, content.baseline, folder)) or "<p>No figure was measured; see Failures.</p>"
-    }
+    summary = bullets(in_short(frame, content.baseline, folder, together=content.together))
+    sections = {"Summary": summary or "<p>No figure was measured; see Failures.</p>"}
     for title in (CLAIMS, QUALITY, COST, ABLATION):
         if content.tables[title]:
             sections[title] = "\n".join(map(table_html, content.tables[title]))

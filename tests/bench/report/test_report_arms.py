@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from bench.report.arms import LOOKS, arm_order, cycle_of, layers_of, looks, rotation_note
+from bench.report.families import families
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,25 @@ def test_an_arm_looks_the_same_in_every_study():
     assert few["smdim"] == many["smdim"] and few["mamba"] == many["mamba"]
     assert len({look.colour for look in many.values()}) == 4
     assert len({look.marker for look in many.values()}) == 4
+
+
+def test_two_dozen_arms_are_all_told_apart():
+    shown = looks([f"arm-{number}" for number in range(24)])
+    assert len({(look.colour, look.marker) for look in shown.values()}) == 24
+    assert len({(look.colour, str(look.dashes)) for look in shown.values()}) == 24
+
+
+def test_families_go_by_what_mixes_tokens():
+    patterns = {"smdim": "MFA*2", "fam": "FAM*2", "amf": "AMF*2", "late": "(MF)2A2", "only": "AF*3", "none": "MF*3"}
+    patterns |= {"conformer": "FACF*2", "both": "M(bidirectional)FA*2"}
+    assert families(patterns, patterns) == [
+        ("orders of one block", ["smdim", "fam", "amf"]),
+        ("attention mixed in", ["late", "both"]),
+        ("without attention", ["none"]),
+        ("attention only", ["only", "conformer"]),
+    ]
+    many = {f"arm-{number}": "MF*3" for number in range(11)}
+    assert [len(members) for _, members in families(many, many)] == [6, 5]
 
 
 def test_more_arms_than_looks_still_all_have_one():

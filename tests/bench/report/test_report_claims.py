@@ -142,6 +142,23 @@ def test_orders_are_arms_with_the_same_mixers(verdict):
     assert judged.measured.note == "smallest lead, over fam, of those over fam"
 
 
+def test_the_same_backbone_under_another_name_is_no_rival(verdict, frame):
+    again = frame[(frame["kind"] == "quality") & (frame["arm"] == "smdim")].copy()
+    again = again.assign(arm="smdim-2048", value=again["value"] + 0.5)
+    judged = verdict("lead", "oa_mean", "against: all", "[0, .inf]", pd.concat([frame, again]))
+    assert "smdim-2048" not in judged.measured.note
+
+
+def test_one_model_at_all_lengths_is_judged_apart_from_models_trained_at_each(two_lengths):
+    music = two_lengths[(two_lengths["arm"] == "smdim") & (two_lengths["kind"] == "quality")].copy()
+    music.loc[music["length"] == 2048, "value"] += 0.06
+    one = music.assign(arm="smdim-2048")
+    judged = {found.claim.id: found for found in judge(load_paper("smdim"), pd.concat([two_lengths, one]))}
+    assert judged["oa-flat"].measured.value == pytest.approx(-0.1) and judged["oa-flat"].verdict == "contradicted"
+    assert judged["oa-flat-one-model"].measured.value == pytest.approx(-0.04)
+    assert judged["oa-flat-one-model"].verdict == "reproduced"
+
+
 def test_excess_over_real_music(verdict):
     judged = verdict("excess", "oa_mean", "over: real-vs-real", "[0, .inf]")
     # 0.78 and 0.80 less 0.9: -0.11, with 0.127 to each side over seeds and -0.02, +0.03 of the reference itself
@@ -206,6 +223,9 @@ def test_whether_the_acceptance_was_fixed_before_the_run(tmp_path):
     assert "not recorded" in fixed_before(tmp_path, paper)
     (tmp_path / "study.json").write_text(json.dumps({"claims": shipped_claims()}))
     assert "those recorded before the run" in fixed_before(tmp_path, paper)
+    fewer = paper.model_copy(update={"claims": paper.claims[:-1]})
+    (tmp_path / "study.json").write_text(json.dumps({"claims": {"smdim": claims_hash(fewer)}}))
+    assert "but for claims added since: oa-flat-one-model." in fixed_before(tmp_path, paper)
     (tmp_path / "study.json").write_text(json.dumps({"claims": {"smdim": "0" * 16}}))
     assert "changed after" in fixed_before(tmp_path, paper)
 

@@ -59,8 +59,28 @@ def test_two_devices_give_two_tables(frame):
     gpu = frame[frame["kind"] == "efficiency"].assign(device="cuda:0")
     import pandas as pd
 
-    names = [table.name for table in cost_tables(pd.concat([frame, gpu], ignore_index=True))]
-    assert names[:2] == ["cost_step_latency_1", "cost_step_latency_2"]
+    both = pd.concat([frame, gpu], ignore_index=True)
+    apart = cost_tables(both)
+    assert [table.name for table in apart[:2]] == ["cost_step_latency_1", "cost_step_latency_2"]
+    assert all("not ranked against these (`report --force`" in table.notes[-2] for table in apart[:2])
+    together = cost_tables(both, force=True)[0]
+    assert together.name == "cost_step_latency"
+    assert {row[0].text for row in together.rows} >= {
+        "smdim (cpu, 2 threads, batch 1)",
+        "smdim (cuda:0, 2 threads, batch 1)",
+    }
+    assert "* ranked although device, threads or batch differ." in together.notes
+
+
+def test_a_figure_that_is_best_on_another_device_is_marked(frame):
+    import pandas as pd
+
+    gpu = frame[(frame["kind"] == "efficiency") & (frame["arm"] == "mamba")].assign(device="cuda:0")
+    for name in ("value", "low", "high"):
+        gpu[name] /= 10
+    table = cost_tables(pd.concat([frame, gpu], ignore_index=True), force=True)[0]
+    entry = table.entry("mamba (cuda:0, 2 threads, batch 1)", "L = 512")
+    assert entry.best and entry.mark == "*"
 
 
 def test_quality_table_has_settings_marks_and_reference_rows(frame):
@@ -122,3 +142,26 @@ def test_costs_of_different_kernels_are_ranked_only_by_force_and_then_marked(fra
     entry = forced.entry("mamba", "L = 512")
     assert entry.best and entry.mark == "*"
     assert "* ranked although operations ran on different kernels (scan: numba, torch)." in forced.notes
+
+
+def test_a_study_can_ask_for_slow_fallbacks_to_be_ranked(frame, tmp_path):
+    import json
+
+    from bench.report.content import gather, report_tables
+    from bench.report.provenance import kernels_together
+    from bench.report.sentences import in_short
+
+    frame = frame[frame["kind"] == "efficiency"].copy()
+    frame.loc[frame["arm"] == "mamba", "kernel"] = "scan=torch"
+    for asked, marks in (("apart", 0), ("together", 4)):
+        measure = {"efficiency": {"rank_kernels": asked}}
+        (tmp_path / "study.json").write_text(json.dumps({"study": {"name": "toy", "measure": measure}}))
+        together = kernels_together(tmp_path)
+        tables = report_tables(frame, tmp_path, "transformer", force=together)["Cost"]
+        table = next(table for table in tables if table.name == "cost_step_latency")
+        assert sum(entry.mark == "*" for row in table.rows for entry in row) == marks
+        assert gather(frame.head(0), tmp_path).together == together == (asked == "together")
+    plain = " ".join(in_short(frame, "transformer", tmp_path))
+    assert "Latency of one denoising step is not compared at 2048 tokens: kernels differ (scan: numba, torch)" in plain
+    said = " ".join(in_short(frame, "transformer", tmp_path, together=True))
+    assert "as a multiple of transformer, although kernels differ (scan: numba, torch): mamba 0.261" in said

@@ -1,0 +1,115 @@
+"""Small multiples for more arms than one panel can show: a row a measure, a column a family of arms."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bench.report.arms import Look
+from bench.report.families import families
+from bench.report.figures.style import arm_handles, figure_style, is_narrow, new_figure
+from bench.report.figures.ticks import few_decade_ticks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_LINES = 8
+"""Lines that can be told apart in one panel."""
+FAMILY_TICKS = 3
+"""Lengths with a number under one of its panels."""
+FAINT: dict[str, Any] = {"colors": "#d4d4d4", "linewidths": 0.6, "zorder": 0}
+"""Arms of other families, for comparison."""
+LONGEST_NAME = 18
+ROW_IN, NARROW_ROW_IN, LEGEND_LINE_IN = 1.25, 1.2, 0.135
+Panel = Callable[["Axes", str, dict[str, Look], list[str]], None]
+
+
+def family_grid(
+    labels: Mapping[str, str],
+    arms: dict[str, Look],
+    patterns: Mapping[str, str],
+    panel: Panel,
+    width: float,
+    *,
+    one_scale: bool = True,
+) -> Figure:
+    """A panel for each measure of `labels` and each family; `panel(axis, measure, looks, other arms)` draws it.
+
+    one_scale: panels of one measure have the same scale; else each has numbers of its own. In one column two families
+    stand side by side, the others below them.
+    """
+    groups = families(arms, patterns)
+    narrow = is_narrow(width)
+    measures = list(labels)
+    columns = min(len(groups), 2 if narrow else 5)
+    with figure_style(width):
+        bands = [groups[start : start + columns] for start in range(0, len(groups), columns)]
+        heights = [_heights(len(measures), band, narrow) for band in bands]
+        figure = new_figure(width, sum(map(sum, heights)) + 0.1)
+        parts = figure.subfigures(len(bands), 1, height_ratios=[sum(one) for one in heights], squeeze=False)
+        for part, band, height in zip(parts[:, 0], bands, heights, strict=True):
+            grid = part.subplots(len(height), columns, squeeze=False, gridspec_kw={"height_ratios": height})
+            for column in range(columns):
+                titled = band[column] if column < len(band) else None
+                _column(grid[:, column], titled, measures, labels, arms, panel, column == 0, one_scale)
+            for row in grid[:-1] if one_scale else ():
+                _share_scale(row[: len(band)])
+    return figure
+
+
+def _heights(measures: int, band: list[tuple[str, list[str]]], narrow: bool) -> list[float]:
+    """Inches of each row of panels and of the row of legends under them."""
+    most = max(sum(1 + wrapped(arm).count("\n") for arm in members) for _, members in band)
+    return [NARROW_ROW_IN if narrow else ROW_IN] * measures + [LEGEND_LINE_IN * most + 0.25]
+
+
+def _column(
+    axes: Any,
+    titled: tuple[str, list[str]] | None,
+    measures: list[str],
+    labels: Mapping[str, str],
+    arms: dict[str, Look],
+    panel: Panel,
+    first: bool,
+    one_scale: bool,
+) -> None:
+    """One family from top to bottom, its legend last; without one the places stay empty."""
+    axes[-1].set_axis_off()
+    if titled is None:
+        for axis in axes:
+            axis.set_axis_off()
+        return
+    title, members = titled
+    shown = {arm: arms[arm] for arm in members}
+    for axis, measure in zip(axes, measures, strict=False):
+        panel(axis, measure, shown, [arm for arm in arms if arm not in shown])
+        axis.set_title(title if measure == measures[0] else "")
+        axis.set_ylabel(labels[measure].replace(" [", "\n[") if first else "")
+        axis.tick_params(labelleft=first or not one_scale, labelbottom=measure == measures[-1])
+        axis.set_xlabel("length [tokens]" if measure == measures[-1] else "")
+    handles = arm_handles({wrapped(arm): look for arm, look in shown.items()})
+    legend = axes[-1].legend(handles=handles, loc="upper center", handlelength=1.6, borderaxespad=0)
+    legend.set_in_layout(False)  # a long name shall not make its column wider than the others
+
+
+def wrapped(arm: str) -> str:
+    """The arm's name in lines that fit under a panel."""
+    return textwrap.fill(arm, LONGEST_NAME)
+
+
+def draw_faint(axis: Axes, lines: Sequence[Sequence[tuple[float, float]]]) -> None:
+    """Lines of (length, value) for comparison, behind everything else."""
+    from matplotlib.collections import LineCollection
+
+    axis.add_collection(LineCollection([line for line in lines if len(line) > 1], **FAINT), autolim=False)
+
+
+def _share_scale(axes: Any) -> None:
+    low = min(axis.get_ylim()[0] for axis in axes)
+    high = max(axis.get_ylim()[1] for axis in axes)
+    for axis in axes:
+        axis.set_ylim(low, high)
+        if axis.get_yscale() == "log":
+            few_decade_ticks(axis)
