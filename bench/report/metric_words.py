@@ -92,7 +92,7 @@ def bounds_of(metric: str) -> tuple[float, float]:
         or metric.endswith(("_rate", "_consistency", "_errors"))
     ):
         return 0.0, 1.0
-    if metric.startswith(("chord_density", "validation_bits", "state_dependent", "token_entropy")):
+    if metric.startswith(("chord_density", "validation_bits", "state_dependent", "token_entropy", "sampling_time")):
         return 0.0, math.inf
     if metric.startswith(("frechet", "mmd", "novelty")):
         return 0.0, math.inf
