@@ -12,6 +12,7 @@ Columns (format 1):
 | n | timed calls or pieces behind the value |
 | iqr | interquartile range of the timed calls |
 | stopped_by, note | what ended the timing; flags: busy machine, clocks that differ, slow fallback, counts left out |
+| asked_bytes | where memory ran out: what was held and asked for beyond the process without a model, at least |
 | reason, status | why the value is missing; how the cell ended (done, failed, oom, timeout, diverged) |
 | kernel, device, threads | what truly ran, and on what |
 | parameters, definition | size of the denoiser; stable id of the metric's definition |
@@ -39,11 +40,12 @@ TEXT_COLUMNS = (
     "kernel", "device", "definition", "sampler", "session", "version", "stopped_by", "note",
 )  # fmt: skip
 INTEGER_COLUMNS = ("seed", "length", "n", "threads", "batch", "parameters", "train_steps", "nfe", "sample_steps")
-NUMBER_COLUMNS = ("value", "low", "high", "iqr")
+NUMBER_COLUMNS = ("value", "low", "high", "iqr", "asked_bytes")
 COLUMNS = (
     "study", "cell_id", "kind", "arm", "pattern", "direction", "seed", "length", "corpus", "metric", "value", "unit",
     "low", "high", "n", "reason", "status", "kernel", "device", "threads", "batch", "parameters", "definition",
     "train_steps", "sampler", "nfe", "sample_steps", "session", "version", "iqr", "stopped_by", "note",
+    "asked_bytes",
 )  # fmt: skip
 
 

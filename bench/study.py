@@ -115,6 +115,13 @@ class EfficiencySettings(Settings):
         None, gt=0, description="search the largest batch and length that train within it, by real steps; none: do not"
     )
     prune: bool = Field(True, description="where memory ran out at a length, mark longer ones oom without trying")
+    rank_kernels: Literal["apart", "together"] = Field(
+        "apart", description="together: costs of slow fallback kernels are ranked against fused ones, marked *"
+    )
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings as a cell keeps them; what reports alone ask for decides no result."""
+        return self.model_dump(mode="json", exclude={"rank_kernels"})
 
     @field_validator("lengths")
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -27,6 +28,9 @@ OUT_OF_MEMORY_WORDS = (
     "could not create a primitive",
 )
 """How torch's allocators, the C++ library and oneDNN (scratch memory of its primitives) say that none is left."""
+REQUEST = re.compile(r"(?:tried|unable) to allocate (?P<size>[\d.]+) ?(?P<unit>bytes|[kmgt]ib)", re.IGNORECASE)
+"""How torch's allocators (bytes on a CPU, GiB and the like on CUDA) and numpy tell what was asked for."""
+UNIT_BYTES = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,20 @@ def is_out_of_memory(problem: BaseException) -> bool:
         return True
     text = str(problem).lower()
     return isinstance(problem, RuntimeError) and any(words in text for words in OUT_OF_MEMORY_WORDS)
+
+
+def requested_bytes(problem: BaseException) -> float:
+    """Size of the allocation that failed, as the words of the exception tell it; NaN where they do not."""
+    found = REQUEST.search(str(problem))
+    return float(found["size"]) * UNIT_BYTES[found["unit"].lower()] if found else math.nan
+
+
+def held_bytes(device: torch.device | str = "cpu") -> float:
+    """Memory that this process holds now, as its limit counts it: private on a CPU, allocated on CUDA; else NaN."""
+    kind = torch.device(device)
+    if kind.type == "cuda":
+        return float(torch.cuda.memory_allocated(kind))
+    return private_bytes() if kind.type == "cpu" else math.nan
 
 
 def largest_that_fits(fits: Callable[[int], bool], *, step: int = 1, limit: int = 1 << 20) -> int:

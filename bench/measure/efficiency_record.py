@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,8 @@ class Record:
     warm_s: dict[Key, float] = field(default_factory=dict)
     kernels: dict[int, str] = field(default_factory=dict)
     failures: dict[Key, tuple[str, str]] = field(default_factory=dict)
+    asked_bytes: dict[Key, float] = field(default_factory=dict)
+    """Of what ran out of memory: how much it had come to ask for."""
     peaks: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
     flops: dict[Key, float] = field(default_factory=dict)
     uncounted: dict[Key, list[str]] = field(default_factory=dict)
@@ -95,20 +98,35 @@ class Record:
         self.ceilings = {name: value for name, value in message.items() if name != "event"}
 
     def _take_failed(self, message: Mapping[str, Any]) -> None:
-        self.failures[message["figure"], message["length"]] = (message["status"], message["reason"])
+        key = (message["figure"], message["length"])
+        self.failures[key] = (message["status"], message["reason"])
+        self.asked_bytes[key] = message.get("asked_bytes", math.nan)
 
     def why_missing(self, figure: str, length: int, prune: bool) -> tuple[str, str]:
         """(status, reason) of a missing figure: its own failure, one at a shorter length, or the process's end.
 
         A figure needs the calls it is made of: a sample needs steps, "train memory" needs "train" and "step".
         """
-        kinds = [figure] if figure in COUNTERS else ["step", figure.removesuffix(" memory"), figure]
-        for one in kinds:
-            if (one, length) in self.failures:
-                return self.failures[one, length]
+        kinds = _needed(figure)
+        key = self._failed(kinds, length)
+        if key is not None:
+            return self.failures[key]
         ran_out = [
             n for (one, n), (status, _) in self.failures.items() if one in kinds and n < length and status == "oom"
         ]
         if ran_out and prune:
             return "oom", f"oom (inferred from length {min(ran_out)})"
         return self.death or ("failed", "not measured")
+
+    def asked(self, figure: str, length: int) -> float:
+        """Bytes that a missing figure had come to ask for when memory ran out; NaN where it failed otherwise."""
+        key = self._failed(_needed(figure), length)
+        return math.nan if key is None else self.asked_bytes.get(key, math.nan)
+
+    def _failed(self, kinds: list[str], length: int) -> Key | None:
+        return next(((kind, length) for kind in kinds if (kind, length) in self.failures), None)
+
+
+def _needed(figure: str) -> list[str]:
+    """The calls that a figure is made of, and itself."""
+    return [figure] if figure in COUNTERS else ["step", figure.removesuffix(" memory"), figure]

@@ -111,9 +111,9 @@ def _timing(metric: str, unit: str, scale: float, rounds_s: list[list[float]]) -
     return row(metric, interval.value, unit, raw=raw, round_sizes=[len(one) for one in rounds], **bounds)
 
 
-def _missing(metric: str, unit: str, why: tuple[str, str]) -> dict[str, Any]:
+def _missing(metric: str, unit: str, why: tuple[str, str], asked_bytes: float = math.nan) -> dict[str, Any]:
     status, reason = why
-    return missing(metric, unit, reason, status)
+    return missing(metric, unit, reason, status) | {"asked_bytes": asked_bytes}
 
 
 def _latency_row(
@@ -131,7 +131,7 @@ def _latency_row(
         why = record.why_missing(kind, length, cell.prune)
         if kind == "sample" and why == ("failed", "not measured") and length in not_planned:
             why = ("timeout", not_planned[length])
-        found = _missing(metric, unit, why)
+        found = _missing(metric, unit, why, record.asked(kind, length))
     if kind == "sample":
         nfe = record.nfe.get(length)
         found |= {"sample_steps": cell.sample_steps, "sampler": cell.sampler, "nfe": round(nfe) if nfe else None}
@@ -180,7 +180,8 @@ def _memory_rows(cell: EfficiencyCell, record: Record, kind: str, length: int) -
     batch = {"batch": cell.training_batch if kind == "train" else cell.batch}
     told = record.peaks.get((kind, length))
     if told is None:
-        return [_missing(metric, "GiB", record.why_missing(f"{kind} memory", length, cell.prune)) | batch]
+        why, asked = record.why_missing(f"{kind} memory", length, cell.prune), record.asked(f"{kind} memory", length)
+        return [_missing(metric, "GiB", why, asked) | batch]
     peaks = [peak / GIB for peak in told["peaks_bytes"]]
     peak = rounds_interval([[one] for one in peaks])
     if math.isnan(peak.value):
@@ -209,7 +210,8 @@ def _no_batch(told: Mapping[str, Any]) -> str:
 def _flops_row(cell: EfficiencyCell, record: Record, counter: str, length: int) -> dict[str, Any]:
     key = (counter, length)
     if key not in record.flops:
-        return _missing(COUNTS[counter], "GFLOPs", record.why_missing(counter, length, cell.prune)) | {"batch": 1}
+        why = record.why_missing(counter, length, cell.prune)
+        return _missing(COUNTS[counter], "GFLOPs", why, record.asked(counter, length)) | {"batch": 1}
     value = record.flops[key] / 1e9
     note = "not counted: " + ", ".join(record.uncounted[key]) if record.uncounted[key] else ""
     if counter == "formula":

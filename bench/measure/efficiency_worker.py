@@ -29,6 +29,7 @@ from metrics.kernels import attention_kernel  # noqa: E402
 from metrics.latency import time_calls  # noqa: E402
 from metrics.memory import (  # noqa: E402
     growth_limited,
+    held_bytes,
     is_out_of_memory,
     largest_that_fits,
     limit_growth,
@@ -36,6 +37,7 @@ from metrics.memory import (  # noqa: E402
     memory_baseline,
     peak_memory,
     private_bytes,
+    requested_bytes,
 )
 from metrics.roofline import measure_ceilings, traffic_bytes  # noqa: E402
 
@@ -62,6 +64,7 @@ class EfficiencyWorker:
         self.failed: set[tuple[str, int]] = set()
         self.sampled: set[int] = set()
         self.warm_s: dict[tuple[str, int], float] = {}
+        self.start_bytes = held_bytes(settings["device"])
         if settings["memory_limit_gib"] is not None:
             limit_growth(settings["memory_limit_gib"] * 2**30)
         imported_s = time.perf_counter() - STARTED_S
@@ -174,10 +177,26 @@ class EfficiencyWorker:
         except Exception as problem:
             traceback.print_exc()
             status, reason = status_of(problem)
+            asked_bytes = math.nan
+            if status == "oom":
+                reason, asked_bytes = self._asked(problem, reason)
             self.failed.add((figure, length))
             if status == "oom" and self.settings["prune"]:
                 self.failed |= {(figure, other) for other in self.settings["lengths"] if other > length}
-            self.emit("failed", figure=figure, length=length, status=status, reason=reason)
+            told = {"status": status, "reason": reason, "asked_bytes": asked_bytes}
+            self.emit("failed", figure=figure, length=length, **told)
+
+    def _asked(self, problem: BaseException, reason: str) -> tuple[str, float]:
+        """What memory ran out over, in words and in bytes beyond the process without a model: what was held when the
+        request failed (where the system tells), and the request itself (where the allocator tells)."""
+        held, request = held_bytes(self.arm.device) - self.start_bytes, requested_bytes(problem)
+        limit_gib = self.settings["memory_limit_gib"]
+        around = [] if math.isnan(held) else [f"{held / 2**30:.3g} GiB held"]
+        around += [] if limit_gib is None else [f"the limit is {limit_gib:g} GiB"]
+        if not math.isnan(request):
+            reason = f"oom: {request:.0f} bytes ({request / 2**30:.3g} GiB) asked for"
+        told = [size for size in (held, request) if not math.isnan(size)]
+        return reason + (f"; {', '.join(around)}" if around else ""), sum(told) if told else math.nan
 
     def _warm(self, length: int, kind: str) -> None:
         call = self.arm.call(kind, length)

@@ -289,7 +289,7 @@ def _efficiency_cell(study: Study, labels: dict[str, Any], config: BackboneConfi
         "arm": labels["arm"],  # one arm under two names is timed twice: that is the A/A test
         "model": config.to_dict(),
         "sample": {key: member.groups["sample"][key] for key in ("steps", "sampler")},
-        "measure": wanted.model_dump(mode="json"),
+        "measure": wanted.deciding(),
         "machine": identity,
         "plugins": list(study.content.plugins),
     }

@@ -176,6 +176,15 @@ def test_long_adds_half_octaves_and_no_prune_tries_every_length(tiny_study):
         load_study("block_order").timing_more(long=True)
 
 
+def test_how_kernels_are_ranked_is_no_part_of_a_cell():
+    from bench.study import EfficiencySettings
+
+    together = EfficiencySettings(rank_kernels="together")
+    assert together.deciding() == EfficiencySettings().deciding()
+    assert "rank_kernels" not in together.deciding() and together.deciding()["rounds"] == 5
+    assert EfficiencySettings.model_json_schema()["properties"]["rank_kernels"]["enum"] == ["apart", "together"]
+
+
 def test_the_shipped_timing_studies_ask_what_they_say():
     aa, efficiency = load_study("aa"), load_study("efficiency")
     arms = [combination.arm for combination in aa.combinations()]

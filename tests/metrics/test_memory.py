@@ -20,6 +20,7 @@ from metrics.memory import (
     memory_baseline,
     peak_memory,
     private_bytes,
+    requested_bytes,
 )
 
 MIB = 2**20
@@ -145,3 +146,19 @@ def test_a_limit_can_be_lifted_for_a_while():
 @pytest.mark.parametrize("words", ["std::bad_alloc", "could not create a memory object"])
 def test_other_words_for_no_memory_are_known(words):
     assert is_out_of_memory(RuntimeError(words))
+
+
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4096 bytes. Error code 12", 4096),
+        ("CUDA out of memory. Tried to allocate 1.50 GiB. GPU 0 has a total capacity of 8.00 GiB", 1.5 * 2**30),
+        ("Unable to allocate 3.00 MiB for an array with shape (3, 1024, 128)", 3 * 2**20),
+    ],
+)
+def test_the_size_asked_for_is_read_off_what_allocators_say(words, size):
+    assert requested_bytes(RuntimeError(words)) == size
+
+
+def test_a_size_that_is_not_told_is_not_known():
+    assert math.isnan(requested_bytes(RuntimeError("could not create a primitive")))

@@ -140,10 +140,24 @@ def test_an_error_at_one_length_leaves_the_shorter_ones(session, folder):
 def test_running_out_of_memory_is_a_row_and_longer_lengths_are_inferred(session):
     rows = session[0]["oom"]
     assert rows["step_latency", 16]["value"] > 0
-    assert rows["step_latency", 32]["status"] == "oom" and str(2**34 * 4) in rows["step_latency", 32]["reason"]
+    first = rows["step_latency", 32]
+    assert first["status"] == "oom" and "68719476736 bytes (64 GiB) asked for; " in first["reason"]
+    assert "the limit is 1 GiB" in first["reason"]
+    assert 2**36 <= first["asked_bytes"] < 2**36 + 2**30  # what the small model holds, and 64 GiB
     for metric in ("step_latency", "sample_latency", "train_step_latency"):
         row = rows[metric, 64]
         assert math.isnan(row["value"]) and row["reason"] == "oom (inferred from length 32)"
+        assert math.isnan(row["asked_bytes"])
+
+
+@pytest.mark.skipif(not ON_LINUX, reason="a memory limit can only be set on Linux")
+def test_without_pruning_every_length_is_tried_and_tells_what_it_asked_for(cell, tmp_path):
+    arm = cell("oom", (16, 32, 64), trouble="oom", memory_limit_gib=1.0, measure_training=False, prune=False)
+    found = measure_group([arm], rounds=1, calls_per_round=1, relative_width=math.inf, log_folder=tmp_path)
+    rows = {(row["metric"], row["length"]): row for row in found["oom"]}
+    for length in (32, 64):
+        assert rows["step_latency", length]["status"] == "oom"
+        assert "asked for" in rows["step_latency", length]["reason"] and rows["step_latency", length]["asked_bytes"] > 0
 
 
 def test_rounds_go_on_while_intervals_are_wide_and_samples_only_where_there_is_time(cell, tmp_path):
