@@ -74,6 +74,9 @@ class SampleSettings(Settings):
     constraints: str | None = Field(
         None, description="grammar+pitch=percentile+chord=4 and the like, see bench.diffusion.constraints; none: none"
     )
+    precision: Literal["float32", "bfloat16"] | None = Field(
+        None, description="of matrix products while sampling; none: float32"
+    )
     window: int | None = Field(
         None, ge=1, description="semi-autoregressive only: tokens the denoiser sees at once; none: all"
     )
@@ -87,7 +90,7 @@ class SampleSettings(Settings):
 
     def options(self) -> dict[str, Any]:
         """What goes to the sampler beyond its name, the pieces and the steps."""
-        return self.model_dump(exclude_none=True, exclude={"pieces", "steps", "sampler", "constraints"})
+        return self.model_dump(exclude_none=True, exclude={"pieces", "steps", "sampler", "constraints", "precision"})
 
 
 class QualitySettings(Settings):
@@ -109,6 +112,15 @@ class EfficiencySettings(Settings):
     threads: int = Field(2, ge=1, description="CPU threads while timing")
     batch: int = Field(1, ge=1, description="sequences a call")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", exclude_if=lambda name: name == "float32", description="of matrix products, in all that is timed"
+    )
+    graphs: bool = Field(
+        False, exclude_if=lambda on: not on, description="whole samples replay each step as a CUDA graph; GPU only"
+    )
+    energy: bool = Field(
+        True, exclude_if=lambda on: on, description="joules of each call, where the device counts them; over 1 s each"
+    )
     training: bool = Field(True, description="also time and weigh a training step")
     compile: bool = Field(False, description="also take the time of torch.compile (needs a C++ compiler; slow)")
     memory_budget_gib: float | None = Field(

@@ -55,6 +55,12 @@ class EfficiencyCell:
     """Where given, the largest batch and length that train within it are searched by real steps."""
     compile: bool = False
     """Also take the time of torch.compile."""
+    precision: str = "float32"
+    """Of matrix products, by autocast: float32 or bfloat16."""
+    graphs: bool = False
+    """Draw whole samples with each step replayed as a CUDA graph."""
+    energy: bool = True
+    """Also measure joules, where the device counts them: over a second for each kind of call and length."""
     prune: bool = True
     """When memory runs out at a length, mark longer ones `oom (inferred)` instead of trying them."""
     mask_id: int = 1
@@ -75,6 +81,7 @@ class EfficiencyCell:
         for name in ("memory_limit_gib", "memory_budget_gib"):
             limit = getattr(self, name)
             self._check(name, limit, limit is None or limit > 0, "a positive number, or none")
+        self._check("precision", self.precision, self.precision in ("float32", "bfloat16"), "float32, bfloat16")
         self._check(
             "vocab_size", self.config.get("vocab_size"), self.config.get("vocab_size", 0) > 2, "over 2, in config"
         )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 
 from bench.diffusion import AbsorbingDiffusion
+from bench.diffusion.sampling_step import PRECISIONS, CudaGraphs, SamplingStep, autocast
 from metrics.latency import synchronise
 
 LEARNING_RATE = 1e-6
@@ -30,6 +32,8 @@ class TimedArm:
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
         self.device = torch.device(settings["device"])
+        self.precision = PRECISIONS[settings["precision"]]
+        self.graph_words = ""
         module, _, function = settings["factory"].partition(":")
         self.factory: Callable[[dict[str, Any]], torch.nn.Module] = getattr(importlib.import_module(module), function)
         self.diffusion = AbsorbingDiffusion(settings["mask_id"], settings["pad_id"], steps=settings["sample_steps"])
@@ -68,16 +72,25 @@ class TimedArm:
         self.model.eval()
 
         def call() -> Any:
-            with torch.inference_mode():
+            with torch.inference_mode(), self.autocast():
                 return self.model(tokens_BL)
 
         return call
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """A block in which matrix products have the precision of the cell."""
+        return autocast(self.device, self.precision)
 
     def loss(self, length: int, batch: int) -> Callable[[], torch.Tensor]:
         """The training loss of one batch, with its graph."""
         tokens_BL = self.tokens(length, batch)
         self.model.train()
-        return lambda: self.diffusion.loss(self.model, tokens_BL, self.generator).loss
+
+        def call() -> torch.Tensor:
+            with self.autocast():
+                return self.diffusion.loss(self.model, tokens_BL, self.generator).loss
+
+        return call
 
     def train(self, length: int, batch: int) -> Callable[[], Any]:
         """One training step; `marks_s` gets the time before and after each of its phases."""
@@ -96,13 +109,23 @@ class TimedArm:
         return call
 
     def sample(self, length: int, batch: int) -> Callable[[], Any]:
-        """A whole sample of `batch` pieces, every step run; `nfe` gets the network calls a piece of each sample."""
+        """A whole sample of `batch` pieces, every step run; `nfe` gets the network calls a piece of each sample.
+
+        Its first step is run here, untimed: where steps are replayed as CUDA graphs they are recorded before the clock
+        runs, and `graph_words` says whether they could be.
+        """
         self.model.eval()
         self.nfe = []
+        recorder = CudaGraphs() if self.settings["graphs"] else None
+        denoise = SamplingStep(self.model, precision=self.settings["precision"], recorder=recorder, most=batch)
+        if self.device.type == "cuda":
+            with torch.inference_mode():
+                denoise(self.tokens(length, batch))
+        self.graph_words = denoise.words
 
         def call() -> None:
             drawn = self.diffusion.sample(
-                self.model,
+                denoise,
                 length=length,
                 count=batch,
                 steps=self.settings["sample_steps"],

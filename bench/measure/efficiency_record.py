@@ -38,6 +38,8 @@ class Record:
     stopped: dict[Key, str] = field(default_factory=dict)
     """What ended the timing of a kind at a length."""
     nfe: dict[int, float] = field(default_factory=dict)
+    sample_notes: dict[int, str] = field(default_factory=dict)
+    """Length -> whether the steps of whole samples were replayed as a CUDA graph, or why not."""
     clocks_disagree: set[Key] = field(default_factory=set)
     ceilings: Mapping[str, Any] | None = None
     parameters: int | None = None
@@ -67,6 +69,8 @@ class Record:
             self.phases_s.setdefault((phase, length), []).append(samples_s)
         if message["nfe"]:
             self.nfe[length] = message["nfe"][-1]
+        if message.get("note"):
+            self.sample_notes[length] = message["note"]
         if not message["clocks_agree"]:
             self.clocks_disagree.add((kind, length))
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 GIB = 2**30
 MS = 1e3
+TRAINING_PASSES = 3
+"""Forward passes that a training step costs: the backward pass is worth two."""
 SLOW_FALLBACKS = {"scan": ("torch", "reference"), "sdpa": ("math",)}
 """Kernels that run where a fused one is not there; rows made with them say so."""
 ENERGY = {"step": "step_energy", "train": "train_step_energy", "sample": "sample_energy"}
@@ -54,6 +56,7 @@ DEFINITIONS = {
     "forward_gflops_fvcore": "fvcore with rules for attention and scan, no norms, one sequence, multiply-add = 2 v1",
     "forward_gflops_dispatch": "FlopCounterMode with rules for attention and scan, one sequence, multiply-add = 2 v1",
     "step_compute_share": "executed FLOPs / step_latency / rate of a large product on this device (MFU) v1",
+    "train_step_compute_share": "3 x executed forward FLOPs / train_step_latency / rate of a large product (MFU) v1",
     "step_bandwidth_share": "bytes read and written by operators / step_latency / rate of a large copy v1",
     "sample_energy": "energy counter of the device over whole samples, idle power included v1",
     "step_energy": "energy counter of the device over repeated steps, idle power included v1",
@@ -125,6 +128,7 @@ def _latency_row(
         found = _timing(metric, unit, scale, rounds_s)
         disagree = (kind, length) in record.clocks_disagree
         notes = [*record.notes, *["the two clocks differ by over 5 %"] * disagree]
+        notes += [record.sample_notes[length]] if kind == "sample" and length in record.sample_notes else []
         found["note"] = "; ".join([*notes, record.death[1]] if record.death else notes)
         found["stopped_by"] = record.stopped.get((kind, length), "" if kind != "sample" else "planned samples")
     else:
@@ -156,19 +160,22 @@ def _derived_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dic
         for kind in ("step", "train")
         if (kind, length) in record.cold_s
     ]
-    rounds_s = [[sample for sample in one if sample > 0] for one in record.rounds_s.get(("step", length), [])]
-    if not any(rounds_s):
-        return found
-    step = rounds_interval(rounds_s)
 
-    def rate(metric: str, amount: float, unit: str) -> dict[str, Any]:
-        return row(metric, amount / step.value, unit, low=amount / step.high, high=amount / step.low, n=step.n)
+    def rate(kind: str, metric: str, amount: float, unit: str) -> None:
+        rounds_s = [[sample for sample in one if sample > 0] for one in record.rounds_s.get((kind, length), [])]
+        if any(rounds_s):
+            taken_s = rounds_interval(rounds_s)
+            bounds = {"low": amount / taken_s.high, "high": amount / taken_s.low, "n": taken_s.n}
+            batch = cell.training_batch if kind == "train" else cell.batch
+            found.append(row(metric, amount / taken_s.value, unit, batch=batch, **bounds))
 
-    found.append(rate("tokens_per_second", cell.batch * length, "tokens/s"))
+    rate("step", "tokens_per_second", cell.batch * length, "tokens/s")
     if record.ceilings and length in record.traffic:
         flops, moved_bytes = record.traffic[length]
-        found.append(rate("step_compute_share", flops / record.ceilings["flops_per_s"], "1"))
-        found.append(rate("step_bandwidth_share", moved_bytes / record.ceilings["bytes_per_s"], "1"))
+        training_flops = TRAINING_PASSES * flops / cell.batch * cell.training_batch
+        rate("step", "step_compute_share", flops / record.ceilings["flops_per_s"], "1")
+        rate("step", "step_bandwidth_share", moved_bytes / record.ceilings["bytes_per_s"], "1")
+        rate("train", "train_step_compute_share", training_flops / record.ceilings["flops_per_s"], "1")
     return found
 
 

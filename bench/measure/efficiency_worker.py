@@ -87,7 +87,7 @@ class EfficiencyWorker:
     def ceilings(self) -> None:
         """What the device can do, measured once a session by the first arm that lives."""
         with limit_lifted():
-            found = measure_ceilings(self.arm.device)
+            found = measure_ceilings(self.arm.device, self.arm.precision)
         self.emit("ceilings", **asdict(found))
 
     def memory(self) -> None:
@@ -204,14 +204,19 @@ class EfficiencyWorker:
         self.warm_s[kind, length] = times.median_s
         kernel: dict[str, str] = {}
         if kind == "step":
-            kernel = self.arm.model.kernels() if hasattr(self.arm.model, "kernels") else {}  # type: ignore[operator]
+            with self.arm.autocast():
+                kernel = self.arm.model.kernels() if hasattr(self.arm.model, "kernels") else {}  # type: ignore[operator]
             if attention := attention_kernel(call):
                 kernel = kernel | {"sdpa": attention}
+            if self.settings["precision"] != "float32":
+                kernel = kernel | {"precision": self.settings["precision"]}
         self.emit("warm", kind=kind, length=length, cold_s=times.cold_s, warm_s=times.median_s, kernel=kernel)
 
     def _time(self, length: int, kind: str, calls: int) -> None:
         call = self.arm.call(kind, length)
         warmup = int(self.warm_s.get((kind, length), math.inf) < LONG_CALL_S)
+        if kind != "sample" and self.arm.device.type == "cuda":
+            warmup = 1  # the memory of the turn before was given back: taking it again is no part of a call
         if kind == "sample":
             self.sampled.add(length)
         self.arm.marks_s.clear()
@@ -224,6 +229,7 @@ class EfficiencyWorker:
             phases_s=self.arm.phases_s(warmup) if kind == "train" else {},
             clocks_agree=times.clocks_agree,
             nfe=self.arm.nfe if kind == "sample" else [],
+            note=self.arm.graph_words if kind == "sample" else "",
         )
 
     def _compile(self, length: int) -> None:
@@ -231,7 +237,7 @@ class EfficiencyWorker:
         compiled = torch.compile(self.arm.model.eval())
 
         def call() -> None:
-            with torch.inference_mode():
+            with torch.inference_mode(), self.arm.autocast():
                 compiled(tokens_BL)
 
         times = time_calls(call, COMPILED_CALLS, warmup=1, device=self.arm.device)
@@ -278,7 +284,8 @@ class EfficiencyWorker:
         if counter == "traffic":
             with torch.no_grad():
                 executed = count_by_dispatch(lambda: model(tokens_BL), formulas={SCAN_OPERATOR: executed_scan_flops})
-            moved = traffic_bytes(lambda: model(self.arm.tokens(length, self.settings["batch"])))
+            with self.arm.autocast():
+                moved = traffic_bytes(lambda: model(self.arm.tokens(length, self.settings["batch"])))
             self.emit(
                 "traffic", length=length, executed_flops=executed.total * self.settings["batch"], moved_bytes=moved
             )
@@ -328,6 +335,8 @@ def serve(commands: TextIO, output: TextIO) -> None:
                 worker = EfficiencyWorker(command, emit)
             else:
                 getattr(worker, name)(**command)
+            if worker is not None and worker.arm.device.type == "cuda":
+                torch.cuda.empty_cache()  # what this process keeps for its next turn the others cannot have
             emit("done")
     except BrokenPipeError:
         os._exit(1)

@@ -66,13 +66,14 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
         "kernel": " ".join(f"{kind}={name}" for kind, name in backbone.kernels().items()),
         "parameters": count_parameters(backbone),
     }
-    rows, calls = training_rows(result) + bound_rows(backbone, diffusion, validation, train_settings), 0
+    rows, calls = training_rows(result), 0
+    rows += bound_rows(backbone, diffusion, validation, train_settings, device_of(backbone))
     played = tuple(settings.get("sample_lengths", ())) or (length,)
     for one in played:
-        sample, elapsed_s = draw_pieces(backbone, diffusion, tokens, settings, one, emit)
+        sample, elapsed_s, note = draw_pieces(backbone, diffusion, tokens, settings, one, emit)
         calls = round(sample.nfe_mean)
         names = f"{one:05d}-" if len(played) > 1 else ""
-        found = [row("sampling_time", elapsed_s, "s", n=len(sample.nfe), raw=sample.nfe)]
+        found = [row("sampling_time", elapsed_s, "s", n=len(sample.nfe), raw=sample.nfe, note=note)]
         sequences = sample.tokens_BL.cpu().numpy()
         found += music_rows(tokens, sequences, one, folder, emit, names)
         found.append(_drift_row(backbone, diffusion, tokens, sample.tokens_BL, settings))
@@ -126,18 +127,24 @@ def report_training(emit: Emit) -> Callable[[Progress], None]:
 
 
 def draw_pieces(
-    backbone: Callable[..., Any],
+    backbone: torch.nn.Module,
     diffusion: AbsorbingDiffusion,
     tokens: TokenCorpus,
     settings: dict[str, Any],
     length: int,
     emit: Emit,
-) -> tuple[Sample, float]:
-    """The generated pieces of the cell at one length and the seconds they took."""
+) -> tuple[Sample, float, str]:
+    """The generated pieces of the cell at one length, the seconds they took, and how the network was called.
+
+    They are drawn where the network's weights lie.
+    """
     from bench.diffusion import generator_for
+    from bench.diffusion.sampling_step import CudaGraphs, SamplingStep
 
     wanted = dict(settings["sample"])
     count, steps, sampler = (wanted.pop(name) for name in ("pieces", "steps", "sampler"))
+    precision = wanted.pop("precision", "float32")
+    denoise = SamplingStep(backbone, precision=precision, recorder=CudaGraphs(), most=count)
     if sampler == "semi-autoregressive":  # the denoiser sees no more than it was trained on
         wanted.setdefault("window", min(length, int(settings["length"])))
     constraint = build_constraint(tokens, wanted.pop("constraints", None))
@@ -151,20 +158,26 @@ def draw_pieces(
             emit(event="progress", stage=f"calls for {count} pieces", done=done, total=total, left_s=left_s)
 
     sample = diffusion.sample(
-        backbone,
+        denoise,
         length=length,
         count=count,
         generator=generator_for(int(settings["seed"]), "sample"),
         steps=steps,
         sampler=sampler,
         forbidden_ids=tokens.special_ids,
+        device=device_of(backbone),
         progress=report,
         constrain=constraint,
         **wanted,
     )
     if constraint is not None:
         sample = replace(sample, tokens_BL=constraint.settle(sample.tokens_BL))
-    return sample, time.perf_counter() - begun
+    return sample, time.perf_counter() - begun, denoise.words
+
+
+def device_of(module: torch.nn.Module) -> torch.device:
+    """Where the weights lie."""
+    return next(module.parameters()).device
 
 
 def training_rows(result: TrainResult) -> list[dict[str, Any]]:
@@ -191,7 +204,11 @@ def training_rows(result: TrainResult) -> list[dict[str, Any]]:
 
 
 def bound_rows(
-    backbone: Callable[..., Any], diffusion: AbsorbingDiffusion, windows: np.ndarray, settings: TrainSettings
+    backbone: Callable[..., Any],
+    diffusion: AbsorbingDiffusion,
+    windows: np.ndarray,
+    settings: TrainSettings,
+    device: torch.device | str = "cpu",
 ) -> list[dict[str, Any]]:
     """A multi-scale process's own bound, beside the uniform-mask figure that every arm has; nothing for the others."""
     from bench.diffusion import MultiScaleDiffusion, state_dependent_bits_per_token
@@ -199,7 +216,7 @@ def bound_rows(
     if not isinstance(diffusion, MultiScaleDiffusion):
         return []
     draws, most = settings.final_validation_draws, settings.final_validation_windows
-    bits = state_dependent_bits_per_token(backbone, windows, diffusion, draws=draws, max_windows=most)
+    bits = state_dependent_bits_per_token(backbone, windows, diffusion, draws=draws, max_windows=most, device=device)
     steps = "continuous time" if diffusion.steps is None else f"{diffusion.steps} steps"
     limits = {"low": bits.low, "high": bits.high, "n": bits.n_windows}
     definition = f"state-dependent ELBO, {steps} v1"

@@ -117,6 +117,9 @@ def _timed_cell(cell: Cell, memory_limit_gib: float | None) -> EfficiencyCell:
         memory_budget_gib=settings["measure"]["memory_budget_gib"],
         prune=settings["measure"]["prune"],
         compile=settings["measure"]["compile"],
+        precision=settings["measure"].get("precision", "float32"),
+        graphs=settings["measure"].get("graphs", False),
+        energy=settings["measure"].get("energy", True),
         measure_training=settings["measure"]["training"],
         plugins=tuple(settings["plugins"]),
     )

@@ -15,9 +15,12 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from bench.run.store import CellFolder, to_json
+
+if TYPE_CHECKING:
+    import torch
 
 PARENT_VARIABLE = "SMDIM_BENCH_PARENT"
 LEASE_LOST = 75  # exit code: another runner owns the cell now
@@ -100,7 +103,7 @@ def _run(
 
     threads = int(configuration["labels"].get("threads", 1))
     torch.set_num_threads(threads)
-    environment = describe_environment("cpu")
+    environment = describe_environment(_device(configuration["settings"]))
     folder.mark_running(environment)
     common = {"device": environment["device"], "threads": threads}
     if configuration["kind"] == "reference":
@@ -116,25 +119,20 @@ def _run(
     return measure_quality(configuration["settings"], folder.path, events), common
 
 
-def failure_rows(configuration: dict[str, Any], reason: str) -> list[dict[str, Any]]:
-    """NaN rows that keep a failed cell in the table."""
-    from bench.measure.rows import missing_rows
-
-    return missing_rows(reason) if configuration["kind"] == "quality" else []
+        trained = train_together(configuration["settings"], folder.path, events)
+        write_atomically(folder.path / "environment.json", to_json(environment | {"training": trained}, indent=2))
+    return measure_quality(configuration["settings"], folder.path, events), common
 
 
-def classify(error: BaseException) -> tuple[str, str]:
-    """State and one-line reason of a cell that ended in `error`."""
-    message = f"{type(error).__name__}: {error}".splitlines()[0]
-    if (
-        isinstance(error, MemoryError)
-        or "out of memory" in message.lower()
-        or "can't allocate memory" in message.lower()
-    ):
-        return "oom", f"oom: {message}"
-    if type(error).__name__ == "Diverged":
-        return "diverged", f"diverged: {error}"
-    return "failed", f"error: {message}"
+def _device(settings: dict[str, Any]) -> torch.device | str:
+    """Where the cell computes: on the device it trains on, a CPU where it does not train."""
+    from metrics.device import resolve_device
+
+    wanted = settings["train"]["device"] if "train" in settings else "cpu"
+    try:
+        return resolve_device(wanted)
+    except ValueError:  # the trainer says what is missing, in the cell's row
+        return "cpu"
 
 
 def _disk_is_full(error: BaseException | None) -> bool:
