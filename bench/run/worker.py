@@ -119,9 +119,25 @@ def _run(
     return measure_quality(configuration["settings"], folder.path, events), common
 
 
-        trained = train_together(configuration["settings"], folder.path, events)
-        write_atomically(folder.path / "environment.json", to_json(environment | {"training": trained}, indent=2))
-    return measure_quality(configuration["settings"], folder.path, events), common
+def failure_rows(configuration: dict[str, Any], reason: str) -> list[dict[str, Any]]:
+    """NaN rows that keep a failed cell in the table."""
+    from bench.measure.rows import missing_rows
+
+    return missing_rows(reason) if configuration["kind"] == "quality" else []
+
+
+def classify(error: BaseException) -> tuple[str, str]:
+    """State and one-line reason of a cell that ended in `error`."""
+    message = f"{type(error).__name__}: {error}".splitlines()[0]
+    if (
+        isinstance(error, MemoryError)
+        or "out of memory" in message.lower()
+        or "can't allocate memory" in message.lower()
+    ):
+        return "oom", f"oom: {message}"
+    if type(error).__name__ == "Diverged":
+        return "diverged", f"diverged: {error}"
+    return "failed", f"error: {message}"
 
 
 def _device(settings: dict[str, Any]) -> torch.device | str:
