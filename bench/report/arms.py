@@ -67,8 +67,8 @@ def _slot(arm: str) -> int | None:
 
 def arm_order(frame: pd.DataFrame) -> list[str]:
     """Arms in the order every table and legend uses: the catalog's well-known ones first, then the others by name."""
-    rows = frame[frame["kind"] != "reference"] if "kind" in frame.columns else frame
-    names = [str(name) for name in rows["arm"].unique() if name]
+    arms = frame.loc[frame["kind"] != "reference", "arm"] if "kind" in frame.columns else frame["arm"]
+    names = [str(name) for name in arms.unique() if name]
     return sorted(names, key=lambda name: (_slot(name) is None, _slot(name) or 0, name))
 
 
@@ -148,5 +148,6 @@ def rotation_note(patterns: Mapping[str, str]) -> str:
 
 def patterns_of(frame: pd.DataFrame) -> dict[str, str]:
     """Pattern of each arm, as its rows give it."""
-    rows = frame[(frame["kind"] != "reference") & (frame["pattern"] != "")]
-    return {str(arm): str(part["pattern"].iloc[0]) for arm, part in rows.groupby("arm", sort=False)}
+    rows = frame.loc[(frame["kind"] != "reference") & (frame["pattern"] != ""), ["arm", "pattern"]]
+    first = rows.drop_duplicates("arm")
+    return {str(arm): str(pattern) for arm, pattern in zip(first["arm"], first["pattern"], strict=True)}

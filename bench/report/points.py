@@ -87,6 +87,8 @@ class Points(list[Point]):
         pool: Iterable[Point] = self
         if isinstance(metric, str) and isinstance(arm, str):
             pool = self._index.get((metric, arm), [])
+        elif isinstance(metric, str):
+            pool = self._by_metric.get(metric, [])
         tests = [(name, value if isinstance(value, list | tuple) else (value,)) for name, value in equal.items()]
         return Points(point for point in pool if all(getattr(point, name) in allowed for name, allowed in tests))
 
@@ -96,6 +98,14 @@ class Points(list[Point]):
         found: dict[tuple[str, str], list[Point]] = {}
         for point in self:
             found.setdefault((point.metric, point.arm), []).append(point)
+        return found
+
+    @cached_property
+    def _by_metric(self) -> dict[str, list[Point]]:
+        """Points by metric; made once, as `_index`."""
+        found: dict[str, list[Point]] = {}
+        for point in self:
+            found.setdefault(point.metric, []).append(point)
         return found
 
     def measured(self) -> Points:

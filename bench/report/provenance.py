@@ -49,13 +49,14 @@ def study_notes(folder: Path) -> list[str]:
 
 
 def _listed(values: pd.Series) -> str:
-    known = dict.fromkeys(str(value) for value in values if not pd.isna(value) and str(value))
+    known = dict.fromkeys(str(value) for value in values.unique() if not pd.isna(value) and str(value))
     return ", ".join(known)
 
 
 def _parts(values: pd.Series) -> str:
     """Words of texts that are lists themselves (`scan=c sdpa=flash`), each once."""
-    return ", ".join(sorted({word for value in values if value for word in str(value).replace(",", " ").split()}))
+    texts = (str(value).replace(",", " ") for value in values.unique() if value)
+    return ", ".join(sorted({word for text in texts for word in text.split()}))
 
 
 def provenance(frame: pd.DataFrame) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from scipy import optimize, stats
 
@@ -36,12 +37,16 @@ def minimum_detectable_effect(deviation: float, seeds: int, allowed_p: float = 0
     """
     if seeds < 2 or smallest_p_value(seeds) > allowed_p:
         return math.inf
-    if deviation == 0:
-        return 0.0
+    return deviation * _unit_effect(seeds, allowed_p, power) if deviation else 0.0
+
+
+@lru_cache(maxsize=1024)
+def _unit_effect(seeds: int, allowed_p: float, power: float) -> float:
+    """The smallest difference found with chance `power` where the deviation is 1; a table asks for few of them."""
     high = 1.0
     while paired_power(high, 1.0, seeds, allowed_p) < power:
         high *= 2
-    return deviation * float(optimize.brentq(lambda d: paired_power(d, 1.0, seeds, allowed_p) - power, 0.0, high))
+    return float(optimize.brentq(lambda d: paired_power(d, 1.0, seeds, allowed_p) - power, 0.0, high))
 
 
 def seeds_needed(effect: float, deviation: float, allowed_p: float = 0.05, power: float = 0.8) -> int | None:
