@@ -153,7 +153,7 @@ def _in_points(axis: Axes, pair: Pair, room: tuple[float, float]) -> tuple[float
 
 def _limits(axis: Axes, pairs: list[Pair]) -> None:
     """Room for every seed and every cost; long intervals are cut at the edge."""
-    values = [value for score, _ in pairs for value in score.values if math.isfinite(value)]
+    values = [value for score, _ in pairs for value in (score.value, *score.values) if math.isfinite(value)]
     margin = 0.35 * (max(values) - min(values)) or 0.05
     axis.set_ylim(min(values) - margin, max(values) + margin)
     spent = [cost.value for _, cost in pairs]
