@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cache
 from typing import Any, Literal, get_args, get_type_hints
 
 from architectures.mixer import canonical_pattern
@@ -60,9 +61,8 @@ class BackboneConfig:
     """In training keep only each mixer's input and compute the rest again in the backward pass: slower, smaller."""
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
-        for item in fields(self):
-            _check_type(item.name, getattr(self, item.name), hints[item.name])
+        for name, hint in _hints().items():
+            _check_type(name, getattr(self, name), hint)
         try:
             pattern = canonical_pattern(self.pattern)
         except PatternError as error:
@@ -118,6 +118,13 @@ class BackboneConfig:
         if missing:
             raise BackboneError(f"backbone: setting {missing[0]!r} is missing")
         return cls(**settings)
+
+
+@cache
+def _hints() -> dict[str, Any]:
+    """Types of the settings, resolved once: matching builds hundreds of configurations."""
+    hints = get_type_hints(BackboneConfig)
+    return {item.name: hints[item.name] for item in fields(BackboneConfig)}
 
 
 def _check_type(name: str, value: Any, hint: Any) -> None:

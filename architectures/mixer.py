@@ -226,7 +226,8 @@ def _resolve_words(cls: type[Mixer], slot: Slot) -> dict[str, OptionValue]:
         if default is not None and (not right or (isinstance(value, bool) and not isinstance(default, bool))):
             kind = type(default).__name__
             raise MixerError(f"mixer {cls.letter or cls.name}: {key}={value!r} is not of type {kind}")
-        if (choices := _choices(cls, key)) and value not in choices:
+        owner: Any = cls
+        if (choices := _choices(owner, key)) and value not in choices:
             raise MixerError(
                 f"mixer {cls.letter or cls.name}: {key}={value!r}; allowed: {', '.join(map(str, choices))}"
             )
@@ -234,7 +235,8 @@ def _resolve_words(cls: type[Mixer], slot: Slot) -> dict[str, OptionValue]:
     return options
 
 
-def _choices(cls: type[Mixer], key: str) -> tuple[Any, ...]:
+@cache
+def _choices(cls: Any, key: str) -> tuple[Any, ...]:
     """The values of an option annotated as a Literal; () for any other."""
     try:
         hint = get_type_hints(cls.__init__).get(key)

@@ -40,9 +40,13 @@ def plan(
 
     With two or more seeds done it also says how many seeds each comparison needs.
     """
+    import gc
+
+    gc.disable()  # the command is short: a collector that walks through all that is imported costs a tenth of it
     from rich.console import Console
 
     from bench.run.estimate import Estimator, seeds_for_comparisons
+    from bench.run.machine import threads_of
     from bench.run.plan import make_plan
     from bench.run.store import FINISHED, Store
     from bench.study import load_study
@@ -53,13 +57,14 @@ def plan(
     for note in made.notes:
         console.print(f"  {note}", style="dim", highlight=False)
     store, estimator = Store(results, loaded.name), Estimator(results)
-    done = {cell.id for cell in made.cells if store.cell(cell.id).status().state in FINISHED}
+    begun = {path.name for path in store.folder.iterdir()} if store.folder.is_dir() else set[str]()
+    done = {cell.id for cell in made.cells if cell.id in begun and store.cell(cell.id).status().state in FINISHED}
     estimates = {cell.id: estimator.estimate(cell) for cell in made.cells}
     if cells:
         for cell in made.cells:
             console.print(f"{cell.id}{'  done' if cell.id in done else ''}", highlight=False, soft_wrap=True)
     _groups(made, done, estimates, console)
-    threads = max((int(cell.labels.get("threads", 1)) for cell in made.cells), default=1)
+    threads = max((threads_of(cell) for cell in made.cells), default=1)
     at_once = jobs or max(1, (os.cpu_count() or 1) // threads)
     _total([cell for cell in made.cells if cell.id not in done], estimates, at_once, len(estimator.done), console)
     if (store.folder / "study.json").is_file():

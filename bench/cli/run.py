@@ -124,6 +124,7 @@ def _go(
     from bench.report.claims import shipped_claims
     from bench.run.display import Display
     from bench.run.plan import make_plan
+    from bench.run.estimate import Estimator
     from bench.run.runner import forget, forget_failed, run_plan
 
     console = Console()
@@ -135,7 +136,8 @@ def _go(
         forget_failed(plan, results)
     for word in cells:
         forget(plan, results, word)
-    with Display(console) as display:
+    earlier = Estimator(results)
+    with Display(console, lambda cell: earlier.estimate(cell).time_s) as display:
         summary = run_plan(plan, results, display, executor=executor, fail_fast=fail_fast, claims=shipped_claims())
     for sentence in summary.table.mixed_versions():
         console.print(sentence, style="yellow", highlight=False)

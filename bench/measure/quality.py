@@ -8,8 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.measure.music import held_out_windows, load_tokens, to_notes, train_notes
-from bench.measure.process import build_constraint, build_diffusion
+from bench.measure.cell_training import CellTraining
+from bench.measure.music import held_out_windows, to_notes, train_notes
+from bench.measure.process import build_constraint
 from bench.measure.rows import metric_row, missing, row
 from bench.measure.shared_training import shared_training
 from bench.measure.token_drift import token_drift_row
@@ -34,29 +35,13 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
     cells that differ in their sampler alone share one training.
     Raises Diverged when the loss blows up.
     """
-    from architectures import BackboneConfig, build_config, count_parameters
-    from architectures.plugins import load_plugins
-    from bench.training import TrainSettings, corpus_batches, corpus_regulariser, train
+    from architectures import count_parameters
 
-    load_plugins(settings["plugins"])
-    tokens = load_tokens(settings["corpus"], settings["tokenizer"])
-    length, seed = int(settings["length"]), int(settings["seed"])
-    diffusion = build_diffusion(tokens, settings["diffusion"])
-    backbone = build_config(BackboneConfig.from_dict(settings["model"]), seed=seed)
-    train_settings = TrainSettings(**settings["train"])
-    validation = tokens.windows("validation", length).tokens
+    training = CellTraining.of(settings)
+    tokens, diffusion, backbone, length = training.tokens, training.diffusion, training.backbone, training.length
+    validation, train_settings = training.validation, training.settings
     with shared_training(settings, folder, emit):
-        result = train(
-            backbone,
-            corpus_batches(tokens, length, train_settings),
-            validation,
-            diffusion,
-            train_settings,
-            seed=seed,
-            folder=folder,
-            regulariser=corpus_regulariser(tokens, train_settings),
-            progress=report_training(emit),
-        )
+        result = training.run(folder, report_training(emit))
     if result.diverged:
         raise Diverged(f"the loss blew up at step {result.steps}")
     common = {

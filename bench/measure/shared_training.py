@@ -12,6 +12,7 @@ from typing import Any
 
 from bench.files import canonical_hash
 
+FOLDER = ".trainings"  # below the results: a file a training
 NOT_TRAINING = ("sample", "sample_lengths")  # settings that decide nothing before the first piece is drawn
 NOT_TRAINING_PARTS = ("sampling", "metrics")
 ENDED = ("budget", "plateau")
@@ -29,19 +30,36 @@ def shared_training(settings: dict[str, Any], folder: Path, emit: Callable[..., 
     """Holds the training of these settings for the block: `folder` may have been given another cell's checkpoint.
 
     One cell at a time trains; the others wait, and then find its checkpoint, in this study or in another of the same
-    results folder. A checkpoint that cannot be taken over is trained anew; the trainer itself refuses one of another
-    run. The lock ends with the process that holds it.
+    results folder: the file that is locked names the cells that have had this training. A checkpoint that cannot be
+    taken over is trained anew; the trainer itself refuses one of another run. The lock ends with the process that
+    holds it.
     """
-    name = training_id(settings)
-    locks = folder.parent / ".trainings"
-    locks.mkdir(exist_ok=True)
-    with (locks / name).open("w") as lock:
+    name, results = training_id(settings), folder.parent.parent
+    (results / FOLDER).mkdir(exist_ok=True)
+    with (results / FOLDER / name).open("a+") as lock:
         _hold(lock.fileno(), emit)
+        lock.seek(0)
+        known = lock.read().split("\n")
         if not (folder / "checkpoint").exists():
-            for other in _cells_of_training(folder, name):
+            for other in _cells_of_training(known, folder, name):
                 if _take_over(other, folder):
                     break
         yield
+        mine = f"{folder.parent.name}/{folder.name}"
+        if mine not in known:
+            lock.write(f"{mine}\n")
+
+
+def is_trained(folder: Path) -> bool:
+    """Whether the folder of a cell holds the checkpoint of a training that came to its end."""
+    from bench.training.checkpoint import latest_checkpoint, read_checkpoint
+    from bench.training.errors import TrainingError
+
+    path = latest_checkpoint(folder / "checkpoint")
+    try:
+        return path is not None and read_checkpoint(path)[1]["ledger"]["stopped"] in ENDED
+    except (OSError, TrainingError, KeyError):
+        return False
 
 
 def _hold(descriptor: int, emit: Callable[..., None]) -> None:
@@ -59,16 +77,16 @@ def _hold(descriptor: int, emit: Callable[..., None]) -> None:
         return
 
 
-def _cells_of_training(folder: Path, name: str) -> Iterator[Path]:
-    """Other quality cells with this training, those of the same study first."""
-    results = folder.parent.parent
-    found = results.glob("*/quality-*/cell.json")
-    for path in sorted(found, key=lambda path: (path.parent.parent != folder.parent, path)):
-        if path.parent == folder or not (path.parent / "checkpoint").is_dir():
+def _cells_of_training(known: list[str], folder: Path, name: str) -> Iterator[Path]:
+    """Other cells of the list with this training, those of the same study first."""
+    pairs = [line.split("/") for line in known]
+    found = [folder.parent.parent / pair[0] / pair[1] for pair in pairs if len(pair) == 2 and ".." not in pair]
+    for path in sorted(found, key=lambda path: path.parent != folder.parent):
+        if path == folder or not (path / "checkpoint").is_dir():
             continue
         try:
-            if training_id(json.loads(path.read_bytes())["settings"]) == name:
-                yield path.parent
+            if training_id(json.loads((path / "cell.json").read_bytes())["settings"]) == name:
+                yield path
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
 
@@ -76,13 +94,12 @@ def _cells_of_training(folder: Path, name: str) -> Iterator[Path]:
 def _take_over(other: Path, folder: Path) -> bool:
     """Give `folder` the finished checkpoint and the learning curve of `other`; False where there is none, or it is
     not whole."""
-    from bench.training.checkpoint import latest_checkpoint, read_checkpoint
-    from bench.training.errors import TrainingError
+    from bench.training.checkpoint import latest_checkpoint
 
     path = latest_checkpoint(other / "checkpoint")
+    if path is None or not is_trained(other):
+        return False
     try:
-        if path is None or read_checkpoint(path)[1]["ledger"]["stopped"] not in ENDED:
-            return False
         partial = folder / ".checkpoint"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir()
@@ -93,6 +110,6 @@ def _take_over(other: Path, folder: Path) -> bool:
                 shutil.copyfile(part, partial / part.name)
         shutil.copyfile(other / "history.jsonl", folder / "history.jsonl")
         partial.rename(folder / "checkpoint")
-    except (OSError, TrainingError, KeyError):
+    except OSError:
         return False
     return True

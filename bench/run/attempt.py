@@ -20,6 +20,7 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.measure.efficiency_process import system_oom_kills
+from bench.run.process_tree import resident_bytes
 from bench.run.store import CellFolder
 from bench.run.worker import LEASE_LOST, PARENT_VARIABLE, failure_rows
 from bench.study import Cell, Limits
@@ -134,7 +135,7 @@ def _watch(
             return None
         if deadline and time.monotonic() > deadline:
             return "timeout", f"timeout: over the limit of {limits.time_s:g} s (limits.time_s)"
-        if limits.memory_gib and _resident_bytes(process.pid) > limits.memory_gib * 2**30:
+        if limits.memory_gib and resident_bytes(process.pid) > limits.memory_gib * 2**30:
             return "oom", f"oom: over the limit of {limits.memory_gib:g} GiB (limits.memory_gib)"
     return None
 
@@ -165,10 +166,3 @@ def end_process(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _resident_bytes(pid: int) -> float:
-    try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, IndexError, ValueError):
-        return 0.0  # gone, or not Linux

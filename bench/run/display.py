@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from bench.run.remaining import Unfinished, time_left_s
 from bench.study import Cell
 
 PLAIN_INTERVAL_S = 20.0
+ASKED = 50
+"""Cells of a kind whose time is judged by earlier ones before the first has ended."""
 
 
 class Display:
     """A live panel on a terminal, plain lines elsewhere. Use as a context manager."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, expect_s: Callable[[Cell], float] = lambda _: math.nan) -> None:
+        """`expect_s`: seconds that a cell will take, judged by earlier ones; NaN where there is none like it."""
         self.console = console
+        self.expect_s = expect_s
         self.live = console.is_terminal
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -32,6 +40,10 @@ class Display:
         self.tasks: dict[str, TaskID] = {}
         self.started: dict[str, float] = {}
         self.last_line: dict[str, float] = {}
+        self.said_left_s: dict[str, float] = {}  # of the cells that run
+        self.took_s: dict[str, list[float]] = {}  # by kind, of cells that ended well
+        self.like_s: dict[str, float] = {}
+        self.left: Counter[str] = Counter()
         self.total = 0
         self.done = 0
         self.began = time.monotonic()
@@ -50,6 +62,10 @@ class Display:
     def begin(self, todo: list[Cell], reused: int) -> None:
         """Announce the run."""
         self.total = len(todo)
+        self.left = Counter(cell.kind for cell in todo)
+        for kind in self.left:
+            expected = [self.expect_s(cell) for cell in [cell for cell in todo if cell.kind == kind][:ASKED]]
+            self.like_s[kind] = sum(expected) / len(expected)
         self.began = time.monotonic()
         kept = f"; {reused} finished cells are kept" if reused else ""
         self.say(f"{self.total} cells to run{kept}")
@@ -62,10 +78,12 @@ class Display:
         if kind == "start":
             self.started[cell.id] = time.monotonic()
             self.last_line[cell.id] = time.monotonic()
+            self.said_left_s[cell.id] = math.nan
             self.tasks[cell.id] = self.progress.add_task(_title(cell), total=None, detail="starting")
             if not self.live:
                 self.say(f"start  {_title(cell)}")
         elif kind == "released":
+            self.said_left_s.pop(cell.id, None)
             if cell.id in self.tasks:
                 self.progress.remove_task(self.tasks.pop(cell.id))
         elif kind == "end":
@@ -75,6 +93,10 @@ class Display:
 
     def _end(self, cell: Cell, event: dict[str, Any]) -> None:
         self.done += 1
+        self.left[cell.kind] -= 1
+        self.said_left_s.pop(cell.id, None)
+        if event["state"] == "done" and cell.id in self.started:
+            self.took_s.setdefault(cell.kind, []).append(time.monotonic() - self.started[cell.id])
         if cell.id in self.tasks:
             self.progress.remove_task(self.tasks.pop(cell.id))
         if "by" in event:
@@ -87,11 +109,12 @@ class Display:
     def _say_end(self, cell: Cell, event: dict[str, Any]) -> None:
         elapsed_s = time.monotonic() - self.started.get(cell.id, self.began)
         reason = f": {event['reason']}" if event.get("reason") else ""
-        left = f", {self._left()}" if self.done < self.total else ""
+        left = f", {words}" if (words := self._left()) else ""
         self.say(f"{event['state']:6} {_title(cell)} in {clock(elapsed_s)}{reason} ({self.done}/{self.total}{left})")
 
     def _progress(self, cell: Cell, event: dict[str, Any]) -> None:
         detail = describe(event)
+        self.said_left_s[cell.id] = math.nan if event.get("left_s") is None else float(event["left_s"])
         total = event.get("total")
         task = self.tasks.get(cell.id)
         if task is not None:
@@ -103,10 +126,23 @@ class Display:
             self.say(f"       {_title(cell)}{count} {detail}")
 
     def _left(self) -> str:
-        if not self.done or self.done >= self.total:
-            return ""
-        per_cell_s = (time.monotonic() - self.began) / self.done
-        return f"about {clock(per_cell_s * (self.total - self.done))} left"
+        """The time left in words; empty while nothing tells it."""
+        now = time.monotonic()
+        running: dict[str, list[tuple[float, float]]] = {}
+        for cell_id, said_s in self.said_left_s.items():
+            spent_s = now - self.started.get(cell_id, now)
+            running.setdefault(cell_id.partition("-")[0], []).append((spent_s, said_s))
+        left_s = time_left_s(
+            Unfinished(
+                self.left[kind],
+                self.took_s.get(kind, ()),
+                running.get(kind, ()),
+                self.like_s.get(kind, math.nan),
+                kind == "efficiency",
+            )
+            for kind in +self.left
+        )
+        return "" if math.isnan(left_s) or self.done >= self.total else f"about {clock(left_s)} left"
 
 
 def describe(event: dict[str, Any]) -> str:

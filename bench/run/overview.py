@@ -10,6 +10,7 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.run.lease import Holder, holders
+from bench.run.remaining import Unfinished, time_left_s
 from bench.run.store import FINISHED, CellFolder, Status, Store, identity
 
 
@@ -23,6 +24,12 @@ class CellState:
     status: Status
     holder: Holder | None  # the living process that works on it
     progress: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def said_left_s(self) -> float:
+        """What the running process last said of the seconds it will still take; NaN where it said nothing."""
+        said = self.progress.get("left_s")
+        return float(said) if isinstance(said, int | float) else math.nan
 
     @property
     def word(self) -> str:
@@ -55,22 +62,22 @@ class Overview:
         return [cell for cell in self.cells if cell.word not in FINISHED]
 
     def left_s(self) -> float:
-        """Seconds until all is done, from what finished cells of each kind took; NaN where none has finished."""
-        running, now = max(1, len(self.of("running"))), time.time()
-        total = 0.0
-        for kind in {cell.kind for cell in self.left()}:
-            took = [cell.status.elapsed_s for cell in self.cells if cell.kind == kind and cell.word == "done"]
-            took = [seconds for seconds in took if not math.isnan(seconds)]
-            if not took:
-                return math.nan
-            mean = sum(took) / len(took)
-            left = [cell for cell in self.left() if cell.kind == kind]
-            if kind == "efficiency":
-                total += mean  # one session times them all
-                continue
-            spent = sum(min(mean, now - (cell.status.started or now)) for cell in left if cell.word == "running")
-            total += max(0.0, len(left) * mean - spent) / running
-        return total
+        """Seconds until all is done, from what finished cells of each kind took and the running ones say; NaN where
+        neither gives a clue."""
+        now = time.time()
+        return time_left_s(
+            Unfinished(
+                sum(cell.kind == kind for cell in self.left()),
+                [cell.status.elapsed_s for cell in self.cells if cell.kind == kind and cell.word == "done"],
+                [
+                    (max(0.0, now - (cell.status.started or now)), cell.said_left_s)
+                    for cell in self.of("running")
+                    if cell.kind == kind
+                ],
+                together=kind == "efficiency",
+            )
+            for kind in {cell.kind for cell in self.left()}
+        )
 
 
 def overview(store: Store) -> Overview:

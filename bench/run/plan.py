@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bench import versions
 from bench.errors import UserError
-from bench.study import ArmChoice, Cell, Combination, DiffusionSettings, SampleSettings, Study
+from bench.study import Cell, Combination, DiffusionSettings, SampleSettings, Study
 from bench.yaml_file import allowed_words, validate
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def _cells_of_group(
     measure = study.content.measure
     cells: list[Cell] = []
     for member in members:
-        labels = _arm_labels(member.label, member.arm, configs[member.label])
+        labels = _arm_labels(member.label, configs[member.label])
         config = configs[member.label]
         if measure.efficiency:
             cells.append(_efficiency_cell(study, labels, config, member))
@@ -156,18 +157,19 @@ def _cells_of_group(
     return cells
 
 
-def _arm_labels(label: str, arm: ArmChoice, config: BackboneConfig) -> dict[str, Any]:
+def _arm_labels(label: str, config: BackboneConfig) -> dict[str, Any]:
+    direction, parameters = _direction_and_parameters(config)
+    return {"arm": label, "pattern": config.pattern, "direction": direction, "parameters": parameters}
+
+
+@cache
+def _direction_and_parameters(config: BackboneConfig) -> tuple[str, int]:
     from architectures import Backbone, count_parameters
     from architectures.weightless import weightless
 
     with weightless():
         backbone = Backbone(config)
-    return {
-        "arm": label,
-        "pattern": config.pattern,
-        "direction": backbone.direction,
-        "parameters": count_parameters(backbone),
-    }
+    return backbone.direction, count_parameters(backbone)
 
 
 def _data_settings(member: Combination, tokens: TokenCorpus, length: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.run.attempt import End, attempt, settle
 from bench.run.lease import Owner
+from bench.run.machine import threads_of
 from bench.run.reuse import Elsewhere
 from bench.run.store import FINISHED, CellFolder, Store, identity
 from bench.study import Cell, Limits
@@ -37,8 +38,8 @@ class Task:
 
     @property
     def threads(self) -> int:
-        """CPU threads the task uses."""
-        return max(int(cell.labels.get("threads", 1)) for cell in self.cells)
+        """CPU threads the task uses, in all the processes it trains in."""
+        return max(threads_of(cell) for cell in self.cells)
 
     @property
     def store(self) -> Store:

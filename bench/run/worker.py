@@ -17,6 +17,8 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from bench.files import write_atomically
+from bench.run.machine import processes_of
 from bench.run.store import CellFolder, to_json
 
 if TYPE_CHECKING:
@@ -67,7 +69,8 @@ def main(argv: list[str]) -> int:
         print(f"{lease} is gone: another runner has taken this cell over", file=sys.stderr)
         return LEASE_LOST
     rows = [environment_rows | row for row in rows]
-    folder.finish(state, rows, reason=reason, started=started, peak_bytes=peak_bytes())
+    peak = peak_bytes(processes_of(configuration["settings"]))
+    folder.finish(state, rows, reason=reason, started=started, peak_bytes=peak)
     return 0
 
 
@@ -84,14 +87,17 @@ def end_with_parent() -> None:
         os._exit(1)  # it ended before the wish was in place
 
 
-def peak_bytes() -> int | None:
-    """Most memory this process held; None where the system does not tell."""
+def peak_bytes(processes: int = 1) -> int | None:
+    """Most memory this process held, and with it `processes` as large as its largest descendant where it had more than
+    one train; None where the system does not tell."""
     try:
         import resource
     except ImportError:
         return None
     unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    theirs = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss if processes > 1 else 0
+    return (mine + processes * theirs) * unit
 
 
 def _run(
@@ -116,7 +122,23 @@ def _run(
         return measure_outside(configuration["settings"], folder.path, events), common
     from bench.measure.quality import measure_quality
 
+    if processes_of(configuration["settings"]) > 1:
+        from bench.run.ranks import train_together
+
+        trained = train_together(configuration["settings"], folder.path, events)
+        write_atomically(folder.path / "environment.json", to_json(environment | {"training": trained}, indent=2))
     return measure_quality(configuration["settings"], folder.path, events), common
+
+
+def _device(settings: dict[str, Any]) -> torch.device | str:
+    """Where the cell computes: on the device it trains on, a CPU where it does not train."""
+    from metrics.device import resolve_device
+
+    wanted = settings["train"]["device"] if "train" in settings else "cpu"
+    try:
+        return resolve_device(wanted)
+    except ValueError:  # the trainer says what is missing, in the cell's row
+        return "cpu"
 
 
 def failure_rows(configuration: dict[str, Any], reason: str) -> list[dict[str, Any]]:
@@ -138,17 +160,6 @@ def classify(error: BaseException) -> tuple[str, str]:
     if type(error).__name__ == "Diverged":
         return "diverged", f"diverged: {error}"
     return "failed", f"error: {message}"
-
-
-def _device(settings: dict[str, Any]) -> torch.device | str:
-    """Where the cell computes: on the device it trains on, a CPU where it does not train."""
-    from metrics.device import resolve_device
-
-    wanted = settings["train"]["device"] if "train" in settings else "cpu"
-    try:
-        return resolve_device(wanted)
-    except ValueError:  # the trainer says what is missing, in the cell's row
-        return "cpu"
 
 
 def _disk_is_full(error: BaseException | None) -> bool:

@@ -30,6 +30,11 @@ class Devices:
         if settings.track and importlib.util.find_spec("tensorboard") is None:
             raise TrainingError("train.track: tensorboard is not installed; install smdim-bench[track]")
         on_cpu = settings.device == "cpu" or not torch.cuda.is_available()
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        if not on_cpu and local > torch.cuda.device_count():
+            raise TrainingError(
+                f"processes: {local} on a machine with {torch.cuda.device_count()} GPUs; each needs one"
+            )
         if on_cpu and settings.precision == "float16":
             raise TrainingError("train.precision: float16 needs a GPU; allowed here: float32, bfloat16")
         if AcceleratorState._shared_state:  # an earlier run of this process may have had another precision
@@ -98,6 +103,14 @@ class Devices:
         """End the trackers."""
         if self._tracking:
             self.accelerator.end_training()
+
+    def check_processes(self, wanted: int) -> None:
+        """Refuse a run whose settings ask for several processes and that was not started so."""
+        if wanted not in (1, self.world):
+            raise TrainingError(
+                f"train.processes: {wanted} asked for, {self.world} came up; a study starts them itself, by hand: "
+                f"torchrun --nproc-per-node {wanted} -m bench train ..."
+            )
 
     def scaler_state(self) -> dict[str, Any] | None:
         """State of the float16 loss scaler, None in other precisions."""

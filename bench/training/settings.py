@@ -26,6 +26,12 @@ class TrainSettings(BaseModel):
     )
     batch: int = Field(8, ge=1, description="sequences a step over all processes; decides the noise, not the speed")
     accumulation: int = Field(1, ge=1, description="parts a process computes its share of the batch in, to save memory")
+    processes: int = Field(
+        1,
+        ge=1,
+        exclude_if=lambda count: count == 1,
+        description="processes a study's cell trains in, under torchrun: each takes its share of a batch, and a GPU",
+    )
     learning_rate: float = Field(1e-3, gt=0, description="AdamW's largest step; SCHmUBERT 5e-4 at 512 wide")
     betas: tuple[float, float] = Field(
         (0.9, 0.99), description="AdamW's decays; 0.99 forgets fast enough for short runs"
@@ -85,11 +91,18 @@ class TrainSettings(BaseModel):
         RegulariserChoice.parse(self.regularisers)
         if self.batch % self.accumulation:
             raise ValueError(f"accumulation: {self.accumulation} parts do not divide a batch of {self.batch}")
+        parts = self.processes * self.accumulation
+        if self.batch % parts:
+            raise ValueError(
+                f"processes: a batch of {self.batch} cannot be split over {self.processes} processes x "
+                f"{self.accumulation} parts; allowed: a batch that is a multiple of {parts}"
+            )
         return self
 
     def deciding(self) -> dict[str, Any]:
-        """The settings that decide the trained weights: a resume must find the same."""
-        free = {"checkpoint_steps", "checkpoint_seconds", "track", "log_steps"}
+        """The settings that decide the trained weights: a resume must find the same. The processes decide their last
+        bits only (sums in another order), so that a run may go on in another number of them."""
+        free = {"checkpoint_steps", "checkpoint_seconds", "track", "log_steps", "processes"}
         return {name: value for name, value in self.model_dump(mode="json").items() if name not in free}
 
 

@@ -120,6 +120,7 @@ class _Run:
         self._resume()
         ledger = self.ledger
         if not ledger.stopped:
+            self.devices.check_processes(self.settings.processes)
             self.backbone.train()
             self._untimed_step()
             while not ledger.stopped:

@@ -59,6 +59,10 @@ def cell(folder: Path, settings: dict, stopped: str | None) -> Path:
             folder / "checkpoint", {"weights/w": torch.ones(2)}, {"step": 3, "ledger": {"stopped": stopped}}
         )
         (folder / "history.jsonl").write_text('{"step": 3}\n')
+        trainings = folder.parent.parent / ".trainings"
+        trainings.mkdir(exist_ok=True)
+        with (trainings / training_id(settings)).open("a") as known:
+            known.write(f"{folder.parent.name}/{folder.name}\n")
     return folder
 
 
@@ -88,6 +92,27 @@ def test_what_is_not_finished_not_whole_or_of_another_run_is_left(tmp_path: Path
     mine = cell(tmp_path / "here" / "quality-e-5", SETTINGS, None)
     assert not take(mine)
     assert not (mine / "history.jsonl").exists()
+
+
+def test_only_the_cells_of_the_training_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in range(1, 6):
+        cell(tmp_path / "here" / f"quality-a-{seed}", SETTINGS | {"seed": seed}, "budget")
+    cell(tmp_path / "there" / "quality-b-1", SETTINGS, "budget")
+    mine, read = cell(tmp_path / "here" / "quality-c-1", SETTINGS, None), list[Path]()
+    whole = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: [read.append(path), whole(path)][1])
+    assert take(mine)
+    assert [path.parent.name for path in read if path.name == "cell.json"] == ["quality-b-1"]
+
+
+@pytest.mark.parametrize("line", ["/etc/quality-x", "../quality-x", "one", "a/b/c", "", "gone/quality-x"])
+def test_a_list_of_trainings_that_was_edited_leads_nowhere(tmp_path: Path, line: str) -> None:
+    mine = cell(tmp_path / "here" / "quality-a-1", SETTINGS, None)
+    (tmp_path / ".trainings").mkdir()
+    known = tmp_path / ".trainings" / training_id(SETTINGS)
+    known.write_text(f"{line}\n")
+    assert not take(mine)
+    assert known.read_text() == f"{line}\nhere/quality-a-1\n"
 
 
 def test_a_second_cell_waits_for_the_first(tmp_path: Path) -> None:
