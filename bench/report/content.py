@@ -22,6 +22,8 @@ from bench.report.claims import (
 from bench.report.comparison_table import comparison_tables, rank_tables
 from bench.report.cost_table import cost_tables
 from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, NothingToShow, draw_frame, render
+from bench.report.frame import EFFICIENCY
+from bench.report.frame import QUALITY as QUALITY_CELLS
 from bench.report.growth import growth_tables
 from bench.report.provenance import baseline_arm, kernels_together
 from bench.report.quality_table import detail_tables, quality_tables
@@ -29,6 +31,7 @@ from bench.report.sampling import sampler_tables
 from bench.report.scaling import scaling_table
 from bench.report.table import Table
 
+COST_FIGURES = ("cost", "scaling", "phases")
 QUALITY, COST, ABLATION, CLAIMS, DETAILS = "Quality", "Cost", "Ablation", "Claims", "All metrics"
 
 
@@ -107,9 +110,14 @@ def claims_tables(frame: pd.DataFrame, folder: Path) -> list[Table]:
 
 
 def draw_all(frame: pd.DataFrame, folder: Path) -> tuple[list[Drawn], list[str]]:
-    """Every figure that the table has rows for, and a sentence for each that it has not."""
+    """Every figure that the table has rows for, and a sentence for each that it has not; one for all that need a kind
+    of cell which the study does not have."""
     drawn, notes = [], []
-    for name, kind in FIGURES.items():
+    kinds = set(frame["kind"])
+    lacking = [name for name in FIGURES if (EFFICIENCY if name in COST_FIGURES else QUALITY_CELLS) not in kinds]
+    if lacking:
+        notes.append(f"Not drawn, for the study has no such cells: {', '.join(lacking)}.")
+    for name, kind in ((name, kind) for name, kind in FIGURES.items() if name not in lacking):
         try:
             png = render(draw_frame(name, frame, folder, width=DOUBLE_COLUMN_IN))
         except NothingToShow as error:

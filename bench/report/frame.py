@@ -111,6 +111,7 @@ def records(frame: pd.DataFrame, kind: str) -> Iterator[Row]:
         yield dict(zip(columns, values, strict=True))
 
 
+MOST_NAMED = 4
 FAILURE_COLUMNS = ("arms", "status", "reason", "without a figure", "cells")
 
 
@@ -123,6 +124,7 @@ def failures(frame: pd.DataFrame) -> list[tuple[str, str, str, str, str]]:
     for row in missing.astype(object).where(missing.notna(), None).to_dict("records"):
         groups.setdefault((row["status"], row["reason"]), []).append({str(key): value for key, value in row.items()})
     found = []
+    everyone = set(frame.loc[frame["kind"] != REFERENCE, "arm"])
     for (status, reason), rows in groups.items():
         cells = list(dict.fromkeys(row["cell_id"] for row in rows))
         shown = ", ".join(cells[:3]) + (f" and {len(cells) - 3} more" if len(cells) > 3 else "")
@@ -131,7 +133,7 @@ def failures(frame: pd.DataFrame) -> list[tuple[str, str, str, str, str]]:
         metrics = dict.fromkeys(row["metric"] for row in rows)
         found.append(
             (
-                ", ".join(dict.fromkeys(row["arm"] for row in rows)) + at,
+                _arms_named([row["arm"] for row in rows], everyone) + at,
                 status or "n/a",
                 reason or "no reason recorded",
                 ", ".join(metrics),
@@ -139,6 +141,14 @@ def failures(frame: pd.DataFrame) -> list[tuple[str, str, str, str, str]]:
             )
         )
     return found
+
+
+def _arms_named(arms: list[str], everyone: set[str]) -> str:
+    """Arms by name; many of them in a word where they are all there are."""
+    names = dict.fromkeys(arms)
+    if len(names) > MOST_NAMED and set(names) == everyone:
+        return f"all {len(names)} arms"
+    return ", ".join(names)
 
 
 def study_name(frame: pd.DataFrame, default: str = "study") -> str:

@@ -19,6 +19,8 @@ from metrics.statistics import Crossover, length_polynomial, local_slopes
 
 GROWING = ("step_latency", "train_step_latency", "peak_memory_inference", "peak_memory_training", "forward_gflops")
 FEWEST_LENGTHS = 3
+NEGLIGIBLE = 1e-9
+"""Share of the FLOPs below which a term or an error is rounding."""
 
 
 def growth_tables(frame: pd.DataFrame, folder: Path | None) -> list[Table]:
@@ -70,14 +72,16 @@ def closed_form_table(points: Points, arms: list[str]) -> Table:
             continue
         lengths, gflops = zip(*line, strict=True)
         found = length_polynomial(lengths, gflops)
-        level = found.linear / found.quadratic if found.quadratic else math.nan
+        square = found.quadratic if found.quadratic * lengths[-1] > NEGLIGIBLE * found.linear else 0.0
+        level = found.linear / square if square else math.nan
+        error = found.worst_error if found.worst_error > NEGLIGIBLE else 0.0
         body.append(
             (
                 Entry(arm),
                 Entry.figure(found.linear * 1e3),
-                Entry.figure(found.quadratic * 1e6),
+                Entry.figure(square * 1e6),
                 Entry.figure(level, reason="no term in L^2"),
-                Entry.figure(100 * found.worst_error),
+                Entry.figure(100 * error),
             )
         )
     columns = (
@@ -111,7 +115,8 @@ def crossover_table(points: Points, metric: str, arms: list[str], folder: Path |
     notes = (
         f"Row against column, at {lengths[0]} to {lengths[-1]} tokens. `cheaper` or `dearer`: no crossover is reached "
         "there; with a question mark where the interval of the ratio holds 1 at some length. `cheaper beyond N "
-        "[low, high]`: the length at which both cost the same, with its 95 % interval over rounds.",
+        "[low, high]`: the length at which both cost the same, with its 95 % interval over rounds, `?` for an end past "
+        "the measured lengths; `undecided`: that interval holds them all.",
     )
     title = f"Crossovers: {COST_METRICS[metric].label}"
     return Table(f"crossovers_{metric}", title, ("arm", *shown), tuple(body), notes)
@@ -134,6 +139,8 @@ def crossing(found: Crossover | None, row: str) -> Entry:
             return Entry("equal")
         word = "cheaper" if f": {row} is cheaper" in found.words else "dearer"
         return Entry(word + ("?" if "not significantly" in found.words else ""))
+    if found.low == 0 and found.high == math.inf:
+        return Entry("undecided")
     word = "cheaper" if found.words.startswith(f"{row} is") else "dearer"
     text = f"{word} beyond {found.length:.0f}"
     if not math.isnan(found.low):

@@ -15,6 +15,7 @@ from bench.report.points import Points, cost_points, quality_points, reference_p
 from bench.report.quality_group import quality_group
 from bench.report.scaling import cost_ratio
 
+MOST_NAMED = 5
 COMPARED = {
     "step_latency": "Latency of one denoising step",
     "peak_memory_inference": "Peak memory of inference",
@@ -47,14 +48,22 @@ def _cost_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None, tog
             words.append(f"{label} is not compared at {longest} tokens: kernels differ ({conflict}).")
             continue
         found = [(point.arm, cost_ratio(point, rows, baseline, folder, together=together)) for point in others]
-        ratios = ", ".join(
+        ratios = [
             f"{arm} {with_interval(ratio.value, ratio.low if metric not in EXACT else math.nan, ratio.high)}"
             for arm, ratio in found
             if ratio is not None
-        )
+        ]
         although = f", although kernels differ ({conflict})" if conflict and "latency" in metric else ""
-        words.append(f"{label} at {longest} tokens, as a multiple of {baseline}{although}: {ratios}.")
+        words.append(f"{label} at {longest} tokens, as a multiple of {baseline}{although}: {_listed(ratios)}.")
     return words
+
+
+def _listed(words: list[str]) -> str:
+    """All of few; of many the first ones and the last, with how many lie between them."""
+    if len(words) <= MOST_NAMED + 2:
+        return ", ".join(words)
+    between = len(words) - MOST_NAMED - 1
+    return f"{', '.join(words[:MOST_NAMED])}, {between} others up to {words[-1]}"
 
 
 def _quality_sentences(frame: pd.DataFrame) -> list[str]:
