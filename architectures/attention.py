@@ -8,14 +8,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from architectures.mixer import FlopCount, Mixer, register_mixer
+from architectures.attention_kernels import attend, told_kernel, windowed_by_package
+from architectures.mixer import FlopCount, Mixer, register_mixer, type_of_products
 
 Positions = Literal["rope", "learned", "none"]
 ROPE_BASE = 10_000.0  # Su et al. 2021, arXiv 2104.09864, section 3.2.2
 POSITION_INIT_STD = 0.02
 HEAD_MULTIPLE = 4
-PROBE_LENGTH = 64
-SDPA_NAMES = {0: "math", 1: "flash", 2: "efficient", 3: "cudnn"}  # torch.nn.attention.SDPBackend
 
 
 def split_heads(width: int, head_width: int) -> tuple[int, int]:
@@ -78,14 +77,18 @@ class Attention(Mixer):
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # B L 3 H K -> three of B H L K
         if self.positions == "rope":
             query, key = rotate(query), rotate(key)
-        if self.window and self.chunks(length) > 1:
-            mixed = windowed_attention(query, key, value, self.window, causal=self.causal)
-        elif self.window:
-            mask = _near(torch.arange(length, device=x_BLD.device), self.window, self.causal)
-            mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-        else:
-            mixed = F.scaled_dot_product_attention(query, key, value, is_causal=self.causal)
+        mixed = self.windowed(query, key, value) if self.window else attend(query, key, value, causal=self.causal)
         return self.outward(mixed.transpose(1, 2).reshape(batch, length, self.inner))  # B H L K -> B L D
+
+    def windowed(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        """Attention within the window, (B, H, L, K): by flash-attn, in chunks, or masked where chunks save nothing."""
+        mixed = windowed_by_package(query, key, value, self.window, causal=self.causal)
+        if mixed is not None:
+            return mixed
+        if self.chunks(query.shape[2]) > 1:
+            return windowed_attention(query, key, value, self.window, causal=self.causal)
+        mask = _near(torch.arange(query.shape[2], device=query.device), self.window, self.causal)
+        return attend(query, key, value, mask=mask)
 
     def chunks(self, length: int) -> int:
         """Into how many chunks of `window` positions a sequence is cut; 1 where chunks would save nothing."""
@@ -101,17 +104,12 @@ class Attention(Mixer):
         return FlopCount(matmul=8.0 * length * self.width * self.inner, attention=4.0 * pairs * self.inner)
 
     def kernels(self, device: torch.device) -> dict[str, str]:
-        """{"sdpa": the implementation torch would choose here}, for the type autocast gives where it is on."""
+        """{"sdpa": the implementation it gets there}, for the type autocast gives where it is on."""
         if device.type == "meta":
             return {}
-        dtype = self.inward.weight.dtype
-        if torch.is_autocast_enabled(device.type):
-            dtype = torch.get_autocast_dtype(device.type)
-        probe = torch.empty(1, self.heads, PROBE_LENGTH, self.head_width, device=device, dtype=dtype)
-        mask = torch.ones(PROBE_LENGTH, PROBE_LENGTH, dtype=torch.bool, device=device) if self.window else None
-        choice = torch._fused_sdp_choice(probe, probe, probe, mask, is_causal=self.causal and mask is None)
-        name = SDPA_NAMES.get(int(choice), str(choice))
-        return {"sdpa": f"{name}_{device.type}" + (f" window {self.window}" if self.window else "")}
+        dtype, mask = type_of_products(self.inward.weight, device), bool(self.window)
+        name = told_kernel(device, dtype, self.heads, self.head_width, causal=self.causal, mask=mask)
+        return {"sdpa": name + (f" window {self.window}" if self.window else "")}
 
 
 def rotate(x_BHLK: torch.Tensor) -> torch.Tensor:
@@ -157,7 +155,5 @@ def windowed_attention(
     distance = from_place - to_place
     seen = (distance <= window) & (distance >= (0 if causal else -window)) & (to_place >= 0) & (to_place < length)
     seen = seen | (distance == 0)  # a padded query sees itself, or its softmax would be empty
-    mixed = F.scaled_dot_product_attention(
-        query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), attn_mask=seen[:, None]
-    )  # B c H w K
+    mixed = attend(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), mask=seen[:, None])  # B c H w K
     return mixed.transpose(1, 2).reshape(batch, heads, count * window, width)[:, :, :length]

@@ -7,10 +7,9 @@ from typing import Literal, get_args
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from architectures import scan
-from architectures.mixer import Direction, FlopCount, Mixer, register_mixer
+from architectures import depthwise, scan
+from architectures.mixer import Direction, FlopCount, Mixer, register_mixer, type_of_products
 
 MambaDirection = Literal["forward", "backward", "bidirectional"]
 Weights = Literal["split", "tied", "separate"]
@@ -52,11 +51,8 @@ class SelectiveStateSpace(nn.Module):
     def convolve(self, x_BIL: torch.Tensor, channels: slice, *, backward: bool) -> torch.Tensor:
         """Depthwise convolution that looks back K - 1 steps, or ahead when `backward`, and silu."""
         weight, bias = self.convolution.weight[channels], self.convolution.bias
-        padding = (0, self.kernel - 1) if backward else (self.kernel - 1, 0)
-        padded = F.pad(x_BIL[:, channels], padding)  # B I L -> B I L+K-1
-        weight = weight.flip(-1) if backward else weight
         bias = bias[channels] if bias is not None else None
-        return F.silu(F.conv1d(padded, weight, bias, groups=weight.shape[0]))  # B I L+K-1 -> B I L
+        return depthwise.causal_convolution(x_BIL[:, channels], weight, bias, backward=backward)
 
     def scan(self, u_BIL: torch.Tensor, z_BIL: torch.Tensor, parts: list[tuple[slice, bool]]) -> torch.Tensor:
         """Scan each part of the channels in its direction, gated by silu(z); delta, B and C come from all channels."""
@@ -177,5 +173,9 @@ class Mamba(Mixer):
         return sum((space.flops(length) for space, _ in self.passes()), products)
 
     def kernels(self, device: torch.device) -> dict[str, str]:
-        """{"scan": the kernel that the scan's door chooses on this device}."""
-        return {"scan": scan.chosen_kernel(device)}
+        """{"scan": ...}, and {"convolution": ...} where there is more than one, for the type autocast gives."""
+        found = {"scan": scan.chosen_kernel(device)}
+        if device.type in depthwise.DOOR.automatic:
+            dtype = type_of_products(self.inward.weight, device)
+            found["convolution"] = depthwise.chosen_kernel(device, dtype, self.ahead.kernel)
+        return found

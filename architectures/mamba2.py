@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from architectures import depthwise
 from architectures.mamba import DELTA_FLOOR, DELTA_MAX, DELTA_MIN, MambaDirection
-from architectures.mixer import FlopCount, Mixer, register_mixer, without_autocast
-from architectures.ssd import ssd_chunked, ssd_flops
+from architectures.mixer import FlopCount, Mixer, register_mixer, type_of_products, without_autocast
+from architectures.ssd import DOOR, chosen_kernel, ssd, ssd_flops
 
 A_LOW, A_HIGH = 1.0, 16.0  # range of -A at the start (Dao and Gu 2024, the released code)
 NORM_EPSILON = 1e-5
@@ -96,14 +97,11 @@ class Mamba2(Mixer):
         weight, bias = self.convolution.weight, self.convolution.bias
         weight = self.of_heads(weight, 0, features)
         bias = None if bias is None else self.of_heads(bias, 0, features)
-        padded = F.pad(mixed_BMT, (self.kernel - 1, 0))  # B M L -> B M L+K-1
-        convolved = F.silu(F.conv1d(padded, weight, bias, groups=weight.shape[0]))  # B M L+K-1 -> B M L
-        convolved = convolved.transpose(1, 2).float()  # B M L -> B L M
+        convolved = depthwise.causal_convolution(mixed_BMT, weight, bias).transpose(1, 2)  # B M L -> B L M
         x, B, C = convolved.split((convolved.shape[-1] - 2 * self.state, self.state, self.state), dim=-1)
         x = x.unflatten(-1, (self.heads, -1))  # B L HP -> B L H P
         with without_autocast(x.device):
-            y = ssd_chunked(x, delta_BLH, -self.A_log.float().exp(), B, C)
-        return y + self.D.float()[:, None] * x
+            return ssd(x, delta_BLH, -self.A_log.float().exp(), B, C, self.D.float()).float()
 
     def of_heads(self, values: torch.Tensor, dim: int, features: slice) -> torch.Tensor:
         """Of the channels x, B, C along `dim` those of B, C and of some of every head's features."""
@@ -123,3 +121,13 @@ class Mamba2(Mixer):
             convolution=2.0 * length * (self.inner + passes * 2 * self.state) * self.kernel,
             scan=passes * ssd_flops(length, self.heads, self.head_width // passes, self.state),
         )
+
+    def kernels(self, device: torch.device) -> dict[str, str]:
+        """Where more than one is to choose from: {"convolution": ..., "ssd": ...}, for the type autocast gives."""
+        if device.type not in DOOR.automatic:
+            return {}
+        dtype = type_of_products(self.inward.weight, device)
+        return {
+            "convolution": depthwise.chosen_kernel(device, dtype, self.kernel),
+            "ssd": chosen_kernel(device, dtype),
+        }

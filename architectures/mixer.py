@@ -163,6 +163,13 @@ def without_autocast(device: torch.device) -> AbstractContextManager[None]:
     return torch.autocast(device.type, enabled=False)
 
 
+def type_of_products(weight: torch.Tensor, device: torch.device) -> torch.dtype:
+    """The type in which a linear layer's results come out on `device`: autocast's where it is on."""
+    if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
+        return torch.get_autocast_dtype(device.type)
+    return weight.dtype
+
+
 def find_mixer(key: str) -> type[Mixer]:
     """The mixer of a letter or a name. Raises MixerError that lists what is known."""
     if key not in _BY_LETTER and key not in _BY_NAME:

@@ -9,19 +9,21 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
+from architectures.kernel_door import BROKEN, KernelError, first_line, variable
 from architectures.scan.inputs import ScanGradients, ScanInputs
 
-KERNEL_VARIABLE = "SMDIM_BENCH_SCAN_KERNEL"
+KERNEL_VARIABLE = variable("scan")
 
 
-class ScanKernelError(ValueError):
+class ScanKernelError(KernelError):
     """A kernel that was asked for by name does not exist, cannot run here, or cannot do what is asked of it."""
 
 
 class KernelModule(Protocol):
     """What the module of a kernel offers. Inputs are checked, non-empty and on one device."""
 
-    def unusable_reason(self) -> str: ...
+    def unusable_reason(self) -> str:
+        """ "" where it can run; begins with `BROKEN` where it is there and fails."""
 
     def forward(self, inputs: ScanInputs) -> Tensor: ...
 
@@ -72,8 +74,10 @@ def unusable_reason(name: str) -> str:
     """Why a kernel cannot run on this machine; "" if it can. Building or importing it happens here, once."""
     try:
         return load(name).unusable_reason()
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         return f"not importable: {error}"
+    except Exception as error:  # a library that does not load, a compiler that fails: the next kernel is taken
+        return BROKEN + first_line(error)
 
 
 def available_kernels() -> dict[str, str]:

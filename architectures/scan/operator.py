@@ -6,6 +6,7 @@ FLOP counters see both by name, torch.compile takes both whole, and which kernel
 import torch
 from torch import Tensor
 
+from architectures.kernel_door import counting, note
 from architectures.scan.door import KERNELS, ScanKernelError, chosen_kernel, load
 from architectures.scan.inputs import ScanInputs, check_inputs
 from architectures.scan.reference import differentiate
@@ -46,6 +47,12 @@ def selective_scan(
     Source: Gu and Dao 2023 (arXiv 2312.00752), equation 2, with the Euler form of B.
     """
     check_inputs(u, delta, A, B, C, D, z, delta_bias)
+    if u.is_cuda and u.numel() and not torch.compiler.is_compiling() and not counting():
+        name = chosen_kernel(u.device, kernel, u.dtype)
+        own = getattr(load(name), "differentiable", None)
+        if own is not None:  # a package's own backward pass keeps what an operator's would compute again
+            note("scan", name)
+            return own(ScanInputs(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse))
     return _scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, kernel)
 
 
@@ -64,6 +71,7 @@ def _scan(
     kernel: str,
 ) -> Tensor:
     name = chosen_kernel(u.device, kernel, u.dtype)
+    note("scan", name)
     if u.numel() == 0:
         return u.new_zeros(u.shape)
     return load(name).forward(ScanInputs(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from architectures.kernel_door import BROKEN, first_line
 from architectures.scan.inputs import ScanGradients, ScanInputs
 
 INTERPRETER_VARIABLE = "TRITON_INTERPRET"
@@ -40,10 +41,10 @@ def unusable_reason() -> str:
         return "torch sees no CUDA device"
     try:
         return _trial()
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         return f"triton is not importable: {error}"
     except Exception as error:  # a driver, an architecture or a Triton that cannot: the next kernel is taken
-        return f"triton cannot run here: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        return BROKEN + first_line(error)
 
 
 def _trial() -> str:
@@ -53,7 +54,7 @@ def _trial() -> str:
     decay = -torch.ones(1, 1, device="cuda")
     y = forward(ScanInputs(ones / step, step, decay, ones, ones, None, None, None, False, False))
     expected = 2 - 2.0 ** -torch.arange(40, device="cuda")
-    return "" if torch.allclose(y[0, 0], expected, rtol=1e-5) else "triton gives wrong results on this device"
+    return "" if torch.allclose(y[0, 0], expected, rtol=1e-5) else f"{BROKEN}wrong results on this device"
 
 
 class _Launch:

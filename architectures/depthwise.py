@@ -1,0 +1,72 @@
+"""The short depthwise convolution of the Mamba mixers with silu after it: one operator, two kernels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from architectures import peers
+from architectures.kernel_door import HALF, Kernel, KernelDoor, note
+
+
+def _trial(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Output and gradients on ones: with weights 1 each value is silu of how many steps it sees."""
+    x = torch.ones(1, 8, 16, device=device, requires_grad=True)
+    weight = torch.ones(8, 4, device=device, requires_grad=True)
+    y = peers.causal_convolution(x, weight, None, backward=False)
+    found = torch.autograd.grad(y.sum(), (x, weight))
+    expected = plain_convolution(x, weight, None, backward=False)
+    wanted = torch.autograd.grad(expected.sum(), (x, weight))
+    return _flat(y, *found), _flat(expected, *wanted)
+
+
+def _flat(*tensors: Tensor) -> Tensor:
+    return torch.cat([tensor.detach().flatten() for tensor in tensors])
+
+
+DOOR = KernelDoor(
+    "convolution",
+    {
+        "torch": Kernel(),
+        "causal_conv1d": Kernel(
+            ("cuda",), (torch.float32, *HALF), lambda: peers.unusable_reason("causal_conv1d", _trial)
+        ),
+    },
+    {"cuda": ("causal_conv1d",)},
+    "torch",
+)
+
+
+def causal_convolution(x_BIL: Tensor, weight_I1K: Tensor, bias_I: Tensor | None, *, backward: bool = False) -> Tensor:
+    """silu of the depthwise convolution that looks back K - 1 steps, or ahead when `backward`: (B, I, L) -> (B, I, L).
+
+    weight: (I, 1, K), its last value for the step itself. Raises KernelError for a kernel that was asked for and
+    cannot run; causal_conv1d is compiled for K = 2, 3 and 4.
+    """
+    weight_IK = weight_I1K[:, 0]
+    kernel = chosen_kernel(x_BIL.device, x_BIL.dtype, weight_IK.shape[1])
+    if x_BIL.device.type in DOOR.automatic:
+        note("convolution", kernel)
+    if kernel == "causal_conv1d":
+        return peers.causal_convolution(x_BIL, weight_IK, bias_I, backward=backward)
+    return plain_convolution(x_BIL, weight_IK, bias_I, backward=backward)
+
+
+@torch.compiler.assume_constant_result  # settings do not change under a compiled model
+def chosen_kernel(device: torch.device, dtype: torch.dtype, width: int) -> str:
+    """The kernel that a convolution over `width` steps gets."""
+
+    def unfit(name: str) -> str:
+        fits = name != "causal_conv1d" or width in peers.CONVOLUTION_WIDTHS
+        return "" if fits else f"is compiled for windows of 2 to 4 steps, not {width}"
+
+    return DOOR.chosen(device, dtype, unfit)
+
+
+def plain_convolution(x_BIL: Tensor, weight_IK: Tensor, bias_I: Tensor | None, *, backward: bool) -> Tensor:
+    """The same in plain torch operations."""
+    reach = weight_IK.shape[1] - 1
+    padded = F.pad(x_BIL, (0, reach) if backward else (reach, 0))  # B I L -> B I L+K-1
+    weight = weight_IK.flip(-1) if backward else weight_IK
+    return F.silu(F.conv1d(padded, weight[:, None], bias_I, groups=weight.shape[0]))  # B I L+K-1 -> B I L
