@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from bench.run.executors import Executor
     from bench.study import Study
+    from bench.study_file import 
 
 RESULTS = Path("results")
 StudyArgument = Annotated[
@@ -63,6 +64,7 @@ def run(
     """
     from bench.run.executors import make_executor
     from bench.study import load_study
+    from bench.study_file import 
 
     loaded = load_study(study, overrides or [], many=yes)
     if long or no_prune:
@@ -89,7 +91,8 @@ def retry(
     from bench.errors import UserError
     from bench.run.executors import make_executor
     from bench.run.store import Store
-    from bench.study import Study, StudyFile
+    from bench.study import Study
+    from bench.study_file import StudyFile
     from bench.yaml_file import Place, validate
 
     if not failed and not cell:

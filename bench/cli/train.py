@@ -129,7 +129,8 @@ def make_cell(
     from architectures import Backbone, count_parameters, resolve
     from bench import versions
     from bench.measure.process import build_diffusion
-    from bench.study import Cell, DiffusionSettings, SampleSettings
+    from bench.study import Cell
+    from bench.study_file import DiffusionSettings, SampleSettings
     from bench.training import train_settings
 
     for key in diffusion:

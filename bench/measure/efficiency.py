@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -101,6 +102,7 @@ def measure_group(
     *,
     rounds: int = 5,
     calls_per_round: int = 4,
+    seconds_per_round: float = 0.0,
     relative_width: float = 0.02,
     time_cap_s: float = 150.0,
     on_event: OnEvent | None = None,
@@ -111,8 +113,9 @@ def measure_group(
 
     Every process warms all its shapes before anything is timed. After `rounds` rounds, those lengths go on of which
     some arm's interval is wider than `relative_width` of its median, until `time_cap_s` seconds of rounds have passed;
-    `stopped_by` says which ended it; at three times the cap the session ends after any round but the first. Whole
-    samples are drawn at most once a round, see `samples_planned`. Memory, FLOPs, energy and compilation come after.
+    `stopped_by` says which ended it; at three times the cap the session ends after any round but the first. What is
+    timed is called `calls_per_round` times in a round, or as often as fits into `seconds_per_round` where that is more.
+    Whole samples are drawn at most once a round, see `samples_planned`; memory, FLOPs, energy, compilation come last.
     A process that dies leaves rows with NaN and the reason; the others go on. `on_event(cell id, event)` hears of each
     step (`stage`, `done`, `total`, `left_s`). `log_folder`: a folder (for `<cell id>.log`), or a log path by cell id.
     Raises EfficiencyError for settings that cannot be used; on KeyboardInterrupt all processes are ended first.
@@ -126,12 +129,14 @@ def measure_group(
     if len({cell.id for cell in cells}) < len(cells):
         raise EfficiencyError("efficiency: two cells have the same id")
     logs = log_folder if isinstance(log_folder, Mapping) else {cell.id: log_folder / f"{cell.id}.log" for cell in cells}
-    group = _Group(cells, logs, on_event or (lambda cell_id, event: None), silence_s)
+    group = _Group(
+        cells, logs, on_event or (lambda cell_id, event: None), silence_s, calls_per_round, seconds_per_round
+    )
     try:
         group.start()
         group.everyone("warm", "warming up")
         group.look_around()
-        group.time_rounds(rounds, calls_per_round, relative_width, time_cap_s)
+        group.time_rounds(rounds, relative_width, time_cap_s)
         group.everyone("memory", "weighing memory")
         group.everyone("audit", "counting FLOPs")
         group.optional()
@@ -169,10 +174,12 @@ class _Group:
     """The arms of one session."""
 
     def __init__(
-        self, cells: Sequence[EfficiencyCell], logs: Mapping[str, Path], on_event: OnEvent, silence_s: float
-    ) -> None:
+        self, cells: Sequence[EfficiencyCell], logs: Mapping[str, Path], on_event: OnEvent, silence_s: float,
+        calls: int, block_s: float,
+    ) -> None:  # fmt: skip
         self.arms = [_Arm(cell) for cell in cells]
         self.logs, self.on_event, self.silence_s = logs, on_event, silence_s
+        self.calls, self.block_s = calls, block_s
         self.not_planned: dict[int, str] = {}
 
     @property
@@ -181,13 +188,16 @@ class _Group:
         return [arm for arm in self.arms if arm.process is not None]
 
     def start(self) -> None:
-        """Start all processes at once (nothing is timed yet) and wait until each has built its model."""
-        for arm in self.arms:
-            cell = arm.cell
-            self.on_event(cell.id, {"event": "progress", "stage": "starting"})
-            arm.process = WorkerProcess(asdict(cell), cell.threads, cell.kernel, self.logs[cell.id])
-        for arm in self.alive:
-            self.turn(arm)
+        """Start the processes, one a core at a time, and wait until each has built its model."""
+        together = os.cpu_count() or 1
+        for first in range(0, len(self.arms), together):
+            some = self.arms[first : first + together]
+            for arm in some:
+                cell = arm.cell
+                self.on_event(cell.id, {"event": "progress", "stage": "starting"})
+                arm.process = WorkerProcess(asdict(cell), cell.threads, cell.kernel, self.logs[cell.id])
+            for arm in some:
+                self.turn(arm)
 
     def turn(self, arm: _Arm, command: Mapping[str, Any] | None = None) -> None:
         """Give one arm its turn: send the command, if any, and book its answers until it is done or dead."""
@@ -239,11 +249,11 @@ class _Group:
             self.on_event(arm.cell.id, {"event": "progress", "stage": stage})
             self.turn(arm, {"command": command})
 
-    def time_rounds(self, rounds: int, calls: int, relative_width: float, time_cap_s: float) -> None:
+    def time_rounds(self, rounds: int, relative_width: float, time_cap_s: float) -> None:
         """Rounds of timed calls until every interval is narrow enough, or the cap."""
         from metrics.device import BusyWatch
 
-        samples = self.plan_samples(rounds, calls, time_cap_s)
+        samples = self.plan_samples(rounds, time_cap_s)
         watch = BusyWatch(self.arms[0].cell.device)
         began, last_s, wide = time.monotonic(), 0.0, self.timed_keys()
         stopped = dict.fromkeys(wide, f"time cap of {time_cap_s:g} s")
@@ -256,7 +266,7 @@ class _Group:
             progress = {"done": done, "total": max(rounds, done + 1), "left_s": max(0, rounds - done) * last_s}
             for arm in self.alive:
                 self.on_event(arm.cell.id, {"event": "progress", "stage": "timing", **progress})
-                self.turn(arm, {"command": "round", "work": self.work(arm, wide, calls, samples, done)})
+                self.turn(arm, {"command": "round", "work": self.work(arm, wide, samples, done)})
             last_s = time.monotonic() - round_began
             done += 1
             if done >= rounds:
@@ -275,15 +285,16 @@ class _Group:
         return sorted(keys, key=lambda key: (key[1], key[0]))
 
     def work(
-        self, arm: _Arm, wide: list[tuple[str, int]], calls: int, samples: Mapping[int, int], done: int
+        self, arm: _Arm, wide: list[tuple[str, int]], samples: Mapping[int, int], done: int
     ) -> list[dict[str, Any]]:
         """The blocks of one turn."""
+        warm_s = arm.record.warm_s
         mine = [(kind, n) for kind, n in wide if kind in arm.cell.kinds and n in arm.cell.lengths]
-        blocks = [{"kind": kind, "length": n, "calls": calls} for kind, n in mine]
+        blocks = [{"kind": kind, "length": n, "calls": self.calls_of(warm_s.get((kind, n)))} for kind, n in mine]
         return blocks + [
             {"kind": "sample", "length": n, "calls": 1}
             for n in arm.cell.lengths
-            if samples.get(n, 0) > done and ("step", n) in arm.record.warm_s
+            if samples.get(n, 0) > done and ("step", n) in warm_s
         ]
 
     def widest(self, key: tuple[str, int]) -> float:
@@ -295,9 +306,15 @@ class _Group:
         ]
         return max((math.inf if math.isnan(width) else width for width in found), default=0.0)
 
-    def plan_samples(self, rounds: int, calls: int, time_cap_s: float) -> dict[int, int]:
+    def calls_of(self, warm_s: float | None) -> int:
+        """Timed calls in a round of what took `warm_s` seconds when warm; short ones get more."""
+        return max(self.calls, int(self.block_s / warm_s)) if warm_s else self.calls
+
+    def plan_samples(self, rounds: int, time_cap_s: float) -> dict[int, int]:
         """How many whole samples each arm draws at each length, from what a warm step took; notes what is left out."""
-        other_s = sum(rounds * (calls + 1) * second for arm in self.alive for second in arm.record.warm_s.values())
+        other_s = sum(
+            rounds * (self.calls_of(second) + 1) * second for arm in self.alive for second in arm.record.warm_s.values()
+        )
         lengths = sorted({n for arm in self.alive for n in arm.cell.lengths})
         cost_s = {
             n: sum(

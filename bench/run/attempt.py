@@ -23,7 +23,8 @@ from bench.measure.efficiency_process import system_oom_kills
 from bench.run.process_tree import resident_bytes
 from bench.run.store import CellFolder
 from bench.run.worker import LEASE_LOST, PARENT_VARIABLE, failure_rows
-from bench.study import Cell, Limits
+from bench.study import Cell
+from bench.study_file import Limits
 from bench.threads import measuring_environment
 
 WORKER = ("-P", "-m", "bench.run.worker")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench import versions
 from bench.errors import UserError
-from bench.study import Cell, Combination, DiffusionSettings, SampleSettings, Study
+from bench.study import Cell, Combination, Study
+from bench.study_file import DiffusionSettings, SampleSettings
 from bench.yaml_file import allowed_words, validate
 
 if TYPE_CHECKING:

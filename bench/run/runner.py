@@ -18,7 +18,8 @@ from bench.run.plan import Plan
 from bench.run.reuse import Elsewhere
 from bench.run.store import FINISHED, Store, identity
 from bench.run.task import Task
-from bench.study import Cell, Limits
+from bench.study import Cell
+from bench.study_file import Limits
 
 TABLE_SHARE = 0.05
 """Largest share of the run's time that goes into writing the table on the way."""

@@ -14,7 +14,8 @@ from bench.run.lease import Owner
 from bench.run.machine import threads_of
 from bench.run.reuse import Elsewhere
 from bench.run.store import FINISHED, CellFolder, Store, identity
-from bench.study import Cell, Limits
+from bench.study import Cell
+from bench.study_file import Limits
 
 FORGIVEN_KILLS = 5
 """How often in a row a cell's process may be taken away before that becomes the cell's result."""

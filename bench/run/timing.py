@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from bench.measure.efficiency import EfficiencyCell
     from bench.run.task import OnEvent, Task
 
+ROUNDS = ("rounds", "calls_per_round", "seconds_per_round", "relative_width", "time_cap_s")
+"""Settings of a study that say how long its timing goes on."""
+
 
 def perform_timing(task: Task, owner: Owner, on_event: OnEvent) -> bool:
     """Time all unfinished cells of the task; False where another runner times on this device, or holds a cell."""
@@ -70,7 +73,7 @@ def _session(task: Task, cells: list[Cell], on_event: OnEvent) -> None:
     else:
         results = measure_group(
             [_timed_cell(cell, task.limits.memory_gib) for cell in cells],
-            **{name: wanted[name] for name in ("rounds", "calls_per_round", "relative_width", "time_cap_s")},
+            **{name: wanted[name] for name in ROUNDS if name in wanted},
             on_event=hear,
             log_folder={cell.id: store.cell(cell.id).path / "log.txt" for cell in cells},
             silence_s=min(SILENCE_S, task.limits.time_s or SILENCE_S),

@@ -21,7 +21,8 @@ from bench.run.plan import Plan
 from bench.run.runner import StoppedByFailure, forget_failed, make_tasks, run_plan
 from bench.run.store import CellFolder, Store, identity
 from bench.run.task import Task
-from bench.study import Cell, Limits, Study, StudyFile
+from bench.study import Cell, Study
+from bench.study_file import Limits, StudyFile
 from bench.yaml_file import Place
 
 WORKER = """

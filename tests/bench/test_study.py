@@ -177,7 +177,7 @@ def test_long_adds_half_octaves_and_no_prune_tries_every_length(tiny_study):
 
 
 def test_how_kernels_are_ranked_is_no_part_of_a_cell():
-    from bench.study import EfficiencySettings
+    from bench.study_file import EfficiencySettings
 
     together = EfficiencySettings(rank_kernels="together")
     assert together.deciding() == EfficiencySettings().deciding()

@@ -19,7 +19,8 @@ from bench.run.plan import Plan
 from bench.run.runner import run_plan
 from bench.run.store import CellFolder
 from bench.run.worker import LEASE_LOST, end_with_parent
-from bench.study import Cell, Study, StudyFile
+from bench.study import Cell, Study
+from bench.study_file import StudyFile
 from bench.yaml_file import Place
 
 NAME = "synthetic"

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SHARED = {"errors", "files", "paths", "threads", "versions", "yaml_file", "study", "study_source"}
+SHARED = {"errors", "files", "paths", "threads", "versions", "yaml_file", "study", "study_file", "study_source"}
 ALLOWED = {
     "cli": {"run", "report", "generate", "data", "diffusion", "training", "measure", "results"},
     "run": {"measure", "data", "diffusion", "training", "results"},

@@ -10,7 +10,7 @@ from itertools import groupby
 import pytest
 
 from bench.errors import UserError
-from bench.measure.efficiency import EfficiencyCell, measure_group, samples_planned
+from bench.measure.efficiency import EfficiencyCell, _Group, measure_group, samples_planned
 from bench.measure.efficiency_record import Record
 from bench.measure.efficiency_rows import rows_of
 
@@ -172,6 +172,12 @@ def test_rounds_go_on_while_intervals_are_wide_and_samples_only_where_there_is_t
     assert not any(metric.startswith("train") or metric == "peak_memory_training" for metric, _ in rows)
 
 
+def test_short_calls_are_repeated_until_their_share_of_a_round_is_full():
+    group = _Group([], {}, lambda cell_id, event: None, 1.0, calls=2, block_s=0.2)
+    assert [group.calls_of(warm_s) for warm_s in (0.01, 0.09, 0.15, 3.0, None)] == [20, 2, 2, 2, 2]
+    assert _Group([], {}, lambda cell_id, event: None, 1.0, calls=4, block_s=0.0).calls_of(0.01) == 4
+
+
 def test_every_length_gets_one_sample_before_any_gets_two():
     cost_s = {256: 10.0, 512: 20.0, 1024: 40.0}
     assert samples_planned(cost_s, 5, 100.0, -50.0) == {256: 1, 512: 1, 1024: 1}
@@ -245,4 +251,18 @@ def test_a_gpu_is_timed_by_the_same_calls_with_two_clocks_and_the_drivers_memory
     for metric in ("step_latency", "train_step_latency", "peak_memory_training", "reserved_memory_training"):
         assert rows[metric, 1024]["value"] > 0
     assert rows["driver_memory_training", 1024]["value"] >= rows["reserved_memory_training", 1024]["value"]
+    assert rows["reserved_memory_training", 1024]["value"] >= rows["peak_memory_training", 1024]["value"]
     assert not rows["step_latency", 1024]["kernel"].endswith("flash_cpu")
+
+
+@pytest.mark.gpu
+def test_running_out_of_memory_on_a_gpu_is_a_row_and_the_other_arms_go_on(cell, tmp_path):
+    arms = [
+        replace(cell("a", (16, 32)), device="cuda"),
+        replace(cell("oom", (16, 32, 64), trouble="oom"), device="cuda"),
+    ]
+    found = measure_group(arms, rounds=2, relative_width=math.inf, log_folder=tmp_path)
+    rows = {(arm, row["metric"], row["length"]): row for arm, told in found.items() for row in told}
+    assert rows["oom", "step_latency", 32]["status"] == "oom" and rows["oom", "step_latency", 16]["value"] > 0
+    assert rows["oom", "train_step_latency", 64]["reason"] == "oom (inferred from length 32)"
+    assert rows["a", "train_step_latency", 32]["value"] > 0

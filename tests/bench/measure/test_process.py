@@ -12,7 +12,8 @@ from bench.measure.music import load_tokens
 from bench.measure.process import build_diffusion
 from bench.measure.quality import bound_rows, measure_quality
 from bench.run.plan import make_plan
-from bench.study import DiffusionSettings, SampleSettings, load_study
+from bench.study import load_study
+from bench.study_file import DiffusionSettings, SampleSettings
 from bench.training import TrainSettings
 
 STUDY = """\

@@ -73,7 +73,14 @@ def test_a_planted_tenth_is_found_and_the_twin_is_not_tested_against_itself(time
 
 @pytest.mark.parametrize(
     ("low", "value", "high", "words"),
-    [(0.98, 1, 1.02, "no difference found"), (1.01, 1.1, 1.2, "slower"), (0.7, 0.8, 0.9, "faster")],
+    [
+        (0.97, 1, 1.03, "no difference found"),
+        (0.98, 1, 1.02, "same within 2%"),
+        (1.004, 1.008, 1.012, "same within 2%"),
+        (1.002, 1.015, 1.03, "no difference found"),
+        (1.01, 1.1, 1.2, "slower"),
+        (0.7, 0.8, 0.9, "faster"),
+    ],
 )
 def test_decisions(low, value, high, words):
     assert decision(Interval(value, low, high, 5)) == words

@@ -1,0 +1,222 @@
+"""What a study file may say: its groups of settings, each with its default, its limits and a line of description."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+SETTING_GROUPS = ("model", "tokenizer", "diffusion", "train", "sample")
+PLAIN_AXES = ("arm", "corpus", "length")
+SAMPLER_NAMES = ("ancestral", "cached", "first-hitting", "confidence", "remask", "semi-autoregressive")
+LONG_LENGTHS = (2896, 4096, 5792, 8192, 11584, 16384)
+"""Half octaves, as multiples of the usual strides."""
+
+
+class Settings(BaseModel):
+    """Settings that refuse unknown keys and do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DiffusionSettings(Settings):
+    """The corruption process and its loss, the same for every arm."""
+
+    steps: int | None = Field(
+        512, ge=1, description="T, number of corruption steps (SCHmUBERT: the number of tokens); null: continuous time"
+    )
+    schedule: Literal["linear", "cosine", "geometric", "multi-scale"] = Field(
+        "linear", description="masked share as a function of t/T; multi-scale: by token type and metrical level"
+    )
+    loss: str = Field("reweighted_elbo", description="training loss by name, see bench.diffusion")
+    times: Literal["uniform", "low_discrepancy"] = Field(
+        "low_discrepancy", description="times of a batch: independent, or one in each of B equal strata"
+    )
+    powers: dict[str, float] | None = Field(
+        None, description="multi-scale only: token type -> w, masked share (t/T)^w; see bench.diffusion.token_powers"
+    )
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings as a cell keeps them; what is not given is left out."""
+        return self.model_dump(exclude={"powers"} if self.powers is None else set())
+
+
+class SampleSettings(Settings):
+    """How pieces are generated from a trained arm."""
+
+    pieces: int = Field(16, ge=2, description="pieces a cell; OA needs at least 2, and n stands in every table")
+    steps: int = Field(128, ge=1, description="denoising steps of the sampler, at most the length is useful")
+    sampler: Literal[SAMPLER_NAMES] = Field(  # type: ignore[valid-type]
+        "cached", description="cached has the law of ancestral and skips calls that reveal nothing"
+    )
+    temperature: float = Field(1.0, gt=0, description="divides the logits; 1 is the model's own distribution")
+    top_p: float | None = Field(
+        None, gt=0, le=1, description="share of probability whose most likely tokens may be drawn; none: all"
+    )
+    choice_temperature: float | None = Field(
+        None, ge=0, description="confidence only: noise in the choice of what is kept; none: 4.5"
+    )
+    remasking: Literal["cap", "rescale", "loop"] | None = Field(None, description="remask only: its rule; none: cap")
+    eta: float | None = Field(
+        None, ge=0, le=1, description="remask only: how often a token is hidden again; none: 0.02"
+    )
+    constraints: str | None = Field(
+        None, description="grammar+pitch=percentile+chord=4 and the like, see bench.diffusion.constraints; none: none"
+    )
+    precision: Literal["float32", "bfloat16"] | None = Field(
+        None, description="of matrix products while sampling; none: float32"
+    )
+    window: int | None = Field(
+        None, ge=1, description="semi-autoregressive only: tokens the denoiser sees at once; none: all"
+    )
+    overlap: int | None = Field(
+        None, ge=0, description="semi-autoregressive only: tokens a window shares with the one before; none: half"
+    )
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings as a cell keeps them; what is not given is left out."""
+        return self.model_dump(exclude_none=True)
+
+    def options(self) -> dict[str, Any]:
+        """What goes to the sampler beyond its name, the pieces and the steps."""
+        return self.model_dump(exclude_none=True, exclude={"pieces", "steps", "sampler", "constraints", "precision"})
+
+
+class QualitySettings(Settings):
+    """What a quality cell trains and measures."""
+
+    threads: int = Field(1, ge=1, description="CPU threads of one cell; as many cells run at once as the cores allow")
+
+
+class EfficiencySettings(Settings):
+    """What an efficiency cell times: one process an arm, all lengths, arms taking turns."""
+
+    lengths: tuple[int, ...] = Field((256, 512, 1024, 2048), min_length=1, description="sequence lengths in tokens")
+    rounds: int = Field(5, ge=1, description="turns each arm takes; the interval is over rounds")
+    calls_per_round: int = Field(4, ge=1, description="timed calls an arm, length and round")
+    seconds_per_round: float = Field(
+        0.0, ge=0, exclude_if=lambda seconds: not seconds, description="short calls are repeated for as long in a round"
+    )
+    relative_width: float = Field(
+        0.02, gt=0, description="rounds end once every interval is within this share of its median"
+    )
+    time_cap_s: float = Field(150.0, gt=0, description="seconds after which no further round starts")
+    threads: int = Field(2, ge=1, description="CPU threads while timing")
+    batch: int = Field(1, ge=1, description="sequences a call")
+    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", exclude_if=lambda name: name == "float32", description="of matrix products, in all that is timed"
+    )
+    graphs: bool = Field(
+        False, exclude_if=lambda on: not on, description="whole samples replay each step as a CUDA graph; GPU only"
+    )
+    energy: bool = Field(
+        True, exclude_if=lambda on: on, description="joules of each call, where the device counts them; over 1 s each"
+    )
+    training: bool = Field(True, description="also time and weigh a training step")
+    compile: bool = Field(False, description="also take the time of torch.compile (needs a C++ compiler; slow)")
+    memory_budget_gib: float | None = Field(
+        None, gt=0, description="search the largest batch and length that train within it, by real steps; none: do not"
+    )
+    prune: bool = Field(True, description="where memory ran out at a length, mark longer ones oom without trying")
+    rank_kernels: Literal["apart", "together"] = Field(
+        "apart", description="together: costs of slow fallback kernels are ranked against fused ones, marked *"
+    )
+
+    def deciding(self) -> dict[str, Any]:
+        """The settings as a cell keeps them; what reports alone ask for decides no result."""
+        return self.model_dump(mode="json", exclude={"rank_kernels"})
+
+    @field_validator("lengths")
+    @classmethod
+    def _lengths_positive_and_distinct(cls, lengths: tuple[int, ...]) -> tuple[int, ...]:
+        if min(lengths) < 1 or len(set(lengths)) != len(lengths):
+            raise ValueError("lengths must be distinct whole numbers from 1")
+        return lengths
+
+
+class Limits(Settings):
+    """What a cell may take before it is ended and becomes a `timeout` or `oom` row; not part of a cell's identity."""
+
+    time_s: float | None = Field(None, gt=0, description="seconds a cell may run; none: no limit")
+    memory_gib: float | None = Field(None, gt=0, description="GiB of main memory its process may hold; none: no limit")
+
+
+class Measure(Settings):
+    """Which kinds of cell the study has; leave one out and it is not measured."""
+
+    quality: QualitySettings | None = None
+    efficiency: EfficiencySettings | None = None
+
+
+class Match(Settings):
+    """Makes the arms equal in size before anything is compared."""
+
+    by: Literal["params", "flops"] = Field("params", description="what is made equal")
+    reference: str | None = Field(None, description="arm whose size the others take; default: the baseline arm")
+    length: int | None = Field(None, ge=1, description="tokens at which FLOPs are counted (by: flops)")
+    tolerance: float = Field(0.01, gt=0, le=0.5, description="largest relative mismatch accepted")
+
+
+class ArmChoice(Settings):
+    """An arm on the arm axis: a catalog name or pattern, with a label and sizes of its own where wanted; or the music
+    of another system, whose quality is measured beside the others."""
+
+    name: str = Field(description="label in tables and figures")
+    arm: str = Field("", description="catalog name or block pattern")
+    midi: str | None = Field(None, description="instead of `arm`: a folder of MIDI files that another system made")
+    model: dict[str, Any] = Field(default_factory=dict, description="sizes that this arm alone has")
+    length: int | None = Field(None, ge=1, description="tokens it is trained at, whatever the study's length")
+    sample_lengths: tuple[int, ...] = Field(
+        (), description="lengths at which it plays, each against real music of that length; empty: where it was trained"
+    )
+
+    @model_validator(mode="after")
+    def _arm_or_midi(self) -> ArmChoice:
+        if bool(self.arm) == bool(self.midi):
+            raise ValueError("give either `arm`, a catalog name or pattern, or `midi`, a folder")
+        if self.midi and (self.model or self.length or self.sample_lengths):
+            raise ValueError("an arm of MIDI files has no model, length or sample_lengths")
+        return self
+
+
+class Baseline(Settings):
+    """The settings that hold wherever no axis says otherwise."""
+
+    arm: str = Field("transformer", description="catalog name or block pattern")
+    corpus: str = Field("demo", description="corpus, or corpus/subset (demo/lieder), or folder:PATH")
+    length: int = Field(512, ge=1, description="tokens a window and a generated piece")
+    model: dict[str, Any] = Field(default_factory=dict, description="backbone sizes, see architectures.BackboneConfig")
+    tokenizer: dict[str, Any] = Field(default_factory=dict, description="see bench.data.TokenizerSettings")
+    diffusion: DiffusionSettings = DiffusionSettings()
+    train: dict[str, Any] = Field(default_factory=dict, description="see bench.training.TrainSettings")
+    sample: SampleSettings = SampleSettings()
+
+
+class StudyFile(Settings):
+    """The content of a study file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="folder under results/")
+    question: str = Field(description="what the study asks, in a sentence")
+    baseline: Baseline = Baseline()
+    axes: dict[str, list[Any]] = Field(default_factory=dict, description="dotted setting -> its values")
+    exclude: tuple[dict[str, Any], ...] = Field(
+        (), description="combinations of axis values to leave out; a list of values means any of them"
+    )
+    match: Match | None = None
+    seeds: tuple[int, ...] = Field((0,), min_length=1, description="each seeds weights, data order, noise and sampling")
+    measure: Measure
+    limits: Limits = Limits()
+    plugins: tuple[str, ...] = Field((), description="modules that register further mixers")
+
+    @field_validator("match", mode="before")
+    @classmethod
+    def _match_by_word(cls, value: Any) -> Any:
+        return {"by": value} if isinstance(value, str) else value
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("seeds must be distinct")
+        return seeds
