@@ -11,7 +11,6 @@ import typer
 if TYPE_CHECKING:
     from bench.run.executors import Executor
     from bench.study import Study
-    from bench.study_file import 
 
 RESULTS = Path("results")
 StudyArgument = Annotated[
@@ -64,7 +63,6 @@ def run(
     """
     from bench.run.executors import make_executor
     from bench.study import load_study
-    from bench.study_file import 
 
     loaded = load_study(study, overrides or [], many=yes)
     if long or no_prune:
@@ -126,8 +124,8 @@ def _go(
 
     from bench.report.claims import shipped_claims
     from bench.run.display import Display
-    from bench.run.plan import make_plan
     from bench.run.estimate import Estimator
+    from bench.run.plan import make_plan
     from bench.run.runner import forget, forget_failed, run_plan
 
     console = Console()
