@@ -51,6 +51,8 @@ def generate(
     ] = [],  # noqa: B006
     seed: Annotated[int, typer.Option(help="Seeds all draws.")] = 0,
     batch: Annotated[int, typer.Option(help="Pieces drawn at once; part of what a seed decides.")] = 16,
+    device: Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu, cuda or cuda:N.")] = "auto",
+    precision: Annotated[str, typer.Option(help="float32, or bfloat16 for a recent GPU.")] = "float32",
     weights: Annotated[str, typer.Option(help="ema (averaged) or weights (the last step's).")] = "ema",
     report: Annotated[bool, typer.Option("--report", help="Also write report.html and rolls.png.")] = False,
 ) -> None:
@@ -69,10 +71,10 @@ def generate(
         raise UserError(f"-n {number}: allowed: 1 to {MOST_PIECES} pieces")
     _check_together(infill, onward, bars, keep, keep_track, bar_tokens, length)
     choice = ConstraintChoice.parse(constraint)
-    options = DrawOptions(sampler, steps, temperature, top_p, choice, seed, batch)
+    options = DrawOptions(sampler, steps, temperature, top_p, choice, seed, batch, precision)
     _check_output(output)
     console = Console()
-    trained = load_run(run, weights=weights)
+    trained = load_run(run, weights=weights, device=device)
     song, template = _request(trained, infill, onward, bars, keep, keep_track, bar_tokens, length)
     with progress(console, number) as show:
         filled = fill(trained, number, options, template=template, length=length, report=show)
@@ -147,6 +149,7 @@ def _settings(
     run = {
         "run": trained.folder.name, "arm": labels["arm"], "pattern": labels["pattern"], "corpus": labels["corpus"],
         "trained_length": trained.length, "train_steps": trained.step, "weights": weights,
+        "device": str(trained.device),
     }  # fmt: skip
     return run | options.record() | {name: value for name, value in asked.items() if value} | {"nfe": nfe}
 

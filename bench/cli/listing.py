@@ -63,9 +63,10 @@ def _studies() -> None:
     from bench.yaml_file import read_yaml
 
     rows = []
-    for path in sorted(STUDIES_FOLDER.glob("*.yaml")):
+    for path in sorted(STUDIES_FOLDER.rglob("*.yaml"), key=lambda path: (len(path.parts), path)):
         content, _ = read_yaml(path)
-        rows.append((path.stem, str(content.get("question", ""))))
+        if "question" in content:
+            rows.append((path.relative_to(STUDIES_FOLDER).with_suffix("").as_posix(), str(content["question"])))
     _table("studies", rows, "name", "question")
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from bench.run.estimate import Estimate
     from bench.run.plan import Plan
-    from bench.study import Cell
+    from bench.study import Cell, Study
 
 GIB = 2**30
 MIB = 2**20
@@ -52,7 +52,7 @@ def plan(
     from bench.study import load_study
 
     console = Console()
-    loaded = load_study(study, overrides or [], many=yes)
+    loaded = _timed_here(load_study(study, overrides or [], many=yes), console)
     made = make_plan(loaded, lambda line: console.print(line, style="dim", highlight=False))
     for note in made.notes:
         console.print(f"  {note}", style="dim", highlight=False)
@@ -71,6 +71,25 @@ def plan(
         reference = loaded.content.match.reference if loaded.content.match else None
         named = reference or loaded.content.baseline.arm
         _seeds(seeds_for_comparisons(store, named, len(loaded.content.seeds)), len(loaded.content.seeds), console)
+
+
+def _timed_here(study: Study, console: Console) -> Study:
+    """The study, timed on this machine's own device where the one it names is not here: planning needs none."""
+    from bench.study import Study
+    from metrics.device import resolve_device
+
+    content = study.content
+    efficiency = content.measure.efficiency
+    try:
+        resolve_device(efficiency.device if efficiency else "auto")
+    except ValueError as error:
+        words = f"measure.efficiency: {error}; planned as if timed here, to be run where that device is"
+        console.print(words, style="yellow", highlight=False, soft_wrap=True)
+        assert efficiency
+        here = {"efficiency": efficiency.model_copy(update={"device": "auto"})}
+        measure = content.measure.model_copy(update=here)
+        return Study(content.model_copy(update={"measure": measure}), study.place)
+    return study
 
 
 def _groups(made: Plan, done: set[str], estimates: dict[str, Estimate], console: Console) -> None:

@@ -12,6 +12,7 @@ import torch
 from bench.diffusion import Sample, generator_for
 from bench.diffusion.constraints import ConstraintSet
 from bench.diffusion.samplers import semi_autoregressive
+from bench.diffusion.sampling_step import CudaGraphs, SamplingStep
 from bench.generate.options import DrawOptions
 from bench.generate.template import Template
 from bench.generate.trained import TrainedRun
@@ -39,12 +40,14 @@ def fill(
     nothing legal.
     """
     constraint = options.constraint.build(run.language, run.mask_id, pitch_limits=run.pitch_limits)
+    denoise = SamplingStep(run.backbone, precision=options.precision, recorder=CudaGraphs(), most=options.batch)
     rows, nfe = [], []
     for first in range(0, count, options.batch):
         size = min(options.batch, count - first)
         draw = _Draw(
-            run, options, constraint, generator_for(options.seed, "generate", first), range(first, first + size), report
-        )
+            run, denoise, options, constraint, generator_for(options.seed, "generate", first),
+            range(first, first + size), report,
+        )  # fmt: skip
         if template is None:
             done = draw.whole(np.full((size, length or run.length), run.mask_id))
         elif template.open_end:
@@ -61,6 +64,7 @@ class _Draw:
     """One batch."""
 
     run: TrainedRun
+    denoise: SamplingStep
     options: DrawOptions
     constraint: ConstraintSet | None
     generator: torch.Generator
@@ -71,18 +75,19 @@ class _Draw:
         """Rows of any length; those longer than the network's go window by window."""
         tokens_BL = torch.from_numpy(tokens_BN.astype(np.int64))
         given_BL = tokens_BL != self.run.mask_id
+        there_BL = tokens_BL.to(self.run.device)
         if tokens_BL.shape[1] > self.run.length:
             inner = "cached" if self.options.sampler == "semi-autoregressive" else self.options.sampler
             sample = semi_autoregressive(
-                self.run.backbone, tokens_BL, window=self.run.length, sampler=self.run.sampler(inner),
+                self.denoise, there_BL, window=self.run.length, sampler=self.run.sampler(inner),
                 steps=self.options.steps, **self._settings(self.constraint),
             )  # fmt: skip
         else:
             steps = max(1, round(self.options.steps * float((~given_BL).float().mean())))
             sample = self.run.sampler(self.options.sampler)(
-                self.run.backbone, tokens_BL, steps=steps, **self._settings(self.constraint)
+                self.denoise, there_BL, steps=steps, **self._settings(self.constraint)
             )
-        return Sample(self._settled(sample.tokens_BL, given_BL), sample.nfe)
+        return Sample(self._settled(sample.tokens_BL.cpu(), given_BL), sample.nfe)
 
     def onward(self, template: Template, size: int) -> Sample:
         """A continuation: what is given beyond half a window is not seen by the network."""
@@ -116,10 +121,10 @@ class _Draw:
             constraint = (self.constraint or ConstraintSet(())).with_allowed(allowed)
             share = hidden[start:stop].sum() / run.length
             sample = run.sampler(self.options.sampler)(
-                run.backbone, torch.from_numpy(window), steps=max(1, round(self.options.steps * share)),
+                self.denoise, torch.from_numpy(window).to(run.device), steps=max(1, round(self.options.steps * share)),
                 **self._settings(constraint),
             )  # fmt: skip
-            tokens_BN[:, start:done] = sample.tokens_BL[:, : done - start].numpy()
+            tokens_BN[:, start:done] = sample.tokens_BL[:, : done - start].cpu().numpy()
             hidden[start:done] = False
             nfe += np.array(sample.nfe)
         given_BL = torch.from_numpy(np.tile(~template.hidden, (size, 1)))

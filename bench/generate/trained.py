@@ -34,6 +34,11 @@ class TrainedRun:
     step: int
 
     @property
+    def device(self) -> torch.device:
+        """Where the network lies, and so where music is drawn."""
+        return next(self.backbone.parameters()).device
+
+    @property
     def length(self) -> int:
         """Tokens of a training sequence: what the network sees at once."""
         return int(self.settings["length"])
@@ -73,12 +78,12 @@ class TrainedRun:
         return training_pitch_limits(load_tokens(self.settings["corpus"], self.settings["tokenizer"]), kind)
 
 
-def load_run(folder: Path, *, weights: str = "ema") -> TrainedRun:
-    """The run or quality cell in `folder` with its newest checkpoint.
+def load_run(folder: Path, *, weights: str = "ema", device: str = "cpu") -> TrainedRun:
+    """The run or quality cell in `folder` with its newest checkpoint, on a device: auto, cpu, cuda or cuda:N.
 
     `weights`: "ema" (averaged, what studies evaluate) or "weights" (the last step's). The corpus is not needed. Raises
-    GenerateError where the folder holds no run, or a run of another vocabulary; TrainingError where its checkpoint is
-    missing or damaged.
+    GenerateError where the folder holds no run, a run of another vocabulary, or the device is not here; TrainingError
+    where its checkpoint is missing or damaged.
     """
     from architectures import BackboneConfig, build_config
     from architectures.plugins import load_plugins
@@ -86,7 +91,12 @@ def load_run(folder: Path, *, weights: str = "ema") -> TrainedRun:
     from bench.data.remi import type_graph, vocabulary
     from bench.run.store import CellFolder
     from bench.training import load_checkpoint
+    from metrics.device import resolve_device
 
+    try:
+        place = resolve_device(device)
+    except ValueError as error:
+        raise GenerateError(f"--device: {error}") from error
     content = CellFolder(folder).configuration()
     if content is None:
         raise GenerateError(
@@ -113,5 +123,5 @@ def load_run(folder: Path, *, weights: str = "ema") -> TrainedRun:
         backbone.load_state_dict(state)
     except RuntimeError as error:
         raise GenerateError(f"{folder}: the checkpoint is of another network than cell.json says") from error
-    backbone.eval()
+    backbone.eval().to(place)
     return TrainedRun(folder, backbone, language, tokenizer, settings, content["labels"], int(meta["step"]))

@@ -107,8 +107,10 @@ class EfficiencyWorker:
                 for counter in ("formula", "fvcore", "dispatch", "traffic"):
                     self._attempt(counter, length, self._count, counter)
         kinds = [*self.kinds, "sample"]
-        if not available_energy_source(self.arm.device):
-            reason = measure_energy(lambda: None, device=self.arm.device).reason
+        if not self.settings["energy"] or not available_energy_source(self.arm.device):
+            reason = "not asked for (measure.efficiency.energy)"
+            if self.settings["energy"]:
+                reason = measure_energy(lambda: None, device=self.arm.device).reason
             for kind in kinds:
                 self.emit("energy", kind=kind, length=None, joules=math.nan, reason=reason)
             return

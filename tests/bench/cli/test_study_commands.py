@@ -241,3 +241,20 @@ def test_the_schema_knows_every_group_and_the_shipped_studies(command) -> None: 
     assert "pitch_low" in baseline["tokenizer"]["properties"]
     assert "width" in baseline["model"]["properties"]
     assert {"include", "axes", "limits", "measure"} <= set(schema["properties"])
+
+
+def test_a_study_for_a_gpu_is_planned_where_there_is_none(command, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    text = command("plan", "gpu/training_step")
+    assert "device = 'cuda': not on this machine; there are auto, cpu; planned as if timed here" in text
+    assert "3 cells to run" in text
+    with pytest.raises(UserError, match="device = 'cuda': not on this machine"):
+        command("run", "gpu/training_step")
+
+
+def test_studies_in_folders_are_listed(command) -> None:  # type: ignore[no-untyped-def]
+    from bench.cli import app
+
+    text = CliRunner().invoke(app, ["list", "studies"], env={"COLUMNS": "200"}).output
+    assert "quickstart" in text and "gpu/efficiency_batch32" in text and "papers/smdim" not in text

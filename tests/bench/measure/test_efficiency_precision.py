@@ -1,0 +1,93 @@
+"""What is timed in half precision says so; the shares of a device's rate; whole samples as CUDA graphs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+import torch
+
+from architectures import resolve
+from bench.errors import UserError
+from bench.measure import efficiency_worker
+from bench.measure.efficiency import EfficiencyCell, measure_group
+from bench.measure.efficiency_arm import TimedArm
+from bench.measure.efficiency_record import Record
+from bench.measure.efficiency_rows import rows_of
+from metrics.roofline import Ceilings
+
+LENGTH = 32
+
+
+def cell(arm: str = "AF", **more: Any) -> EfficiencyCell:
+    config = resolve(arm, 20, width=32, head_width=16, stride=4).to_dict()
+    return EfficiencyCell(arm, arm, config, (LENGTH,), sample_steps=3, **more)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_steps_training_and_samples_run_in_the_precision_asked_for(precision: str) -> None:
+    arm = TimedArm(asdict(cell(precision=precision)))
+    seen: list[torch.dtype] = []
+    arm.model.layers[0].mixer.inward.register_forward_hook(lambda module, given, found: seen.append(found.dtype))
+    for kind in ("step", "train", "sample"):
+        arm.call(kind, LENGTH)()
+    assert len(seen) == 5 and set(seen) == {getattr(torch, precision)}
+    assert next(arm.model.parameters()).dtype == torch.float32
+    assert math.isfinite(arm.loss(LENGTH, 1)().item())
+
+
+def test_rows_name_the_precision_and_ceilings_are_taken_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[torch.dtype] = []
+
+    def ceilings(device: torch.device, dtype: torch.dtype) -> Ceilings:
+        asked.append(dtype)
+        return Ceilings(1e12, 1e11, str(dtype), 1)
+
+    monkeypatch.setattr(efficiency_worker, "measure_ceilings", ceilings)
+    told: list[tuple[str, dict[str, Any]]] = []
+    settings = asdict(cell(precision="bfloat16", energy=False))
+    worker = efficiency_worker.EfficiencyWorker(settings, lambda event, **content: told.append((event, content)))
+    worker.warm()
+    worker.ceilings()
+    worker.audit()
+    kernels = [content["kernel"] for event, content in told if event == "warm" and content["kind"] == "step"]
+    assert [kernel["precision"] for kernel in kernels] == ["bfloat16"]
+    assert asked == [torch.bfloat16]
+    energy = [content for event, content in told if event == "energy"]
+    assert len(energy) == 3 and all("not asked for" in one["reason"] for one in energy)
+
+
+def test_the_share_of_a_training_step_is_that_on_paper() -> None:
+    record = Record(
+        rounds_s={("step", LENGTH): [[0.1], [0.1]], ("train", LENGTH): [[0.5], [0.5]]},
+        traffic={LENGTH: (1000.0, 10.0)},
+        ceilings={"flops_per_s": 1e4, "bytes_per_s": 1e3, "dtype": "bfloat16", "threads": 1},
+        sample_notes={LENGTH: "CUDA graphs of 1 batch sizes"},
+    )
+    record.rounds_s["sample", LENGTH] = [[2.0], [2.0]]
+    rows = {row["metric"]: row for row in rows_of(cell(batch=2, training_batch=4), record, {})}
+    assert rows["step_compute_share"]["value"] == pytest.approx(1000 / 0.1 / 1e4)  # 1,000 FLOPs of two sequences
+    assert rows["train_step_compute_share"]["value"] == pytest.approx(3 * 2000 / 0.5 / 1e4)  # of four, three times
+    assert (rows["step_compute_share"]["batch"], rows["train_step_compute_share"]["batch"]) == (2, 4)
+    assert rows["sample_latency"]["note"] == "CUDA graphs of 1 batch sizes"
+
+
+def test_a_precision_that_is_not_known_is_refused_by_name() -> None:
+    with pytest.raises(UserError, match="precision = 'float8'; allowed: float32, bfloat16"):
+        cell(precision="float8")
+
+
+@pytest.mark.gpu
+def test_a_2048_token_piece_is_sampled_with_graphs_and_two_clocks_that_agree(tmp_path) -> None:
+    config = resolve("smdim", 20, width=256, layers=6, stride=4).to_dict()
+    arm = EfficiencyCell("smdim", "smdim", config, (2048,), device="cuda", batch=8, sample_steps=32, graphs=True)
+    arm = replace(arm, precision="bfloat16", energy=False)
+    found = measure_group([arm], rounds=3, relative_width=math.inf, log_folder=tmp_path)
+    rows = {row["metric"]: row for row in found["smdim"] if row["length"] == 2048}
+    assert rows["sample_latency"]["value"] > 0 and rows["sample_latency"]["nfe"] == 32
+    assert "CUDA graphs of 1 batch sizes" in rows["sample_latency"]["note"]
+    for metric in ("step_latency", "train_step_latency"):
+        assert "clocks differ" not in rows[metric]["note"] and "precision=bfloat16" in rows[metric]["kernel"]
+    assert 0 < rows["train_step_compute_share"]["value"] < 1
