@@ -49,7 +49,7 @@ def decision(ratio: Interval) -> str:
     """What an interval of a ratio says of two times; a difference that one model has to itself is none."""
     if math.isnan(ratio.low):
         return "no interval"
-    if 1 - AA_TOLERANCE <= ratio.low and ratio.high <= 1 + AA_TOLERANCE:
+    if ratio.low >= 1 - AA_TOLERANCE and ratio.high <= 1 + AA_TOLERANCE:
         return f"same within {AA_TOLERANCE:.0%}"
     if ratio.excludes(1.0) and abs(ratio.value - 1) > AA_TOLERANCE:
         return "slower" if ratio.value > 1 else "faster"
@@ -87,8 +87,8 @@ def ratio_table(points: Points, arms: list[str], baseline: str, groups: list[lis
         for metric, point, ratio in _ratios(points, arm, baseline, folder)
     ]
     notes = (
-        "Median over rounds of the ratio within a round. Each row is decided by itself, at the level of 5 %; slower and "
-        f"faster are said from {AA_TOLERANCE:.0%} on, as two processes of one model may differ by that.",
+        "Median over rounds of the ratio within a round. Each row is decided by itself, at the level of 5 %; slower "
+        f"and faster are said from {AA_TOLERANCE:.0%} on, as two processes of one model may differ by that.",
     )
     return Table("ratios", f"Time as a multiple of {baseline}", _COLUMNS, tuple(body), notes)
 

@@ -10,6 +10,7 @@ import pandas as pd
 from bench.report.aggregate import reference_point
 from bench.report.cost_table import joined, point_entry
 from bench.report.metric_words import words_for
+from bench.report.numbers import number
 from bench.report.points import Point, Points, quality_points, reference_points
 from bench.report.quality_table import seeds_entry
 from bench.report.table import Entry, Table
@@ -65,12 +66,39 @@ def sampler_tables(frame: pd.DataFrame) -> list[Table]:
     points, references = quality_points(frame), reference_points(frame)
     if not varies_sampler(points):
         return []
-    groups = points.groups(lambda point: (point.corpus, point.length))
+    sampled = {(point.corpus, point.length) for point in points if point.metric in SAMPLING_METRICS}
+    groups = [group for group in points.groups(lambda point: (point.corpus, point.length)) if group[0] in sampled]
     tables = []
     for position, ((corpus, length), rows) in enumerate(groups):
         name = "samplers" + (f"_{position + 1}" if len(groups) > 1 else "")
         tables.append(_table(rows, references, corpus, length, name))
     return tables
+
+
+def sampler_sentences(frame: pd.DataFrame) -> list[str]:
+    """OA mean with the most network calls, and the fewest calls whose mean lies within its interval over seeds; one
+    sentence a corpus and length, none where the study does not vary the sampler."""
+    points = quality_points(frame)
+    if not varies_sampler(points):
+        return []
+    words = []
+    rows = Points(point for point in points.where(metric="oa_mean").measured() if network_calls(point))
+    for (corpus, length), group in rows.groups(lambda point: (point.corpus, point.length)):
+        by_calls = sorted(group, key=lambda point: network_calls(point) or 0.0)
+        most = by_calls[-1]
+        text = f"OA mean at {length} tokens of {corpus}: {_drawn(most)}"
+        if most.interval == "seeds" and most.has_interval:
+            fewest = next(point for point in by_calls if most.low <= point.value <= most.high)
+            text += (
+                f" [{number(most.low)}, {number(most.high)}]; the fewest calls within that interval: {_drawn(fewest)}"
+            )
+        words.append(text + ".")
+    return words
+
+
+def _drawn(point: Point) -> str:
+    calls = network_calls(point) or math.nan
+    return f"{number(point.value)} with {calls:.0f} calls ({point.sampler}, T = {point.sample_steps})"
 
 
 def _table(points: Points, references: Points, corpus: str, length: int | None, name: str) -> Table:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.report.aggregate import BITS, EXACT, grammar_marks, kernel_conflict
+from bench.report.aggregate import BITS, EXACT, first_setting, grammar_marks, kernel_conflict
 from bench.report.comparisons import best_arms
 from bench.report.metric_words import words_for
 from bench.report.numbers import number, with_interval
 from bench.report.points import Points, cost_points, quality_points, reference_points
 from bench.report.quality_group import quality_group
+from bench.report.sampling import one_a_training, sampler_sentences
 from bench.report.scaling import cost_ratio
 
 MOST_NAMED = 5
@@ -33,14 +34,14 @@ def in_short(frame: pd.DataFrame, baseline: str, folder: Path | None = None, *, 
 
 
 def _cost_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None, together: bool) -> list[str]:
-    points = cost_points(frame).measured()
+    points = first_setting(cost_points(frame).measured())
     words = []
     for metric, label in COMPARED.items():
         rows = points.where(metric=metric)
         longest = max(rows.lengths(), default=None)
         rows = rows.where(length=longest)
         base = rows.first(arm=baseline)
-        others = sorted((point for point in rows if point.arm != baseline), key=lambda point: point.value)
+        others = [point for point in rows if point.arm != baseline]
         if base is None or not others:
             continue
         conflict = kernel_conflict(rows.kernels())
@@ -48,6 +49,7 @@ def _cost_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None, tog
             words.append(f"{label} is not compared at {longest} tokens: kernels differ ({conflict}).")
             continue
         found = [(point.arm, cost_ratio(point, rows, baseline, folder, together=together)) for point in others]
+        found.sort(key=lambda one: math.inf if one[1] is None else one[1].value)
         ratios = [
             f"{arm} {with_interval(ratio.value, ratio.low if metric not in EXACT else math.nan, ratio.high)}"
             for arm, ratio in found
@@ -81,7 +83,7 @@ def _quality_sentences(frame: pd.DataFrame) -> list[str]:
         if ceiling is not None:
             text += f"; real against real music reaches {number(ceiling.value)}"
         words.append(text + ".")
-    return words + _grammar_sentences(points, references)
+    return words + sampler_sentences(frame) + _grammar_sentences(quality_points(one_a_training(frame)), references)
 
 
 def _grammar_sentences(points: Points, references: Points) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from bench.report.content import report_tables
 from bench.report.figures import draw
 from bench.report.figures.style import NothingToShow
-from bench.report.sampling import one_a_training, sampler_tables
+from bench.report.sampling import one_a_training, sampler_sentences, sampler_tables
 
 CALLS = {("cached", 16): 15.4, ("cached", 512): 323.2, ("remask", 16): 15.8, ("confidence", 16): 16.0}
 
@@ -43,6 +43,11 @@ def test_one_table_holds_every_sampler_with_its_calls_and_the_ceiling(samplers: 
     assert table.rows[-1][overlap].value == 0.9
 
 
+def test_a_length_at_which_nothing_was_sampled_has_no_table(samplers: pd.DataFrame) -> None:
+    trained = samplers[samplers["metric"] == "validation_bits_per_token"].assign(length=128)
+    assert len(trained) and len(sampler_tables(pd.concat([samplers, trained], ignore_index=True))) == 1
+
+
 def test_a_report_of_samplers_has_that_table_alone_and_others_have_none(
     samplers: pd.DataFrame, frame: pd.DataFrame, tmp_path
 ) -> None:
@@ -50,6 +55,14 @@ def test_a_report_of_samplers_has_that_table_alone_and_others_have_none(
     assert [table.name for table in tables["Quality"]] == ["samplers"] and not tables["All metrics"]
     assert sampler_tables(frame) == []
     assert "samplers" not in [table.name for table in report_tables(frame, tmp_path, "smdim")["Quality"]]
+
+
+def test_words_name_the_fewest_calls_within_the_interval_of_the_most(
+    samplers: pd.DataFrame, frame: pd.DataFrame
+) -> None:
+    (words,) = sampler_sentences(samplers)
+    assert "0.822 with 324 calls (cached, T = 512)" in words and "the fewest calls within that interval: 0.79" in words
+    assert sampler_sentences(frame) == []
 
 
 def test_the_figure_has_a_line_a_sampler(samplers: pd.DataFrame, tmp_path) -> None:
