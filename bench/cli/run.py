@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.kernel_option import KernelOption, kernels_of
+
 if TYPE_CHECKING:
     from bench.run.executors import Executor
     from bench.study import Study
@@ -44,6 +46,7 @@ def run(
     study: StudyArgument,
     results: ResultsOption = RESULTS,
     overrides: SetOption = None,
+    kernel: KernelOption = None,
     jobs: JobsOption = None,
     long: Annotated[bool, typer.Option("--long", help="Time lengths up to 16384 tokens too.")] = False,
     no_prune: Annotated[
@@ -64,7 +67,8 @@ def run(
     from bench.run.executors import make_executor
     from bench.study import load_study
 
-    loaded = load_study(study, overrides or [], many=yes)
+    overrides = [*(overrides or []), *(f"kernels.{one}={name}" for one, name in kernels_of(kernel).items())]
+    loaded = load_study(study, overrides, many=yes)
     if long or no_prune:
         loaded = loaded.timing_more(long=long, prune=not no_prune)
     how = make_executor(executor, jobs, pairs(option or [], "--option"))
@@ -145,10 +149,13 @@ def _go(
     if reported:
         finish(summary.table.folder, console)
     if summary.failed:
+        where = "" if results == RESULTS else f" --results {results}"
         console.print(
-            f"{len(summary.failed)} cells failed; their reasons stand in the report. "
-            f"`smdim-bench retry {study.name} --failed` runs them again",
+            f"{len(summary.failed)} cells failed; `smdim-bench status {study.name}{where}` gives their reasons, "
+            f"`smdim-bench retry {study.name} --failed{where}` runs them again",
             style="yellow",
+            highlight=False,
+            soft_wrap=True,
         )
         raise typer.Exit(1)
 

@@ -22,6 +22,7 @@ LISTED = 60
 """Up to so many cells are listed one by one; of a larger study those that run or failed."""
 FAILED_LISTED = 15
 INTERVAL_S = 2.0
+NOT_A_SETTING = ("environment.load_1_min",)  # of the moment: it never is the same
 
 
 def register(app: typer.Typer) -> None:
@@ -72,7 +73,7 @@ def _panel(found: Overview, store: Store) -> Group:
         table.add_row(cell.id, cell.word, _time(cell), _where(cell), Text(_now(cell)))
     counts = ", ".join(f"{number} {word}" for word, number in found.counts().items())
     left_s = found.left_s() if found.left() else 0.0
-    left = "" if not found.left() else "; time left not known yet" if math.isnan(left_s) else f"; {clock(left_s)} left"
+    left = "; time left not known yet" if math.isnan(left_s) else f"; about {clock(left_s)} left" if left_s >= 1 else ""
     lines: list[Any] = [table] if shown else []
     if len(failed) > FAILED_LISTED and not everything:
         lines.append(Text(f"and {len(failed) - FAILED_LISTED} more that failed"))
@@ -172,6 +173,8 @@ def diff(one: CellArgument, other: CellArgument, results: ResultsOption = RESULT
         contents.append({**configuration.get("settings", {}), "environment": folder.environment()})
     table = Table("setting", *(Column(folder.path.name, overflow="fold") for folder in folders))
     for key, left, right in differences(*contents):
+        if key in NOT_A_SETTING:
+            continue
         table.add_row(key, Text(str(left)), Text(str(right)))
     console = Console()
     if table.row_count:

@@ -142,7 +142,8 @@ class Display:
             )
             for kind in +self.left
         )
-        return "" if math.isnan(left_s) or self.done >= self.total else f"about {clock(left_s)} left"
+        known = left_s >= 1 and self.done < self.total  # cells over their time tell nothing; NaN is not known either
+        return f"about {clock(left_s)} left" if known else ""
 
 
 def describe(event: dict[str, Any]) -> str:

@@ -39,7 +39,7 @@ def store(tmp_path: Path) -> Store:
     for number, one in enumerate(CELLS[:3]):
         folder = store.cell(one.id)
         folder.begin(one)
-        folder.mark_running({"device": "cpu", "libraries": {"torch": f"2.{number}"}})
+        folder.mark_running({"device": "cpu", "load_1_min": number, "libraries": {"torch": f"2.{number}"}})
         failed = one.labels["arm"] == "b"
         folder.finish("oom" if failed else "done", ROWS, reason="oom: too large" if failed else "", peak_bytes=2**30)
         status = json.loads((folder.path / "status.json").read_text())
@@ -64,7 +64,7 @@ def command(store: Store):  # type: ignore[no-untyped-def]
 
 def test_status_counts_names_the_running_and_tells_the_time_left(store: Store, command) -> None:  # type: ignore[no-untyped-def]
     text = command("status", "toy")
-    assert "4 cells: 2 done, 1 to run, 1 oom; 12 s left" in text
+    assert "4 cells: 2 done, 1 to run, 1 oom; about 12 s left" in text
     assert "oom: too large" in text
     with Owner(store.results) as owner:
         assert owner.take(identity(CELLS[3].id))
