@@ -62,6 +62,33 @@ def kernel_conflict(kernels: Iterable[str]) -> str:
     return "; ".join(differing)
 
 
+def first_setting(points: Points) -> Points:
+    """Of each metric the points on its first device, with its first threads and batch; one an arm and length, without a
+    figure where it has none.
+
+    What is asked along length, or of one arm beside another, has no answer across devices.
+    """
+    settings: dict[str, tuple[object, ...]] = {}
+    kept: dict[tuple[str, str, int | None], Point] = {}
+    for point in points.measured():
+        setting = (point.device, point.threads, point.batch)
+        if settings.setdefault(point.metric, setting) == setting:
+            kept.setdefault((point.metric, point.arm, point.length), point)
+    for point in points:
+        if not point.measured:
+            kept.setdefault((point.metric, point.arm, point.length), point)
+    return Points(kept.values())
+
+
+def settings_left_out(points: Points) -> str:
+    """A sentence for a table that `first_setting` made smaller; "" where it left nothing out."""
+    chosen = first_setting(points)
+    if len(chosen) == len(points):
+        return ""
+    devices = ", ".join(map(str, chosen.distinct("device")))
+    return f"Only what was measured on {devices or 'one device'}, with one number of threads, batch and kernel an arm."
+
+
 def lowest_apart(points: Points) -> str | None:
     """The arm whose interval lies wholly below every other arm's; None where two overlap or there are fewer than two.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bench.report.aggregate import first_setting
 from bench.report.arms import arm_order
 from bench.report.audit import aa_table, flop_audit_table, ratio_table, same_models
 from bench.report.claims.measured import cost_exponent
@@ -42,7 +43,7 @@ def cost_summary(frame: pd.DataFrame, folder: Path) -> list[RichTable]:
     frame = as_frame(frame)
     if not len(rows_of(frame, EFFICIENCY)) or len(rows_of(frame, QUALITY)):
         return []
-    points, baseline, arms = cost_points(frame), baseline_arm(folder, frame), arm_order(frame)
+    points, baseline, arms = first_setting(cost_points(frame)), baseline_arm(folder, frame), arm_order(frame)
     tables = [_by_length(points.where(metric=metric), metric, arms) for metric in SHOWN if points.where(metric=metric)]
     same = same_models(points, folder)
     tables.append(_growth(points, arms, baseline, folder))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
 
+from bench.report.aggregate import first_setting, settings_left_out
 from bench.report.arms import arm_order
 from bench.report.metric_words import COST_METRICS
 from bench.report.numbers import NOTHING
@@ -25,14 +27,17 @@ NEGLIGIBLE = 1e-9
 
 def growth_tables(frame: pd.DataFrame, folder: Path | None) -> list[Table]:
     """Local slopes a metric, closed forms of FLOPs and crossovers of all pairs, where there are enough lengths."""
-    points = cost_points(frame).measured()
+    everything = cost_points(frame).measured()
+    points = first_setting(everything)
     if len(points.lengths()) < FEWEST_LENGTHS:
         return []
     arms = arm_order(frame)
     tables = [slope_table(points.where(metric=metric), metric, arms, folder) for metric in GROWING]
     tables.append(closed_form_table(points.where(metric="forward_gflops"), arms))
     tables += [crossover_table(points.where(metric=metric), metric, arms, folder) for metric in GROWING]
-    return [table for table in tables if table.rows]
+    left_out = settings_left_out(everything)
+    notes = (left_out,) if left_out else ()
+    return [replace(table, notes=(*table.notes, *notes)) for table in tables if table.rows]
 
 
 def slope_table(points: Points, metric: str, arms: list[str], folder: Path | None) -> Table:

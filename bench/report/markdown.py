@@ -35,7 +35,7 @@ def markdown_report(content: Content) -> str:
     lines = [f"# {study_name(frame, folder.name)}", ""]
     lines += [f"**Question.** {question}", ""] if question else []
     summary = _bullets(in_short(frame, content.baseline, folder, together=content.together))
-    lines += _section("In short", summary or ["No figure was measured; see Failures."])
+    lines += _section("In short", summary or ["Nothing here can be said in a sentence; see the tables."])
     run = ["| | |", "| :--- | :--- |", *(f"| {name} | {words} |" for name, words in provenance(frame))]
     planned = study_notes(folder)
     lines += _section("What was run", [*run, *(["", *_bullets(planned)] if planned else [])])
@@ -49,7 +49,7 @@ def markdown_report(content: Content) -> str:
     shown += _bullets(content.notes)
     lines += _section("Figures", shown or ["Nothing to draw."])
     lines += _section("How to read this", _bullets(HOW_TO_READ))
-    lines += _section("Caveats", _bullets(caveats(frame)))
+    lines += _section("Caveats", _bullets(caveats(frame, together=content.together)))
     lines += _section("Failures", _failures(frame))
     lines += _section(DETAILS, _with_tables(content.tables[DETAILS])) if content.tables[DETAILS] else []
     return "\n".join(lines).rstrip() + "\n"

@@ -82,12 +82,13 @@ def provenance(frame: pd.DataFrame) -> list[tuple[str, str]]:
     return [(name, words) for name, words in pairs if words]
 
 
-def caveats(frame: pd.DataFrame) -> list[str]:
-    """What a reader has to know before quoting a figure of this study."""
-    return [*_timing_caveats(frame), *_quality_caveats(frame), *_paper_caveats()]
+def caveats(frame: pd.DataFrame, *, together: bool = False) -> list[str]:
+    """What a reader has to know before quoting a figure of this study; `together`: costs of different devices and
+    kernels are ranked against each other."""
+    return [*_timing_caveats(frame, together), *_quality_caveats(frame), *_paper_caveats()]
 
 
-def _timing_caveats(frame: pd.DataFrame) -> list[str]:
+def _timing_caveats(frame: pd.DataFrame, together: bool) -> list[str]:
     cost = rows_of(frame, EFFICIENCY)
     timed = cost[cost["metric"].str.contains("latency") & cost["value"].notna()]
     if timed.empty:
@@ -107,13 +108,12 @@ def _timing_caveats(frame: pd.DataFrame) -> list[str]:
             "machine may "
             "have hit some of them only. Compare latencies within one session."
         )
+    ranked = "ranked together, as was asked, and marked *" if together else "not ranked against each other"
     conflict = kernel_conflict(timed["kernel"])
     if conflict:
-        words.append(
-            f"Different kernels ran for the same operation ({conflict}); such rows are not ranked against each other."
-        )
+        words.append(f"Different kernels ran for the same operation ({conflict}); such rows are {ranked}.")
     if len(set(timed["device"])) > 1:
-        words.append(f"Timings of several devices are in this table ({_listed(timed['device'])}); they are kept apart.")
+        words.append(f"Timings of several devices are in this study ({_listed(timed['device'])}); they are {ranked}.")
     words.append(
         "Latencies are medians over the timed calls of a cell; absolute values hold for this device, these threads "
         "and these "

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.report.aggregate import EXACT, kernel_conflict
+from bench.report.aggregate import EXACT, first_setting, kernel_conflict, settings_left_out
 from bench.report.arms import arm_order
 from bench.report.claims.measured import cost_exponent
 from bench.report.metric_words import COST_METRICS
@@ -72,7 +72,8 @@ def _rounds_by_length(points: Points, lengths: list[int], folder: Path | None) -
 
 def scaling_table(frame: pd.DataFrame, folder: Path | None, baseline: str) -> list[Table]:
     """For each metric and arm: the exponent of its growth with length, and where it costs the same as the baseline."""
-    points = cost_points(frame).measured()
+    everything = cost_points(frame).measured()
+    points = first_setting(everything)
     body = []
     for metric, words in COST_METRICS.items():
         rows = points.where(metric=metric)
@@ -88,10 +89,11 @@ def scaling_table(frame: pd.DataFrame, folder: Path | None, baseline: str) -> li
             body.append((Entry(f"{arm}: {words.label}"), exponent, Entry(note), Entry(answer)))
     if not body:
         return []
+    left_out = settings_left_out(everything)
     notes = (
         "Exponent k of cost = a L^k over all measured lengths: 1 is linear, 2 quadratic. At short lengths fixed "
-        "costs hide "
-        "the growth, so k is a summary of this range, not a law.",
+        "costs hide the growth, so k is a summary of this range, not a law.",
+        *([left_out] if left_out else []),
     )
     columns = ("arm and cost", "exponent", "interval from", f"tokens at which it costs as much as {baseline}")
     return [Table("scaling", "Growth with length", columns, tuple(body), notes)]

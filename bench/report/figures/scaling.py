@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.report.aggregate import EXACT
+from bench.report.aggregate import EXACT, first_setting
 from bench.report.arms import Look, arm_order, looks, patterns_of
 from bench.report.figures.cost import NARROW_COSTS
 from bench.report.figures.families import FAMILY_TICKS, MOST_LINES, draw_faint, family_grid
@@ -45,7 +45,7 @@ def scaling_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_C
     Raises NothingToShow where the baseline or every other arm was not measured at two lengths.
     """
     baseline = baseline_arm(folder, frame)
-    points = cost_points(frame).where(metric=METRICS).measured()
+    points = first_setting(cost_points(frame).where(metric=METRICS).measured())
     metrics = [metric for metric in METRICS if _lines(points.where(metric=metric), baseline)]
     if not metrics:
         raise NothingToShow(f"scaling figure: no arm was measured beside {baseline or 'a baseline'} at two lengths")

@@ -40,7 +40,7 @@ def html_report(content: Content) -> str:
     shown, pieces = _samples(frame, folder)
     planned = bullets(study_notes(folder))
     summary = bullets(in_short(frame, content.baseline, folder, together=content.together))
-    sections = {"Summary": summary or "<p>No figure was measured; see Failures.</p>"}
+    sections = {"Summary": summary or "<p>Nothing here can be said in a sentence; see the tables.</p>"}
     for title in (CLAIMS, QUALITY, COST, ABLATION):
         if content.tables[title]:
             sections[title] = "\n".join(map(table_html, content.tables[title]))
@@ -49,7 +49,7 @@ def html_report(content: Content) -> str:
     sections["Listen"] = shown
     sections["What was run"] = plain_table("run", "Settings", ("setting", "value"), provenance(frame)) + planned
     sections["How to read this"] = bullets(HOW_TO_READ)
-    sections["Caveats"] = bullets(caveats(frame))
+    sections["Caveats"] = bullets(caveats(frame, together=content.together))
     sections["Failures"] = _failures(frame)
     if content.tables[DETAILS]:
         sections[DETAILS] = "\n".join(map(table_html, content.tables[DETAILS]))

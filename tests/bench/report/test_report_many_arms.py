@@ -7,6 +7,7 @@ import math
 import pandas as pd
 import pytest
 
+from bench.report import write_report
 from bench.report.content import draw_all
 from bench.report.frame import as_frame, failures
 from bench.report.growth import closed_form_table, crossing
@@ -76,3 +77,18 @@ def test_figures_of_cells_that_a_study_does_not_have_are_named_once(timed, tmp_p
     assert [figure.name for figure in drawn] == ["cost", "scaling"]
     assert notes[0].startswith("Not drawn, for the study has no such cells: quality, bits, pareto")
     assert notes[1:] == ["Not drawn: phases figure: no training step was timed in parts."]
+
+
+def test_a_table_of_two_devices_has_a_report_with_what_may_not_be_mixed_said(frame, tmp_path):
+    gpu = frame[frame["kind"] == "efficiency"].assign(device="cuda:0", kernel="scan=triton")
+    both = pd.concat([frame, gpu], ignore_index=True)
+    text = write_report(tmp_path, table=both).read_text()
+    for words in (
+        "Timings of several devices are in this study (cpu, cuda:0); they are not ranked against each other.",
+        "Costs on another device, with other threads or another batch stand in a table of their own",
+        "Only what was measured on cpu",
+    ):
+        assert words in text
+    forced = write_report(tmp_path, table=both, force=True).read_text()
+    assert "* ranked although device, threads or batch differ." in forced
+    assert "they are ranked together, as was asked, and marked *." in forced
