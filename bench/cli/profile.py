@@ -1,9 +1,10 @@
-"""`profile`: where the time of one denoising step goes, by mixer and kind of operator."""
+"""`profile`: where the time of a denoising or a training step goes, by mixer and kind of operator."""
 
 from __future__ import annotations
 
 import csv
 import io
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from bench.cli.train import pairs
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from bench.measure.efficiency_arm import TimedArm
     from bench.measure.efficiency_profile import StepProfile
 
 VOCABULARY = 256
@@ -31,6 +33,8 @@ def profile(
     batch: Annotated[int, typer.Option(min=1, help="Sequences a step.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: as torch chooses.")] = None,
+    precision: Annotated[str, typer.Option(help="Of matrix products: float32 or bfloat16.")] = "float32",
+    training: Annotated[bool, typer.Option("--training", help="A training step instead.")] = False,
     steps: Annotated[int, typer.Option(min=1, help="Steps that are profiled after a warm one.")] = 5,
     model: Annotated[
         list[str] | None, typer.Option(help="Size of the backbone, key=value, repeatable: width=128.")
@@ -39,7 +43,7 @@ def profile(
         Path | None, typer.Option("-o", "--output", help="Folder; default results/profile/ARM-LENGTH.")
     ] = None,
 ) -> None:
-    """Profile one denoising step: a table by mixer and kind of operator, a chart (PNG), a table (CSV) and a trace.
+    """Profile a denoising or training step: a table by mixer and kind of operator, a chart (PNG), a CSV and a trace.
 
     The trace opens in chrome://tracing or ui.perfetto.dev. The profiler slows a step down: read shares, not times.
     """
@@ -50,41 +54,45 @@ def profile(
 
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in arm)
     folder = output or Path("results") / "profile" / f"{name}-{length}"
-    call, backbone = _step(arm, length, batch, device, threads, pairs(model or [], "--model"))
+    timed = _timed(arm, length, batch, device, threads, precision, pairs(model or [], "--model"))
+    call = timed.train(length, batch) if training else timed.step(length, batch)
     from bench.measure.efficiency_profile import profile_step
 
-    found = profile_step(backbone, call, steps=steps, trace=folder / "trace.json")
+    found = profile_step(timed.model, call, steps=steps, trace=folder / "trace.json")
     console = Console()
-    console.print(profile_table(found, f"{arm}, {length} tokens, batch {batch}: share of a step [%]"))
+    title = f"{arm}, {length} tokens, batch {batch}" + (", training" if training else "")
+    console.print(profile_table(found, f"{title}: share of a step [%]"))
     write_atomically(folder / "profile.csv", as_csv(found))
-    save_chart(found, folder / "profile.png", f"{arm}, {length} tokens, batch {batch}")
+    save_chart(found, folder / "profile.png", title)
     console.print(f"{folder}/: profile.csv, profile.png, trace.json", highlight=False, soft_wrap=True)
 
 
-def _step(arm: str, length: int, batch: int, device: str, threads: int | None, size: dict[str, Any]) -> tuple[Any, Any]:
-    """A denoising step of a new backbone, and the backbone. Raises UserError for anything that cannot be built."""
+def _timed(
+    arm: str, length: int, batch: int, device: str, threads: int | None, precision: str, size: dict[str, Any]
+) -> TimedArm:
+    """The arm ready to be run. Raises UserError for anything that cannot be built."""
     import torch
 
-    from architectures import build
+    from architectures import resolve
     from bench.errors import UserError
+    from bench.measure.efficiency import EfficiencyCell
+    from bench.measure.efficiency_arm import TimedArm
     from metrics.device import resolve_device
 
     if threads:
         torch.set_num_threads(threads)
     try:
-        place = resolve_device(device)
-        backbone = build(arm, vocab_size=VOCABULARY, seed=0, **size).to(place).eval()
+        place = str(resolve_device(device))
+        config = resolve(arm, VOCABULARY, **size)
+        cell = EfficiencyCell(arm, arm, config.to_dict(), (length,), device=place, precision=precision)
+        timed = TimedArm(asdict(cell))
+    except UserError:
+        raise
     except (ValueError, TypeError) as error:
         raise UserError(str(error).splitlines()[0]) from error
-    if length % backbone.config.stride:
-        raise UserError(f"--length {length}: must be a multiple of the stem's stride, {backbone.config.stride}")
-    tokens_BL = torch.randint(0, VOCABULARY, (batch, length), generator=torch.Generator().manual_seed(0)).to(place)
-
-    def call() -> Any:
-        with torch.inference_mode():
-            return backbone(tokens_BL)
-
-    return call, backbone
+    if length % config.stride:
+        raise UserError(f"--length {length}: must be a multiple of the stem's stride, {config.stride}")
+    return timed
 
 
 def shares(found: StepProfile) -> tuple[list[str], list[str], dict[tuple[str, str], float]]:

@@ -1,4 +1,4 @@
-"""Where the time of one denoising step goes: by part of the backbone and kind of operator."""
+"""Where the time of a denoising or training step goes: by part of the backbone and kind of operator."""
 
 from __future__ import annotations
 
@@ -34,6 +34,8 @@ KINDS = {
     ),
 }
 """Kind of operator -> what its name contains; looked through in this order. Anything else is element-wise."""
+OTHER_PARTS = {"autograd::engine": "backward", "Optimizer.": "optimiser"}
+"""How the profiler names what encloses the operators of a training step -> a part of it."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def profile_step(
     trace: Path | None = None,
     parts: dict[str, nn.Module] | None = None,
 ) -> StepProfile:
-    """Profile `steps` warm runs of `call`, which runs `model` forward once; write a Chrome trace to `trace` if given.
+    """Profile `steps` warm runs of `call`, a forward pass or a training step of `model`; write a Chrome trace to
+    `trace` if given.
 
     Time is the operators' own time on the device that runs them (CUDA kernels where there are any).
     """
@@ -158,10 +161,14 @@ def _summary(profiler: Any, steps: int, on_gpu: bool) -> StepProfile:
 
 
 def _part_of(event: Any) -> str:
-    """The part whose range encloses an operator; "between parts" for the backbone's own operations."""
+    """The part whose range encloses an operator; in training also "backward" and "optimiser"; "between parts" for the
+    backbone's own operations."""
     while event is not None:
         if event.name.startswith(MARK):
             return event.name.removeprefix(MARK)
+        for begins, part in OTHER_PARTS.items():
+            if event.name.startswith(begins):
+                return part
         event = event.cpu_parent
     return "between parts"
 

@@ -54,6 +54,16 @@ def test_profile_leaves_a_table_a_chart_and_a_trace(run, tmp_path):
     assert (tmp_path / "out" / "profile.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_training_step_is_profiled_with_its_backward_pass_and_optimiser(run, tmp_path):
+    words = ("--training", "--precision", "bfloat16", "--batch", 2, "--model", "width=32", "--steps", 2)
+    result = run("profile", "MFA*1", "--length", 64, *words, "--output", tmp_path / "out")
+    assert result.exit_code == 0 and "training" in result.output
+    rows = list(csv.DictReader((tmp_path / "out" / "profile.csv").open()))
+    parts = {row["part"] for row in rows}
+    assert {"backward", "optimiser", "00 mamba", "02 attention"} <= parts
+    assert ("backward", "scan") in {(row["part"], row["kind"]) for row in rows}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -61,6 +71,7 @@ def test_profile_leaves_a_table_a_chart_and_a_trace(run, tmp_path):
         (("profile", "MFA*1", "--length", "63"), "multiple of the stem's stride"),
         (("profile", "MFA*1", "--device", "tpu"), "'tpu': not on this machine"),
         (("profile", "MFA*1", "--model", "wdth=3"), "wdth"),
+        (("profile", "MFA*1", "--precision", "float8"), "precision = 'float8'; allowed: float32, bfloat16"),
         (("doctor", "--device", "cuda:99"), "'cuda:99': not on this machine"),
     ],
 )
