@@ -26,7 +26,7 @@ class Combination:
     arm: ArmChoice
     corpus: str
     length: int
-    groups: Mapping[str, dict[str, Any]]  # model, tokenizer, diffusion, train, sample
+    groups: Mapping[str, dict[str, Any]]  # model, tokenizer, diffusion, train, sample, kernels
 
     @property
     def played_lengths(self) -> tuple[int, ...]:
@@ -106,6 +106,7 @@ class Study:
                 extra.append(f"{name}={value}")
         arm = self._arm_choice(chosen.get("arm", base.arm))
         groups["model"] |= arm.model
+        groups["kernels"] |= arm.kernels.asked()
         return Combination(
             label=" ".join([arm.name, *extra]),
             arm=arm,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-SETTING_GROUPS = ("model", "tokenizer", "diffusion", "train", "sample")
+SETTING_GROUPS = ("model", "tokenizer", "diffusion", "train", "sample", "kernels")
 PLAIN_AXES = ("arm", "corpus", "length")
 SAMPLER_NAMES = ("ancestral", "cached", "first-hitting", "confidence", "remask", "semi-autoregressive")
 LONG_LENGTHS = (2896, 4096, 5792, 8192, 11584, 16384)
@@ -80,6 +81,30 @@ class SampleSettings(Settings):
     def options(self) -> dict[str, Any]:
         """What goes to the sampler beyond its name, the pieces and the steps."""
         return self.model_dump(exclude_none=True, exclude={"pieces", "steps", "sampler", "constraints", "precision"})
+
+
+class KernelSettings(Settings):
+    """Which implementation computes each operator that has more than one; `doctor` lists what works here."""
+
+    scan: Literal["auto", "reference", "torch", "c", "numba", "mamba_ssm", "triton"] = Field(
+        "auto", description="Mamba's selective scan"
+    )
+    attention: Literal["auto", "torch", "flash", "efficient", "cudnn", "math", "flash_attn"] = Field(
+        "auto", description="attention: torch's implementations, or the package flash-attn; auto: as torch chooses"
+    )
+    convolution: Literal["auto", "torch", "causal_conv1d"] = Field(
+        "auto", description="the short convolution of the Mamba mixers"
+    )
+    ssd: Literal["auto", "torch", "mamba_ssm"] = Field("auto", description="Mamba-2's state-space duality")
+
+    def asked(self) -> dict[str, str]:
+        """What is not left to choose."""
+        return {operator: name for operator, name in self.model_dump().items() if name != "auto"}
+
+
+def kernel_environment(asked: Mapping[str, str]) -> dict[str, str]:
+    """Environment variables that force kernels, by operator, in a process and its children."""
+    return {f"SMDIM_BENCH_{operator.upper()}_KERNEL": name for operator, name in asked.items()}
 
 
 class QualitySettings(Settings):
@@ -166,6 +191,9 @@ class ArmChoice(Settings):
     arm: str = Field("", description="catalog name or block pattern")
     midi: str | None = Field(None, description="instead of `arm`: a folder of MIDI files that another system made")
     model: dict[str, Any] = Field(default_factory=dict, description="sizes that this arm alone has")
+    kernels: KernelSettings = Field(
+        KernelSettings(), exclude_if=lambda one: not one.asked(), description="kernels of this arm alone"
+    )
     length: int | None = Field(None, ge=1, description="tokens it is trained at, whatever the study's length")
     sample_lengths: tuple[int, ...] = Field(
         (), description="lengths at which it plays, each against real music of that length; empty: where it was trained"
@@ -175,8 +203,8 @@ class ArmChoice(Settings):
     def _arm_or_midi(self) -> ArmChoice:
         if bool(self.arm) == bool(self.midi):
             raise ValueError("give either `arm`, a catalog name or pattern, or `midi`, a folder")
-        if self.midi and (self.model or self.length or self.sample_lengths):
-            raise ValueError("an arm of MIDI files has no model, length or sample_lengths")
+        if self.midi and (self.model or self.length or self.sample_lengths or self.kernels.asked()):
+            raise ValueError("an arm of MIDI files has no model, kernels, length or sample_lengths")
         return self
 
 
@@ -191,6 +219,9 @@ class Baseline(Settings):
     diffusion: DiffusionSettings = DiffusionSettings()
     train: dict[str, Any] = Field(default_factory=dict, description="see bench.training.TrainSettings")
     sample: SampleSettings = SampleSettings()
+    kernels: KernelSettings = Field(
+        KernelSettings(), exclude_if=lambda one: not one.asked(), description="kernels asked for, of every arm"
+    )
 
 
 class StudyFile(Settings):

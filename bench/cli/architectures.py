@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.kernel_option import KernelOption, force_kernels
 from bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def patterns(
 def check(
     module: Annotated[str, typer.Argument(help="Importable module (my_lab.my_block), or a built-in letter (M).")],
     device: Annotated[str | None, typer.Option(help="cpu or cuda; both where there is a GPU when left out.")] = None,
+    kernel: KernelOption = None,
 ) -> None:
     """Run the mixer contract on every mixer that a module registers; exit code 1 when a point fails.
 
@@ -78,6 +80,8 @@ def check(
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch finds no CUDA device here")
     devices = [device] if device else ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    for place in devices:
+        force_kernels(kernel, place)
     console, failures = Console(), 0
     for cls in _mixers_of(module):
         for place in devices:

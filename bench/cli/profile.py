@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli.kernel_option import KernelOption, force_kernels
 from bench.cli.train import pairs
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def profile(
     batch: Annotated[int, typer.Option(min=1, help="Sequences a step.")] = 1,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: as torch chooses.")] = None,
+    kernel: KernelOption = None,
     precision: Annotated[str, typer.Option(help="Of matrix products: float32 or bfloat16.")] = "float32",
     training: Annotated[bool, typer.Option("--training", help="A training step instead.")] = False,
     steps: Annotated[int, typer.Option(min=1, help="Steps that are profiled after a warm one.")] = 5,
@@ -52,6 +54,7 @@ def profile(
     from bench.cli.profile_chart import save_chart
     from bench.files import write_atomically
 
+    force_kernels(kernel, device)
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in arm)
     folder = output or Path("results") / "profile" / f"{name}-{length}"
     timed = _timed(arm, length, batch, device, threads, precision, pairs(model or [], "--model"))

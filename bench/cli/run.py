@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.kernel_option import KernelOption, kernels_of
+
 if TYPE_CHECKING:
     from bench.run.executors import Executor
     from bench.study import Study
@@ -44,6 +46,7 @@ def run(
     study: StudyArgument,
     results: ResultsOption = RESULTS,
     overrides: SetOption = None,
+    kernel: KernelOption = None,
     jobs: JobsOption = None,
     long: Annotated[bool, typer.Option("--long", help="Time lengths up to 16384 tokens too.")] = False,
     no_prune: Annotated[
@@ -64,7 +67,8 @@ def run(
     from bench.run.executors import make_executor
     from bench.study import load_study
 
-    loaded = load_study(study, overrides or [], many=yes)
+    overrides = [*(overrides or []), *(f"kernels.{one}={name}" for one, name in kernels_of(kernel).items())]
+    loaded = load_study(study, overrides, many=yes)
     if long or no_prune:
         loaded = loaded.timing_more(long=long, prune=not no_prune)
     how = make_executor(executor, jobs, pairs(option or [], "--option"))

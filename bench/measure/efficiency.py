@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,8 @@ class EfficiencyCell:
     """Sequences a call in inference."""
     training_batch: int = 0
     """Sequences a training step; 0: as `batch`."""
-    kernel: str = "auto"
-    """Scan kernel, as SMDIM_BENCH_SCAN_KERNEL takes it."""
+    kernels: Mapping[str, str] = field(default_factory=dict)
+    """Operator -> the kernel that is asked for, see `bench.study_file.KernelSettings`."""
     sample_steps: int = 128
     sampler: str = "ancestral"
     measure_training: bool = True
@@ -195,7 +195,7 @@ class _Group:
             for arm in some:
                 cell = arm.cell
                 self.on_event(cell.id, {"event": "progress", "stage": "starting"})
-                arm.process = WorkerProcess(asdict(cell), cell.threads, cell.kernel, self.logs[cell.id])
+                arm.process = WorkerProcess(asdict(cell), cell.threads, cell.kernels, self.logs[cell.id])
             for arm in some:
                 self.turn(arm)
 

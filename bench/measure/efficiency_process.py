@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from bench.study_file import kernel_environment
 from bench.threads import measuring_environment
 
 WORKER_MODULE = "bench.measure.efficiency_worker"
@@ -28,12 +29,9 @@ class WorkerDied(Exception):
         self.reason = reason
 
 
-def worker_environment(threads: int, kernel: str) -> dict[str, str]:
-    """Environment of a measuring process: its thread count, threads that wait well, its scan kernel."""
-    environment = measuring_environment(threads) | {"KMP_BLOCKTIME": "0"}
-    if kernel != "auto":
-        environment["SMDIM_BENCH_SCAN_KERNEL"] = kernel
-    return environment
+def worker_environment(threads: int, kernels: Mapping[str, str]) -> dict[str, str]:
+    """Environment of a measuring process: its thread count, threads that wait well, the kernels asked for."""
+    return measuring_environment(threads) | {"KMP_BLOCKTIME": "0"} | kernel_environment(kernels)
 
 
 class WorkerProcess:
@@ -42,7 +40,7 @@ class WorkerProcess:
     It has a session of its own, so a Ctrl-C in the terminal reaches only the parent, which then ends its children.
     """
 
-    def __init__(self, settings: Mapping[str, Any], threads: int, kernel: str, log_path: Path) -> None:
+    def __init__(self, settings: Mapping[str, Any], threads: int, kernels: Mapping[str, str], log_path: Path) -> None:
         log_path.parent.mkdir(parents=True, exist_ok=True)
         self._oom_kills = system_oom_kills()
         self._log: TextIO = log_path.open("w")
@@ -52,7 +50,7 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
-            env=worker_environment(threads, kernel),
+            env=worker_environment(threads, kernels),
             start_new_session=True,
         )
         self._lines: queue.Queue[str | None] = queue.Queue()

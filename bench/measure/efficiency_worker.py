@@ -21,6 +21,7 @@ STARTED_S = time.perf_counter()
 
 import torch  # noqa: E402
 
+from architectures.kernel_door import countable, kernels_that_ran  # noqa: E402
 from bench.measure.efficiency_arm import TimedArm  # noqa: E402
 from metrics.computed_memory import computed_memory  # noqa: E402
 from metrics.energy import available_energy_source, measure_energy  # noqa: E402
@@ -102,7 +103,7 @@ class EfficiencyWorker:
 
     def audit(self) -> None:
         """FLOPs of one sequence, forward, by formula and by two counters; bytes; energy where the device tells."""
-        with limit_lifted():  # counters hold more than the model does
+        with limit_lifted(), countable():  # counters hold more than the model does, and see torch's operators only
             for length in self.settings["lengths"]:
                 for counter in ("formula", "fvcore", "dispatch", "traffic"):
                     self._attempt(counter, length, self._count, counter)
@@ -208,8 +209,7 @@ class EfficiencyWorker:
         if kind == "step":
             with self.arm.autocast():
                 kernel = self.arm.model.kernels() if hasattr(self.arm.model, "kernels") else {}  # type: ignore[operator]
-            if attention := attention_kernel(call):
-                kernel = kernel | {"sdpa": attention}
+            kernel = kernel | kernels_behind(call)
             if self.settings["precision"] != "float32":
                 kernel = kernel | {"precision": self.settings["precision"]}
         self.emit("warm", kind=kind, length=length, cold_s=times.cold_s, warm_s=times.median_s, kernel=kernel)
@@ -303,6 +303,18 @@ class EfficiencyWorker:
     def _power(self, length: int, kind: str) -> None:
         use = measure_energy(self.arm.call(kind, length), device=self.arm.device)
         self.emit("energy", kind=kind, length=length, joules=use.joules_per_call, calls=use.calls, reason=use.reason)
+
+
+def kernels_behind(call: Callable[[], Any]) -> dict[str, str]:
+    """What truly ran in one call, operator by operator; attention by the name that its rows have, `sdpa`."""
+    with kernels_that_ran() as ran:
+        attention = attention_kernel(call)
+    found = {operator: "+".join(names) for operator, names in ran.items()}
+    by_packages = "+".join(name for name in ran.get("attention", ()) if name != "torch")
+    found.pop("attention", None)
+    if told := "+".join(filter(None, (attention, by_packages))):
+        found["sdpa"] = told
+    return found
 
 
 def status_of(problem: BaseException) -> tuple[str, str]:

@@ -24,7 +24,7 @@ from bench.run.process_tree import resident_bytes
 from bench.run.store import CellFolder
 from bench.run.worker import LEASE_LOST, PARENT_VARIABLE, failure_rows
 from bench.study import Cell
-from bench.study_file import Limits
+from bench.study_file import Limits, kernel_environment
 from bench.threads import measuring_environment
 
 WORKER = ("-P", "-m", "bench.run.worker")
@@ -60,9 +60,10 @@ class Progress:
                 )
 
 
-def child_environment(threads: int) -> dict[str, str]:
-    """Environment of a measuring process that ends with this one."""
-    return measuring_environment(threads) | {PARENT_VARIABLE: str(os.getpid())}
+def child_environment(cell: Cell) -> dict[str, str]:
+    """Environment of a measuring process that ends with this one: the cell's threads and the kernels it asks for."""
+    threads, kernels = int(cell.labels.get("threads", 1)), cell.settings.get("kernels", {})
+    return measuring_environment(threads) | kernel_environment(kernels) | {PARENT_VARIABLE: str(os.getpid())}
 
 
 def attempt(
@@ -80,7 +81,7 @@ def attempt(
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
-            env=child_environment(int(cell.labels.get("threads", 1))),
+            env=child_environment(cell),
             start_new_session=True,
         )
     try:

@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bench.errors import UserError
 from bench.study import Cell
 
 
-def timing_identity(device: str, threads: int) -> dict[str, Any]:
-    """Device, threads, scan kernel and torch version: part of the id of a timing cell.
+def timing_identity(
+    device: str, threads: int, asked: Mapping[str, str] | None = None, precision: str = "float32"
+) -> dict[str, Any]:
+    """Device, threads, kernels and torch version: part of the id of a timing cell. `asked`: operator -> kernel.
 
-    Raises UserError where the device is not there.
+    Raises UserError where the device is not there, or where a kernel that is asked for cannot run on it.
     """
     import torch
 
-    from architectures.scan import chosen_kernel
+    from architectures.kernels import chosen_kernels
     from metrics.device import device_name, resolve_device
 
     try:
         resolved = resolve_device(device)
     except ValueError as error:
         raise UserError(str(error)) from error
+    try:
+        kernels = chosen_kernels(resolved, asked or {}, getattr(torch, precision))
+    except ValueError as error:
+        raise UserError(str(error)) from error
     return {
         "device": str(resolved),
         "device_name": device_name(resolved),
         "threads": threads,
-        "scan_kernel": chosen_kernel(resolved),
+        **{f"{operator}_kernel": name for operator, name in kernels.items()},
         "torch": torch.__version__.partition("+")[0],
     }
 

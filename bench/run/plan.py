@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench import versions
 from bench.errors import UserError
 from bench.study import Cell, Combination, Study
-from bench.study_file import DiffusionSettings, SampleSettings
+from bench.study_file import DiffusionSettings, KernelSettings, SampleSettings
 from bench.yaml_file import allowed_words, validate
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def make_plan(study: Study, say: Say = lambda _: None) -> Plan:
         ]
         for cell in found:
             cells.setdefault(cell.id, cell)
+    notes += _broken_kernels(study)
     order = {"efficiency": 0, "reference": 1, "quality": 2}
     return Plan(study, sorted(cells.values(), key=lambda cell: order[cell.kind]), notes)
 
@@ -223,6 +224,9 @@ def _quality_cell(
         "sample": sample.deciding(),
         "plugins": list(study.content.plugins),
     } | _data_settings(member, tokens, member.length)
+    if (asked := _kernels_asked(study, member))["kernels"]:
+        _check_kernels(study, member, train.device, asked["kernels"])
+        settings |= asked
     if member.arm.sample_lengths:
         settings["sample_lengths"] = list(member.arm.sample_lengths)
     run = {"threads": study.content.measure.quality.threads}
@@ -276,15 +280,46 @@ def _with_seed(cell: Cell, seed: int) -> Cell:
     return Cell(cell.kind, cell.labels | {"seed": seed}, cell.settings | {"seed": seed})
 
 
+def _kernels_asked(study: Study, member: Combination) -> dict[str, dict[str, str]]:
+    """{"kernels": operator -> the kernel that the study asks for}."""
+    wanted = validate(KernelSettings, member.groups["kernels"], study.place, ("baseline", "kernels"))
+    return {"kernels": wanted.asked()}
+
+
+def _check_kernels(study: Study, member: Combination, device: str, asked: dict[str, str]) -> None:
+    """Raise UserError where a kernel that is asked for cannot run on the device that the cell trains on."""
+    from architectures.kernels import chosen_kernels
+    from metrics.device import resolve_device
+
+    try:
+        chosen_kernels(resolve_device(device), asked)
+    except ValueError as error:
+        raise study.place.error(("baseline", "kernels"), f"arm {member.label!r}: {_first_line(error)}") from error
+
+
+def _broken_kernels(study: Study) -> list[str]:
+    """A line for each package that is installed for the device that is timed, and does not work."""
+    from architectures.kernels import broken_kernels
+    from metrics.device import resolve_device
+
+    wanted = study.content.measure.efficiency
+    return broken_kernels(resolve_device(wanted.device)) if wanted else []
+
+
 def _efficiency_cell(study: Study, labels: dict[str, Any], config: BackboneConfig, member: Combination) -> Cell:
     from bench.run.machine import timing_identity
 
     wanted = study.content.measure.efficiency
     assert wanted
     try:
-        identity = timing_identity(wanted.device, wanted.threads)
+        timing_identity(wanted.device, wanted.threads)
     except UserError as error:
         raise study.place.error(("measure", "efficiency", "device"), _first_line(error)) from error
+    asked = _kernels_asked(study, member)
+    try:
+        identity = timing_identity(wanted.device, wanted.threads, asked["kernels"], wanted.precision)
+    except UserError as error:
+        raise study.place.error(("baseline", "kernels"), f"arm {member.label!r}: {_first_line(error)}") from error
     settings = {
         "kind": "efficiency",
         "format": versions.FORMAT,
@@ -295,5 +330,5 @@ def _efficiency_cell(study: Study, labels: dict[str, Any], config: BackboneConfi
         "measure": wanted.deciding(),
         "machine": identity,
         "plugins": list(study.content.plugins),
-    }
+    } | (asked if asked["kernels"] else {})
     return Cell("efficiency", labels | {"version": versions.label(versions.EFFICIENCY_PARTS)}, settings)

@@ -49,7 +49,9 @@ def _session(task: Task, cells: list[Cell], on_event: OnEvent) -> None:
     from metrics.device import describe_environment
 
     store, machine = task.store, cells[0].settings["machine"]
-    here = timing_identity(machine["device"], machine["threads"])
+    first = cells[0].settings
+    precision = first["measure"].get("precision", "float32")
+    here = timing_identity(machine["device"], machine["threads"], first.get("kernels"), precision)
     by_id = {cell.id: cell for cell in cells}
     progress = {cell.id: Progress(store.cell(cell.id)) for cell in cells}
     environment = describe_environment(machine["device"])
@@ -113,6 +115,7 @@ def _timed_cell(cell: Cell, memory_limit_gib: float | None) -> EfficiencyCell:
         lengths=tuple(settings["measure"]["lengths"]),
         threads=settings["measure"]["threads"],
         device=settings["machine"]["device"],
+        kernels=settings.get("kernels", {}),
         batch=settings["measure"]["batch"],
         sample_steps=settings["sample"]["steps"],
         sampler=settings["sample"]["sampler"],
