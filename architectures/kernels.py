@@ -18,7 +18,7 @@ from collections.abc import Mapping
 
 import torch
 
-from architectures import attention_kernels, depthwise, scan, ssd
+from architectures import attention_kernels, depthwise, ssd
 from architectures.kernel_door import BROKEN, KernelError, asked_for
 from architectures.scan import door as scan_door
 
@@ -46,7 +46,7 @@ def chosen_kernels(
             raise KernelError(f"kernel {operator}={name}: no such operator; choose {', '.join(names)}")
         if name not in ("auto", *names[operator]):
             raise KernelError(f"kernel {operator}={name}: no such kernel; choose auto, {', '.join(names[operator])}")
-    found = {"scan": scan.chosen_kernel(device, asked.get("scan", "auto"))}
+    found = {"scan": scan_door.chosen_kernel(device, asked.get("scan", "auto"))}
     for operator, door in DOORS.items():
         name = asked.get(operator, "auto")
         if name == "auto":

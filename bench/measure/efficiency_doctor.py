@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
-from torch.nn import functional
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from bench.measure.kernel_doctor import Finding, examine_gpu, examine_kernels, judged
 from metrics.device import busy_warning, describe_environment, resolve_device
 from metrics.energy import available_energy_source, energy_counter
 from metrics.memory import CLEAR_REFS, peak_memory
 
 AGREEMENT = 1e-3
 """Largest relative error of a working kernel against the float64 reference, values and gradients."""
-BACKENDS = {
-    "flash": SDPBackend.FLASH_ATTENTION,
-    "efficient": SDPBackend.EFFICIENT_ATTENTION,
-    "cudnn": SDPBackend.CUDNN_ATTENTION,
-    "math": SDPBackend.MATH,
-}
 SCAN_ADVICE = {
     "c": "install a C compiler (cc, gcc or clang); until then numba or torch computes the scan",
     "numba": "pip install numba",
-    "mamba_ssm": "on a machine with CUDA: pip install 'smdim-bench[cuda]'",
-    "triton": "comes with torch for CUDA",
+    "triton": "comes with torch for CUDA; after another torch was installed: pip install triton",
 }
 ENERGY_ADVICE = {
     "cpu": "energy rows stay n/a; on real Linux hardware let the user read /sys/class/powercap/intel-rapl:0/energy_uj",
@@ -36,20 +27,10 @@ ENERGY_ADVICE = {
 }
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. `state` is "works", "missing" or "fails"; `advice` says what to do, if anything."""
-
-    subject: str
-    state: str
-    detail: str
-    advice: str = ""
-
-
 def examine(device: str = "auto") -> list[Finding]:
     """Look at the machine and try every kernel once on a small input. Raises ValueError for a device not there."""
     place = resolve_device(device)
-    return [*_machine(place), *_scan_kernels(place), *_attention_kernels(place), *_instruments(place)]
+    return [*_machine(place), *_scan_kernels(place), *examine_kernels(place), *_instruments(place)]
 
 
 def _machine(device: torch.device) -> Iterator[Finding]:
@@ -57,8 +38,7 @@ def _machine(device: torch.device) -> Iterator[Finding]:
     memory = f", {told['memory_bytes'] / 2**30:.0f} GiB" if told["memory_bytes"] else ""
     yield Finding("device", "works", f"{told['device']}{memory}, {told['threads']} threads")
     yield Finding("libraries", "works", ", ".join(f"{name} {version}" for name, version in told["libraries"].items()))
-    if device.type == "cpu" and not torch.cuda.is_available():
-        yield Finding("GPU", "missing", "no CUDA device", "on a machine with one, install the torch build for its CUDA")
+    yield from examine_gpu(device)
     warning = busy_warning(device)
     if warning:
         yield Finding("quiet", "fails", warning, "time on an idle machine, or expect wide intervals")
@@ -74,15 +54,16 @@ def _scan_kernels(device: torch.device) -> Iterator[Finding]:
     for name, reason in available_kernels().items():
         subject = f"scan kernel {name}" + (" (chosen)" if name == chosen else "")
         if reason:
-            yield Finding(subject, "missing", reason, SCAN_ADVICE.get(name, ""))
+            found = judged(subject, name, reason)
+            yield replace(found, advice=found.advice or SCAN_ADVICE.get(name, ""))
             continue
         began = time.perf_counter()
         try:
-            found = _try_scan(name, device)
+            results = _try_scan(name, device)
         except Exception as problem:
             yield Finding(subject, "fails", _first_line(problem), f"force another: SMDIM_BENCH_SCAN_KERNEL={chosen}")
             continue
-        error = max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(found, expected, strict=True))
+        error = max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(results, expected, strict=True))
         detail = f"error {error:.0e} against the reference, first call {time.perf_counter() - began:.2f} s"
         yield Finding(subject, "works" if error <= AGREEMENT else "fails", detail)
 
@@ -101,27 +82,6 @@ def _try_scan(name: str, device: torch.device) -> list[torch.Tensor]:
     y_BDL = selective_scan(u, delta, A, B, C, kernel=name)
     gradients = torch.autograd.grad(y_BDL.square().sum(), [u, delta, A, B, C])
     return [tensor.detach().double() for tensor in (y_BDL, *gradients)]
-
-
-def _attention_kernels(device: torch.device) -> Iterator[Finding]:
-    query = torch.randn(1, 4, 64, 32, device=device, dtype=torch.float16 if device.type == "cuda" else torch.float32)
-    for name, backend in BACKENDS.items():
-        if device.type == "cpu" and name in ("efficient", "cudnn"):
-            continue
-
-        def attend(backend: SDPBackend = backend) -> Any:
-            with sdpa_kernel(backend):
-                return functional.scaled_dot_product_attention(query, query, query)
-
-        yield _tried(f"attention kernel {name}", attend)
-
-
-def _tried(subject: str, call: Callable[[], Any]) -> Finding:
-    try:
-        call()
-    except Exception as problem:
-        return Finding(subject, "fails", _first_line(problem))
-    return Finding(subject, "works", "")
 
 
 def _instruments(device: torch.device) -> Iterator[Finding]:
