@@ -35,13 +35,14 @@ def audit_tables(frame: pd.DataFrame, folder: Path, baseline: str) -> list[Table
 
 
 def same_models(points: Points, folder: Path) -> list[list[str]]:
-    """Groups of two or more arms whose cells hold one and the same model."""
+    """Groups of two or more arms whose cells hold one and the same model, on the same kernels asked for."""
     groups: dict[str, dict[str, None]] = {}
     for point in points:
         for cell in point.cell_ids:
             settings = (CellFolder(folder / cell).configuration() or {}).get("settings")
             if isinstance(settings, dict) and "model" in settings:
-                groups.setdefault(canonical_hash(settings["model"]), {})[point.arm] = None
+                same = canonical_hash([settings["model"], settings.get("kernels", {})])
+                groups.setdefault(same, {})[point.arm] = None
     return [list(arms) for arms in groups.values() if len(arms) > 1]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from architectures import CATALOG
 from bench.errors import UserError
-from bench.study import Cell, load_study
+from bench.study import STUDIES_FOLDER, Cell, load_study
 
 GOOD = """\
 name: tiny
@@ -191,3 +191,18 @@ def test_the_shipped_timing_studies_ask_what_they_say():
     assert len([arm for arm in arms if arm.arm == "AF*10"]) == 7  # 21 pairs of one model
     assert {combination.label for combination in efficiency.combinations()} == set(CATALOG)
     assert len(efficiency.content.measure.efficiency.lengths) >= 9
+
+
+@pytest.mark.parametrize("path", sorted((STUDIES_FOLDER / "gpu").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_shipped_gpu_studies_are_valid_and_lie_in_results_under_their_own_name(path: Path) -> None:
+    study = load_study(f"gpu/{path.stem}")
+    assert study.name == f"gpu_{path.stem}"
+    efficiency = study.content.measure.efficiency
+    if efficiency:
+        assert (efficiency.device, efficiency.precision) == ("cuda", "bfloat16")
+    else:
+        assert study.content.baseline.train["device"] == "cuda"
+    labels = [combination.label for combination in study.combinations()]
+    assert len(set(labels)) == len(labels) >= 3
+    if path.stem.startswith("efficiency"):
+        assert set(labels) == set(CATALOG) and {256, 512, 1024, 2048, 16384} <= set(efficiency.lengths)

@@ -56,6 +56,12 @@ def tables(timed):
     return {table.name: table for table in [*audit_tables(frame, folder, "first"), *growth_tables(frame, folder)]}
 
 
+def test_one_model_on_two_kernels_is_no_aa_pair(timed):
+    configuration = {"settings": {"model": {"pattern": "first"}, "kernels": {"scan": "torch"}}}
+    (timed[1] / "efficiency-twin" / "cell.json").write_text(json.dumps(configuration))
+    assert "aa" not in tables(timed)
+
+
 def test_one_model_under_two_names_is_an_aa_pair_and_nothing_else_is(timed):
     table = tables(timed)["aa"]
     assert {row[0].text for row in table.rows} == {"twin / first"} and len(table.rows) == len(LENGTHS)
