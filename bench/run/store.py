@@ -171,11 +171,11 @@ class CellFolder:
             with suppress(OSError):  # dropped just now by a runner
                 written_ns = os.stat(f"{self.path}/status.json").st_mtime_ns  # noqa: PTH116
         for name in SUMMED:
-            wanted = status.get(f"{Path(name).stem}_sha256")
-            if wanted is None and name != "measurements.jsonl":
+            wanted = status.get(f"{Path(name).stem}_sha256", "" if name == "measurements.jsonl" else None)
+            if wanted is None:
                 continue
             try:
-                if quick and os.stat(f"{self.path}/{name}").st_mtime_ns <= written_ns:  # noqa: PTH116
+                if quick and wanted and os.stat(f"{self.path}/{name}").st_mtime_ns <= written_ns:  # noqa: PTH116
                     continue
                 with open(f"{self.path}/{name}", "rb") as stream:  # noqa: PTH123  ten thousand cells are looked at
                     whole = hashlib.sha256(stream.read()).hexdigest() == wanted

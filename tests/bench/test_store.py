@@ -46,7 +46,7 @@ def test_a_finished_cell_gives_its_rows_back(finished: CellFolder) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", ["truncate", "edit", "remove", "status", "state", "environment", "configuration", "settings"]
+    "damage", ["truncate", "edit", "remove", "status", "state", "sums", "environment", "configuration", "settings"]
 )
 def test_damage_is_seen(finished: CellFolder, damage: str) -> None:
     measurements = finished.path / "measurements.jsonl"
@@ -62,6 +62,8 @@ def test_damage_is_seen(finished: CellFolder, damage: str) -> None:
     elif damage == "state":
         status = finished.path / "status.json"
         status.write_text(status.read_text().replace('"done"', '"failed"'))
+    elif damage == "sums":
+        (finished.path / "status.json").write_text('{"state": "done", "started": 1.0, "ended": 2.0}')
     elif damage == "environment":
         (finished.path / "environment.json").write_text('{"device": "a faster one"}')
     elif damage == "settings":

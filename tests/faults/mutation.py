@@ -81,6 +81,13 @@ def fuzz(reader: Reader, inputs: int, seed: int, folder: Path) -> Counter[str]:
     return found
 
 
+def fuzz_apart(reader: Reader, inputs: int, seed: int, folder: Path) -> Counter[str]:
+    """`fuzz` in a folder of its own, for several processes at once."""
+    own = folder / str(seed)
+    own.mkdir()
+    return fuzz(reader, inputs, seed, own)
+
+
 def read_study(draw: random.Random, folder: Path) -> bool:
     """A shipped study, damaged; sometimes with a damaged override."""
     text = draw.choice(sorted(STUDIES_FOLDER.glob("*.yaml"))).read_bytes()
