@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -25,9 +26,9 @@ class Prepared:
 class Preparation:
     """Batches, masks and times as functions of (seed, step): the same whether they are made ahead or not.
 
-    ahead: make the next step's in a thread of its own while this one's is in use. pinned: lay them in page-locked
-    memory, so that a GPU fetches them while the process goes on (from other memory each copy would wait for all that
-    the GPU still has to do).
+    ahead: make the next step's in a thread of its own while this one's is in use. gpu: lay them in page-locked memory,
+    so that this GPU fetches them while the process goes on (from other memory each copy would wait for all that the
+    GPU still has to do).
     """
 
     def __init__(
@@ -39,11 +40,11 @@ class Preparation:
         batch: int,
         parts: Sequence[slice],
         ahead: bool = False,
-        pinned: bool = False,
+        gpu: torch.device | None = None,
     ) -> None:
         self.batches, self.diffusion, self.seed, self.batch, self.parts = batches, diffusion, seed, batch, parts
-        self.pinned = pinned
-        self._thread = ThreadPoolExecutor(1) if ahead else None
+        self.gpu = gpu
+        self._thread = ThreadPoolExecutor(1, initializer=None if gpu is None else _on(gpu)) if ahead else None
         self._next: tuple[int, Future[Prepared]] | None = None
 
     def of(self, step: int) -> Prepared:
@@ -63,4 +64,10 @@ class Preparation:
         clean_BL = torch.from_numpy(self.batches.batch(generator_for(self.seed, step, "batch"), self.batch))
         noised = self.diffusion.noise(clean_BL, generator_for(self.seed, step, "noise"))
         parts = [noised.rows(rows) for rows in self.parts]
-        return Prepared([part.pinned() for part in parts] if self.pinned else parts, noised.token_count)
+        return Prepared([part.pinned() for part in parts] if self.gpu is not None else parts, noised.token_count)
+
+
+def _on(gpu: torch.device) -> Callable[[], None]:
+    """Makes this GPU the present one of the thread that calls it: each thread has its own, the first by default."""
+    index = torch.cuda.current_device() if gpu.index is None else gpu.index
+    return partial(torch.cuda.set_device, index)

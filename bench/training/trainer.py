@@ -99,9 +99,9 @@ class _Run:
         if validation is not None:
             check_validation(validation, diffusion)
         self.parts = rows_of_process(settings, self.devices.world, self.devices.rank)
-        on_gpu = self.devices.device.type == "cuda"
+        gpu = self.devices.device if self.devices.device.type == "cuda" else None
         self.preparation = Preparation(
-            batches, diffusion, seed=seed, batch=settings.batch, parts=self.parts, ahead=on_gpu, pinned=on_gpu
+            batches, diffusion, seed=seed, batch=settings.batch, parts=self.parts, ahead=gpu is not None, gpu=gpu
         )
         self.budget = budget_of(settings, backbone, batches.length)
         backbone.to(self.devices.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ PARTS = [slice(0, 2), slice(2, 4)]
 STEPS = (0, 0, 1, 2, 5, 6, 3)  # a step again (the untimed one), one after another, a jump ahead and back
 
 
-def prepare(windows: np.ndarray, **options: bool) -> list[Prepared]:
+def prepare(windows: np.ndarray, **options: Any) -> list[Prepared]:
     process = AbsorbingDiffusion(6, 7, steps=50)
     preparation = Preparation(WindowBatches(windows), process, seed=3, batch=4, parts=PARTS, **options)
     try:
@@ -66,8 +67,20 @@ def test_the_thread_ends_and_what_fails_in_it_is_told(windows: np.ndarray) -> No
         prepare(windows[:3], ahead=True)
 
 
+@pytest.mark.parametrize(("device", "index"), [("cuda", 3), ("cuda:1", 1)])
+def test_the_thread_works_for_the_gpu_of_the_run(
+    windows: np.ndarray, monkeypatch: pytest.MonkeyPatch, device: str, index: int
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    monkeypatch.setattr(torch.cuda, "set_device", told.append)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: tensor.clone())
+    assert_equal(prepare(windows), prepare(windows, ahead=True, gpu=torch.device(device)))
+    assert told == [index]
+
+
 @pytest.mark.gpu
 def test_batches_for_a_gpu_are_page_locked_and_equal(windows: np.ndarray) -> None:
-    fetched = prepare(windows, ahead=True, pinned=True)
+    fetched = prepare(windows, ahead=True, gpu=torch.device("cuda"))
     assert all(part.tokens_BL.is_pinned() and part.found_targets().index_N.is_pinned() for part in fetched[3].parts)
     assert_equal(prepare(windows), fetched)
