@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from architectures import peers
-from architectures.kernel_door import HALF, Kernel, KernelDoor, KernelError, note, variable
+from architectures.kernel_door import HALF, Kernel, KernelDoor, KernelError, constant_when_compiled, note, variable
 
 BACKENDS = {
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -85,7 +85,7 @@ def windowed_by_package(
     return peers.flash_attention(query_BHLK, key_BHLK, value_BHLK, causal=causal, window=window)
 
 
-@torch.compiler.assume_constant_result  # settings do not change under a compiled model
+@constant_when_compiled  # settings do not change under a compiled model
 def _chosen(device: torch.device, dtype: torch.dtype, head_width: int, masked: bool) -> str:
     def unfit(name: str) -> str:
         if name == "flash_attn" and masked:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from architectures import peers
-from architectures.kernel_door import HALF, Kernel, KernelDoor, note
+from architectures.kernel_door import HALF, Kernel, KernelDoor, constant_when_compiled, note
 
 
 def _trial(device: torch.device) -> tuple[Tensor, Tensor]:
@@ -53,7 +53,7 @@ def causal_convolution(x_BIL: Tensor, weight_I1K: Tensor, bias_I: Tensor | None,
     return plain_convolution(x_BIL, weight_IK, bias_I, backward=backward)
 
 
-@torch.compiler.assume_constant_result  # settings do not change under a compiled model
+@constant_when_compiled  # settings do not change under a compiled model
 def chosen_kernel(device: torch.device, dtype: torch.dtype, width: int) -> str:
     """The kernel that a convolution over `width` steps gets."""
 

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from typing import TypeVar
 
 import torch
 
+Function = TypeVar("Function", bound=Callable[..., object])
 BROKEN = "installed but broken: "
 """How the reason begins for a kernel that is there and fails, unlike one that is absent."""
 
@@ -135,3 +137,9 @@ def counting() -> bool:
 def first_line(problem: BaseException) -> str:
     """Type and first line of an error."""
     return f"{type(problem).__name__}: {(str(problem).splitlines() or [''])[0]}".removesuffix(": ")
+
+
+def constant_when_compiled(function: Function) -> Function:
+    """As `torch.compiler.assume_constant_result`, which would import the compiler, in a second, to set this mark."""
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function

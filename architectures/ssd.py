@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from architectures import peers
-from architectures.kernel_door import HALF, Kernel, KernelDoor, asked_for, note
+from architectures.kernel_door import HALF, Kernel, KernelDoor, asked_for, constant_when_compiled, note
 
 CHUNK = 32  # steps; work inside a chunk grows with its square; on a CPU 32 ran three times faster than 64
 
@@ -34,7 +34,7 @@ DOOR = KernelDoor(
 )
 
 
-@torch.compiler.assume_constant_result  # settings do not change under a compiled model
+@constant_when_compiled  # settings do not change under a compiled model
 def chosen_kernel(device: torch.device, dtype: torch.dtype) -> str:
     """The kernel that an SSD of such x gets. mamba-ssm's multiplies float32 in TensorFloat-32 (errors near 1e-3), so
     for float32 it is taken only where it was asked for."""
