@@ -41,6 +41,14 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def work_on(device: torch.device | str) -> None:
+    """Make a GPU named with its number the present one of this process: events, streams and Triton's kernels are of
+    the present one, wherever the tensors lie. Nothing to do for other devices."""
+    kind = torch.device(device)
+    if kind.type == "cuda" and kind.index is not None:
+        torch.cuda.set_device(kind)
+
+
 def device_name(device: torch.device | str) -> str:
     """The words for a device in a table: the GPU's name, or the CPU's model and the number of cores."""
     kind = torch.device(device)

@@ -91,10 +91,11 @@ def load_run(folder: Path, *, weights: str = "ema", device: str = "cpu") -> Trai
     from bench.data.remi import type_graph, vocabulary
     from bench.run.store import CellFolder
     from bench.training import load_checkpoint
-    from metrics.device import resolve_device
+    from metrics.device import resolve_device, work_on
 
     try:
         place = resolve_device(device)
+        work_on(place)
     except ValueError as error:
         raise GenerateError(f"--device: {error}") from error
     content = CellFolder(folder).configuration()

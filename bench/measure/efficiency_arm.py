@@ -12,6 +12,7 @@ import torch
 
 from bench.diffusion import AbsorbingDiffusion
 from bench.diffusion.sampling_step import PRECISIONS, CudaGraphs, SamplingStep, autocast
+from metrics.device import work_on
 from metrics.latency import synchronise
 
 LEARNING_RATE = 1e-6
@@ -32,6 +33,7 @@ class TimedArm:
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
         self.device = torch.device(settings["device"])
+        work_on(self.device)
         self.precision = PRECISIONS[settings["precision"]]
         self.graph_words = ""
         module, _, function = settings["factory"].partition(":")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from metrics import device
-from metrics.device import describe_environment, git_commit, resolve_device
+from metrics.device import describe_environment, git_commit, resolve_device, work_on
 
 
 def test_everything_is_told_and_json_can_hold_it():
@@ -96,3 +96,11 @@ def test_auto_is_a_device_that_works():
 def test_a_gpu_is_described():
     described = describe_environment("cuda")
     assert described["gpu"]["memory_bytes"] > 0 and described["device"] == described["gpu"]["name"]
+
+
+def test_a_gpu_with_a_number_becomes_the_present_one(monkeypatch):
+    told = []
+    monkeypatch.setattr("torch.cuda.set_device", lambda device: told.append(str(device)))
+    for name in ("cpu", "cuda", "cuda:1"):
+        work_on(name)
+    assert told == ["cuda:1"]
