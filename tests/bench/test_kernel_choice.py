@@ -101,3 +101,23 @@ def test_a_package_that_is_broken_is_named_and_the_next_kernel_taken(monkeypatch
     assert line.startswith("convolution kernel causal_conv1d is installed but broken: OSError: no library; the next")
     found = kernels.chosen_kernels(cuda, dtype=torch.bfloat16)
     assert found == {"scan": "triton", "convolution": "torch", "ssd": "torch"}
+
+
+@pytest.mark.parametrize("kernel", ["math", "flash"])
+def test_a_row_names_the_attention_that_ran(monkeypatch, kernel):
+    import torch
+
+    from architectures import build
+    from architectures.kernel_door import variable
+    from bench.measure.efficiency_worker import kernels_behind
+
+    monkeypatch.setenv(variable("attention"), kernel)
+    monkeypatch.setenv(variable("scan"), "torch")
+    backbone = build("MA", vocab_size=11, width=32, stride=1, seed=0).eval()
+    tokens_BL = torch.zeros(1, 8, dtype=torch.long)
+
+    def call():
+        with torch.inference_mode():
+            backbone(tokens_BL)
+
+    assert kernels_behind(call) == {"scan": "torch", "sdpa": {"math": "math", "flash": "flash_cpu"}[kernel]}
