@@ -79,6 +79,15 @@ def test_the_thread_works_for_the_gpu_of_the_run(
     assert told == [index]
 
 
+def test_a_run_with_batches_made_ahead_ends_with_the_same_bits(run, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"steps": 7, "accumulation": 2, "validations": 2}
+    plain = run(folder="plain", **settings)[1].state_dict()
+    prepare_ahead = lambda *given, ahead, **options: Preparation(*given, ahead=True, **options)  # noqa: E731
+    monkeypatch.setattr("bench.training.trainer.Preparation", prepare_ahead)
+    ahead = run(folder="ahead", **settings)[1].state_dict()
+    assert all(torch.equal(plain[name], ahead[name]) for name in plain)
+
+
 @pytest.mark.gpu
 def test_batches_for_a_gpu_are_page_locked_and_equal(windows: np.ndarray) -> None:
     fetched = prepare(windows, ahead=True, gpu=torch.device("cuda"))
