@@ -128,12 +128,12 @@ def _matched_configs(
 
 def _check_lengths(study: Study, member: Combination, config: BackboneConfig) -> None:
     measure = study.content.measure
-    lengths = [member.length, *member.played_lengths] if measure.quality else []
-    lengths += list(measure.efficiency.lengths) if measure.efficiency else []
-    for length in lengths:
+    timed = measure.efficiency.lengths if measure.efficiency else ()
+    places = [("baseline.length", one) for one in (member.length, *member.played_lengths) if measure.quality]
+    for place, length in (*places, *(("measure.efficiency.lengths", one) for one in timed)):
         if length % config.stride:
             raise study.place.error(
-                ("baseline", "length"),
+                tuple(place.split(".")),
                 f"arm {member.label!r}: length {length} is not a multiple of the stem's stride {config.stride}",
             )
 

@@ -176,6 +176,14 @@ def test_long_adds_half_octaves_and_no_prune_tries_every_length(tiny_study):
         load_study("block_order").timing_more(long=True)
 
 
+def test_a_timed_length_that_the_stem_cannot_take_is_refused_where_it_stands(tiny_study):
+    from bench.run.plan import make_plan
+
+    tiny_study.write_text(tiny_study.read_text().replace("lengths: [64, 128]", "lengths: [64, 126]"))
+    with pytest.raises(UserError, match=r"tiny\.yaml:\d+: measure\.efficiency\.lengths: .*length 126 is not"):
+        make_plan(load_study(tiny_study))
+
+
 def test_how_kernels_are_ranked_is_no_part_of_a_cell():
     from bench.study_file import EfficiencySettings
 

@@ -114,10 +114,8 @@ FIGURES: dict[str, FigureKind] = {
             "Block orders",
             orders_figure,
             "Purple: better than the mean of the column, orange: worse, in standard errors over seeds (full colour "
-            "at 6); white "
-            "where no "
-            "way is better. Rows between two lines are rotations of one cycle: the same sequence but for its edges; "
-            "the last rows are in no cycle.",
+            "at 6; ▲ and ▼ from 2 on); white where no way is better. Rows between two lines are rotations of one "
+            "cycle: the same sequence but for its edges; the last rows are in no cycle.",
         ),
         FigureKind(
             "lengths",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from bench.report.figures.style import (
     REFERENCE_COLOUR,
     NothingToShow,
     figure_style,
+    is_narrow,
     legend_below,
     marker_handles,
     new_figure,
@@ -53,7 +55,7 @@ def drift_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COL
             values = [0.0, *(value for point in mine for value in point.values if value == value)]
             margin = 0.3 * (max(values) - min(values)) or 0.1
             axis.set_ylim(min(values) - margin, max(values) + margin)
-            axis.set_title(LABELS[metric])
+            axis.set_title(textwrap.fill(LABELS[metric], 12) if is_narrow(width) else LABELS[metric])
             axis.locator_params(axis="y", nbins=5)
         legend_below(figure, marker_handles(drawn), width)
     return figure

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+CLEAR = 2.0
+"""Standard errors from the mean from which a figure has a sign."""
+
+
 def orders_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
     """Scores of block orders; colour: how far from the column's mean, in standard errors over seeds, orange
     worse, purple better, white where no way is better. Rows between two lines are rotations of one cycle,
@@ -45,7 +49,10 @@ def orders_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_CO
 
         figure = new_figure(width, 0.3 * len(arms) + (1.15 if is_narrow(width) else 0.95))
         axis = figure.add_subplot()
-        texts = [[number(value) for value in row] for row in values]
+        texts = [
+            [number(value) + _sign(shade) for value, shade in zip(*row, strict=True)]
+            for row in zip(values, shades, strict=True)
+        ]
         options: dict[str, Any] = {"cmap": "PuOr", "vmin": -6, "vmax": 6, "cbar": False, "linewidths": 0.5}
         sns.heatmap(
             np.nan_to_num(shades), annot=np.array(texts), fmt="", ax=axis, annot_kws={"size": "small"}, **options
@@ -61,6 +68,11 @@ def orders_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_CO
             if cycles[arms[index]] != cycles[arms[index - 1]]:
                 axis.axhline(index, color="black", linewidth=1.2)
     return figure
+
+
+def _sign(shade: float) -> str:
+    """What the colour says, for a print in grey: clearly better or worse than the mean of the column."""
+    return "" if abs(shade) < CLEAR else " ▲" if shade > 0 else " ▼"
 
 
 def _short(metric: str) -> str:

@@ -37,6 +37,8 @@ DRAWS = 4000
 MOST_NAMED = 8
 LABEL_POINTS = (16.0, 6.5)
 """Width and height of a number such as 0.74 in points."""
+WIDE_POINTS = 100.0
+"""Width of a panel under which only two or three numbers fit."""
 AROUND_IN = (0.55, 0.45)
 """What the numbers and the label beside and under a panel take, about."""
 Pair = tuple[Point, Point]
@@ -130,7 +132,7 @@ def _front_panel(
     if lower_is_better:
         axis.invert_yaxis()
     tidy_axes(axis)
-    axis.locator_params(axis="x", nbins=4)
+    axis.locator_params(axis="x", nbins=4 if room[0] > WIDE_POINTS else 2)
     named = [(pair, chance) for pair, chance in zip(pairs, chances, strict=True) if _is_named(chance, len(pairs))]
     places = place_labels([_in_points(axis, pair, room) for pair, _ in named], LABEL_POINTS, room)
     for ((score, cost), chance), offset in zip(named, places, strict=True):

@@ -245,6 +245,18 @@ def test_small_labels_cover_neither_markers_nor_each_other():
     assert places[0] != places[1] and places[3][0] < 0  # at the right edge the label goes to the left
 
 
+def test_long_numbers_under_a_narrow_panel_do_not_meet(frame, tmp_path):
+    rows = frame["metric"] == "peak_memory_inference"
+    for name in ("value", "low", "high"):
+        frame.loc[rows, name] = 0.0115 + 0.004 * frame.loc[rows, name]
+    assert layout_faults(draw("pareto", frame, tmp_path, width=SINGLE_COLUMN_IN)) == []
+
+
+def test_orders_that_are_clearly_apart_have_a_sign_in_grey_too(varied, tmp_path):
+    texts = [text.get_text() for text in draw("orders", varied, tmp_path).axes[0].texts]
+    assert any(text.endswith("▲") for text in texts) and any(text.endswith("▼") for text in texts)
+
+
 def test_many_arms_are_cut_with_a_word(frame, tmp_path):
     quality = frame[(frame["kind"] == "quality") & (frame["arm"] == "smdim")]
     many = pd.concat([quality.assign(arm=f"arm {number:02}") for number in range(40)], ignore_index=True)
