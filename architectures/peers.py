@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from architectures.kernel_door import BROKEN, first_line
 
@@ -86,9 +87,11 @@ def unusable_reason(module: str, trial: Callable[[torch.device], tuple[Tensor, T
 
 
 def trial_reason(trial: Callable[[torch.device], tuple[Tensor, Tensor]], device: torch.device) -> str:
-    """What goes wrong when a kernel is tried, as words; "" if nothing does."""
+    """What goes wrong when a kernel is tried, as words; "" if nothing does. Whatever mode the caller is in, gradients
+    are tried too and no counter sees it."""
+    plain = torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False)
     try:
-        with torch.enable_grad(), torch.autocast(device.type, enabled=False):
+        with _disable_current_modes(), plain[0], plain[1], plain[2]:
             found, expected = trial(device)
             error = float((found.double() - expected.double()).abs().max() / expected.double().abs().max())
     except Exception as problem:  # a shared library, an architecture, a version: whatever a foreign build can do

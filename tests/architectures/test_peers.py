@@ -4,6 +4,7 @@ import sys
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from architectures import attention_kernels, build, depthwise, peers, ssd
 from architectures.kernel_door import BROKEN, Kernel, KernelDoor, KernelError, countable, kernels_that_ran, variable
@@ -113,6 +114,12 @@ TRIALS = {
 @pytest.mark.parametrize("operator", TRIALS)
 def test_a_package_that_computes_rightly_passes_its_trial(packages, operator):
     assert peers.trial_reason(TRIALS[operator], CPU) == ""
+
+
+def test_the_trial_runs_in_whatever_mode_the_first_call_comes(packages):
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16), FlopCounterMode(display=False) as counter:
+        assert peers.trial_reason(TRIALS["convolution"], CPU) == ""
+    assert counter.get_total_flops() == 0
 
 
 @pytest.mark.parametrize(("operator", "module", "function"), [
