@@ -15,7 +15,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 MARK = "part: "
 KINDS = {
     "scan": ("selective_scan",),
-    "attention": ("scaled_dot_product", "_flash_attention", "_efficient_attention", "softmax"),
+    "attention": ("scaled_dot_product", "_flash_att", "_efficient_attention", "softmax"),
     "convolution": ("conv", "fft"),
     "matmul": ("mm", "matmul", "linear", "einsum", "bmm"),
     "movement": (
@@ -34,6 +34,14 @@ KINDS = {
     ),
 }
 """Kind of operator -> what its name contains; looked through in this order. Anything else is element-wise."""
+FUNCTIONS_OF_PACKAGES = {
+    "SelectiveScanFn": "scan",
+    "MambaChunkScanCombinedFn": "scan",
+    "CausalConv1dFn": "convolution",
+    "FlashAttnFunc": "attention",
+}
+"""How names begin of what optional packages run outside torch's operators (backward: "...Backward") -> its kind."""
+PACKAGES = tuple(FUNCTIONS_OF_PACKAGES)
 OTHER_PARTS = {"autograd::engine": "backward", "Optimizer.": "optimiser"}
 """How the profiler names what encloses the operators of a training step -> a part of it."""
 
@@ -147,7 +155,7 @@ def _summary(profiler: Any, steps: int, on_gpu: bool) -> StepProfile:
     times_us: dict[tuple[str, str], float] = defaultdict(float)
     calls: dict[tuple[str, str], int] = defaultdict(int)
     for event in profiler.events():
-        if event.name.startswith(MARK) or "::" not in event.name:
+        if event.name.startswith(MARK) or not ("::" in event.name or event.name.startswith(PACKAGES)):
             continue
         key = (_part_of(event), _kind_around(event))
         times_us[key] += event.self_device_time_total if on_gpu else event.self_cpu_time_total
@@ -185,6 +193,9 @@ def _kind_around(event: Any) -> str:
 
 def kind_of(operator: str) -> str:
     """The kind of an operator by its name: scan, attention, convolution, matmul, movement or element-wise."""
+    for begins, kind in FUNCTIONS_OF_PACKAGES.items():
+        if operator.startswith(begins):
+            return kind
     name = operator.partition("::")[2]
     for kind, words in KINDS.items():
         if any(word in name for word in words):

@@ -61,3 +61,17 @@ def test_the_trace_is_written_and_the_model_left_as_it_was(profiled):
 )
 def test_kinds_by_name(operator, kind):
     assert kind_of(operator) == kind
+
+
+@pytest.mark.parametrize(
+    ("operator", "kind"),
+    [
+        ("SelectiveScanFn", "scan"),
+        ("SelectiveScanFnBackward", "scan"),
+        ("MambaChunkScanCombinedFn", "scan"),
+        ("CausalConv1dFnBackward", "convolution"),
+        ("flash_attn::_flash_attn_forward", "attention"),
+    ],
+)
+def test_what_packages_run_has_its_kind(operator, kind):
+    assert kind_of(operator) == kind
