@@ -17,6 +17,7 @@ from metrics.latency import synchronise
 
 LEARNING_RATE = 1e-6
 """Small, so that thousands of timed updates on random tokens leave the weights finite; its size costs no time."""
+Network = Callable[..., torch.Tensor]
 PHASES = ("forward", "backward", "optimiser")
 
 
@@ -68,14 +69,20 @@ class TimedArm:
         batch = self.settings["training_batch" if kind == "train" else "batch"]
         return {"step": self.step, "train": self.train, "sample": self.sample}[kind](length, batch)
 
-    def step(self, length: int, batch: int) -> Callable[[], Any]:
-        """One denoising step: the network's forward pass as a sampler calls it."""
+    def compiled_call(self, kind: str, length: int) -> Callable[[], Any]:
+        """`call` of a step or a training step, the network under torch.compile."""
+        batch = self.settings["training_batch" if kind == "train" else "batch"]
+        return {"step": self.step, "train": self.train}[kind](length, batch, torch.compile(self.model))
+
+    def step(self, length: int, batch: int, network: Network | None = None) -> Callable[[], Any]:
+        """One denoising step: the forward pass of the network (default: the model) as a sampler calls it."""
         tokens_BL = self.tokens(length, batch)
         self.model.eval()
+        denoise = self.model if network is None else network
 
         def call() -> Any:
             with torch.inference_mode(), self.autocast():
-                return self.model(tokens_BL)
+                return denoise(tokens_BL)
 
         return call
 
@@ -83,20 +90,21 @@ class TimedArm:
         """A block in which matrix products have the precision of the cell."""
         return autocast(self.device, self.precision)
 
-    def loss(self, length: int, batch: int) -> Callable[[], torch.Tensor]:
+    def loss(self, length: int, batch: int, network: Network | None = None) -> Callable[[], torch.Tensor]:
         """The training loss of one batch, with its graph."""
         tokens_BL = self.tokens(length, batch)
         self.model.train()
+        denoise = self.model if network is None else network
 
         def call() -> torch.Tensor:
             with self.autocast():
-                return self.diffusion.loss(self.model, tokens_BL, self.generator).loss
+                return self.diffusion.loss(denoise, tokens_BL, self.generator).loss
 
         return call
 
-    def train(self, length: int, batch: int) -> Callable[[], Any]:
+    def train(self, length: int, batch: int, network: Network | None = None) -> Callable[[], Any]:
         """One training step; `marks_s` gets the time before and after each of its phases."""
-        loss = self.loss(length, batch)
+        loss = self.loss(length, batch, network)
 
         def call() -> None:
             self._mark()

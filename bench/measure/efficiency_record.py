@@ -31,8 +31,8 @@ class Record:
     """Length -> (executed FLOPs, bytes moved) of one step."""
     energy: dict[tuple[str, int | None], tuple[float, int, str]] = field(default_factory=dict)
     """(kind, length) -> (joules, calls, reason); length None where the device tells nothing at all."""
-    compiled: dict[int, tuple[float, list[float]]] = field(default_factory=dict)
-    """Length -> (seconds torch.compile took, seconds of the calls after it)."""
+    compiled: dict[Key, tuple[float, list[float]]] = field(default_factory=dict)
+    """(kind, length) -> (seconds torch.compile took, seconds of the calls after it)."""
     fits: dict[str, tuple[int | None, int]] = field(default_factory=dict)
     """"batch" or "length" -> (length it was searched at, largest that fits)."""
     stopped: dict[Key, str] = field(default_factory=dict)
@@ -90,7 +90,7 @@ class Record:
         self.energy[message["kind"], message["length"]] = told
 
     def _take_compiled(self, message: Mapping[str, Any]) -> None:
-        self.compiled[message["length"]] = (message["compile_s"], message["samples_s"])
+        self.compiled[message["kind"], message["length"]] = (message["compile_s"], message["samples_s"])
 
     def _take_fit(self, message: Mapping[str, Any]) -> None:
         self.fits[message["figure"]] = (message["length"], message["value"])

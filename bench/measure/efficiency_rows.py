@@ -17,7 +17,7 @@ GIB = 2**30
 MS = 1e3
 TRAINING_PASSES = 3
 """Forward passes that a training step costs: the backward pass is worth two."""
-SLOW_FALLBACKS = {"scan": ("torch", "reference"), "sdpa": ("math",)}
+SLOW_FALLBACKS = {"scan": ("torch", "reference"), "sdpa": ("math",), "ssd": ("torch",)}
 """Kernels that run where a fused one is not there; rows made with them say so."""
 ENERGY = {"step": "step_energy", "train": "train_step_energy", "sample": "sample_energy"}
 LATENCIES = {
@@ -38,6 +38,8 @@ DEFINITIONS = {
     "train_step_latency_cold": "first training step of the process at this length v1",
     "compile_time": "first call of the step under torch.compile, less a later one v1",
     "step_latency_compiled": "step_latency under torch.compile, in one block and not in turns v1",
+    "train_compile_time": "first training step under torch.compile, less a later one v1",
+    "train_step_latency_compiled": "train_step_latency under torch.compile, in one block and not in turns v1",
     "process_start": "imports and model build of a fresh process v1",
     "train_step_latency": "forward with loss, backward and AdamW update on one batch, median of warm calls v1",
     "sample_latency": "a whole sample from all-MASK to tokens, every step run, median of calls v1",

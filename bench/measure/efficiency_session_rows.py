@@ -45,20 +45,26 @@ def _ceiling_rows(record: Record) -> list[dict[str, Any]]:
 def _compile_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:
     if not cell.compile:
         return [missing("compile_time", "s", "not asked for (measure.efficiency.compile)")]
-    if not record.compiled:
-        failed = [reason for (figure, _), (_, reason) in record.failures.items() if figure == "compile"]
-        reason = failed[0] if failed else record.death[1] if record.death else "no length could be run"
-        return [missing("compile_time", "s", reason)]
+    failed = [reason for (figure, _), (_, reason) in record.failures.items() if figure == "compile"]
+    reason = failed[0] if failed else record.death[1] if record.death else "no length could be run"
     found = []
-    for length, (compile_s, samples_s) in record.compiled.items():
-        from metrics.statistics import interquartile_range
-
-        times_ms = sorted(sample * MS for sample in samples_s)
-        found.append(row("compile_time", compile_s, "s", length=length))
-        middle = times_ms[len(times_ms) // 2]
-        more = {"raw": times_ms, "n": len(times_ms), "iqr": interquartile_range(times_ms), "length": length}
-        found.append(row("step_latency_compiled", middle, "ms", **more))
+    for kind in (kind for kind in cell.kinds if kind != "sample"):
+        prefix = "train_" if kind == "train" else ""
+        told = {length: times for (one, length), times in record.compiled.items() if one == kind}
+        found += [] if told else [missing(f"{prefix}compile_time", "s", reason)]
+        for length, (compile_s, samples_s) in told.items():
+            where = {"length": length, "batch": cell.training_batch if kind == "train" else cell.batch}
+            found.append(row(f"{prefix}compile_time", compile_s, "s", **where))
+            found.append(_compiled_row(f"{prefix}step_latency_compiled", samples_s) | where)
     return found
+
+
+def _compiled_row(metric: str, samples_s: list[float]) -> dict[str, Any]:
+    from metrics.statistics import interquartile_range
+
+    times_ms = sorted(sample * MS for sample in samples_s)
+    more = {"raw": times_ms, "n": len(times_ms), "iqr": interquartile_range(times_ms)}
+    return row(metric, times_ms[len(times_ms) // 2], "ms", **more)
 
 
 def _fit_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:

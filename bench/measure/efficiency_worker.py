@@ -235,15 +235,12 @@ class EfficiencyWorker:
         )
 
     def _compile(self, length: int) -> None:
-        tokens_BL = self.arm.tokens(length, self.settings["batch"])
-        compiled = torch.compile(self.arm.model.eval())
-
-        def call() -> None:
-            with torch.inference_mode(), self.arm.autocast():
-                compiled(tokens_BL)
-
-        times = time_calls(call, COMPILED_CALLS, warmup=1, device=self.arm.device)
-        self.emit("compiled", length=length, compile_s=times.cold_s - times.median_s, samples_s=times.samples_s)
+        for kind in self.kinds:
+            if (kind, length) not in self.failed:
+                call = self.arm.compiled_call(kind, length)
+                times = time_calls(call, COMPILED_CALLS, warmup=1, device=self.arm.device)
+                told = {"compile_s": times.cold_s - times.median_s, "samples_s": times.samples_s}
+                self.emit("compiled", kind=kind, length=length, **told)
 
     def _weigh(self, length: int, kind: str, baseline_bytes: float) -> None:
         """Peaks of the calls after the first, which makes the optimiser's state; and what can be computed."""

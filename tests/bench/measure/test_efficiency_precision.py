@@ -74,6 +74,36 @@ def test_the_share_of_a_training_step_is_that_on_paper() -> None:
     assert rows["sample_latency"]["note"] == "CUDA graphs of 1 batch sizes"
 
 
+def test_steps_and_training_steps_are_timed_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[bool] = []
+
+    class Compiled:
+        def __init__(self, model: torch.nn.Module) -> None:
+            self.model = model
+
+        def __call__(self, tokens_BL: torch.Tensor) -> torch.Tensor:
+            called.append(self.model.training)
+            return self.model(tokens_BL)
+
+        def __len__(self) -> int:  # as torch's own: it must not be asked whether it is true
+            raise TypeError
+
+    monkeypatch.setattr(torch, "compile", Compiled)
+    record = Record()
+    wanted = cell(compile=True, batch=2, training_batch=4)
+
+    def emit(event: str, **content: Any) -> None:
+        if event != "ready":
+            record.take({"event": event, **content})
+
+    efficiency_worker.EfficiencyWorker(asdict(wanted), emit).compile()
+    assert called == [False] * 6 + [True] * 6  # a cold call and five timed ones
+    rows = {row["metric"]: row for row in rows_of(wanted, record, {}) if row["length"] == LENGTH}
+    for prefix, batch in (("", 2), ("train_", 4)):
+        assert rows[f"{prefix}step_latency_compiled"]["value"] > 0 and rows[f"{prefix}step_latency_compiled"]["n"] == 5
+        assert rows[f"{prefix}step_latency_compiled"]["batch"] == rows[f"{prefix}compile_time"]["batch"] == batch
+
+
 def test_a_precision_that_is_not_known_is_refused_by_name() -> None:
     with pytest.raises(UserError, match="precision = 'float8'; allowed: float32, bfloat16"):
         cell(precision="float8")
