@@ -54,11 +54,15 @@ class Cell:
 
 
 class Study:
-    """A validated study file. `combinations()` are the points of its grid; `bench.run.plan` turns them into cells."""
+    """A validated study file. `combinations()` are the points of its grid; `bench.run.plan` turns them into cells.
 
-    def __init__(self, content: StudyFile, place: Place) -> None:
+    `elsewhere`: to be run on another machine, so whether this one has the kernels that it asks for does not matter.
+    """
+
+    def __init__(self, content: StudyFile, place: Place, *, elsewhere: bool = False) -> None:
         self.content = content
         self.place = place
+        self.elsewhere = elsewhere
         self.name = content.name
 
     def timing_more(self, *, long: bool = False, prune: bool = True) -> Study:

@@ -88,7 +88,7 @@ def _timed_here(study: Study, console: Console) -> Study:
         assert efficiency
         here = {"efficiency": efficiency.model_copy(update={"device": "auto"})}
         measure = content.measure.model_copy(update=here)
-        return Study(content.model_copy(update={"measure": measure}), study.place)
+        return Study(content.model_copy(update={"measure": measure}), study.place, elsewhere=True)
     return study
 
 

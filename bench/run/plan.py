@@ -291,6 +291,8 @@ def _check_kernels(study: Study, member: Combination, device: str, asked: dict[s
     from architectures.kernels import chosen_kernels
     from metrics.device import resolve_device
 
+    if study.elsewhere:
+        return
     try:
         chosen_kernels(resolve_device(device), asked)
     except ValueError as error:
@@ -317,7 +319,8 @@ def _efficiency_cell(study: Study, labels: dict[str, Any], config: BackboneConfi
         raise study.place.error(("measure", "efficiency", "device"), _first_line(error)) from error
     asked = _kernels_asked(study, member)
     try:
-        identity = timing_identity(wanted.device, wanted.threads, asked["kernels"], wanted.precision)
+        here = {} if study.elsewhere else asked["kernels"]
+        identity = timing_identity(wanted.device, wanted.threads, here, wanted.precision)
     except UserError as error:
         raise study.place.error(("baseline", "kernels"), f"arm {member.label!r}: {_first_line(error)}") from error
     settings = {

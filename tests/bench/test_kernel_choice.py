@@ -121,3 +121,11 @@ def test_a_row_names_the_attention_that_ran(monkeypatch, kernel):
             backbone(tokens_BL)
 
     assert kernels_behind(call) == {"scan": "torch", "sdpa": {"math": "math", "flash": "flash_cpu"}[kernel]}
+
+
+def test_a_study_for_another_machine_is_planned_whatever_kernels_this_one_has(study):
+    from bench.study import Study
+
+    loaded = study(own="{attention: cudnn}")
+    first, other = make_plan(Study(loaded.content, loaded.place, elsewhere=True)).cells
+    assert other.settings["kernels"] == {"attention": "cudnn"} and first.id != other.id
