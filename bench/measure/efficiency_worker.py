@@ -21,12 +21,12 @@ STARTED_S = time.perf_counter()
 
 import torch  # noqa: E402
 
-from architectures.kernel_door import countable, kernels_that_ran  # noqa: E402
+from architectures.kernel_door import countable  # noqa: E402
 from bench.measure.efficiency_arm import TimedArm  # noqa: E402
+from bench.measure.kernels_behind import kernels_behind  # noqa: E402
 from metrics.computed_memory import computed_memory  # noqa: E402
 from metrics.energy import available_energy_source, measure_energy  # noqa: E402
 from metrics.flops import SCAN_OPERATOR, count_by_dispatch, count_by_tracing, executed_scan_flops  # noqa: E402
-from metrics.kernels import attention_kernel  # noqa: E402
 from metrics.latency import time_calls  # noqa: E402
 from metrics.memory import (  # noqa: E402
     growth_limited,
@@ -300,18 +300,6 @@ class EfficiencyWorker:
     def _power(self, length: int, kind: str) -> None:
         use = measure_energy(self.arm.call(kind, length), device=self.arm.device)
         self.emit("energy", kind=kind, length=length, joules=use.joules_per_call, calls=use.calls, reason=use.reason)
-
-
-def kernels_behind(call: Callable[[], Any]) -> dict[str, str]:
-    """What truly ran in one call, operator by operator; attention by the name that its rows have, `sdpa`."""
-    with kernels_that_ran() as ran:
-        attention = attention_kernel(call)
-    found = {operator: "+".join(names) for operator, names in ran.items()}
-    by_packages = "+".join(name for name in ran.get("attention", ()) if name != "torch")
-    found.pop("attention", None)
-    if told := "+".join(filter(None, (attention, by_packages))):
-        found["sdpa"] = told
-    return found
 
 
 def status_of(problem: BaseException) -> tuple[str, str]:
