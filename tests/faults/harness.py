@@ -69,6 +69,13 @@ class Report:
         return (
             f"{self.cells} cells, {len(self.kills)} kills ({self.kills.count('runner')} of the runner, "
             f"{self.kills.count('worker')} of a worker), {self.runs} runs of the command, {self.seconds:.0f} s\n"
+            + self.found
+        )
+
+    @property
+    def found(self) -> str:
+        """What the results look like beside those of an undisturbed run."""
+        return (
             f"cells missing {len(self.missing)}, failed {len(self.failed)}, run again once finished "
             f"{len(self.run_again)}\n"
             f"{self.rows} measurements: lost {self.lost}, doubled {self.doubled}, other than undisturbed "

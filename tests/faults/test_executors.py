@@ -33,7 +33,7 @@ def test_a_killed_slurm_job_is_submitted_again(local: tuple[Path, Path], tmp_pat
     assert process.wait() == 0, (tmp_path / "run.log").read_text()[-2000:]
     report = harness.compare(harness.Report(), whole, tmp_path)
     jobs = len(list((tmp_path / "results" / "faults" / JOBS_FOLDER).glob("*_submitted.pkl")))
-    print(f"\nslurm (submitit local), one job killed: {report.cells} cells in {jobs} jobs; {report}")
+    print(f"\nslurm (submitit local), one job killed: {report.cells} cells in {jobs} jobs\n{report.found}")
     assert report.clean, report
     assert jobs == report.cells + 1
 
@@ -57,7 +57,9 @@ def test_ray_survives_a_killed_worker_and_a_lost_node(local: tuple[Path, Path], 
         cluster.shutdown()
     report = harness.compare(harness.Report(), whole, tmp_path)
     begun = sum(harness.attempts(tmp_path).values())
-    print(f"\nray, two nodes, a worker killed and a node removed: begun {begun} times; {report}")
+    print(
+        f"\nray, two nodes, a worker killed and a node removed: {report.cells} cells begun {begun} times\n{report.found}"
+    )
     assert report.clean, report
     assert begun > report.cells
 
