@@ -21,7 +21,7 @@ from typing import Any
 from bench.errors import UserError
 from bench.measure.efficiency_process import system_oom_kills
 from bench.run.process_tree import resident_bytes
-from bench.run.store import CellFolder
+from bench.run.store import FINISHED, CellFolder
 from bench.run.worker import LEASE_LOST, PARENT_VARIABLE, failure_rows
 from bench.study import Cell
 from bench.study_file import Limits, kernel_environment
@@ -97,6 +97,8 @@ def attempt(
         return End.SETTLED, ""
     if not lease.exists() or code == LEASE_LOST:
         return End.LOST, ""
+    if folder.status().state in FINISHED:  # taken away after its last word, while it was leaving
+        return End.SETTLED, ""
     if stop.is_set() and verdict is None:
         return End.STOPPED, ""
     if verdict is None:

@@ -57,6 +57,8 @@ if do == "oom":
     folder.finish("oom", [], reason="oom: memory ran out")
     sys.exit(0)
 folder.finish("done", [{{"metric": "m", "value": settings["seed"] + 0.5, "unit": "1"}}], started=time.time())
+if do == "die last":
+    os.kill(os.getpid(), signal.SIGKILL)
 """
 ROOT = str(Path(__file__).parents[2])
 
@@ -104,6 +106,12 @@ def run_one(folder: Path, one: Cell, limits: Limits | None = None, stop: bool = 
         assert lease is not None
         end, reason = attempt(one, store.cell(one.id), limits or Limits(), lease, lambda event: None, ended)
     return end, reason, store.cell(one.id)
+
+
+def test_a_process_taken_away_after_its_last_word_leaves_a_finished_cell(tmp_path: Path) -> None:
+    end, reason, folder = run_one(tmp_path, cell(do="die last"))
+    assert (end, reason, folder.status().state) == (End.SETTLED, "", "done")
+    assert [row["value"] for row in folder.rows()] == [0.5]
 
 
 def test_a_cell_over_its_time_is_a_timeout_row(tmp_path: Path) -> None:
