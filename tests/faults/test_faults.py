@@ -24,7 +24,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, f
 def test_forty_cells_survive_fifty_kills(undisturbed: tuple[Path, Path, float], tmp_path: Path) -> None:
     study, whole, _ = undisturbed
     draw = random.Random(SEED)
-    report = harness.run_under_fire(study, tmp_path, 50, draw, 5.0, "--jobs", "2")
+    report = harness.run_under_fire(study, tmp_path, 50, draw, 3.0, "--jobs", "2")
     harness.compare(report, whole, tmp_path)
     print(f"\nfaults: {report}")
     assert report.cells == 40
@@ -35,7 +35,7 @@ def test_forty_cells_survive_fifty_kills(undisturbed: tuple[Path, Path, float], 
 def test_forty_synthetic_cells_survive_fifty_kills(tmp_path: Path) -> None:
     whole, fire = tmp_path / "whole", tmp_path / "fire"
     harness.run_whole(Path("40"), whole)
-    report = harness.run_under_fire(Path("40"), fire, 50, random.Random(SEED), 1.0)
+    report = harness.run_under_fire(Path("40"), fire, 50, random.Random(SEED), 0.3)
     harness.compare(report, whole, fire)
     print(f"\nfaults, synthetic cells: {report}")
     assert report.cells == 40
