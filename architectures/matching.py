@@ -56,20 +56,37 @@ class MatchedArm:
 
 @lru_cache(maxsize=4096)
 def measured(config: BackboneConfig, length: int | None) -> tuple[int, float]:
-    """Parameters, and FLOPs of one sequence of `length` tokens (NaN for None), without allocating the weights.
-
-    Each different mixer is built once and counted as often as the pattern has it.
-    """
+    """Parameters, and FLOPs of one sequence of `length` tokens (NaN for None), without allocating the weights."""
     times = Counter(config.blocks.slots)
+    slots = sorted(times, key=str)
+    parts = _parts(replace(config, pattern="".join(map(str, slots))), length)
+    more = [times[slot] - 1 for slot in slots]
+    parameters = parts.parameters + sum(n * one for n, one in zip(more, parts.mixer_parameters, strict=True))
+    return parameters, parts.flops + sum(n * one for n, one in zip(more, parts.mixer_flops, strict=True))
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What a backbone with each different mixer once has, and each of those mixers."""
+
+    parameters: int
+    mixer_parameters: tuple[int, ...]
+    flops: float
+    mixer_flops: tuple[float, ...]
+
+
+@lru_cache(maxsize=4096)
+def _parts(config: BackboneConfig, length: int | None) -> _Parts:
+    """Each different mixer is built once; orders of the same mixers share that."""
     with weightless():
-        backbone = Backbone(replace(config, pattern="".join(map(str, times))))
-    layers = list(zip(times.values(), backbone.residual_mixers(), strict=True))
-    parameters = count_parameters(backbone) + sum((n - 1) * count_parameters(layer) for n, layer in layers)
+        backbone = Backbone(config)
+    mixers = backbone.residual_mixers()
+    mixer_parameters = tuple(count_parameters(mixer) for mixer in mixers)
     if not length:
-        return parameters, math.nan
+        return _Parts(count_parameters(backbone), mixer_parameters, math.nan, (0.0,) * len(mixers))
     positions = length // config.stride
-    repeated = sum((n - 1) * layer.flops(positions).total for n, layer in layers)
-    return parameters, backbone.flops(length).total + repeated
+    mixer_flops = tuple(mixer.flops(positions).total for mixer in mixers)
+    return _Parts(count_parameters(backbone), mixer_parameters, backbone.flops(length).total, mixer_flops)
 
 
 def match(

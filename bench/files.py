@@ -45,7 +45,9 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def canonical_hash(value: Any, length: int = 16) -> str:
     """First `length` hex digits of the SHA-256 of `value` as sorted JSON: equal settings, equal name."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:length]
+    return hashlib.sha256(_CANONICAL.encode(value).encode()).hexdigest()[:length]
