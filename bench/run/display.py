@@ -41,6 +41,7 @@ class Display:
         self.started: dict[str, float] = {}
         self.last_line: dict[str, float] = {}
         self.said_left_s: dict[str, float] = {}  # of the cells that run
+        self.at_once = 1  # cells that ran beside each other, at most
         self.took_s: dict[str, list[float]] = {}  # by kind, of cells that ended well
         self.like_s: dict[str, float] = {}
         self.left: Counter[str] = Counter()
@@ -79,6 +80,8 @@ class Display:
             self.started[cell.id] = time.monotonic()
             self.last_line[cell.id] = time.monotonic()
             self.said_left_s[cell.id] = math.nan
+            if cell.kind != "efficiency":  # those wait for each other
+                self.at_once = max(self.at_once, len(self.said_left_s))
             self.tasks[cell.id] = self.progress.add_task(_title(cell), total=None, detail="starting")
             if not self.live:
                 self.say(f"start  {_title(cell)}")
@@ -133,14 +136,17 @@ class Display:
             spent_s = now - self.started.get(cell_id, now)
             running.setdefault(cell_id.partition("-")[0], []).append((spent_s, said_s))
         left_s = time_left_s(
-            Unfinished(
-                self.left[kind],
-                self.took_s.get(kind, ()),
-                running.get(kind, ()),
-                self.like_s.get(kind, math.nan),
-                kind == "efficiency",
-            )
-            for kind in +self.left
+            (
+                Unfinished(
+                    self.left[kind],
+                    self.took_s.get(kind, ()),
+                    running.get(kind, ()),
+                    self.like_s.get(kind, math.nan),
+                    kind == "efficiency",
+                )
+                for kind in +self.left
+            ),
+            self.at_once,
         )
         known = left_s >= 1 and self.done < self.total  # cells over their time tell nothing; NaN is not known either
         return f"about {clock(left_s)} left" if known else ""

@@ -42,10 +42,12 @@ class Unfinished:
         return sum(said) + (self.count - len(self.running)) * whole if self.count > len(self.running) else sum(said)
 
 
-def time_left_s(kinds: Iterable[Unfinished]) -> float:
-    """Seconds until all have ended, as many at once as run now; NaN where one kind gives no clue."""
+def time_left_s(kinds: Iterable[Unfinished], at_once: int = 1) -> float:
+    """Seconds until all have ended, as many at once as run now or as have run (`at_once`: between the end of a cell
+    and the start of the next there is one less); NaN where one kind gives no clue."""
     total = 0.0
     for kind in kinds:
         if kind.count:
-            total += kind.left_s() / (1 if kind.together else max(1, len(kind.running)))
+            runners = max(1, len(kind.running), min(at_once, kind.count))
+            total += kind.left_s() / (1 if kind.together else runners)
     return total

@@ -33,6 +33,12 @@ def test_no_clue_is_no_figure() -> None:
     assert math.isnan(Unfinished(2, (), [(5.0, math.nan)]).left_s())
 
 
+def test_two_at_a_time_take_half_as_long_also_in_the_moment_when_one_has_ended() -> None:
+    waiting = Unfinished(5, [80.0], [(40.0, 40.0)])
+    assert time_left_s([waiting], at_once=2) == (40 + 4 * 80) / 2
+    assert time_left_s([Unfinished(1, [80.0])], at_once=2) == 80.0
+
+
 def cell(kind: str, number: int) -> Cell:
     return Cell(kind, {"arm": f"a{number}"}, {"n": number})  # type: ignore[arg-type]
 
