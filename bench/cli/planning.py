@@ -134,9 +134,8 @@ def _total(left: list[Cell], estimates: dict[str, Estimate], jobs: int, known: i
     if unknown == len(left):
         words += "; nothing like them was done before, so no estimate"
     else:
-        words += (
-            f": about {clock(seconds)}, up to {memory / GIB:.1f} GiB of memory at once, {disk / MIB:.0f} MiB of disk"
-        )
+        held = f"up to {memory / GIB:.1f} GiB of memory at once, " if memory else ""  # timing cells tell none
+        words += f": about {clock(seconds)}, {held}{disk / MIB:.0f} MiB of disk"
         words += f" (from {known} cells done before, wherever they ran)"
         words += f"; {unknown} cells not counted, nothing like them was done before" if unknown else ""
     console.print(words, highlight=False)
