@@ -143,14 +143,15 @@ def _solve(config: BackboneConfig, goal: float, measure: Measure, tolerance: flo
 
     best = config
     if vary_depth and error(best) > tolerance * goal:
-        repeats = _last_below(lambda k: _with_depth(config, k), measure, goal, 1, DEPTH_LIMIT)
+        repeats = _last_below(lambda k: _with_depth(config, k), measure, goal, 1, DEPTH_LIMIT, 1)
         depths = (_with_depth(config, k) for k in (repeats, repeats + 1))
         best = config = min((candidate for candidate in depths if candidate), key=error)
     for step in STEPS:
         if error(best) <= tolerance * goal:
             return best
         candidates = [best]
-        middle = _last_below(partial(_with_units, config, step.width), measure, goal, 1, WIDTH_LIMIT // step.width)
+        widths = partial(_with_units, config, step.width)
+        middle = _last_below(widths, measure, goal, 1, WIDTH_LIMIT // step.width, best.width // step.width)
         for units in range(max(1, middle - NEIGHBOURS), middle + 2 + NEIGHBOURS):
             candidate = _with_units(config, step.width, units)
             if candidate:
@@ -161,13 +162,29 @@ def _solve(config: BackboneConfig, goal: float, measure: Measure, tolerance: flo
 
 
 def _last_below(
-    make: Callable[[int], BackboneConfig | None], measure: Measure, goal: float, low: int, high: int
+    make: Callable[[int], BackboneConfig | None], measure: Measure, goal: float, low: int, high: int, start: int
 ) -> int:
-    """The largest k whose candidate is not over the goal, by bisection; None marks a k too small to be built."""
+    """The largest k in low..high whose candidate is not over the goal, else low: in growing steps away from `start`,
+    near which it mostly lies, then by bisection. None marks a k too small to be built."""
+
+    def fits(k: int) -> bool:
+        candidate = make(k)
+        return candidate is None or measure(candidate) <= goal
+
+    start, step = min(max(start, low), high), 1
+    if fits(start):
+        low = start
+        while low + step <= high and fits(low + step):
+            low, step = low + step, 2 * step
+        high = min(high, low + step - 1)
+    else:
+        high = start - 1
+        while high - step >= low and not fits(high - step):
+            high, step = high - step - 1, 2 * step
+        low = max(low, high - step)
     while low < high:
         middle = (low + high + 1) // 2
-        candidate = make(middle)
-        low, high = (middle, high) if candidate is None or measure(candidate) <= goal else (low, middle - 1)
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
     return low
 
 
@@ -194,7 +211,9 @@ def _tune_hidden(config: BackboneConfig, measure: Measure, goal: float, step: St
         return []
     low = max(1, math.ceil(base * (1 - step.hidden_range) / step.hidden))
     high = math.floor(base * (1 + step.hidden_range) / step.hidden)
-    below = _last_below(lambda k: replace(config, hidden=k * step.hidden), measure, goal, low, high)
+    below = _last_below(
+        lambda k: replace(config, hidden=k * step.hidden), measure, goal, low, high, base // step.hidden
+    )
     return [replace(config, hidden=k * step.hidden) for k in (below, below + 1) if low <= k <= high]
 
 
