@@ -71,6 +71,7 @@ def plan(
         reference = loaded.content.match.reference if loaded.content.match else None
         named = reference or loaded.content.baseline.arm
         _seeds(seeds_for_comparisons(store, named, len(loaded.content.seeds)), len(loaded.content.seeds), console)
+    gc.freeze()  # nor does the interpreter walk through it once more as it ends
 
 
 def _timed_here(study: Study, console: Console) -> Study:
