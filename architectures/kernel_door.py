@@ -8,7 +8,7 @@ been chosen is passed over.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -60,8 +60,8 @@ class KernelDoor:
     def refusal(self, name: str, device: torch.device, dtype: torch.dtype | None = None) -> str:
         """Why `name` cannot compute inputs of `dtype` (None: of some type) on `device`; "" if it can."""
         kernel = self.kernels[name]
-        if kernel.devices and device.type not in kernel.devices:
-            return f"runs on {' and '.join(kernel.devices)} only, not on {device.type}"
+        if reason := refused_device(kernel.devices, device):
+            return reason
         if device.type == "cuda" and dtype is not None and kernel.cuda_types and dtype not in kernel.cuda_types:
             wanted = " or ".join(str(one).removeprefix("torch.") for one in kernel.cuda_types)
             return f"computes {wanted}, not {str(dtype).removeprefix('torch.')}"
@@ -74,21 +74,47 @@ class KernelDoor:
 
         Raises KernelError for a kernel that was asked for and cannot run, with the reason.
         """
-        device, name = torch.device(device), asked_for(self.operator)
+        device = torch.device(device)
 
         def against(name: str) -> str:
             return self.refusal(name, device, dtype) or (unfit(name) if unfit else "")
 
-        if _countable and name == "auto":
-            return self.last
-        if name == "auto":
-            return next((one for one in self.automatic.get(device.type, ()) if not against(one)), self.last)
-        setting = f"{variable(self.operator)}={name}"
-        if name not in self.kernels:
-            raise KernelError(f"{setting}: no such {self.operator} kernel; choose auto, {', '.join(self.kernels)}")
-        if reason := against(name):
-            raise KernelError(f"{setting}: {name} cannot run: {reason}")
+        candidates = () if _countable else self.automatic.get(device.type, ())
+        name = choose(self.operator, self.kernels, candidates, self.last, against)
         return self.last if _countable else name
+
+
+def choose(
+    operator: str,
+    kernels: Collection[str],
+    candidates: Iterable[str],
+    last: str,
+    against: Callable[[str], str],
+    *,
+    kernel: str = "auto",
+    error: type[KernelError] = KernelError,
+) -> str:
+    """The kernel that is asked for, by `kernel` or else by the environment; else the first of `candidates` that nothing
+    speaks `against`, else `last`. Raises `error` for one that is asked for and unknown or spoken against.
+    """
+    setting = f"kernel={kernel!r}"
+    if kernel == "auto":
+        kernel = asked_for(operator)
+        setting = f"{variable(operator)}={kernel}"
+    if kernel == "auto":
+        return next((name for name in candidates if not against(name)), last)
+    if kernel not in kernels:
+        raise error(f"{setting}: no such {operator} kernel; choose auto, {', '.join(kernels)}")
+    if reason := against(kernel):
+        raise error(f"{setting}: {kernel} cannot run: {reason}")
+    return kernel
+
+
+def refused_device(devices: Collection[str], device: torch.device) -> str:
+    """Why a kernel made for these device types (none: every one) cannot run on `device`; "" if it can."""
+    return (
+        "" if not devices or device.type in devices else f"runs on {' and '.join(devices)} only, not on {device.type}"
+    )
 
 
 def variable(operator: str) -> str:

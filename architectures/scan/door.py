@@ -9,7 +9,7 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
-from architectures.kernel_door import BROKEN, KernelError, first_line, variable
+from architectures.kernel_door import BROKEN, KernelError, choose, first_line, refused_device, variable
 from architectures.scan.inputs import ScanGradients, ScanInputs
 
 KERNEL_VARIABLE = variable("scan")
@@ -88,8 +88,8 @@ def available_kernels() -> dict[str, str]:
 def _refusal(name: str, device: torch.device, dtype: torch.dtype) -> str:
     """Why `name` cannot compute inputs of `dtype` on `device`; "" if it can."""
     kernel = KERNELS[name]
-    if kernel.devices and device.type not in kernel.devices:
-        return f"runs on {' and '.join(kernel.devices)} only, not on {device.type}"
+    if reason := refused_device(kernel.devices, device):
+        return reason
     if dtype == torch.float64 and not kernel.float64:
         return "computes in float32 and refuses float64 inputs"
     return unusable_reason(name)
@@ -105,16 +105,13 @@ def chosen_kernel(device: torch.device | str, kernel: str = "auto", dtype: torch
     Raises ScanKernelError for a forced kernel that is unknown or cannot run, with the reason.
     """
     device = torch.device(device)
-    setting = f"kernel={kernel!r}"
-    if kernel == "auto":
-        kernel = os.environ.get(KERNEL_VARIABLE, "").strip() or "auto"
-        setting = f"{KERNEL_VARIABLE}={kernel}"
-    if kernel == "auto":
-        candidates = AUTOMATIC.get(device.type, ())
-        return next((name for name in candidates if not _refusal(name, device, dtype)), "torch")
-    if kernel not in KERNELS:
-        raise ScanKernelError(f"{setting}: no such scan kernel; choose auto, {', '.join(KERNELS)}")
-    refusal = _refusal(kernel, device, dtype)
-    if refusal:
-        raise ScanKernelError(f"{setting}: {kernel} cannot run: {refusal}")
-    return kernel
+    candidates = AUTOMATIC.get(device.type, ())
+    return choose(
+        "scan",
+        KERNELS,
+        candidates,
+        "torch",
+        lambda name: _refusal(name, device, dtype),
+        kernel=kernel,
+        error=ScanKernelError,
+    )
