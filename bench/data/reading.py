@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.errors import first_line
+
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 ABC_SUFFIXES = (".abc",)
 READER_VERSION = 1
@@ -159,7 +161,7 @@ def _parse_midi(path: Path) -> Any:
     try:
         return symusic.Score.from_midi(data)
     except Exception as error:
-        words = str(error).splitlines()[0] if str(error) else type(error).__name__
+        words = first_line(error)
         if "EOF" in words or "chunk length" in words:
             raise UnreadableError("truncated (a track ends before its stated length)") from None
         raise UnreadableError(f"broken MIDI ({words.removeprefix('MiniMidi: ')[:80]})") from None
@@ -175,7 +177,7 @@ def _parse_abc(path: Path, tune: int | None) -> Any:
     try:
         return symusic.Score.from_abc(tunes[tune])
     except Exception as error:
-        words = str(error).splitlines()[0] if str(error) else type(error).__name__
+        words = first_line(error)
         if "did not create" in words:  # with a temporary path after it
             words = "the converter makes nothing of it"
         raise UnreadableError(f"broken ABC ({words[:80]})") from None

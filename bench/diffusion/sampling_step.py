@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from bench.errors import first_line
+
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 WARM_CALLS = 3  # before a recording: libraries choose algorithms and take workspace, which a recording may not
 AGREEMENT = 0.01  # largest difference of a replay from the plain call, as a share of the largest logit
@@ -105,7 +107,7 @@ class SamplingStep(nn.Module):
             try:
                 self._kept[key] = self._recorded(self.recorder, key[0], (tokens_BL, *time_B))
             except RuntimeError as problem:
-                self.plain_reason = (str(problem).splitlines() or [type(problem).__name__])[0]
+                self.plain_reason = first_line(problem)
                 self._kept.clear()
                 return self._plain(tokens_BL, *time_B)
         recording, inputs = self._kept[key]

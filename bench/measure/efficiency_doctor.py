@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import torch
 
+from bench.errors import first_line
 from bench.measure.kernel_doctor import Finding, examine_gpu, examine_kernels, judged
 from metrics.device import busy_warning, describe_environment, resolve_device
 from metrics.energy import available_energy_source, energy_counter
@@ -61,7 +62,7 @@ def _scan_kernels(device: torch.device) -> Iterator[Finding]:
         try:
             results = _try_scan(name, device)
         except Exception as problem:
-            yield Finding(subject, "fails", _first_line(problem), f"force another: SMDIM_BENCH_SCAN_KERNEL={chosen}")
+            yield Finding(subject, "fails", first_line(problem), f"force another: SMDIM_BENCH_SCAN_KERNEL={chosen}")
             continue
         error = max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(results, expected, strict=True))
         detail = f"error {error:.0e} against the reference, first call {time.perf_counter() - began:.2f} s"
@@ -102,7 +103,3 @@ def _instruments(device: torch.device) -> Iterator[Finding]:
     compiler = next((name for name in ("g++", "clang++", "c++") if shutil.which(name)), "")
     advice = "" if compiler else "only torch.compile needs one"
     yield Finding("C++ compiler", "works" if compiler else "missing", compiler or "none found", advice)
-
-
-def _first_line(problem: BaseException) -> str:
-    return (str(problem).splitlines() or [type(problem).__name__])[0]

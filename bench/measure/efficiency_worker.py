@@ -22,6 +22,7 @@ STARTED_S = time.perf_counter()
 import torch  # noqa: E402
 
 from architectures.kernel_door import countable  # noqa: E402
+from bench.errors import first_line  # noqa: E402
 from bench.measure.efficiency_arm import TimedArm  # noqa: E402
 from bench.measure.kernels_behind import kernels_behind  # noqa: E402
 from metrics.computed_memory import computed_memory  # noqa: E402
@@ -304,7 +305,7 @@ class EfficiencyWorker:
 
 def status_of(problem: BaseException) -> tuple[str, str]:
     """(status, one-line reason) of an exception."""
-    words = (str(problem).splitlines() or [type(problem).__name__])[0]
+    words = first_line(problem)
     if is_out_of_memory(problem):
         return "oom", f"oom: {words}"
     return "failed", f"error: {type(problem).__name__}: {words}"

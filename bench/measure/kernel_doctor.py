@@ -14,6 +14,8 @@ import torch
 from torch.nn import functional
 from torch.nn.attention import sdpa_kernel
 
+from bench.errors import first_line
+
 DRIVER_FILE = Path("/proc/driver/nvidia/version")
 BUILDS = {
     "mamba_ssm": "MAMBA_FORCE_BUILD=TRUE pip install --no-build-isolation mamba-ssm",
@@ -90,7 +92,7 @@ def _refusal_of_cuda() -> str:
     try:
         torch.cuda.init()
     except Exception as problem:
-        return (str(problem).splitlines() or [type(problem).__name__])[0]
+        return first_line(problem)
     return "it sees no device"
 
 
@@ -131,7 +133,7 @@ def _attention(subject: str, name: str, device: torch.device) -> Finding:
         with sdpa_kernel(BACKENDS[name]):
             functional.scaled_dot_product_attention(query, query, query).sum().backward()
     except Exception as problem:  # whatever a driver or a build can do
-        words = (str(problem).splitlines() or [type(problem).__name__])[0]
+        words = first_line(problem)
         if "No available kernel" in words:
             return Finding(subject, "missing", f"torch has none for {dtype} on this device")
         return Finding(subject, "fails", words)

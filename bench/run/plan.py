@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bench import versions
-from bench.errors import UserError
+from bench.errors import UserError, first_line
 from bench.study import Cell, Combination, Study
 from bench.study_file import DiffusionSettings, KernelSettings, SampleSettings
 from bench.yaml_file import allowed_words, validate
@@ -62,7 +62,7 @@ def _load_plugins(study: Study) -> None:
         try:
             load_plugin(module)
         except PluginError as error:
-            raise study.place.error(("plugins", index), _first_line(error)) from error
+            raise study.place.error(("plugins", index), first_line(error)) from error
 
 
 def _load_tokens(study: Study, member: Combination, say: Say) -> TokenCorpus:
@@ -72,7 +72,7 @@ def _load_tokens(study: Study, member: Combination, say: Say) -> TokenCorpus:
     try:
         return load_tokens(member.corpus, member.groups["tokenizer"])
     except ValueError as error:
-        raise study.place.error(("baseline", "tokenizer"), _first_line(error)) from error
+        raise study.place.error(("baseline", "tokenizer"), first_line(error)) from error
 
 
 def _skipped_notes(corpus: str, tokens: TokenCorpus) -> list[str]:
@@ -101,7 +101,7 @@ def _matched_configs(
         try:
             configs[member.label] = resolve(member.arm.arm, vocab_size=vocab_size, **member.groups["model"])
         except (ValueError, TypeError) as error:
-            raise study.place.error(("axes", "arm"), f"arm {member.label!r}: {_first_line(error)}") from error
+            raise study.place.error(("axes", "arm"), f"arm {member.label!r}: {first_line(error)}") from error
         _check_lengths(study, member, configs[member.label])
     wanted = study.content.match
     if wanted is None:
@@ -114,7 +114,7 @@ def _matched_configs(
     try:
         matched = match(configs, by=wanted.by, reference=reference, length=wanted.length, tolerance=wanted.tolerance)
     except ValueError as error:
-        raise study.place.error(("match",), _first_line(error)) from error
+        raise study.place.error(("match",), first_line(error)) from error
     for label, arm in matched.items():
         note = f"{label}: {arm.parameters:,} parameters"
         if label != reference:
@@ -136,10 +136,6 @@ def _check_lengths(study: Study, member: Combination, config: BackboneConfig) ->
                 tuple(place.split(".")),
                 f"arm {member.label!r}: length {length} is not a multiple of the stem's stride {config.stride}",
             )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _cells_of_group(
@@ -206,12 +202,12 @@ def _quality_cell(
     try:
         process = build_diffusion(tokens, diffusion.deciding())
     except ValueError as error:
-        raise study.place.error(("baseline", "diffusion"), _first_line(error)) from error
+        raise study.place.error(("baseline", "diffusion"), first_line(error)) from error
     try:
         process.check_sampler(sample.sampler, sample.options())
         build_constraint(tokens, sample.constraints)
     except ValueError as error:
-        raise study.place.error(("baseline", "sample"), f"{member.label!r}: {_first_line(error)}") from error
+        raise study.place.error(("baseline", "sample"), f"{member.label!r}: {first_line(error)}") from error
     assert study.content.measure.quality
     settings = {
         "kind": "quality",
@@ -253,7 +249,7 @@ def _outside_cells(study: Study, member: Combination, tokens: TokenCorpus, notes
     try:
         other = outside_tokens(member.arm.midi, member.groups["tokenizer"])
     except (ValueError, UserError) as error:
-        raise study.place.error(("axes", "arm"), f"arm {member.label!r}: {_first_line(error)}") from error
+        raise study.place.error(("axes", "arm"), f"arm {member.label!r}: {first_line(error)}") from error
     notes += [note for note in _skipped_notes(f"of arm {member.label}", other) if note not in notes]
     settings = {
         "kind": "quality",
@@ -296,7 +292,7 @@ def _check_kernels(study: Study, member: Combination, device: str, asked: dict[s
     try:
         chosen_kernels(resolve_device(device), asked)
     except ValueError as error:
-        raise study.place.error(("baseline", "kernels"), f"arm {member.label!r}: {_first_line(error)}") from error
+        raise study.place.error(("baseline", "kernels"), f"arm {member.label!r}: {first_line(error)}") from error
 
 
 def _broken_kernels(study: Study) -> list[str]:
@@ -316,13 +312,13 @@ def _efficiency_cell(study: Study, labels: dict[str, Any], config: BackboneConfi
     try:
         timing_identity(wanted.device, wanted.threads)
     except UserError as error:
-        raise study.place.error(("measure", "efficiency", "device"), _first_line(error)) from error
+        raise study.place.error(("measure", "efficiency", "device"), first_line(error)) from error
     asked = _kernels_asked(study, member)
     try:
         here = {} if study.elsewhere else asked["kernels"]
         identity = timing_identity(wanted.device, wanted.threads, here, wanted.precision)
     except UserError as error:
-        raise study.place.error(("baseline", "kernels"), f"arm {member.label!r}: {_first_line(error)}") from error
+        raise study.place.error(("baseline", "kernels"), f"arm {member.label!r}: {first_line(error)}") from error
     settings = {
         "kind": "efficiency",
         "format": versions.FORMAT,
