@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bench.results import ResultTable
+    from bench.store.table import ResultTable
 
 __version__ = "0.1.0"
 
 
 def load_results(path: str | Path) -> ResultTable:
-    """The measurements of a study, `load_results("results/quickstart").frame`: columns in `bench.results`."""
-    from bench.results import load_results as load
+    """The measurements of a study, `load_results("results/quickstart").frame`: columns in `bench.store.table`."""
+    from bench.store.table import load_results as load
 
     return load(path)

@@ -12,6 +12,7 @@ import sys
 
 import typer
 
+from bench.child import WAITING
 from bench.cli import (
     architectures,
     bundles,
@@ -29,7 +30,6 @@ from bench.cli import (
     train,
 )
 from bench.errors import UserError
-from bench.threads import WAITING
 
 INTERRUPTED = 130  # exit code of a program ended by Ctrl-C
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.kernel_option import KernelOption, force_kernels
+from bench.cli.options import KernelOption, force_kernels
 from bench.errors import UserError
 
 if TYPE_CHECKING:

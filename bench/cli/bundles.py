@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.run import RESULTS, ResultsOption
+from bench.cli.options import RESULTS, ResultsOption
 
 
 def register(app: typer.Typer) -> None:
@@ -22,8 +22,8 @@ def export(
     results: ResultsOption = RESULTS,
 ) -> None:
     """Write results, configurations, environments and samples of a study into a zip file, without checkpoints."""
-    from bench.cli.report import results_folder
-    from bench.run.bundle import export_bundle
+    from bench.cli.options import results_folder
+    from bench.store.bundle import export_bundle
 
     exported = export_bundle(results_folder(study, results), output)
     typer.echo(f"{output}: {exported.cells} cells, {exported.files} files, {exported.bytes / 2**20:.1f} MiB")
@@ -37,7 +37,7 @@ def import_(
     results: ResultsOption = RESULTS,
 ) -> None:
     """Add a study from a zip file; every path, size and checksum is checked before anything is kept."""
-    from bench.run.bundle import import_bundle
+    from bench.store.bundle import import_bundle
 
     imported = import_bundle(bundle, results, name)
     typer.echo(f"{imported.folder}: {imported.cells} cells, {imported.files} files, {imported.bytes / 2**20:.1f} MiB")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.options import RESULTS, ResultsOption
+
 if TYPE_CHECKING:
     from bench.report.claims import Paper
-
-RESULTS = Path("results")
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +32,7 @@ def claims(
         Path | None, typer.Option("-o", "--output", help="Folder for the map; default RESULTS/claim-map.")
     ] = None,
     width: Annotated[float, typer.Option(help="Width of the map's figures in inches.")] = 7.0,
-    results: Annotated[Path, typer.Option("--results", help="Folder that holds one folder a study.")] = RESULTS,
+    results: ResultsOption = RESULTS,
 ) -> None:
     """Say of each published claim whether it holds in a study: reproduced, contradicted, inconclusive, not
     comparable.
@@ -55,11 +55,11 @@ def _print_verdicts(chosen: Paper, study: str, results: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from bench.cli.report import results_folder
+    from bench.cli.options import results_folder
     from bench.report.claims import accepted_words, claims_hash, fixed_before, judge, verdict_words
     from bench.report.frame import as_frame
     from bench.report.numbers import with_interval
-    from bench.results import load_results
+    from bench.store.table import load_results
 
     folder = results_folder(study, results)
     console = Console()

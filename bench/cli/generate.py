@@ -63,7 +63,7 @@ def generate(
     """
     from rich.console import Console
 
-    from bench.cli.generate_display import progress
+    from bench.cli.displays import progress
     from bench.diffusion.constraints import ConstraintChoice
     from bench.generate import DrawOptions, fill, load_run
 

@@ -59,8 +59,8 @@ def _first_sentence(text: str | None) -> str:
 
 
 def _studies() -> None:
-    from bench.study import STUDIES_FOLDER
-    from bench.yaml_file import read_yaml
+    from bench.study.grid import STUDIES_FOLDER
+    from bench.study.yaml import read_yaml
 
     rows = []
     for path in sorted(STUDIES_FOLDER.rglob("*.yaml"), key=lambda path: (len(path.parts), path)):

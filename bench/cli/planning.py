@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.run import RESULTS, JobsOption, ResultsOption, SetOption, StudyArgument, YesOption
+from bench.cli.options import RESULTS, JobsOption, ResultsOption, SetOption, StudyArgument, YesOption
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.run.estimate import Estimate
     from bench.run.plan import Plan
-    from bench.study import Cell, Study
+    from bench.study.grid import Cell, Study
 
 GIB = 2**30
 MIB = 2**20
@@ -48,8 +48,8 @@ def plan(
     from bench.run.estimate import Estimator, seeds_for_comparisons
     from bench.run.machine import threads_of
     from bench.run.plan import make_plan
-    from bench.run.store import FINISHED, Store
-    from bench.study import load_study
+    from bench.store.cells import FINISHED, Store
+    from bench.study.grid import load_study
 
     console = Console()
     loaded = _timed_here(load_study(study, overrides or [], many=yes), console)
@@ -76,7 +76,7 @@ def plan(
 
 def _timed_here(study: Study, console: Console) -> Study:
     """The study, timed on this machine's own device where the one it names is not here: planning needs none."""
-    from bench.study import Study
+    from bench.study.grid import Study
     from metrics.device import resolve_device
 
     content = study.content
@@ -178,7 +178,7 @@ def schema(
     import json
 
     from bench.files import write_atomically
-    from bench.run.study_schema import study_schema
+    from bench.study.schema import study_schema
 
     text = json.dumps(study_schema(), indent=1) + "\n"
     if output is None:

@@ -7,9 +7,7 @@ from typing import Annotated
 
 import typer
 
-RESULTS = Path("results")
-StudyArgument = Annotated[str, typer.Argument(help="Name of a study that was run, or path of its results folder.")]
-ResultsOption = Annotated[Path, typer.Option("--results", help="Folder that holds one folder a study.")]
+from bench.cli.options import RESULTS, FinishedStudy, ResultsOption, results_folder
 
 
 def register(app: typer.Typer) -> None:
@@ -20,23 +18,8 @@ def register(app: typer.Typer) -> None:
     app.command()(compare)
 
 
-def results_folder(study: str, results: Path) -> Path:
-    """The results folder of a study given by name, by the path of its YAML file or by the folder itself.
-
-    Raises UserError that names what has been run where there is none.
-    """
-    from bench.errors import UserError
-
-    for folder in (results / study, Path(study), results / Path(study).stem):
-        if (folder / "study.json").is_file():
-            return folder
-    found = sorted(path.parent.name for path in results.glob("*/study.json"))
-    known = f"there are results of {', '.join(found)}" if found else f"{results} holds no study; run one first"
-    raise UserError(f"no results of {study!r}: {known}")
-
-
 def report(
-    study: StudyArgument,
+    study: FinishedStudy,
     force: Annotated[
         bool, typer.Option("--force", help="Rank costs of different devices or kernels, marked *.")
     ] = False,
@@ -46,7 +29,7 @@ def report(
     from rich.console import Console
 
     from bench.report import summary_table, write_report
-    from bench.results import load_results
+    from bench.store.table import load_results
 
     folder = results_folder(study, results)
     console = Console()
@@ -57,7 +40,7 @@ def report(
 
 def figure(
     name: Annotated[str, typer.Argument(help="Name of the figure; an unknown one lists those there are.")],
-    study: StudyArgument,
+    study: FinishedStudy,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="File to write: .png, .pdf or .svg; default NAME.pdf.")
     ] = None,
@@ -66,7 +49,7 @@ def figure(
 ) -> None:
     """Draw one figure of a study for a paper."""
     from bench.report.figures import draw, save_figure
-    from bench.results import load_results
+    from bench.store.table import load_results
 
     folder = results_folder(study, results)
     drawn = draw(name, load_results(folder), folder, width=width)
@@ -84,7 +67,7 @@ def cite(
     from bench.report.citing import citation, find_table
     from bench.report.content import all_tables
     from bench.report.frame import as_frame
-    from bench.results import load_results
+    from bench.store.table import load_results
 
     folder = results_folder(study, results)
     frame = as_frame(load_results(folder))
@@ -108,7 +91,7 @@ def compare(
     from bench.files import write_atomically
     from bench.report.compare import change_tables
     from bench.report.frame import as_frame
-    from bench.results import load_results
+    from bench.store.table import load_results
 
     folders = results_folder(first, results), results_folder(second, results)
     names = ("A", "B") if folders[0].name == folders[1].name else (folders[0].name, folders[1].name)

@@ -8,32 +8,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.kernel_option import KernelOption, kernels_of
+from bench.cli.options import (
+    RESULTS,
+    ExecutorOption,
+    FailFastOption,
+    JobsOption,
+    KernelOption,
+    NoReportOption,
+    OptionOption,
+    ResultsOption,
+    SetOption,
+    StudyArgument,
+    YesOption,
+    kernels_of,
+    pairs,
+)
 
 if TYPE_CHECKING:
     from bench.run.executors import Executor
-    from bench.study import Study
-
-RESULTS = Path("results")
-StudyArgument = Annotated[
-    str, typer.Argument(help="Name of a shipped study (see `list studies`) or path of a YAML file.")
-]
-ResultsOption = Annotated[Path, typer.Option("--results", help="Folder that holds one folder a study.")]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="A setting in place of the file's: train.steps=500; may be repeated.")
-]
-YesOption = Annotated[bool, typer.Option("--yes", help="A study of very many cells is meant.")]
-JobsOption = Annotated[
-    int | None, typer.Option(min=1, help="Quality cells at once; default: cores divided by threads a cell.")
-]
-FailFastOption = Annotated[
-    bool, typer.Option("--fail-fast/--keep-going", help="End the run at the first cell that fails.")
-]
-ExecutorOption = Annotated[str, typer.Option(help="Where cells run: local, slurm or ray.")]
-OptionOption = Annotated[
-    list[str] | None, typer.Option("--option", help="Setting of the executor, KEY=VALUE; may be repeated.")
-]
-NoReportOption = Annotated[bool, typer.Option("--no-report", help="Write the table alone, no figures and no report.")]
+    from bench.study.grid import Study
 
 
 def register(app: typer.Typer) -> None:
@@ -65,7 +58,7 @@ def run(
     RESULTS/<study name>/: one folder a cell, table.csv, table.parquet, figures/ and report.md.
     """
     from bench.run.executors import make_executor
-    from bench.study import load_study
+    from bench.study.grid import load_study
 
     overrides = [*(overrides or []), *(f"kernels.{one}={name}" for one, name in kernels_of(kernel).items())]
     loaded = load_study(study, overrides, many=yes)
@@ -89,13 +82,13 @@ def retry(
     no_report: NoReportOption = False,
 ) -> None:
     """Run cells of a study again, as they were planned when it was run; finished ones are kept."""
-    from bench.cli.report import results_folder
+    from bench.cli.options import results_folder
     from bench.errors import UserError
     from bench.run.executors import make_executor
-    from bench.run.store import Store
-    from bench.study import Study
-    from bench.study_file import StudyFile
-    from bench.yaml_file import Place, validate
+    from bench.store.cells import Store
+    from bench.study.grid import Study
+    from bench.study.settings import StudyFile
+    from bench.study.yaml import Place, validate
 
     if not failed and not cell:
         raise UserError("retry: say which cells: --failed, or --cell ID")
@@ -160,26 +153,13 @@ def _go(
         raise typer.Exit(1)
 
 
-def pairs(words: list[str], option: str) -> dict[str, str]:
-    """`KEY=VALUE` words as a mapping. Raises UserError for a word without `=`."""
-    from bench.errors import UserError
-
-    found = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not key:
-            raise UserError(f"{option} {word}: write KEY=VALUE")
-        found[key] = value
-    return found
-
-
 def finish(folder: Path, console: object) -> None:
     """Write the report of the results in `folder`, print the summary table and where the report lies."""
     from rich.console import Console
 
     from bench.report import summary_table, write_report
     from bench.report.cost_summary import cost_summary
-    from bench.results import load_results
+    from bench.store.table import load_results
 
     assert isinstance(console, Console)
     report = write_report(folder)

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.run import RESULTS, ResultsOption
+from bench.cli.options import RESULTS, FinishedStudy, ResultsOption
 
 if TYPE_CHECKING:
     from rich.console import Group
 
     from bench.run.overview import CellState, Overview
-    from bench.run.store import Store
+    from bench.store.cells import Store
 
-StudyArgument = Annotated[str, typer.Argument(help="Name of a study that was run, or path of its results folder.")]
 CellArgument = Annotated[str, typer.Argument(help="Id of a cell, or enough of its beginning; STUDY/ID where needed.")]
 LISTED = 60
 """Up to so many cells are listed one by one; of a larger study those that run or failed."""
@@ -33,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(
-    study: StudyArgument,
+    study: FinishedStudy,
     results: ResultsOption = RESULTS,
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until all cells have ended.")] = False,
 ) -> None:
@@ -41,9 +40,9 @@ def status(
     from rich.console import Console
     from rich.live import Live
 
-    from bench.cli.report import results_folder
+    from bench.cli.options import results_folder
     from bench.run.overview import overview
-    from bench.run.store import Store
+    from bench.store.cells import Store
 
     folder = results_folder(study, results)
     store, console = Store(folder.parent, folder.name), Console()

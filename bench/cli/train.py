@@ -14,7 +14,7 @@ from bench.errors import UserError
 
 if TYPE_CHECKING:
     from bench.data import TokenCorpus
-    from bench.study import Cell
+    from bench.study.grid import Cell
     from bench.training import TrainResult
 
 BUDGET_UNITS = {
@@ -129,8 +129,8 @@ def make_cell(
     from architectures import Backbone, count_parameters, resolve
     from bench import versions
     from bench.measure.process import build_diffusion
-    from bench.study import Cell
-    from bench.study_file import DiffusionSettings, SampleSettings
+    from bench.study.grid import Cell
+    from bench.study.settings import DiffusionSettings, SampleSettings
     from bench.training import train_settings
 
     for key in diffusion:
@@ -177,10 +177,11 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
     import time
 
     from architectures import BackboneConfig, build_config
-    from bench.cli.train_display import TrainDisplay, interruptible
+    from bench.cli.displays import TrainDisplay, interruptible
+    from bench.files import to_json
     from bench.measure.process import build_diffusion
     from bench.measure.quality import training_rows
-    from bench.run.store import CellFolder, to_json
+    from bench.store.cells import CellFolder
     from bench.training import corpus_batches, corpus_regulariser, first_difference, train, train_settings
     from metrics.device import describe_environment
 

@@ -89,7 +89,7 @@ def load_run(folder: Path, *, weights: str = "ema", device: str = "cpu") -> Trai
     from architectures.plugins import load_plugins
     from bench.data import TokenizerSettings
     from bench.data.remi import type_graph, vocabulary
-    from bench.run.store import CellFolder
+    from bench.store.cells import CellFolder
     from bench.training import load_checkpoint
     from metrics.device import resolve_device, work_on
 

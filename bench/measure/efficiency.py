@@ -46,7 +46,7 @@ class EfficiencyCell:
     training_batch: int = 0
     """Sequences a training step; 0: as `batch`."""
     kernels: Mapping[str, str] = field(default_factory=dict)
-    """Operator -> the kernel that is asked for, see `bench.study_file.KernelSettings`."""
+    """Operator -> the kernel that is asked for, see `bench.study.settings.KernelSettings`."""
     sample_steps: int = 128
     sampler: str = "ancestral"
     measure_training: bool = True

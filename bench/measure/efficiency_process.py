@@ -13,11 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
 
-from bench.study_file import kernel_environment
-from bench.threads import measuring_environment
+from bench.child import measuring_environment, system_oom_kills
+from bench.study.settings import kernel_environment
 
 WORKER_MODULE = "bench.measure.efficiency_worker"
-VMSTAT = Path("/proc/vmstat")
 
 
 class WorkerDied(Exception):
@@ -118,12 +117,3 @@ class WorkerProcess:
         except subprocess.TimeoutExpired:
             self.kill()
         self._log.close()
-
-
-def system_oom_kills() -> int:
-    """How many processes this system has ended for want of memory since it started; 0 where it does not tell."""
-    try:
-        lines = VMSTAT.read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)

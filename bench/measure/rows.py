@@ -17,7 +17,7 @@ QUALITY_HEADLINES = (
 
 
 def row(metric: str, value: float, unit: str, **more: Any) -> dict[str, Any]:
-    """One measurement; keys as in `bench.results`, plus `raw` for the samples behind it."""
+    """One measurement; keys as in `bench.store.table`, plus `raw` for the samples behind it."""
     return {"metric": metric, "value": float(value), "unit": unit} | more
 
 

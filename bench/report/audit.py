@@ -15,7 +15,7 @@ from bench.report.numbers import NOTHING
 from bench.report.points import Point, Points, cost_points
 from bench.report.scaling import cost_ratio
 from bench.report.table import Entry, Table
-from bench.run.store import CellFolder
+from bench.store.cells import CellFolder
 from metrics.statistics import Interval
 
 TIMED = ("step_latency", "train_step_latency")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.files import read_json
 from bench.report.aggregate import kernel_conflict
 from bench.report.arms import arm_order
 from bench.report.frame import EFFICIENCY, QUALITY, REFERENCE, rows_of
-from bench.run.store import read_json
 
 STUDY_FILE = "study.json"
 

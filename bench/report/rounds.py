@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from bench.report.points import Point
-from bench.run.store import CellFolder
+from bench.store.cells import CellFolder
 
 
 def rounds_of(folder: Path, point: Point) -> list[list[float]]:

@@ -18,14 +18,12 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from bench.child import PARENT_VARIABLE, measuring_environment, resident_bytes, system_oom_kills
 from bench.errors import UserError
-from bench.measure.efficiency_process import system_oom_kills
-from bench.run.process_tree import resident_bytes
-from bench.run.store import FINISHED, CellFolder
-from bench.run.worker import LEASE_LOST, PARENT_VARIABLE, failure_rows
-from bench.study import Cell
-from bench.study_file import Limits, kernel_environment
-from bench.threads import measuring_environment
+from bench.run.worker import LEASE_LOST, failure_rows
+from bench.store.cells import FINISHED, CellFolder
+from bench.study.grid import Cell
+from bench.study.settings import Limits, kernel_environment
 
 WORKER = ("-P", "-m", "bench.run.worker")
 LOOK_S = 0.2  # between looks at limits and at the wish to stop

@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from bench.run.remaining import Unfinished, time_left_s
-from bench.study import Cell
+from bench.run.estimate import Unfinished, time_left_s
+from bench.study.grid import Cell
 
 PLAIN_INTERVAL_S = 20.0
 ASKED = 50

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.errors import UserError
-from bench.study import Cell
+from bench.study.grid import Cell
 
 
 def timing_identity(

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
+from bench.run.estimate import Unfinished, time_left_s
 from bench.run.lease import Holder, holders
-from bench.run.remaining import Unfinished, time_left_s
-from bench.run.store import FINISHED, CellFolder, Status, Store, identity
+from bench.store.cells import FINISHED, CellFolder, Status, Store, identity
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench import versions
 from bench.errors import UserError, first_line
-from bench.study import Cell, Combination, Study
-from bench.study_file import DiffusionSettings, KernelSettings, SampleSettings
-from bench.yaml_file import allowed_words, validate
+from bench.study.grid import Cell, Combination, Study
+from bench.study.settings import DiffusionSettings, KernelSettings, SampleSettings
+from bench.study.yaml import allowed_words, validate
 
 if TYPE_CHECKING:
     from architectures.backbone import BackboneConfig

@@ -20,9 +20,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.child import PARENT_VARIABLE, Events, classify, end_with_parent
 from bench.run.machine import processes_of
-from bench.run.store import CellFolder
-from bench.run.worker import PARENT_VARIABLE, Events, classify, end_with_parent
+from bench.store.cells import CellFolder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

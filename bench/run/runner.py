@@ -10,16 +10,16 @@ from typing import Any, Protocol
 
 from bench.errors import UserError
 from bench.files import canonical_hash
-from bench.results import ResultTable, load_results
 from bench.run.executors import Executor
 from bench.run.executors.local import LocalExecutor
 from bench.run.lease import Owner
 from bench.run.plan import Plan
-from bench.run.reuse import Elsewhere
-from bench.run.store import FINISHED, Store, identity
 from bench.run.task import Task
-from bench.study import Cell
-from bench.study_file import Limits
+from bench.store.cells import FINISHED, Store, identity
+from bench.store.reuse import Elsewhere
+from bench.store.table import ResultTable, load_results
+from bench.study.grid import Cell
+from bench.study.settings import Limits
 
 TABLE_SHARE = 0.05
 """Largest share of the run's time that goes into writing the table on the way."""

@@ -8,10 +8,11 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from bench.files import to_json
 from bench.run.attempt import Progress
 from bench.run.lease import Owner
-from bench.run.store import FINISHED, Store, identity, to_json
-from bench.study import Cell
+from bench.store.cells import FINISHED, Store, identity
+from bench.study.grid import Cell
 
 if TYPE_CHECKING:
     from bench.measure.efficiency import EfficiencyCell

@@ -10,37 +10,22 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-from bench.files import write_atomically
+from bench.child import Events, classify, disk_is_full, end_with_parent, peak_bytes
+from bench.files import to_json, write_atomically
 from bench.run.machine import processes_of
-from bench.run.store import CellFolder, to_json
+from bench.store.cells import CellFolder
 
 if TYPE_CHECKING:
     import torch
 
-PARENT_VARIABLE = "SMDIM_BENCH_PARENT"
+
 LEASE_LOST = 75  # exit code: another runner owns the cell now
-PR_SET_PDEATHSIG = 1  # prctl(2): the signal this process gets when its parent ends
-
-
-class Events:
-    """Writes events to the runner; ends the process when the runner is gone, so that no orphan goes on computing."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-
-    def __call__(self, **event: Any) -> None:
-        try:
-            self.stream.write(to_json(event) + "\n")
-            self.stream.flush()
-        except (BrokenPipeError, ValueError):
-            os._exit(1)
 
 
 def main(argv: list[str]) -> int:
@@ -57,7 +42,7 @@ def main(argv: list[str]) -> int:
     try:
         rows, environment_rows = _run(configuration, folder, events)
     except Exception as error:
-        if _disk_is_full(error):
+        if disk_is_full(error):
             print(f"no space left on the device that holds {folder.path}", file=sys.stderr)
             return errno.ENOSPC
         traceback.print_exc()
@@ -72,32 +57,6 @@ def main(argv: list[str]) -> int:
     peak = peak_bytes(processes_of(configuration["settings"]))
     folder.finish(state, rows, reason=reason, started=started, peak_bytes=peak)
     return 0
-
-
-def end_with_parent() -> None:
-    """Ask the system to end this process when its parent ends, so that a killed runner leaves no orphan at work.
-
-    Linux only; elsewhere an orphan ends at its next event, when nobody reads it.
-    """
-    if sys.platform == "linux":
-        import ctypes
-
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if str(os.getppid()) != os.environ.get(PARENT_VARIABLE, str(os.getppid())):
-        os._exit(1)  # it ended before the wish was in place
-
-
-def peak_bytes(processes: int = 1) -> int | None:
-    """Most memory this process held, and with it `processes` as large as its largest descendant where it had more than
-    one train; None where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    theirs = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss if processes > 1 else 0
-    return (mine + processes * theirs) * unit
 
 
 def _run(
@@ -146,28 +105,6 @@ def failure_rows(configuration: dict[str, Any], reason: str) -> list[dict[str, A
     from bench.measure.rows import missing_rows
 
     return missing_rows(reason) if configuration["kind"] == "quality" else []
-
-
-def classify(error: BaseException) -> tuple[str, str]:
-    """State and one-line reason of a cell that ended in `error`."""
-    message = f"{type(error).__name__}: {error}".splitlines()[0]
-    if (
-        isinstance(error, MemoryError)
-        or "out of memory" in message.lower()
-        or "can't allocate memory" in message.lower()
-    ):
-        return "oom", f"oom: {message}"
-    if type(error).__name__ == "Diverged":
-        return "diverged", f"diverged: {error}"
-    return "failed", f"error: {message}"
-
-
-def _disk_is_full(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import pytest
 from bench.errors import UserError
 from bench.measure.quality import measure_quality
 from bench.run.plan import make_plan
-from bench.study import load_study
+from bench.study.grid import load_study
 
 
 def study_of(text: str, folder: Path, **changes: str) -> Path:

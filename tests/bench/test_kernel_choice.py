@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bench.cli.kernel_option import kernels_of
+from bench.cli.options import kernels_of
 from bench.errors import UserError
 from bench.run.plan import make_plan
-from bench.study import load_study
-from bench.study_file import KernelSettings, kernel_environment
+from bench.study.grid import load_study
+from bench.study.settings import KernelSettings, kernel_environment
 
 STUDY = """
 name: toy
@@ -124,7 +124,7 @@ def test_a_row_names_the_attention_that_ran(monkeypatch, kernel):
 
 
 def test_a_study_for_another_machine_is_planned_whatever_kernels_this_one_has(study):
-    from bench.study import Study
+    from bench.study.grid import Study
 
     loaded = study(own="{attention: cudnn}")
     first, other = make_plan(Study(loaded.content, loaded.place, elsewhere=True)).cells

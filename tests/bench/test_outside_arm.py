@@ -10,7 +10,7 @@ from bench import versions
 from bench.errors import UserError
 from bench.measure.outside import REASON, measure_outside
 from bench.run.plan import make_plan
-from bench.study import load_study
+from bench.study.grid import load_study
 
 DEMO = Path(__file__).parents[2] / "bench" / "data" / "demo" / "lieder"
 STUDY = """

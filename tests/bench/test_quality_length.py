@@ -8,9 +8,9 @@ import pytest
 
 from bench.errors import UserError
 from bench.report.claims import judge, load_paper
-from bench.results import load_results
 from bench.run.plan import make_plan
-from bench.study import load_study
+from bench.store.table import load_results
+from bench.study.grid import load_study
 
 STUDY = """\
 name: lengths

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
+from bench.child import resident_bytes, tree
 from bench.errors import UserError
 from bench.run.attempt import End, attempt
 from bench.run.lease import Owner
 from bench.run.machine import threads_of
 from bench.run.plan import make_plan
-from bench.run.process_tree import resident_bytes, tree
-from bench.run.store import CellFolder, identity
-from bench.study import Cell, load_study
+from bench.store.cells import CellFolder, identity
+from bench.study.grid import Cell, load_study
 
 STUDY = """\
 name: ranks

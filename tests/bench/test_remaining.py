@@ -8,8 +8,8 @@ from rich.console import Console
 
 from bench.run import display as display_module
 from bench.run.display import Display
-from bench.run.remaining import Unfinished, time_left_s
-from bench.study import Cell
+from bench.run.estimate import Unfinished, time_left_s
+from bench.study.grid import Cell
 
 
 @pytest.mark.parametrize(

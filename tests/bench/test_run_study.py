@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench.run.store import CellFolder
+from bench.store.cells import CellFolder
 
 COMMAND = [sys.executable, "-P", "-m", "bench"]
 

@@ -19,11 +19,11 @@ from bench.run.lease import Owner
 from bench.run.overview import overview
 from bench.run.plan import Plan
 from bench.run.runner import StoppedByFailure, forget_failed, make_tasks, run_plan
-from bench.run.store import CellFolder, Store, identity
 from bench.run.task import Task
-from bench.study import Cell, Study
-from bench.study_file import Limits, StudyFile
-from bench.yaml_file import Place
+from bench.store.cells import CellFolder, Store, identity
+from bench.study.grid import Cell, Study
+from bench.study.settings import Limits, StudyFile
+from bench.study.yaml import Place
 
 WORKER = """
 import json, os, signal, sys, time

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from bench.errors import UserError
-from bench.results import COLUMNS, load_results
-from bench.run.reuse import Elsewhere
-from bench.run.store import CellFolder, Store
-from bench.study import Cell
+from bench.store.cells import CellFolder, Store
+from bench.store.reuse import Elsewhere
+from bench.store.table import COLUMNS, load_results
+from bench.study.grid import Cell
 
 LABELS = {"arm": "a", "pattern": "MFA", "direction": "Mamba forward", "seed": 0, "length": 32, "corpus": "demo"}
 CELL = Cell("quality", LABELS, {"seed": 0})

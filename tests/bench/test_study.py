@@ -7,7 +7,7 @@ import pytest
 
 from architectures import CATALOG
 from bench.errors import UserError
-from bench.study import STUDIES_FOLDER, Cell, load_study
+from bench.study.grid import STUDIES_FOLDER, Cell, load_study
 
 GOOD = """\
 name: tiny
@@ -185,7 +185,7 @@ def test_a_timed_length_that_the_stem_cannot_take_is_refused_where_it_stands(tin
 
 
 def test_how_kernels_are_ranked_is_no_part_of_a_cell():
-    from bench.study_file import EfficiencySettings
+    from bench.study.settings import EfficiencySettings
 
     together = EfficiencySettings(rank_kernels="together")
     assert together.deciding() == EfficiencySettings().deciding()

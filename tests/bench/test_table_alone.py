@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import UserError
-from bench.results import load_results
+from bench.store.table import load_results
 
 DEMO = Path(__file__).parents[2] / "results" / "reference" / "cpu-2-cores" / "quickstart"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 import bench
-from bench.run.store import CellFolder, Store
+from bench.store.cells import CellFolder, Store
 
 COMMAND = [sys.executable, "-P", "-m", "bench"]
 AT_WORK = 0.8  # share of the kills that wait until a cell runs; the others may hit the start as well

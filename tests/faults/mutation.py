@@ -14,13 +14,13 @@ from types import FrameType
 
 from bench.data.reading import UnreadableError, note_arrays, read_piece
 from bench.errors import UserError
-from bench.results import load_results
-from bench.run.bundle import export_bundle, import_bundle
 from bench.run.estimate import Estimator
 from bench.run.overview import overview
-from bench.run.reuse import Elsewhere
-from bench.run.store import Store
-from bench.study import STUDIES_FOLDER, Cell, load_study
+from bench.store.bundle import export_bundle, import_bundle
+from bench.store.cells import Store
+from bench.store.reuse import Elsewhere
+from bench.store.table import load_results
+from bench.study.grid import STUDIES_FOLDER, Cell, load_study
 
 LONGEST_S = 20
 DEMO = Path(__file__).parents[2] / "bench" / "data" / "demo"

@@ -13,15 +13,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.child import end_with_parent
 from bench.run import attempt
 from bench.run.executors.local import LocalExecutor
 from bench.run.plan import Plan
 from bench.run.runner import run_plan
-from bench.run.store import CellFolder
-from bench.run.worker import LEASE_LOST, end_with_parent
-from bench.study import Cell, Study
-from bench.study_file import StudyFile
-from bench.yaml_file import Place
+from bench.run.worker import LEASE_LOST
+from bench.store.cells import CellFolder
+from bench.study.grid import Cell, Study
+from bench.study.settings import StudyFile
+from bench.study.yaml import Place
 
 NAME = "synthetic"
 STEPS = 6

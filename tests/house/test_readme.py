@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench.study import load_study
+from bench.study.grid import load_study
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

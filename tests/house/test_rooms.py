@@ -4,17 +4,17 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SHARED = {"errors", "files", "paths", "threads", "versions", "yaml_file", "study", "study_file", "study_source"}
+SHARED = {"errors", "files", "paths", "child", "versions", "study"}
 ALLOWED = {
-    "cli": {"run", "report", "generate", "data", "diffusion", "training", "measure", "results"},
-    "run": {"measure", "data", "diffusion", "training", "results"},
-    "generate": {"data", "diffusion", "training", "measure", "report", "run.store"},
+    "cli": {"run", "report", "generate", "data", "diffusion", "training", "measure", "store"},
+    "run": {"measure", "data", "diffusion", "training", "store"},
+    "generate": {"data", "diffusion", "training", "measure", "report", "store"},
     "measure": {"data", "diffusion", "training"},
     "training": {"data", "diffusion"},
     "diffusion": set(),
     "data": set(),
-    "report": {"results", "run.store"},
-    "results": {"run.store"},
+    "report": {"store"},
+    "store": set(),
     "study": set(),
 }
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from bench.errors import UserError
 from bench.files import canonical_hash
-from bench.yaml_file import Place, read_yaml, validate
+from bench.study.yaml import Place, read_yaml, validate
 
 PAPERS_FOLDER = Path(__file__).parents[2] / "studies" / "papers"
 DEFAULT_PAPER = "smdim"

@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.files import write_atomically
+from bench.files import read_json, write_atomically
 from bench.report.arms import patterns_of
 from bench.report.claims.measured import Evidence, Measured, measure
 from bench.report.claims.paper import Claim, Paper, claims_hash, claims_recorded
 from bench.report.numbers import number
 from bench.report.points import cost_points, quality_points, reference_points
 from bench.report.table import Entry, Table
-from bench.run.store import read_json
 
 REPRODUCED, CONTRADICTED = "reproduced", "contradicted"
 INCONCLUSIVE, NOT_COMPARABLE = "inconclusive", "not comparable"

@@ -8,7 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from bench.run.store import CellFolder, read_json
+from bench.files import read_json
+from bench.store.cells import CellFolder
 
 LARGEST_BYTES = 2_000_000  # of all cells together; beyond it the page names the files instead
 

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from bench.errors import UserError
 from bench.run.lease import Owner
-from bench.run.reuse import Elsewhere
 from bench.run.task import OnEvent, Task
-from bench.yaml_file import allowed_words
+from bench.store.reuse import Elsewhere
+from bench.study.yaml import allowed_words
 
 NAMES = ("local", "slurm", "ray")
 HELD_POLL_S = 0.5

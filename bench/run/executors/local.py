@@ -12,9 +12,10 @@ from typing import Any
 
 from bench.run.executors import HELD_POLL_S
 from bench.run.lease import Owner
-from bench.run.reuse import Elsewhere
-from bench.run.task import OnEvent, Task, perform
-from bench.study import Cell
+from bench.run.perform import perform
+from bench.run.task import OnEvent, Task
+from bench.store.reuse import Elsewhere
+from bench.study.grid import Cell
 
 Message = tuple[Cell, dict[str, Any]] | BaseException | None
 

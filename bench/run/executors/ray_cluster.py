@@ -9,8 +9,9 @@ from typing import Any
 
 from bench.errors import UserError
 from bench.run.executors.remote import RemoteExecutor
-from bench.run.task import Task, perform_text
-from bench.yaml_file import allowed_words
+from bench.run.perform import perform_text
+from bench.run.task import Task
+from bench.study.yaml import allowed_words
 
 OPTIONS = ("address", "gpus")
 

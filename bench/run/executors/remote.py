@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from bench.run.executors import HELD_POLL_S
 from bench.run.lease import holders
-from bench.run.reuse import Elsewhere
-from bench.run.store import FINISHED, identity
 from bench.run.task import OnEvent, Task
+from bench.store.cells import FINISHED, identity
+from bench.store.reuse import Elsewhere
 
 LOOK_S = 1.0
 LOST_JOBS = 5
@@ -25,7 +25,7 @@ class Scheduler(Protocol):
     at_once: int | None  # jobs out at a time; None: all, the scheduler queues them
 
     def submit(self, task: Task) -> Any:
-        """Start a job that calls `bench.run.task.perform_text`; returns a handle."""
+        """Start a job that calls `bench.run.perform.perform_text`; returns a handle."""
 
     def ended(self, handle: Any) -> str | None:
         """None while the job waits or runs; else why it ended, empty for a normal end."""

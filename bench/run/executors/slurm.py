@@ -9,7 +9,8 @@ import yaml
 
 from bench.errors import UserError
 from bench.run.executors.remote import RemoteExecutor
-from bench.run.task import Task, perform_text
+from bench.run.perform import perform_text
+from bench.run.task import Task
 
 JOBS_FOLDER = ".jobs"
 MINUTES = 24 * 60

@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.errors import UserError
-from bench.run.bundle import export_bundle, import_bundle, is_safe
 from bench.run.lease import Owner
 from bench.run.overview import overview
-from bench.run.store import Store, identity
-from bench.study import Cell
+from bench.store.bundle import export_bundle, import_bundle, is_safe
+from bench.store.cells import Store, identity
+from bench.study.grid import Cell
 
 ROWS = [
     {"metric": "validation_bits_per_token", "value": 4.0, "unit": "bits/token"},
@@ -233,7 +233,7 @@ def test_what_is_no_bundle_is_one_line(tmp_path: Path) -> None:
 
 
 def test_the_schema_knows_every_group_and_the_shipped_studies(command) -> None:  # type: ignore[no-untyped-def]
-    from bench.run.study_schema import study_schema
+    from bench.study.schema import study_schema
 
     schema = study_schema()
     baseline = schema["$defs"]["Baseline"]["properties"]

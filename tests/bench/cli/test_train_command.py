@@ -14,10 +14,10 @@ import torch
 import typer
 from typer.testing import CliRunner, Result
 
+from bench.cli import displays as train_display
 from bench.cli import train as command
-from bench.cli import train_display
 from bench.errors import UserError
-from bench.run.store import CellFolder
+from bench.store.cells import CellFolder
 from bench.training import Progress, load_checkpoint
 
 RUN = "AF-folder-music-32-seed0"

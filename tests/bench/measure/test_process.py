@@ -12,8 +12,8 @@ from bench.measure.music import load_tokens
 from bench.measure.process import build_diffusion
 from bench.measure.quality import bound_rows, measure_quality
 from bench.run.plan import make_plan
-from bench.study import load_study
-from bench.study_file import DiffusionSettings, SampleSettings
+from bench.study.grid import load_study
+from bench.study.settings import DiffusionSettings, SampleSettings
 from bench.training import TrainSettings
 
 STUDY = """\

@@ -14,7 +14,7 @@ from bench.measure.quality import measure_quality
 from bench.measure.shared_training import shared_training, training_id
 from bench.measure.token_rows import token_rows
 from bench.run.plan import make_plan
-from bench.study import load_study
+from bench.study.grid import load_study
 
 SETTINGS = {
     "kind": "quality", "model": {"width": 8}, "seed": 0, "train": {"steps": 3}, "sample": {"steps": 4},

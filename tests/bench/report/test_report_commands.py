@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.errors import UserError
-from bench.run.store import Store
-from bench.study import Cell
+from bench.store.cells import Store
+from bench.study.grid import Cell
 
 LABELS = ("arm", "pattern", "direction", "corpus", "seed", "length")
 

@@ -11,7 +11,7 @@ import yaml
 
 from bench.errors import UserError
 from bench.files import canonical_hash
-from bench.yaml_file import KeyPath, Place, allowed_words, read_yaml
+from bench.study.yaml import KeyPath, Place, allowed_words, read_yaml
 
 MANY_CELLS = 100_000
 """Above this a study is more likely a slip than a wish."""

@@ -15,7 +15,7 @@ def study_schema() -> dict[str, Any]:
     from architectures.catalog import SIZE_KEYS
     from architectures.config import BackboneConfig
     from bench.data import TokenizerSettings
-    from bench.study_file import StudyFile
+    from bench.study.settings import StudyFile
     from bench.training import TrainSettings
 
     schema = StudyFile.model_json_schema()

@@ -22,8 +22,8 @@ from typing import Any
 
 from bench import versions
 from bench.errors import UserError
-from bench.files import HASH_CHUNK_BYTES, file_sha256
-from bench.run.store import FINISHED, Store, read_json, to_json
+from bench.files import HASH_CHUNK_BYTES, file_sha256, read_json, to_json
+from bench.store.cells import FINISHED, Store
 
 MANIFEST = "manifest.json"
 BUNDLE_FORMAT = 1

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 from bench.files import write_atomically
-from bench.run.store import CellFolder, Store, identity
-from bench.study import Cell
+from bench.store.cells import CellFolder, Store, identity
+from bench.study.grid import Cell
 
 KEPT = ("environment.json", "measurements.jsonl", "log.txt", "history.jsonl", "data.json")
 

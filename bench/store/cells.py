@@ -28,10 +28,12 @@ from typing import Any
 
 from bench import versions
 from bench.errors import UserError
-from bench.files import canonical_hash, file_sha256, write_atomically
-from bench.study import Cell
+from bench.files import canonical_hash, file_sha256, read_json, to_json, write_atomically
+from bench.study.grid import Cell
 
 SUMMED = ("measurements.jsonl", "environment.json", "cell.json")  # files whose checksum stands in status.json
+
+
 FINISHED = ("done", "failed", "oom", "timeout", "diverged")
 
 
@@ -296,15 +298,6 @@ class Store:
             )
 
 
-def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object from a file, or None where the file is missing, cut or something else."""
-    try:
-        value = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
 def identity(cell_id: str) -> str:
     """Kind and hash of a cell's id, without the word in between: equal for equal cells, whatever studies call them."""
     kind, _, rest = cell_id.partition("-")
@@ -326,21 +319,6 @@ def _hash(value: Any, length: int = 16) -> str:
         return canonical_hash(value, length)
     except (ValueError, RecursionError):
         return ""
-
-
-def to_json(value: Any, indent: int | None = None) -> str:
-    """JSON text; NaN and infinities become null, so that any JSON reader can read it."""
-    return json.dumps(_finite(value), indent=indent, allow_nan=False, ensure_ascii=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
 
 
 def _restore(row: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a person watching `train` sees, and how they stop it."""
+"""Live displays of `train` and `generate`: progress on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -19,8 +19,13 @@ from bench.run.display import clock
 if TYPE_CHECKING:
     from bench import training
 
+
 PLAIN_INTERVAL_S = 20.0
+
+
 LIVE_INTERVAL_S = 0.25
+
+
 PARTS = 1000
 
 
@@ -90,3 +95,31 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def progress(console: Console, number: int) -> Iterator[Callable[[range, int, int], None]]:
+    """A live bar on a terminal, a plain line now and then elsewhere.
+
+    Yields `show(pieces being drawn, calls done, calls of their window)`.
+    """
+    bar = Progress(
+        BarColumn(bar_width=24), TextColumn("{task.description}"), console=console,
+        disable=not console.is_terminal, transient=True,
+    )  # fmt: skip
+    task = bar.add_task("starting", total=number)
+    begun_s = last_s = time.monotonic()
+
+    def show(pieces: range, done: int, total: int) -> None:
+        nonlocal last_s
+        now_s = time.monotonic()
+        drawn = pieces.start + len(pieces) * done / total
+        left_s = (now_s - begun_s) * (number - drawn) / drawn if drawn else 0.0
+        words = f"pieces {pieces.start + 1} to {pieces.stop} of {number}, {done}/{total} calls, {clock(left_s)} left"
+        bar.update(task, completed=drawn, description=words)
+        if not console.is_terminal and now_s - last_s > PLAIN_INTERVAL_S:
+            last_s = now_s
+            console.print(words, highlight=False)
+
+    with bar:
+        yield show

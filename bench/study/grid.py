@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from bench.errors import UserError
 from bench.files import canonical_hash
-from bench.study_file import LONG_LENGTHS, PLAIN_AXES, SETTING_GROUPS, ArmChoice, Baseline, StudyFile
-from bench.study_source import axis_name, check_axes, check_number, excluded_values, read_source
-from bench.yaml_file import Place, allowed_words, validate
+from bench.study.settings import LONG_LENGTHS, PLAIN_AXES, SETTING_GROUPS, ArmChoice, Baseline, StudyFile
+from bench.study.source import axis_name, check_axes, check_number, excluded_values, read_source
+from bench.study.yaml import Place, allowed_words, validate
 
-STUDIES_FOLDER = Path(__file__).parent / "studies"
+STUDIES_FOLDER = Path(__file__).parents[1] / "studies"
 
 
 @dataclass(frozen=True)

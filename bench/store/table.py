@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
-from bench.files import canonical_hash, write_atomically
-from bench.run.store import FINISHED, Store, read_json, to_json
+from bench.files import canonical_hash, read_json, to_json, write_atomically
+from bench.store.cells import FINISHED, Store
 from bench.versions import conflict
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ INDEX = "table.index.json"  # which cells, in which state, table.parquet holds
 
 
 class ResultTable:
-    """All measurements of a study: `.frame` is a pandas DataFrame with the columns of `bench.results`."""
+    """All measurements of a study: `.frame` is a pandas DataFrame with the columns of `bench.store.table`."""
 
     def __init__(self, frame: pd.DataFrame, folder: Path, index: dict[str, Any] | None = None) -> None:
         self.frame = frame

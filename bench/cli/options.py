@@ -1,0 +1,123 @@
+"""Arguments and options that several commands share, and the words they are given in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+KernelOption = Annotated[
+    list[str] | None,
+    typer.Option("--kernel", help="Kernel of an operator: scan=torch, attention=math, ...; repeatable; see `doctor`."),
+]
+
+
+def kernels_of(words: list[str] | None) -> dict[str, str]:
+    """Operator -> kernel. Raises UserError for an operator or a kernel that does not exist."""
+    from pydantic import ValidationError
+
+    from bench.errors import UserError
+    from bench.study.settings import KernelSettings
+
+    known = ", ".join(KernelSettings.model_fields)
+    found = {}
+    for word in words or []:
+        operator, equals, name = word.partition("=")
+        if not equals or operator not in KernelSettings.model_fields:
+            raise UserError(f"--kernel {word}: write OPERATOR=NAME; operators: {known}")
+        try:
+            KernelSettings(**{operator: name})
+        except ValidationError as error:
+            raise UserError(f"--kernel {word}: {error.errors()[0]['msg']}") from error
+        found[operator] = name
+    return found
+
+
+def force_kernels(words: list[str] | None, device: str) -> None:
+    """Force the kernels in this process. Raises UserError for one that cannot run on `device`, with the reason."""
+    from architectures.kernels import chosen_kernels
+    from bench.errors import UserError
+    from bench.study.settings import kernel_environment
+    from metrics.device import resolve_device
+
+    asked = kernels_of(words)
+    if not asked:
+        return
+    try:
+        chosen_kernels(resolve_device(device), asked)
+    except ValueError as error:
+        raise UserError(f"--kernel: {error}") from error
+    os.environ.update(kernel_environment(asked))
+
+
+RESULTS = Path("results")
+
+
+StudyArgument = Annotated[
+    str, typer.Argument(help="Name of a shipped study (see `list studies`) or path of a YAML file.")
+]
+
+
+FinishedStudy = Annotated[str, typer.Argument(help="Name of a study that was run, or path of its results folder.")]
+
+
+ResultsOption = Annotated[Path, typer.Option("--results", help="Folder that holds one folder a study.")]
+
+
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting in place of the file's: train.steps=500; may be repeated.")
+]
+
+
+YesOption = Annotated[bool, typer.Option("--yes", help="A study of very many cells is meant.")]
+
+
+JobsOption = Annotated[
+    int | None, typer.Option(min=1, help="Quality cells at once; default: cores divided by threads a cell.")
+]
+
+
+FailFastOption = Annotated[
+    bool, typer.Option("--fail-fast/--keep-going", help="End the run at the first cell that fails.")
+]
+
+
+ExecutorOption = Annotated[str, typer.Option(help="Where cells run: local, slurm or ray.")]
+
+
+OptionOption = Annotated[
+    list[str] | None, typer.Option("--option", help="Setting of the executor, KEY=VALUE; may be repeated.")
+]
+
+
+NoReportOption = Annotated[bool, typer.Option("--no-report", help="Write the table alone, no figures and no report.")]
+
+
+def pairs(words: list[str], option: str) -> dict[str, str]:
+    """`KEY=VALUE` words as a mapping. Raises UserError for a word without `=`."""
+    from bench.errors import UserError
+
+    found = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise UserError(f"{option} {word}: write KEY=VALUE")
+        found[key] = value
+    return found
+
+
+def results_folder(study: str, results: Path) -> Path:
+    """The results folder of a study given by name, by the path of its YAML file or by the folder itself.
+
+    Raises UserError that names what has been run where there is none.
+    """
+    from bench.errors import UserError
+
+    for folder in (results / study, Path(study), results / Path(study).stem):
+        if (folder / "study.json").is_file():
+            return folder
+    found = sorted(path.parent.name for path in results.glob("*/study.json"))
+    known = f"there are results of {', '.join(found)}" if found else f"{results} holds no study; run one first"
+    raise UserError(f"no results of {study!r}: {known}")

@@ -1,0 +1,1 @@
+"""Results on disk: cells, the table made of them, bundles, and cells of other studies that can be used again."""
