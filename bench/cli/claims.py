@@ -57,8 +57,8 @@ def _print_verdicts(chosen: Paper, study: str, results: Path) -> None:
 
     from bench.cli.options import results_folder
     from bench.report.claims import accepted_words, claims_hash, fixed_before, judge, verdict_words
-    from bench.report.frame import as_frame
-    from bench.report.numbers import with_interval
+    from bench.report.rows.frame import as_frame
+    from bench.report.tables.numbers import with_interval
     from bench.store.table import load_results
 
     folder = results_folder(study, results)

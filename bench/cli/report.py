@@ -64,9 +64,9 @@ def cite(
     results: ResultsOption = RESULTS,
 ) -> None:
     """Say which cells and measurements a figure in a table comes from."""
-    from bench.report.citing import citation, find_table
-    from bench.report.content import all_tables
-    from bench.report.frame import as_frame
+    from bench.report.pages.citing import citation, find_table
+    from bench.report.pages.content import all_tables
+    from bench.report.rows.frame import as_frame
     from bench.store.table import load_results
 
     folder = results_folder(study, results)
@@ -89,8 +89,8 @@ def compare(
     from rich.table import Table
 
     from bench.files import write_atomically
-    from bench.report.compare import change_tables
-    from bench.report.frame import as_frame
+    from bench.report.pages.compare import change_tables
+    from bench.report.rows.frame import as_frame
     from bench.store.table import load_results
 
     folders = results_folder(first, results), results_folder(second, results)

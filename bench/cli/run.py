@@ -158,7 +158,7 @@ def finish(folder: Path, console: object) -> None:
     from rich.console import Console
 
     from bench.report import summary_table, write_report
-    from bench.report.cost_summary import cost_summary
+    from bench.report.pages.cost_summary import cost_summary
     from bench.store.table import load_results
 
     assert isinstance(console, Console)

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.report.html.elements import plain_table, sample_html, section
-from bench.report.html.page import document
+from bench.report.pages.html.elements import plain_table, sample_html, section
+from bench.report.pages.html.page import document
 
 GIVEN_COLOURS = ("#555555", "#bbbbbb")  # on a light ground, on a dark one
 DRAWN_COLOURS = ("#D55E00", "#F0A070")

@@ -19,13 +19,13 @@ def write_report(results_folder: Path, *, table: Any = None, force: bool = False
     named in the report, so that a study with failures still has one. `force` ranks costs of different kernels and
     marks them. Raises UserError where there is no table at all.
     """
-    from bench.report.writer import write
+    from bench.report.pages.writer import write
 
     return write(Path(results_folder), table, force=force)
 
 
 def summary_table(table: Any) -> RichTable:
     """The table printed at the end of a run; `table` is a ResultTable or a frame."""
-    from bench.report.summary import summary_table as build
+    from bench.report.pages.terminal import summary_table as build
 
     return build(table)

@@ -10,8 +10,8 @@ import pandas as pd
 from bench.errors import UserError
 from bench.report.claims.paper import Claim, Paper, claims_hash
 from bench.report.claims.verdict import accepted_words
-from bench.report.numbers import NOTHING, number
-from bench.report.table import Entry, Table
+from bench.report.tables.numbers import NOTHING, number
+from bench.report.tables.table import Entry, Table
 
 COUNTED = {
     ("ratio", "forward_gflops"): {"gflops_ratio": "GFLOPs"},

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.report.aggregate import BITS, EXACT, grammar_marks, kernel_conflict, reference_point
-from bench.report.arms import same_mixers
+from bench.report.analysis.aggregate import BITS, EXACT, grammar_marks, kernel_conflict, reference_point
+from bench.report.analysis.comparisons import by_seed
+from bench.report.analysis.growth import cost_exponent
+from bench.report.analysis.patterns import same_mixers
 from bench.report.claims.paper import Quantity
-from bench.report.comparisons import by_seed
 from bench.report.metric_words import words_for
-from bench.report.points import Point, Points
-from bench.report.quality_group import group_words, quality_group
-from bench.report.rounds import round_medians, rounds_of
-from metrics.statistics import Interval, growth_exponent, mean_interval, rounds_ratio
+from bench.report.rows.points import Point, Points, group_words, quality_group
+from bench.report.rows.rounds import rounds_of
+from metrics.statistics import mean_interval, rounds_ratio
 
 
 @dataclass(frozen=True)
@@ -128,24 +128,6 @@ def _exponent(quantity: Quantity, evidence: Evidence) -> list[Measured]:
             cells = tuple(dict.fromkeys(cell for point in line for cell in point.cell_ids))
             found.append(Measured(interval.value, interval.low, interval.high, where, (), cells, note))
     return found
-
-
-def cost_exponent(line: Points, folder: Path | None) -> tuple[Interval, str]:
-    """Exponent of the cost in length over one arm's points, with words on where its interval comes from.
-
-    Timings have one exponent a round, so a t interval over rounds; counts are exact; else there is no interval.
-    """
-    ordered = sorted((p for p in line if p.length and p.value > 0), key=lambda point: point.length or 0)
-    lengths = [float(point.length or 0) for point in ordered]
-    rounds = [round_medians(folder, point) for point in ordered] if folder else []
-    count = min(map(len, rounds), default=0)
-    if count > 1 and all(value > 0 for values in rounds for value in values):
-        table = [[values[turn] for values in rounds] for turn in range(count)]
-        return growth_exponent(lengths, table), f"{count} rounds"
-    exponent = growth_exponent(lengths, [[point.value for point in ordered]])
-    if all(point.metric in EXACT for point in ordered):
-        return Interval(exponent.value, exponent.value, exponent.value, 1), "counted, so exact"
-    return exponent, "no raw rounds, so no interval"
 
 
 def _lead(quantity: Quantity, evidence: Evidence) -> list[Measured]:

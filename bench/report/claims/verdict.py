@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from bench.files import read_json, write_atomically
-from bench.report.arms import patterns_of
+from bench.report.analysis.patterns import patterns_of
 from bench.report.claims.measured import Evidence, Measured, measure
 from bench.report.claims.paper import Claim, Paper, claims_hash, claims_recorded
-from bench.report.numbers import number
-from bench.report.points import cost_points, quality_points, reference_points
-from bench.report.table import Entry, Table
+from bench.report.rows.points import cost_points, quality_points, reference_points
+from bench.report.tables.numbers import number
+from bench.report.tables.table import Entry, Table
 
 REPRODUCED, CONTRADICTED = "reproduced", "contradicted"
 INCONCLUSIVE, NOT_COMPARABLE = "inconclusive", "not comparable"

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
-from bench.report.arms import arm_order
-from bench.report.figures.along import along_figure
+from bench.report.analysis.samplers import one_a_training
 from bench.report.figures.cost import cost_figure
 from bench.report.figures.drift import drift_figure
 from bench.report.figures.learning import learning_figure
@@ -22,8 +21,9 @@ from bench.report.figures.sampling import nfe_figure
 from bench.report.figures.scaling import scaling_figure
 from bench.report.figures.style import DOUBLE_COLUMN_IN, FORMATS, SINGLE_COLUMN_IN, NothingToShow, render, save_figure
 from bench.report.figures.tradeoff import pareto_figure
-from bench.report.frame import as_frame
-from bench.report.sampling import one_a_training
+from bench.report.figures.windows import along_figure
+from bench.report.rows.arms import arm_order
+from bench.report.rows.frame import as_frame
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.report.aggregate import EXACT
-from bench.report.arms import Look, arm_order, looks, patterns_of
-from bench.report.claims.measured import cost_exponent
+from bench.report.analysis.aggregate import EXACT
+from bench.report.analysis.growth import cost_exponent
+from bench.report.analysis.patterns import patterns_of
 from bench.report.figures.families import FAMILY_TICKS, MOST_LINES, draw_faint, family_grid
-from bench.report.figures.intervals import MANY_ARMS, Spread, dots_of, draw_spreads, shift_of
+from bench.report.figures.marks import (
+    MANY_ARMS,
+    MOST_TICKS,
+    Spread,
+    dots_of,
+    draw_spreads,
+    few_decade_ticks,
+    length_axis,
+    shift_of,
+)
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
     NothingToShow,
@@ -23,9 +32,9 @@ from bench.report.figures.style import (
     panels,
     tidy_axes,
 )
-from bench.report.figures.ticks import MOST_TICKS, few_decade_ticks, length_axis
 from bench.report.metric_words import SHORT_COST_LABELS
-from bench.report.points import Points, cost_points
+from bench.report.rows.arms import Look, arm_order, looks
+from bench.report.rows.points import Points, cost_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.report.arms import arm_order, looks
 from bench.report.figures.quality import draw_by_arm
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
@@ -21,8 +20,8 @@ from bench.report.figures.style import (
     new_figure,
     panels,
 )
-from bench.report.points import quality_points
-from bench.report.quality_group import quality_group
+from bench.report.rows.arms import arm_order, looks
+from bench.report.rows.points import quality_group, quality_points
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

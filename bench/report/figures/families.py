@@ -6,10 +6,10 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.report.arms import Look
-from bench.report.families import families
+from bench.report.analysis.patterns import families
+from bench.report.figures.marks import few_decade_ticks
 from bench.report.figures.style import arm_handles, figure_style, is_narrow, new_figure
-from bench.report.figures.ticks import few_decade_ticks
+from bench.report.rows.arms import Look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

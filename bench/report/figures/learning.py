@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.report.aggregate import BITS
-from bench.report.arms import Look, arm_order, looks
+from bench.report.analysis.aggregate import BITS
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
     REFERENCE_COLOUR,
@@ -22,9 +21,10 @@ from bench.report.figures.style import (
     reference_handles,
     tidy_axes,
 )
-from bench.report.frame import QUALITY
-from bench.report.history import study_history
-from bench.report.points import cost_points, quality_points, reference_points
+from bench.report.rows.arms import Look, arm_order, looks
+from bench.report.rows.frame import QUALITY
+from bench.report.rows.history import study_history
+from bench.report.rows.points import cost_points, quality_points, reference_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.report.aggregate import reference_point
-from bench.report.arms import Look, arm_order, looks
-from bench.report.figures.intervals import Spread, dots_of, draw_spreads
+from bench.report.analysis.aggregate import reference_point
+from bench.report.figures.marks import Spread, dots_of, draw_spreads, tick_lengths
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
     REFERENCE_COLOUR,
@@ -24,9 +23,9 @@ from bench.report.figures.style import (
     reference_handles,
     tidy_axes,
 )
-from bench.report.figures.ticks import tick_lengths
 from bench.report.metric_words import words_for
-from bench.report.points import Points, quality_points, reference_points
+from bench.report.rows.arms import Look, arm_order, looks
+from bench.report.rows.points import Points, quality_points, reference_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

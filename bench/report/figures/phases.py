@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.report.arms import arm_order
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
     NothingToShow,
@@ -17,7 +16,8 @@ from bench.report.figures.style import (
     new_figure,
     tidy_axes,
 )
-from bench.report.points import cost_points
+from bench.report.rows.arms import arm_order
+from bench.report.rows.points import cost_points
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.report.aggregate import BITS, reference_point
-from bench.report.arms import Look, arm_order, looks
+from bench.report.analysis.aggregate import BITS, reference_point
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
     REFERENCE_COLOUR,
@@ -27,8 +26,8 @@ from bench.report.figures.style import (
     tidy_axes,
 )
 from bench.report.metric_words import SHORT_LABELS
-from bench.report.points import Points, quality_points, reference_points
-from bench.report.quality_group import Group, quality_group
+from bench.report.rows.arms import Look, arm_order, looks
+from bench.report.rows.points import Group, Points, quality_group, quality_points, reference_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.report.arms import arm_order, looks
 from bench.report.figures.style import DOUBLE_COLUMN_IN, NothingToShow, figure_style, is_narrow, new_figure, panels
-from bench.report.pieces import Piece, real_pieces, samples_by_arm
+from bench.report.rows.arms import arm_order, looks
+from bench.report.rows.pieces import Piece, real_pieces, samples_by_arm
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

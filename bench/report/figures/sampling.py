@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.report.aggregate import reference_point
-from bench.report.arms import Look, arm_order, looks
+from bench.report.analysis.aggregate import reference_point
+from bench.report.analysis.samplers import CEILING, base_arm, network_calls, varies_sampler
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
     REFERENCE_COLOUR,
@@ -23,8 +23,8 @@ from bench.report.figures.style import (
     tidy_axes,
 )
 from bench.report.metric_words import words_for
-from bench.report.points import Point, Points, quality_points, reference_points
-from bench.report.sampling import CEILING, base_arm, network_calls, varies_sampler
+from bench.report.rows.arms import Look, arm_order, looks
+from bench.report.rows.points import Point, Points, quality_points, reference_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.report.aggregate import EXACT, first_setting
-from bench.report.arms import Look, arm_order, looks, patterns_of
+from bench.report.analysis.aggregate import EXACT, first_setting
+from bench.report.analysis.growth import cost_ratio, meeting_length, round_ratios
+from bench.report.analysis.patterns import patterns_of
 from bench.report.figures.cost import NARROW_COSTS
 from bench.report.figures.families import FAMILY_TICKS, MOST_LINES, draw_faint, family_grid
-from bench.report.figures.intervals import FEWEST_SAMPLES, MANY_ARMS, Spread, draw_spreads, shift_of
+from bench.report.figures.marks import (
+    FEWEST_SAMPLES,
+    MANY_ARMS,
+    MOST_TICKS,
+    Spread,
+    draw_spreads,
+    length_axis,
+    shift_of,
+)
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
     REFERENCE_COLOUR,
@@ -24,11 +33,10 @@ from bench.report.figures.style import (
     panels,
     tidy_axes,
 )
-from bench.report.figures.ticks import MOST_TICKS, length_axis
 from bench.report.metric_words import SHORT_COST_LABELS
-from bench.report.points import Point, Points, cost_points
-from bench.report.provenance import baseline_arm
-from bench.report.scaling import cost_ratio, meeting_length, round_ratios
+from bench.report.rows.arms import Look, arm_order, looks
+from bench.report.rows.points import Point, Points, cost_points
+from bench.report.rows.study import baseline_arm
 from metrics.statistics import Interval
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
 from bench.files import write_atomically
-from bench.report.arms import Look
-from bench.report.points import Points
+from bench.report.rows.arms import Look
+from bench.report.rows.points import Points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

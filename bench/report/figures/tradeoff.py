@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bench.report.aggregate import BITS, EXACT
-from bench.report.arms import Look, arm_order, looks
-from bench.report.figures.intervals import Spread, dots_of, draw_spreads
-from bench.report.figures.labels import place_labels
+from bench.report.analysis.aggregate import BITS, EXACT
+from bench.report.figures.marks import Spread, dots_of, draw_spreads, place_labels
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
     NothingToShow,
@@ -25,7 +23,8 @@ from bench.report.figures.style import (
     tidy_axes,
 )
 from bench.report.metric_words import SHORT_COST_LABELS, words_for
-from bench.report.points import Point, Points, cost_points, quality_points
+from bench.report.rows.arms import Look, arm_order, looks
+from bench.report.rows.points import Point, Points, cost_points, quality_points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

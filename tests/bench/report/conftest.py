@@ -130,7 +130,7 @@ def _reference_rows() -> list[dict]:
 
 def make_frame() -> pd.DataFrame:
     """The rows of the made-up study with the columns of the result table."""
-    from bench.report.frame import as_frame
+    from bench.report.rows.frame import as_frame
 
     frame = pd.DataFrame([*_cost_rows(), *_quality_rows(), *_reference_rows()])
     return as_frame(frame.assign(study="toy", version="study=1"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.report.along import REAL, courses
+from bench.report.analysis.windows import REAL, courses
 from bench.report.figures import NothingToShow, draw
 
 

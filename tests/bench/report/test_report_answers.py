@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 
 from bench.errors import UserError
-from bench.report.ablation import ablation_tables, effects, factors, interaction_words
-from bench.report.citing import citation, find_table
-from bench.report.compare import change_tables, changes, differing_settings
-from bench.report.content import all_tables
-from bench.report.scaling import scaling_table
+from bench.report.analysis.effects import effects, factors
+from bench.report.pages.citing import citation, find_table
+from bench.report.pages.compare import change_tables, changes, differing_settings
+from bench.report.pages.content import all_tables
+from bench.report.tables.ablation import ablation_tables, interaction_words
+from bench.report.tables.growth import scaling_table
 
 
 def test_a_figure_is_traced_to_its_cells(frame, tmp_path):
@@ -81,7 +82,7 @@ def test_interaction_of_place_and_depth():
         for arm in patterns
         for seed in (0, 1)
     ]
-    from bench.report.frame import as_frame
+    from bench.report.rows.frame import as_frame
 
     (sentence,) = interaction_words(as_frame(pd.DataFrame(rows)))
     assert "4 against 2 blocks" in sentence and "changes by -0.400 (" in sentence

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bench.report.arms import LOOKS, arm_order, cycle_of, layers_of, looks, rotation_note
-from bench.report.families import families
+from bench.report.analysis.patterns import cycle_of, families, layers_of, rotation_note
+from bench.report.rows.arms import LOOKS, arm_order, looks
 
 
 @pytest.mark.parametrize(

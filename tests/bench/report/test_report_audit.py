@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.report.audit import audit_tables, decision
-from bench.report.cost_summary import cost_summary, shown_lengths
-from bench.report.frame import as_frame
-from bench.report.growth import growth_tables
+from bench.report.analysis.twins import decision
+from bench.report.pages.cost_summary import cost_summary, shown_lengths
+from bench.report.rows.frame import as_frame
+from bench.report.tables.audit import audit_tables
+from bench.report.tables.growth import growth_tables
 from metrics.statistics import Interval
 
 LENGTHS = (256, 512, 1024, 2048)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import UserError
+from bench.report.analysis.growth import cost_exponent
 from bench.report.claims import (
     claims_hash,
     fixed_before,
@@ -18,8 +19,7 @@ from bench.report.claims import (
     shipped_claims,
     verdict_words,
 )
-from bench.report.claims.measured import cost_exponent
-from bench.report.points import cost_points
+from bench.report.rows.points import cost_points
 
 TEMPLATE = """
 name: made-up
@@ -90,7 +90,7 @@ def test_rounds_taken_in_turns_give_the_interval(tmp_path, frame):
         cell = tmp_path / f"efficiency-{arm}"
         cell.mkdir()
         (cell / "measurements.jsonl").write_text(json.dumps(row) + "\n")
-    from bench.report.points import Points
+    from bench.report.rows.points import Points
 
     evidence = Evidence(cost_points(frame), Points(), Points(), tmp_path)
     quantity = Quantity(kind="ratio", metric="step_latency", arm="smdim", baseline="transformer", length=256)

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.report.comparison_table import rank_tables
-from bench.report.comparisons import PRIMARY, best_arms, comparisons
-from bench.report.frame import as_frame
-from bench.report.points import quality_points
+from bench.report.analysis.comparisons import PRIMARY, best_arms, comparisons
+from bench.report.rows.frame import as_frame
+from bench.report.rows.points import quality_points
+from bench.report.tables.comparison_table import rank_tables
 
 ARMS = ("transformer", "smdim", "mamba", "fam")
 

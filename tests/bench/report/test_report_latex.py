@@ -8,9 +8,9 @@ import subprocess
 
 import pytest
 
-from bench.report.content import report_tables
-from bench.report.latex import escaped, to_latex
-from bench.report.table import Entry, Table
+from bench.report.pages.content import report_tables
+from bench.report.pages.latex import escaped, to_latex
+from bench.report.tables.table import Entry, Table
 
 KPSEWHICH = shutil.which("kpsewhich")
 

@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 from bench.report import write_report
-from bench.report.content import draw_all
-from bench.report.frame import as_frame, failures
-from bench.report.growth import closed_form_table, crossing
-from bench.report.points import cost_points
-from bench.report.sentences import in_short
+from bench.report.pages.content import draw_all
+from bench.report.pages.sentences import in_short
+from bench.report.rows.frame import as_frame, failures
+from bench.report.rows.points import cost_points
+from bench.report.tables.growth import closed_form_table, crossing
 from metrics.statistics import Crossover
 
 ARMS = [f"arm-{place}" for place in range(9)]

@@ -7,8 +7,8 @@ import re
 
 import pandas as pd
 
-from bench.report.content import Content, report_tables
-from bench.report.html.page import html_report
+from bench.report.pages.content import Content, report_tables
+from bench.report.pages.html.page import html_report
 
 
 def page_of(folder, frame) -> str:

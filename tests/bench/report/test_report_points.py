@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from bench.errors import UserError
-from bench.report.aggregate import grammar_marks, kernel_conflict, lowest_apart, reference_point
-from bench.report.frame import as_frame, failures
-from bench.report.points import cost_points, points_kept, quality_points, reference_points
+from bench.report.analysis.aggregate import grammar_marks, kernel_conflict, lowest_apart, reference_point
+from bench.report.rows.frame import as_frame, failures
+from bench.report.rows.points import cost_points, points_kept, quality_points, reference_points
 
 
 def test_a_frame_without_needed_columns_is_refused_by_name():

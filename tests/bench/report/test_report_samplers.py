@@ -5,10 +5,11 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bench.report.content import report_tables
+from bench.report.analysis.samplers import one_a_training
 from bench.report.figures import draw
 from bench.report.figures.style import NothingToShow
-from bench.report.sampling import one_a_training, sampler_sentences, sampler_tables
+from bench.report.pages.content import report_tables
+from bench.report.tables.sampling import sampler_sentences, sampler_tables
 
 CALLS = {("cached", 16): 15.4, ("cached", 512): 323.2, ("remask", 16): 15.8, ("confidence", 16): 16.0}
 

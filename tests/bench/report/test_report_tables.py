@@ -9,10 +9,10 @@ import math
 import pytest
 
 from bench.errors import UserError
-from bench.report.cost_table import cost_tables
-from bench.report.numbers import millions, number, with_interval
-from bench.report.quality_table import detail_tables, quality_tables
-from bench.report.table import Entry, Table
+from bench.report.tables.cost_table import cost_tables
+from bench.report.tables.numbers import millions, number, with_interval
+from bench.report.tables.quality_table import detail_tables, quality_tables
+from bench.report.tables.table import Entry, Table
 
 
 @pytest.mark.parametrize(
@@ -147,9 +147,9 @@ def test_costs_of_different_kernels_are_ranked_only_by_force_and_then_marked(fra
 def test_a_study_can_ask_for_slow_fallbacks_to_be_ranked(frame, tmp_path):
     import json
 
-    from bench.report.content import gather, report_tables
-    from bench.report.provenance import kernels_together
-    from bench.report.sentences import in_short
+    from bench.report.pages.content import gather, report_tables
+    from bench.report.pages.sentences import in_short
+    from bench.report.rows.study import kernels_together
 
     frame = frame[frame["kind"] == "efficiency"].copy()
     frame.loc[frame["arm"] == "mamba", "kernel"] = "scan=torch"

@@ -1,0 +1,1 @@
+"""What follows from rows: means, comparisons, effects, growth, patterns, windows."""

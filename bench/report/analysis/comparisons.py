@@ -1,0 +1,145 @@
+"""Which arm is better: differences paired by seed, exact tests, and Holm's correction over the table they stand in.
+
+Only the primary metrics (`PRIMARY`) are tested; they are fixed here so that no table can look for the metric that
+happens to differ. Every other column is a description.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from bench.report.analysis.aggregate import BITS
+from bench.report.metric_words import words_for
+from bench.report.rows.points import Group, Point, Points, quality_group, quality_points
+from metrics.statistics import (
+    Interval,
+    best_arm,
+    holm,
+    minimum_detectable_effect,
+    paired_difference,
+    seeds_needed,
+    smallest_p_value,
+)
+
+PRIMARY = (BITS, "oa_mean")
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One arm against the baseline arm on one metric, seeds paired (same data, same noise).
+
+    `difference` is arm - baseline. `verdict` is "better", "worse", "no difference found", "cannot be decided with n
+    seeds" or "not compared: ..."; it uses `adjusted_p`, Holm over all comparisons of the table. `allowed_p` is the
+    level of the strictest of Holm's steps.
+    """
+
+    group: Group
+    metric: str
+    arm: str
+    baseline: str
+    difference: Interval
+    p_value: float
+    adjusted_p: float
+    verdict: str
+    allowed_p: float
+
+    @property
+    def detectable(self) -> float:
+        """The smallest true difference that these seeds would have found with chance 0.8; infinite where they
+        cannot."""
+        return minimum_detectable_effect(_deviation(self.difference), self.difference.n, self.allowed_p)
+
+    @property
+    def seeds_needed(self) -> int | None:
+        """Seeds that would find a true difference as large as the one seen with chance 0.8; None: too many to name."""
+        return seeds_needed(self.difference.value, _deviation(self.difference), self.allowed_p)
+
+
+def by_seed(point: Point) -> dict[int, float]:
+    """The figures of a point by their seed; rows without a seed cannot be paired and stay out."""
+    pairs = zip(point.seeds, point.values, strict=True)
+    return {seed: value for seed, value in pairs if seed is not None and math.isfinite(value)}
+
+
+def comparisons(frame: pd.DataFrame, baseline: str) -> list[Comparison]:
+    """Every arm against `baseline` on the primary metrics, table by table (corpus, length, sampler, T).
+
+    Empty where the baseline has no figure. The error rate over all verdicts "better" and "worse" of one table is 5 %.
+    """
+    found = []
+    for group, points in quality_points(frame).groups(quality_group):
+        found += _compare_group(group, points, baseline)
+    return found
+
+
+def _compare_group(group: Group, points: Points, baseline: str) -> list[Comparison]:
+    tested = []
+    for metric in PRIMARY:
+        base = points.measured().first(metric=metric, arm=baseline)
+        others = [point for point in points.where(metric=metric).measured() if point.arm != baseline]
+        if base is not None:
+            tested += [(point, paired_difference(by_seed(point), by_seed(base))) for point in others]
+    adjusted = holm([pair.p_value for _, pair in tested])
+    family = sum(not math.isnan(pair.p_value) for _, pair in tested)
+    return [
+        Comparison(
+            group,
+            point.metric,
+            point.arm,
+            baseline,
+            pair.difference,
+            pair.p_value,
+            float(p_value),
+            _verdict(pair.difference, float(p_value), family, words_for(point.metric).better),
+            ALPHA / max(family, 1),
+        )
+        for (point, pair), p_value in zip(tested, adjusted, strict=True)
+    ]
+
+
+def _deviation(difference: Interval) -> float:
+    """Standard deviation of the paired differences, from their t interval."""
+    if difference.n < 2:
+        return math.nan
+    from scipy.stats import t
+
+    return difference.half_width / float(t.ppf(0.5 + difference.level / 2, difference.n - 1)) * math.sqrt(difference.n)
+
+
+def _verdict(difference: Interval, adjusted_p: float, family: int, better: str) -> str:
+    if difference.n == 0:
+        return "not compared: no seed in common"
+    if adjusted_p <= ALPHA:
+        return "better" if (difference.value < 0) == (better == "lower") else "worse"
+    if smallest_p_value(difference.n) * family > ALPHA:
+        return f"cannot be decided with {difference.n} seed{'s' if difference.n > 1 else ''}"
+    return "no difference found"
+
+
+def best_arms(points: Points) -> dict[str, str]:
+    """For each primary metric of one table the arm that is significantly best; a metric without one is absent.
+
+    The best arm must be significantly better than every other; the level is shared among the metrics of the table.
+    """
+    found: dict[str, str] = {}
+    for metric in PRIMARY:
+        values = seed_values(points.where(metric=metric))
+        if len(values) > 1:
+            best = best_arm(values, better=direction_of(metric), level=1 - ALPHA / len(PRIMARY))
+            found |= {metric: best.arm} if best.arm else {}
+    return found
+
+
+def seed_values(points: Points) -> dict[str, dict[int, float]]:
+    """Arm -> seed -> value of points of one metric; arms without a figure stay out."""
+    return {point.arm: values for point in points if (values := by_seed(point))}
+
+
+def direction_of(metric: str) -> Literal["higher", "lower"]:
+    """Which way is better, for a metric that has one."""
+    return "lower" if words_for(metric).better == "lower" else "higher"

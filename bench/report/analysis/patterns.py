@@ -1,0 +1,124 @@
+"""Block patterns as a report groups them: families, cycles and rotations, arms of the same mixers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+_MIXER = r"(?:[A-Z]|\[[^\]]+\])(?:\([a-z][^)]*\))?"
+
+
+_REPEATED = re.compile(r"^(.*?)(?:\*(\d+))?$")
+
+
+_GROUP = re.compile(rf"\(((?:{_MIXER}\d*)+)\)(\d+)")
+
+
+_RUN = re.compile(rf"({_MIXER})(\d*)")
+
+
+def block_of(pattern: str) -> tuple[tuple[str, ...], int] | None:
+    """The mixers of the repeated block, one by one, and how often it repeats; None for a pattern that does not
+    repeat."""
+    match = _REPEATED.match(pattern.replace(" ", ""))
+    if match is None or match.group(2) is None:
+        return None
+    block = match.group(1)
+    while (flat := _GROUP.sub(lambda group: group.group(1) * int(group.group(2)), block)) != block:
+        block = flat
+    mixers = tuple(mixer for mixer, count in _RUN.findall(block) for _ in range(int(count or 1)))
+    return (mixers, int(match.group(2))) if mixers else None
+
+
+def layers_of(pattern: str) -> tuple[str, ...]:
+    """All mixers of a pattern from first to last, whether it repeats or not; () for one that cannot be read."""
+    found = block_of(pattern) or block_of(f"{pattern}*1")
+    return found[0] * found[1] if found else ()
+
+
+def cycle_of(pattern: str) -> str | None:
+    """Name of the cycle that a repeated pattern walks, the same for all its rotations; None without a repeat.
+
+    `MFA*8`, `FAM*8` and `AMF*8` are one sequence but for the edges, so all three give `AMF*8`.
+    """
+    found = block_of(pattern)
+    if found is None:
+        return None
+    mixers, repeats = found
+    rotations = ["".join(mixers[shift:] + mixers[:shift]) for shift in range(len(mixers))]
+    return f"{min(rotations)}*{repeats}"
+
+
+def same_mixers(first: str, second: str) -> bool:
+    """Whether two repeated patterns hold the same mixers equally often, in whatever order."""
+    one, other = block_of(first), block_of(second)
+    return one is not None and other is not None and (sorted(one[0]), one[1]) == (sorted(other[0]), other[1])
+
+
+def rotation_groups(patterns: Mapping[str, str]) -> list[list[str]]:
+    """Groups of two or more arms whose patterns are rotations of one cycle; `patterns` maps arm to pattern."""
+    groups: dict[str, list[str]] = {}
+    for arm, pattern in patterns.items():
+        cycle = cycle_of(pattern)
+        if cycle:
+            groups.setdefault(cycle, []).append(arm)
+    distinct = (group for group in groups.values() if len({patterns[arm] for arm in group}) > 1)
+    return list(distinct)
+
+
+def rotation_note(patterns: Mapping[str, str]) -> str:
+    """The sentence that goes wherever orders are ranked; empty where no two arms are rotations of one cycle."""
+    groups = rotation_groups(patterns)
+    if not groups:
+        return ""
+    named = "; ".join(", ".join(f"{arm} ({patterns[arm]})" for arm in group) for group in groups)
+    same = "Rotations of one cycle, the same sequence of layers but for the edges"
+    return f"{same}: {named}. Their ranks are not independent."
+
+
+def patterns_of(frame: pd.DataFrame) -> dict[str, str]:
+    """Pattern of each arm, as its rows give it."""
+    rows = frame.loc[(frame["kind"] != "reference") & (frame["pattern"] != ""), ["arm", "pattern"]]
+    first = rows.drop_duplicates("arm")
+    return {str(arm): str(pattern) for arm, pattern in zip(first["arm"], first["pattern"], strict=True)}
+
+
+ORDERS, MIXED, ATTENTION, OTHERS = "orders of one block", "attention mixed in", "attention only", "without attention"
+
+
+MOST_TOGETHER = 8
+
+
+FEWEST_ORDERS = 3
+
+
+WITHIN_A_TOKEN = ("F", "C")
+"""Mixers that see a token and its neighbours; they do not decide a family."""
+
+
+def families(arms: Iterable[str], patterns: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """Title and arms of each family, arms in their order; one of more than `MOST_TOGETHER` is cut in parts."""
+    arms = list(arms)
+    found: dict[str, list[str]] = {}
+    for arm in arms:
+        found.setdefault(_family(arm, arms, patterns), []).append(arm)
+    parts = []
+    for title in (one for one in (ORDERS, MIXED, OTHERS, ATTENTION) if one in found):
+        members = found[title]
+        count = -(-len(members) // MOST_TOGETHER)
+        size = -(-len(members) // count)
+        parts += [(title, members[start : start + size]) for start in range(0, len(members), size)]
+    return parts
+
+
+def _family(arm: str, arms: list[str], patterns: Mapping[str, str]) -> str:
+    mine = patterns.get(arm, "")
+    letters = {layer[0] for layer in layers_of(mine)} - set(WITHIN_A_TOKEN)
+    if "A" not in letters:
+        return OTHERS
+    if letters == {"A"}:
+        return ATTENTION
+    orders = [other for other in arms if same_mixers(mine, patterns.get(other, ""))]
+    return ORDERS if len(orders) >= FEWEST_ORDERS else MIXED

@@ -1,0 +1,92 @@
+"""What happens along a piece: a measure in windows from the beginning to the end, generated and real music."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench.report.rows.arms import arm_order
+from bench.report.rows.pieces import sample_paths
+from metrics.notes import Notes
+from metrics.slopes import HOP_BEATS, WINDOW_BEATS, measure_windows
+from metrics.statistics import Interval, mean_interval
+
+MOST_PIECES = 48  # an arm; more are not read, so that a large study is still drawn in seconds
+FEWEST_PIECES = 3  # that must reach a window before their mean is drawn
+REAL = "real music"
+
+
+@dataclass(frozen=True)
+class Course:
+    """The mean of a measure over the pieces of an arm in each window, with its 95 % interval over pieces.
+
+    `beats` are the middles of the windows; `pieces` how many pieces there are.
+    """
+
+    arm: str
+    measure: str
+    beats: tuple[float, ...]
+    means: tuple[Interval, ...]
+    pieces: int
+
+
+def courses(frame: pd.DataFrame, folder: Path, measures: tuple[str, ...] = ("oa", "density")) -> list[Course]:
+    """One course an arm and measure, and one of real music; the first corpus and length that left samples.
+
+    Empty where no cell, or no reference cell, left readable MIDI files.
+    """
+    reference = frame[frame["kind"] == "reference"]
+    first = reference.drop_duplicates("cell_id")
+    places = zip(first["cell_id"], first["length"], strict=True)
+    read = ((_notes(sample_paths(folder, str(cell_id))), length) for cell_id, length in places)
+    real, length = next((pair for pair in read if pair[0]), ([], 0))
+    if not real:
+        return []
+    quality = frame[(frame["kind"] == "quality") & (frame["length"] == length).fillna(False)]
+    found = []
+    for arm in arm_order(frame):
+        cells = quality[quality["arm"] == arm].sort_values("seed")["cell_id"].unique()
+        paths = [path for cell_id in cells for path in _of_length(sample_paths(folder, cell_id), int(length))]
+        pieces = _notes(paths[:MOST_PIECES])
+        for measure in measures if pieces else ():
+            generated, others = measure_windows(pieces, real, measure)
+            found.append(_course(arm, measure, generated))
+            if not any(one.arm == REAL and one.measure == measure for one in found):
+                found.append(_course(REAL, measure, others))
+    return found
+
+
+def _of_length(paths: list[Path], length: int) -> list[Path]:
+    """Of an arm that played at several lengths only the files whose names begin with this one."""
+    return [path for path in paths if "-" not in path.stem or path.stem.startswith(f"{length:05d}-")]
+
+
+def _notes(paths: list[Path]) -> list[Notes]:
+    """Notes of the files that can be read and hold any."""
+    import symusic
+
+    from metrics import NotesError, read_notes
+
+    found: list[Notes] = []
+    for path in paths:
+        try:
+            notes = read_notes(symusic.Score(str(path)))
+        except (NotesError, OSError, RuntimeError, ValueError):
+            continue
+        if len(notes.onset):
+            found.append(notes)
+    return found
+
+
+def _course(arm: str, measure: str, windows: list[np.ndarray]) -> Course:
+    """Means over pieces window by window, as far as `FEWEST_PIECES` reach."""
+    beats, means = [], []
+    for index in range(max(map(len, windows), default=0)):
+        values = [one[index] for one in windows if index < len(one) and np.isfinite(one[index])]
+        if len(values) >= FEWEST_PIECES:
+            beats.append(index * HOP_BEATS + WINDOW_BEATS / 2)
+            means.append(mean_interval(values))
+    return Course(arm, measure, tuple(beats), tuple(means), len(windows))

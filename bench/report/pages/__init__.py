@@ -1,0 +1,1 @@
+"""A report as Markdown, HTML, LaTeX and terminal output."""

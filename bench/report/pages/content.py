@@ -1,0 +1,126 @@
+"""What a report shows, gathered once: the same tables, figures and words go into report.md and report.html."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from bench.report.claims import (
+    NOT_COMPARABLE,
+    PAPERS_FOLDER,
+    claims_table,
+    figures_table,
+    fixed_before,
+    judge,
+    load_paper,
+    save_verdicts,
+)
+from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, NothingToShow, draw_frame, render
+from bench.report.rows.frame import EFFICIENCY
+from bench.report.rows.frame import QUALITY as QUALITY_CELLS
+from bench.report.rows.study import baseline_arm, kernels_together
+from bench.report.tables.ablation import ablation_tables
+from bench.report.tables.audit import audit_tables
+from bench.report.tables.comparison_table import comparison_tables, rank_tables
+from bench.report.tables.cost_table import cost_tables
+from bench.report.tables.growth import growth_tables, scaling_table
+from bench.report.tables.quality_table import detail_tables, quality_tables
+from bench.report.tables.sampling import sampler_tables
+from bench.report.tables.table import Table
+
+COST_FIGURES = ("cost", "scaling", "phases")
+QUALITY, COST, ABLATION, CLAIMS, DETAILS = "Quality", "Cost", "Ablation", "Claims", "All metrics"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure, rendered once for all texts that show it."""
+
+    name: str
+    title: str
+    caption: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Content:
+    """A study's report before it is written down. `notes` says which figures could not be drawn, and why."""
+
+    frame: pd.DataFrame
+    folder: Path
+    baseline: str
+    tables: dict[str, list[Table]]
+    figures: list[Drawn]
+    notes: list[str]
+    together: bool = False
+    """Whether costs of different kernels are ranked against each other, marked."""
+
+    def all_tables(self) -> list[Table]:
+        """The tables of every section."""
+        return [table for tables in self.tables.values() for table in tables]
+
+
+def gather(frame: pd.DataFrame, folder: Path, *, force: bool = False) -> Content:
+    """Tables, figures and notes of a study; claims are judged, and their verdicts saved beside the results. `force`
+    ranks costs of different kernels, marked, as a study may ask for too."""
+    baseline, together = baseline_arm(folder, frame), force or kernels_together(folder)
+    figures, notes = draw_all(frame, folder)
+    tables = report_tables(frame, folder, baseline, force=together)
+    return Content(frame, folder, baseline, tables, figures, notes, together)
+
+
+def report_tables(frame: pd.DataFrame, folder: Path, baseline: str, *, force: bool = False) -> dict[str, list[Table]]:
+    """Every table of a report by its section; where samplers vary, one table of them instead of one for each."""
+    sampling = sampler_tables(frame)
+    return {
+        QUALITY: sampling or [*quality_tables(frame), *comparison_tables(frame, baseline), *rank_tables(frame)],
+        COST: [
+            *cost_tables(frame, force=force),
+            *scaling_table(frame, folder, baseline),
+            *audit_tables(frame, folder, baseline),
+            *growth_tables(frame, folder),
+        ],
+        ABLATION: ablation_tables(frame),
+        CLAIMS: claims_tables(frame, folder),
+        DETAILS: [] if sampling else detail_tables(frame),
+    }
+
+
+def all_tables(frame: pd.DataFrame, folder: Path) -> list[Table]:
+    """Every table of a report, without drawing anything."""
+    sections = report_tables(frame, folder, baseline_arm(folder, frame), force=kernels_together(folder))
+    return [table for tables in sections.values() for table in tables]
+
+
+def claims_tables(frame: pd.DataFrame, folder: Path) -> list[Table]:
+    """The claims of every shipped paper of which this study measures at least one, and the paper's published
+    figures."""
+    tables = []
+    for path in sorted(PAPERS_FOLDER.glob("*.yaml")):
+        paper = load_paper(path.stem)
+        judged = judge(paper, frame, folder)
+        if any(one.verdict != NOT_COMPARABLE for one in judged):
+            save_verdicts(folder, paper, judged)
+            table = claims_table(paper, judged)
+            tables += [replace(table, notes=(fixed_before(folder, paper), *table.notes)), figures_table(paper)]
+    return tables
+
+
+def draw_all(frame: pd.DataFrame, folder: Path) -> tuple[list[Drawn], list[str]]:
+    """Every figure that the table has rows for, and a sentence for each that it has not; one for all that need a kind
+    of cell which the study does not have."""
+    drawn, notes = [], []
+    kinds = set(frame["kind"])
+    lacking = [name for name in FIGURES if (EFFICIENCY if name in COST_FIGURES else QUALITY_CELLS) not in kinds]
+    if lacking:
+        notes.append(f"Not drawn, for the study has no such cells: {', '.join(lacking)}.")
+    for name, kind in ((name, kind) for name, kind in FIGURES.items() if name not in lacking):
+        try:
+            png = render(draw_frame(name, frame, folder, width=DOUBLE_COLUMN_IN))
+        except NothingToShow as error:
+            notes.append(f"Not drawn: {error}.")
+            continue
+        drawn.append(Drawn(name, kind.title, kind.caption, png))
+    return drawn, notes

@@ -1,0 +1,94 @@
+"""Parts of the page: tables that sort, figures inside the file, lists. Every text from outside is escaped here."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable, Sequence
+from html import escape
+
+from bench.report.tables.numbers import number
+from bench.report.tables.table import Entry, Table
+
+LONG_WORDS = 48
+
+
+def slug(title: str) -> str:
+    """A title as an anchor."""
+    return "".join(char if char.isalnum() else "-" for char in title.casefold()).strip("-")
+
+
+def section(title: str, body: str) -> str:
+    """A section with its heading and anchor."""
+    return f'<section id="{slug(title)}"><h2>{escape(title)}</h2>\n{body}\n</section>'
+
+
+def bullets(sentences: Iterable[str], kind: str = "") -> str:
+    """A list of sentences; nothing where there are none."""
+    items = "".join(f"<li>{escape(sentence).replace('`', '')}</li>" for sentence in sentences)
+    return f'<ul class="{kind}">{items}</ul>' if items else ""
+
+
+def table_html(table: Table) -> str:
+    """A table with sortable columns in a box that scrolls sideways, and its notes."""
+    numeric = [any(math.isfinite(row[index].value) for row in table.rows) for index in range(len(table.columns))]
+    heads = "".join(
+        f'<th scope="col"{" class=figure" if right else ""}><button type="button">{escape(name)}</button></th>'
+        for name, right in zip(table.columns, numeric, strict=True)
+    )
+    rows = "\n".join(_row(row, numeric) for row in table.rows)
+    return (
+        f"<h3>{escape(table.title)}</h3>\n"
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.title)}">'
+        f'<table class="sortable" id="table-{escape(table.name)}"><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>\n{bullets(table.notes, 'notes')}"
+    )
+
+
+def _row(row: Sequence[Entry], numeric: Sequence[bool]) -> str:
+    kind = ' class="reference"' if row[0].text.startswith("(") else ""
+    return f"<tr{kind}>" + "".join(map(_cell, row, numeric)) + "</tr>"
+
+
+def _cell(entry: Entry, numeric: bool) -> str:
+    value = f' data-value="{entry.value!r}"' if math.isfinite(entry.value) else ""
+    words = "figure" if numeric else "long" if len(entry.text) > LONG_WORDS else "words"
+    hover = entry.reason or (f"cells: {' '.join(entry.cell_ids)}" if entry.cell_ids else "")
+    title = f' title="{escape(hover)}"' if hover else ""
+    return f'<td class="{words}"{value}{title}>{_text(entry)}</td>'
+
+
+def _text(entry: Entry) -> str:
+    text = escape(entry.text)
+    if math.isfinite(entry.low) and entry.text.endswith("]") and "[" in entry.text:
+        mean, _, interval = entry.text.partition(" [")
+        text = f'{escape(mean)} <span class="interval">[{escape(interval)}</span>'
+    if entry.best:
+        text = f"<strong>{text}</strong>"
+    return text + (f" {escape(entry.mark)}" if entry.mark else "")
+
+
+def plain_table(name: str, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table of words, from plain rows."""
+    entries = tuple(tuple(Entry("" if cell is None else str(cell)) for cell in row) for row in rows)
+    return table_html(Table(name, title, tuple(columns), entries))
+
+
+def figure_html(title: str, caption: str, png: bytes) -> str:
+    """A figure with its caption, held in the page itself."""
+    data = base64.b64encode(png).decode("ascii")
+    caption = caption.replace("`", "")
+    return (
+        f'<figure><h3>{escape(title)}</h3><img alt="{escape(title)}. {escape(caption)}" '
+        f'src="data:image/png;base64,{data}"><figcaption>{escape(caption)}</figcaption></figure>'
+    )
+
+
+def sample_html(index: int, title: str, notes: int, beats: float, cut: bool) -> str:
+    """A piano roll with its button; the notes are those of piece `index` in the page's data."""
+    words = f"{title}: {notes} notes, {'first ' if cut else ''}{number(beats)} beats"
+    return (
+        f'<article class="sample" data-piece="{index}"><header><span class="name">{escape(words)}</span>'
+        f'<button type="button" aria-pressed="false" aria-label="Play {escape(title)}">Play</button></header>'
+        f'<canvas role="img" aria-label="Piano roll of {escape(words)}"></canvas></article>'
+    )

@@ -1,0 +1,116 @@
+"""The result in a few sentences, each one read off the points, none of them stronger than its interval."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from bench.report.analysis.aggregate import BITS, EXACT, first_setting, grammar_marks, kernel_conflict
+from bench.report.analysis.comparisons import best_arms
+from bench.report.analysis.growth import cost_ratio
+from bench.report.analysis.samplers import one_a_training
+from bench.report.metric_words import words_for
+from bench.report.rows.points import Points, cost_points, quality_group, quality_points, reference_points
+from bench.report.tables.numbers import number, with_interval
+from bench.report.tables.sampling import sampler_sentences
+
+MOST_NAMED = 5
+COMPARED = {
+    "step_latency": "Latency of one denoising step",
+    "peak_memory_inference": "Peak memory of inference",
+    "peak_memory_training": "Peak memory of training",
+    "forward_gflops": "FLOPs of a forward pass",
+}
+
+
+def in_short(frame: pd.DataFrame, baseline: str, folder: Path | None = None, *, together: bool = False) -> list[str]:
+    """Sentences on cost at the longest length against the baseline arm, on quality, and on what has failed.
+
+    together: latencies are set against each other even where kernels differ, and the sentence says so.
+    """
+    return [*_cost_sentences(frame, baseline, folder, together), *_quality_sentences(frame), *_failure_sentence(frame)]
+
+
+def _cost_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None, together: bool) -> list[str]:
+    points = first_setting(cost_points(frame).measured())
+    words = []
+    for metric, label in COMPARED.items():
+        rows = points.where(metric=metric)
+        longest = max(rows.lengths(), default=None)
+        rows = rows.where(length=longest)
+        base = rows.first(arm=baseline)
+        others = [point for point in rows if point.arm != baseline]
+        if base is None or not others:
+            continue
+        conflict = kernel_conflict(rows.kernels())
+        if conflict and "latency" in metric and not together:
+            words.append(f"{label} is not compared at {longest} tokens: kernels differ ({conflict}).")
+            continue
+        found = [(point.arm, cost_ratio(point, rows, baseline, folder, together=together)) for point in others]
+        found.sort(key=lambda one: math.inf if one[1] is None else one[1].value)
+        ratios = [
+            f"{arm} {with_interval(ratio.value, ratio.low if metric not in EXACT else math.nan, ratio.high)}"
+            for arm, ratio in found
+            if ratio is not None
+        ]
+        although = f", although kernels differ ({conflict})" if conflict and "latency" in metric else ""
+        words.append(f"{label} at {longest} tokens, as a multiple of {baseline}{although}: {_listed(ratios)}.")
+    return words
+
+
+def _listed(words: list[str]) -> str:
+    """All of few; of many the first ones and the last, with how many lie between them."""
+    if len(words) <= MOST_NAMED + 2:
+        return ", ".join(words)
+    between = len(words) - MOST_NAMED - 1
+    return f"{', '.join(words[:MOST_NAMED])}, {between} others up to {words[-1]}"
+
+
+def _quality_sentences(frame: pd.DataFrame) -> list[str]:
+    points, references = quality_points(frame), reference_points(frame)
+    words = []
+    for metric in (BITS, "oa_mean"):
+        rows = points.where(metric=metric).measured()
+        if len(rows.groups(quality_group)) != 1:
+            continue
+        how = words_for(metric)
+        rows = Points(sorted(rows, key=lambda point: point.value, reverse=how.better == "higher"))
+        unit = "" if how.unit == "1" else f" {how.unit}"
+        text = f"{how.label}: best mean {number(rows[0].value)}{unit} ({rows[0].arm}){_apart(rows, best_arms(points))}"
+        ceiling = references.measured().first(arm="real-vs-real", metric=metric)
+        if ceiling is not None:
+            text += f"; real against real music reaches {number(ceiling.value)}"
+        words.append(text + ".")
+    return words + sampler_sentences(frame) + _grammar_sentences(quality_points(one_a_training(frame)), references)
+
+
+def _grammar_sentences(points: Points, references: Points) -> list[str]:
+    marks = grammar_marks(points, references)
+    words = []
+    no_more = sorted({arm for (_, _, arm), mark in marks.items() if mark == "no more"})
+    still_open = sorted({arm for (_, _, arm), mark in marks.items() if mark == "open"})
+    if no_more:
+        words.append(f"Learned no more than the grammar of tokens: {', '.join(no_more)}.")
+    if still_open:
+        words.append(f"Below the grammar baseline on average, not settled by these seeds: {', '.join(still_open)}.")
+    if marks and set(marks.values()) == {""}:
+        words.append("Every arm learned more than the grammar of tokens (validation bits/token below that baseline).")
+    return words
+
+
+def _apart(rows: Points, best: dict[str, str]) -> str:
+    """Whether the first of the sorted points is significantly better than every other."""
+    if len(rows) < 2:
+        return ""
+    if best.get(rows[0].metric) == rows[0].arm:
+        return ", significantly better than every other arm"
+    seeds = min(point.done for point in rows)
+    return f", not significantly ahead of every other arm with {seeds} seed{'s' if seeds != 1 else ''}"
+
+
+def _failure_sentence(frame: pd.DataFrame) -> list[str]:
+    cells = frame["cell_id"].nunique()
+    failed = cells - frame.loc[frame["value"].notna(), "cell_id"].nunique()
+    return [f"{failed} of {cells} cells gave no figure; reasons are listed under Failures."] if failed else []

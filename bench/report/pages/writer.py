@@ -1,0 +1,61 @@
+"""Writes a study's report: tables and figures as files, report.md and report.html."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.errors import UserError
+from bench.files import write_atomically
+from bench.report.figures import FIGURES
+from bench.report.pages.content import Content, gather
+from bench.report.pages.html.page import html_report
+from bench.report.pages.latex import to_latex
+from bench.report.pages.markdown import markdown_report
+from bench.report.pages.provenance import provenance
+from bench.report.rows.frame import as_frame
+from bench.report.rows.points import points_kept
+
+REPORT_FILE, PAGE_FILE = "report.md", "report.html"
+FOOTNOTES = ("device (timing)", "threads (timing)", "kernels", "seeds", "training steps", "corpus", "versions")
+
+
+def read_table(results_folder: Path) -> pd.DataFrame:
+    """The table of a results folder. Raises UserError where the folder has none or it is empty."""
+    import bench
+
+    if not results_folder.is_dir():
+        raise UserError(f"results folder {results_folder}: does not exist; run the study first")
+    frame = as_frame(bench.load_results(results_folder))
+    if frame.empty:
+        raise UserError(f"results folder {results_folder}: its table has no rows; run the study first")
+    return frame
+
+
+def write(results_folder: Path, table: Any = None, *, force: bool = False) -> Path:
+    """See `bench.report.write_report`."""
+    frame = read_table(results_folder) if table is None else as_frame(table)
+    with points_kept():
+        content = gather(frame, results_folder, force=force)
+        _write_parts(content)
+        write_atomically(results_folder / PAGE_FILE, html_report(content))
+        write_atomically(results_folder / REPORT_FILE, markdown_report(content))
+    return results_folder / REPORT_FILE
+
+
+def _write_parts(content: Content) -> None:
+    run = [f"{name} {words}" for name, words in provenance(content.frame) if name in FOOTNOTES]
+    footnotes = [f"Measured with {'; '.join(run)}."]
+    for table in content.all_tables():
+        write_atomically(content.folder / "tables" / f"{table.name}.csv", table.to_csv())
+        write_atomically(content.folder / "tables" / f"{table.name}.md", f"{table.title}\n\n{table.to_markdown()}")
+        write_atomically(content.folder / "tables" / f"{table.name}.tex", to_latex(table, footnotes))
+    drawn = {figure.name: figure.png for figure in content.figures}
+    for name in FIGURES:
+        path = content.folder / "figures" / f"{name}.png"
+        if name in drawn:
+            write_atomically(path, drawn[name])
+        else:
+            path.unlink(missing_ok=True)

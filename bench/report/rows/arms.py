@@ -1,0 +1,86 @@
+"""Arms as a report shows them: one order, one colour and one marker everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+# Colours after Okabe and Ito (2008), told apart under the common colour-vision deficiencies; in grey, markers and
+# dashes tell the arms apart. After the first twelve colours come again, with another marker and other dashes.
+LOOKS: tuple[tuple[str, str, Any], ...] = (
+    ("#0072B2", "o", "-"),
+    ("#D55E00", "s", (0, (5, 1.5))),
+    ("#009E73", "^", (0, (5, 1.5, 1, 1.5))),
+    ("#CC79A7", "v", (0, (1, 1.2))),
+    ("#E69F00", "D", (0, (3, 1))),
+    ("#56B4E9", "P", (0, (7, 2, 1, 2, 1, 2))),
+    ("#000000", "X", (0, (2, 1))),
+    ("#7A5195", "*", (0, (6, 1, 2, 1))),
+    ("#8C6D31", "h", (0, (1, 2))),
+    ("#666666", "p", "-"),
+    ("#003F5C", "<", (0, (4, 2))),
+    ("#A6761D", ">", (0, (2, 2))),
+    ("#0072B2", "s", (0, (5, 1.5))),
+    ("#D55E00", "^", (0, (1, 1.2))),
+    ("#56B4E9", "D", "-"),
+    ("#009E73", "v", (0, (3, 1))),
+    ("#CC79A7", "o", (0, (4, 2))),
+    ("#E69F00", "P", (0, (5, 1.5, 1, 1.5))),
+    ("#009E73", "X", (0, (2, 1))),
+    ("#D55E00", "o", "-"),
+    ("#CC79A7", "D", (0, (6, 1, 2, 1))),
+    ("#7A5195", "s", (0, (1, 2))),
+    ("#000000", "v", (0, (5, 1.5))),
+    ("#8C6D31", "<", "-"),
+)
+
+
+FIXED = ("smdim", "transformer", "mamba", "mamba-causal", "fam", "amf", "maf", "afm", "fma")
+
+
+REFERENCE_ORDER = ("real-vs-real", "shuffled", "unigram-tokens", "uniform-tokens", "unigram", "bigram", "grammar")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an arm is drawn."""
+
+    colour: str
+    marker: str
+    dashes: Any
+
+    @property
+    def on_dark(self) -> str:
+        """The colour on a dark ground: halfway to white."""
+        parts = (int(self.colour[start : start + 2], 16) for start in (1, 3, 5))
+        return "#" + "".join(f"{(part + 255) // 2:02x}" for part in parts)
+
+
+def _slot(arm: str) -> int | None:
+    name = arm.casefold()
+    return FIXED.index(name) if name in FIXED else None
+
+
+def arm_order(frame: pd.DataFrame) -> list[str]:
+    """Arms in the order every table and legend uses: the catalog's well-known ones first, then the others by name."""
+    arms = frame.loc[frame["kind"] != "reference", "arm"] if "kind" in frame.columns else frame["arm"]
+    names = [str(name) for name in arms.unique() if name]
+    return sorted(names, key=lambda name: (_slot(name) is None, _slot(name) or 0, name))
+
+
+def looks(arms: Iterable[str]) -> dict[str, Look]:
+    """Colour, marker and dashes of each arm; a well-known arm has its own in every study, others take the next free."""
+    arms = list(arms)
+    chosen: dict[str, int] = {}
+    for arm in arms:
+        slot = _slot(arm)
+        if slot is not None and slot not in chosen.values():
+            chosen[arm] = slot
+    free = [index for index in range(len(LOOKS)) if index not in chosen.values()]
+    others = sorted(arm for arm in arms if arm not in chosen)
+    for position, arm in enumerate(others):
+        chosen[arm] = free[position % len(free)] if free else position % len(LOOKS)
+    return {arm: Look(*LOOKS[chosen[arm]]) for arm in arms}

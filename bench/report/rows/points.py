@@ -1,0 +1,262 @@
+"""The points that tables and figures show: rows of one arm and metric brought together, with the mean and
+its interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from bench.report.metric_words import bounds_of
+from bench.report.rows.frame import EFFICIENCY, QUALITY, REFERENCE, Row, records
+from metrics.statistics import mean_interval
+
+COST_KEYS = ("metric", "length", "arm", "kernel", "device", "threads", "batch")
+
+
+QUALITY_KEYS = ("corpus", "length", "sampler", "sample_steps", "arm", "metric")
+
+
+REFERENCE_KEYS = ("corpus", "length", "arm", "metric")
+
+
+@dataclass(frozen=True)
+class Point:
+    """What the rows of one arm and metric under one setting come to.
+
+    `value` is the mean of the figures that are there, `low` and `high` its 95 % interval: over seeds or repeats
+    where there are two or more (`interval` is "seeds"), else the cell's own ("cell"), else NaN (""). `done` of
+    `asked` rows have a figure. `n`, `nfe`, `train_steps` and `parameters` are texts: one number, or `low-high`
+    where the rows differ.
+    """
+
+    metric: str
+    arm: str
+    value: float
+    low: float
+    high: float
+    interval: str
+    done: int
+    asked: int
+    values: tuple[float, ...]
+    seeds: tuple[int | None, ...]
+    cell_ids: tuple[str, ...]
+    reason: str
+    unit: str
+    pattern: str
+    direction: str
+    kernels: tuple[str, ...]
+    sessions: tuple[str, ...]
+    n: str
+    parameters: str
+    nfe: str
+    train_steps: str
+    corpus: str = ""
+    length: int | None = None
+    sampler: str = ""
+    sample_steps: int | None = None
+    kernel: str = ""
+    device: str = ""
+    threads: int | None = None
+    batch: int | None = None
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is a figure at all."""
+        return math.isfinite(self.value)
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether both ends of the interval are known."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+    @property
+    def span(self) -> tuple[float, float]:
+        """The interval, or the value twice where there is none."""
+        return (self.low, self.high) if self.has_interval else (self.value, self.value)
+
+
+class Points(list[Point]):
+    """Points in the order of the table, with the few questions that reports ask of them."""
+
+    def where(self, **equal: Any) -> Points:
+        """Points whose fields equal the given values; a list or tuple of values means any of them."""
+        metric, arm = equal.get("metric"), equal.get("arm")
+        pool: Iterable[Point] = self
+        if isinstance(metric, str) and isinstance(arm, str):
+            pool = self._index.get((metric, arm), [])
+        elif isinstance(metric, str):
+            pool = self._by_metric.get(metric, [])
+        tests = [(name, value if isinstance(value, list | tuple) else (value,)) for name, value in equal.items()]
+        return Points(point for point in pool if all(getattr(point, name) in allowed for name, allowed in tests))
+
+    @cached_property
+    def _index(self) -> dict[tuple[str, str], list[Point]]:
+        """Points by metric and arm; made once, for points are not added to after they were read."""
+        found: dict[tuple[str, str], list[Point]] = {}
+        for point in self:
+            found.setdefault((point.metric, point.arm), []).append(point)
+        return found
+
+    @cached_property
+    def _by_metric(self) -> dict[str, list[Point]]:
+        """Points by metric; made once, as `_index`."""
+        found: dict[str, list[Point]] = {}
+        for point in self:
+            found.setdefault(point.metric, []).append(point)
+        return found
+
+    def measured(self) -> Points:
+        """Points that have a figure."""
+        return Points(point for point in self if point.measured)
+
+    def first(self, **equal: Any) -> Point | None:
+        """The first of `where`, or None."""
+        found = self.where(**equal)
+        return found[0] if found else None
+
+    def distinct(self, name: str) -> list[Any]:
+        """The values of a field, each once, in order of appearance; None and "" left out."""
+        return [value for value in dict.fromkeys(getattr(point, name) for point in self) if value not in (None, "")]
+
+    def lengths(self) -> list[int]:
+        """Lengths from short to long."""
+        return sorted(self.distinct("length"))
+
+    def kernels(self) -> list[str]:
+        """Every kernel that ran behind these points."""
+        return list(dict.fromkeys(kernel for point in self for kernel in point.kernels))
+
+    def groups(self, key: Callable[[Point], Hashable]) -> list[tuple[Any, Points]]:
+        """Points grouped by `key`, groups in order of appearance."""
+        found: dict[Hashable, Points] = {}
+        for point in self:
+            found.setdefault(key(point), Points()).append(point)
+        return list(found.items())
+
+
+def _first(values: Iterable[str]) -> str:
+    return next((value for value in values if value), "")
+
+
+def _distinct(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value for value in values if value))
+
+
+def _range(values: Iterable[int | None]) -> str:
+    known = sorted({value for value in values if value is not None})
+    if not known:
+        return ""
+    return str(known[0]) if len(known) == 1 else f"{known[0]}-{known[-1]}"
+
+
+def _point(rows: list[Row], key: dict[str, Any]) -> Point:
+    values = tuple(row["value"] for row in rows)
+    interval = mean_interval(values)
+    low, high, source = interval.low, interval.high, "seeds"
+    lowest, highest = bounds_of(key["metric"])
+    low, high = max(low, lowest), min(high, highest)
+    missing = [row for row in rows if math.isnan(row["value"])]
+    if interval.n < 2:
+        measured = next((row for row in rows if math.isfinite(row["value"])), {"low": math.nan, "high": math.nan})
+        low, high, source = measured["low"], measured["high"], "cell"
+    return Point(
+        **key,
+        value=interval.value,
+        low=low,
+        high=high,
+        interval=source if math.isfinite(low) else "",
+        done=interval.n,
+        asked=len(values),
+        values=values,
+        seeds=tuple(row["seed"] for row in rows),
+        cell_ids=_distinct(row["cell_id"] for row in rows),
+        reason=_first(row["reason"] for row in missing),
+        unit=_first(row["unit"] for row in rows),
+        pattern=_first(row["pattern"] for row in rows),
+        direction=_first(row["direction"] for row in rows),
+        kernels=_distinct(row["kernel"] for row in rows),
+        sessions=tuple(dict.fromkeys(row["session"] for row in rows)),
+        n=_range(row["n"] for row in rows),
+        parameters=_range(row["parameters"] for row in rows),
+        nfe=_range(row["nfe"] for row in rows),
+        train_steps=_range(row["train_steps"] for row in rows),
+    )
+
+
+_kept: ContextVar[dict[tuple[int, str], tuple[pd.DataFrame, Points]] | None] = ContextVar("points", default=None)
+
+
+@contextmanager
+def points_kept() -> Iterator[None]:
+    """Until the block ends the points of a frame are made once; it must not be changed meanwhile.
+
+    Every table and figure of a report asks for the same ones, which took most of its time in a study of many cells.
+    """
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def _points(frame: pd.DataFrame, kind: str, keys: tuple[str, ...]) -> Points:
+    kept = _kept.get()
+    if kept is None:
+        return _made_points(frame, kind, keys)
+    if (id(frame), kind) not in kept:  # the frame is held too, so that its id stays its own
+        kept[id(frame), kind] = (frame, _made_points(frame, kind, keys))
+    return kept[id(frame), kind][1]
+
+
+def _made_points(frame: pd.DataFrame, kind: str, keys: tuple[str, ...]) -> Points:
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in records(frame, kind):
+        groups.setdefault(tuple(row[name] for name in keys), []).append(row)
+    return Points(_point(rows, dict(zip(keys, key, strict=True))) for key, rows in groups.items())
+
+
+def cost_points(frame: pd.DataFrame) -> Points:
+    """One point per metric, length, arm, kernel, device, threads and batch of the efficiency cells.
+
+    A row that failed may not know its kernel; it is a point of its own only where its arm and length have no figure
+    at all.
+    """
+    points = _points(frame, EFFICIENCY, COST_KEYS)
+    done = {(point.metric, point.length, point.arm) for point in points if point.measured}
+    return Points(point for point in points if point.measured or (point.metric, point.length, point.arm) not in done)
+
+
+def quality_points(frame: pd.DataFrame) -> Points:
+    """One point per corpus, length, sampler, T, arm and metric of the quality cells: the mean over seeds and
+    its interval."""
+    return _points(frame, QUALITY, QUALITY_KEYS)
+
+
+def reference_points(frame: pd.DataFrame) -> Points:
+    """One point per corpus, length, reference arm (ceiling, floor, baseline) and metric."""
+    return _points(frame, REFERENCE, REFERENCE_KEYS)
+
+
+Group = tuple[str, int | None, str, int | None]
+
+
+def quality_group(point: Point) -> Group:
+    """Corpus, length, sampler and T of a point."""
+    return point.corpus, point.length, point.sampler, point.sample_steps
+
+
+def group_words(group: Group) -> str:
+    """A group in words: `corpus demo/lieder, L = 512, cached sampler, T = 128`."""
+    corpus, length, sampler, steps = group
+    words = [f"corpus {corpus}"] if corpus else []
+    words += [] if length is None else [f"L = {length}"]
+    words += [f"{sampler} sampler"] if sampler else []
+    words += [] if steps is None else [f"T = {steps}"]
+    return ", ".join(words)

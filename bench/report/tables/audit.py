@@ -1,0 +1,127 @@
+"""Tables that audit the timing: one arm under two names (A/A), ratios with a decision, FLOPs by hand."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import pandas as pd
+
+from bench.report.analysis.growth import cost_ratio
+from bench.report.analysis.twins import AA_TOLERANCE, decision, same_models
+from bench.report.metric_words import COST_METRICS
+from bench.report.rows.arms import arm_order
+from bench.report.rows.points import Point, Points, cost_points
+from bench.report.tables.numbers import NOTHING
+from bench.report.tables.table import Entry, Table
+from metrics.statistics import Interval
+
+TIMED = ("step_latency", "train_step_latency")
+
+
+COUNTERS = {"forward_gflops_fvcore": "fvcore", "forward_gflops_dispatch": "FlopCounterMode"}
+
+
+def audit_tables(frame: pd.DataFrame, folder: Path, baseline: str) -> list[Table]:
+    """Ratios to the baseline arm, A/A pairs where one model runs under several names, and FLOPs by three counters."""
+    points = cost_points(frame)
+    same = same_models(points, folder)
+    tables = [aa_table(points, same, folder), ratio_table(points, arm_order(frame), baseline, same, folder)]
+    tables.append(flop_audit_table(frame, points, arm_order(frame)))
+    return [table for table in tables if table.rows]
+
+
+def aa_table(points: Points, groups: list[list[str]], folder: Path) -> Table:
+    """Every pair of names of one model: the ratio of their times should be 1."""
+    body, ratios = [], []
+    for group in groups:
+        for first, second in combinations(group, 2):
+            for metric, point, ratio in _ratios(points, second, first, folder):
+                ratios.append(ratio)
+                body.append(_row(f"{second} / {first}", metric, point, ratio))
+    called = sum(decision(ratio) in ("slower", "faster") for ratio in ratios)
+    apart = sum(ratio.excludes(1.0) for ratio in ratios)
+    farthest = max((abs(ratio.value - 1) for ratio in ratios), default=0.0)
+    verdict = "passed" if farthest <= AA_TOLERANCE else "not passed: run it on an idle machine, or take more rounds"
+    notes = (
+        f"One model under two names: {called} of {len(ratios)} pairs are called different. The intervals of {apart} "
+        f"exclude 1 (about 5 % would by chance; more means that processes of one model keep a small difference of "
+        f"their own); the ratio farthest from 1 is off by {100 * farthest:.1f} %. A/A test (all within "
+        f"{AA_TOLERANCE:.0%}): {verdict}.",
+    )
+    return Table("aa", "A/A: one arm under two names", _COLUMNS, tuple(body), notes)
+
+
+def ratio_table(points: Points, arms: list[str], baseline: str, groups: list[list[str]], folder: Path) -> Table:
+    """Times of each arm as a multiple of the baseline's, with a decision."""
+    twins = next((group for group in groups if baseline in group), [])
+    body = [
+        _row(f"{arm} / {baseline}", metric, point, ratio)
+        for arm in arms
+        if arm != baseline and arm not in twins
+        for metric, point, ratio in _ratios(points, arm, baseline, folder)
+    ]
+    notes = (
+        "Median over rounds of the ratio within a round. Each row is decided by itself, at the level of 5 %; slower "
+        f"and faster are said from {AA_TOLERANCE:.0%} on, as two processes of one model may differ by that.",
+    )
+    return Table("ratios", f"Time as a multiple of {baseline}", _COLUMNS, tuple(body), notes)
+
+
+_COLUMNS = ("pair", "cost", "tokens", "ratio", "rounds", "decision")
+
+
+def _ratios(points: Points, arm: str, other: str, folder: Path) -> list[tuple[str, Point, Interval]]:
+    found = []
+    for metric in TIMED:
+        for point in points.where(metric=metric, arm=arm).measured():
+            ratio = cost_ratio(point, points, other, folder)
+            if ratio is not None:
+                found.append((metric, point, ratio))
+    return found
+
+
+def _row(pair: str, metric: str, point: Point, ratio: Interval) -> tuple[Entry, ...]:
+    return (
+        Entry(pair),
+        Entry(COST_METRICS[metric].label),
+        Entry(str(point.length), float(point.length or 0)),
+        Entry.figure(ratio.value, ratio.low, ratio.high, cell_ids=point.cell_ids),
+        Entry(str(ratio.n), float(ratio.n)),
+        Entry(decision(ratio)),
+    )
+
+
+def flop_audit_table(frame: pd.DataFrame, points: Points, arms: list[str]) -> Table:
+    """Our own formula at the longest length, how far two counters are from it, and what they could not count."""
+    length = max(points.lengths(), default=None)
+    body = []
+    for arm in arms:
+        own = points.first(metric="forward_gflops", arm=arm, length=length)
+        if own is None:
+            continue
+        entries = [Entry(arm), Entry.figure(own.value, cell_ids=own.cell_ids, reason=own.reason)]
+        for metric in COUNTERS:
+            counted = points.first(metric=metric, arm=arm, length=length)
+            known = counted is not None and counted.measured and own.measured
+            share = 100 * (counted.value / own.value - 1) if known and counted else float("nan")
+            entries.append(Entry(f"{share:+.2f} %", share) if known else Entry(NOTHING))
+        body.append((*entries, Entry(_uncounted(frame, arm, length))))
+    columns = ("arm", f"own formula [GFLOPs], L = {length}", *COUNTERS.values(), "not counted by one or both")
+    notes = (
+        "A multiply-add is two. The scan is counted as 9 B L D N (it describes the associative scan; a sequential "
+        "kernel executes about 7, which shares of the device's ceilings use). Counters are given our formula for the "
+        "scan and for fused attention, so agreement on those is circular; tests check both against unfused references.",
+    )
+    return Table("flop_audit", "FLOPs by three counters", columns, tuple(body), notes)
+
+
+def _uncounted(frame: pd.DataFrame, arm: str, length: int | None) -> str:
+    """Operators that a counter had no rule for, element-wise work mostly, by their bare names."""
+    rows = frame[(frame["arm"] == arm) & (frame["length"] == length) & frame["metric"].isin(COUNTERS)]
+    lists = [
+        {name.strip().rpartition("::")[2] for name in note.removeprefix("not counted: ").split(",")}
+        for note in rows["note"]
+        if note.startswith("not counted: ")
+    ]
+    return ", ".join(sorted(set().union(*lists)))

@@ -1,0 +1,84 @@
+"""Who is better, as tables: differences from the baseline arm with their tests, and ranks with how sure they are."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from bench.report.analysis.comparisons import PRIMARY, comparisons, direction_of, seed_values
+from bench.report.analysis.patterns import patterns_of, rotation_note
+from bench.report.metric_words import words_for
+from bench.report.rows.points import group_words, quality_group, quality_points
+from bench.report.tables.numbers import number
+from bench.report.tables.table import Entry, Table
+from metrics.statistics import rank_arms
+
+MOST_PAIR_DRAWS = 2e7  # arms x arms x draws that are held in memory at once
+
+
+def comparison_tables(frame: pd.DataFrame, baseline: str) -> list[Table]:
+    """Every arm against the baseline arm on the primary metrics: paired difference, interval, p after Holm, and a
+    verdict."""
+    body = []
+    for found in comparisons(frame, baseline):
+        difference = found.difference
+        words = words_for(found.metric)
+        body.append(
+            (
+                Entry(f"{found.arm} - {baseline}: {words.heading}"),
+                Entry.figure(difference.value, difference.low, difference.high),
+                Entry(str(difference.n), float(difference.n)),
+                Entry(number(found.adjusted_p, 2), found.adjusted_p),
+                Entry(found.verdict),
+                Entry(number(found.detectable) if math.isfinite(found.detectable) else "none"),
+                Entry("over 1000" if found.seeds_needed is None else str(found.seeds_needed)),
+                Entry(group_words(found.group)),
+            )
+        )
+    if not body:
+        return []
+    columns = ("arms and score", "difference", "pairs", "p (Holm)", "verdict", "detectable", "seeds needed", "where")
+    notes = (
+        "Seeds are paired: one seed means the same data order and the same noise for every arm. Exact sign-flip test, "
+        "two-sided, Holm-corrected over all rows of one setting; only these primary metrics are tested.",
+        "Detectable: the smallest true difference that these seeds would have found with chance 0.8. Seeds needed: "
+        "to find a "
+        "difference as large as the one seen, with chance 0.8.",
+        "With n pairs no p below 2^(1-n) can come out, however large the difference.",
+    )
+    return [Table("differences", f"Differences from {baseline}", columns, tuple(body), notes)]
+
+
+def rank_tables(frame: pd.DataFrame) -> list[Table]:
+    """Arms from best to worst on the primary metrics: the ranks each may have and its chance of being the best."""
+    body = []
+    for group, points in quality_points(frame).groups(quality_group):
+        for metric in PRIMARY:
+            rows = points.where(metric=metric)
+            values = seed_values(rows)
+            if len(values) < 2 or not set.intersection(*(set(one) for one in values.values())):
+                continue
+            draws = int(min(20_000, MOST_PAIR_DRAWS / len(values) ** 2))
+            for ranked in rank_arms(values, better=direction_of(metric), draws=draws):
+                cells = rows.where(arm=ranked.arm)[0].cell_ids
+                body.append(
+                    (
+                        Entry(f"{ranked.arm}: {words_for(metric).heading}"),
+                        Entry(str(ranked.rank), float(ranked.rank)),
+                        Entry(f"{ranked.low_rank} to {ranked.high_rank}"),
+                        Entry.figure(ranked.probability_best, reason="one seed says nothing of chances"),
+                        Entry.figure(ranked.mean, cell_ids=cells),
+                        Entry(group_words(group)),
+                    )
+                )
+    if not body:
+        return []
+    notes = [
+        "Ranks by the mean over the seeds that every arm has. Possible ranks (95 %) and chances come from the spread "
+        "between seeds, the same for all arms; they describe and are no test.",
+    ]
+    rotations = rotation_note(patterns_of(frame))
+    notes += [rotations] if rotations else []
+    columns = ("arm and score", "rank", "possible ranks", "chance of being best", "mean", "where")
+    return [Table("ranks", "Ranks", columns, tuple(body), tuple(notes))]

@@ -1,0 +1,128 @@
+"""Cost against length as tables: one a metric, arm by length, bold only where the best is apart from all others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from bench.report.analysis.aggregate import kernel_conflict, lowest_apart
+from bench.report.analysis.patterns import patterns_of, rotation_note
+from bench.report.metric_words import COST_METRICS, MetricWords
+from bench.report.rows.arms import arm_order
+from bench.report.rows.points import Point, Points, cost_points
+from bench.report.tables.numbers import NOTHING, millions
+from bench.report.tables.table import Entry, Table
+
+FORCED = "*"
+SETTINGS_RANKED = f"{FORCED} ranked although device, threads or batch differ."
+SETTINGS_APART = (
+    "Costs on another device, with other threads or another batch stand in a table of their own: they are not ranked "
+    "against these (`report --force` puts them into one table and marks it)."
+)
+Setting = tuple[str, int | None, int | None]
+
+
+def _setting(point: Point) -> Setting:
+    return point.device, point.threads, point.batch
+
+
+def cost_tables(frame: pd.DataFrame, *, force: bool = False) -> list[Table]:
+    """One table a cost metric and setting (device, threads, batch): rows arms, columns lengths, `n/a` with its reason
+    noted. Where kernels differ nothing is bold. With `force` all settings are in one table, and a figure that is bold
+    although kernels or settings differ is marked *."""
+    order = arm_order(frame)
+    points = Points(sorted(cost_points(frame), key=lambda point: order.index(point.arm)))
+    tables = []
+    for metric, words in COST_METRICS.items():
+        rows = points.where(metric=metric)
+        settings = [setting for setting, _ in rows.measured().groups(_setting)]
+        several = len(settings) > 1
+        if several and force:
+            tables.append(_cost_table(frame, _named_by_setting(rows), words, f"cost_{metric}", None, force, several))
+            continue
+        for position, setting in enumerate(settings or [None]):
+            chosen = Points(p for p in rows if _setting(p) == setting or not p.measured) if several else rows
+            if chosen:
+                suffix = f"_{position + 1}" if several else ""
+                tables.append(_cost_table(frame, chosen, words, f"cost_{metric}{suffix}", setting, force, several))
+    return tables
+
+
+def _named_by_setting(points: Points) -> Points:
+    """The points with their device, threads and batch in the name of the arm."""
+    return Points(
+        replace(point, arm=f"{point.arm}{_setting_words(_setting(point))}") if point.measured else point
+        for point in points
+    )
+
+
+def _cost_table(
+    frame: pd.DataFrame,
+    points: Points,
+    words: MetricWords,
+    name: str,
+    setting: Setting | None,
+    force: bool,
+    several: bool,
+) -> Table:
+    lengths = points.lengths()
+    arms = points.distinct("arm")
+    conflict = kernel_conflict(points.kernels())
+    mixed = bool(conflict) or (several and setting is None)
+    best = {length: None if conflict and not force else lowest_apart(points.where(length=length)) for length in lengths}
+    body, reasons = [], dict[str, list[str]]()
+    for arm in arms:
+        part = points.where(arm=arm)
+        entries = [Entry(arm), joined(part, "pattern"), joined(part, "direction"), parameters_entry(part)]
+        for length in lengths:
+            entry = point_entry(part.first(length=length))
+            if entry.reason:
+                reasons.setdefault(entry.reason, []).append(f"{arm} at {length}")
+            first = best[length] == arm
+            entries.append(replace(entry, best=first, mark=FORCED if first and mixed else ""))
+        body.append((*entries, Entry("; ".join(part.kernels()))))
+    notes = [f"{NOTHING}: {', '.join(where)}: {reason}" for reason, where in reasons.items()]
+    if conflict:
+        ranked = f"{FORCED} ranked although" if force else "Not ranked:"
+        notes.append(f"{ranked} operations ran on different kernels ({conflict}).")
+    if several:
+        notes.append(SETTINGS_RANKED if setting is None else SETTINGS_APART)
+    rotations = rotation_note({arm: pattern for arm, pattern in patterns_of(frame).items() if arm in arms})
+    notes += [rotations] if rotations else []
+    columns = ("arm", "pattern", "direction", "parameters", *(f"L = {length}" for length in lengths), "kernel")
+    return Table(name, words.heading + _setting_words(setting), columns, tuple(body), tuple(notes))
+
+
+def point_entry(point: Point | None) -> Entry:
+    """A point as a table entry with its interval; without a figure its reason, without a point nothing."""
+    if point is None:
+        return Entry("")
+    reason = point.reason or "no reason recorded"
+    entry = Entry.figure(point.value, point.low, point.high, cell_ids=point.cell_ids, reason=reason)
+    return replace(entry, metric=point.metric, length=point.length)
+
+
+def joined(points: Points, name: str) -> Entry:
+    """The different values of a field as words, `n/a` where none is known."""
+    values: list[Any] = points.distinct(name)
+    return Entry(" / ".join(str(value) for value in values) or NOTHING)
+
+
+def parameters_entry(points: Points) -> Entry:
+    """Parameters in millions, as a figure where all points agree."""
+    texts = points.distinct("parameters")
+    if len(texts) == 1 and texts[0].isdigit():
+        return Entry(millions(float(texts[0])), float(texts[0]))
+    return Entry(" / ".join(millions(float(text)) if text.isdigit() else text for text in texts) or NOTHING)
+
+
+def _setting_words(setting: Setting | None) -> str:
+    if setting is None:
+        return ""
+    device, threads, batch = setting
+    parts = [device] if device else []
+    parts += [] if threads is None else [f"{threads} thread{'s' if threads != 1 else ''}"]
+    parts += [] if batch is None else [f"batch {batch}"]
+    return f" ({', '.join(parts)})" if parts else ""

@@ -1,0 +1,179 @@
+"""Tables of cost against length: ratios to the baseline, local slopes, closed form of FLOPs, crossovers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pandas as pd
+
+from bench.report.analysis.aggregate import first_setting, settings_left_out
+from bench.report.analysis.growth import cost_exponent, meeting, meeting_length
+from bench.report.metric_words import COST_METRICS
+from bench.report.rows.arms import arm_order
+from bench.report.rows.points import Point, Points, cost_points
+from bench.report.rows.rounds import round_medians
+from bench.report.tables.numbers import NOTHING
+from bench.report.tables.table import Entry, Table
+from metrics.statistics import Crossover, length_polynomial, local_slopes
+
+GROWING = ("step_latency", "train_step_latency", "peak_memory_inference", "peak_memory_training", "forward_gflops")
+
+
+FEWEST_LENGTHS = 3
+
+
+NEGLIGIBLE = 1e-9
+"""Share of the FLOPs below which a term or an error is rounding."""
+
+
+def growth_tables(frame: pd.DataFrame, folder: Path | None) -> list[Table]:
+    """Local slopes a metric, closed forms of FLOPs and crossovers of all pairs, where there are enough lengths."""
+    everything = cost_points(frame).measured()
+    points = first_setting(everything)
+    if len(points.lengths()) < FEWEST_LENGTHS:
+        return []
+    arms = arm_order(frame)
+    tables = [slope_table(points.where(metric=metric), metric, arms, folder) for metric in GROWING]
+    tables.append(closed_form_table(points.where(metric="forward_gflops"), arms))
+    tables += [crossover_table(points.where(metric=metric), metric, arms, folder) for metric in GROWING]
+    left_out = settings_left_out(everything)
+    notes = (left_out,) if left_out else ()
+    return [replace(table, notes=(*table.notes, *notes)) for table in tables if table.rows]
+
+
+def slope_table(points: Points, metric: str, arms: list[str], folder: Path | None) -> Table:
+    """d log y / d log L between neighbouring lengths; the interval is over rounds (weighings for memory)."""
+    lengths = points.lengths()
+    body = []
+    for arm in arms:
+        line = {point.length: point for point in points.where(arm=arm) if point.length and point.value > 0}
+        if len(line) < 2:
+            continue
+        entries = [_slope(line.get(low), line.get(high), folder) for low, high in pairwise(lengths)]
+        body.append((Entry(arm), *entries))
+    columns = ("arm", *(f"{low} to {high}" for low, high in pairwise(lengths)))
+    notes = ("d log cost / d log length between neighbouring lengths: 1 is linear, 2 quadratic growth.",)
+    return Table(f"slopes_{metric}", f"Local slopes: {COST_METRICS[metric].label}", columns, tuple(body), notes)
+
+
+def _slope(low: Point | None, high: Point | None, folder: Path | None) -> Entry:
+    if low is None or high is None or low.length is None or high.length is None:
+        return Entry(NOTHING)
+    rounds = [round_medians(folder, point) if folder else [] for point in (low, high)]
+    count = min(map(len, rounds))
+    values = [[side[turn] for side in rounds] for turn in range(count)] if count > 1 else [[low.value, high.value]]
+    if not all(value > 0 for turn in values for value in turn):
+        return Entry(NOTHING)
+    slope = local_slopes([low.length, high.length], values)[0].slope
+    cells = tuple(dict.fromkeys((*low.cell_ids, *high.cell_ids)))
+    return Entry.figure(slope.value, slope.low, slope.high, cell_ids=cells)
+
+
+def closed_form_table(points: Points, arms: list[str]) -> Table:
+    """FLOPs of a forward pass as b L + c L^2, exact for every mixer but those that use FFTs."""
+    body = []
+    for arm in arms:
+        line = sorted((p.length, p.value) for p in points.where(arm=arm) if p.length)
+        if len(line) < FEWEST_LENGTHS:
+            continue
+        lengths, gflops = zip(*line, strict=True)
+        found = length_polynomial(lengths, gflops)
+        square = found.quadratic if found.quadratic * lengths[-1] > NEGLIGIBLE * found.linear else 0.0
+        level = found.linear / square if square else math.nan
+        error = found.worst_error if found.worst_error > NEGLIGIBLE else 0.0
+        body.append(
+            (
+                Entry(arm),
+                Entry.figure(found.linear * 1e3),
+                Entry.figure(square * 1e6),
+                Entry.figure(level, reason="no term in L^2"),
+                Entry.figure(100 * error),
+            )
+        )
+    columns = (
+        "arm",
+        "b [MFLOPs a token]",
+        "c [kFLOPs a token^2]",
+        "L at which both terms are equal",
+        "largest error [%]",
+    )
+    notes = (
+        "Least squares in relative error, no term negative; an error over rounding says that the form is another.",
+    )
+    return Table("closed_form", "FLOPs of a forward pass = b L + c L^2", columns, tuple(body), notes)
+
+
+def crossover_table(points: Points, metric: str, arms: list[str], folder: Path | None) -> Table:
+    """What the arm of the row is beside the arm of the column: cheaper, dearer, or so from some length on."""
+    shown = [arm for arm in arms if len(points.where(arm=arm).lengths()) > 1]
+    if len(shown) < 2:
+        return Table(f"crossovers_{metric}", "", (), ())
+    lengths = points.lengths()
+    cells = {
+        (row, column): meeting(points, row, column, folder)
+        for place, row in enumerate(shown)
+        for column in shown[place + 1 :]
+    }
+    body = []
+    for place, row in enumerate(shown):
+        entries = [crossing(cells.get((row, column)), row) for column in shown[place + 1 :]]
+        body.append((Entry(row), *[Entry("")] * (place + 1), *entries))
+    notes = (
+        f"Row against column, at {lengths[0]} to {lengths[-1]} tokens. `cheaper` or `dearer`: no crossover is reached "
+        "there; with a question mark where the interval of the ratio holds 1 at some length. `cheaper beyond N "
+        "[low, high]`: the length at which both cost the same, with its 95 % interval over rounds, `?` for an end past "
+        "the measured lengths; `undecided`: that interval holds them all.",
+    )
+    title = f"Crossovers: {COST_METRICS[metric].label}"
+    return Table(f"crossovers_{metric}", title, ("arm", *shown), tuple(body), notes)
+
+
+def crossing(found: Crossover | None, row: str) -> Entry:
+    """A crossover in a few words, as seen from the arm `row`."""
+    if found is None:
+        return Entry("not compared")
+    if math.isnan(found.length):
+        if found.words.startswith("equal"):
+            return Entry("equal")
+        word = "cheaper" if f": {row} is cheaper" in found.words else "dearer"
+        return Entry(word + ("?" if "not significantly" in found.words else ""))
+    if found.low == 0 and found.high == math.inf:
+        return Entry("undecided")
+    word = "cheaper" if found.words.startswith(f"{row} is") else "dearer"
+    text = f"{word} beyond {found.length:.0f}"
+    if not math.isnan(found.low):
+        ends = [f"{end:.0f}" if 0 < end < math.inf else "?" for end in (found.low, found.high)]
+        text += f" [{', '.join(ends)}]"
+    return Entry(text)
+
+
+def scaling_table(frame: pd.DataFrame, folder: Path | None, baseline: str) -> list[Table]:
+    """For each metric and arm: the exponent of its growth with length, and where it costs the same as the baseline."""
+    everything = cost_points(frame).measured()
+    points = first_setting(everything)
+    body = []
+    for metric, words in COST_METRICS.items():
+        rows = points.where(metric=metric)
+        for arm in arm_order(frame):
+            line = rows.where(arm=arm)
+            if len(line.lengths()) < 2:
+                continue
+            interval, note = cost_exponent(line, folder)
+            cells = tuple(dict.fromkeys(cell for point in line for cell in point.cell_ids))
+            exponent = Entry.figure(interval.value, interval.low, interval.high, cell_ids=cells)
+            meeting = None if arm == baseline else meeting_length(rows, arm, baseline, folder)
+            answer = "" if arm == baseline else meeting.words if meeting else "not compared"
+            body.append((Entry(f"{arm}: {words.label}"), exponent, Entry(note), Entry(answer)))
+    if not body:
+        return []
+    left_out = settings_left_out(everything)
+    notes = (
+        "Exponent k of cost = a L^k over all measured lengths: 1 is linear, 2 quadratic. At short lengths fixed "
+        "costs hide the growth, so k is a summary of this range, not a law.",
+        *([left_out] if left_out else []),
+    )
+    columns = ("arm and cost", "exponent", "interval from", f"tokens at which it costs as much as {baseline}")
+    return [Table("scaling", "Growth with length", columns, tuple(body), notes)]

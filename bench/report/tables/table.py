@@ -1,0 +1,136 @@
+"""A table of a report: entries that know the cells behind them, written as Markdown or CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.errors import UserError
+from bench.report.tables.numbers import NOTHING, with_interval
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One place in a table: the text shown, the figure behind it (NaN for words) and the rows that gave it.
+
+    Those rows are the ones of `cell_ids` with this `metric` and `length` (any length where it is None).
+    """
+
+    text: str
+    value: float = math.nan
+    low: float = math.nan
+    high: float = math.nan
+    cell_ids: tuple[str, ...] = ()
+    mark: str = ""
+    best: bool = False
+    reason: str = ""
+    metric: str = ""
+    length: int | None = None
+
+    @classmethod
+    def figure(
+        cls,
+        value: float,
+        low: float = math.nan,
+        high: float = math.nan,
+        *,
+        cell_ids: Sequence[str] = (),
+        reason: str = "",
+    ) -> Entry:
+        """An entry for a measured figure; one that is NaN shows `n/a` and keeps its reason."""
+        text = with_interval(value, low, high)
+        return cls(text, value, low, high, tuple(cell_ids), reason=reason if text == NOTHING else "")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with its notes. `name` is also its file name; the first column names the row."""
+
+    name: str
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Entry, ...], ...]
+    notes: tuple[str, ...] = ()
+
+    def entry(self, row: str, column: str) -> Entry:
+        """The entry in the row whose first column reads `row` and under `column` (both without regard to case or
+        marks).
+
+        Raises UserError naming what there is.
+        """
+        rows: dict[str, list[tuple[Entry, ...]]] = {}
+        for entries in self.rows:
+            rows.setdefault(_plain(entries[0].text), []).append(entries)
+        columns = {_plain(name): index for index, name in enumerate(self.columns)}
+        if _plain(row) not in rows:
+            raise UserError(f"table {self.name}: no row {row!r}; rows are {', '.join(e[0].text for e in self.rows)}")
+        if _plain(column) not in columns:
+            raise UserError(f"table {self.name}: no column {column!r}; columns are {', '.join(self.columns)}")
+        if len(rows[_plain(row)]) > 1:
+            raise UserError(f"table {self.name}: {len(rows[_plain(row)])} rows are called {row!r}")
+        return rows[_plain(row)][0][columns[_plain(column)]]
+
+    def to_markdown(self) -> str:
+        """A GitHub pipe table with its notes under it."""
+        numeric = [self._is_numeric(index) for index in range(len(self.columns))]
+        lines = [
+            "| " + " | ".join(_escaped(name) for name in self.columns) + " |",
+            "|" + "|".join(" ---: " if right else " :--- " for right in numeric) + "|",
+        ]
+        lines += ["| " + " | ".join(_markdown(entry) for entry in row) + " |" for row in self.rows]
+        notes = [f"- {note}" for note in self.notes]
+        return "\n".join([*lines, *(["", *notes] if notes else [])]) + "\n"
+
+    def to_csv(self) -> str:
+        """One line a row; a column with figures has the full number, and `low` and `high` columns where it has
+        intervals.
+
+        The last column names the cells behind the row. Missing figures are empty, never 0.
+        """
+        buffer = io.StringIO()
+        writer = csv.writer(buffer, lineterminator="\n")
+        intervals = [self._has_interval(index) for index in range(len(self.columns))]
+        header: list[str] = []
+        for name, wide in zip(self.columns, intervals, strict=True):
+            header += [name, f"{name} low", f"{name} high"] if wide else [name]
+        writer.writerow([*header, "cells"])
+        for row in self.rows:
+            fields: list[str] = []
+            for index, (entry, wide) in enumerate(zip(row, intervals, strict=True)):
+                value = _raw(entry.value) if self._is_numeric(index) and not _is_words(entry) else entry.text
+                fields += [value, _raw(entry.low), _raw(entry.high)] if wide else [value]
+            cells = dict.fromkeys(cell for entry in row for cell in entry.cell_ids)
+            writer.writerow([*fields, " ".join(cells)])
+        return buffer.getvalue()
+
+    def _is_numeric(self, index: int) -> bool:
+        return any(math.isfinite(row[index].value) for row in self.rows)
+
+    def _has_interval(self, index: int) -> bool:
+        return any(math.isfinite(row[index].low) for row in self.rows)
+
+
+def _is_words(entry: Entry) -> bool:
+    return math.isnan(entry.value) and entry.text not in ("", NOTHING)
+
+
+def _plain(text: str) -> str:
+    return text.strip().rstrip("†‡* ").casefold()
+
+
+def _raw(value: float) -> str:
+    return repr(float(value)) if math.isfinite(value) else ""
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def _markdown(entry: Entry) -> str:
+    text = _escaped(entry.text)
+    if entry.best:
+        text = f"**{text}**"
+    return text + (f" {entry.mark}" if entry.mark else "")
