@@ -27,7 +27,7 @@ def doctor(
     from rich.markup import escape
 
     from bench.errors import UserError
-    from bench.measure.efficiency_doctor import examine
+    from bench.measure.efficiency.doctor import examine
 
     console = Console()
     try:

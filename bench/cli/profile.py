@@ -13,14 +13,15 @@ import typer
 from bench.cli.options import KernelOption, force_kernels
 from bench.cli.train import pairs
 from bench.files import write_atomically
+from bench.measure.efficiency.profile import shares
 from bench.report.figures import render
 from bench.report.figures.style import DOUBLE_COLUMN_IN, figure_style, new_figure
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from bench.measure.efficiency_arm import TimedArm
-    from bench.measure.efficiency_profile import StepProfile
+    from bench.measure.efficiency.arm import TimedArm
+    from bench.measure.efficiency.profile import StepProfile
 
 
 KIND_COLOURS = {
@@ -95,7 +96,7 @@ def profile(
     folder = output or Path("results") / "profile" / f"{name}-{length}"
     timed = _timed(arm, length, batch, device, threads, precision, pairs(model or [], "--model"))
     call = timed.train(length, batch) if training else timed.step(length, batch)
-    from bench.measure.efficiency_profile import profile_step
+    from bench.measure.efficiency.profile import profile_step
 
     found = profile_step(timed.model, call, steps=steps, trace=folder / "trace.json")
     console = Console()
@@ -114,8 +115,8 @@ def _timed(
 
     from architectures import resolve
     from bench.errors import UserError
-    from bench.measure.efficiency import EfficiencyCell
-    from bench.measure.efficiency_arm import TimedArm
+    from bench.measure.efficiency.arm import TimedArm
+    from bench.measure.efficiency.cell import EfficiencyCell
     from metrics.device import resolve_device
 
     if threads:
@@ -132,17 +133,6 @@ def _timed(
     if length % config.stride:
         raise UserError(f"--length {length}: must be a multiple of the stem's stride, {config.stride}")
     return timed
-
-
-def shares(found: StepProfile) -> tuple[list[str], list[str], dict[tuple[str, str], float]]:
-    """Parts and kinds, largest first, and the share of each pair; layers of one mixer are taken together."""
-    parts, kinds = list(found.by_mixer()), list(found.by_kind())
-    table: dict[tuple[str, str], float] = {}
-    for one in found.spent:
-        number, _, name = one.part.partition(" ")
-        key = (name if number.isdecimal() else one.part, one.kind)
-        table[key] = table.get(key, 0.0) + one.share
-    return parts, kinds, table
 
 
 def profile_table(found: StepProfile, title: str) -> Table:

@@ -59,7 +59,7 @@ def train(
     """
     from rich.console import Console
 
-    from bench.measure.music import load_tokens
+    from bench.measure.quality.music import load_tokens
 
     console = Console(quiet=int(os.environ.get("RANK", "0")) != 0)
     chosen = parse_budget(budget) | {"batch": batch} | pairs(settings, "--train")
@@ -128,7 +128,7 @@ def make_cell(
     """The run as a cell: the settings that a quality cell has, so that whatever reads those reads this."""
     from architectures import Backbone, count_parameters, resolve
     from bench import versions
-    from bench.measure.process import build_diffusion
+    from bench.measure.quality.music import build_diffusion
     from bench.study.grid import Cell
     from bench.study.settings import DiffusionSettings, SampleSettings
     from bench.training import train_settings
@@ -179,8 +179,8 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
     from architectures import BackboneConfig, build_config
     from bench.cli.displays import TrainDisplay, interruptible
     from bench.files import to_json
-    from bench.measure.process import build_diffusion
-    from bench.measure.quality import training_rows
+    from bench.measure.quality.cell import training_rows
+    from bench.measure.quality.music import build_diffusion
     from bench.store.cells import CellFolder
     from bench.training import corpus_batches, corpus_regulariser, first_difference, train, train_settings
     from metrics.device import describe_environment

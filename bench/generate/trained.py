@@ -73,7 +73,7 @@ class TrainedRun:
     def pitch_limits(self, kind: str) -> tuple[int, int]:
         """Limits of the training music ("percentile" or "range"); loads the run's corpus."""
         from bench.data.music import training_pitch_limits
-        from bench.measure.music import load_tokens
+        from bench.measure.quality.music import load_tokens
 
         return training_pitch_limits(load_tokens(self.settings["corpus"], self.settings["tokenizer"]), kind)
 

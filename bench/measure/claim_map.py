@@ -153,7 +153,7 @@ def _counted(config: BackboneConfig) -> Cost:
     import torch
 
     from architectures.backbone import Backbone, count_parameters
-    from bench.measure.efficiency_memory import training_memory
+    from bench.measure.efficiency.memory import training_memory
 
     with torch.device("meta"):
         backbone = Backbone(config)

@@ -66,7 +66,7 @@ def _load_plugins(study: Study) -> None:
 
 
 def _load_tokens(study: Study, member: Combination, say: Say) -> TokenCorpus:
-    from bench.measure.music import load_tokens
+    from bench.measure.quality.music import load_tokens
 
     say(f"reading corpus {member.corpus}")
     try:
@@ -193,7 +193,7 @@ def _reference_cell(member: Combination, tokens: TokenCorpus, length: int) -> Ce
 def _quality_cell(
     study: Study, labels: dict[str, Any], config: BackboneConfig, member: Combination, tokens: TokenCorpus, seed: int
 ) -> Cell:
-    from bench.measure.process import build_constraint, build_diffusion
+    from bench.measure.quality.music import build_constraint, build_diffusion
     from bench.training import TrainSettings
 
     train = validate(TrainSettings, member.groups["train"], study.place, ("baseline", "train"))
@@ -238,7 +238,7 @@ def _quality_cell(
 
 def _outside_cells(study: Study, member: Combination, tokens: TokenCorpus, notes: list[str]) -> list[Cell]:
     """The cells of an arm that is a folder of MIDI files: what its music is measured against, and its music."""
-    from bench.measure.outside import outside_tokens
+    from bench.measure.quality.outside import outside_tokens
 
     measure = study.content.measure
     if not measure.quality:

@@ -40,8 +40,8 @@ def train_together(settings: dict[str, Any], folder: Path, emit: Callable[..., N
 
     Raises Diverged, and RankFailed with the error of the first process that failed.
     """
-    from bench.measure.quality import Diverged
-    from bench.measure.shared_training import is_trained, shared_training
+    from bench.measure.quality.cell import Diverged
+    from bench.measure.quality.training import is_trained, shared_training
 
     with shared_training(settings, folder, emit):
         if is_trained(folder):
@@ -103,8 +103,8 @@ def train_rank(folder: str) -> int:
     """Take part in the training as one of its processes."""
     import torch
 
-    from bench.measure.cell_training import CellTraining
-    from bench.measure.quality import report_training
+    from bench.measure.quality.cell import report_training
+    from bench.measure.quality.training import CellTraining
 
     events = Events(os.fdopen(os.dup(1), "w"))
     os.dup2(2, 1)  # whatever libraries print belongs in the log

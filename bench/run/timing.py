@@ -15,7 +15,7 @@ from bench.store.cells import FINISHED, Store, identity
 from bench.study.grid import Cell
 
 if TYPE_CHECKING:
-    from bench.measure.efficiency import EfficiencyCell
+    from bench.measure.efficiency.cell import EfficiencyCell
     from bench.run.task import OnEvent, Task
 
 ROUNDS = ("rounds", "calls_per_round", "seconds_per_round", "relative_width", "time_cap_s")
@@ -45,7 +45,7 @@ def perform_timing(task: Task, owner: Owner, on_event: OnEvent) -> bool:
 
 
 def _session(task: Task, cells: list[Cell], on_event: OnEvent) -> None:
-    from bench.measure.efficiency import SILENCE_S, measure_group
+    from bench.measure.efficiency.session import SILENCE_S, measure_group
     from bench.run.machine import timing_identity
     from metrics.device import describe_environment
 
@@ -106,7 +106,7 @@ def _missing(reason: str) -> dict[str, Any]:
 
 
 def _timed_cell(cell: Cell, memory_limit_gib: float | None) -> EfficiencyCell:
-    from bench.measure.efficiency import EfficiencyCell
+    from bench.measure.efficiency.cell import EfficiencyCell
 
     settings = cell.settings
     return EfficiencyCell(

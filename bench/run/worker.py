@@ -72,14 +72,14 @@ def _run(
     folder.mark_running(environment)
     common = {"device": environment["device"], "threads": threads}
     if configuration["kind"] == "reference":
-        from bench.measure.reference import measure_reference
+        from bench.measure.quality.reference import measure_reference
 
         return measure_reference(configuration["settings"], folder.path, events), common
     if "midi" in configuration["settings"]:
-        from bench.measure.outside import measure_outside
+        from bench.measure.quality.outside import measure_outside
 
         return measure_outside(configuration["settings"], folder.path, events), common
-    from bench.measure.quality import measure_quality
+    from bench.measure.quality.cell import measure_quality
 
     if processes_of(configuration["settings"]) > 1:
         from bench.run.ranks import train_together

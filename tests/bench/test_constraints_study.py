@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import UserError
-from bench.measure.quality import measure_quality
+from bench.measure.quality.cell import measure_quality
 from bench.run.plan import make_plan
 from bench.study.grid import load_study
 

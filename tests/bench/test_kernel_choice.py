@@ -109,7 +109,7 @@ def test_a_row_names_the_attention_that_ran(monkeypatch, kernel):
 
     from architectures import build
     from architectures.kernel_door import variable
-    from bench.measure.kernels_behind import kernels_behind
+    from bench.measure.efficiency.arm import kernels_behind
 
     monkeypatch.setenv(variable("attention"), kernel)
     monkeypatch.setenv(variable("scan"), "torch")

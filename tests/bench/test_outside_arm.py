@@ -8,7 +8,7 @@ import pytest
 
 from bench import versions
 from bench.errors import UserError
-from bench.measure.outside import REASON, measure_outside
+from bench.measure.quality.outside import REASON, measure_outside
 from bench.run.plan import make_plan
 from bench.study.grid import load_study
 

@@ -17,6 +17,7 @@ from bench.report.pages.markdown import markdown_report
 from bench.report.pages.provenance import provenance
 from bench.report.rows.frame import as_frame
 from bench.report.rows.points import points_kept
+from bench.store.table import load_results
 
 REPORT_FILE, PAGE_FILE = "report.md", "report.html"
 FOOTNOTES = ("device (timing)", "threads (timing)", "kernels", "seeds", "training steps", "corpus", "versions")
@@ -24,11 +25,9 @@ FOOTNOTES = ("device (timing)", "threads (timing)", "kernels", "seeds", "trainin
 
 def read_table(results_folder: Path) -> pd.DataFrame:
     """The table of a results folder. Raises UserError where the folder has none or it is empty."""
-    import bench
-
     if not results_folder.is_dir():
         raise UserError(f"results folder {results_folder}: does not exist; run the study first")
-    frame = as_frame(bench.load_results(results_folder))
+    frame = as_frame(load_results(results_folder))
     if frame.empty:
         raise UserError(f"results folder {results_folder}: its table has no rows; run the study first")
     return frame

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from bench.cli import app
 from bench.errors import UserError
-from bench.measure.efficiency_doctor import Finding
+from bench.measure.efficiency.doctor import Finding
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def run(monkeypatch, tmp_path):
 def findings(monkeypatch):
     """Replaces what the doctor finds."""
     found: list[Finding] = []
-    monkeypatch.setattr("bench.measure.efficiency_doctor.examine", lambda device: found)
+    monkeypatch.setattr("bench.measure.efficiency.doctor.examine", lambda device: found)
     return found
 
 

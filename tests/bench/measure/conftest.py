@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.measure.efficiency import EfficiencyCell
+from bench.measure.efficiency.cell import EfficiencyCell
 
 STAND_INS = '''
 import os, signal, time

@@ -7,7 +7,7 @@ import pytest
 from architectures import Backbone, count_parameters
 from architectures.catalog import resolve
 from bench.measure import claim_map as maps
-from bench.measure.efficiency_memory import training_memory
+from bench.measure.efficiency.memory import training_memory
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,10 @@ from itertools import groupby
 import pytest
 
 from bench.errors import UserError
-from bench.measure.efficiency import EfficiencyCell, _Group, measure_group, samples_planned
-from bench.measure.efficiency_record import Record
-from bench.measure.efficiency_rows import rows_of
+from bench.measure.efficiency.cell import EfficiencyCell
+from bench.measure.efficiency.record import Record
+from bench.measure.efficiency.rows import rows_of
+from bench.measure.efficiency.session import _Group, measure_group, samples_planned
 
 ON_LINUX = sys.platform == "linux"
 
@@ -216,7 +217,7 @@ def test_a_busy_machine_is_named_and_flags_the_rows_of_every_arm(cell, tmp_path,
 
 
 def test_the_largest_batch_and_length_within_a_budget_are_found_by_trials(cell, folder, monkeypatch):
-    from bench.measure import efficiency_worker
+    from bench.measure.efficiency import worker as efficiency_worker
     from metrics.memory import PeakMemory
 
     monkeypatch.syspath_prepend(str(folder))

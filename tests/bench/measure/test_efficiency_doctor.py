@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.measure import efficiency_doctor
-from bench.measure.efficiency_doctor import examine
+from bench.measure.efficiency import doctor as efficiency_doctor
+from bench.measure.efficiency.doctor import examine
 
 
 @pytest.fixture(autouse=True)

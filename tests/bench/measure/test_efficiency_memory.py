@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from architectures.backbone import Backbone
 from architectures.catalog import resolve
-from bench.measure.efficiency_memory import batch_at, longest_at, training_memory
+from bench.measure.efficiency.memory import batch_at, longest_at, training_memory
 from metrics.computed_memory import saved_bytes
 
 

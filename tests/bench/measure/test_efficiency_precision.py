@@ -11,11 +11,12 @@ import torch
 
 from architectures import resolve
 from bench.errors import UserError
-from bench.measure import efficiency_worker
-from bench.measure.efficiency import EfficiencyCell, measure_group
-from bench.measure.efficiency_arm import TimedArm
-from bench.measure.efficiency_record import Record
-from bench.measure.efficiency_rows import rows_of
+from bench.measure.efficiency import worker as efficiency_worker
+from bench.measure.efficiency.arm import TimedArm
+from bench.measure.efficiency.cell import EfficiencyCell
+from bench.measure.efficiency.record import Record
+from bench.measure.efficiency.rows import rows_of
+from bench.measure.efficiency.session import measure_group
 from metrics.roofline import Ceilings
 
 LENGTH = 32

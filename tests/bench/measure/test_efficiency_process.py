@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import pytest
 
-from bench.measure.efficiency import measure_group
-from bench.measure.efficiency_process import WorkerDied, WorkerProcess, worker_environment
+from bench.measure.efficiency.process import WorkerDied, WorkerProcess, worker_environment
+from bench.measure.efficiency.session import measure_group
 
 
 def test_an_interruption_of_the_parent_ends_the_processes(cell, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import torch
 
 from architectures.backbone import Backbone
 from architectures.catalog import resolve
-from bench.measure.efficiency_profile import kind_of, profile_step
+from bench.measure.efficiency.profile import kind_of, profile_step
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from bench.measure.efficiency_record import Record
-from bench.measure.efficiency_rows import rows_of, slow_fallbacks
+from bench.measure.efficiency.record import Record
+from bench.measure.efficiency.rows import rows_of, slow_fallbacks
 
 
 def test_times_that_are_not_positive_are_the_clocks_fault_and_never_a_zero(cell):

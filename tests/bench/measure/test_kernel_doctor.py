@@ -7,8 +7,8 @@ import subprocess
 import pytest
 import torch
 
-from bench.measure import kernel_doctor
-from bench.measure.kernel_doctor import _architecture, driver_version, examine_gpu, examine_kernels, judged
+from bench.measure.efficiency import doctor as kernel_doctor
+from bench.measure.efficiency.doctor import _architecture, driver_version, examine_gpu, examine_kernels, judged
 
 CPU = torch.device("cpu")
 VERSION = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  470.57.02  Tue Jul 13 16:14:05 UTC 2021\nGCC version:\n"

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.measure.music import held_out_windows, load_tokens
-from bench.measure.quality import measure_quality
-from bench.measure.shared_training import shared_training, training_id
-from bench.measure.token_rows import token_rows
+from bench.measure.quality.cell import measure_quality
+from bench.measure.quality.music import held_out_windows, load_tokens, token_rows
+from bench.measure.quality.training import shared_training, training_id
 from bench.run.plan import make_plan
 from bench.study.grid import load_study
 

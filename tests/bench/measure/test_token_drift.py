@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.data import TokenCorpus, load_corpus, tokenize
-from bench.measure.token_drift import beat_of_token, masked_bits, token_drift_row
+from bench.measure.quality.token_drift import beat_of_token, masked_bits, token_drift_row
 
 
 @pytest.fixture(scope="module")

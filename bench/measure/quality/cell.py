@@ -8,13 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.measure.cell_training import CellTraining
-from bench.measure.music import held_out_windows, to_notes, train_notes
-from bench.measure.process import build_constraint
+from bench.measure.quality.music import build_constraint, held_out_windows, to_notes, token_rows, train_notes
+from bench.measure.quality.token_drift import token_drift_row
+from bench.measure.quality.training import CellTraining, shared_training
 from bench.measure.rows import metric_row, missing, row
-from bench.measure.shared_training import shared_training
-from bench.measure.token_drift import token_drift_row
-from bench.measure.token_rows import token_rows
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.data.pieces import SPLITS
-from bench.measure.music import held_out_windows, load_tokens, to_notes, train_notes
+from bench.measure.quality.music import held_out_windows, load_tokens, to_notes, train_notes
 from bench.measure.rows import metric_row, missing
 
 if TYPE_CHECKING:

@@ -13,6 +13,8 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
 MARK = "part: "
+
+
 KINDS = {
     "scan": ("selective_scan",),
     "attention": ("scaled_dot_product", "_flash_att", "_efficient_attention", "softmax"),
@@ -34,6 +36,8 @@ KINDS = {
     ),
 }
 """Kind of operator -> what its name contains; looked through in this order. Anything else is element-wise."""
+
+
 FUNCTIONS_OF_PACKAGES = {
     "SelectiveScanFn": "scan",
     "MambaChunkScanCombinedFn": "scan",
@@ -41,7 +45,11 @@ FUNCTIONS_OF_PACKAGES = {
     "FlashAttnFunc": "attention",
 }
 """How names begin of what optional packages run outside torch's operators (backward: "...Backward") -> its kind."""
+
+
 PACKAGES = tuple(FUNCTIONS_OF_PACKAGES)
+
+
 OTHER_PARTS = {"autograd::engine": "backward", "Optimizer.": "optimiser"}
 """How the profiler names what encloses the operators of a training step -> a part of it."""
 
@@ -201,3 +209,14 @@ def kind_of(operator: str) -> str:
         if any(word in name for word in words):
             return kind
     return "element-wise"
+
+
+def shares(found: StepProfile) -> tuple[list[str], list[str], dict[tuple[str, str], float]]:
+    """Parts and kinds, largest first, and the share of each pair; layers of one mixer are taken together."""
+    parts, kinds = list(found.by_mixer()), list(found.by_kind())
+    table: dict[tuple[str, str], float] = {}
+    for one in found.spent:
+        number, _, name = one.part.partition(" ")
+        key = (name if number.isdecimal() else one.part, one.kind)
+        table[key] = table.get(key, 0.0) + one.share
+    return parts, kinds, table

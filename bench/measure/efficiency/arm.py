@@ -1,4 +1,4 @@
-"""One arm ready to be measured: model, optimiser, random tokens, and the three calls whose cost is asked for."""
+"""One arm ready to be measured: model, optimiser, random tokens, the three timed calls, and the kernels that ran."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ from typing import Any
 
 import torch
 
+from architectures.kernel_door import kernels_that_ran
 from bench.diffusion import AbsorbingDiffusion
 from bench.diffusion.sampling_step import PRECISIONS, CudaGraphs, SamplingStep, autocast
 from metrics.device import work_on
+from metrics.kernels import attention_kernel
 from metrics.latency import synchronise
 
 LEARNING_RATE = 1e-6
 """Small, so that thousands of timed updates on random tokens leave the weights finite; its size costs no time."""
+
+
 Network = Callable[..., torch.Tensor]
+
+
 PHASES = ("forward", "backward", "optimiser")
 
 
@@ -157,3 +163,15 @@ class TimedArm:
         edges = len(PHASES) + 1
         marks = [self.marks_s[i : i + edges] for i in range(edges * skipped_calls, len(self.marks_s), edges)]
         return {name: [one[i + 1] - one[i] for one in marks] for i, name in enumerate(PHASES)}
+
+
+def kernels_behind(call: Callable[[], Any]) -> dict[str, str]:
+    """What truly ran in one call, operator by operator; attention by the name that its rows have, `sdpa`."""
+    with kernels_that_ran() as ran:
+        attention = attention_kernel(call)
+    found = {operator: "+".join(names) for operator, names in ran.items()}
+    by_packages = "+".join(name for name in ran.get("attention", ()) if name != "torch")
+    found.pop("attention", None)
+    if told := "+".join(filter(None, (attention, by_packages))):
+        found["sdpa"] = told
+    return found

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 from bench.child import measuring_environment, system_oom_kills
 from bench.study.settings import kernel_environment
 
-WORKER_MODULE = "bench.measure.efficiency_worker"
+WORKER_MODULE = "bench.measure.efficiency.worker"
 
 
 class WorkerDied(Exception):

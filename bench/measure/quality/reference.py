@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.files import write_atomically
-from bench.measure.music import REFERENCE_SEED, held_out_windows, load_tokens, to_notes, train_notes
+from bench.measure.quality.music import REFERENCE_SEED, held_out_windows, load_tokens, to_notes, token_rows, train_notes
 from bench.measure.rows import metric_row, row
-from bench.measure.token_rows import token_rows
 
 BASELINE_DEFINITIONS = {
     "unigram": "unigram, Laplace-smoothed v1",

@@ -1,7 +1,7 @@
 """The process that measures one arm at all its lengths, a turn at a time, and sleeps between its turns.
 
 Commands come as JSON lines on standard input, answers go as JSON lines to standard output; whatever libraries print
-goes to the log. Started as `python -m bench.measure.efficiency_worker` by `bench.measure.efficiency`.
+goes to the log. Started as `python -m bench.measure.efficiency_worker` by `bench.measure.efficiency.session`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ import torch  # noqa: E402
 
 from architectures.kernel_door import countable  # noqa: E402
 from bench.errors import first_line  # noqa: E402
-from bench.measure.efficiency_arm import TimedArm  # noqa: E402
-from bench.measure.kernels_behind import kernels_behind  # noqa: E402
+from bench.measure.efficiency.arm import TimedArm, kernels_behind  # noqa: E402
 from metrics.computed_memory import computed_memory  # noqa: E402
 from metrics.energy import available_energy_source, measure_energy  # noqa: E402
 from metrics.flops import SCAN_OPERATOR, count_by_dispatch, count_by_tracing, executed_scan_flops  # noqa: E402
@@ -268,7 +267,7 @@ class EfficiencyWorker:
 
     def _published_batch(self, length: int) -> float:
         """The batch whose computed training memory is the published figure; NaN for a model that is no backbone."""
-        from bench.measure.efficiency_memory import batch_at
+        from bench.measure.efficiency.memory import batch_at
 
         config = getattr(self.arm.model, "config", None)
         return batch_at(config, length, PUBLISHED_TRAINING_BYTES) if hasattr(config, "pattern") else math.nan  # type: ignore[arg-type]

@@ -1,0 +1,1 @@
+"""Cost of an arm: latency, memory, FLOPs and energy, in one process per arm, all arms taking turns."""
