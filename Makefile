@@ -44,7 +44,7 @@ faults: $(VENV)/.faults
 
 # `make wheelhouse PYTHON=3.12`: here PYTHON is the version on the other machine; any python3 does the work
 wheelhouse: $(VENV)-wheelhouse/.pip
-	$(VENV)-wheelhouse/bin/python bench/wheelhouse.py wheelhouse --python $(if $(filter 3.%,$(PYTHON)),$(PYTHON),3.12) \
+	$(VENV)-wheelhouse/bin/python tools/wheelhouse.py wheelhouse --python $(if $(filter 3.%,$(PYTHON)),$(PYTHON),3.12) \
 	  --without "$(WHEELHOUSE_WITHOUT)" --also "$(WHEELHOUSE_ALSO)" --from-source "$(WHEELHOUSE_FROM_SOURCE)"
 
 $(VENV)-wheelhouse/.pip:

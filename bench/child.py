@@ -14,8 +14,6 @@ from bench.files import to_json
 
 WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "20000"}
 """Environment variables; they must be set before torch is imported."""
-
-
 THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -26,8 +24,6 @@ def measuring_environment(threads: int) -> dict[str, str]:
 
 
 PARENT_VARIABLE = "SMDIM_BENCH_PARENT"
-
-
 PR_SET_PDEATHSIG = 1  # prctl(2): the signal this process gets when its parent ends
 
 

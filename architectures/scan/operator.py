@@ -3,6 +3,9 @@
 FLOP counters see both by name, torch.compile takes both whole, and which kernel computes is decided when they run.
 """
 
+import logging
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -176,9 +179,33 @@ def _differentiate_backward(ctx, *grad_of_gradients):  # type: ignore[no-untyped
 
 
 _scan.register_autograd(_differentiate_scan, setup_context=_remember_scan)
+
+
 _scan_backward.register_autograd(_differentiate_backward, setup_context=_remember_backward)
+
 
 SCAN_OP = torch.ops.smdim_bench.selective_scan
 """The forward operator's packet: what a FLOP counter registers a formula for."""
 SCAN_BACKWARD_OP = torch.ops.smdim_bench.selective_scan_backward
 """The backward operator's packet; its arguments are the gradient of y, then those of the forward."""
+_warm: set[tuple[str, str]] = set()
+
+
+def warm(kernel: str = "auto", device: torch.device | str = "cpu", *, tell: Callable[[str], None] | None = None) -> str:
+    """Run a tiny scan forward and backward, so that later calls pay for no compilation. Returns the kernel's name.
+
+    `tell` hears one line before a start that can take seconds (default: an INFO record of this module's logger); a
+    kernel that is warm already costs nothing and says nothing. Raises ScanKernelError as `chosen_kernel` does.
+    """
+    device = torch.device(device)
+    name = chosen_kernel(device, kernel)
+    if (name, device.type) in _warm:
+        return name
+    if KERNELS[name].slow_start:
+        (tell or logging.getLogger(__name__).info)(f"scan kernel {name}: {KERNELS[name].slow_start}")
+    with torch.enable_grad():
+        u = torch.ones(1, 2, 20, device=device, requires_grad=True)
+        B = torch.ones(1, 4, 20, device=device)
+        selective_scan(u, u, -torch.ones(2, 4, device=device), B, B, kernel=name).sum().backward()
+    _warm.add((name, device.type))
+    return name

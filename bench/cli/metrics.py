@@ -50,7 +50,7 @@ def measure(
     Ceiling: real music against real music. Floors: the same pieces shuffled; tokens drawn one by one as often
     as in training music; tokens drawn uniformly. A figure means something only between them.
     """
-    from metrics.overlap import LIMITS
+    from metrics.music.overlap import LIMITS
 
     if limits not in LIMITS:
         raise UserError(f"--limits {limits!r} is unknown; allowed: {', '.join(LIMITS)}")
@@ -86,7 +86,7 @@ def sensitivity(
     """Damage real music in graded ways and see which metric notices: the card that says what each metric can see."""
     from bench.files import write_atomically
     from metrics import sensitivity_responses
-    from metrics.sensitivity_card import card_csv, card_figure, card_markdown
+    from metrics.music.sensitivity_card import card_csv, card_figure, card_markdown
 
     console = _console(error=True)
     test, train = _sides(corpus, None, console)
@@ -123,7 +123,7 @@ def _tables(
 
     from bench.data.workers import usable_cores
     from metrics import quality_table, reference_rows
-    from metrics.table import CEILING, FLOORS
+    from metrics.music.table import CEILING, FLOORS
 
     words = f"measuring {len(pieces)} pieces against {len(held_out)}"
     with ThreadPoolExecutor(usable_cores()) as pool, console.status(words):

@@ -40,7 +40,7 @@ def force_kernels(words: list[str] | None, device: str) -> None:
     from architectures.kernels import chosen_kernels
     from bench.errors import UserError
     from bench.study.settings import kernel_environment
-    from metrics.device import resolve_device
+    from metrics.cost.device import resolve_device
 
     asked = kernels_of(words)
     if not asked:
@@ -53,45 +53,25 @@ def force_kernels(words: list[str] | None, device: str) -> None:
 
 
 RESULTS = Path("results")
-
-
 StudyArgument = Annotated[
     str, typer.Argument(help="Name of a shipped study (see `list studies`) or path of a YAML file.")
 ]
-
-
 FinishedStudy = Annotated[str, typer.Argument(help="Name of a study that was run, or path of its results folder.")]
-
-
 ResultsOption = Annotated[Path, typer.Option("--results", help="Folder that holds one folder a study.")]
-
-
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="A setting in place of the file's: train.steps=500; may be repeated.")
 ]
-
-
 YesOption = Annotated[bool, typer.Option("--yes", help="A study of very many cells is meant.")]
-
-
 JobsOption = Annotated[
     int | None, typer.Option(min=1, help="Quality cells at once; default: cores divided by threads a cell.")
 ]
-
-
 FailFastOption = Annotated[
     bool, typer.Option("--fail-fast/--keep-going", help="End the run at the first cell that fails.")
 ]
-
-
 ExecutorOption = Annotated[str, typer.Option(help="Where cells run: local, slurm or ray.")]
-
-
 OptionOption = Annotated[
     list[str] | None, typer.Option("--option", help="Setting of the executor, KEY=VALUE; may be repeated.")
 ]
-
-
 NoReportOption = Annotated[bool, typer.Option("--no-report", help="Write the table alone, no figures and no report.")]
 
 

@@ -77,7 +77,7 @@ def plan(
 def _timed_here(study: Study, console: Console) -> Study:
     """The study, timed on this machine's own device where the one it names is not here: planning needs none."""
     from bench.study.grid import Study
-    from metrics.device import resolve_device
+    from metrics.cost.device import resolve_device
 
     content = study.content
     efficiency = content.measure.efficiency

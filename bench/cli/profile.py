@@ -56,8 +56,6 @@ def save_chart(found: StepProfile, path: Path, title: str) -> None:
 
 
 VOCABULARY = 256
-
-
 SMALL_SHARE = 0.005
 
 
@@ -117,7 +115,7 @@ def _timed(
     from bench.errors import UserError
     from bench.measure.efficiency.arm import TimedArm
     from bench.measure.efficiency.cell import EfficiencyCell
-    from metrics.device import resolve_device
+    from metrics.cost.device import resolve_device
 
     if threads:
         torch.set_num_threads(threads)

@@ -183,7 +183,7 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
     from bench.measure.quality.music import build_diffusion
     from bench.store.cells import CellFolder
     from bench.training import corpus_batches, corpus_regulariser, first_difference, train, train_settings
-    from metrics.device import describe_environment
+    from metrics.cost.device import describe_environment
 
     folder, settings, started = CellFolder(path), cell.settings, time.time()
     found = folder.configuration()

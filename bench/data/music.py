@@ -64,7 +64,7 @@ def _read(
 def training_pitch_limits(tokens: TokenCorpus, kind: str) -> tuple[int, int]:
     """Lowest and highest pitch of the training side's tokens, "percentile" or "range" as `metrics` defines them."""
     from metrics import Notes
-    from metrics.outliers import pitch_limits
+    from metrics.music.outliers import pitch_limits
 
     words = (word.split("_") for word in tokens.vocabulary)
     pitch_of_token = np.array([int(value) if name == "Pitch" else -1 for name, value in words])

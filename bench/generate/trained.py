@@ -91,7 +91,7 @@ def load_run(folder: Path, *, weights: str = "ema", device: str = "cpu") -> Trai
     from bench.data.remi import type_graph, vocabulary
     from bench.store.cells import CellFolder
     from bench.training import load_checkpoint
-    from metrics.device import resolve_device, work_on
+    from metrics.cost.device import resolve_device, work_on
 
     try:
         place = resolve_device(device)

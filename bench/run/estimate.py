@@ -18,12 +18,8 @@ if TYPE_CHECKING:
 
 NEAREST = 5
 """Done cells an estimate rests on: those whose cost is nearest."""
-
-
 MOST_READ = 400
 """Done cells that are looked at, newest first."""
-
-
 HEADLINES = ("validation_bits_per_token", "oa_mean")
 
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = ".leases"
+HELD_POLL_S = 0.5  # between looks at a cell that another runner holds
 HEARTBEAT_S = 5.0
 STALE_S = 90.0  # an owner on another machine that was silent this long is dead
 

@@ -19,7 +19,7 @@ def timing_identity(
     import torch
 
     from architectures.kernels import chosen_kernels
-    from metrics.device import device_name, resolve_device
+    from metrics.cost.device import device_name, resolve_device
 
     try:
         resolved = resolve_device(device)

@@ -285,7 +285,7 @@ def _kernels_asked(study: Study, member: Combination) -> dict[str, dict[str, str
 def _check_kernels(study: Study, member: Combination, device: str, asked: dict[str, str]) -> None:
     """Raise UserError where a kernel that is asked for cannot run on the device that the cell trains on."""
     from architectures.kernels import chosen_kernels
-    from metrics.device import resolve_device
+    from metrics.cost.device import resolve_device
 
     if study.elsewhere:
         return
@@ -298,7 +298,7 @@ def _check_kernels(study: Study, member: Combination, device: str, asked: dict[s
 def _broken_kernels(study: Study) -> list[str]:
     """A line for each package that is installed for the device that is timed, and does not work."""
     from architectures.kernels import broken_kernels
-    from metrics.device import resolve_device
+    from metrics.cost.device import resolve_device
 
     wanted = study.content.measure.efficiency
     return broken_kernels(resolve_device(wanted.device)) if wanted else []

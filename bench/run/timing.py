@@ -47,7 +47,7 @@ def perform_timing(task: Task, owner: Owner, on_event: OnEvent) -> bool:
 def _session(task: Task, cells: list[Cell], on_event: OnEvent) -> None:
     from bench.measure.efficiency.session import SILENCE_S, measure_group
     from bench.run.machine import timing_identity
-    from metrics.device import describe_environment
+    from metrics.cost.device import describe_environment
 
     store, machine = task.store, cells[0].settings["machine"]
     first = cells[0].settings

@@ -64,7 +64,7 @@ def _run(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     import torch
 
-    from metrics.device import describe_environment
+    from metrics.cost.device import describe_environment
 
     threads = int(configuration["labels"].get("threads", 1))
     torch.set_num_threads(threads)
@@ -91,7 +91,7 @@ def _run(
 
 def _device(settings: dict[str, Any]) -> torch.device | str:
     """Where the cell computes: on the device it trains on, a CPU where it does not train."""
-    from metrics.device import resolve_device
+    from metrics.cost.device import resolve_device
 
     wanted = settings["train"]["device"] if "train" in settings else "cpu"
     try:

@@ -34,8 +34,6 @@ MOST_BYTES = 8 << 30
 MOST_FILES = 2_000_000
 MANIFEST_BYTES = 512 << 20
 NAME = re.compile(r"[^\W_][\w.+=@-]{0,199}")
-
-
 DAMAGED = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError, RuntimeError,
     ValueError, LookupError, OverflowError, OSError,

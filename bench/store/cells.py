@@ -32,8 +32,6 @@ from bench.files import canonical_hash, file_sha256, read_json, to_json, write_a
 from bench.study.grid import Cell
 
 SUMMED = ("measurements.jsonl", "environment.json", "cell.json")  # files whose checksum stands in status.json
-
-
 FINISHED = ("done", "failed", "oom", "timeout", "diverged")
 
 

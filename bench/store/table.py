@@ -47,8 +47,6 @@ COLUMNS = (
     "train_steps", "sampler", "nfe", "sample_steps", "session", "version", "iqr", "stopped_by", "note",
     "asked_bytes",
 )  # fmt: skip
-
-
 INDEX = "table.index.json"  # which cells, in which state, table.parquet holds
 
 

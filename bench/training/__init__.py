@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from bench.training.batches import Batches, CropBatches, WindowBatches
+from bench.training.batches import Batches, CropBatches, WindowBatches, corpus_batches, corpus_regulariser
 from bench.training.checkpoint import first_difference, load_checkpoint
-from bench.training.corpus import corpus_batches, corpus_regulariser
 from bench.training.errors import TrainingError
-from bench.training.progress import Progress
-from bench.training.result import TrainResult
+from bench.training.progress import Progress, TrainResult
 from bench.training.settings import TrainSettings, train_settings
 from bench.training.trainer import train
 

@@ -6,13 +6,17 @@ import json
 import math
 import resource
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
+from bench.diffusion.evaluation import BitsPerToken
 from bench.files import write_atomically
+from bench.training.errors import TrainingError
+from bench.training.settings import TrainSettings
 
 
 @dataclass(frozen=True)
@@ -74,3 +78,104 @@ class LearningCurve:
 def _as_text(line: dict[str, Any]) -> str:
     finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
     return json.dumps(finite) + "\n"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a run came to; the backbone it was given now holds the averaged weights."""
+
+    steps: int
+    seconds: float  # of training, validation not counted
+    tokens: int  # seen, PAD not counted
+    history: list[dict[str, Any]]  # the learning curve, see LearningCurve
+    checkpoint: Path
+    stopped: str  # budget, plateau, diverged, interrupted
+    validation: BitsPerToken | None  # at the end, averaged weights
+
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss blew up; the weights are of no use then."""
+        return self.stopped == "diverged"
+
+
+TRAINING_PASSES = 3  # a backward pass costs two forward ones; recomputation is not counted
+
+
+@dataclass(frozen=True)
+class Budget:
+    """Either a number of steps, or seconds of training time."""
+
+    steps: int | None
+    seconds: float | None
+
+    def fraction(self, step: int, elapsed_s: float) -> float:
+        """Share of the budget spent after `step` steps and `elapsed_s` seconds, 0..1."""
+        if self.steps is not None:
+            return min(step / self.steps, 1.0)
+        return min(elapsed_s / (self.seconds or math.inf), 1.0)
+
+
+def budget_of(settings: TrainSettings, backbone: nn.Module, length: int) -> Budget:
+    """The budget of `settings`; FLOPs become the number of steps they pay for (at least one)."""
+    if settings.flops is None:
+        return Budget(settings.steps, settings.seconds)
+    count: Any = getattr(backbone, "flops", None)
+    if not callable(count):
+        raise TrainingError(
+            "train.flops: this backbone does not count its FLOPs; allowed: a budget in steps or seconds"
+        )
+    per_step = TRAINING_PASSES * settings.batch * count(length).total
+    return Budget(max(1, int(settings.flops // per_step)), None)
+
+
+TALLY = ("loss", "elbo_bits_per_token", "masked_cross_entropy", "gradient_norm")
+
+
+@dataclass
+class Ledger:
+    """Counters of a run; `tally` holds sums since the last line of the learning curve."""
+
+    step: int = 0
+    tokens: int = 0  # PAD not counted
+    elapsed_s: float = 0.0  # training time, validation not counted
+    averaged: int = 0  # updates of the averaged weights
+    tally: list[float] = field(default_factory=lambda: [0.0] * len(TALLY))
+    tallied: int = 0  # steps in the tally
+    tally_tokens: int = 0  # tokens when the tally began
+    tally_elapsed_s: float = 0.0
+    first_cross_entropy: float | None = None  # nats per masked token on the first line of the curve
+    best_bits: float | None = None
+    worse: int = 0  # validations since the best
+    validated: int = 0  # validations of the budget that are done
+    latest_bits: float | None = None
+    stopped: str = ""  # why the run ended, "" while it goes on
+    final: BitsPerToken | None = None
+    scaler: dict[str, Any] | None = None  # of the float16 loss
+
+    def note_bits(self, bits: float) -> None:
+        """Take in a validation."""
+        self.latest_bits = bits
+        if self.best_bits is None or bits < self.best_bits:
+            self.best_bits, self.worse = bits, 0
+        else:
+            self.worse += 1
+
+    def restart_tally(self) -> None:
+        """Begin the next line of the learning curve."""
+        self.tally, self.tallied = [0.0] * len(TALLY), 0
+        self.tally_tokens, self.tally_elapsed_s = self.tokens, self.elapsed_s
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it; an interrupted run is one that goes on."""
+        return asdict(self) | {"stopped": "" if self.stopped == "interrupted" else self.stopped}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Ledger:
+        """The reverse of `to_dict`. Raises KeyError where something is missing."""
+        kept = {one.name: values[one.name] for one in fields(cls)}
+        return cls(**kept | {"final": None if kept["final"] is None else BitsPerToken(**kept["final"])})
+
+
+def or_nan(value: float | None) -> float:
+    """`value`, or NaN for None."""
+    return math.nan if value is None else value

@@ -18,20 +18,22 @@ from bench.diffusion.absorbing import AbsorbingDiffusion
 from bench.diffusion.evaluation import BitsPerToken
 from bench.diffusion.generators import derived_seed
 from bench.diffusion.regularisers import Regulariser, regularised_loss
-from bench.training.averaging import AveragedWeights
 from bench.training.batches import Batches, as_batches
-from bench.training.budget import budget_of
-from bench.training.checkpoint import first_difference, latest_checkpoint, read_checkpoint, save_checkpoint
+from bench.training.checkpoint import (
+    capture,
+    first_difference,
+    latest_checkpoint,
+    read_checkpoint,
+    restore,
+    save_checkpoint,
+)
 from bench.training.checks import blown_up, check_validation, fit_backbone, identity, rows_of_process
 from bench.training.devices import Devices
 from bench.training.errors import TrainingError
-from bench.training.ledger import TALLY, Ledger, or_nan
-from bench.training.optimiser import build_optimiser, learning_rate
+from bench.training.optimiser import AveragedWeights, build_optimiser, learning_rate
 from bench.training.preparation import Preparation
-from bench.training.progress import LearningCurve, Progress, peak_bytes
-from bench.training.result import TrainResult
+from bench.training.progress import TALLY, LearningCurve, Ledger, Progress, TrainResult, budget_of, or_nan, peak_bytes
 from bench.training.settings import TrainSettings
-from bench.training.snapshot import capture, restore
 from bench.training.validation import validate
 
 

@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from bench.wheelhouse import WheelhouseError, copied, is_left_out, reached
+from wheelhouse import WheelhouseError, copied, is_left_out, reached
 
 ROOT = Path(__file__).parents[2]
 REQUIREMENTS = {
@@ -51,7 +50,7 @@ def test_the_projects_wheel_is_made_of_a_clean_copy(tmp_path: Path) -> None:
 
 
 def test_a_version_that_is_none_is_refused(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "bench" / "wheelhouse.py"), str(tmp_path), "--python", "python3"]
+    command = [sys.executable, str(ROOT / "tools" / "wheelhouse.py"), str(tmp_path), "--python", "python3"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (2, "wheelhouse: PYTHON=python3: allowed: a version such as 3.12\n")
 

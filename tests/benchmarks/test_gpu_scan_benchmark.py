@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from architectures.scan import available_kernels, selective_scan
-from metrics.latency import time_calls
-from metrics.roofline import measure_ceilings
+from metrics.cost.latency import time_calls
+from metrics.cost.roofline import measure_ceilings
 
 pytestmark = pytest.mark.gpu
 BATCH, STATE, ROUNDS = 8, 16, 7

@@ -11,9 +11,9 @@ import pytest
 from scipy.stats import gaussian_kde
 
 from metrics import Notes, oa_distance, oa_from_features, read_folder
-from metrics.attribute import ATTRIBUTES, oa_attribute
-from metrics.distance import oa_distance_all
-from metrics.features import FEATURES
+from metrics.music.attribute import ATTRIBUTES, oa_attribute
+from metrics.music.distance import oa_distance_all
+from metrics.music.features import FEATURES
 
 PIECES = 1000
 NOTES_A_PIECE = 1550  # median of POP909
@@ -106,7 +106,7 @@ def test_a_cell_of_sixteen_pieces(folders: tuple[Path, Path], benchmark):
 
 def test_copies_of_pieces_that_are_all_training_pieces(folders: tuple[Path, Path], benchmark):
     """The hardest case of the copy search, beside a search word by word of a few pieces."""
-    from metrics.copies import longest_copies, note_words
+    from metrics.music.copies import longest_copies, note_words
 
     pieces = read_folder(folders[0])[0]
     started = time.perf_counter()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from metrics.arithmetic import count_arithmetic
-from metrics.flops import attention_flops
+from metrics.cost.arithmetic import count_arithmetic
+from metrics.cost.flops import attention_flops
 
 
 def test_a_product_an_addition_and_a_sum():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metrics import Notes, oa_attribute
-from metrics.attribute import attribute_bins, histogram_overlap
+from metrics.music.attribute import attribute_bins, histogram_overlap
 
 
 def piece(pitches: list[int], *, onset: list[float] | None = None, duration: float = 1.0, velocity: int = 64) -> Notes:

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from metrics import Notes, chord_density
-from metrics.chords import onset_profile, sounding_profile
+from metrics.music.chords import onset_profile, sounding_profile
 
 # a triad for one beat, one note for three more, a rest, and the note again for a beat
 PIECE = Notes.from_arrays([0, 0, 0, 6], [1, 4, 1, 1], [60, 64, 67, 64])

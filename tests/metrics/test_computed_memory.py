@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from metrics.computed_memory import ComputedMemory, batch_for, computed_memory, saved_bytes
+from metrics.cost.computed_memory import ComputedMemory, batch_for, computed_memory, saved_bytes
 
 
 def test_a_linear_layer_keeps_its_input():
@@ -78,7 +78,7 @@ def test_a_word_that_is_no_kind_of_attention_is_refused():
 
 def test_what_is_kept_is_what_is_freed_by_the_backward_pass():
     """The computed bytes of a deep network against the peak that the process really had."""
-    from metrics.memory import CLEAR_REFS, memory_baseline, peak_memory
+    from metrics.cost.memory import CLEAR_REFS, memory_baseline, peak_memory
 
     if not CLEAR_REFS.exists():
         pytest.skip("the peak resident set cannot be reset here")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metrics import MetricResult, Notes, oa_attribute, oa_from_features, pitch_outliers
-from metrics.resample import half_weights, interval
+from metrics.music.resample import half_weights, interval
 
 PIECES = 50
 DRAWS = 200  # simulated studies; the coverage itself is then known to about 1.7 in 100

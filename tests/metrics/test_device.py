@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from metrics import device
-from metrics.device import describe_environment, git_commit, resolve_device, work_on
+from metrics.cost import device
+from metrics.cost.device import describe_environment, git_commit, resolve_device, work_on
 
 
 def test_everything_is_told_and_json_can_hold_it():

@@ -11,7 +11,7 @@ from scipy.integrate import quad
 from scipy.stats import gaussian_kde, norm
 
 from metrics import Notes, oa_distance, oa_from_features
-from metrics.kde import ExactDensity, GridDensity, divergence_nats, scott_bandwidth, shared_mass
+from metrics.music.kde import ExactDensity, GridDensity, divergence_nats, scott_bandwidth, shared_mass
 
 
 def transcribed(generated: np.ndarray, reference: np.ndarray, limits: str) -> float:

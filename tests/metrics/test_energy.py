@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from metrics.energy import RaplCounter, energy_counter, measure_energy
+from metrics.cost.energy import RaplCounter, energy_counter, measure_energy
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_counter_that_stands_still_gives_nan_and_a_reason():
 
 
 def test_no_counter_gives_nan_with_the_reason_and_runs_nothing(monkeypatch, tmp_path):
-    monkeypatch.setattr("metrics.energy.RaplCounter.__init__.__defaults__", (tmp_path,))
+    monkeypatch.setattr("metrics.cost.energy.RaplCounter.__init__.__defaults__", (tmp_path,))
     ran = []
     use = measure_energy(lambda: ran.append(1), device="cpu")
     assert math.isnan(use.joules_per_call) and "no energy counter" in use.reason and not ran

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metrics import Notes, feature_matrix
-from metrics.features import feature_vector
+from metrics.music.features import feature_vector
 
 # C4 quarter, E4 + G4 eighth chord at beat 1, C5 half at beat 2, in bars of 4 beats
 PIECE = Notes.from_arrays([0, 1, 1, 2], [1, 0.5, 0.5, 2], [60, 64, 67, 72])

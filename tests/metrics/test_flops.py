@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from metrics.flops import attention_flops, count_by_dispatch, count_by_tracing, scan_flops
+from metrics.cost.flops import attention_flops, count_by_dispatch, count_by_tracing, scan_flops
 
 
 class Attention(nn.Module):

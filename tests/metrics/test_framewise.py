@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metrics import Notes, oa_framewise
-from metrics.framewise import adjacent_overlaps, gaussian_overlap
+from metrics.music.framewise import adjacent_overlaps, gaussian_overlap
 
 
 def test_the_overlap_of_two_normals_is_that_of_the_standard_library():

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from metrics.kernels import attention_kernel, does_arithmetic, operators_of
+from metrics.cost.kernels import attention_kernel, does_arithmetic, operators_of
 
 QUERY = torch.randn(1, 2, 8, 4)
 

@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-from metrics.latency import CallTimes, time_calls
+from metrics.cost.latency import CallTimes, time_calls
 
 
 def test_every_call_is_timed_and_the_warm_up_is_apart():

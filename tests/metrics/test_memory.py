@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from metrics import memory
-from metrics.memory import (
+from metrics.cost import memory
+from metrics.cost.memory import (
     growth_limited,
     is_out_of_memory,
     largest_that_fits,

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metrics import Notes, chord_density, oa_attribute, oa_distance, oa_framewise, oa_from_features, pitch_outliers
-from metrics.attribute import ATTRIBUTES
+from metrics.music.attribute import ATTRIBUTES
 
 SETTINGS = settings(max_examples=15, deadline=None, derandomize=True)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metrics import Notes, pitch_outliers
-from metrics.outliers import pitch_limits
+from metrics.music.outliers import pitch_limits
 
 
 def piece(pitches: list[int]) -> Notes:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from metrics import Notes, quality_table, read_folder, reference_rows, shuffled_pieces, uniform_pieces, unigram_pieces
-from metrics.remi import PITCH, VELOCITY, VOCABULARY, token_counts
+from metrics.music.remi import PITCH, VELOCITY, VOCABULARY, token_counts
 
 LIEDER = Path(__file__).parents[2] / "bench" / "data" / "demo" / "lieder"
 

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from metrics.roofline import Ceilings, achieved, measure_ceilings, traffic_bytes
+from metrics.cost.roofline import Ceilings, achieved, measure_ceilings, traffic_bytes
 
 CEILINGS = Ceilings(flops_per_s=100e9, bytes_per_s=10e9, dtype="float32", threads=1)
 

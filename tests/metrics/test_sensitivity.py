@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from metrics import Notes, corrupted, read_folder, sensitivity_responses
-from metrics.corruptions import CORRUPTIONS
-from metrics.sensitivity import EXPECTATIONS, Response, expectation
-from metrics.sensitivity_card import card_csv, card_figure, card_markdown
-from metrics.table import quality_table
+from metrics.music.corruptions import CORRUPTIONS
+from metrics.music.sensitivity import EXPECTATIONS, Response, expectation
+from metrics.music.sensitivity_card import card_csv, card_figure, card_markdown
+from metrics.music.table import quality_table
 
 DEMO = Path(__file__).parents[2] / "bench" / "data" / "demo"
 PIECE = Notes.from_arrays([0, 1, 2, 3], [1, 0.5, 1, 2], [60, 62, 64, 120], [10, 20, 30, 40])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metrics import Notes, structure_similarity_error
-from metrics.structure import bar_similarity
+from metrics.music.structure import bar_similarity
 
 
 def song(form: str) -> Notes:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metrics import Notes, frechet_distance, vector_distance
-from metrics.vectors import _Discrepancy
+from metrics.music.vectors import _Discrepancy
 
 
 def pieces(seed: int, count: int, width: int = 24) -> list[Notes]:

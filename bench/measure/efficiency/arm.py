@@ -13,17 +13,13 @@ import torch
 from architectures.kernel_door import kernels_that_ran
 from bench.diffusion import AbsorbingDiffusion
 from bench.diffusion.sampling_step import PRECISIONS, CudaGraphs, SamplingStep, autocast
-from metrics.device import work_on
-from metrics.kernels import attention_kernel
-from metrics.latency import synchronise
+from metrics.cost.device import work_on
+from metrics.cost.kernels import attention_kernel
+from metrics.cost.latency import synchronise
 
 LEARNING_RATE = 1e-6
 """Small, so that thousands of timed updates on random tokens leave the weights finite; its size costs no time."""
-
-
 Network = Callable[..., torch.Tensor]
-
-
 PHASES = ("forward", "backward", "optimiser")
 
 

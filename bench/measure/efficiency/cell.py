@@ -25,7 +25,7 @@ class EfficiencyCell:
     """Tokens a sequence, measured in the order given."""
     threads: int = 1
     device: str = "cpu"
-    """A device as torch names it; `metrics.device.resolve_device` turns "auto" into one."""
+    """A device as torch names it; `metrics.cost.device.resolve_device` turns "auto" into one."""
     batch: int = 1
     """Sequences a call in inference."""
     training_batch: int = 0

@@ -16,24 +16,18 @@ from torch.nn import functional
 from torch.nn.attention import sdpa_kernel
 
 from bench.errors import first_line
-from metrics.device import busy_warning, describe_environment, resolve_device
-from metrics.energy import available_energy_source, energy_counter
-from metrics.memory import CLEAR_REFS, peak_memory
+from metrics.cost.device import busy_warning, describe_environment, resolve_device
+from metrics.cost.energy import available_energy_source, energy_counter
+from metrics.cost.memory import CLEAR_REFS, peak_memory
 
 DRIVER_FILE = Path("/proc/driver/nvidia/version")
-
-
 BUILDS = {
     "mamba_ssm": "MAMBA_FORCE_BUILD=TRUE pip install --no-build-isolation mamba-ssm",
     "causal_conv1d": "CAUSAL_CONV1D_FORCE_BUILD=TRUE pip install --no-build-isolation causal-conv1d",
     "flash_attn": "FLASH_ATTENTION_FORCE_BUILD=TRUE pip install --no-build-isolation flash-attn",
 }
 """How each package is built on the machine that has nvcc; the README tells how to build for one architecture only."""
-
-
 REBUILD = " --force-reinstall --no-deps --no-cache-dir"
-
-
 TORCH_FOR_CUDA = "install the torch build for its CUDA (pytorch.org, 'Get started')"
 
 
@@ -152,15 +146,11 @@ def _attention(subject: str, name: str, device: torch.device) -> Finding:
 
 AGREEMENT = 1e-3
 """Largest relative error of a working kernel against the float64 reference, values and gradients."""
-
-
 SCAN_ADVICE = {
     "c": "install a C compiler (cc, gcc or clang); until then numba or torch computes the scan",
     "numba": "pip install numba",
     "triton": "comes with torch for CUDA; after another torch was installed: pip install triton",
 }
-
-
 ENERGY_ADVICE = {
     "cpu": "energy rows stay n/a; on real Linux hardware let the user read /sys/class/powercap/intel-rapl:0/energy_uj",
     "cuda": "energy rows stay n/a; install the driver's NVML library (libnvidia-ml.so.1)",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from metrics.computed_memory import ComputedMemory, batch_for, computed_memory
-from metrics.memory import largest_that_fits
+from metrics.cost.computed_memory import ComputedMemory, batch_for, computed_memory
+from metrics.cost.memory import largest_that_fits
 
 if TYPE_CHECKING:
     from architectures.backbone import BackboneConfig

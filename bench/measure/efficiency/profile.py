@@ -13,8 +13,6 @@ from torch import nn
 from torch.profiler import ProfilerActivity, profile, record_function
 
 MARK = "part: "
-
-
 KINDS = {
     "scan": ("selective_scan",),
     "attention": ("scaled_dot_product", "_flash_att", "_efficient_attention", "softmax"),
@@ -36,8 +34,6 @@ KINDS = {
     ),
 }
 """Kind of operator -> what its name contains; looked through in this order. Anything else is element-wise."""
-
-
 FUNCTIONS_OF_PACKAGES = {
     "SelectiveScanFn": "scan",
     "MambaChunkScanCombinedFn": "scan",
@@ -45,11 +41,7 @@ FUNCTIONS_OF_PACKAGES = {
     "FlashAttnFunc": "attention",
 }
 """How names begin of what optional packages run outside torch's operators (backward: "...Backward") -> its kind."""
-
-
 PACKAGES = tuple(FUNCTIONS_OF_PACKAGES)
-
-
 OTHER_PARTS = {"autograd::engine": "backward", "Optimizer.": "optimiser"}
 """How the profiler names what encloses the operators of a training step -> a part of it."""
 

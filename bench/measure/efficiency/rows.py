@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
 
 MS, GIGA = 1e3, 1e9
-
-
 FIT_UNITS = {"batch": "1", "length": "tokens"}
 
 
@@ -90,38 +88,23 @@ def _fit_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:
 
 
 GIB = 2**30
-
-
-
 TRAINING_PASSES = 3
 """Forward passes that a training step costs: the backward pass is worth two."""
-
-
 SLOW_FALLBACKS = {"scan": ("torch", "reference"), "sdpa": ("math",), "ssd": ("torch",)}
 """Kernels that run where a fused one is not there; rows made with them say so."""
-
-
 ENERGY = {"step": "step_energy", "train": "train_step_energy", "sample": "sample_energy"}
-
-
 LATENCIES = {
     "step": ("step_latency", "ms", MS),
     "train": ("train_step_latency", "ms", MS),
     "sample": ("sample_latency", "s", 1.0),
 }
 """Kind of call -> metric, unit, what a second is in that unit."""
-
-
 PEAKS = {"step": "peak_memory_inference", "train": "peak_memory_training"}
-
-
 COUNTS = {
     "formula": "forward_gflops",
     "fvcore": "forward_gflops_fvcore",
     "dispatch": "forward_gflops_dispatch",
 }
-
-
 DEFINITIONS = {
     "step_latency": "one forward pass of the denoiser as the sampler calls it, median of warm calls v1",
     "step_latency_cold": "first forward pass of the process at this length v1",

@@ -16,16 +16,10 @@ from bench.measure.efficiency.record import Record
 from bench.measure.efficiency.rows import rows_of
 
 OnEvent = Callable[[str, dict[str, Any]], None]
-
-
 SILENCE_S = 900.0
 """Seconds without a word after which a measuring process counts as stuck; a word comes after every block of calls."""
-
-
 FEWEST_ROUNDS = 2
 """Rounds that are run however long they take: below two there is no interval."""
-
-
 PATIENCE = 3
 """The first `rounds` rounds may take this many time caps before they are cut short."""
 
@@ -150,7 +144,7 @@ class _Group:
 
     def look_around(self) -> None:
         """Measure the device's ceilings once, and note on every arm what else is computing while ours sleep."""
-        from metrics.device import busy_warning
+        from metrics.cost.device import busy_warning
 
         self.warn(busy_warning(self.arms[0].cell.device))
         for arm in self.alive[:1]:
@@ -184,7 +178,7 @@ class _Group:
 
     def time_rounds(self, rounds: int, relative_width: float, time_cap_s: float) -> None:
         """Rounds of timed calls until every interval is narrow enough, or the cap."""
-        from metrics.device import BusyWatch
+        from metrics.cost.device import BusyWatch
 
         samples = self.plan_samples(rounds, time_cap_s)
         watch = BusyWatch(self.arms[0].cell.device)

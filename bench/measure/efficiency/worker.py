@@ -24,11 +24,11 @@ import torch  # noqa: E402
 from architectures.kernel_door import countable  # noqa: E402
 from bench.errors import first_line  # noqa: E402
 from bench.measure.efficiency.arm import TimedArm, kernels_behind  # noqa: E402
-from metrics.computed_memory import computed_memory  # noqa: E402
-from metrics.energy import available_energy_source, measure_energy  # noqa: E402
-from metrics.flops import SCAN_OPERATOR, count_by_dispatch, count_by_tracing, executed_scan_flops  # noqa: E402
-from metrics.latency import time_calls  # noqa: E402
-from metrics.memory import (  # noqa: E402
+from metrics.cost.computed_memory import computed_memory  # noqa: E402
+from metrics.cost.energy import available_energy_source, measure_energy  # noqa: E402
+from metrics.cost.flops import SCAN_OPERATOR, count_by_dispatch, count_by_tracing, executed_scan_flops  # noqa: E402
+from metrics.cost.latency import time_calls  # noqa: E402
+from metrics.cost.memory import (  # noqa: E402
     growth_limited,
     held_bytes,
     is_out_of_memory,
@@ -40,7 +40,7 @@ from metrics.memory import (  # noqa: E402
     private_bytes,
     requested_bytes,
 )
-from metrics.roofline import measure_ceilings, traffic_bytes  # noqa: E402
+from metrics.cost.roofline import measure_ceilings, traffic_bytes  # noqa: E402
 
 LONG_CALL_S = 0.3
 """A call at least this long is not repeated untimed at the start of a turn: caches are cold for a small share of it."""

@@ -24,14 +24,8 @@ if TYPE_CHECKING:
 
 
 FOLDER = ".trainings"  # below the results: a file a training
-
-
 NOT_TRAINING = ("sample", "sample_lengths")  # settings that decide nothing before the first piece is drawn
-
-
 NOT_TRAINING_PARTS = ("sampling", "metrics")
-
-
 ENDED = ("budget", "plateau")
 
 

@@ -13,8 +13,8 @@ from typing import Literal
 import pandas as pd
 
 from bench.report.analysis.aggregate import BITS
-from bench.report.metric_words import words_for
 from bench.report.rows.points import Group, Point, Points, quality_group, quality_points
+from metrics.quantities import words_for
 from metrics.statistics import (
     Interval,
     best_arm,

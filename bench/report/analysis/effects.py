@@ -16,8 +16,6 @@ from bench.report.rows.points import Group, Points, quality_group, quality_point
 from metrics.statistics import Interval, mean_interval
 
 MIXERS = {"M": "Mamba", "F": "feed-forward", "A": "attention"}
-
-
 _AXIS = re.compile(r"(\w+)=(\S+)")
 
 

@@ -8,14 +8,8 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 _MIXER = r"(?:[A-Z]|\[[^\]]+\])(?:\([a-z][^)]*\))?"
-
-
 _REPEATED = re.compile(r"^(.*?)(?:\*(\d+))?$")
-
-
 _GROUP = re.compile(rf"\(((?:{_MIXER}\d*)+)\)(\d+)")
-
-
 _RUN = re.compile(rf"({_MIXER})(\d*)")
 
 
@@ -86,14 +80,8 @@ def patterns_of(frame: pd.DataFrame) -> dict[str, str]:
 
 
 ORDERS, MIXED, ATTENTION, OTHERS = "orders of one block", "attention mixed in", "attention only", "without attention"
-
-
 MOST_TOGETHER = 8
-
-
 FEWEST_ORDERS = 3
-
-
 WITHIN_A_TOKEN = ("F", "C")
 """Mixers that see a token and its neighbours; they do not decide a family."""
 

@@ -14,9 +14,9 @@ from bench.report.analysis.comparisons import by_seed
 from bench.report.analysis.growth import cost_exponent
 from bench.report.analysis.patterns import same_mixers
 from bench.report.claims.paper import Quantity
-from bench.report.metric_words import words_for
 from bench.report.rows.points import Point, Points, group_words, quality_group
 from bench.report.rows.rounds import rounds_of
+from metrics.quantities import words_for
 from metrics.statistics import mean_interval, rounds_ratio
 
 

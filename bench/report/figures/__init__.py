@@ -41,8 +41,6 @@ __all__ = [
     "render",
     "save_figure",
 ]
-
-
 TRAINING_FIGURES = ("bits", "learning")  # what a sampler does not change
 MOST_ARMS = 24  # more cannot be told apart in one panel
 

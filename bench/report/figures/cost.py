@@ -32,9 +32,9 @@ from bench.report.figures.style import (
     panels,
     tidy_axes,
 )
-from bench.report.metric_words import SHORT_COST_LABELS
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.points import Points, cost_points
+from metrics.quantities import SHORT_COST_LABELS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

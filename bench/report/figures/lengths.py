@@ -23,9 +23,9 @@ from bench.report.figures.style import (
     reference_handles,
     tidy_axes,
 )
-from bench.report.metric_words import words_for
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.points import Points, quality_points, reference_points
+from metrics.quantities import words_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,12 +19,8 @@ if TYPE_CHECKING:
 FEWEST_SAMPLES = 5
 """Rounds or seeds from which an interval is drawn. Student's factor is 12.7 at two and 4.3 at three: such an interval
 may span decades and hides that there were two samples; tables have it."""
-
-
 MANY_ARMS = 5
 """Arms in one panel from which intervals are drawn thin."""
-
-
 WIDEST_SHIFT = 0.2
 """Octaves over which the arms at one length are spread, so that their intervals lie beside each other."""
 
@@ -87,15 +83,9 @@ def shift_of(place: int, count: int, lengths: Sequence[int]) -> float:
 
 Box = tuple[float, float, float, float]
 """Left, bottom, right, top."""
-
-
 GAP = 3.5
 """Distance of a label from the middle of its marker, in points, at each side."""
-
-
 MARKER = 6.0
-
-
 OUTSIDE = 100.0
 """How much worse a place past the edge is than one that covers the same area of something else."""
 

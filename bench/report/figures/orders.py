@@ -13,10 +13,10 @@ import pandas as pd
 from bench.report.analysis.aggregate import BITS
 from bench.report.analysis.patterns import cycle_of, layers_of, patterns_of
 from bench.report.figures.style import DOUBLE_COLUMN_IN, NothingToShow, figure_style, is_narrow, new_figure
-from bench.report.metric_words import HEADLINE_METRICS, words_for
 from bench.report.rows.arms import arm_order
 from bench.report.rows.points import Points, quality_group, quality_points
 from bench.report.tables.numbers import number
+from metrics.quantities import HEADLINE_METRICS, words_for
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -27,8 +27,6 @@ PHASES = {
     "train_backward_latency": ("backward", "#DDAA33", "///"),
     "train_optimiser_latency": ("optimiser", "#BBBBBB", "..."),
 }
-
-
 MOST_BARS = 45
 
 

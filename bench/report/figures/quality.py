@@ -25,9 +25,9 @@ from bench.report.figures.style import (
     reference_handles,
     tidy_axes,
 )
-from bench.report.metric_words import SHORT_LABELS
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.points import Group, Points, quality_group, quality_points, reference_points
+from metrics.quantities import SHORT_LABELS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

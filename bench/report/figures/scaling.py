@@ -33,10 +33,10 @@ from bench.report.figures.style import (
     panels,
     tidy_axes,
 )
-from bench.report.metric_words import SHORT_COST_LABELS
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.points import Point, Points, cost_points
 from bench.report.rows.study import baseline_arm
+from metrics.quantities import SHORT_COST_LABELS
 from metrics.statistics import Interval
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from bench.report.figures.style import (
     panels,
     tidy_axes,
 )
-from bench.report.metric_words import SHORT_COST_LABELS, words_for
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.points import Point, Points, cost_points, quality_points
+from metrics.quantities import SHORT_COST_LABELS, words_for
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

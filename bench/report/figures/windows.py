@@ -23,7 +23,7 @@ from bench.report.figures.style import (
     tidy_axes,
 )
 from bench.report.rows.arms import Look, arm_order, looks
-from metrics.slopes import HOP_BEATS
+from metrics.music.slopes import HOP_BEATS
 from metrics.statistics import Interval
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import pandas as pd
 
 from bench.report.analysis.aggregate import EXACT
 from bench.report.analysis.comparisons import ALPHA, PRIMARY, by_seed
-from bench.report.metric_words import COST_METRICS, words_for
 from bench.report.pages.provenance import provenance
 from bench.report.rows.points import Point, Points, cost_points, quality_points
 from bench.report.tables.table import Entry, Table
+from metrics.quantities import COST_METRICS, words_for
 from metrics.statistics import holm, paired_difference, smallest_p_value
 
 

@@ -11,10 +11,10 @@ from bench.report.analysis.aggregate import BITS, EXACT, first_setting, grammar_
 from bench.report.analysis.comparisons import best_arms
 from bench.report.analysis.growth import cost_ratio
 from bench.report.analysis.samplers import one_a_training
-from bench.report.metric_words import words_for
 from bench.report.rows.points import Points, cost_points, quality_group, quality_points, reference_points
 from bench.report.tables.numbers import number, with_interval
 from bench.report.tables.sampling import sampler_sentences
+from metrics.quantities import words_for
 
 MOST_NAMED = 5
 COMPARED = {

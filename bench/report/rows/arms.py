@@ -36,11 +36,7 @@ LOOKS: tuple[tuple[str, str, Any], ...] = (
     ("#000000", "v", (0, (5, 1.5))),
     ("#8C6D31", "<", "-"),
 )
-
-
 FIXED = ("smdim", "transformer", "mamba", "mamba-causal", "fam", "amf", "maf", "afm", "fma")
-
-
 REFERENCE_ORDER = ("real-vs-real", "shuffled", "unigram-tokens", "uniform-tokens", "unigram", "bigram", "grammar")
 
 

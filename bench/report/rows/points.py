@@ -13,16 +13,12 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.metric_words import bounds_of
 from bench.report.rows.frame import EFFICIENCY, QUALITY, REFERENCE, Row, records
+from metrics.quantities import bounds_of
 from metrics.statistics import mean_interval
 
 COST_KEYS = ("metric", "length", "arm", "kernel", "device", "threads", "batch")
-
-
 QUALITY_KEYS = ("corpus", "length", "sampler", "sample_steps", "arm", "metric")
-
-
 REFERENCE_KEYS = ("corpus", "length", "arm", "metric")
 
 

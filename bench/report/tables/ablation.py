@@ -8,10 +8,10 @@ import pandas as pd
 from bench.report.analysis.comparisons import PRIMARY
 from bench.report.analysis.effects import Effect, _described, _means, effects, factors
 from bench.report.analysis.patterns import block_of, patterns_of, rotation_groups
-from bench.report.metric_words import words_for
 from bench.report.rows.points import Points, group_words, quality_group, quality_points
 from bench.report.tables.numbers import number
 from bench.report.tables.table import Entry, Table
+from metrics.quantities import words_for
 from metrics.statistics import Interval, mean_interval
 
 

@@ -9,16 +9,14 @@ import pandas as pd
 
 from bench.report.analysis.growth import cost_ratio
 from bench.report.analysis.twins import AA_TOLERANCE, decision, same_models
-from bench.report.metric_words import COST_METRICS
 from bench.report.rows.arms import arm_order
 from bench.report.rows.points import Point, Points, cost_points
 from bench.report.tables.numbers import NOTHING
 from bench.report.tables.table import Entry, Table
+from metrics.quantities import COST_METRICS
 from metrics.statistics import Interval
 
 TIMED = ("step_latency", "train_step_latency")
-
-
 COUNTERS = {"forward_gflops_fvcore": "fvcore", "forward_gflops_dispatch": "FlopCounterMode"}
 
 

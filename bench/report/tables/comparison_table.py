@@ -8,10 +8,10 @@ import pandas as pd
 
 from bench.report.analysis.comparisons import PRIMARY, comparisons, direction_of, seed_values
 from bench.report.analysis.patterns import patterns_of, rotation_note
-from bench.report.metric_words import words_for
 from bench.report.rows.points import group_words, quality_group, quality_points
 from bench.report.tables.numbers import number
 from bench.report.tables.table import Entry, Table
+from metrics.quantities import words_for
 from metrics.statistics import rank_arms
 
 MOST_PAIR_DRAWS = 2e7  # arms x arms x draws that are held in memory at once

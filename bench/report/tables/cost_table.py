@@ -9,11 +9,11 @@ import pandas as pd
 
 from bench.report.analysis.aggregate import kernel_conflict, lowest_apart
 from bench.report.analysis.patterns import patterns_of, rotation_note
-from bench.report.metric_words import COST_METRICS, MetricWords
 from bench.report.rows.arms import arm_order
 from bench.report.rows.points import Point, Points, cost_points
 from bench.report.tables.numbers import NOTHING, millions
 from bench.report.tables.table import Entry, Table
+from metrics.quantities import COST_METRICS, MetricWords
 
 FORCED = "*"
 SETTINGS_RANKED = f"{FORCED} ranked although device, threads or batch differ."

@@ -11,20 +11,16 @@ import pandas as pd
 
 from bench.report.analysis.aggregate import first_setting, settings_left_out
 from bench.report.analysis.growth import cost_exponent, meeting, meeting_length
-from bench.report.metric_words import COST_METRICS
 from bench.report.rows.arms import arm_order
 from bench.report.rows.points import Point, Points, cost_points
 from bench.report.rows.rounds import round_medians
 from bench.report.tables.numbers import NOTHING
 from bench.report.tables.table import Entry, Table
+from metrics.quantities import COST_METRICS
 from metrics.statistics import Crossover, length_polynomial, local_slopes
 
 GROWING = ("step_latency", "train_step_latency", "peak_memory_inference", "peak_memory_training", "forward_gflops")
-
-
 FEWEST_LENGTHS = 3
-
-
 NEGLIGIBLE = 1e-9
 """Share of the FLOPs below which a term or an error is rounding."""
 

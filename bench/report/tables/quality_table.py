@@ -10,7 +10,6 @@ import pandas as pd
 from bench.report.analysis.aggregate import BITS, GRAMMAR, ArmKey, grammar_marks, reference_point
 from bench.report.analysis.comparisons import best_arms
 from bench.report.analysis.patterns import patterns_of, rotation_note
-from bench.report.metric_words import HEADLINE_METRICS, words_for
 from bench.report.rows.arms import REFERENCE_ORDER, arm_order
 from bench.report.rows.points import (
     Group,
@@ -25,6 +24,7 @@ from bench.report.rows.points import (
 from bench.report.tables.cost_table import joined, parameters_entry, point_entry
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table
+from metrics.quantities import HEADLINE_METRICS, words_for
 
 NO_MORE, OPEN = "†", "‡"
 SETTINGS = (

@@ -9,12 +9,12 @@ import pandas as pd
 
 from bench.report.analysis.aggregate import reference_point
 from bench.report.analysis.samplers import CEILING, base_arm, network_calls, varies_sampler
-from bench.report.metric_words import words_for
 from bench.report.rows.points import Point, Points, quality_points, reference_points
 from bench.report.tables.cost_table import joined, point_entry
 from bench.report.tables.numbers import number
 from bench.report.tables.quality_table import seeds_entry
 from bench.report.tables.table import Entry, Table
+from metrics.quantities import words_for
 
 SAMPLING_METRICS = (
     "sampling_time",

@@ -12,8 +12,6 @@ from bench.store.reuse import Elsewhere
 from bench.study.yaml import allowed_words
 
 NAMES = ("local", "slurm", "ray")
-HELD_POLL_S = 0.5
-"""Seconds between looks at a cell that another runner holds."""
 
 
 class Executor(Protocol):

@@ -10,8 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from bench.run.executors import HELD_POLL_S
-from bench.run.lease import Owner
+from bench.run.lease import HELD_POLL_S, Owner
 from bench.run.perform import perform
 from bench.run.task import OnEvent, Task
 from bench.store.reuse import Elsewhere

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from bench.run.executors import HELD_POLL_S
-from bench.run.lease import holders
+from bench.run.lease import HELD_POLL_S, holders
 from bench.run.task import OnEvent, Task
 from bench.store.cells import FINISHED, identity
 from bench.store.reuse import Elsewhere

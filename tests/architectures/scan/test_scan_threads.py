@@ -78,7 +78,7 @@ def test_float64_is_refused_by_a_float32_kernel(kernel: str) -> None:
 
 
 def test_warming_speaks_once_and_only_of_what_takes_long(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from architectures.scan import warming
+    from architectures.scan import operator as warming
 
     monkeypatch.setattr(warming, "_warm", set())
     said: list[str] = []

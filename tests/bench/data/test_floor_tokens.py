@@ -1,4 +1,4 @@
-"""The arrays of `metrics.remi` say what MidiTok says: the floors are made of the harness's own tokens."""
+"""The arrays of `metrics.music.remi` say what MidiTok says: the floors are made of the harness's own tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 
 from bench.data import TokenCorpus, corpus_notes, load_corpus, tokenize
 from metrics import read_notes
-from metrics.remi import (
+from metrics.music.remi import (
     BAR,
     DURATION,
     LOWEST_PITCH,

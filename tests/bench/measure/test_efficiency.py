@@ -202,7 +202,7 @@ def test_a_session_that_makes_no_sense_is_refused_by_name(cell, tmp_path, settin
 
 
 def test_a_busy_machine_is_named_and_flags_the_rows_of_every_arm(cell, tmp_path, monkeypatch):
-    monkeypatch.setattr("metrics.device.BusyWatch.busy", lambda self: [(42, "spinner", 0.98)])
+    monkeypatch.setattr("metrics.cost.device.BusyWatch.busy", lambda self: [(42, "spinner", 0.98)])
     heard = []
     found = measure_group(
         [cell("a", (16,), measure_training=False), cell("b", (16,), measure_training=False)],
@@ -218,7 +218,7 @@ def test_a_busy_machine_is_named_and_flags_the_rows_of_every_arm(cell, tmp_path,
 
 def test_the_largest_batch_and_length_within_a_budget_are_found_by_trials(cell, folder, monkeypatch):
     from bench.measure.efficiency import worker as efficiency_worker
-    from metrics.memory import PeakMemory
+    from metrics.cost.memory import PeakMemory
 
     monkeypatch.syspath_prepend(str(folder))
     heard, tried = [], []

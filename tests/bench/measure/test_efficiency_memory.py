@@ -11,7 +11,7 @@ from torch.nn import functional
 from architectures.backbone import Backbone
 from architectures.catalog import resolve
 from bench.measure.efficiency.memory import batch_at, longest_at, training_memory
-from metrics.computed_memory import saved_bytes
+from metrics.cost.computed_memory import saved_bytes
 
 
 @pytest.mark.parametrize("arm", ["transformer", "smdim"])

@@ -17,7 +17,7 @@ from bench.measure.efficiency.cell import EfficiencyCell
 from bench.measure.efficiency.record import Record
 from bench.measure.efficiency.rows import rows_of
 from bench.measure.efficiency.session import measure_group
-from metrics.roofline import Ceilings
+from metrics.cost.roofline import Ceilings
 
 LENGTH = 32
 

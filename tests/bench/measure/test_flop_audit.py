@@ -12,8 +12,8 @@ from architectures.backbone import Backbone, BackboneConfig
 from architectures.catalog import CATALOG, resolve
 from architectures.scan import reference
 from architectures.scan.inputs import ScanInputs
-from metrics.arithmetic import count_arithmetic
-from metrics.flops import SCAN_OPERATOR, count_by_dispatch, count_by_tracing, executed_scan_flops, scan_flops
+from metrics.cost.arithmetic import count_arithmetic
+from metrics.cost.flops import SCAN_OPERATOR, count_by_dispatch, count_by_tracing, executed_scan_flops, scan_flops
 
 TOLERANCE = 0.005
 CONVOLUTIONS = {"conv", "aten::convolution"}

@@ -10,7 +10,7 @@ import pytest
 
 from bench.diffusion import generator_for
 from bench.training import CropBatches, TrainingError, TrainSettings, WindowBatches, corpus_batches
-from bench.training.transposition import TransposedBatches, Transposition
+from bench.training.batches import TransposedBatches, Transposition
 
 
 def test_windows_are_drawn_without_repetition_inside_a_batch() -> None:

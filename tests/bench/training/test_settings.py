@@ -9,9 +9,8 @@ import torch
 from torch import nn
 
 from bench.training import TrainingError, TrainSettings, train_settings
-from bench.training.averaging import AveragedWeights
-from bench.training.budget import Budget, budget_of
-from bench.training.optimiser import learning_rate, parameter_groups
+from bench.training.optimiser import AveragedWeights, learning_rate, parameter_groups
+from bench.training.progress import Budget, budget_of
 
 
 @pytest.mark.parametrize(

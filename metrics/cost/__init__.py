@@ -1,0 +1,1 @@
+"""Cost of a network: latency, memory, FLOPs, energy, roofline."""

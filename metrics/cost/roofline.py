@@ -1,0 +1,111 @@
+"""How near a call comes to what the machine can do: ceilings of compute and of memory traffic, and shares of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from metrics.cost.kernels import does_arithmetic
+from metrics.cost.latency import time_calls
+
+PRODUCT_SIZE = {"cpu": 2048, "cuda": 8192}
+COPY_BYTES = {"cpu": 2**28, "cuda": 2**31}
+"""Far over any cache, so that a copy runs at the speed of the memory."""
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """The best this device reached: operations per second of a large product, bytes per second of a large copy."""
+
+    flops_per_s: float
+    bytes_per_s: float
+    dtype: str
+    threads: int
+
+    @property
+    def ridge(self) -> float:
+        """Operations per byte above which compute, not memory, is the limit."""
+        return self.flops_per_s / self.bytes_per_s
+
+
+@dataclass(frozen=True)
+class Achieved:
+    """A call against the ceilings. Shares are 0..1; `bound` is the nearer ceiling, "compute" or "memory"."""
+
+    compute_share: float
+    bandwidth_share: float
+    intensity: float
+    bound: str
+
+
+def measure_ceilings(
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    *,
+    product_size: int | None = None,
+    copy_bytes: int | None = None,
+    calls: int = 5,
+) -> Ceilings:
+    """Time a large square product and a large copy, each `calls` times, and take the fastest: a ceiling, not a mean.
+
+    With the present number of threads. A copy reads and writes, so it counts both ways. Takes about a second.
+    """
+    kind = torch.device(device)
+    size = product_size or PRODUCT_SIZE.get(kind.type, PRODUCT_SIZE["cpu"])
+    left = torch.randn(size, size, device=kind, dtype=dtype)
+    right, product = torch.randn_like(left), torch.empty_like(left)
+    product_s = min(time_calls(lambda: torch.mm(left, right, out=product), calls, device=kind).samples_s)
+    source = torch.ones((copy_bytes or COPY_BYTES.get(kind.type, COPY_BYTES["cpu"])) // 4, device=kind)
+    target = torch.empty_like(source)
+    copy_s = min(time_calls(lambda: target.copy_(source), calls, device=kind).samples_s)
+    moved = 2 * source.numel() * source.element_size()
+    return Ceilings(2 * size**3 / product_s, moved / copy_s, str(dtype).removeprefix("torch."), torch.get_num_threads())
+
+
+def achieved(flops: float, moved_bytes: float, elapsed_s: float, ceilings: Ceilings) -> Achieved:
+    """Shares of the ceilings that a call of `elapsed_s` seconds reached. The compute share is the MFU of the call.
+
+    `flops`: operations that were executed (for a sequential scan 7 per element, not the 9 that papers count).
+    `moved_bytes`: see `traffic_bytes`. NaN where an input is NaN.
+    """
+    compute = flops / elapsed_s / ceilings.flops_per_s
+    bandwidth = moved_bytes / elapsed_s / ceilings.bytes_per_s
+    intensity = flops / moved_bytes if moved_bytes else math.nan
+    bound = "" if math.isnan(compute + bandwidth) else "compute" if compute >= bandwidth else "memory"
+    return Achieved(compute, bandwidth, intensity, bound)
+
+
+class _Traffic(TorchDispatchMode):
+    """Sums the bytes of every operator's tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total_bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        with self:
+            if (result := func.decompose(*args, **(kwargs or {}))) is not NotImplemented:
+                return result
+        result = func(*args, **(kwargs or {}))
+        name = getattr(func._overloadpacket, "_qualified_op_name", "")
+        if does_arithmetic(name) or name in {"aten::copy_", "aten::clone", "aten::_to_copy", "aten::cat"}:
+            tensors = [leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, torch.Tensor)]
+            self.total_bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        return result
+
+
+def traffic_bytes(call: Callable[[], Any]) -> int:
+    """Bytes that the operators of `call` read and write when each fetches its inputs and stores its outputs once.
+
+    What a cache keeps from one operator to the next is not taken off, so it is an upper bound for the memory bus, and a
+    share of bandwidth over 1 says that caches helped. Works on the meta device.
+    """
+    with torch.no_grad(), _Traffic() as traffic:
+        call()
+    return traffic.total_bytes

@@ -1,0 +1,1 @@
+"""Metrics of music, one per function; `import metrics` offers them."""

@@ -1,0 +1,219 @@
+"""Novelty: how much of a piece is copied from the training pieces, and how near the nearest of them is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.music.grid import TIME_BINS, duration_bins, snap_beats, time_bins
+from metrics.music.notes import Notes, per_piece, with_notes
+from metrics.music.resample import half_weights, interval
+from metrics.music.vectors import scaling, summary_vectors
+from metrics.result import MetricResult, missing
+
+KINDS: Final = ("longest_copy", "nearest_distance")
+MOST_NEIGHBOURS: Final = 1000  # training pieces that the nearest one is sought among, evenly picked
+
+MULTIPLIER: Final = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
+MIXER: Final = np.uint64(0xBF58476D1CE4E5B9)
+FILTER_BITS: Final = 22
+SINGLE_STEPS: Final = 8  # sizes up to here are tried one by one; from there each is twice as long
+MOST_PAIRS: Final = 4_000_000  # (piece, training place) pairs held at once
+
+Places = NDArray[np.int64]
+
+
+@per_piece
+def note_words(notes: Notes) -> NDArray[np.uint64]:
+    """One number a note after the first: its step from the note before, pitch and duration, on the token grid: (N -
+    1,)."""
+    if len(notes) < 2:
+        return np.zeros(0, np.uint64)
+    steps = time_bins(np.diff(snap_beats(notes.onset)))
+    words = (steps * 128 + notes.pitch[1:]) * TIME_BINS + duration_bins(notes.duration[1:])
+    mixed = (words.astype(np.uint64) + np.uint64(1)) * MIXER
+    return mixed ^ (mixed >> np.uint64(29))
+
+
+class Passages:
+    """Every run of note words of some pieces: hashes that one subtraction finds, none crossing from piece to piece."""
+
+    def __init__(self, pieces: Sequence[Notes]) -> None:
+        texts = [note_words(piece) for piece in pieces]
+        joined = np.concatenate([*texts, np.zeros(0, np.uint64)])
+        lengths = np.array([len(text) for text in texts], np.int64)
+        self.owner = np.repeat(np.arange(len(texts)), lengths)
+        self.room = np.concatenate([np.arange(n, 0, -1) for n in lengths] + [np.zeros(0, np.int64)])
+        sums = np.cumsum(joined * _powers(len(joined), MULTIPLIER), dtype=np.uint64)
+        self._prefix = np.concatenate([np.zeros(1, np.uint64), sums])  # polynomial hash modulo 2^64
+        self._inverse = _powers(len(joined), pow(MULTIPLIER, -1, 1 << 64))
+
+    def hashes(self, start: Places, size: int | Places) -> NDArray[np.uint64]:
+        """Hash of the run of `size` words from each start; there must be room for it."""
+        return (self._prefix[start + size] - self._prefix[start]) * self._inverse[start]
+
+
+def longest_copies(pieces: Sequence[Notes], train: Sequence[Notes]) -> NDArray[np.int64]:
+    """Notes after the first of the longest passage of each piece that one training piece holds too: shape (pieces,).
+
+    Sizes grow for all pieces together, and only places whose run the other side holds are kept on either side. A piece
+    that has none left halves the range between the last two sizes, among the places that it shared at the smaller one.
+    """
+    asked, known = Passages(pieces), Passages(train)
+    longest = np.zeros(len(pieces), np.int64)
+    mine, theirs, size = np.arange(len(asked.owner)), np.arange(len(known.owner)), 0
+    while len(mine):
+        following = size + 1 if size < SINGLE_STEPS else 2 * size
+        left, right = mine[asked.room[mine] >= following], theirs[known.room[theirs] >= following]
+        here, there = _shared(asked.hashes(left, following), known.hashes(right, following))
+        left, right = left[here], right[there]
+        ended = ~np.isin(asked.owner[mine], asked.owner[left])
+        longest[asked.owner[mine[ended]]] = size
+        if following > size + 1 and ended.any():
+            _halve(longest, asked, known, mine[ended], theirs, (size, following - 1))
+        mine, theirs, size = left, right, following
+    return longest
+
+
+def _shared(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which of the hashes on either side the other side holds too."""
+    shift = np.uint64(64 - FILTER_BITS)
+    masks = []
+    for own, other in ((first, second), (second, first)):
+        seen = np.zeros(1 << FILTER_BITS, bool)  # most are ruled out by a few bits, without a sort
+        seen[other >> shift] = True
+        masks.append(seen[own >> shift])
+    likely = [own[mask] for own, mask in zip((first, second), masks, strict=True)]
+    joined = np.concatenate(likely)
+    order = np.argsort(joined)
+    ordered = joined[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])[: len(ordered)])
+    if not len(starts):
+        return masks[0], masks[1]
+    sizes = np.diff(np.append(starts, len(ordered)))
+    of_first = np.add.reduceat((order < len(likely[0])).astype(np.int64), starts)
+    met = np.empty(len(joined), bool)
+    met[order] = np.repeat((of_first > 0) & (of_first < sizes), sizes)
+    masks[0][masks[0]], masks[1][masks[1]] = met[: len(likely[0])], met[len(likely[0]) :]
+    return masks[0], masks[1]
+
+
+def _among(values: NDArray[np.uint64], sorted_ones: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    if not len(sorted_ones):
+        return np.zeros(len(values), bool)
+    place = np.searchsorted(sorted_ones, values)
+    return sorted_ones[np.minimum(place, len(sorted_ones) - 1)] == values
+
+
+def _halve(
+    longest: NDArray[np.int64], asked: Passages, known: Passages, mine: Places, theirs: Places, bounds: tuple[int, int]
+) -> None:
+    """Set `longest`, known to lie within `bounds`, for the pieces that own the places `mine`."""
+    hashes = known.hashes(theirs, bounds[0])
+    order = np.argsort(hashes)
+    theirs, hashes = theirs[order], hashes[order]
+    piece, wanted = asked.owner[mine], asked.hashes(mine, bounds[0])
+    by_piece = np.lexsort((wanted, piece))
+    piece, wanted = piece[by_piece], wanted[by_piece]
+    fresh = np.append(True, (np.diff(piece) != 0) | (np.diff(wanted) != 0))
+    piece, wanted = piece[fresh], wanted[fresh]
+    first = np.searchsorted(hashes, wanted, "left")
+    count = np.searchsorted(hashes, wanted, "right") - first
+    share = np.cumsum(count) // MOST_PAIRS  # pieces are taken in shares, so that memory stays bounded
+    share = np.maximum.accumulate(share)[np.searchsorted(piece, piece)]
+    for part in np.unique(share):
+        rows = share == part
+        begins = np.cumsum(count[rows]) - count[rows]
+        place = np.arange(count[rows].sum()) - np.repeat(begins - first[rows], count[rows])
+        there, for_piece = theirs[place], np.repeat(piece[rows], count[rows])
+        own = mine[np.isin(asked.owner[mine], piece[rows])]
+        low, high = longest.copy(), np.full(len(longest), bounds[1])
+        low[for_piece] = bounds[0]
+        for _ in range((bounds[1] - bounds[0]).bit_length()):
+            middle = (low + high + 1) // 2
+            left = _keyed(asked, own, asked.owner[own], middle)
+            right = _keyed(known, there, for_piece, middle)
+            found = np.zeros(len(longest), bool)
+            found[asked.owner[own[left[1]]][_among(left[0], np.sort(right[0]))]] = True
+            low, high = np.where(found, middle, low), np.where(found, high, middle - 1)
+            high = np.maximum(low, high)
+        longest[for_piece] = low[for_piece]
+
+
+def _keyed(
+    passages: Passages, places: Places, piece: Places, sizes: NDArray[np.int64]
+) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """Hashes of the runs of each piece's own size, told apart by piece, and which places have room for one."""
+    room = passages.room[places] >= sizes[piece]
+    places, piece = places[room], piece[room]
+    return passages.hashes(places, sizes[piece]) ^ (piece.astype(np.uint64) * MIXER), room
+
+
+def novelty(
+    generated: Sequence[Notes],
+    train: Sequence[Notes],
+    kind: str = "longest_copy",
+    *,
+    reference: Sequence[Notes] = (),
+    intervals: bool = True,
+    seed: int = 0,
+) -> MetricResult:
+    """What ties generated pieces to the training pieces; read it beside held-out real music, `parts["reference"]`.
+
+    `longest_copy` [notes]: mean over pieces of the longest run of notes, equal in step, pitch and duration on the
+    token grid, that some training piece holds too. Far above the reference: the model copies. `nearest_distance`:
+    mean distance of the summary vector (`summary_vectors`, scaled by the training pieces' spread) to the nearest of
+    up to 1,000 training pieces; far below the reference: copies, far above: strange music.
+    `parts`: largest (copy) or smallest (distance), n_train, reference, and for copies copied_whole, the share of
+    pieces of which at least 90 % is one copy.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"novelty kind {kind!r} is unknown; allowed: {', '.join(KINDS)}")
+    name, definition = f"novelty_{kind}", f"novelty/{kind} v1"
+    unit = "notes" if kind == "longest_copy" else "1"
+    gen, known, held_out = with_notes(generated), with_notes(train), with_notes(reference)
+    for side, pieces in (("generated", gen), ("training", known)):
+        if not pieces:
+            return missing(name, unit, len(gen), "none", definition, f"no {side} piece has notes")
+    parts: dict[str, float] = {}
+    if kind == "longest_copy":
+        copies = longest_copies([*gen, *held_out], known).astype(np.float64)
+        values, beside = copies[: len(gen)], copies[len(gen) :]
+        lengths = np.array([max(len(piece) - 1, 1) for piece in gen])
+        parts |= {"largest": float(values.max()), "copied_whole": float((values >= 0.9 * lengths).mean())}
+    else:
+        picked = np.unique(np.linspace(0, len(known) - 1, min(len(known), MOST_NEIGHBOURS)).astype(np.int64))
+        known = [known[i] for i in picked]
+        values, beside = _nearest([gen, held_out], known)
+        if not len(values):
+            return missing(name, unit, len(gen), "none", definition, "needs 2 training pieces with two notes each")
+        parts["smallest"] = float(values.min())
+    value = float(values.mean())
+    low, high = float("nan"), float("nan")
+    if intervals:
+        low, high = interval(value, half_weights(len(values), [seed, 0]) @ values / len(values), len(values))
+    parts["n_train"] = float(len(known))
+    if len(beside):
+        parts["reference"] = float(beside.mean())
+    return MetricResult(name, value, unit, len(values), "none", definition, "", low, high, parts)
+
+
+def _nearest(sets: Sequence[Sequence[Notes]], train: Sequence[Notes]) -> list[NDArray[np.float64]]:
+    from scipy.spatial.distance import cdist
+
+    known = summary_vectors(train)
+    if len(known) < 2:
+        return [np.zeros(0) for _ in sets]
+    centre, scale = scaling(known)
+    known = (known - centre) / scale
+    vectors = [summary_vectors(pieces) for pieces in sets]
+    return [cdist((v - centre) / scale, known).min(1) if len(v) else np.zeros(0) for v in vectors]
+
+
+def _powers(count: int, base: int) -> NDArray[np.uint64]:
+    factors = np.full(count, base, np.uint64)
+    factors[:1] = 1
+    return np.multiply.accumulate(factors)

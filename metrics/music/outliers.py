@@ -1,0 +1,90 @@
+"""Pitch outliers: how many notes lie where the training music has none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.music.notes import Notes, with_notes
+from metrics.music.resample import half_weights, interval
+from metrics.result import MetricResult, missing
+
+PIANO_LOWEST, PIANO_HIGHEST = 21, 108  # the keys of a piano
+TAIL_PERCENT: Final = 0.5
+KINDS: Final = ("percentile", "range", "absolute")
+
+
+def pitch_limits(train: Sequence[Notes], kind: str) -> tuple[int, int]:
+    """Lowest and highest pitch that is no outlier.
+
+    `absolute`: MIDI 21..108. `range`: lowest and highest pitch of the training pieces. `percentile`: their 0.5th
+    percentile, rounded down to a pitch that occurs, and 99.5th, rounded up. Raises ValueError for an unknown kind or
+    no training notes.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"pitch outlier kind {kind!r} is unknown; allowed: {', '.join(KINDS)}")
+    if kind == "absolute":
+        return PIANO_LOWEST, PIANO_HIGHEST
+    pieces = with_notes(train)
+    if not pieces:
+        raise ValueError(f"pitch outlier kind {kind!r} needs training pieces with notes")
+    pitches = np.concatenate([piece.pitch for piece in pieces])
+    if kind == "range":
+        return int(pitches.min()), int(pitches.max())
+    low = np.percentile(pitches, TAIL_PERCENT, method="lower")
+    high = np.percentile(pitches, 100 - TAIL_PERCENT, method="higher")
+    return int(low), int(high)
+
+
+def outlier_counts(pieces: Sequence[Notes], limits: tuple[int, int]) -> NDArray[np.float64]:
+    """Notes strictly outside the limits, and all notes, of each piece: shape (pieces, 2)."""
+    outside = [np.count_nonzero((p.pitch < limits[0]) | (p.pitch > limits[1])) for p in pieces]
+    return np.array([outside, [len(p) for p in pieces]], np.float64).T
+
+
+def pitch_outliers(
+    generated: Sequence[Notes],
+    train: Sequence[Notes] = (),
+    kind: str = "percentile",
+    *,
+    reference: Sequence[Notes] = (),
+    intervals: bool = True,
+    seed: int = 0,
+) -> MetricResult:
+    """Share of notes outside the limits of `pitch_limits(train, kind)`, pooled over all notes, 0..1.
+
+    A share near that of held-out music (`parts["reference"]` when `reference` is given) is what to aim for, hence
+    direction "none". `parts`: mean_over_pieces, pieces_with_any (share of pieces), lowest, highest (the limits),
+    reference. No Tukey fences: piano registers have two humps, and fences around both flag nothing.
+    With tokens that hold pitches 21..109 only, `absolute` is 0 or nearly so by construction.
+    """
+    name, definition = f"pitch_outliers_{kind}", f"pitch_outliers/{kind} v1"
+    gen = with_notes(generated)
+    if not gen:
+        return missing(name, "1", 0, "none", definition, "no generated piece has notes")
+    try:
+        limits = pitch_limits(train, kind)
+    except ValueError as error:
+        if kind not in KINDS:
+            raise
+        return missing(name, "1", len(gen), "none", definition, str(error))
+    counts = outlier_counts(gen, limits)
+    value = float(counts[:, 0].sum() / counts[:, 1].sum())
+    low, high = float("nan"), float("nan")
+    if intervals:
+        drawn = half_weights(len(gen), [seed, 0]) @ counts
+        low, high = interval(value, drawn[:, 0] / drawn[:, 1], len(gen), "rate")
+    parts = {
+        "mean_over_pieces": float((counts[:, 0] / counts[:, 1]).mean()),
+        "pieces_with_any": float((counts[:, 0] > 0).mean()),
+        "lowest": float(limits[0]),
+        "highest": float(limits[1]),
+    }
+    held_out = with_notes(reference)
+    if held_out:
+        held_counts = outlier_counts(held_out, limits)
+        parts["reference"] = float(held_counts[:, 0].sum() / held_counts[:, 1].sum())
+    return MetricResult(name, value, "1", len(gen), "none", definition, "", low, high, parts)

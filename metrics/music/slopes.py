@@ -1,0 +1,240 @@
+"""Drift: does the music go wrong on its way from the beginning of a piece to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.music.attribute import ATTRIBUTES, BINS, attribute_bins, histogram_overlap
+from metrics.music.chords import sounding_steps
+from metrics.music.notes import TICKS_PER_BEAT, Notes
+from metrics.music.outliers import pitch_limits
+from metrics.music.resample import half_weights, interval
+from metrics.result import Direction, MetricResult, missing
+
+WINDOW_BEATS: Final = 16.0
+HOP_BEATS: Final = 8.0
+FEWEST_WINDOWS: Final = 3
+FEWEST_OTHERS: Final = 2  # reference pieces that must reach a window before it is compared
+MEASURES: Final = ("oa", "outliers", "density")
+
+TokenBits = tuple[NDArray[np.float64], NDArray[np.float64]]  # beat and bits of each token, both (L,), in order
+PieceWindows = list[NDArray[np.float64]]  # one value a window, a piece each; NaN where the window says nothing
+
+
+def window_starts(notes: Notes) -> NDArray[np.float64]:
+    """Beats at which windows of 16 beats, hop 8, start; all end inside the piece: shape (windows,)."""
+    return _starts(notes.end_beats)
+
+
+def _starts(end_beats: float) -> NDArray[np.float64]:
+    count = int(np.floor((end_beats - WINDOW_BEATS) / HOP_BEATS + 1e-9)) + 1
+    return np.arange(max(count, 0), dtype=np.float64) * HOP_BEATS
+
+
+def drift(
+    generated: Sequence[Notes],
+    reference: Sequence[Notes],
+    measure: str = "oa",
+    *,
+    train: Sequence[Notes] = (),
+    intervals: bool = True,
+    seed: int = 0,
+) -> MetricResult:
+    """Mean slope of a measure from the start (0) to the end (1) of a piece, minus the held-out pieces' own mean slope.
+
+    Windows of 16 quarter notes, hop 8. `oa`: 1 - mean `oa_attribute` of window i against the pooled window i of the
+    reference pieces, a reference piece against the others; above 0 the music moves away from real music. `outliers`:
+    share of notes outside the training percentiles. `density`: mean number of pitches sounding. Each piece gives one
+    least-squares slope over relative position; pieces with fewer than 3 windows are left out. Unit: change over the
+    length of a piece. `parts`: slope_generated, slope_reference, n_reference, left_out.
+    """
+    name, definition = f"drift_{measure}", f"drift/{measure}/16-beats-hop-8 v1"
+    unit = "pitches" if measure == "density" else "1"
+    direction: Direction = "none" if measure == "density" else "lower"
+    if measure not in MEASURES:
+        raise ValueError(f"drift measure {measure!r} is unknown; allowed: {', '.join(MEASURES)}")
+    try:
+        windows = measure_windows(generated, reference, measure, train=train)
+    except ValueError as error:
+        return missing(name, unit, len(generated), direction, definition, str(error))
+    return _against_reference(name, unit, direction, definition, windows, intervals=intervals, seed=seed)
+
+
+def token_drift(
+    generated: Sequence[TokenBits], reference: Sequence[TokenBits], *, intervals: bool = True, seed: int = 0
+) -> MetricResult:
+    """Drift of the masked bits/token: does a denoiser find the end of a generated piece harder than its start?
+
+    A piece is the beat at which each of its tokens stands and the bits that the denoiser needs for it when it is
+    masked, both (L,). Windows, slopes and `parts` as in `drift`; a window's figure is the mean over its tokens. Near 0
+    the predictability of generated music changes on its way as that of held-out music does, below 0 it turns
+    monotonous. Unit: bits/token over the length of a piece.
+    """
+    windows = [_token_windows(pieces) for pieces in (generated, reference)]
+    definition = "drift/bits/16-beats-hop-8 v1"
+    return _against_reference(
+        "drift_bits", "bits/token", "none", definition, (windows[0], windows[1]), intervals=intervals, seed=seed
+    )
+
+
+def _token_windows(pieces: Sequence[TokenBits]) -> PieceWindows:
+    windows = []
+    for beats, bits in pieces:
+        if len(beats) != len(bits):
+            raise ValueError(f"a piece has {len(beats)} beats and {len(bits)} bits; allowed: one of each a token")
+        end = float(beats[-1]) if len(beats) else 0.0
+        starts = _starts(end)
+        first, last = _window_edges(np.asarray(beats, np.float64), starts)
+        total = np.concatenate([[0.0], np.cumsum(bits)])
+        with np.errstate(invalid="ignore"):
+            windows.append((total[last] - total[first]) / (last - first))
+    return windows
+
+
+def _against_reference(
+    name: str,
+    unit: str,
+    direction: Direction,
+    definition: str,
+    windows: tuple[PieceWindows, PieceWindows],
+    *,
+    intervals: bool,
+    seed: int,
+) -> MetricResult:
+    """Mean slope of the generated pieces minus that of the reference pieces, with its interval."""
+    slopes = [np.array([_slope(values) for values in side]) for side in windows]
+    kept = [values[np.isfinite(values)] for values in slopes]
+    for side, values in zip(("generated", "reference"), kept, strict=True):
+        if not len(values):
+            reason = f"no {side} piece has {FEWEST_WINDOWS} windows of 16 beats with notes"
+            return missing(name, unit, len(kept[0]), direction, definition, reason)
+    value = float(kept[0].mean() - kept[1].mean())
+    low, high = float("nan"), float("nan")
+    if intervals:
+        draws = [half_weights(len(v), [seed, side]) @ v / len(v) for side, v in enumerate(kept)]
+        low, high = interval(value, draws[0] - draws[1], min(len(v) for v in kept))
+    parts = {
+        "slope_generated": float(kept[0].mean()),
+        "slope_reference": float(kept[1].mean()),
+        "n_reference": float(len(kept[1])),
+        "left_out": float(sum(len(v) for v in slopes) - sum(len(v) for v in kept)),
+    }
+    return MetricResult(name, value, unit, len(kept[0]), direction, definition, "", low, high, parts)
+
+
+def measure_windows(
+    generated: Sequence[Notes], reference: Sequence[Notes], measure: str, *, train: Sequence[Notes] = ()
+) -> tuple[PieceWindows, PieceWindows]:
+    """The values that `drift` fits its slopes to: for each generated and each reference piece one a window of 16 beats,
+    hop 8, NaN where a window says nothing. `train` is needed for "outliers".
+
+    Raises ValueError for an unknown measure.
+    """
+    makers: dict[str, Callable[[], tuple[PieceWindows, PieceWindows]]] = {
+        "oa": lambda: _distance_windows(generated, reference),
+        "outliers": lambda: _outlier_windows(generated, reference, train),
+        "density": lambda: (_density_windows(generated), _density_windows(reference)),
+    }
+    if measure not in makers:
+        raise ValueError(f"drift measure {measure!r} is unknown; allowed: {', '.join(MEASURES)}")
+    return makers[measure]()
+
+
+def _slope(values: NDArray[np.float64]) -> float:
+    heard = np.flatnonzero(np.isfinite(values))
+    if len(heard) < FEWEST_WINDOWS:
+        return float("nan")
+    position = heard / (len(values) - 1)
+    centred = position - position.mean()
+    return float(centred @ values[heard] / (centred @ centred))
+
+
+def _window_edges(
+    onset: NDArray[np.float64], starts: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """First note of each window, and the first after it."""
+    first = np.searchsorted(onset, starts - 1e-9)
+    return first, np.searchsorted(onset, starts + WINDOW_BEATS - 1e-9)
+
+
+def _window_counts(notes: Notes, starts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Counts of every attribute's bins in each window, one attribute after the other: shape (windows, all bins)."""
+    first, last = _window_edges(notes.onset, starts)
+    parts = []
+    for attribute in ATTRIBUTES:
+        bins = attribute_bins(notes, attribute)
+        short = len(notes.onset) - len(bins)  # the last note has no interval to a next one
+        rows = [
+            np.bincount(bins[a : max(b - short, a)], minlength=BINS[attribute])
+            for a, b in zip(first, last, strict=True)
+        ]
+        parts.append(np.array(rows, np.float64).reshape(-1, BINS[attribute]))
+    return np.concatenate(parts, axis=1)
+
+
+def _distance_windows(generated: Sequence[Notes], reference: Sequence[Notes]) -> tuple[PieceWindows, PieceWindows]:
+    tables = [[_window_counts(p, window_starts(p)) for p in pieces] for pieces in (generated, reference)]
+    most = max((len(table) for table in tables[1]), default=0)
+    pooled = np.zeros((most, sum(BINS.values())))
+    reach = np.zeros(most, np.int64)
+    for table in tables[1]:
+        pooled[: len(table)] += table
+        reach[: len(table)] += table.any(1)
+    return (
+        [_distances(table, pooled, reach, own=False) for table in tables[0]],
+        [_distances(table, pooled, reach, own=True) for table in tables[1]],
+    )
+
+
+def _distances(
+    table: NDArray[np.float64], pooled: NDArray[np.float64], reach: NDArray[np.int64], *, own: bool
+) -> NDArray[np.float64]:
+    """1 - mean overlap of each window with the pooled one, without the piece's own share of the pool if `own`."""
+    count = min(len(table), len(pooled))
+    mine = table[:count]
+    others = pooled[:count] - mine if own else pooled[:count]
+    edges = np.cumsum([0, *(BINS[a] for a in ATTRIBUTES)])
+    overlaps = [histogram_overlap(mine[:, a:b], others[:, a:b]) for a, b in pairwise(edges)]
+    values = 1 - np.mean(overlaps, axis=0)
+    enough = reach[:count] - (mine.any(1) if own else 0) >= FEWEST_OTHERS
+    return np.concatenate([np.where(enough, values, np.nan), np.full(len(table) - count, np.nan)])
+
+
+def _outlier_windows(
+    generated: Sequence[Notes], reference: Sequence[Notes], train: Sequence[Notes]
+) -> tuple[PieceWindows, PieceWindows]:
+    low, high = pitch_limits(train, "percentile")
+    sides: list[PieceWindows] = []
+    for pieces in (generated, reference):
+        windows = []
+        for piece in pieces:
+            first, last = _window_edges(piece.onset, window_starts(piece))
+            outside = np.concatenate([[0], np.cumsum((piece.pitch < low) | (piece.pitch > high))])
+            with np.errstate(invalid="ignore"):
+                windows.append((outside[last] - outside[first]) / (last - first))
+        sides.append(windows)
+    return sides[0], sides[1]
+
+
+def _density_windows(pieces: Sequence[Notes]) -> PieceWindows:
+    windows = []
+    for piece in pieces:
+        edges = np.add.outer([0.0, WINDOW_BEATS], window_starts(piece))  # 2 windows
+        times, level = sounding_steps(piece)
+        beats, length = times / TICKS_PER_BEAT, np.diff(times) / TICKS_PER_BEAT
+        heard = (
+            [
+                np.diff(np.interp(edges, beats, np.concatenate([[0.0], np.cumsum(length * weight)])), axis=0)[0]
+                for weight in (level[:-1], level[:-1] > 0)
+            ]
+            if len(times)
+            else [np.zeros(0), np.zeros(0)]
+        )
+        with np.errstate(invalid="ignore"):
+            windows.append(heard[0] / heard[1])
+    return windows
