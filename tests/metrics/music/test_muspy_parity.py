@@ -9,7 +9,7 @@ import pytest
 from metrics import chord_density, groove_consistency, pitch_class_entropy, read_notes, scale_consistency
 
 muspy = pytest.importorskip("muspy")
-DEMO = Path(__file__).parents[2] / "bench" / "data" / "demo"
+DEMO = Path(__file__).parents[3] / "bench" / "data" / "demo"
 LIEDER = sorted((DEMO / "lieder").glob("*.mid"))[::5]
 IRISH = sorted((DEMO / "irish").glob("*.mid"))[::8]
 

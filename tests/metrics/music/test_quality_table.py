@@ -10,7 +10,7 @@ import pytest
 from metrics import Notes, quality_table, read_folder, reference_rows, shuffled_pieces, uniform_pieces, unigram_pieces
 from metrics.music.remi import PITCH, VELOCITY, VOCABULARY, token_counts
 
-LIEDER = Path(__file__).parents[2] / "bench" / "data" / "demo" / "lieder"
+LIEDER = Path(__file__).parents[3] / "bench" / "data" / "demo" / "lieder"
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 from bench.errors import UserError
 from bench.store.table import load_results
 
-DEMO = Path(__file__).parents[2] / "results" / "reference" / "cpu-2-cores" / "quickstart"
+DEMO = Path(__file__).parents[3] / "results" / "reference" / "cpu-2-cores" / "quickstart"
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from bench.measure.quality.outside import REASON, measure_outside
 from bench.run.plan import make_plan
 from bench.study.grid import load_study
 
-DEMO = Path(__file__).parents[2] / "bench" / "data" / "demo" / "lieder"
+DEMO = Path(__file__).parents[4] / "bench" / "data" / "demo" / "lieder"
 STUDY = """
 name: rivals
 question: How does it compare?

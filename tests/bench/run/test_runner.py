@@ -60,7 +60,7 @@ folder.finish("done", [{{"metric": "m", "value": settings["seed"] + 0.5, "unit":
 if do == "die last":
     os.kill(os.getpid(), signal.SIGKILL)
 """
-ROOT = str(Path(__file__).parents[2])
+ROOT = str(Path(__file__).parents[3])
 
 
 class Watcher:
