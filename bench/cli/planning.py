@@ -178,9 +178,10 @@ def schema(
     import json
 
     from bench.files import write_atomically
-    from bench.study.schema import study_schema
+    from bench.study.settings import StudyFile
 
-    text = json.dumps(study_schema(), indent=1) + "\n"
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    text = json.dumps(dialect | StudyFile.model_json_schema(), indent=1) + "\n"
     if output is None:
         typer.echo(text, nl=False)
     else:

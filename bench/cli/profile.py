@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import KernelOption, force_kernels
-from bench.cli.train import pairs
+from bench.cli.options import RESULTS, DeviceOption, KernelOption, ModelOption, force_kernels, settings_of
 from bench.files import write_atomically
-from bench.measure.efficiency.profile import shares
-from bench.report.figures import render
-from bench.report.figures.style import DOUBLE_COLUMN_IN, figure_style, new_figure
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,6 +32,9 @@ KIND_COLOURS = {
 
 def save_chart(found: StepProfile, path: Path, title: str) -> None:
     """Write the chart as PNG."""
+    from bench.measure.efficiency.profile import shares
+    from bench.report.figures import render
+    from bench.report.figures.style import DOUBLE_COLUMN_IN, figure_style, new_figure
 
     parts, kinds, table = shares(found)
     with figure_style(DOUBLE_COLUMN_IN):
@@ -68,15 +67,13 @@ def profile(
     arm: Annotated[str, typer.Argument(help="Catalog arm (`list architectures`) or block pattern (MFA*4).")],
     length: Annotated[int, typer.Option(min=1, help="Tokens a sequence.")] = 2048,
     batch: Annotated[int, typer.Option(min=1, help="Sequences a step.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: DeviceOption = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: as torch chooses.")] = None,
     kernel: KernelOption = None,
     precision: Annotated[str, typer.Option(help="Of matrix products: float32 or bfloat16.")] = "float32",
     training: Annotated[bool, typer.Option("--training", help="A training step instead.")] = False,
     steps: Annotated[int, typer.Option(min=1, help="Steps that are profiled after a warm one.")] = 5,
-    model: Annotated[
-        list[str] | None, typer.Option(help="Size of the backbone, key=value, repeatable: width=128.")
-    ] = None,
+    model: ModelOption = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder; default results/profile/ARM-LENGTH.")
     ] = None,
@@ -87,15 +84,13 @@ def profile(
     """
     from rich.console import Console
 
-    from bench.files import write_atomically
+    from bench.measure.efficiency.profile import profile_step
 
     force_kernels(kernel, device)
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in arm)
-    folder = output or Path("results") / "profile" / f"{name}-{length}"
-    timed = _timed(arm, length, batch, device, threads, precision, pairs(model or [], "--model"))
+    folder = output or RESULTS / "profile" / f"{name}-{length}"
+    timed = _timed(arm, length, batch, device, threads, precision, settings_of(model, "--model"))
     call = timed.train(length, batch) if training else timed.step(length, batch)
-    from bench.measure.efficiency.profile import profile_step
-
     found = profile_step(timed.model, call, steps=steps, trace=folder / "trace.json")
     console = Console()
     title = f"{arm}, {length} tokens, batch {batch}" + (", training" if training else "")
@@ -138,6 +133,8 @@ def profile_table(found: StepProfile, title: str) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
+
+    from bench.measure.efficiency.profile import shares
 
     parts, kinds, table = shares(found)
     result = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=0, collapse_padding=True)

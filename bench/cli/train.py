@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.errors import UserError
+from bench.cli.options import RESULTS, ModelOption, settings_of
+from bench.errors import UserError, first_line
 
 if TYPE_CHECKING:
-    from bench.data import TokenCorpus
+    from bench.data import TokenCorpus, TokenizerSettings
     from bench.study.grid import Cell
-    from bench.training import TrainResult
+    from bench.training.progress import TrainResult
 
 BUDGET_UNITS = {
     "s": ("seconds", 1.0),
@@ -25,8 +26,7 @@ BUDGET_UNITS = {
     "flops": ("flops", 1.0),
 }
 BUDGET_WORDS = "a number and a unit: 90s, 10m, 2h, 5000steps or 1e15flops"
-DIFFUSION_KEYS = ("steps", "schedule", "loss", "times", "powers")
-Pairs = list[str]
+Pairs = list[str] | None
 
 
 def register(app: typer.Typer) -> None:
@@ -42,15 +42,13 @@ def train(
     seed: Annotated[int, typer.Option(help="Seeds weights, data order and noise.")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Sequences a step over all processes.")] = 8,
     name: Annotated[str, typer.Option(help="Name of the run; default: made of arm, corpus, length and seed.")] = "",
-    results: Annotated[Path, typer.Option(help="The run goes to RESULTS/train/<name>/.")] = Path("results"),
-    model: Annotated[Pairs, typer.Option(help="Size of the backbone, key=value, repeatable: width=128.")] = [],  # noqa: B006
+    results: Annotated[Path, typer.Option(help="The run goes to RESULTS/train/<name>/.")] = RESULTS,
+    model: ModelOption = None,
     settings: Annotated[
         Pairs, typer.Option("--train", help="Setting of the trainer, key=value, repeatable: learning_rate=5e-4.")
-    ] = [],  # noqa: B006
-    diffusion: Annotated[
-        Pairs, typer.Option(help=f"Setting of the process, key=value, repeatable: {', '.join(DIFFUSION_KEYS)}.")
-    ] = [],  # noqa: B006
-    tokenizer: Annotated[Pairs, typer.Option(help="Setting of the tokenizer, key=value, repeatable.")] = [],  # noqa: B006
+    ] = None,
+    diffusion: Annotated[Pairs, typer.Option(help="Setting of the process, key=value, repeatable: steps=64.")] = None,
+    tokenizer: Annotated[Pairs, typer.Option(help="Setting of the tokenizer, key=value, repeatable.")] = None,
 ) -> None:
     """Train one arm; the same command goes on where it was stopped (Ctrl-C and kill alike).
 
@@ -59,21 +57,24 @@ def train(
     """
     from rich.console import Console
 
+    from bench.data.settings import TokenizerSettings
     from bench.measure.quality.music import load_tokens
+    from bench.study.yaml import Place, validate
 
     console = Console(quiet=int(os.environ.get("RANK", "0")) != 0)
-    chosen = parse_budget(budget) | {"batch": batch} | pairs(settings, "--train")
-    tokens = load_tokens(corpus, pairs(tokenizer, "--tokenizer"))
+    chosen = parse_budget(budget) | {"batch": batch} | settings_of(settings, "--train")
+    language = validate(TokenizerSettings, settings_of(tokenizer, "--tokenizer"), Place("--tokenizer"))
+    tokens = load_tokens(corpus, language)
     cell = make_cell(
         arm=arm,
         tokens=tokens,
         corpus=corpus,
         length=length,
         seed=seed,
-        model=pairs(model, "--model"),
+        model=settings_of(model, "--model"),
         train=chosen,
-        diffusion=pairs(diffusion, "--diffusion"),
-        tokenizer=pairs(tokenizer, "--tokenizer"),
+        diffusion=settings_of(diffusion, "--diffusion"),
+        tokenizer=language,
     )
     folder = results / "train" / (name or default_name(arm, corpus, length, seed))
     run_cell(cell, tokens, folder, console)
@@ -94,22 +95,8 @@ def parse_budget(text: str) -> dict[str, float]:
     return {key: int(value) if key == "steps" else value}
 
 
-def pairs(words: Pairs, option: str) -> dict[str, Any]:
-    """`["width=128"]` -> {"width": 128}; values are read as JSON where they are, else as text."""
-    values: dict[str, Any] = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or not key:
-            raise UserError(f"{option} {word!r}: allowed: key=value")
-        try:
-            values[key] = json.loads(text)
-        except ValueError:
-            values[key] = text
-    return values
-
-
 def default_name(arm: str, corpus: str, length: int, seed: int) -> str:
-    """A folder name that tells the run: letters, digits, dots, hyphens."""
+    """Folder name of a run: letters, digits, dots, hyphens."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", f"{arm}-{corpus}-{length}-seed{seed}").strip("-")
 
 
@@ -123,66 +110,52 @@ def make_cell(
     model: dict[str, Any],
     train: dict[str, Any],
     diffusion: dict[str, Any],
-    tokenizer: dict[str, Any],
+    tokenizer: TokenizerSettings,
 ) -> Cell:
-    """The run as a cell: the settings that a quality cell has, so that whatever reads those reads this."""
-    from architectures import Backbone, count_parameters, resolve
-    from bench import versions
+    """The run as a quality cell, as a study with these settings has it. Raises UserError for what cannot be trained."""
+    from architectures import resolve
     from bench.measure.quality.music import build_diffusion
-    from bench.study.grid import Cell
-    from bench.study.settings import DiffusionSettings, SampleSettings
+    from bench.run.cells import quality_cell, weightless_backbone
+    from bench.study.grid import Combination
+    from bench.study.settings import ArmChoice, DiffusionSettings, KernelSettings, ModelSettings, SampleSettings
+    from bench.study.yaml import Place, validate
     from bench.training import train_settings
 
     for key in diffusion:
-        if key not in DIFFUSION_KEYS:
-            raise UserError(f"--diffusion {key}: no such setting; allowed: {', '.join(DIFFUSION_KEYS)}")
-    process = DiffusionSettings().deciding() | diffusion
-    build_diffusion(tokens, process)
+        if key not in DiffusionSettings.model_fields:
+            allowed = ", ".join(DiffusionSettings.model_fields)
+            raise UserError(f"--diffusion {key}: no such setting; allowed: {allowed}")
+    build_diffusion(tokens, DiffusionSettings().deciding() | diffusion)
     try:
         config = resolve(arm, tokens.vocab_size, **model)
-        backbone = Backbone(config, arm)
-        backbone.check_length(length)
+        weightless_backbone(config).check_length(length)
     except (ValueError, TypeError) as error:
-        raise UserError(str(error).splitlines()[0]) from error
-    settings = {
-        "kind": "quality",
-        "format": versions.FORMAT,
-        "parts": versions.QUALITY_PARTS,
-        "model": config.to_dict(),
-        "seed": seed,
-        "train": train_settings(train).model_dump(mode="json"),
-        "diffusion": process,
-        "sample": SampleSettings().deciding(),
-        "plugins": [],
-        "corpus": corpus,
-        "corpus_fingerprint": tokens.fingerprint,
-        "tokenizer": tokenizer,
-        "length": length,
-    }
-    labels = {
-        "arm": arm,
-        "pattern": config.pattern,
-        "direction": backbone.direction,
-        "parameters": count_parameters(backbone),
-        "seed": seed,
-        "length": length,
-        "corpus": corpus,
-        "version": versions.label(versions.QUALITY_PARTS),
-    }
-    return Cell("quality", labels, settings)
+        raise UserError(first_line(error)) from error
+    member = Combination(
+        label=arm,
+        arm=ArmChoice(name=arm, arm=arm),
+        corpus=corpus,
+        length=length,
+        model=validate(ModelSettings, model, Place("--model")),
+        tokenizer=tokenizer,
+        diffusion=validate(DiffusionSettings, diffusion, Place("--diffusion")),
+        train=train_settings(train),
+        sample=SampleSettings(),
+        kernels=KernelSettings(),
+    )
+    return quality_cell(member, config, tokens, seed)
 
 
 def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
     """Train the cell in `path`, or go on there; raises UserError where another run lies there."""
     import time
 
-    from architectures import BackboneConfig, build_config
     from bench.cli.displays import TrainDisplay, interruptible
     from bench.files import to_json
     from bench.measure.quality.cell import training_rows
-    from bench.measure.quality.music import build_diffusion
+    from bench.measure.quality.training import CellTraining
     from bench.store.cells import CellFolder
-    from bench.training import corpus_batches, corpus_regulariser, first_difference, train, train_settings
+    from bench.training.checkpoint import first_difference
     from metrics.cost.device import describe_environment
 
     folder, settings, started = CellFolder(path), cell.settings, time.time()
@@ -196,25 +169,13 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
         folder.begin(cell)
     if main:
         folder.mark_running(describe_environment(device="cpu"))
-    backbone = build_config(BackboneConfig.from_dict(settings["model"]), name=cell.labels["arm"], seed=settings["seed"])
-    chosen = train_settings(settings["train"])
+    training = CellTraining.of(settings, tokens)
     arm, pattern = cell.labels["arm"], cell.labels["pattern"]
     title = arm if arm == pattern else f"{arm} ({pattern})"
     size = f"{cell.labels['parameters']:,} parameters"
     console.print(f"{title}, {size}, {settings['corpus']}, L = {settings['length']}", highlight=False, soft_wrap=True)
     with interruptible() as stop, TrainDisplay(console) as display:
-        result = train(
-            backbone,
-            corpus_batches(tokens, settings["length"], chosen),
-            tokens.windows("validation", settings["length"]).tokens,
-            build_diffusion(tokens, settings["diffusion"]),
-            chosen,
-            seed=settings["seed"],
-            folder=path,
-            regulariser=corpus_regulariser(tokens, chosen),
-            progress=display.show,
-            stop=stop,
-        )
+        result = training.run(path, display.show, stop)
     if result.stopped == "interrupted":
         console.print(f"stopped at step {result.steps:,}; the same command goes on from there", highlight=False)
         raise typer.Exit(130)
@@ -226,7 +187,7 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
 
 
 def conclude(result: TrainResult, tokens: TokenCorpus, length: int, path: Path, console: Any) -> None:
-    """Say what came out, beside what the corpus costs without a network."""
+    """Print the result, beside the bits/token of the corpus without a network."""
     from bench.data import token_baselines
 
     console.print(f"{result.steps:,} steps, {result.tokens:,} tokens, {result.seconds:,.0f} s", highlight=False)

@@ -1,4 +1,4 @@
-"""What a study file says once its includes are read and the command line has had its word."""
+"""The content of a study file, with its includes and the overrides of the command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.files import canonical_hash
 from bench.study.yaml import KeyPath, Place, allowed_words, read_yaml
 
 MANY_CELLS = 100_000
-"""Above this a study is more likely a slip than a wish."""
+"""Above this a study needs `--yes`."""
 
 
 def read_source(path: Path, overrides: Sequence[str], top: Iterable[str], baseline: Iterable[str]) -> tuple[Any, Place]:
@@ -32,8 +32,8 @@ def read_source(path: Path, overrides: Sequence[str], top: Iterable[str], baseli
 
 
 def axis_name(value: Any) -> Any:
-    """What an exclusion calls a value of an axis: its name where it has one."""
-    return value.get("name") if isinstance(value, dict) else value
+    """The name of an axis value in exclusions: an arm's own name, else the value itself."""
+    return value.get("name") if isinstance(value, dict) else getattr(value, "name", value)
 
 
 def excluded_values(value: Any) -> list[Any]:

@@ -16,9 +16,11 @@ from typer.testing import CliRunner, Result
 
 from bench.cli import displays as train_display
 from bench.cli import train as command
+from bench.cli.options import settings_of
 from bench.errors import UserError
 from bench.store.cells import CellFolder
-from bench.training import Progress, load_checkpoint
+from bench.training.checkpoint import load_checkpoint
+from bench.training.progress import Progress
 
 RUN = "AF-folder-music-32-seed0"
 
@@ -142,7 +144,7 @@ def test_an_unknown_arm_is_named(train) -> None:
 def test_budgets_and_pairs_are_read() -> None:
     assert command.parse_budget("10m") == {"seconds": 600.0} and command.parse_budget("1.5 h") == {"seconds": 5400.0}
     assert command.parse_budget("5000steps") == {"steps": 5000} and command.parse_budget("1e15flops") == {"flops": 1e15}
-    assert command.pairs(["learning_rate=5e-4", "crops=any", "patience=null", "compile=true"], "--train") == {
+    assert settings_of(["learning_rate=5e-4", "crops=any", "patience=null", "compile=true"], "--train") == {
         "learning_rate": 5e-4, "crops": "any", "patience": None, "compile": True,
     }  # fmt: skip
     assert command.default_name("MFA*4", "demo/lieder", 512, 3) == "MFA-4-demo-lieder-512-seed3"

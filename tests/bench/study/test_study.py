@@ -8,6 +8,8 @@ import pytest
 from architectures import CATALOG
 from bench.errors import UserError
 from bench.study.grid import STUDIES_FOLDER, Cell, load_study
+from bench.study.settings import given
+from bench.training import TrainSettings
 
 GOOD = """\
 name: tiny
@@ -45,8 +47,8 @@ def test_axes_multiply_and_exclusions_leave_out(tmp_path: Path) -> None:
         "wide stride=4",
     ]
     wide = study.combinations()[-1]
-    assert wide.groups["model"] == {"stride": 4, "width": 64}
-    assert wide.groups["train"] == {"steps": 2}
+    assert given(wide.model) == {"stride": 4, "width": 64}
+    assert wide.train == TrainSettings(steps=2) and given(wide.train) == {"steps": 2}
     assert study.content.match is not None
     assert study.content.match.by == "params"
 
@@ -99,7 +101,7 @@ def test_included_files_are_merged_and_the_including_one_wins(tmp_path: Path) ->
     study = load_study(study_file(tmp_path, "include: sizes.yaml\n" + GOOD.replace("seeds: [0, 1]\n", "")))
     assert study.content.seeds == (7,)
     assert study.content.baseline.length == 32
-    assert study.content.baseline.train == {"steps": 2, "batch": 3}
+    assert given(study.content.baseline.train) == {"steps": 2, "batch": 3}
 
 
 def test_errors_of_an_included_file_name_that_file(tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ def test_overrides_reach_the_baseline_the_axes_and_the_rest(tmp_path: Path) -> N
     path = study_file(tmp_path, GOOD)
     words = ["train.steps=500", "axes.model.stride=[4]", "seeds=[3]", "match.tolerance=0.05", "limits.time_s=60"]
     study = load_study(path, [*words, "exclude=[]"])
-    assert study.content.baseline.train == {"steps": 500}
+    assert given(study.content.baseline.train) == {"steps": 500}
     assert study.content.axes["model.stride"] == [4]
     assert study.content.seeds == (3,)
     assert study.content.match is not None
@@ -209,7 +211,7 @@ def test_the_shipped_gpu_studies_are_valid_and_lie_in_results_under_their_own_na
     if efficiency:
         assert (efficiency.device, efficiency.precision) == ("cuda", "bfloat16")
     else:
-        assert study.content.baseline.train["device"] == "cuda"
+        assert study.content.baseline.train.device == "cuda"
     labels = [combination.label for combination in study.combinations()]
     assert len(set(labels)) == len(labels) >= 3
     if path.stem.startswith("efficiency"):
