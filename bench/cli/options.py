@@ -6,13 +6,17 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.errors import UserError
 
+if TYPE_CHECKING:
+    from bench.study.yaml import Model
+
 RESULTS = Path("results")
+ArmArgument = Annotated[str, typer.Argument(help="Arm (see `list architectures`) or block pattern, such as MFA*4.")]
 StudyArgument = Annotated[
     str, typer.Argument(help="Name of a shipped study (see `list studies`) or path of a YAML file.")
 ]
@@ -97,6 +101,13 @@ def settings_of(words: list[str] | None, option: str) -> dict[str, Any]:
         with suppress(ValueError):
             found[key] = json.loads(text)
     return found
+
+
+def typed(kind: type[Model], words: list[str] | None, option: str) -> Model:
+    """The settings of an option's `key=value` words. Raises UserError that names the option and the key."""
+    from bench.study.yaml import Place, validate
+
+    return validate(kind, settings_of(words, option), Place(option))
 
 
 def results_folder(study: str, results: Path) -> Path:

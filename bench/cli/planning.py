@@ -76,20 +76,15 @@ def plan(
 
 def _timed_here(study: Study, console: Console) -> Study:
     """The study, timed on this machine's own device where the one it names is not here: planning needs none."""
-    from bench.study.grid import Study
     from metrics.cost.device import resolve_device
 
-    content = study.content
-    efficiency = content.measure.efficiency
+    efficiency = study.content.measure.efficiency
     try:
         resolve_device(efficiency.device if efficiency else "auto")
     except ValueError as error:
         words = f"measure.efficiency: {error}; planned as if timed here, to be run where that device is"
         console.print(words, style="yellow", highlight=False, soft_wrap=True)
-        assert efficiency
-        here = {"efficiency": efficiency.model_copy(update={"device": "auto"})}
-        measure = content.measure.model_copy(update=here)
-        return Study(content.model_copy(update={"measure": measure}), study.place, elsewhere=True)
+        return study.timed(device="auto", elsewhere=True)
     return study
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import RESULTS, DeviceOption, KernelOption, ModelOption, force_kernels, settings_of
+from bench.cli.options import RESULTS, ArmArgument, DeviceOption, KernelOption, ModelOption, force_kernels, typed
 from bench.files import write_atomically
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def register(app: typer.Typer) -> None:
 
 
 def profile(
-    arm: Annotated[str, typer.Argument(help="Catalog arm (`list architectures`) or block pattern (MFA*4).")],
+    arm: ArmArgument,
     length: Annotated[int, typer.Option(min=1, help="Tokens a sequence.")] = 2048,
     batch: Annotated[int, typer.Option(min=1, help="Sequences a step.")] = 1,
     device: DeviceOption = "auto",
@@ -85,11 +85,12 @@ def profile(
     from rich.console import Console
 
     from bench.measure.efficiency.profile import profile_step
+    from bench.study.settings import ModelSettings, given
 
     force_kernels(kernel, device)
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in arm)
     folder = output or RESULTS / "profile" / f"{name}-{length}"
-    timed = _timed(arm, length, batch, device, threads, precision, settings_of(model, "--model"))
+    timed = _timed(arm, length, batch, device, threads, precision, given(typed(ModelSettings, model, "--model")))
     call = timed.train(length, batch) if training else timed.step(length, batch)
     found = profile_step(timed.model, call, steps=steps, trace=folder / "trace.json")
     console = Console()

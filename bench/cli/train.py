@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import RESULTS, ModelOption, settings_of
+from bench.cli.options import RESULTS, ArmArgument, ModelOption, settings_of, typed
 from bench.errors import UserError, first_line
 
 if TYPE_CHECKING:
-    from bench.data import TokenCorpus, TokenizerSettings
-    from bench.study.grid import Cell
+    from bench.data import TokenCorpus
+    from bench.study.grid import Cell, Combination
     from bench.training.progress import TrainResult
 
 BUDGET_UNITS = {
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    arm: Annotated[str, typer.Argument(help="Arm (see `list arms`) or block pattern, such as smdim or MFA*4.")],
+    arm: ArmArgument,
     corpus: Annotated[str, typer.Option(help="demo, demo/lieder, pop909, ... or folder:PATH.")] = "demo",
     length: Annotated[int, typer.Option(min=1, help="Tokens a training sequence.")] = 512,
     budget: Annotated[str, typer.Option(help=f"How long: {BUDGET_WORDS}.")] = "10m",
@@ -59,25 +59,27 @@ def train(
 
     from bench.data.settings import TokenizerSettings
     from bench.measure.quality.music import load_tokens
+    from bench.study.grid import Combination
+    from bench.study.settings import ArmChoice, DiffusionSettings, KernelSettings, ModelSettings, SampleSettings
     from bench.study.yaml import Place, validate
+    from bench.training import train_settings
 
     console = Console(quiet=int(os.environ.get("RANK", "0")) != 0)
-    chosen = parse_budget(budget) | {"batch": batch} | settings_of(settings, "--train")
-    language = validate(TokenizerSettings, settings_of(tokenizer, "--tokenizer"), Place("--tokenizer"))
-    tokens = load_tokens(corpus, language)
-    cell = make_cell(
-        arm=arm,
-        tokens=tokens,
+    member = Combination(
+        label=arm,
+        arm=validate(ArmChoice, {"name": arm, "arm": arm}, Place("train")),
         corpus=corpus,
         length=length,
-        seed=seed,
-        model=settings_of(model, "--model"),
-        train=chosen,
-        diffusion=settings_of(diffusion, "--diffusion"),
-        tokenizer=language,
+        model=typed(ModelSettings, model, "--model"),
+        tokenizer=typed(TokenizerSettings, tokenizer, "--tokenizer"),
+        diffusion=typed(DiffusionSettings, diffusion, "--diffusion"),
+        train=train_settings(parse_budget(budget) | {"batch": batch} | settings_of(settings, "--train")),
+        sample=SampleSettings(),
+        kernels=KernelSettings(),
     )
+    tokens = load_tokens(corpus, member.tokenizer)
     folder = results / "train" / (name or default_name(arm, corpus, length, seed))
-    run_cell(cell, tokens, folder, console)
+    run_cell(make_cell(member, tokens, seed), tokens, folder, console)
 
 
 def parse_budget(text: str) -> dict[str, float]:
@@ -100,49 +102,19 @@ def default_name(arm: str, corpus: str, length: int, seed: int) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", f"{arm}-{corpus}-{length}-seed{seed}").strip("-")
 
 
-def make_cell(
-    *,
-    arm: str,
-    tokens: TokenCorpus,
-    corpus: str,
-    length: int,
-    seed: int,
-    model: dict[str, Any],
-    train: dict[str, Any],
-    diffusion: dict[str, Any],
-    tokenizer: TokenizerSettings,
-) -> Cell:
-    """The run as a quality cell, as a study with these settings has it. Raises UserError for what cannot be trained."""
+def make_cell(member: Combination, tokens: TokenCorpus, seed: int) -> Cell:
+    """The run as a quality cell, the same as in a study of these settings. Raises UserError for one that cannot be."""
     from architectures import resolve
     from bench.measure.quality.music import build_diffusion
     from bench.run.cells import quality_cell, weightless_backbone
-    from bench.study.grid import Combination
-    from bench.study.settings import ArmChoice, DiffusionSettings, KernelSettings, ModelSettings, SampleSettings
-    from bench.study.yaml import Place, validate
-    from bench.training import train_settings
+    from bench.study.settings import given
 
-    for key in diffusion:
-        if key not in DiffusionSettings.model_fields:
-            allowed = ", ".join(DiffusionSettings.model_fields)
-            raise UserError(f"--diffusion {key}: no such setting; allowed: {allowed}")
-    build_diffusion(tokens, DiffusionSettings().deciding() | diffusion)
+    build_diffusion(tokens, member.diffusion.deciding())
     try:
-        config = resolve(arm, tokens.vocab_size, **model)
-        weightless_backbone(config).check_length(length)
+        config = resolve(member.arm.arm, tokens.vocab_size, **given(member.model))
+        weightless_backbone(config).check_length(member.length)
     except (ValueError, TypeError) as error:
         raise UserError(first_line(error)) from error
-    member = Combination(
-        label=arm,
-        arm=ArmChoice(name=arm, arm=arm),
-        corpus=corpus,
-        length=length,
-        model=validate(ModelSettings, model, Place("--model")),
-        tokenizer=tokenizer,
-        diffusion=validate(DiffusionSettings, diffusion, Place("--diffusion")),
-        train=train_settings(train),
-        sample=SampleSettings(),
-        kernels=KernelSettings(),
-    )
     return quality_cell(member, config, tokens, seed)
 
 

@@ -6,7 +6,6 @@ Here alone those settings are put together, for studies and for `train`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from architectures.backbone import Backbone, BackboneConfig
     from bench.data import TokenCorpus
     from bench.study.grid import Combination
-    from bench.study.settings import EfficiencySettings
+    from bench.study.settings import EfficiencySettings, Measure
 
 
 @cache
@@ -40,9 +39,14 @@ def reference_cell(member: Combination, tokens: TokenCorpus, length: int) -> Cel
 
 
 def quality_cell(
-    member: Combination, config: BackboneConfig, tokens: TokenCorpus, seed: int, plugins: Sequence[str] = ()
+    member: Combination,
+    config: BackboneConfig,
+    tokens: TokenCorpus,
+    seed: int,
+    plugins: Sequence[str] = (),
+    **labels: Any,
 ) -> Cell:
-    """A training of `member`, and the music drawn from it."""
+    """A training of `member`, and the music drawn from it; `labels`: further ones than those of its settings."""
     assert member.train
     parts = versions.QUALITY_PARTS
     settings = _settings("quality", parts) | _data(member, tokens, member.length)
@@ -58,20 +62,21 @@ def quality_cell(
         settings["kernels"] = asked
     if member.arm.sample_lengths:
         settings["sample_lengths"] = list(member.arm.sample_lengths)
-    labels = _arm_labels(member.label, config)
+    labels |= _arm_labels(member.label, config)
     labels |= {"seed": seed, "length": member.length, "corpus": member.corpus, "version": versions.label(parts)}
     return Cell("quality", labels, settings)
 
 
-def outside_cell(member: Combination, tokens: TokenCorpus, other: TokenCorpus, cost_lengths: Sequence[int]) -> Cell:
-    """The music of another system, `other`; `cost_lengths`: those at which the other arms are timed."""
+def outside_cell(member: Combination, tokens: TokenCorpus, other: TokenCorpus, measure: Measure) -> Cell:
+    """The music of another system, `other`; its costs are unknown at the lengths where the other arms are timed."""
+    assert measure.quality
     parts = {name: versions.QUALITY_PARTS[name] for name in ("data", "metrics")}
     settings = _settings("quality", parts) | _data(member, tokens, member.length)
     settings |= {
         "midi": member.arm.midi,
         "midi_fingerprint": other.fingerprint,
         "pieces": member.sample.pieces,
-        "cost_lengths": list(cost_lengths),
+        "cost_lengths": list(measure.efficiency.lengths) if measure.efficiency else [],
     }
     labels = {
         "arm": member.label,
@@ -79,6 +84,7 @@ def outside_cell(member: Combination, tokens: TokenCorpus, other: TokenCorpus, c
         "direction": "another system",
         "corpus": member.corpus,
         "length": member.length,
+        "threads": measure.quality.threads,
         "version": versions.label(parts),
     }
     return Cell("quality", labels, settings)
@@ -104,16 +110,6 @@ def efficiency_cell(
     if asked := member.kernels.asked():
         settings["kernels"] = asked
     return Cell("efficiency", _arm_labels(member.label, config) | {"version": versions.label(parts)}, settings)
-
-
-def with_labels(cell: Cell, **labels: Any) -> Cell:
-    """The cell with further labels."""
-    return replace(cell, labels=cell.labels | labels)
-
-
-def with_seed(cell: Cell, seed: int) -> Cell:
-    """The cell at another seed."""
-    return replace(cell, labels=cell.labels | {"seed": seed}, settings=cell.settings | {"seed": seed})
 
 
 def _settings(kind: str, parts: Mapping[str, int]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.errors import UserError, first_line
 from bench.run.arms import matched_configs
-from bench.run.cells import efficiency_cell, outside_cell, quality_cell, reference_cell, with_labels, with_seed
+from bench.run.cells import efficiency_cell, outside_cell, quality_cell, reference_cell
 from bench.study.grid import Cell, Combination, Study
 
 if TYPE_CHECKING:
@@ -91,9 +91,8 @@ def _cells_of(study: Study, member: Combination, config: BackboneConfig, tokens:
         _check_process(study, member, tokens)
         _check_kernels(study, member)
         cells += [reference_cell(member, tokens, length) for length in member.played_lengths]
-        first = quality_cell(member, config, tokens, seeds[0], study.content.plugins)
-        first = with_labels(first, batch=member.sample.pieces, threads=measure.quality.threads)
-        cells += [with_seed(first, seed) for seed in seeds]
+        labels = {"batch": member.sample.pieces, "threads": measure.quality.threads}
+        cells += [quality_cell(member, config, tokens, seed, study.content.plugins, **labels) for seed in seeds]
     return cells
 
 
@@ -112,9 +111,7 @@ def _outside_cells(study: Study, member: Combination, tokens: TokenCorpus, notes
     except (ValueError, UserError) as error:
         raise study.place.error(("axes", "arm"), f"arm {member.label!r}: {first_line(error)}") from error
     notes += [note for note in _skipped_notes(f"of arm {member.label}", other) if note not in notes]
-    timed = measure.efficiency.lengths if measure.efficiency else ()
-    cell = outside_cell(member, tokens, other, timed)
-    return [reference_cell(member, tokens, member.length), with_labels(cell, threads=measure.quality.threads)]
+    return [reference_cell(member, tokens, member.length), outside_cell(member, tokens, other, measure)]
 
 
 def _check_process(study: Study, member: Combination, tokens: TokenCorpus) -> None:

@@ -86,15 +86,19 @@ class Study:
 
         Raises UserError where the study times nothing.
         """
-        efficiency = self.content.measure.efficiency
-        if efficiency is None:
+        if self.content.measure.efficiency is None:
             raise UserError(f"{self.place.path}: --long and --no-prune are about timing; it has no measure.efficiency")
-        lengths = efficiency.lengths
+        lengths = self.content.measure.efficiency.lengths
         if long:
             lengths += tuple(length for length in LONG_LENGTHS if length > max(lengths))
-        changed = efficiency.model_copy(update={"lengths": lengths, "prune": prune})
-        measure = self.content.measure.model_copy(update={"efficiency": changed})
-        return Study(self.content.model_copy(update={"measure": measure}), self.place)
+        return self.timed(lengths=lengths, prune=prune)
+
+    def timed(self, *, elsewhere: bool = False, **changes: Any) -> Study:
+        """This study with other settings of its timing."""
+        measure = self.content.measure
+        assert measure.efficiency
+        measure = measure.model_copy(update={"efficiency": measure.efficiency.model_copy(update=changes)})
+        return Study(self.content.model_copy(update={"measure": measure}), self.place, elsewhere=elsewhere)
 
     def combinations(self) -> list[Combination]:
         """Every combination of axis values that is not excluded, in the order of the file."""
