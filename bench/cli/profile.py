@@ -1,4 +1,4 @@
-"""`profile`: where the time of a denoising or a training step goes, by mixer and kind of operator."""
+"""`profile`: time of a denoising or a training step by mixer and kind of operator."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def register(app: typer.Typer) -> None:
 
 def profile(
     arm: ArmArgument,
-    length: Annotated[int, typer.Option(min=1, help="Tokens a sequence.")] = 2048,
-    batch: Annotated[int, typer.Option(min=1, help="Sequences a step.")] = 1,
+    length: Annotated[int, typer.Option(min=1, help="Tokens per sequence.")] = 2048,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences per step.")] = 1,
     device: DeviceOption = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: as torch chooses.")] = None,
     kernel: KernelOption = None,
@@ -152,7 +152,7 @@ def profile_table(found: StepProfile, title: str) -> Table:
 
 
 def as_csv(found: StepProfile) -> str:
-    """Every part and kind of operator: milliseconds a step, share 0..1, calls a step."""
+    """Every part and kind of operator: milliseconds per step, share 0..1, calls per step."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["part", "kind", "elapsed_ms", "share", "calls"])

@@ -1,4 +1,4 @@
-"""`train`: one arm outside a study, resumable."""
+"""`train`: training of one arm outside a study, resumable."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def default_name(arm: str, corpus: str, length: int, seed: int) -> str:
 
 
 def make_cell(member: Combination, tokens: TokenCorpus, seed: int) -> Cell:
-    """The run as a quality cell, the same as in a study of these settings. Raises UserError for one that cannot be."""
+    """The run as a quality cell, the same as in a study of these settings. Raises UserError for invalid settings."""
     from architectures import resolve
     from bench.measure.quality.music import build_diffusion
     from bench.run.cells import quality_cell, weightless_backbone

@@ -1,4 +1,4 @@
-"""From a study to its cells: plug-ins and data loaded, sizes matched, settings checked, cells listed."""
+"""Plans: the cells of a study, with data loaded, sizes matched and settings checked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SKIPPED_NAMED = 5  # files named one by one in a note; the rest is counted
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a study in the order in which they run, and what a reader must know of how they were made."""
+    """The cells of a study in the order in which they run; `notes`: skipped files, matched sizes, broken kernels."""
 
     study: Study
     cells: list[Cell]
@@ -97,7 +97,7 @@ def _cells_of(study: Study, member: Combination, config: BackboneConfig, tokens:
 
 
 def _outside_cells(study: Study, member: Combination, tokens: TokenCorpus, notes: list[str]) -> list[Cell]:
-    """The cells of an arm that is a folder of MIDI files: what its music is measured against, and its music."""
+    """The cells of an arm that is a folder of MIDI files: the reference of its music, and its music."""
     from bench.measure.quality.outside import outside_tokens
 
     measure = study.content.measure

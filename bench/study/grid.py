@@ -34,7 +34,7 @@ STUDIES_FOLDER = Path(__file__).parents[1] / "studies"
 
 @dataclass(frozen=True)
 class Combination:
-    """One choice on every axis: the settings that hold there."""
+    """The settings at one value of every axis."""
 
     label: str
     arm: ArmChoice
@@ -55,7 +55,7 @@ class Combination:
 
 @dataclass(frozen=True)
 class Cell:
-    """One measurement to make. `settings` holds all that decides the result, `labels` what tables call it."""
+    """One measurement. `settings` decide the result and the id; `labels` identify it in tables."""
 
     kind: Literal["quality", "efficiency", "reference"]
     labels: dict[str, Any]
@@ -69,9 +69,9 @@ class Cell:
 
 
 class Study:
-    """A validated study file. `combinations()` make its grid; `bench.run.plan` turns them into cells.
+    """A validated study file; `bench.run.plan` makes cells of its combinations.
 
-    `elsewhere`: to be run on another machine, so whether this one has the kernels that it asks for does not matter.
+    elsewhere: it runs on another machine, so kernels that this one lacks are no error.
     """
 
     def __init__(self, content: StudyFile, place: Place, *, elsewhere: bool = False) -> None:
@@ -149,7 +149,7 @@ class Study:
 def load_study(name_or_path: str | Path, overrides: Sequence[str] = (), *, many: bool = False) -> Study:
     """Read a study by the name of a shipped one or by path, with `KEY=VALUE` overrides.
 
-    Raises UserError with file, line and key, or with the override; also for a number of cells that can only be a slip,
+    Raises UserError with file, line and key, or with the override; also for more than 100,000 cells,
     unless `many` is set.
     """
     path = find_study(str(name_or_path))

@@ -113,7 +113,7 @@ class SampleSettings(Settings):
         return self.model_dump(exclude_none=True)
 
     def options(self) -> dict[str, Any]:
-        """What goes to the sampler beyond its name, the pieces and the steps."""
+        """The sampler's own options."""
         return self.model_dump(exclude_none=True, exclude={"pieces", "steps", "sampler", "constraints", "precision"})
 
 
@@ -132,7 +132,7 @@ class KernelSettings(Settings):
     ssd: Literal["auto", "torch", "mamba_ssm"] = Field("auto", description="Mamba-2's state-space duality")
 
     def asked(self) -> dict[str, str]:
-        """What is not left to choose."""
+        """Operator -> kernel, without the automatic ones."""
         return {operator: name for operator, name in self.model_dump().items() if name != "auto"}
 
 
@@ -142,17 +142,17 @@ def kernel_environment(asked: Mapping[str, str]) -> dict[str, str]:
 
 
 class QualitySettings(Settings):
-    """What a quality cell trains and measures."""
+    """Resources of a quality cell."""
 
     threads: int = Field(1, ge=1, description="CPU threads of one cell; as many cells run at once as the cores allow")
 
 
 class EfficiencySettings(Settings):
-    """What an efficiency cell times: one process an arm, all lengths, arms taking turns."""
+    """What an efficiency cell times: one process per arm, all lengths, arms taking turns."""
 
     lengths: tuple[int, ...] = Field((256, 512, 1024, 2048), min_length=1, description="sequence lengths in tokens")
-    rounds: int = Field(5, ge=1, description="turns each arm takes; the interval is over rounds")
-    calls_per_round: int = Field(4, ge=1, description="timed calls an arm, length and round")
+    rounds: int = Field(5, ge=1, description="turns of each arm; the interval is over rounds")
+    calls_per_round: int = Field(4, ge=1, description="timed calls per arm, length and round")
     seconds_per_round: float = Field(
         0.0, ge=0, exclude_if=lambda seconds: not seconds, description="short calls are repeated for as long in a round"
     )
@@ -161,7 +161,7 @@ class EfficiencySettings(Settings):
     )
     time_cap_s: float = Field(150.0, gt=0, description="seconds after which no further round starts")
     threads: int = Field(2, ge=1, description="CPU threads while timing")
-    batch: int = Field(1, ge=1, description="sequences a call")
+    batch: int = Field(1, ge=1, description="sequences per call")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", exclude_if=lambda name: name == "float32", description="of matrix products, in all that is timed"
@@ -195,9 +195,9 @@ class EfficiencySettings(Settings):
 
 
 class Limits(Settings):
-    """What a cell may take before it is ended and becomes a `timeout` or `oom` row; not part of a cell's identity."""
+    """Time and memory at which a cell is ended as `timeout` or `oom`; not part of a cell's id."""
 
-    time_s: float | None = Field(None, gt=0, description="seconds a cell may run; none: no limit")
+    time_s: float | None = Field(None, gt=0, description="seconds that a cell may run; none: no limit")
     memory_gib: float | None = Field(None, gt=0, description="GiB of main memory its process may hold; none: no limit")
 
 
@@ -209,7 +209,7 @@ class Measure(Settings):
 
 
 class Match(Settings):
-    """Makes the arms equal in size before anything is compared."""
+    """Arms made equal in size by their width."""
 
     by: Literal["params", "flops"] = Field("params", description="what is made equal")
     reference: str | None = Field(None, description="arm whose size the others take; default: the baseline arm")
@@ -245,7 +245,7 @@ class ArmChoice(Settings):
 
 
 class Baseline(Settings):
-    """The settings that hold wherever no axis says otherwise."""
+    """The settings of every cell, except where an axis sets another value."""
 
     arm: str = Field("transformer", description="catalog name or block pattern")
     corpus: str = Field("demo", description="corpus, or corpus/subset (demo/lieder), or folder:PATH")
@@ -263,7 +263,7 @@ class Baseline(Settings):
 
 
 def _as_written(schema: dict[str, Any]) -> None:
-    """Complete the JSON schema with what a file may say before its includes are merged."""
+    """Complete the JSON schema for a file before its includes are merged."""
     names = {"type": "string"}
     schema["properties"]["include"] = {
         "anyOf": [names, {"type": "array", "items": names}],

@@ -19,7 +19,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
-    """The mapping in a YAML file and the line (from 1) of each key path. Raises UserError for anything else."""
+    """The mapping in a YAML file and the line (from 1) of each key path. Raises UserError for any other content."""
     try:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -85,7 +85,7 @@ def _dotted(key: KeyPath) -> str:
 
 
 def allowed_words(word: str, allowed: Iterable[str]) -> str:
-    """`allowed: a, b, c`, with the nearest one named first where `word` looks like a slip of it."""
+    """`allowed: a, b, c`, after the nearest one where `word` is similar to it."""
     names = sorted(allowed)
     near = difflib.get_close_matches(word, names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""

@@ -1,4 +1,4 @@
-"""The one trainer that every backbone shares; this package itself holds the settings alone, free of torch."""
+"""The trainer that all denoisers share. Importing the package imports its settings alone, not torch."""
 
 from __future__ import annotations
 

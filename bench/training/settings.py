@@ -1,4 +1,4 @@
-"""How every arm is trained."""
+"""Settings of the trainer that all arms share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BUDGETS = ("steps", "seconds", "flops")
 
 
 class PartialTrainSettings(BaseModel):
-    """Settings of the trainer one by one, not checked together: those of a study's baseline, which axes complete."""
+    """Settings of the one trainer of all arms, checked one by one: those of a study's baseline, which axes complete."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -80,7 +80,7 @@ class PartialTrainSettings(BaseModel):
 
 
 class TrainSettings(PartialTrainSettings):
-    """One trainer for all arms; exactly one budget (steps, seconds or flops). Unknown keys are refused."""
+    """Settings of the one trainer of all arms, with exactly one budget (steps, seconds or flops)."""
 
     @model_validator(mode="after")
     def _checked(self) -> TrainSettings:
@@ -113,7 +113,7 @@ class TrainSettings(PartialTrainSettings):
 
 
 def train_settings(values: dict[str, Any]) -> TrainSettings:
-    """TrainSettings from plain values; one clear TrainingError line for the first setting that is wrong."""
+    """TrainSettings from plain values; raises a TrainingError of one line for the first setting that is wrong."""
     try:
         return TrainSettings(**values)
     except ValidationError as error:
