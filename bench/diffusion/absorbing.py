@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +12,9 @@ from bench.diffusion.errors import DiffusionError
 from bench.diffusion.losses import check_loss, elbo_weight, loss_weight
 from bench.diffusion.noised import Noised, check_logits, nll_at
 from bench.diffusion.samplers import SAMPLERS, Sample, check_sampler
+from bench.diffusion.samplers.request import Denoise
 from bench.diffusion.schedule import Schedule
 
-Denoise = Callable[..., torch.Tensor]
 TIMES = ("low_discrepancy", "uniform")
 CONTINUOUS_TIME_MIN = 1e-5  # the weight 1/t has no bound at 0; at this time 2,048 tokens lose 0.02 on average
 
@@ -65,6 +65,7 @@ class AbsorbingDiffusion:
         self.mask_id, self.pad_id = mask_id, pad_id
         self.steps, self.times, self.time_input = steps, times, time_input
         self.schedule, self.loss_name = Schedule(schedule), loss
+        self.powers_V: torch.Tensor | None = None
         self._never = torch.tensor([mask_id, pad_id])
 
     def settings(self) -> dict[str, Any]:
@@ -136,8 +137,8 @@ class AbsorbingDiffusion:
         return self.loss_of(denoise, noised, x0_BL.device)
 
     def check_sampler(self, sampler: str, options: Iterable[str] = ()) -> None:
-        """Raise DiffusionError unless `sample` knows this sampler and these of its options."""
-        check_sampler(sampler, options)
+        """Raise DiffusionError unless the sampler follows the reverse of this process and has these options."""
+        check_sampler(sampler, options, schedule=self.settings()["schedule"])
 
     def sample(
         self,
@@ -150,35 +151,31 @@ class AbsorbingDiffusion:
         sampler: str = "ancestral",
         forbidden_ids: Sequence[int] = (),
         device: torch.device | str = "cpu",
-        **options: Any,
+        **settings: Any,
     ) -> Sample:
         """`count` sequences of `length` tokens drawn from all-MASK in `steps` steps (default: the process's T).
 
-        MASK, PAD and `forbidden_ids` are never drawn. `options` go to the sampler (temperature, progress, ...).
+        MASK, PAD and `forbidden_ids` are never drawn. `settings` are further fields of a SampleRequest (temperature,
+        progress, ...) and the sampler's own options.
         """
-        self.check_sampler(sampler, options)
+        self.check_sampler(sampler, settings)
         if length < 1 or count < 1:
             raise DiffusionError(f"length, count: {length} tokens and {count} pieces; allowed: 1 or more of each")
-        chosen_steps = steps if steps is not None else self.steps
-        if chosen_steps is None and not options.get("per_call"):
-            raise DiffusionError("steps: a continuous-time process needs a number of sampling steps")
-        start_BL = torch.full((count, length), self.mask_id, dtype=torch.int64, device=device)
-        draw, own_options = self._sampler(sampler)
+        draw = SAMPLERS[sampler]
+        if steps is None and draw.instead_of_steps not in settings:
+            steps = self.steps
         return draw(
             denoise,
-            start_BL,
+            torch.full((count, length), self.mask_id, dtype=torch.int64, device=device),
             mask_id=self.mask_id,
-            steps=None if options.get("per_call") else chosen_steps,
             generator=generator,
+            steps=steps,
+            schedule=self.schedule,
+            powers_V=self.powers_V,
             forbidden_ids=(self.pad_id, *forbidden_ids),
             time_input=self.time_input,
-            **own_options,
-            **options,
+            **settings,
         )
-
-    def _sampler(self, name: str) -> tuple[Callable[..., Sample], dict[str, Any]]:
-        """The function behind a sampler's name, and what it is told of this process."""
-        return SAMPLERS[name], {"schedule": self.schedule}
 
     def _time_arguments(self, time_B: torch.Tensor, device: torch.device | str) -> tuple[torch.Tensor, ...]:
         return (time_B.to(device, torch.float32, non_blocking=True),) if self.time_input else ()

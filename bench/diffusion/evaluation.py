@@ -11,7 +11,7 @@ import torch
 
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.noised import masked_nll
-from bench.diffusion.samplers.sample import evaluation_mode
+from bench.diffusion.samplers.request import evaluation_mode
 
 DRAWS_A_STRATUM = 2  # the fewest that show a variance
 

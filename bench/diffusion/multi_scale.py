@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,8 @@ import torch
 from bench.diffusion.absorbing import AbsorbingDiffusion, Denoise, DiffusionLoss
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.noised import Noised
-from bench.diffusion.samplers import Sample
-from bench.diffusion.samplers.multi_scale import multi_scale
+from bench.diffusion.schedule import MULTI_SCALE
 
-OWN_SAMPLERS = ("ancestral", "cached")
 FIRST_STEP_SHARE = 1e-30  # stands for s = 0, where log(s/t) would be infinite
 SURE = 1 - 1e-7  # the largest float32 below 1, nearly: keeps log(1 - p) and its gradient finite
 
@@ -40,6 +38,8 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
     all of it is the linear AbsorbingDiffusion. Other losses put their weight relative to the ELBO's on the same terms.
     """
 
+    powers_V: torch.Tensor
+
     def __init__(
         self,
         mask_id: int,
@@ -58,7 +58,7 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the loss and the noise, as JSON can hold it."""
-        return super().settings() | {"schedule": "multi-scale", "powers": self.powers_V.tolist()}
+        return super().settings() | {"schedule": MULTI_SCALE, "powers": self.powers_V.tolist()}
 
     def hidden(self, x0_BL: torch.Tensor, time_B: torch.Tensor) -> torch.Tensor:
         """Probability (B, L) of each token to be MASK at `time_B`; 0 for PAD."""
@@ -110,17 +110,6 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
         model_reveals_N = (tilted_NV.softmax(dim=1) * reveal_NV).sum(dim=1).clamp(max=SURE)
         stays_N = (1 - reveal_N) * (power_N * log_share_N - torch.log1p(-model_reveals_N))
         return Terms(self.steps * (reveal_N * nll_N + stays_N), nll_N)
-
-    def check_sampler(self, sampler: str, options: Iterable[str] = ()) -> None:
-        """Raise DiffusionError unless the sampler follows the reverse of this process."""
-        if sampler not in OWN_SAMPLERS:
-            raise DiffusionError(
-                f"sampler: {sampler!r} does not follow a multi-scale schedule; allowed: {', '.join(OWN_SAMPLERS)}"
-            )
-        super().check_sampler(sampler, options)
-
-    def _sampler(self, name: str) -> tuple[Callable[..., Sample], dict[str, Any]]:
-        return multi_scale, {"powers_V": self.powers_V, "skip_idle": name == "cached"}
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from bench.diffusion.elbo import draw_times
 from bench.diffusion.evaluation import BitsPerToken, check_draws, clean_windows, spread, summarise
 from bench.diffusion.multi_scale import MultiScaleDiffusion
-from bench.diffusion.samplers.sample import evaluation_mode
+from bench.diffusion.samplers.request import evaluation_mode
 
 
 def state_dependent_bits_per_token(

@@ -120,14 +120,14 @@ def draw_pieces(
 
     They are drawn where the network's weights lie.
     """
-    from bench.diffusion import generator_for
+    from bench.diffusion import SAMPLERS, generator_for
     from bench.diffusion.sampling_step import CudaGraphs, SamplingStep
 
     wanted = dict(settings["sample"])
     count, steps, sampler = (wanted.pop(name) for name in ("pieces", "steps", "sampler"))
     precision = wanted.pop("precision", "float32")
     denoise = SamplingStep(backbone, precision=precision, recorder=CudaGraphs(), most=count)
-    if sampler == "semi-autoregressive":  # the denoiser sees no more than it was trained on
+    if SAMPLERS[sampler].needs_window:  # the denoiser sees no more than it was trained on
         wanted.setdefault("window", min(length, int(settings["length"])))
     constraint = build_constraint(tokens, wanted.pop("constraints", None))
     last, begun = 0.0, time.perf_counter()
