@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from bench.data.download import BytesProgress
     from bench.data.workers import ProgressCallback
 
-NameArgument = Annotated[str, typer.Argument(help="demo, pop909, maestro, essen-han or folder:PATH.")]
+NameArgument = Annotated[
+    str, typer.Argument(help="A name from `corpus list`, such as demo or maestro, or folder:PATH.")
+]
 SubsetOption = Annotated[str | None, typer.Option(help="Only this part: a folder or book, as lieder, 2018, han1.abc.")]
 
 
@@ -35,42 +37,42 @@ def list_corpora() -> None:
     """Show the corpora known by name, their licences, and whether they are here."""
     from rich.table import Table
 
-    from bench.data.catalog import ENTRIES, FOLDER_PREFIX, FOLDER_WORDS
+    from bench.data.catalog import CORPORA, FOLDER_PREFIX, FOLDER_WORDS
     from bench.data.pieces import CorpusError
 
     table = Table("name", "here", "what it is", "licence", box=None, pad_edge=False)
-    for entry in ENTRIES.values():
+    for entry in CORPORA.values():
         try:
             entry.find()
             here = "yes"
         except CorpusError:
-            here = "with [folk]" if entry.obtained == "extra" else "add or fetch"
-        table.add_row(entry.name, here, entry.words, entry.licence.replace("[", "\\["))
+            here = entry.origin
+        table.add_row(entry.name, here.replace("[", "\\["), entry.words, entry.licence.replace("[", "\\["))
     table.add_row(f"{FOLDER_PREFIX}PATH", "", FOLDER_WORDS, "yours")
     _console().print(table)
 
 
 def add(
-    name: Annotated[str, typer.Argument(help="pop909 or maestro.")],
+    name: Annotated[str, typer.Argument(help="A corpus that is not shipped, such as pop909 or maestro.")],
     origin: Annotated[
         Path, typer.Option("--from", help="Archive (zip, tar) or folder in the data set's own layout; a part will do.")
     ],
 ) -> None:
-    """Take a copy of POP909 or MAESTRO that you have."""
+    """Add a corpus such as POP909 or MAESTRO from a copy that you have."""
     from bench.data.adding import add_corpus
 
     with _counting("copying") as progress:
         added = add_corpus(name, origin, progress=progress)
-    _tell(added)
+    _report_added(added)
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(help="pop909 or maestro.")],
+    name: Annotated[str, typer.Argument(help="A published corpus, such as pop909 or maestro.")],
     address: Annotated[
         str | None, typer.Option(help="Another address of the same archive; it is checked all the same.")
     ] = None,
 ) -> None:
-    """Download POP909 or MAESTRO from its published address; goes on where an earlier download broke off."""
+    """Download a corpus such as POP909 or MAESTRO from its published address; resumes a download that broke off."""
     from bench.data.catalog import entry_of
     from bench.data.fetching import fetch_corpus, published_as
 
@@ -81,7 +83,7 @@ def fetch(
     console.print(f"from {source.address}", highlight=False, soft_wrap=True)
     with _downloading() as progress:
         added = fetch_corpus(name, published=source, progress=progress)
-    _tell(added)
+    _report_added(added)
 
 
 def info(
@@ -146,7 +148,7 @@ def check(
         raise typer.Exit(1)
 
 
-def _tell(added: Added) -> None:
+def _report_added(added: Added) -> None:
     absent = f" ({added.without_file} listed without a file)" if added.without_file else ""
     typer.echo(f"{added.name}: {added.pieces} pieces{absent} now in {added.folder}")
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.cache import CacheError, read_json, write_json
-from bench.data.catalog import FOLDER_PREFIX, Listing, entry_of
+from bench.data.catalog import FOLDER_PREFIX, entry_of
 from bench.data.pieces import Corpus, CorpusError, Piece, Skipped, Source
 from bench.data.reading import READER_VERSION, Inspection, piece_bytes
+from bench.data.registry import Listing
 from bench.data.splits import HASH_RULE, group_copies, hash_split, keep_copies_together
 from bench.data.worker import Answer, Job
 from bench.data.workers import ProgressCallback, read_all
