@@ -98,8 +98,7 @@ def info(
     from rich.table import Table
 
     from bench.data import load_corpus, tokenize
-    from bench.data.card import corpus_card
-    from bench.data.card_figure import check_suffix, draw_card
+    from bench.data.card import check_suffix, corpus_card, draw_card
 
     if figure is not None:
         check_suffix(figure)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.losses import check_loss, elbo_weight, loss_weight
-from bench.diffusion.noised import Noised, check_logits, nll_at
+from bench.diffusion.noised import Noised, check_logits, masked_nll, nll_at
 from bench.diffusion.samplers import SAMPLERS, Sample, check_sampler
 from bench.diffusion.samplers.request import Denoise
 from bench.diffusion.schedule import Schedule
@@ -21,12 +21,21 @@ CONTINUOUS_TIME_MIN = 1e-5  # the weight 1/t has no bound at 0; at this time 2,0
 
 @dataclass(frozen=True)
 class DiffusionLoss:
-    """What a batch cost, or this slice's share of it: shares of one batch add up. All tensors of no dimension."""
+    """Loss of a batch, or this slice's share of it: shares of one batch add up. All tensors of no dimension."""
 
     loss: torch.Tensor  # nats/token, to backpropagate
     elbo_bits_per_token: torch.Tensor  # one unbiased draw of the ELBO, bits/token; noisy
     masked_cross_entropy: torch.Tensor  # nats per masked token
     masked_count: int  # masked tokens of the whole batch
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Of each masked position: its part of the ELBO (T times its KL, or the rate in continuous time), and the negative
+    log-likelihood of its token. Nats."""
+
+    divergence_N: torch.Tensor
+    nll_N: torch.Tensor
 
 
 class AbsorbingDiffusion:
@@ -43,6 +52,8 @@ class AbsorbingDiffusion:
                 appendix I.1), or `uniform`: each alone. Equal in expectation; the strata spread less
     time_input  call the denoiser as `denoise(tokens_BL, time_B)`, time in (0, 1]; without it `denoise(tokens_BL)`
     """
+
+    elbo_stream: ClassVar[int] = 1  # part of the seed of `elbo_bits_per_token`
 
     def __init__(
         self,
@@ -91,11 +102,23 @@ class AbsorbingDiffusion:
             return CONTINUOUS_TIME_MIN + (1 - CONTINUOUS_TIME_MIN) * u
         return (torch.floor(u * self.steps) + 1).clamp(max=self.steps) / self.steps
 
+    def hidden(self, x0_BL: torch.Tensor, time_B: torch.Tensor) -> torch.Tensor:
+        """Probability (B, L) of each token to be MASK at `time_B` in (0, 1]; 0 for PAD. Float64, on the CPU."""
+        hidden_BL = (1 - self.schedule.alpha(time_B))[:, None].expand(x0_BL.shape)
+        return hidden_BL.masked_fill((x0_BL == self.pad_id).cpu(), 0.0)
+
     def corrupt(self, x0_BL: torch.Tensor, time_B: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """x_t given x_0 at `time_B` in (0, 1]: each token that is not PAD is MASK with probability 1 - alpha(t)."""
+        """x_t given x_0 at `time_B` in (0, 1]: each token is MASK with the probability `hidden`."""
         u_BL = torch.rand(x0_BL.shape, generator=generator, dtype=torch.float64)
-        hidden_BL = (u_BL < 1 - self.schedule.alpha(time_B).unsqueeze(1)).to(x0_BL.device)
-        return x0_BL.masked_fill(hidden_BL & (x0_BL != self.pad_id), self.mask_id)
+        return x0_BL.masked_fill((u_BL < self.hidden(x0_BL, time_B)).to(x0_BL.device), self.mask_id)
+
+    def terms(
+        self, logits_BLV: torch.Tensor, clean_BL: torch.Tensor, masked_BL: torch.Tensor, time_B: torch.Tensor
+    ) -> Terms:
+        """What each masked position adds to the ELBO at `time_B`, in row-major order."""
+        nll_N = masked_nll(logits_BLV, clean_BL, masked_BL, self._never)
+        weight_N = elbo_weight(time_B, self.schedule, self.steps)[masked_BL.nonzero()[:, 0]]
+        return Terms(weight_N.to(nll_N.device) * nll_N, nll_N)
 
     def noise(self, x0_BL: torch.Tensor, generator: torch.Generator) -> Noised:
         """Draw times and masks for a whole batch on the generator's device; every process draws the same."""

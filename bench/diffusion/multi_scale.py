@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from bench.diffusion.absorbing import AbsorbingDiffusion, Denoise, DiffusionLoss
+from bench.diffusion.absorbing import AbsorbingDiffusion, Denoise, DiffusionLoss, Terms
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.noised import Noised
 from bench.diffusion.schedule import MULTI_SCALE
@@ -38,6 +37,7 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
     all of it is the linear AbsorbingDiffusion. Other losses put their weight relative to the ELBO's on the same terms.
     """
 
+    elbo_stream = 2
     powers_V: torch.Tensor
 
     def __init__(
@@ -64,11 +64,6 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
         """Probability (B, L) of each token to be MASK at `time_B`; 0 for PAD."""
         hidden_BL = time_B.to(self.powers_V)[:, None] ** self.powers_V[x0_BL.cpu()]
         return hidden_BL.masked_fill((x0_BL == self.pad_id).cpu(), 0.0)
-
-    def corrupt(self, x0_BL: torch.Tensor, time_B: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """x_t given x_0 at `time_B` in (0, 1]."""
-        u_BL = torch.rand(x0_BL.shape, generator=generator, dtype=torch.float64)
-        return x0_BL.masked_fill((u_BL < self.hidden(x0_BL, time_B)).to(x0_BL.device), self.mask_id)
 
     def loss_of(self, denoise: Denoise, noised: Noised, device: torch.device | str = "cpu") -> DiffusionLoss:
         """This slice's share of the loss; calls `denoise` once, on `device`. `masked_cross_entropy` is -log mu_x."""
@@ -110,12 +105,3 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
         model_reveals_N = (tilted_NV.softmax(dim=1) * reveal_NV).sum(dim=1).clamp(max=SURE)
         stays_N = (1 - reveal_N) * (power_N * log_share_N - torch.log1p(-model_reveals_N))
         return Terms(self.steps * (reveal_N * nll_N + stays_N), nll_N)
-
-
-@dataclass(frozen=True)
-class Terms:
-    """Of each masked position: its part of the bound (T times its KL, or the rate in continuous time), and -log mu_x.
-    Nats."""
-
-    divergence_N: torch.Tensor
-    nll_N: torch.Tensor

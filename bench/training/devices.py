@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -80,6 +81,10 @@ class Devices:
     def total(self, values: torch.Tensor) -> torch.Tensor:
         """Sum over processes."""
         return self.accelerator.reduce(values, "sum") if self.world > 1 else values
+
+    def total_array(self, values: np.ndarray) -> np.ndarray:
+        """Sum of a float64 array over processes."""
+        return self.total(torch.from_numpy(values).to(self.device)).cpu().numpy()
 
     def agreed(self, values: list[float]) -> list[float]:
         """The main process's values, on all."""

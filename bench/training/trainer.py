@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from bench.diffusion.absorbing import AbsorbingDiffusion
-from bench.diffusion.evaluation import BitsPerToken
+from bench.diffusion.evaluation import BitsPerToken, bits_per_token
 from bench.diffusion.generators import derived_seed
 from bench.diffusion.regularisers import Regulariser, regularised_loss
 from bench.training.batches import Batches, as_batches
@@ -34,7 +34,6 @@ from bench.training.optimiser import AveragedWeights, build_optimiser, learning_
 from bench.training.preparation import Preparation
 from bench.training.progress import TALLY, LearningCurve, Ledger, Progress, TrainResult, budget_of, or_nan, peak_bytes
 from bench.training.settings import TrainSettings
-from bench.training.validation import validate
 
 
 def train(
@@ -251,14 +250,17 @@ class _Run:
         """Bits/token of the averaged weights on the shared grid; ends the run on a plateau."""
         assert self.windows is not None
         with self.average.in_place():
-            bits = validate(
+            bits = bits_per_token(
                 self.backbone,
                 self.windows,
-                self.diffusion,
-                self.devices,
-                most=most,
+                mask_id=self.diffusion.mask_id,
+                pad_id=self.diffusion.pad_id,
                 draws=draws,
                 batch=self.settings.batch,
+                max_windows=most,
+                device=self.devices.device,
+                mine=slice(self.devices.rank, None, self.devices.world),
+                total=self.devices.total_array,
                 each=each,
             )
         self._write({f"validation_{name}": value for name, value in asdict(bits).items()})

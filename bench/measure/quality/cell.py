@@ -193,12 +193,12 @@ def bound_rows(
     device: torch.device | str = "cpu",
 ) -> list[dict[str, Any]]:
     """A multi-scale process's own bound, beside the uniform-mask figure that every arm has; nothing for the others."""
-    from bench.diffusion import MultiScaleDiffusion, state_dependent_bits_per_token
+    from bench.diffusion import MultiScaleDiffusion, elbo_bits_per_token
 
     if not isinstance(diffusion, MultiScaleDiffusion):
         return []
     draws, most = settings.final_validation_draws, settings.final_validation_windows
-    bits = state_dependent_bits_per_token(backbone, windows, diffusion, draws=draws, max_windows=most, device=device)
+    bits = elbo_bits_per_token(backbone, windows, diffusion, draws=draws, max_windows=most, device=device)
     steps = "continuous time" if diffusion.steps is None else f"{diffusion.steps} steps"
     limits = {"low": bits.low, "high": bits.high, "n": bits.n_windows}
     definition = f"state-dependent ELBO, {steps} v1"
