@@ -1,4 +1,4 @@
-"""The registry of corpora: what each is, how it is listed, and how it gets onto this machine.
+"""The registry of corpora: what each is, how it is listed, and how it is obtained.
 
 Adding one costs a function and a registration, in `bench.data.catalog` or a file that it imports:
 

@@ -35,7 +35,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a job: a reason, or an inspection, or note arrays, or tokens uint16 (N,) with their vocabulary."""
+    """Result of a job: a reason, or an inspection, or note arrays, or tokens uint16 (N,) with their vocabulary."""
 
     reason: str = ""
     inspection: Inspection | None = None

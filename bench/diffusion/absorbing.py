@@ -39,7 +39,7 @@ class Terms:
 
 
 class AbsorbingDiffusion:
-    """Tokens turn into MASK one by one, and a denoiser `tokens -> logits` learns the way back. Has no parameters.
+    """Tokens turn into MASK one by one, and a denoiser `tokens -> logits` learns the reverse. Has no parameters.
 
     Austin et al. 2021 (D3PM, 2107.03006) with an absorbing state. A token is hidden at time t with probability
     1 - alpha(t), independently; PAD is never hidden and never counts; MASK and PAD have probability 0 in the

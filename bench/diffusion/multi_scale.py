@@ -23,7 +23,7 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
     A larger power is masked later, so drawn earlier: coarse before fine. The schedules are the polynomial ones of
     GenMD4 (Shi et al. 2024, 2406.04329, the section on state-dependent schedules), with powers by token, not learned.
 
-    The pattern of masks now tells of the hidden tokens, so a cross-entropy with the weights of the plain ELBO bounds
+    The pattern of masks now depends on the hidden tokens, so a cross-entropy with the weights of the plain ELBO bounds
     nothing. The bound of this process follows from its own reverse: with mu the prediction of the hidden token, a
     masked position becomes i on the way from t to s with probability mu_i rho_i, rho_i = 1 - (s/t)^w_i, and stays
     with sum_i mu_i (1 - rho_i). The KL divergence to the true step, whose token is x, is, summed over masked positions,
@@ -54,7 +54,7 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
         super().__init__(mask_id, pad_id, steps=steps, loss=loss, times=times, time_input=time_input)
         self.powers_V = torch.as_tensor(powers, dtype=torch.float64)
         if self.powers_V.dim() != 1 or not bool((torch.isfinite(self.powers_V) & (self.powers_V > 0)).all()):
-            raise DiffusionError("powers: one number above 0 is wanted for each token")
+            raise DiffusionError("powers: one number above 0 is needed for each token")
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the loss and the noise, as JSON can hold it."""

@@ -1,4 +1,4 @@
-"""Soft constraints in training: penalties on what the network expects where it cannot see, added to the loss.
+"""Soft constraints in training: penalties on the network's distributions at masked positions, added to the loss.
 
 With M masked positions in the batch, p_i the network's distribution at position i (special tokens left out) and a
 weight:
@@ -31,7 +31,7 @@ NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?"
 
 @dataclass(frozen=True)
 class RegulariserChoice:
-    """The penalties asked for; None is no such penalty."""
+    """The penalties chosen; None is no such penalty."""
 
     pitch_weight: float | None = None
     chord_limit: int = 0
@@ -53,7 +53,7 @@ class RegulariserChoice:
         return cls(**chosen)  # type: ignore[arg-type]
 
     def build(self, words: Sequence[str], pitch_limits: Callable[[], tuple[int, int]]) -> Regulariser | None:
-        """The penalty over a vocabulary; `pitch_limits` is asked only where it is needed. None for no penalty."""
+        """The penalty over a vocabulary; `pitch_limits` is called only where it is needed. None for no penalty."""
         if self == RegulariserChoice():
             return None
         return Regulariser(self, words, pitch_limits() if self.pitch_weight is not None else None)

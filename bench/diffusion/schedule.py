@@ -1,4 +1,4 @@
-"""Masking schedules: how much of a sequence is still visible at time t."""
+"""Masking schedules: the share of a sequence that is still visible at time t."""
 
 from __future__ import annotations
 

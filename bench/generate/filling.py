@@ -66,10 +66,9 @@ def fill(
 ) -> Filled:  # fmt: skip
     """`count` pieces: of `length` tokens (default: the run's), or of a template.
 
-    A piece longer than the run's length is drawn window by window, each seeing half a window of what is there. Of
-    a song the network sees up to its length around what is hidden. `steps` is for a window in which all is hidden; one
-    in which less is takes that share of them. Raises DiffusionError where a constraint leaves
-    nothing legal.
+    A piece longer than the run's length is drawn window by window, each with half a window of what is there. Of a
+    song the network is given up to its length around what is hidden. `steps` is for a window in which all is hidden;
+    one in which less is takes that share of them. Raises DiffusionError where a constraint leaves nothing legal.
     """
     constraint = options.constraint.build(run.language, run.mask_id, pitch_limits=run.pitch_limits)
     denoise = SamplingStep(run.backbone, precision=options.precision, recorder=CudaGraphs(), most=options.batch)

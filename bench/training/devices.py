@@ -1,4 +1,4 @@
-"""Devices, precision and processes, through Hugging Face Accelerate: its only place."""
+"""Devices, precision and processes through Hugging Face Accelerate, which is imported here alone."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Devices:
         return broadcast(torch.tensor(values, dtype=torch.float64, device=self.device)).tolist()
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes are here."""
         if self.world > 1:
             self.accelerator.wait_for_everyone()
 
@@ -123,7 +123,7 @@ class Devices:
         return None if scaler is None else scaler.state_dict()
 
     def load_scaler_state(self, state: dict[str, Any] | None) -> None:
-        """Restore what `scaler_state` gave."""
+        """Restore the result of `scaler_state`."""
         if state is not None and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state)
 
