@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +11,7 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import ProgressColumn
 
     from bench.data.adding import Added
     from bench.data.download import BytesProgress
@@ -158,33 +159,27 @@ def _console() -> Console:
     return Console()
 
 
-@contextmanager
-def _counting(what: str) -> Iterator[ProgressCallback]:
-    """A bar on stderr that counts pieces; it shows from the first piece on and goes away at the end."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def _counting(what: str) -> AbstractContextManager[ProgressCallback]:
+    """A bar that counts pieces."""
+    from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    return _bar(what, MofNCompleteColumn(), TimeRemainingColumn())
+
+
+def _downloading() -> AbstractContextManager[BytesProgress]:
+    """A bar that counts bytes, with speed and time left."""
+    from rich.progress import DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    return _bar("downloading", DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+
+
+@contextmanager
+def _bar(what: str, *columns: ProgressColumn) -> Iterator[BytesProgress]:
+    """A bar on stderr with these columns; it shows from the first step on and goes away at the end."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console, start = Console(stderr=True), (TextColumn("{task.description}"), BarColumn())
+    with Progress(*start, *columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None, visible=False)
         yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
-
-
-@contextmanager
-def _downloading() -> Iterator[BytesProgress]:
-    """A bar on stderr that counts bytes, with speed and time left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("downloading", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from bench.diffusion.constraints.language import TokenLanguage
 from bench.diffusion.regularisers import Regulariser, RegulariserChoice
 from bench.training.errors import TrainingError
 from bench.training.settings import TrainSettings
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from bench.data import TokenCorpus
 
 PIANO_LOW, PIANO_HIGH = 21, 108  # MIDI pitches of a piano's lowest A and highest C
-PITCH_WORD = "Pitch_"
 
 
 @runtime_checkable
@@ -100,15 +100,15 @@ class Transposition:
     def __init__(
         self, vocabulary: Sequence[str], semitones: int, *, low: int = PIANO_LOW, high: int = PIANO_HIGH
     ) -> None:
-        pitch_of_token = {i: int(w[len(PITCH_WORD) :]) for i, w in enumerate(vocabulary) if w.startswith(PITCH_WORD)}
-        if not pitch_of_token:
-            raise TrainingError(f"train.transpose_semitones: the vocabulary has no {PITCH_WORD}<number> tokens")
+        language = TokenLanguage(vocabulary, {})
+        tokens, self.pitch_V = language.ids("Pitch"), language.pitch
+        if not len(tokens):
+            raise TrainingError("train.transpose_semitones: the vocabulary has no Pitch_<number> tokens")
+        pitches = self.pitch_V[tokens]
         self.semitones = semitones
-        self.low, self.high = max(low, min(pitch_of_token.values())), min(high, max(pitch_of_token.values()))
-        self.pitch_V = np.full(len(vocabulary), -1, dtype=np.int64)
-        self.pitch_V[list(pitch_of_token)] = list(pitch_of_token.values())
+        self.low, self.high = max(low, int(pitches.min())), min(high, int(pitches.max()))
         self.token_of_pitch = np.full(128, -1, dtype=np.int64)
-        self.token_of_pitch[list(pitch_of_token.values())] = list(pitch_of_token)
+        self.token_of_pitch[pitches] = tokens
 
     def __call__(self, tokens_BL: np.ndarray, generator: torch.Generator) -> np.ndarray:
         """The transposed rows, (B, L) int64; the draw depends on the generator alone."""

@@ -13,7 +13,7 @@ from torch import nn
 
 from bench import child
 from bench.diffusion.evaluation import BitsPerToken
-from bench.files import write_atomically
+from bench.files import to_json, write_atomically
 from bench.training.errors import TrainingError
 from bench.training.settings import TrainSettings
 
@@ -110,23 +110,15 @@ class LearningCurve:
                     break
                 if line["step"] <= step:
                     self.lines.append(line)
-        self._rewrite()
+        if self.write:
+            write_atomically(self.path, "".join(to_json(line) + "\n" for line in self.lines))
 
     def add(self, line: dict[str, Any]) -> None:
         """Append a line; a figure that is not finite is written as null."""
         self.lines.append(line)
         if self.write:
             with self.path.open("a") as stream:
-                stream.write(_as_text(line))
-
-    def _rewrite(self) -> None:
-        if self.write:
-            write_atomically(self.path, "".join(map(_as_text, self.lines)))
-
-
-def _as_text(line: dict[str, Any]) -> str:
-    finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in line.items()}
-    return json.dumps(finite) + "\n"
+                stream.write(to_json(line) + "\n")
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 Every sampler takes `constrain=None` or an object of one kind or of both:
 
-- a callable (`MaskingConstraint`): `constrain(logits_BLV, tokens_BL) -> logits_BLV`. It is given the
-  tokens that the denoiser was given, and sets what is forbidden to -inf; positions that hold a token are ignored.
-  Positions revealed in one call are drawn independently afterwards, so it can enforce only what each position obeys alone (a pitch range).
+- a callable (`MaskingConstraint`): `constrain(logits_BLV, tokens_BL) -> logits_BLV`. It is given the tokens that the
+  denoiser was given, and sets what is forbidden to -inf; positions that hold a token are ignored. Positions revealed
+  in one call are drawn independently afterwards, so it can enforce only what each position obeys alone (a pitch range).
 - an object with `draw` (`JointConstraint`): it draws the revealed positions of each row together, so that a legal
   whole always remains reachable (a grammar). An object that is callable too masks first and then draws.
 
