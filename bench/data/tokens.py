@@ -171,7 +171,9 @@ class TokenCorpus:
         if length < 1 or not 1 <= hop <= length:
             raise ValueError(f"windows need length >= 1 and 1 <= hop <= length, not length {length} and hop {hop}")
         if mode not in ("pad", "join") or align not in ("bar", "token"):
-            raise ValueError(f"windows: the modes are pad, join and the alignments bar, token, not {mode!r}, {align!r}")
+            raise ValueError(
+                f"windows: allowed are the modes pad, join and the alignments bar, token, not {mode!r}, {align!r}"
+            )
         stream = self.stream(split)
         if not stream.pieces:
             raise UserError(f"corpus {self.corpus.label} has no piece in its {split} split")
