@@ -1,4 +1,4 @@
-"""Settings of the tokenizer, each open to a study."""
+"""How music becomes tokens: every choice of the tokenizer, open to a study."""
 
 from __future__ import annotations
 
