@@ -121,14 +121,14 @@ def draw_pieces(
 
     They are drawn where the network's weights lie.
     """
-    from bench.diffusion import generator_for
+    from bench.diffusion import SAMPLERS, generator_for
     from bench.diffusion.sampling_step import CudaGraphs, SamplingStep
 
     wanted = dict(settings["sample"])
     count, steps, sampler = (wanted.pop(name) for name in ("pieces", "steps", "sampler"))
     precision = wanted.pop("precision", "float32")
     denoise = SamplingStep(backbone, precision=precision, recorder=CudaGraphs(), most=count)
-    if sampler == "semi-autoregressive":  # the denoiser sees no more than it was trained on
+    if SAMPLERS[sampler].needs_window:  # the denoiser sees no more than it was trained on
         wanted.setdefault("window", min(length, int(settings["length"])))
     constraint = build_constraint(tokens, wanted.pop("constraints", None))
     last, begun = 0.0, time.perf_counter()
@@ -194,12 +194,12 @@ def bound_rows(
     device: torch.device | str = "cpu",
 ) -> list[dict[str, Any]]:
     """A multi-scale process's own bound, beside the uniform-mask figure that every arm has; nothing for the others."""
-    from bench.diffusion import MultiScaleDiffusion, state_dependent_bits_per_token
+    from bench.diffusion import MultiScaleDiffusion, elbo_bits_per_token
 
     if not isinstance(diffusion, MultiScaleDiffusion):
         return []
     draws, most = settings.final_validation_draws, settings.final_validation_windows
-    bits = state_dependent_bits_per_token(backbone, windows, diffusion, draws=draws, max_windows=most, device=device)
+    bits = elbo_bits_per_token(backbone, windows, diffusion, draws=draws, max_windows=most, device=device)
     steps = "continuous time" if diffusion.steps is None else f"{diffusion.steps} steps"
     limits = {"low": bits.low, "high": bits.high, "n": bits.n_windows}
     definition = f"state-dependent ELBO, {steps} v1"
