@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Literal, NamedTuple
 
-from architectures.backbone import Backbone, count_parameters
+from architectures.backbone import Backbone, count_parameters, shapes_only
 from architectures.config import BackboneConfig, BackboneError
 from architectures.feed_forward import FeedForward
 from architectures.mixer import find_mixer, make_mixer
-from architectures.weightless import weightless
 
 By = Literal["params", "flops"]
 WIDTH_LIMIT = 8192
@@ -78,7 +77,7 @@ class _Parts:
 @lru_cache(maxsize=4096)
 def _parts(config: BackboneConfig, length: int | None) -> _Parts:
     """Each different mixer is built once; orders of the same mixers share that."""
-    with weightless():
+    with shapes_only():
         backbone = Backbone(config)
     mixers = backbone.residual_mixers()
     mixer_parameters = tuple(count_parameters(mixer) for mixer in mixers)
@@ -229,7 +228,7 @@ def _hidden(config: BackboneConfig) -> int | None:
     """Inner width of the first feed-forward whose pattern does not fix it, or None where there is none."""
     for slot in config.blocks.slots:
         if find_mixer(slot.mixer) is FeedForward and "hidden" not in dict(slot.options):
-            with weightless():
+            with shapes_only():
                 mixer = make_mixer(slot, config.width, {"hidden": config.hidden})
             return mixer.hidden if isinstance(mixer, FeedForward) else None
     return None

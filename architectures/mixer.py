@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple, dataclass
 from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -27,6 +28,8 @@ from torch import nn
 from architectures.pattern import BlockPattern, OptionValue, PatternError, Slot
 
 Direction = Literal["forward", "backward", "bidirectional", "none"]
+BUILT_IN = ("attention", "convolution", "feed_forward", "linear_attention", "long_convolution", "mamba", "mamba2")
+"""Modules of this package that register mixers; imported when a mixer is first looked up."""
 ENTRY_POINT_GROUP = "smdim_bench.mixers"
 SIZE_NAMES = ("head_width", "state", "expand", "hidden")
 
@@ -118,6 +121,8 @@ def register_mixer(letter: str | None = None, *, name: str) -> Callable[[_Class]
     def register(cls: _Class) -> _Class:
         if not (isinstance(cls, type) and issubclass(cls, Mixer)):
             raise MixerError(f"register_mixer: {cls!r} is not a subclass of architectures.Mixer")
+        if not cls.__module__.startswith("architectures."):
+            _load_built_in()  # their letters and names are taken
         for table, key in ((_BY_LETTER, letter), (_BY_NAME, name)):
             holder = table.get(key) if key else None
             if holder and (holder.__module__, holder.__qualname__) != (cls.__module__, cls.__qualname__):
@@ -140,9 +145,16 @@ def _reads_back(name: str) -> bool:
 
 def registered_mixers() -> dict[str, type[Mixer]]:
     """All mixers a pattern may name, by what it writes: letters first, then `[name]` for those without one."""
+    _load_built_in()
     _load_entry_points()
     plain = {f"[{name}]": cls for name, cls in sorted(_BY_NAME.items()) if not cls.letter}
     return {**dict(sorted(_BY_LETTER.items())), **plain}
+
+
+@cache
+def _load_built_in() -> None:
+    for name in BUILT_IN:
+        import_module(f"architectures.{name}")
 
 
 @cache
@@ -172,6 +184,7 @@ def type_of_products(weight: torch.Tensor, device: torch.device) -> torch.dtype:
 
 def find_mixer(key: str) -> type[Mixer]:
     """The mixer of a letter or a name. Raises MixerError that lists what is known."""
+    _load_built_in()
     if key not in _BY_LETTER and key not in _BY_NAME:
         known = " ".join(registered_mixers())  # loads what installed packages offer
         if key not in _BY_LETTER and key not in _BY_NAME:

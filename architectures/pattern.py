@@ -82,13 +82,16 @@ class BlockPattern:
 
     @cached_property
     def cycle(self) -> str:
-        """The block's rotation that sorts first, written out: equal for patterns that differ only at their edges.
+        """The shortest text of a rotation of the block: equal for patterns that differ only at their edges.
 
         `MFA*8`, `FAM*8` and `AMF*8` are one cycle read from three places; so are `MAF*8`, `AFM*8` and `FMA*8`.
         """
-        block = self.block
-        rotations = (block[i:] + block[:i] for i in range(len(block)))
-        return min((_write(rotation) for rotation in rotations), key=lambda text: (len(text), text))
+        return min(map(_write, self.rotations), key=lambda text: (len(text), text))
+
+    @property
+    def rotations(self) -> list[tuple[Slot, ...]]:
+        """The block begun at each of its mixers in turn."""
+        return [self.block[i:] + self.block[:i] for i in range(len(self.block))]
 
     @cached_property
     def _text(self) -> str:

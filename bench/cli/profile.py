@@ -13,9 +13,6 @@ import typer
 from bench.cli.options import KernelOption, force_kernels
 from bench.cli.train import pairs
 from bench.files import write_atomically
-from bench.measure.efficiency.profile import shares
-from bench.report.figures import render
-from bench.report.figures.style import DOUBLE_COLUMN_IN, figure_style, new_figure
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,6 +33,9 @@ KIND_COLOURS = {
 
 def save_chart(found: StepProfile, path: Path, title: str) -> None:
     """Write the chart as PNG."""
+    from bench.measure.efficiency.profile import shares
+    from bench.report.figures import render
+    from bench.report.figures.style import DOUBLE_COLUMN_IN, figure_style, new_figure
 
     parts, kinds, table = shares(found)
     with figure_style(DOUBLE_COLUMN_IN):
@@ -87,15 +87,13 @@ def profile(
     """
     from rich.console import Console
 
-    from bench.files import write_atomically
+    from bench.measure.efficiency.profile import profile_step
 
     force_kernels(kernel, device)
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in arm)
     folder = output or Path("results") / "profile" / f"{name}-{length}"
     timed = _timed(arm, length, batch, device, threads, precision, pairs(model or [], "--model"))
     call = timed.train(length, batch) if training else timed.step(length, batch)
-    from bench.measure.efficiency.profile import profile_step
-
     found = profile_step(timed.model, call, steps=steps, trace=folder / "trace.json")
     console = Console()
     title = f"{arm}, {length} tokens, batch {batch}" + (", training" if training else "")
@@ -138,6 +136,8 @@ def profile_table(found: StepProfile, title: str) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
+
+    from bench.measure.efficiency.profile import shares
 
     parts, kinds, table = shares(found)
     result = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=0, collapse_padding=True)

@@ -162,10 +162,9 @@ def _arm_labels(label: str, config: BackboneConfig) -> dict[str, Any]:
 
 @cache
 def _direction_and_parameters(config: BackboneConfig) -> tuple[str, int]:
-    from architectures import Backbone, count_parameters
-    from architectures.weightless import weightless
+    from architectures.backbone import Backbone, count_parameters, shapes_only
 
-    with weightless():
+    with shapes_only():
         backbone = Backbone(config)
     return backbone.direction, count_parameters(backbone)
 
