@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from architectures.attention_kernels import attend, told_kernel, windowed_by_package
+from architectures.attention_kernels import attend, implementation, windowed_by_package
 from architectures.mixer import FlopCount, Mixer, register_mixer, type_of_products
 
 Positions = Literal["rope", "learned", "none"]
@@ -108,7 +108,7 @@ class Attention(Mixer):
         if device.type == "meta":
             return {}
         dtype, mask = type_of_products(self.inward.weight, device), bool(self.window)
-        name = told_kernel(device, dtype, self.heads, self.head_width, causal=self.causal, mask=mask)
+        name = implementation(device, dtype, self.heads, self.head_width, causal=self.causal, mask=mask)
         return {"sdpa": name + (f" window {self.window}" if self.window else "")}
 
 

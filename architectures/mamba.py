@@ -90,7 +90,7 @@ class SelectiveStateSpace(nn.Module):
         return FlopCount(
             matmul=2.0 * length * (to_parameters + self.rank * self.channels),
             convolution=2.0 * length * self.channels * self.kernel,
-            scan=float(scan.scan_flops(1, length, self.channels, self.state)[0]),
+            scan=float(scan.scan_flops(1, length, self.channels, self.state)),
         )
 
 
@@ -175,7 +175,7 @@ class Mamba(Mixer):
     def kernels(self, device: torch.device) -> dict[str, str]:
         """{"scan": ...}, and {"convolution": ...} where there is more than one, for the type autocast gives."""
         found = {"scan": scan.chosen_kernel(device)}
-        if device.type in depthwise.DOOR.automatic:
+        if device.type in depthwise.CONVOLUTION.automatic:
             dtype = type_of_products(self.inward.weight, device)
             found["convolution"] = depthwise.chosen_kernel(device, dtype, self.ahead.kernel)
         return found

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from architectures import depthwise
 from architectures.mamba import DELTA_FLOOR, DELTA_MAX, DELTA_MIN, MambaDirection
 from architectures.mixer import FlopCount, Mixer, register_mixer, type_of_products, without_autocast
-from architectures.ssd import DOOR, chosen_kernel, ssd, ssd_flops
+from architectures.ssd import SSD, chosen_kernel, ssd, ssd_flops
 
 A_LOW, A_HIGH = 1.0, 16.0  # range of -A at the start (Dao and Gu 2024, the released code)
 NORM_EPSILON = 1e-5
@@ -124,7 +124,7 @@ class Mamba2(Mixer):
 
     def kernels(self, device: torch.device) -> dict[str, str]:
         """Where more than one is to choose from: {"convolution": ..., "ssd": ...}, for the type autocast gives."""
-        if device.type not in DOOR.automatic:
+        if device.type not in SSD.automatic:
             return {}
         dtype = type_of_products(self.inward.weight, device)
         return {

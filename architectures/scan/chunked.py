@@ -17,11 +17,6 @@ from architectures.scan.inputs import ScanGradients, ScanInputs, step_sizes
 CHUNK_STEPS = 16
 
 
-def unusable_reason() -> str:
-    """Runs wherever torch runs."""
-    return ""
-
-
 @dataclass
 class _Sequence:
     """The scan's arguments laid out time first, in scan order (reversed already if the scan runs backward in time)."""

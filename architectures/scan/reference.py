@@ -8,11 +8,6 @@ from torch import Tensor
 from architectures.scan.inputs import ScanGradients, ScanInputs, step_sizes
 
 
-def unusable_reason() -> str:
-    """Runs wherever torch runs."""
-    return ""
-
-
 def scan_loop(inputs: ScanInputs, dtype: torch.dtype) -> Tensor:
     """y (B, D, L) in `dtype`: h_t = exp(step_t A) h_{t-1} + step_t u_t B_t, y_t = (C_t . h_t + D u_t) silu(z_t).
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -86,7 +86,7 @@ class SampleSettings(Settings):
 class KernelSettings(Settings):
     """Which implementation computes each operator that has more than one; `doctor` lists what works here."""
 
-    scan: Literal["auto", "reference", "torch", "c", "numba", "mamba_ssm", "triton"] = Field(
+    scan: Literal["auto", "reference", "torch", "numba", "mamba_ssm", "triton"] = Field(
         "auto", description="Mamba's selective scan"
     )
     attention: Literal["auto", "torch", "flash", "efficient", "cudnn", "math", "flash_attn"] = Field(
@@ -97,8 +97,19 @@ class KernelSettings(Settings):
     )
     ssd: Literal["auto", "torch", "mamba_ssm"] = Field("auto", description="Mamba-2's state-space duality")
 
+    @field_validator("scan", mode="before")
+    @classmethod
+    def _not_removed(cls, scan: Any) -> Any:
+        """Name what to choose for a kernel of earlier versions."""
+        if scan not in get_args(cls.model_fields["scan"].annotation):
+            from architectures.scan.kernels import SCAN
+
+            if words := SCAN.removed.get(str(scan)):
+                raise ValueError(words)
+        return scan
+
     def asked(self) -> dict[str, str]:
-        """What is not left to choose."""
+        """Operator -> kernel, of the operators for which one is asked for."""
         return {operator: name for operator, name in self.model_dump().items() if name != "auto"}
 
 
