@@ -58,7 +58,7 @@ ATTENTION = KernelDispatcher(
 def attend(
     query_BHLK: Tensor, key_BHLK: Tensor, value_BHLK: Tensor, *, causal: bool = False, mask: Tensor | None = None
 ) -> Tensor:
-    """(B, H, L, K) -> (B, H, L, K) by the kernel in force; `mask` is true where a query sees a key.
+    """(B, H, L, K) -> (B, H, L, K) by the chosen kernel; `mask` is true where a query attends to a key.
 
     Raises KernelError where the kernel that was asked for cannot compute this: masks rule out `flash` and flash-attn.
     """
@@ -84,7 +84,7 @@ def attend(
 def windowed_by_package(
     query_BHLK: Tensor, key_BHLK: Tensor, value_BHLK: Tensor, window: int, *, causal: bool
 ) -> Tensor | None:
-    """Attention within `window` by flash-attn, which knows windows, where it was asked for; None where it was not."""
+    """Attention within `window` by flash-attn, which takes windows, where it was asked for; None where it was not."""
     if _chosen(query_BHLK.device, query_BHLK.dtype, query_BHLK.shape[-1], False) != "flash_attn":
         return None
     record("attention", "flash_attn")
@@ -106,7 +106,7 @@ def _chosen(device: torch.device, dtype: torch.dtype, head_width: int, masked: b
 def implementation(
     device: torch.device, dtype: torch.dtype, heads: int, head_width: int, *, causal: bool, mask: bool
 ) -> str:
-    """The implementation that attention of this kind gets: "flash_attn", or torch's ("flash_cuda", "math_cpu", ...)."""
+    """The implementation that such attention runs on: "flash_attn", or torch's ("flash_cuda", "math_cpu", ...)."""
     kernel = _chosen(device, dtype, head_width, False)
     if kernel == "torch":
         probe = torch.empty(1, heads, PROBE_LENGTH, head_width, device=device, dtype=dtype)

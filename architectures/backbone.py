@@ -22,7 +22,7 @@ TOKEN_TYPES = (torch.int64, torch.int32)
 
 
 class ResidualMixer(nn.Module):
-    """x + dropout(mixer(norm(x))), the norm scaled and shifted by the diffusion time when that is asked for."""
+    """x + dropout(mixer(norm(x))), the norm scaled and shifted by the diffusion time if time_conditioning is set."""
 
     def __init__(self, config: BackboneConfig, mixer: Mixer) -> None:
         super().__init__()
@@ -57,9 +57,9 @@ class ResidualMixer(nn.Module):
 class Backbone(nn.Module):
     """A denoiser: token ids (B, L) -> logits (B, L, V) in float32.
 
-    `name` is the arm's name where it has one and stands in errors. L must be a multiple of the stride: padding
-    inside would hand the mixers positions that hold no music and let arms see them differently, so other
-    lengths are refused; windows are cut to fit by the caller.
+    name: shown in errors; the arm's name where it has one. L must be a multiple of the stride: padding here would
+    give the mixers positions without music, and arms would treat them differently, so other lengths are refused;
+    the caller cuts windows to fit.
     """
 
     def __init__(self, config: BackboneConfig, name: str = "") -> None:
@@ -88,8 +88,8 @@ class Backbone(nn.Module):
         """Logits (B, L, V) of token ids (B, L); `time_B` in 0..1 is read by time-conditioned backbones only.
 
         Raises BackboneError for another shape or type, an empty batch, a length the stride does not divide, and
-        ids outside 0..V-1 (looked for at each call on a CPU, at the first call on a GPU, where looking waits
-        for the device).
+        ids outside 0..V-1 (checked at each call on a CPU, at the first call on a GPU, where a check waits for the
+        device).
         """
         self._check_tokens(tokens_BL)
         time_BT = None

@@ -11,7 +11,7 @@ from architectures.kernel_choice import HALF, Kernel, KernelDispatcher, constant
 
 
 def _trial(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Output and gradients on ones: with weights 1 each value is silu of how many steps it sees."""
+    """Output and gradients on ones: with weights 1 each value is silu of the number of steps in its window."""
     x = torch.ones(1, 8, 16, device=device, requires_grad=True)
     weight = torch.ones(8, 4, device=device, requires_grad=True)
     y = package_kernels.causal_convolution(x, weight, None, backward=False)
@@ -53,7 +53,7 @@ def causal_convolution(x_BIL: Tensor, weight_I1K: Tensor, bias_I: Tensor | None,
 
 @constant_when_compiled  # settings do not change under a compiled model
 def chosen_kernel(device: torch.device, dtype: torch.dtype, width: int) -> str:
-    """The kernel that a convolution over `width` steps gets."""
+    """The kernel of a convolution over `width` steps."""
 
     def unfit(name: str) -> str:
         fits = name != "causal_conv1d" or width in package_kernels.CONVOLUTION_WIDTHS

@@ -33,7 +33,7 @@ class KernelError(ValueError):
 
 @dataclass(frozen=True)
 class Kernel:
-    """One kernel of an operator, with all that the choice and `doctor` need to know of it."""
+    """One kernel of an operator, with the facts by which it is chosen and `doctor` advises."""
 
     devices: tuple[str, ...] = ()
     """Device types it runs on; empty: every one."""
@@ -60,8 +60,8 @@ class Kernel:
 class KernelDispatcher:
     """Chooses among the kernels of one operator, a table by name; the kernel `torch` runs everywhere.
 
-    opaque: whether counters of FLOPs and bytes know the operator by name, so that any of its kernels may run while they
-    count. removed: kernels of earlier versions, each with the message of the error that asking for it raises.
+    opaque: whether counters of FLOPs and bytes have a formula for the operator as a whole, so that any of its kernels
+    may run while they count. removed: kernels of earlier versions, each with the message of the error for it.
     """
 
     fallback = "torch"
@@ -168,7 +168,7 @@ def recorded_kernels() -> Iterator[dict[str, dict[str, None]]]:
 
 @contextmanager
 def countable() -> Iterator[None]:
-    """A block in which operators run as plain torch operations, the only ones that counters of FLOPs and bytes see."""
+    """A block in which operators run as plain torch operations, the only ones that are counted in FLOPs and bytes."""
     _counting.append(True)
     try:
         yield

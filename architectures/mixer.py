@@ -1,7 +1,7 @@
-"""The one contract of a backbone's parts: a mixer maps a sequence to a sequence of the same shape.
+"""The contract and the registry of mixers: a mixer maps a sequence to a sequence of the same shape.
 
-A mixer sees no residual, no norm, no dropout and no diffusion time: those belong to the backbone and are
-equal for all, so a pattern's letters are the only variable. Adding one costs a class and a registration:
+Residual, norm, dropout and diffusion time belong to the backbone and are equal for all mixers, so a pattern's letters
+are the only variable. A new mixer is a class and its registration:
 
     @register_mixer("X", name="my-block")
     class MyBlock(Mixer):
@@ -67,8 +67,8 @@ class Mixer(nn.Module):
     """One letter of a pattern: (B, L, D) -> (B, L, D), D = `width`.
 
     A subclass takes `width` and keyword options with defaults; these are what a pattern may write in
-    parentheses. Options called head_width, state, expand or hidden get the backbone's sizes unless the
-    pattern sets them. It declares `causal` (position t sees nothing after t) and `direction`.
+    parentheses. Options called head_width, state, expand or hidden are set to the backbone's sizes unless the
+    pattern sets them. It declares `causal` (position t depends on nothing after t) and `direction`.
     """
 
     letter: ClassVar[str | None] = None
@@ -169,7 +169,7 @@ def _load_entry_points() -> None:
 
 def without_autocast(device: torch.device) -> AbstractContextManager[None]:
     """A block that computes in the types its tensors have, also where autocast is on; for recurrences and FFTs, which
-    lose too much in half precision. The meta device, which computes nothing, knows no autocast."""
+    lose too much in half precision. The meta device, which computes nothing, has no autocast."""
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
@@ -206,7 +206,7 @@ def _options_of(cls: Any) -> Mapping[str, Any]:
 
 
 def canonical_pattern(text: str) -> BlockPattern:
-    """Read a pattern and reduce it with what the mixers know: names to letters, words to options, defaults away.
+    """Read a pattern and reduce it by the mixers' registrations: names to letters, words to options, defaults left out.
 
     `M(forward)`, `[mamba]` and `M` come out equal. Raises PatternError that points at an unknown mixer or option.
     """

@@ -1,11 +1,11 @@
 """Kernels of the optional packages mamba-ssm, causal-conv1d and flash-attn, imported here and nowhere else.
 
-Each is called with its package's own layout and types, behind the contract of ours. Whether one works is found out by a
-tiny run on the device: a package can be installed and yet built for another torch, another CUDA or another GPU.
+Each is called in its package's own layout and types. A tiny run on the device shows whether it works: a package can be
+installed and yet built for another torch, another CUDA or another GPU.
 
-Not offered: mamba-ssm's fused path (`mamba_inner_fn`, all of a Mamba layer in one function). It knows one direction
-over all channels, so the bidirectional arms could not have it; and it launches the same convolution and scan as the
-two kernels here, computing the convolution again in the backward pass instead of keeping it: memory, not speed.
+Not offered: mamba-ssm's fused path (`mamba_inner_fn`, a whole Mamba layer in one function). It has one direction for
+all channels, so the bidirectional arms could not use it; and it launches the same convolution and scan as the two
+kernels here, but computes the convolution again in the backward pass instead of keeping it, which saves memory alone.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def state_space_duality(
 
 
 def causal_convolution(x_BIL: Tensor, weight_IK: Tensor, bias_I: Tensor | None, *, backward: bool) -> Tensor:
-    """causal-conv1d with silu, in the type of x. It looks back only: to look ahead, time is turned round twice, which
-    costs two copies."""
+    """causal-conv1d with silu, in the type of x. It looks back only: to look ahead, time is reversed twice, at the cost
+    of two copies."""
     from causal_conv1d import causal_conv1d_fn
 
     x = x_BIL.flip(-1) if backward else x_BIL
@@ -97,8 +97,8 @@ def unusable_reason(module: str, trial: Trial) -> str:
 
 
 def trial_reason(trial: Trial, device: torch.device) -> str:
-    """What goes wrong when a kernel is tried, in words; "" if nothing does. Whatever mode the caller is in, gradients
-    are tried too and no counter sees it."""
+    """What goes wrong when a kernel is tried, in words; "" if nothing does. Gradients are tried too, whatever mode the
+    caller is in, and counters do not count it."""
     plain = torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False)
     try:
         with _disable_current_modes(), plain[0], plain[1], plain[2]:

@@ -1,4 +1,4 @@
-"""The block pattern: a short text such as `MFA*8` that says which mixers follow each other in a backbone.
+"""The block pattern: a short text such as `MFA*8` for the sequence of mixers in a backbone.
 
 Grammar (spaces are ignored):
 
@@ -38,7 +38,7 @@ class PatternError(ValueError):
 class Slot:
     """One mixer of a pattern: its letter (or plug-in name) and the options written on it, sorted by key.
 
-    A bare word is the option (word, True) until the mixer says what the word stands for.
+    A bare word is the option (word, True) until the mixer's `words` resolve it.
     """
 
     mixer: str
@@ -106,7 +106,7 @@ class BlockPattern:
 
 
 def _write(slots: Sequence[Slot]) -> str:
-    """Shortest-looking text of a sequence: at each place the repetition that covers most, runs before groups."""
+    """Short text of a sequence: at each place the repetition that covers most, runs before groups."""
     parts: list[str] = []
     start = 0
     while start < len(slots):

@@ -37,7 +37,7 @@ SSD = KernelDispatcher(
 
 @constant_when_compiled  # settings do not change under a compiled model
 def chosen_kernel(device: torch.device, dtype: torch.dtype) -> str:
-    """The kernel that an SSD of such x gets."""
+    """The kernel of an SSD whose x has this type."""
     return SSD.choose(device, dtype)
 
 
@@ -49,7 +49,7 @@ def ssd(
     C_BLN: torch.Tensor,
     D_H: torch.Tensor,
 ) -> torch.Tensor:
-    """`ssd_reference` and the skip D x by the kernel in force; computed and returned in float32 by `torch`, in the type
+    """`ssd_reference` and the skip D x by the chosen kernel; computed and returned in float32 by `torch`, in the type
     of x by mamba-ssm. To be called without autocast. Raises KernelError for a kernel that was asked for and cannot run.
     """
     kernel = chosen_kernel(x_BLHP.device, x_BLHP.dtype)
@@ -118,7 +118,7 @@ def ssd_chunked(
 
 
 def _carry(written_BcNHP: torch.Tensor, decay_BcH: torch.Tensor) -> torch.Tensor:
-    """The state at the start of each chunk, from what each chunk writes and how much of the past it keeps."""
+    """The state at the start of each chunk, from what each chunk writes and the decay over it."""
     state = torch.zeros_like(written_BcNHP[:, 0])
     starts = []
     for written, decay in zip(written_BcNHP.unbind(1), decay_BcH.unbind(1), strict=True):

@@ -10,7 +10,7 @@ from architectures.scan.inputs import ScanGradients, ScanInputs
 
 
 class _Context:
-    """Stands in for autograd's context: inside an operator there is no autograd to make one."""
+    """Autograd's context for a call inside an operator, where autograd makes none."""
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         self.saved_tensors = tensors
@@ -43,8 +43,8 @@ def _arguments(inputs: ScanInputs) -> list[Any]:
 
 
 def differentiable(inputs: ScanInputs) -> Tensor:
-    """y (B, D, L) through the package's own autograd function, which keeps what its backward pass needs: what
-    `selective_scan` calls where nothing has to see the operator."""
+    """y (B, D, L) through the package's own autograd function, which keeps what its backward pass needs;
+    `selective_scan` calls it where the operator need not appear in a graph or a count."""
     y_BDL = package_kernels.selective_scan(*_arguments(inputs))
     return (y_BDL.flip(-1) if inputs.reverse else y_BDL).to(inputs.u.dtype)
 

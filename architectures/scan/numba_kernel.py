@@ -14,14 +14,14 @@ from torch import Tensor
 
 from architectures.scan import numba_lanes, numba_passes, numba_steps
 from architectures.scan.inputs import ScanGradients, ScanInputs
-from architectures.scan.numba_passes import Given, Wanted, scratch_floats
+from architectures.scan.numba_passes import GradientArrays, ScanArrays, scratch_floats
 from architectures.scan.numba_steps import LANES
 from architectures.scan.workers import run_items
 
 ITEMS_WANTED = 32
 """Groups are made smaller until there are about so many items; a constant, because the order of sums depends on it."""
 LARGEST_GROUP = 16
-"""Blocks in a group at most: what they add up together needs no memory of its own, but more bring no more speed."""
+"""Blocks in a group at most: their common sums need no memory of their own; more blocks bring no more speed."""
 NOTHING = np.zeros(0, dtype=np.float32)
 
 
@@ -58,7 +58,7 @@ def _in_scan_order(tensor: Tensor, reverse: bool) -> np.ndarray:
     return tensor.numpy()[..., ::-1] if reverse else tensor.numpy()
 
 
-def _read(inputs: ScanInputs, grad_BDL: Tensor | None = None) -> Given:
+def _read(inputs: ScanInputs, grad_BDL: Tensor | None = None) -> ScanArrays:
     def rows(tensor: Tensor | None) -> np.ndarray:
         return _in_scan_order((inputs.u if tensor is None else tensor).detach().to(torch.float32), inputs.reverse)
 
@@ -71,7 +71,7 @@ def _read(inputs: ScanInputs, grad_BDL: Tensor | None = None) -> Given:
 
     batch, channels, _ = inputs.u.shape
     blocks = -(-channels // LANES)
-    return Given(
+    return ScanArrays(
         u=rows(inputs.u),
         delta=rows(inputs.delta),
         z=rows(inputs.z),
@@ -87,13 +87,13 @@ def _read(inputs: ScanInputs, grad_BDL: Tensor | None = None) -> Given:
     )
 
 
-def _groups(given: Given) -> int:
+def _groups(given: ScanArrays) -> int:
     """Groups of a batch row."""
     blocks = -(-given.u.shape[1] // LANES)
     return -(-blocks // given.group_blocks)
 
 
-def _run(which: str, given: Given, results: tuple[np.ndarray, ...]) -> None:
+def _run(which: str, given: ScanArrays, results: tuple[np.ndarray, ...]) -> None:
     function = _compiled(which)
 
     def task(scratch: np.ndarray, first: int, last: int) -> None:
@@ -121,7 +121,7 @@ def backward(inputs: ScanInputs, grad_BDL: Tensor) -> ScanGradients:
     grad_skip, grad_bias = torch.empty(batch, channels), torch.empty(batch, channels)
     grad_B, grad_C = (torch.empty(batch, _groups(given), length, state) for _ in range(2))
     by_B, by_C = (g.numpy()[:, :, ::-1] if inputs.reverse else g.numpy() for g in (grad_B, grad_C))
-    wanted = Wanted(
+    gradients = GradientArrays(
         grad_u=_in_scan_order(grad_u, inputs.reverse),
         grad_delta=_in_scan_order(grad_delta, inputs.reverse),
         grad_z=_in_scan_order(grad_z, inputs.reverse),
@@ -131,7 +131,7 @@ def backward(inputs: ScanInputs, grad_BDL: Tensor) -> ScanGradients:
         grad_skip=grad_skip.numpy(),
         grad_bias=grad_bias.numpy(),
     )
-    _run("backward", given, wanted)
+    _run("backward", given, gradients)
     return ScanGradients(
         u=grad_u.to(inputs.u.dtype),
         delta=grad_delta.to(inputs.delta.dtype),

@@ -5,7 +5,7 @@ blocks in turn, an item one group: the unit of work for a thread. Every item wri
 own partial sums, so results do not depend on how many threads run.
 
 The forward pass runs the recurrence over chunks of time steps. The backward pass keeps the state at the start of every
-chunk, then goes back over the chunks, replaying one at a time, so that nothing of size B L D N exists. Scratch memory
+chunk, then goes back over the chunks, one replayed at a time, so that nothing of size B L D N exists. Scratch memory
 is one flat float32 array, cut up by offsets.
 """
 
@@ -31,7 +31,7 @@ from architectures.scan.numba_steps import (
 )
 
 
-class Given(NamedTuple):
+class ScanArrays(NamedTuple):
     """What a scan reads, in float32 and in scan order (a reversed scan has negative strides of time).
 
     u, delta, z, grad_y: (B, D, L); A: (D, N); B, C: (B, L, N), contiguous in N; skip (the argument D), bias: (D,).
@@ -52,7 +52,7 @@ class Given(NamedTuple):
     group_blocks: Any
 
 
-class Wanted(NamedTuple):
+class GradientArrays(NamedTuple):
     """What the backward pass writes; grad_z is grad_u where there is no z.
 
     grad_u, grad_delta, grad_z: (B, D, L). Partial sums: grad_A (B, D, N), grad_B and grad_C (B, groups, L, N),
@@ -90,9 +90,9 @@ class _Places(NamedTuple):
 _rows, _matrix, _vector = float32[:, :, :], float32[:, ::1], float32[::1]
 _given = (*(_rows,) * 4, _matrix, _rows, _rows, _vector, _vector, boolean, boolean, int64)
 _partial = float32[:, :, :, :]
-_wanted = (_rows, _rows, _rows, float32[:, :, ::1], _partial, _partial, _matrix, _matrix)
+_gradients = (_rows, _rows, _rows, float32[:, :, ::1], _partial, _partial, _matrix, _matrix)
 FORWARD_TYPES = types.void(*_given, _rows, _vector, int64, int64)
-BACKWARD_TYPES = types.void(*_given, *_wanted, _vector, int64, int64)
+BACKWARD_TYPES = types.void(*_given, *_gradients, _vector, int64, int64)
 
 
 @njit
@@ -109,9 +109,9 @@ def scan_forward(  # type: ignore[no-untyped-def]
 ):
     """Items first .. last - 1; item i is group i % groups of batch row i // groups.
 
-    The arguments are those of Given one by one: numba takes an array of any strides as an argument, not in a tuple.
+    The arguments are the fields of ScanArrays: numba takes an array of any strides as an argument, not in a tuple.
     """
-    s = Given(u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks)
+    s = ScanArrays(u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks)
     cells = s.A.shape[1] * LANES
     decay, rates, skips = 2 * cells, 3 * cells, 4 * cells
     biases, chunk = skips + LANES, skips + 2 * LANES
@@ -133,7 +133,7 @@ def scan_forward(  # type: ignore[no-untyped-def]
                 store_rows(scratch, chunk + 4 * ROW, y, batch, channel, start, steps)
 
 
-def scratch_floats(which: str, given: Given) -> int:
+def scratch_floats(which: str, given: ScanArrays) -> int:
     """Floats of scratch memory that an item of the "forward" or "backward" pass needs."""
     length, state = given.u.shape[2], given.A.shape[1]
     if which == "forward":
@@ -182,7 +182,7 @@ def _keep_starts(scratch, at, s, batch, channel, k):  # type: ignore[no-untyped-
 
 @njit
 def _back_over_chunk(scratch, at, s, w, batch, channel, k, start):  # type: ignore[no-untyped-def]
-    """One chunk of the k-th block of a group: replay its states, then walk back over its steps."""
+    """One chunk of the k-th block of a group: replay its states, then go back over its steps."""
     cells, steps = s.A.shape[1] * LANES, min(STEPS, s.u.shape[2] - start)
     rates, sums_skip, sums_bias = at.rates + k * cells, at.grad_skip + k * LANES, at.grad_bias + k * LANES
     form_steps(scratch, at.chunk, s, batch, channel, start, steps, at.bias + k * LANES)
@@ -217,9 +217,9 @@ def scan_backward(  # type: ignore[no-untyped-def]
     u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks,
     grad_u, grad_delta, grad_z, grad_A, grad_B, grad_C, grad_skip, grad_bias, scratch, first, last,
 ):  # fmt: skip
-    """Items as in scan_forward; partial sums as in Wanted."""
-    s = Given(u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks)
-    w = Wanted(grad_u, grad_delta, grad_z, grad_A, grad_B, grad_C, grad_skip, grad_bias)
+    """Items as in scan_forward; partial sums as in GradientArrays."""
+    s = ScanArrays(u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks)
+    w = GradientArrays(grad_u, grad_delta, grad_z, grad_A, grad_B, grad_C, grad_skip, grad_bias)
     length, state = s.u.shape[2], s.A.shape[1]
     cells = state * LANES
     at = _places_compiled(length, state, s.group_blocks)

@@ -1,6 +1,6 @@
 """The selective scan as a torch operator, smdim_bench::selective_scan, and its backward as an operator of its own.
 
-FLOP counters see both by name, torch.compile takes both whole, and which kernel computes is decided when they run.
+FLOP counters find both by name, torch.compile keeps both whole, and the kernel is chosen when they run.
 """
 
 import torch
@@ -50,7 +50,7 @@ def selective_scan(
     if u.is_cuda and u.numel() and not torch.compiler.is_compiling() and not counting():
         name = chosen_kernel(u.device, kernel, u.dtype)
         own = getattr(KERNELS[name].load(), "differentiable", None)
-        if own is not None:  # a package's own backward pass keeps what an operator's would compute again
+        if own is not None:  # its own backward pass keeps what the operator's would compute again
             record("scan", name)
             return own(ScanInputs(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse))
     return _scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, kernel)

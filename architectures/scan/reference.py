@@ -52,7 +52,7 @@ def backward(inputs: ScanInputs, grad_BDL: Tensor) -> ScanGradients:
 def differentiate(
     inputs: ScanInputs, grad_BDL: Tensor, dtype: torch.dtype, *, create_graph: bool = False
 ) -> ScanGradients:
-    """First-order gradients of the loop in `dtype`, in the inputs' types; with a graph behind them if asked."""
+    """First-order gradients of the loop in `dtype`, in the inputs' types; create_graph makes them differentiable."""
     with torch.enable_grad():
         tensors = inputs.tensors
         if not create_graph:

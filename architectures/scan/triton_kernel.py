@@ -17,7 +17,7 @@ TILE = 1024
 """States times steps in a program's registers: 8 a thread at 4 warps, several such tiles at once."""
 SHORTEST_CHUNK, LONGEST_CHUNK = 16, 256
 LARGEST_GROUP = 64
-"""Channels a program walks over: more save reads of B and C and partial sums, fewer fill the GPU at small sizes."""
+"""Channels a program loops over: more save reads of B and C and partial sums, fewer fill the GPU at small sizes."""
 PROGRAMS_WANTED = 2048
 CARRY_CELLS = 256
 WARPS = 4
@@ -68,7 +68,7 @@ class _Launch:
         return torch.empty(shape, dtype=torch.float32, device=self.inputs.u.device)
 
     def optional(self, tensor: Tensor | None) -> Tensor:
-        """A stand-in for an absent argument: a pointer that is never followed."""
+        """The tensor, or A in place of an absent one: a pointer that is never read."""
         return self.A if tensor is None else tensor
 
     def strides(self, *tensors: Tensor | None) -> list[int]:

@@ -133,7 +133,7 @@ def print_architectures(console: Console) -> None:
         figures = f"{count_parameters(backbone):>11,}{gflops:>9.2f}"
         row = f"{arm.name:<{name_width}}{arm.pattern:<{pattern_width}}{figures}"
         console.print(_text(row), no_wrap=True, highlight=False)
-        console.print(f"  {backbone.direction}; {arm.words}", style="dim", highlight=False)
+        console.print(f"  {backbone.direction}; {arm.description}", style="dim", highlight=False)
     console.print()
 
 

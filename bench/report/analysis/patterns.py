@@ -1,4 +1,4 @@
-"""Block patterns as a report groups them: families, cycles and rotations, arms of the same mixers."""
+"""Groups of block patterns in a report: families, cycles and rotations, arms of the same mixers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from architectures.pattern import BlockPattern, PatternError
 
 @cache
 def read_pattern(pattern: str) -> BlockPattern | None:
-    """The pattern, read; None for a text that is none, as that of an arm from outside."""
+    """The pattern of a text; None where it cannot be read, as for an arm of MIDI files."""
     try:
         return BlockPattern.parse(pattern)
     except PatternError:
@@ -80,7 +80,7 @@ ORDERS, MIXED, ATTENTION, OTHERS = "orders of one block", "attention mixed in", 
 MOST_TOGETHER = 8
 FEWEST_ORDERS = 3
 WITHIN_A_TOKEN = ("F", "C")
-"""Mixers that see a token and its neighbours; they do not decide a family."""
+"""Mixers of a token, or of a token and its neighbours; they do not decide a family."""
 
 
 def families(arms: Iterable[str], patterns: Mapping[str, str]) -> list[tuple[str, list[str]]]:

@@ -89,7 +89,7 @@ def test_small_scans_wake_fewer_threads(
             meeting.wait(timeout=60)
         seen.append((first, last))
 
-    monkeypatch.setattr(workers, "GRABS_PER_THREAD", 100)  # portions of one item
+    monkeypatch.setattr(workers, "PORTIONS_PER_THREAD", 100)  # portions of one item
     workers.run_items(task, 12, 1, updates)
     assert sorted(seen) == [(i, i + 1) for i in range(12)]
 
