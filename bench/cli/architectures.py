@@ -114,9 +114,8 @@ def print_architectures(console: Console) -> None:
 
     Two lines an arm, so that nothing is cut on a terminal of 80 columns.
     """
-    import torch
-
-    from architectures import CATALOG, build, count_parameters
+    from architectures.backbone import count_parameters, shapes_only
+    from architectures.catalog import CATALOG, build
 
     console.print("architectures", style="italic")
     console.print(
@@ -128,13 +127,13 @@ def print_architectures(console: Console) -> None:
     header = f"{'name':<{name_width}}{'pattern':<{pattern_width}}{'parameters':>11}{'GFLOPs':>9}"
     console.print(header, style="bold", no_wrap=True)
     for arm in CATALOG.values():
-        with torch.device("meta"):
+        with shapes_only():
             backbone = build(arm.name, vocab_size=LISTED_VOCABULARY)
         gflops = backbone.flops(LISTED_LENGTH).total / 1e9
         figures = f"{count_parameters(backbone):>11,}{gflops:>9.2f}"
         row = f"{arm.name:<{name_width}}{arm.pattern:<{pattern_width}}{figures}"
         console.print(_text(row), no_wrap=True, highlight=False)
-        console.print(f"  {backbone.direction}; {arm.words}", style="dim", highlight=False)
+        console.print(f"  {backbone.direction}; {arm.description}", style="dim", highlight=False)
     console.print()
 
 

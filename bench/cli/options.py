@@ -62,7 +62,7 @@ def kernels_of(words: list[str] | None) -> dict[str, str]:
         try:
             KernelSettings(**{operator: name})
         except ValidationError as error:
-            raise UserError(f"--kernel {word}: {error.errors()[0]['msg']}") from error
+            raise UserError(f"--kernel {word}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
         found[operator] = name
     return found
 

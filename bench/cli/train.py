@@ -106,13 +106,13 @@ def make_cell(member: Combination, tokens: TokenCorpus, seed: int) -> Cell:
     """The run as a quality cell, the same as in a study of these settings. Raises UserError for invalid settings."""
     from architectures import resolve
     from bench.measure.quality.music import build_diffusion
-    from bench.run.cells import quality_cell, weightless_backbone
+    from bench.run.cells import backbone_without_weights, quality_cell
     from bench.study.settings import given
 
     build_diffusion(tokens, member.diffusion.deciding())
     try:
         config = resolve(member.arm.arm, tokens.vocab_size, **given(member.model))
-        weightless_backbone(config).check_length(member.length)
+        backbone_without_weights(config).check_length(member.length)
     except (ValueError, TypeError) as error:
         raise UserError(first_line(error)) from error
     return quality_cell(member, config, tokens, seed)

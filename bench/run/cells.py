@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 
 
 @cache
-def weightless_backbone(config: BackboneConfig) -> Backbone:
+def backbone_without_weights(config: BackboneConfig) -> Backbone:
     """The backbone without weights: its direction, its parameters and the lengths it takes are known."""
-    from architectures import Backbone
-    from architectures.weightless import weightless
+    from architectures.backbone import Backbone, shapes_only
 
-    with weightless():
+    with shapes_only():
         return Backbone(config)
 
 
@@ -128,6 +127,6 @@ def _data(member: Combination, tokens: TokenCorpus, length: int) -> dict[str, An
 def _arm_labels(label: str, config: BackboneConfig) -> dict[str, Any]:
     from architectures import count_parameters
 
-    backbone = weightless_backbone(config)
+    backbone = backbone_without_weights(config)
     parameters = count_parameters(backbone)
     return {"arm": label, "pattern": config.pattern, "direction": backbone.direction, "parameters": parameters}

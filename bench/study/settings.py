@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
 
@@ -120,7 +120,7 @@ class SampleSettings(Settings):
 class KernelSettings(Settings):
     """Which implementation computes each operator that has more than one; `doctor` lists what works here."""
 
-    scan: Literal["auto", "reference", "torch", "c", "numba", "mamba_ssm", "triton"] = Field(
+    scan: Literal["auto", "reference", "torch", "numba", "mamba_ssm", "triton"] = Field(
         "auto", description="Mamba's selective scan"
     )
     attention: Literal["auto", "torch", "flash", "efficient", "cudnn", "math", "flash_attn"] = Field(
@@ -130,6 +130,17 @@ class KernelSettings(Settings):
         "auto", description="the short convolution of the Mamba mixers"
     )
     ssd: Literal["auto", "torch", "mamba_ssm"] = Field("auto", description="Mamba-2's state-space duality")
+
+    @field_validator("scan", mode="before")
+    @classmethod
+    def _not_removed(cls, scan: Any) -> Any:
+        """Name what to choose for a kernel of earlier versions."""
+        if scan not in get_args(cls.model_fields["scan"].annotation):
+            from architectures.scan.kernels import SCAN
+
+            if words := SCAN.removed.get(str(scan)):
+                raise ValueError(words)
+        return scan
 
     def asked(self) -> dict[str, str]:
         """Operator -> kernel, without the automatic ones."""
