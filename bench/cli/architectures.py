@@ -39,12 +39,12 @@ def patterns(
 
     from architectures.family import expand_family
     from architectures.pattern import PatternError
-    from architectures.plugins import PluginError, load_plugins
+    from bench.plugins import load_plugins
 
+    load_plugins(plugin or [])
     try:
-        load_plugins(plugin or [])
         found = expand_family(family)
-    except (PatternError, PluginError) as error:
+    except PatternError as error:
         raise UserError(str(error)) from error
     if plain:
         for pattern in found:
@@ -101,11 +101,11 @@ def check(
 
 def _mixers_of(module: str) -> list:
     from architectures.mixer import MixerError, find_mixer
-    from architectures.plugins import PluginError, load_plugin
+    from bench.plugins import load_plugins
 
     try:
-        return [find_mixer(module)] if len(module) == 1 else load_plugin(module)
-    except (MixerError, PluginError) as error:
+        return [find_mixer(module)] if len(module) == 1 else load_plugins([module])
+    except MixerError as error:
         raise UserError(str(error)) from error
 
 

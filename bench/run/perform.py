@@ -12,8 +12,8 @@ from bench.store.cells import FINISHED, CellFolder, identity
 from bench.store.reuse import Elsewhere
 from bench.study.grid import Cell
 
-FORGIVEN_KILLS = 5
-"""How often in a row a cell's process may be taken away before that becomes the cell's result."""
+MOST_RESTARTS = 5
+"""How often in a row a cell is started again whose process was killed from outside; then that is its result."""
 
 
 def perform_text(text: str) -> bool:
@@ -64,13 +64,13 @@ def _attempts(task: Task, folder: CellFolder, lease: Path, on_event: OnEvent, st
         settle(cell, folder, "oom", inferred)
     else:
         reason = ""
-        for _ in range(FORGIVEN_KILLS + 1):
+        for _ in range(MOST_RESTARTS + 1):
             end, reason = attempt(cell, folder, task.limits, lease, lambda event: on_event(cell, event), stop)
             if end is not End.KILLED:
                 break
             on_event(cell, {"event": "progress", "stage": "taken away, goes on from its checkpoint"})
         else:
-            settle(cell, folder, "failed", f"{reason}, {FORGIVEN_KILLS + 1} times in a row")
+            settle(cell, folder, "failed", f"{reason}, {MOST_RESTARTS + 1} times in a row")
         if end in (End.LOST, End.STOPPED):
             on_event(cell, {"event": "released", "reason": end.value})
             return end is End.STOPPED

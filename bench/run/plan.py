@@ -56,13 +56,13 @@ def make_plan(study: Study, say: Say = lambda _: None) -> Plan:
 
 
 def _load_plugins(study: Study) -> None:
-    from architectures.plugins import PluginError, load_plugin
+    from bench.plugins import load_plugins
 
     for index, module in enumerate(study.content.plugins):
         try:
-            load_plugin(module)
-        except PluginError as error:
-            raise study.place.error(("plugins", index), first_line(error)) from error
+            load_plugins([module])
+        except UserError as error:
+            raise study.place.error(("plugins", index), str(error)) from error
 
 
 def _load_tokens(study: Study, member: Combination, say: Say) -> TokenCorpus:

@@ -9,14 +9,14 @@ nothing once the lease is gone: then another runner has taken the cell over.
 from __future__ import annotations
 
 import errno
-import os
 import sys
 import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.child import Events, classify, disk_is_full, end_with_parent, peak_bytes
+from bench.child import Events, end_with_parent, own_output, peak_bytes
+from bench.errors import disk_is_full, failure_of
 from bench.files import to_json, write_atomically
 from bench.run.machine import processes_of
 from bench.store.cells import CellFolder
@@ -29,10 +29,9 @@ LEASE_LOST = 75  # exit code: another runner owns the cell now
 
 
 def main(argv: list[str]) -> int:
-    """Run the cell whose folder is the only argument."""
+    """Run the cell whose folder is the first argument, under the lease that is the second."""
     end_with_parent()
-    events = Events(os.fdopen(os.dup(1), "w"))
-    os.dup2(2, 1)  # whatever libraries print belongs in the log
+    events = Events(own_output())
     folder, lease = CellFolder(Path(argv[0])), Path(argv[1])
     configuration = folder.configuration()
     if configuration is None:
@@ -46,8 +45,9 @@ def main(argv: list[str]) -> int:
             print(f"no space left on the device that holds {folder.path}", file=sys.stderr)
             return errno.ENOSPC
         traceback.print_exc()
-        state, reason = classify(error)
-        rows, environment_rows = failure_rows(configuration, reason), {}
+        failure = failure_of(error)
+        state, reason = failure.state, failure.reason
+        rows, environment_rows = failure_rows(configuration["kind"], reason), {}
     else:
         state, reason = "done", ""
     if not lease.exists():
@@ -100,11 +100,11 @@ def _device(settings: dict[str, Any]) -> torch.device | str:
         return "cpu"
 
 
-def failure_rows(configuration: dict[str, Any], reason: str) -> list[dict[str, Any]]:
-    """NaN rows that keep a failed cell in the table."""
+def failure_rows(kind: str, reason: str) -> list[dict[str, Any]]:
+    """NaN rows that keep a failed cell of this kind in the table."""
     from bench.measure.rows import missing_rows
 
-    return missing_rows(reason) if configuration["kind"] == "quality" else []
+    return missing_rows(reason) if kind == "quality" else []
 
 
 if __name__ == "__main__":

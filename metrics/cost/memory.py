@@ -20,14 +20,6 @@ CLEAR_REFS = Path("/proc/self/clear_refs")
 RESET_HIGH_WATER_MARK = "5"
 """What proc(5) says to write to `clear_refs` to set the peak resident set size back to the present one."""
 
-OUT_OF_MEMORY_WORDS = (
-    "can't allocate memory",
-    "out of memory",
-    "bad_alloc",
-    "could not create a memory",
-    "could not create a primitive",
-)
-"""How torch's allocators, the C++ library and oneDNN (scratch memory of its primitives) say that none is left."""
 REQUEST = re.compile(r"(?:tried|unable) to allocate (?P<size>[\d.]+) ?(?P<unit>bytes|[kmgt]ib)", re.IGNORECASE)
 """How torch's allocators (bytes on a CPU, GiB and the like on CUDA) and numpy tell what was asked for."""
 UNIT_BYTES = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
@@ -179,14 +171,6 @@ def growth_limited(start_bytes: float, growth_bytes: float, device: torch.device
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
-
-
-def is_out_of_memory(problem: BaseException) -> bool:
-    """Whether an exception means that memory ran out, on any device."""
-    if isinstance(problem, MemoryError | torch.cuda.OutOfMemoryError):
-        return True
-    text = str(problem).lower()
-    return isinstance(problem, RuntimeError) and any(words in text for words in OUT_OF_MEMORY_WORDS)
 
 
 def requested_bytes(problem: BaseException) -> float:

@@ -10,8 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench.errors import CellFailure
 from bench.measure.efficiency.cell import EfficiencyCell, EfficiencyError
-from bench.measure.efficiency.process import WorkerDied, WorkerProcess
+from bench.measure.efficiency.process import WorkerProcess
 from bench.measure.efficiency.record import Record
 from bench.measure.efficiency.rows import rows_of
 
@@ -136,9 +137,9 @@ class _Group:
                 arm.record.take(message)
                 if message["event"] == "progress":
                     self.on_event(arm.cell.id, message)
-        except WorkerDied as death:
-            arm.record.death = (death.status, death.reason)
-            self.on_event(arm.cell.id, {"event": "progress", "stage": death.reason})
+        except CellFailure as failure:
+            arm.record.death = (failure.state, failure.reason)
+            self.on_event(arm.cell.id, {"event": "progress", "stage": failure.reason})
             arm.process.close()
             arm.process = None
 
@@ -264,7 +265,7 @@ class _Group:
         """End every process at once, whatever it is doing."""
         for arm in self.alive:
             assert arm.process is not None
-            arm.process.kill()
+            arm.process.end(0)
 
     def end(self) -> None:
         """End every process that is left."""

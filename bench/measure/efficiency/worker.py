@@ -1,15 +1,13 @@
 """The process that measures one arm at all its lengths, a turn at a time, and sleeps between its turns.
 
 Commands come as JSON lines on standard input, answers go as JSON lines to standard output; whatever libraries print
-goes to the log. Started as `python -m bench.measure.efficiency_worker` by `bench.measure.efficiency.session`.
+goes to the log. Started by `bench.measure.efficiency.process`.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
-import os
 import sys
 import time
 import traceback
@@ -22,8 +20,10 @@ STARTED_S = time.perf_counter()
 import torch  # noqa: E402
 
 from architectures.kernel_door import countable  # noqa: E402
-from bench.errors import first_line  # noqa: E402
+from bench.child import Events, end_with_parent, own_output  # noqa: E402
+from bench.errors import failure_of, is_out_of_memory  # noqa: E402
 from bench.measure.efficiency.arm import TimedArm, kernels_behind  # noqa: E402
+from bench.plugins import load_plugins  # noqa: E402
 from metrics.cost.computed_memory import computed_memory  # noqa: E402
 from metrics.cost.energy import available_energy_source, measure_energy  # noqa: E402
 from metrics.cost.flops import SCAN_OPERATOR, count_by_dispatch, count_by_tracing, executed_scan_flops  # noqa: E402
@@ -31,7 +31,6 @@ from metrics.cost.latency import time_calls  # noqa: E402
 from metrics.cost.memory import (  # noqa: E402
     growth_limited,
     held_bytes,
-    is_out_of_memory,
     largest_that_fits,
     limit_growth,
     limit_lifted,
@@ -59,8 +58,7 @@ class EfficiencyWorker:
     def __init__(self, settings: dict[str, Any], emit: Callable[..., None]) -> None:
         self.settings, self.emit = settings, emit
         torch.set_num_threads(settings["threads"])
-        for plugin in settings["plugins"]:
-            importlib.import_module(plugin)
+        load_plugins(settings["plugins"])
         self.kinds = ("step", "train") if settings["measure_training"] else ("step",)
         self.failed: set[tuple[str, int]] = set()
         self.sampled: set[int] = set()
@@ -179,15 +177,15 @@ class EfficiencyWorker:
             action(length, *more)
         except Exception as problem:
             traceback.print_exc()
-            status, reason = status_of(problem)
-            asked_bytes = math.nan
-            if status == "oom":
-                reason, asked_bytes = self._asked(problem, reason)
+            failure = failure_of(problem)
+            reason, asked_bytes = failure.reason, math.nan
             self.failed.add((figure, length))
-            if status == "oom" and self.settings["prune"]:
-                self.failed |= {(figure, other) for other in self.settings["lengths"] if other > length}
-            told = {"status": status, "reason": reason, "asked_bytes": asked_bytes}
-            self.emit("failed", figure=figure, length=length, **told)
+            if failure.state == "oom":
+                reason, asked_bytes = self._asked(problem, reason)
+                if self.settings["prune"]:
+                    self.failed |= {(figure, other) for other in self.settings["lengths"] if other > length}
+            said = {"status": failure.state, "reason": reason, "asked_bytes": asked_bytes}
+            self.emit("failed", figure=figure, length=length, **said)
 
     def _asked(self, problem: BaseException, reason: str) -> tuple[str, float]:
         """What memory ran out over, in words and in bytes beyond the process without a model: what was held when the
@@ -302,29 +300,8 @@ class EfficiencyWorker:
         self.emit("energy", kind=kind, length=length, joules=use.joules_per_call, calls=use.calls, reason=use.reason)
 
 
-def status_of(problem: BaseException) -> tuple[str, str]:
-    """(status, one-line reason) of an exception."""
-    words = first_line(problem)
-    if is_out_of_memory(problem):
-        return "oom", f"oom: {words}"
-    return "failed", f"error: {type(problem).__name__}: {words}"
-
-
-def own_output() -> TextIO:
-    """Standard output for messages only: from here on, prints of any library go to standard error."""
-    sys.stdout.flush()
-    private = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    return private
-
-
-def serve(commands: TextIO, output: TextIO) -> None:
+def serve(commands: TextIO, emit: Callable[..., None]) -> None:
     """Answer commands until their end. An error that belongs to no length is the last message of the process."""
-
-    def emit(event: str, **content: Any) -> None:
-        output.write(json.dumps({"event": event, **content}) + "\n")
-        output.flush()
-
     worker: EfficiencyWorker | None = None
     try:
         for line in commands:
@@ -337,13 +314,12 @@ def serve(commands: TextIO, output: TextIO) -> None:
             if worker is not None and worker.arm.device.type == "cuda":
                 torch.cuda.empty_cache()  # what this process keeps for its next turn the others cannot have
             emit("done")
-    except BrokenPipeError:
-        os._exit(1)
     except Exception as problem:
         traceback.print_exc()
-        status, reason = status_of(problem)
-        emit("error", status=status, reason=reason)
+        failure = failure_of(problem)
+        emit("error", state=failure.state, reason=failure.reason)
 
 
 if __name__ == "__main__":
-    serve(sys.stdin, own_output())
+    end_with_parent()
+    serve(sys.stdin, Events(own_output(), json.dumps))  # NaN stays NaN

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import CellFailure
 from bench.files import canonical_hash
 from bench.measure.quality.music import build_diffusion, load_tokens
 
@@ -59,6 +60,11 @@ def shared_training(settings: dict[str, Any], folder: Path, emit: Callable[..., 
         mine = f"{folder.parent.name}/{folder.name}"
         if mine not in known:
             lock.write(f"{mine}\n")
+
+
+def diverged(steps: int) -> CellFailure:
+    """The failure of a training whose loss became infinite, NaN, or far worse than at the first step."""
+    return CellFailure("diverged", f"diverged: the loss blew up at step {steps}")
 
 
 def is_trained(folder: Path) -> bool:
@@ -142,7 +148,7 @@ class CellTraining:
     def of(cls, settings: dict[str, Any]) -> CellTraining:
         """The training that a quality cell of `bench.run.plan` asks for. Raises UserError where it cannot be made."""
         from architectures import BackboneConfig, build_config
-        from architectures.plugins import load_plugins
+        from bench.plugins import load_plugins
         from bench.training import TrainSettings
 
         load_plugins(settings["plugins"])

@@ -139,7 +139,7 @@ def test_the_memory_of_all_processes_counts() -> None:
         signal.pause()
     try:
         os.read(reader, 1)
-        assert child in tree(os.getpid()) and tree(child) == [child]
+        assert [child] == [one.pid for one in tree(child)] and child in [one.pid for one in tree(os.getpid())]
         assert resident_bytes(os.getpid()) >= alone + (60 << 20)
     finally:
         os.kill(child, signal.SIGKILL)
