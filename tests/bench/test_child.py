@@ -108,7 +108,9 @@ def test_the_out_of_memory_killer_is_told_from_another_sigkill(tmp_path: Path, m
 
 
 def test_a_process_that_ignores_sigterm_is_ended_all_the_same(tmp_path: Path) -> None:
-    child = Child("-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print('on', flush=True); time.sleep(60)")
+    child = Child(
+        "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print('on', flush=True); time.sleep(60)"
+    )
     assert child.process.stdout and child.process.stdout.readline() == b"on\n"
     child.end(0.1)
     assert child.process.returncode == -signal.SIGKILL

@@ -1,4 +1,4 @@
-"""Why a cell has no result: one rule for memory that ran out, the same for cells that train and cells that are timed."""
+"""Why a cell has no result: one rule for memory that ran out, for cells that train and cells that are timed alike."""
 
 from __future__ import annotations
 

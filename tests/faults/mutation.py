@@ -18,7 +18,7 @@ from bench.run.estimate import Estimator
 from bench.run.overview import overview
 from bench.store.bundle import export_bundle, import_bundle
 from bench.store.cells import Store
-from bench.store.reuse import Elsewhere
+from bench.store.reuse import OtherStudies
 from bench.store.table import load_results
 from bench.study.grid import STUDIES_FOLDER, Cell, load_study
 
@@ -108,7 +108,7 @@ def read_store(draw: random.Random, folder: Path) -> bool:
         found = overview(store)
         found.left_s()
         load_results(store.folder)
-        Elsewhere(Store(folder, "other")).find(CELLS[0])
+        OtherStudies(Store(folder, "other")).find(CELLS[0])
         Estimator(folder).estimate(CELLS[0])
         store.cell(CELLS[0].id).attempts()
     finally:

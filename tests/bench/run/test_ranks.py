@@ -15,7 +15,7 @@ import pytest
 from bench.child import resident_bytes, tree
 from bench.errors import UserError
 from bench.run.attempt import End, attempt
-from bench.run.lease import Owner
+from bench.run.lease import Leases
 from bench.run.machine import threads_of
 from bench.run.plan import make_plan
 from bench.store.cells import CellFolder, identity
@@ -54,7 +54,7 @@ class Attempt:
         limits = load_study(results / "ranks.yaml").content.limits
 
         def run() -> None:
-            with Owner(results) as owner:
+            with Leases(results) as owner:
                 lease = owner.take(identity(cell.id))
                 assert lease is not None
                 self.end = attempt(cell, self.folder, limits, lease, self.events.append, self.stop)
