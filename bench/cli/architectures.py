@@ -64,7 +64,7 @@ def check(
     device: Annotated[str | None, typer.Option(help="cpu or cuda; both where there is a GPU when left out.")] = None,
     kernel: KernelOption = None,
 ) -> None:
-    """Run the mixer contract on every mixer that a module registers; exit code 1 when a point fails.
+    """Run the mixer contract on every mixer that a module registers; exit code 1 when a check fails.
 
     Shape, type, determinism, gradients, no leak across the batch, FLOP count, direction by perturbing the input,
     mixed precision; on a GPU also agreement with the CPU.
@@ -95,7 +95,7 @@ def check(
     if "cuda" not in devices:
         console.print("CUDA was not checked: no CUDA device here" if device is None else "CUDA was not checked")
     if failures:
-        console.print(f"{failures} of the contract's points failed")
+        console.print(f"{failures} of the contract's checks failed")
         raise typer.Exit(1)
 
 
@@ -139,7 +139,7 @@ def print_architectures(console: Console) -> None:
 
 
 def _text(value: str) -> str:
-    """Text as it is: square brackets are no markup."""
+    """Text with its square brackets escaped, which would be markup."""
     from rich.markup import escape
 
     return escape(value)

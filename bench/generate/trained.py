@@ -90,7 +90,7 @@ def load_run(folder: Path, *, weights: str = "ema", device: str = "cpu") -> Trai
     from bench.data.remi import type_graph, vocabulary
     from bench.plugins import load_plugins
     from bench.store.cells import CellFolder
-    from bench.training import load_checkpoint
+    from bench.training.checkpoint import load_checkpoint
     from metrics.cost.device import resolve_device, work_on
 
     try:

@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
     from bench.data import TokenCorpus
     from bench.diffusion import AbsorbingDiffusion, Sample
-    from bench.training import Progress, TrainResult, TrainSettings
+    from bench.training import TrainSettings
+    from bench.training.progress import Progress, TrainResult
 
 Emit = Callable[..., None]
 EVENT_INTERVAL_S = 0.5
 
 
 def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[dict[str, Any]]:
-    """Rows of the cell; `settings` are those of a quality cell of `bench.run.plan`.
+    """Rows of the cell; `settings` are those of a quality cell of `bench.run.cells`.
 
     Leaves `samples/*.mid`, `history.jsonl` and `checkpoint/` in `folder`; a checkpoint found there is resumed, and
     cells that differ in their sampler alone share one training.
