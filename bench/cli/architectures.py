@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import KernelOption, force_kernels
+from bench.cli.options import KernelOption, PluginOption, force_kernels
 from bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def patterns(
         str, typer.Argument(help='A pattern or a family: "permute(MFA)*8", "M{1..4}FA*4", "place(A, MF*8)".')
     ],
     plain: Annotated[bool, typer.Option("--plain", help="Patterns only, one a line, for a study's axis.")] = False,
-    plugin: Annotated[list[str] | None, typer.Option(help="Module that registers further mixers.")] = None,
+    plugin: PluginOption = None,
 ) -> None:
     """List the block patterns of a family, and which of them are rotations of one another.
 

@@ -116,7 +116,7 @@ def _outside_cells(study: Study, member: Combination, tokens: TokenCorpus, notes
 
 def _check_process(study: Study, member: Combination, tokens: TokenCorpus) -> None:
     """Raise UserError where diffusion, sampler and constraints do not go together."""
-    from bench.measure.quality.music import build_constraint, build_diffusion
+    from bench.measure.quality.process import build_constraint, build_diffusion
 
     try:
         process = build_diffusion(tokens, member.diffusion.deciding())

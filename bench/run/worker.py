@@ -13,17 +13,13 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.child import Events, end_with_parent, own_output, peak_bytes
 from bench.errors import disk_is_full, failure_of
 from bench.files import to_json, write_atomically
 from bench.run.machine import processes_of
 from bench.store.cells import CellFolder
-
-if TYPE_CHECKING:
-    import torch
-
 
 LEASE_LOST = 75  # exit code: another runner owns the cell now
 
@@ -64,11 +60,12 @@ def _run(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     import torch
 
+    from bench.measure.quality.training import training_device
     from metrics.cost.device import describe_environment
 
     threads = int(configuration["labels"].get("threads", 1))
     torch.set_num_threads(threads)
-    environment = describe_environment(_device(configuration["settings"]))
+    environment = describe_environment(training_device(configuration["settings"]))
     folder.mark_running(environment)
     common = {"device": environment["device"], "threads": threads}
     if configuration["kind"] == "reference":
@@ -87,17 +84,6 @@ def _run(
         trained = train_together(configuration["settings"], folder.path, events)
         write_atomically(folder.path / "environment.json", to_json(environment | {"training": trained}, indent=2))
     return measure_quality(configuration["settings"], folder.path, events), common
-
-
-def _device(settings: dict[str, Any]) -> torch.device | str:
-    """Where the cell computes: on the device it trains on, a CPU where it does not train."""
-    from metrics.cost.device import resolve_device
-
-    wanted = settings["train"]["device"] if "train" in settings else "cpu"
-    try:
-        return resolve_device(wanted)
-    except ValueError:  # the trainer says what is missing, in the cell's row
-        return "cpu"
 
 
 def failure_rows(kind: str, reason: str) -> list[dict[str, Any]]:

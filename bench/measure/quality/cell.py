@@ -1,4 +1,4 @@
-"""A quality cell: train one arm with one seed, validate it, let it play, and measure what it played."""
+"""A quality cell: training of one arm with one seed, its validation, its music, and the metrics of that music."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.measure.quality.music import build_constraint, held_out_windows, to_notes, token_rows, train_notes
+from bench.measure.quality.music import held_out_windows, to_notes, token_rows, train_notes
+from bench.measure.quality.process import build_constraint
 from bench.measure.quality.token_drift import token_drift_row
 from bench.measure.quality.training import CellTraining, diverged, shared_training
 from bench.measure.rows import metric_row, missing, row
