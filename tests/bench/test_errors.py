@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import errno
+import io
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from bench.errors import CellFailure, UserError, failure_of, first_line, is_out_of_memory
+from bench.measure.efficiency.worker import EfficiencyWorker
+from bench.run import worker
+from bench.store.cells import CellFolder
+from bench.study.grid import Cell
 
 OUT_OF_MEMORY = (
     MemoryError(),
@@ -47,6 +55,40 @@ def test_a_reason_names_the_type_and_the_first_line() -> None:
     assert failure_of(ValueError()).reason == "error: ValueError" and first_line(ValueError()) == "ValueError"
     diverged = CellFailure("diverged", "diverged: the loss blew up at step 3")
     assert failure_of(diverged) is diverged
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=str)
+def test_a_cell_that_trains_ends_as_oom(error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(worker, "_run", run)
+    monkeypatch.setattr(worker, "end_with_parent", lambda: None)
+    monkeypatch.setattr(worker, "own_output", io.StringIO)
+    cell, lease = Cell("quality", {"arm": "a"}, {"kind": "quality"}), tmp_path / "lease"
+    folder = CellFolder(tmp_path / cell.id)
+    folder.begin(cell)
+    lease.touch()
+    assert worker.main([str(folder.path), str(lease)]) == 0
+    assert folder.status().state == "oom" and {row["reason"] for row in folder.rows()} == {folder.status().reason}
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=str)
+def test_a_length_that_is_timed_ends_as_oom_and_longer_ones_are_not_tried(error: Exception) -> None:
+    def step(length: int) -> None:
+        tried.append(length)
+        raise error
+
+    events: list[dict[str, Any]] = []
+    tried: list[int] = []
+    timed = object.__new__(EfficiencyWorker)
+    timed.settings = {"prune": True, "lengths": (16, 32), "memory_limit_gib": None}
+    timed.failed, timed.start_bytes, timed.arm = set(), 0.0, SimpleNamespace(device="cpu")  # type: ignore[assignment]
+    timed.emit = lambda event, **content: events.append({"event": event} | content)
+    for length in (16, 32):
+        timed._attempt("step", length, step)
+    assert tried == [16] and [event["status"] for event in events] == ["oom"]
+    assert events[0]["reason"].startswith("oom: ")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA limits private memory on Linux only")
