@@ -41,7 +41,7 @@ class End(Enum):
 
 
 class Progress:
-    """Keeps the newest event of a cell in its folder, about once a second, for `status` in another terminal."""
+    """Writes the newest event of a cell into its folder, about once a second, for `status` in another terminal."""
 
     def __init__(self, folder: CellFolder) -> None:
         self.folder = folder

@@ -177,12 +177,12 @@ def _failed(statuses: Mapping[str, Status]) -> list[tuple[str, str]]:
     return [(cell_id, one.reason) for cell_id, one in statuses.items() if one.state in FINISHED and one.state != "done"]
 
 
-def forget(plan: Plan, results: Path, word: str) -> None:
-    """Drop the status of the cells whose id begins with `word`. Raises UserError where there is none."""
+def forget(plan: Plan, results: Path, name: str) -> None:
+    """Drop the status of the cells whose id begins with `name`. Raises UserError where there is none."""
     store = Store(results, plan.study.name)
-    found = [cell.id for cell in plan.cells if cell.id.startswith(word)]
-    if not found or not word:
-        raise UserError(f"--cell {word}: no cell of {plan.study.name} begins so; `smdim-bench status` names them")
+    found = [cell.id for cell in plan.cells if cell.id.startswith(name)]
+    if not found or not name:
+        raise UserError(f"--cell {name}: no cell of {plan.study.name} begins so; `smdim-bench status` names them")
     for cell_id in found:
         (store.cell(cell_id).path / "status.json").unlink(missing_ok=True)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bench.measure.efficiency.cell import EfficiencyCell
 
 ROUNDS = ("rounds", "calls_per_round", "seconds_per_round", "relative_width", "time_cap_s")
-"""Settings of a study that say how long its timing goes on."""
+"""Settings of a study that limit its timing session."""
 
 
 def perform_timing(task: Task, leases: Leases, on_event: OnEvent) -> bool:

@@ -2,7 +2,7 @@
 
 Events go to stdout, one JSON object a line (`stage`, `done`, `total`, `loss`, ...); everything that libraries print
 goes to stderr, which the runner keeps as log.txt. The measurements and the status are written by this process.
-Exit code 0 once a status is written, whatever it says. The process ends with the one that started it, and writes
+Exit code 0 once a status is written, also that of a failure. The process ends with the one that started it, and writes
 nothing once the lease is gone: then another runner has taken the cell over.
 """
 
@@ -21,7 +21,7 @@ from bench.files import to_json, write_atomically
 from bench.run.machine import processes_of
 from bench.store.cells import CellFolder
 
-LEASE_LOST = 75  # exit code: another runner owns the cell now
+LEASE_LOST = 75  # exit code: another runner holds the cell now
 
 
 def main(argv: list[str]) -> int:

@@ -1,8 +1,8 @@
-"""The store: one folder a cell, holding its whole configuration, environment, measurements and status.
+"""The store: one folder per cell, holding its whole configuration, environment, measurements and status.
 
     results/<study>/<cell id>/cell.json           settings (they decide the id) and labels
                               environment.json    machine, threads, library versions
-                              measurements.jsonl  one measurement a line: metric, value, unit, raw samples, ...
+                              measurements.jsonl  one measurement per line: metric, value, unit, raw samples, ...
                               status.json         written last, with the checksums of the files above
                               attempts.jsonl      one line each time a process began the cell
                               progress.json       what the running process does, about once a second
@@ -170,7 +170,7 @@ class CellFolder:
             return "status.json was edited"
         written_ns = 0
         if quick:
-            with suppress(OSError):  # dropped just now by a runner
+            with suppress(OSError):  # removed just now by a runner
                 written_ns = os.stat(f"{self.path}/status.json").st_mtime_ns  # noqa: PTH116
         for name in SUMMED:
             wanted = status.get(f"{Path(name).stem}_sha256", "" if name == "measurements.jsonl" else None)
@@ -253,7 +253,7 @@ class Store:
         """Record what the study is and which cells belong to it, for `status`, `report` and readers.
 
         `claims` maps a paper to the hash of what it claims. Once a cell has begun the hashes stay as they were first
-        recorded, so that a report can say whether what would count was fixed before anything was measured.
+        recorded, so that a report can show whether the acceptance was fixed before anything was measured.
         Raises UserError where the folder is of another format version, OSError where it cannot be written.
         """
         before = read_json(self.folder / "study.json")
@@ -314,7 +314,7 @@ def _time(status: dict[str, Any], name: str) -> float | None:
 
 
 def _hash(value: Any, length: int = 16) -> str:
-    """Hash of what a file held; empty for what only a damaged file can hold (NaN, endless nesting)."""
+    """Hash of a file's content; empty for what only a damaged file can hold (NaN, endless nesting)."""
     try:
         return canonical_hash(value, length)
     except (ValueError, RecursionError):

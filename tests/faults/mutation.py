@@ -113,7 +113,7 @@ def read_store(draw: random.Random, folder: Path) -> bool:
         store.cell(CELLS[0].id).attempts()
     finally:
         path.write_bytes(whole)
-    return all(cell.word == "done" for cell in found.cells)
+    return all(cell.state == "done" for cell in found.cells)
 
 
 def read_bundle(draw: random.Random, folder: Path) -> bool:

@@ -43,17 +43,17 @@ from metrics.cost.roofline import measure_ceilings, traffic_bytes  # noqa: E402
 
 LONG_CALL_S = 0.3
 """A call at least this long is not repeated untimed at the start of a turn: caches are cold for a small share of it."""
-WEIGHINGS = 3
-"""Peaks taken of each call: one has no interval."""
+PEAKS = 3
+"""Memory peaks measured of each call: one has no interval."""
 COMPILED_CALLS = 5
 LARGEST_BATCH, LONGEST = 1 << 12, 1 << 17
 """Where the search for what fits a memory budget ends."""
 PUBLISHED_TRAINING_BYTES = 21e9
-"""Memory at 2048 tokens in the SMDIM paper (arXiv 2603.00576); which batch gives it is not told there."""
+"""Memory at 2048 tokens in the SMDIM paper (arXiv 2603.00576); the batch behind it is not published."""
 
 
 class EfficiencyWorker:
-    """Answers the parent about one arm. Every public method is a command."""
+    """Measures one arm for its parent. Every public method is a command."""
 
     def __init__(self, settings: dict[str, Any], emit: Callable[..., None]) -> None:
         self.settings, self.emit = settings, emit
@@ -73,7 +73,7 @@ class EfficiencyWorker:
         emit("ready", parameters=parameters, import_s=imported_s, build_s=built_s)
 
     def warm(self) -> None:
-        """Run every shape before any is timed; tells cold and warm seconds and the kernels that ran."""
+        """Run every shape before any is timed; emits cold and warm seconds and the kernels that ran."""
         for kind in self.kinds:
             for length in self.settings["lengths"]:
                 self._attempt(kind, length, self._warm, kind)
@@ -97,10 +97,10 @@ class EfficiencyWorker:
             self.arm.build()
             for length in self.settings["lengths"]:
                 if (kind, length) not in self.failed:
-                    self._attempt(f"{kind} memory", length, self._weigh, kind, baseline_bytes)
+                    self._attempt(f"{kind} memory", length, self._peak, kind, baseline_bytes)
 
     def audit(self) -> None:
-        """FLOPs of one sequence, forward, by formula and by two counters; bytes; energy where the device tells."""
+        """FLOPs of one sequence, forward, by formula and by two counters; bytes; energy where the device counts it."""
         with limit_lifted(), countable():  # counters hold more than the model does, and see torch's operators only
             for length in self.settings["lengths"]:
                 for counter in ("formula", "fvcore", "dispatch", "traffic"):
@@ -184,20 +184,20 @@ class EfficiencyWorker:
                 reason, asked_bytes = self._asked(problem, reason)
                 if self.settings["prune"]:
                     self.failed |= {(figure, other) for other in self.settings["lengths"] if other > length}
-            said = {"status": failure.state, "reason": reason, "asked_bytes": asked_bytes}
-            self.emit("failed", figure=figure, length=length, **said)
+            reported = {"status": failure.state, "reason": reason, "asked_bytes": asked_bytes}
+            self.emit("failed", figure=figure, length=length, **reported)
 
     def _asked(self, problem: BaseException, reason: str) -> tuple[str, float]:
-        """What memory ran out over, in words and in bytes beyond the process without a model: what was held when the
-        request failed (where the system tells), and the request itself (where the allocator tells)."""
+        """Reason of a failure for lack of memory, and bytes beyond the process without a model: those held when the
+        request failed (where the system has the figure) and the request (where the message has it)."""
         held, request = held_bytes(self.arm.device) - self.start_bytes, requested_bytes(problem)
         limit_gib = self.settings["memory_limit_gib"]
         around = [] if math.isnan(held) else [f"{held / 2**30:.3g} GiB held"]
         around += [] if limit_gib is None else [f"the limit is {limit_gib:g} GiB"]
         if not math.isnan(request):
             reason = f"oom: {request:.0f} bytes ({request / 2**30:.3g} GiB) asked for"
-        told = [size for size in (held, request) if not math.isnan(size)]
-        return reason + (f"; {', '.join(around)}" if around else ""), sum(told) if told else math.nan
+        known = [size for size in (held, request) if not math.isnan(size)]
+        return reason + (f"; {', '.join(around)}" if around else ""), sum(known) if known else math.nan
 
     def _warm(self, length: int, kind: str) -> None:
         call = self.arm.call(kind, length)
@@ -237,14 +237,14 @@ class EfficiencyWorker:
             if (kind, length) not in self.failed:
                 call = self.arm.compiled_call(kind, length)
                 times = time_calls(call, COMPILED_CALLS, warmup=1, device=self.arm.device)
-                told = {"compile_s": times.cold_s - times.median_s, "samples_s": times.samples_s}
-                self.emit("compiled", kind=kind, length=length, **told)
+                seconds = {"compile_s": times.cold_s - times.median_s, "samples_s": times.samples_s}
+                self.emit("compiled", kind=kind, length=length, **seconds)
 
-    def _weigh(self, length: int, kind: str, baseline_bytes: float) -> None:
+    def _peak(self, length: int, kind: str, baseline_bytes: float) -> None:
         """Peaks of the calls after the first, which makes the optimiser's state; and what can be computed."""
         call = self.arm.call(kind, length)
         call()
-        peaks = [peak_memory(call, device=self.arm.device, baseline_bytes=baseline_bytes) for _ in range(WEIGHINGS)]
+        peaks = [peak_memory(call, device=self.arm.device, baseline_bytes=baseline_bytes) for _ in range(PEAKS)]
         computed: dict[str, Any] = {}
         published_batch = math.nan
         if kind == "train":

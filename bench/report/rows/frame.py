@@ -19,7 +19,7 @@ def as_frame(table: Any) -> pd.DataFrame:
     """The rows of a ResultTable (anything with a `.frame`) or of a frame, with every column of the schema, typed.
 
     A missing optional column becomes empty, so that a table of an older version still gives a partial report.
-    Raises UserError where a column is missing without which nothing can be said.
+    Raises UserError where a column of NEEDED is missing.
     """
     frame = table if isinstance(table, pd.DataFrame) else table.frame
     missing = [name for name in NEEDED if name not in frame.columns]
@@ -49,8 +49,8 @@ FAILURE_COLUMNS = ("arms", "status", "reason", "without a figure", "cells")
 
 
 def failures(frame: pd.DataFrame) -> list[tuple[str, str, str, str, str]]:
-    """What has no figure and why, one row a status and reason: arms with lengths, status, reason, metrics, cells (the
-    first three by name). Cells that ended badly come before figures that finished cells could not give.
+    """Missing figures with their reasons, one row per status and reason: arms with lengths, status, reason, metrics,
+    cells (the first three by name). Cells that ended badly come before figures that finished cells could not give.
     """
     groups: dict[tuple[str, str], list[Row]] = {}
     missing = frame[frame["value"].isna()].sort_values("status", key=lambda column: column == "done", kind="stable")
@@ -77,7 +77,7 @@ def failures(frame: pd.DataFrame) -> list[tuple[str, str, str, str, str]]:
 
 
 def _arms_named(arms: list[str], everyone: set[str]) -> str:
-    """Arms by name; many of them in a word where they are all there are."""
+    """Arms by name; "all n arms" where they are many and all."""
     names = dict.fromkeys(arms)
     if len(names) > MOST_NAMED and set(names) == everyone:
         return f"all {len(names)} arms"
