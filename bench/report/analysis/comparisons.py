@@ -12,7 +12,7 @@ from typing import Literal
 
 import pandas as pd
 
-from bench.report.analysis.aggregate import BITS
+from bench.report.analysis.references import BITS
 from bench.report.rows.points import Group, Point, Points, quality_group, quality_points
 from metrics.quantities import words_for
 from metrics.statistics import (

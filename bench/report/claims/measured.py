@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.report.analysis.aggregate import BITS, EXACT, grammar_marks, kernel_conflict, reference_point
+from bench.report.analysis.comparable import EXACT, kernel_conflict
 from bench.report.analysis.comparisons import by_seed
 from bench.report.analysis.growth import cost_exponent
 from bench.report.analysis.patterns import same_mixers
+from bench.report.analysis.references import BITS, grammar_marks, reference_point
 from bench.report.claims.paper import Quantity
 from bench.report.rows.points import Point, Points, group_words, quality_group
 from bench.report.rows.rounds import rounds_of

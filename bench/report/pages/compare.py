@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.report.analysis.aggregate import EXACT
+from bench.report.analysis.comparable import EXACT
 from bench.report.analysis.comparisons import ALPHA, PRIMARY, by_seed
 from bench.report.pages.provenance import provenance
 from bench.report.rows.points import Point, Points, cost_points, quality_points

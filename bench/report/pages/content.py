@@ -17,9 +17,7 @@ from bench.report.claims import (
     load_paper,
     save_verdicts,
 )
-from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, NothingToShow, draw_frame, render
-from bench.report.rows.frame import EFFICIENCY
-from bench.report.rows.frame import QUALITY as QUALITY_CELLS
+from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, NothingToShow, render
 from bench.report.rows.study import baseline_arm, kernels_together
 from bench.report.tables.ablation import ablation_tables
 from bench.report.tables.audit import audit_tables
@@ -30,7 +28,6 @@ from bench.report.tables.quality_table import detail_tables, quality_tables
 from bench.report.tables.sampling import sampler_tables
 from bench.report.tables.table import Table
 
-COST_FIGURES = ("cost", "scaling", "phases")
 QUALITY, COST, ABLATION, CLAIMS, DETAILS = "Quality", "Cost", "Ablation", "Claims", "All metrics"
 
 
@@ -113,14 +110,14 @@ def draw_all(frame: pd.DataFrame, folder: Path) -> tuple[list[Drawn], list[str]]
     of cell which the study does not have."""
     drawn, notes = [], []
     kinds = set(frame["kind"])
-    lacking = [name for name in FIGURES if (EFFICIENCY if name in COST_FIGURES else QUALITY_CELLS) not in kinds]
+    lacking = [one.name for one in FIGURES.values() if one.needs not in kinds]
     if lacking:
         notes.append(f"Not drawn, for the study has no such cells: {', '.join(lacking)}.")
-    for name, kind in ((name, kind) for name, kind in FIGURES.items() if name not in lacking):
+    for figure in (one for one in FIGURES.values() if one.needs in kinds):
         try:
-            png = render(draw_frame(name, frame, folder, width=DOUBLE_COLUMN_IN))
+            png = render(figure.draw(frame, folder, DOUBLE_COLUMN_IN))
         except NothingToShow as error:
             notes.append(f"Not drawn: {error}.")
             continue
-        drawn.append(Drawn(name, kind.title, kind.caption, png))
+        drawn.append(Drawn(figure.name, figure.title, figure.caption, png))
     return drawn, notes

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.report.analysis.aggregate import first_setting
-from bench.report.analysis.growth import cost_exponent, meeting
+from bench.report.analysis.comparable import first_setting
+from bench.report.analysis.growth import GROWING, cost_exponent, meeting
 from bench.report.analysis.twins import same_models
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import EFFICIENCY, QUALITY, as_frame, rows_of
 from bench.report.rows.points import Point, Points, cost_points
 from bench.report.rows.study import baseline_arm
 from bench.report.tables.audit import aa_table, flop_audit_table, ratio_table
-from bench.report.tables.growth import GROWING, crossing
+from bench.report.tables.growth import crossing
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Table
 from metrics.quantities import SHORT_COST_LABELS

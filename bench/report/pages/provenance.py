@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.files import read_json
-from bench.report.analysis.aggregate import kernel_conflict
+from bench.report.analysis.comparable import kernel_conflict
 from bench.report.rows.frame import EFFICIENCY, QUALITY, REFERENCE, rows_of
 from bench.report.rows.study import STUDY_FILE
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.report.analysis.aggregate import BITS, EXACT, first_setting, grammar_marks, kernel_conflict
+from bench.report.analysis.comparable import EXACT, first_setting, kernel_conflict
 from bench.report.analysis.comparisons import best_arms
 from bench.report.analysis.growth import cost_ratio
+from bench.report.analysis.references import BITS, grammar_marks
 from bench.report.analysis.samplers import one_a_training
 from bench.report.rows.points import Points, cost_points, quality_group, quality_points, reference_points
 from bench.report.tables.numbers import number, with_interval

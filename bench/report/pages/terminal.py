@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.report.analysis.aggregate import BITS, grammar_marks
+from bench.report.analysis.references import BITS, grammar_marks
 from bench.report.rows.arms import REFERENCE_ORDER, arm_order
 from bench.report.rows.frame import as_frame, study_name
 from bench.report.rows.points import Point, Points, cost_points, quality_points, reference_points

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.analysis.aggregate import kernel_conflict, lowest_apart
+from bench.report.analysis.comparable import kernel_conflict, lowest_apart
 from bench.report.analysis.patterns import patterns_of, rotation_note
 from bench.report.rows.arms import arm_order
 from bench.report.rows.points import Point, Points, cost_points

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pandas as pd
 
-from bench.report.analysis.aggregate import BITS, GRAMMAR, ArmKey, grammar_marks, reference_point
 from bench.report.analysis.comparisons import best_arms
 from bench.report.analysis.patterns import patterns_of, rotation_note
+from bench.report.analysis.references import BITS, GRAMMAR, ArmKey, grammar_marks, reference_point
 from bench.report.rows.arms import REFERENCE_ORDER, arm_order
 from bench.report.rows.points import (
     Group,

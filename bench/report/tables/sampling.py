@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from bench.report.analysis.aggregate import reference_point
-from bench.report.analysis.samplers import CEILING, base_arm, network_calls, varies_sampler
+from bench.report.analysis.references import CEILING, reference_point
+from bench.report.analysis.samplers import base_arm, network_calls, varies_sampler
 from bench.report.rows.points import Point, Points, quality_points, reference_points
 from bench.report.tables.cost_table import joined, point_entry
 from bench.report.tables.numbers import number

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from bench.errors import UserError
 from bench.report.tables.numbers import NOTHING, with_interval
+from metrics.statistics import Interval
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,16 @@ class Entry:
         text = with_interval(value, low, high)
         return cls(text, value, low, high, tuple(cell_ids), reason=reason if text == NOTHING else "")
 
+    @classmethod
+    def interval(cls, found: Interval, *, cell_ids: Sequence[str] = ()) -> Entry:
+        """An entry for a figure with its interval."""
+        return cls.figure(found.value, found.low, found.high, cell_ids=cell_ids)
+
+    @classmethod
+    def count(cls, number: int) -> Entry:
+        """An entry for a whole number."""
+        return cls(str(number), float(number))
+
 
 @dataclass(frozen=True)
 class Table:
@@ -56,8 +67,7 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def entry(self, row: str, column: str) -> Entry:
-        """The entry in the row whose first column reads `row` and under `column` (both without regard to case or
-        marks).
+        """The entry in the row whose first column reads `row` and under `column`, both without regard to case or marks.
 
         Raises UserError naming what there is.
         """
@@ -85,8 +95,7 @@ class Table:
         return "\n".join([*lines, *(["", *notes] if notes else [])]) + "\n"
 
     def to_csv(self) -> str:
-        """One line a row; a column with figures has the full number, and `low` and `high` columns where it has
-        intervals.
+        """One line a row; a column with figures has the full number, and columns `low` and `high` beside intervals.
 
         The last column names the cells behind the row. Missing figures are empty, never 0.
         """
