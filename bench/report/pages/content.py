@@ -1,23 +1,18 @@
-"""What a report shows, gathered once: the same tables, figures and words go into report.md and report.html."""
+"""The content of a report, gathered once: the same tables, figures and words go into report.md and report.html."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
-from bench.report.claims import (
-    NOT_COMPARABLE,
-    PAPERS_FOLDER,
-    claims_table,
-    figures_table,
-    fixed_before,
-    judge,
-    load_paper,
-    save_verdicts,
-)
+from bench.report.claims.paper import PAPERS_FOLDER, load_paper
+from bench.report.claims.verdict import NOT_COMPARABLE, claims_table, figures_table, fixed_before, judge, save_verdicts
 from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, NothingToShow, render
+from bench.report.pages.sentences import in_short
+from bench.report.rows.frame import FAILURE_COLUMNS, failures
 from bench.report.rows.study import baseline_arm, kernels_together
 from bench.report.tables.ablation import ablation_tables
 from bench.report.tables.audit import audit_tables
@@ -29,6 +24,8 @@ from bench.report.tables.sampling import sampler_tables
 from bench.report.tables.table import Table
 
 QUALITY, COST, ABLATION, CLAIMS, DETAILS = "Quality", "Cost", "Ablation", "Claims", "All metrics"
+NOTHING_IN_SHORT = "Nothing here can be said in a sentence; see the tables."
+NO_FAILURES = "None: every row has its figure."
 
 
 @dataclass(frozen=True)
@@ -57,6 +54,11 @@ class Content:
     def all_tables(self) -> list[Table]:
         """The tables of every section."""
         return [table for tables in self.tables.values() for table in tables]
+
+    @cached_property
+    def in_short(self) -> list[str]:
+        """The result in a few sentences."""
+        return in_short(self.frame, self.baseline, self.folder, together=self.together)
 
 
 def gather(frame: pd.DataFrame, folder: Path, *, force: bool = False) -> Content:
@@ -89,6 +91,11 @@ def all_tables(frame: pd.DataFrame, folder: Path) -> list[Table]:
     """Every table of a report, without drawing anything."""
     sections = report_tables(frame, folder, baseline_arm(folder, frame), force=kernels_together(folder))
     return [table for tables in sections.values() for table in tables]
+
+
+def failures_table(frame: pd.DataFrame) -> Table:
+    """Rows without a figure, by status and reason."""
+    return Table.of_words("failures", "Without a figure", FAILURE_COLUMNS, failures(frame))
 
 
 def claims_tables(frame: pd.DataFrame, folder: Path) -> list[Table]:

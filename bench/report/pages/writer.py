@@ -14,9 +14,9 @@ from bench.report.pages.content import Content, gather
 from bench.report.pages.html.page import html_report
 from bench.report.pages.latex import to_latex
 from bench.report.pages.markdown import markdown_report
-from bench.report.pages.provenance import provenance
 from bench.report.rows.frame import as_frame
 from bench.report.rows.points import points_kept
+from bench.report.rows.provenance import provenance
 from bench.store.table import load_results
 
 REPORT_FILE, PAGE_FILE = "report.md", "report.html"

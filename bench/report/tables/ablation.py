@@ -83,7 +83,7 @@ def ablation_tables(frame: pd.DataFrame) -> list[Table]:
     for effect in found:
         difference = effect.difference
         where = f", {group_words(effect.group)}" if several else ""
-        figure = Entry.figure(difference.value, difference.low, difference.high, cell_ids=effect.cell_ids)
+        figure = Entry.interval(difference, cell_ids=effect.cell_ids)
         rows.append(
             (
                 Entry(f"{effect.factor}: {effect.level} ({words_for(effect.metric).label}{where})"),
@@ -94,9 +94,8 @@ def ablation_tables(frame: pd.DataFrame) -> list[Table]:
             )
         )
     notes = [
-        "An effect is the mean of the arms at a level less the mean of the other arms that have the factor, paired "
-        "by seed. "
-        "Arms differ in more than one factor, so effects of factors that go together cannot be told apart.",
+        "An effect is the mean of the arms at a level less the mean of the other arms that have the factor, paired by "
+        "seed. Arms differ in more than one factor, so effects of factors that go together cannot be told apart.",
         "Intervals are not corrected for the number of effects: read them as descriptions.",
     ]
     notes += [f"Rotations of one cycle: {', '.join(group)}." for group in rotation_groups(patterns_of(frame))]

@@ -1,4 +1,4 @@
-"""Who is better, as tables: differences from the baseline arm with their tests, and ranks with how sure they are."""
+"""Tables that compare arms: differences from the baseline arm with their tests, and ranks with how sure they are."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def comparison_tables(frame: pd.DataFrame, baseline: str) -> list[Table]:
         body.append(
             (
                 Entry(f"{found.arm} - {baseline}: {words.heading}"),
-                Entry.figure(difference.value, difference.low, difference.high),
-                Entry(str(difference.n), float(difference.n)),
+                Entry.interval(difference),
+                Entry.count(difference.n),
                 Entry(number(found.adjusted_p, 2), found.adjusted_p),
                 Entry(found.verdict),
                 Entry(number(found.detectable) if math.isfinite(found.detectable) else "none"),
@@ -42,9 +42,8 @@ def comparison_tables(frame: pd.DataFrame, baseline: str) -> list[Table]:
     notes = (
         "Seeds are paired: one seed means the same data order and the same noise for every arm. Exact sign-flip test, "
         "two-sided, Holm-corrected over all rows of one setting; only these primary metrics are tested.",
-        "Detectable: the smallest true difference that these seeds would have found with chance 0.8. Seeds needed: "
-        "to find a "
-        "difference as large as the one seen, with chance 0.8.",
+        "Detectable: the smallest true difference that these seeds would have found with chance 0.8. Seeds needed: to "
+        "find a difference as large as the one seen, with chance 0.8.",
         "With n pairs no p below 2^(1-n) can come out, however large the difference.",
     )
     return [Table("differences", f"Differences from {baseline}", columns, tuple(body), notes)]
@@ -65,7 +64,7 @@ def rank_tables(frame: pd.DataFrame) -> list[Table]:
                 body.append(
                     (
                         Entry(f"{ranked.arm}: {words_for(metric).heading}"),
-                        Entry(str(ranked.rank), float(ranked.rank)),
+                        Entry.count(ranked.rank),
                         Entry(f"{ranked.low_rank} to {ranked.high_rank}"),
                         Entry.figure(ranked.probability_best, reason="one seed says nothing of chances"),
                         Entry.figure(ranked.mean, cell_ids=cells),

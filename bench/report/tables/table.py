@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.errors import UserError
@@ -66,6 +66,12 @@ class Table:
     rows: tuple[tuple[Entry, ...], ...]
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def of_words(cls, name: str, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+        """A table of texts; None is an empty one."""
+        entries = tuple(tuple(Entry("" if cell is None else str(cell)) for cell in row) for row in rows)
+        return cls(name, title, tuple(columns), entries)
+
     def entry(self, row: str, column: str) -> Entry:
         """The entry in the row whose first column reads `row` and under `column`, both without regard to case or marks.
 
@@ -120,6 +126,11 @@ class Table:
 
     def _has_interval(self, index: int) -> bool:
         return any(math.isfinite(row[index].low) for row in self.rows)
+
+
+def numbered(name: str, position: int, count: int) -> str:
+    """The name of one of `count` tables: `quality`, or `quality_2` where there are several."""
+    return f"{name}_{position + 1}" if count > 1 else name
 
 
 def _is_words(entry: Entry) -> bool:
