@@ -91,8 +91,9 @@ def _draw_map(chosen: Paper, folder: Path, width: float) -> None:
     from bench.files import write_atomically
     from bench.measure.claim_map import MATCHINGS, claim_map
     from bench.report.claims.mapped import map_table, mapped_claims
-    from bench.report.figures import check_width, save_figure
+    from bench.report.figures import check_width
     from bench.report.figures.claim_map import claim_map_figure
+    from bench.report.figures.style import save_figure
     from bench.report.pages.terminal import print_table
 
     check_width(width)

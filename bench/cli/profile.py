@@ -14,8 +14,7 @@ from bench.cli.options import KernelOption, force_kernels
 from bench.cli.train import pairs
 from bench.files import write_atomically
 from bench.measure.efficiency.profile import shares
-from bench.report.figures import render
-from bench.report.figures.style import DOUBLE_COLUMN_IN, figure_style, new_figure
+from bench.report.figures.style import DOUBLE_COLUMN_IN, figure_style, new_figure, render
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -48,7 +48,8 @@ def figure(
     results: ResultsOption = RESULTS,
 ) -> None:
     """Draw one figure of a study for a paper."""
-    from bench.report.figures import draw, save_figure
+    from bench.report.figures import draw
+    from bench.report.figures.style import save_figure
     from bench.store.table import load_results
 
     folder = results_folder(study, results)

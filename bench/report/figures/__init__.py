@@ -6,52 +6,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
-from bench.report.figures.along import along_figure
-from bench.report.figures.bits import bits_figure
-from bench.report.figures.cost import cost_figure
-from bench.report.figures.drift import drift_figure
-from bench.report.figures.learning import learning_figure
-from bench.report.figures.lengths import lengths_figure
-from bench.report.figures.nfe import nfe_figure
-from bench.report.figures.orders import orders_figure
-from bench.report.figures.pareto import pareto_figure
-from bench.report.figures.phases import phases_figure
-from bench.report.figures.quality import quality_figure
-from bench.report.figures.rolls import rolls_figure
-from bench.report.figures.scaling import scaling_figure
-from bench.report.figures.style import DOUBLE_COLUMN_IN, FORMATS, SINGLE_COLUMN_IN, NothingToShow, render, save_figure
+from bench.report.figures.figure import FIGURES
+from bench.report.figures.style import DOUBLE_COLUMN_IN
 from bench.report.rows.frame import as_frame
+
+# isort: off
+from bench.report.figures import (  # noqa: F401  each registers its figure; this is their order in reports
+    cost,
+    scaling,
+    phases,
+    quality,
+    bits,
+    pareto,
+    orders,
+    lengths,
+    nfe,
+    drift,
+    along,
+    learning,
+    rolls,
+)
+# isort: on
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-__all__ = [
-    "DOUBLE_COLUMN_IN",
-    "FIGURES",
-    "FORMATS",
-    "SINGLE_COLUMN_IN",
-    "NothingToShow",
-    "check_width",
-    "draw",
-    "render",
-    "save_figure",
-]
-IN_ORDER = (  # of the report
-    cost_figure,
-    scaling_figure,
-    phases_figure,
-    quality_figure,
-    bits_figure,
-    pareto_figure,
-    orders_figure,
-    lengths_figure,
-    nfe_figure,
-    drift_figure,
-    along_figure,
-    learning_figure,
-    rolls_figure,
-)
-FIGURES = {one.name: one for one in IN_ORDER}
 
 
 def check_width(width: float) -> None:

@@ -49,8 +49,14 @@ class RegisteredFigure:
         return drawn
 
 
-def figure(
-    name: str, title: str, *, needs: str, caption: str, one_sampler: bool = False
-) -> Callable[[Draw], RegisteredFigure]:
+FIGURES: dict[str, RegisteredFigure] = {}
+
+
+def figure(name: str, title: str, *, needs: str, caption: str, one_sampler: bool = False) -> Callable[[Draw], Draw]:
     """Register a function (frame, results folder, width in inches) -> matplotlib Figure; it runs in `figure_style`."""
-    return lambda function: RegisteredFigure(name, title, caption, needs, one_sampler, function)
+
+    def register(function: Draw) -> Draw:
+        FIGURES[name] = RegisteredFigure(name, title, caption, needs, one_sampler, function)
+        return function
+
+    return register

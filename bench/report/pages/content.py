@@ -10,7 +10,8 @@ import pandas as pd
 
 from bench.report.claims.paper import PAPERS_FOLDER, load_paper
 from bench.report.claims.verdict import NOT_COMPARABLE, claims_table, figures_table, fixed_before, judge, save_verdicts
-from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, NothingToShow, render
+from bench.report.figures import FIGURES
+from bench.report.figures.style import DOUBLE_COLUMN_IN, NothingToShow, render
 from bench.report.pages.sentences import in_short
 from bench.report.rows.frame import FAILURE_COLUMNS, failures
 from bench.report.rows.study import baseline_arm, kernels_together
@@ -29,24 +30,15 @@ NO_FAILURES = "None: every row has its figure."
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A figure, rendered once for all texts that show it."""
-
-    name: str
-    title: str
-    caption: str
-    png: bytes
-
-
-@dataclass(frozen=True)
 class Content:
-    """A study's report before it is written down. `notes` says which figures could not be drawn, and why."""
+    """A study's report before it is written down: tables by section, PNG files by name of the figure, notes on figures
+    that could not be drawn."""
 
     frame: pd.DataFrame
     folder: Path
     baseline: str
     tables: dict[str, list[Table]]
-    figures: list[Drawn]
+    figures: dict[str, bytes]
     notes: list[str]
     together: bool = False
     """Whether costs of different kernels are ranked against each other, marked."""
@@ -112,19 +104,18 @@ def claims_tables(frame: pd.DataFrame, folder: Path) -> list[Table]:
     return tables
 
 
-def draw_all(frame: pd.DataFrame, folder: Path) -> tuple[list[Drawn], list[str]]:
-    """Every figure that the table has rows for, and a sentence for each that it has not; one for all that need a kind
-    of cell which the study does not have."""
-    drawn, notes = [], []
+def draw_all(frame: pd.DataFrame, folder: Path) -> tuple[dict[str, bytes], list[str]]:
+    """The PNG file of every figure that the table has rows for, and a sentence for each of the others; one for all that
+    need a kind of cell which the study does not have."""
+    drawn: dict[str, bytes] = {}
+    notes = []
     kinds = set(frame["kind"])
     lacking = [one.name for one in FIGURES.values() if one.needs not in kinds]
     if lacking:
         notes.append(f"Not drawn, for the study has no such cells: {', '.join(lacking)}.")
     for figure in (one for one in FIGURES.values() if one.needs in kinds):
         try:
-            png = render(figure.draw(frame, folder, DOUBLE_COLUMN_IN))
+            drawn[figure.name] = render(figure.draw(frame, folder, DOUBLE_COLUMN_IN))
         except NothingToShow as error:
             notes.append(f"Not drawn: {error}.")
-            continue
-        drawn.append(Drawn(figure.name, figure.title, figure.caption, png))
     return drawn, notes

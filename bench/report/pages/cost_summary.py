@@ -10,14 +10,14 @@ import pandas as pd
 from bench.report.analysis.comparable import first_setting
 from bench.report.analysis.growth import GROWING, cost_exponent, meeting
 from bench.report.analysis.twins import same_models
-from bench.report.pages.terminal import narrow_table
+from bench.report.pages.terminal import narrow_table, plus_minus
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import EFFICIENCY, QUALITY, as_frame, rows_of
 from bench.report.rows.points import Point, Points, cost_points
 from bench.report.rows.study import baseline_arm
 from bench.report.tables.audit import aa_table, flop_audit_table, ratio_table
 from bench.report.tables.growth import crossing
-from bench.report.tables.numbers import NOTHING, number
+from bench.report.tables.numbers import NOTHING
 from bench.report.tables.table import Table
 from metrics.quantities import SHORT_COST_LABELS
 
@@ -33,8 +33,6 @@ GROWING_LABELS = {
     "forward_gflops": "FLOPs",
 }
 MOST_LENGTHS = 5
-OPEN = "?"
-"""Stands for a half interval that is wider than the figure itself."""
 MOST_PAIRS = 30
 COLUMNS_PRINTED = 4
 """Of the FLOP audit: the operators that were not counted stand in the report."""
@@ -104,10 +102,7 @@ def _exponent(line: Points, folder: Path) -> str:
 def _score(point: Point | None) -> str:
     if point is None or not point.measured:
         return point.reason.partition(":")[0] if point is not None and point.reason else NOTHING
-    half = (point.high - point.low) / 2
-    if "memory" in point.metric or not half > 0:
-        return number(point.value)
-    return f"{number(point.value)}±{number(half, 1) if half < point.value else OPEN}"
+    return plus_minus(point, widest=point.value)
 
 
 def _rich(table: Table, columns: int = 99) -> RichTable:

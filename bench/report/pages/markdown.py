@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.report.figures import FIGURES
 from bench.report.pages.caveats import HOW_TO_READ, caveats
 from bench.report.pages.content import (
     ABLATION,
@@ -36,7 +37,7 @@ def markdown_report(content: Content) -> str:
     for title in (ABLATION, CLAIMS):
         lines += _section(title, _with_tables(content.tables[title])) if content.tables[title] else []
     shown: list[str] = []
-    for figure in content.figures:
+    for figure in (FIGURES[name] for name in content.figures):
         shown += [f"### {figure.title}", "", f"![{figure.title}](figures/{figure.name}.png)", "", figure.caption, ""]
     shown += _bullets(content.notes)
     lines += _section("Figures", shown or ["Nothing to draw."])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from bench.report.analysis.references import BITS, grammar_marks
@@ -87,13 +88,16 @@ def _reads(direction: str) -> str:
     return "none" if direction.startswith(("no ", "none")) else direction.removeprefix("Mamba ")
 
 
+def plus_minus(point: Point, widest: float = math.inf) -> str:
+    """A figure ± half of its 95 % interval, `?` for a half of `widest` or more; memory is shown without."""
+    half = (point.high - point.low) / 2
+    if "memory" in point.metric or not half > 0:
+        return number(point.value)
+    return f"{number(point.value)}±{number(half, 1) if half < widest else '?'}"
+
+
 def _score(point: Point | None) -> str:
-    if point is None or not point.measured:
-        return NOTHING
-    text = number(point.value)
-    if "memory" in point.metric or not point.high > point.low:
-        return text
-    return f"{text}±{number((point.high - point.low) / 2, 1)}"
+    return plus_minus(point) if point is not None and point.measured else NOTHING
 
 
 def _add_references(result: Table, references: Points) -> None:

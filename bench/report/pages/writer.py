@@ -51,10 +51,9 @@ def _write_parts(content: Content) -> None:
         write_atomically(content.folder / "tables" / f"{table.name}.csv", table.to_csv())
         write_atomically(content.folder / "tables" / f"{table.name}.md", f"{table.title}\n\n{table.to_markdown()}")
         write_atomically(content.folder / "tables" / f"{table.name}.tex", to_latex(table, footnotes))
-    drawn = {figure.name: figure.png for figure in content.figures}
     for name in FIGURES:
         path = content.folder / "figures" / f"{name}.png"
-        if name in drawn:
-            write_atomically(path, drawn[name])
+        if name in content.figures:
+            write_atomically(path, content.figures[name])
         else:
             path.unlink(missing_ok=True)

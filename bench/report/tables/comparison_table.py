@@ -7,8 +7,9 @@ import math
 import pandas as pd
 
 from bench.report.analysis.comparisons import PRIMARY, comparisons, direction_of, seed_values
-from bench.report.analysis.patterns import patterns_of, rotation_note
+from bench.report.rows.arms import arm_order
 from bench.report.rows.points import group_words, quality_group, quality_points
+from bench.report.tables.cost_table import rotation_notes
 from bench.report.tables.numbers import number
 from bench.report.tables.table import Entry, Table
 from metrics.quantities import words_for
@@ -77,7 +78,6 @@ def rank_tables(frame: pd.DataFrame) -> list[Table]:
         "Ranks by the mean over the seeds that every arm has. Possible ranks (95 %) and chances come from the spread "
         "between seeds, the same for all arms; they describe and are no test.",
     ]
-    rotations = rotation_note(patterns_of(frame))
-    notes += [rotations] if rotations else []
+    notes += rotation_notes(frame, arm_order(frame))
     columns = ("arm and score", "rank", "possible ranks", "chance of being best", "mean", "where")
     return [Table("ranks", "Ranks", columns, tuple(body), tuple(notes))]

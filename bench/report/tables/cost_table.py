@@ -85,10 +85,15 @@ def _cost_table(
         notes.append(f"{ranked} operations ran on different kernels ({conflict}).")
     if several:
         notes.append(SETTINGS_RANKED if setting is None else SETTINGS_APART)
-    rotations = rotation_note({arm: pattern for arm, pattern in patterns_of(frame).items() if arm in arms})
-    notes += [rotations] if rotations else []
+    notes += rotation_notes(frame, arms)
     columns = ("arm", "pattern", "direction", "parameters", *(f"L = {length}" for length in lengths), "kernel")
     return Table(name, words.heading + _setting_words(setting), columns, tuple(body), tuple(notes))
+
+
+def rotation_notes(frame: pd.DataFrame, arms: list[str]) -> list[str]:
+    """The note for a table that ranks orders of which some are rotations of one cycle; [] where none are."""
+    note = rotation_note({arm: pattern for arm, pattern in patterns_of(frame).items() if arm in arms})
+    return [note] if note else []
 
 
 def point_entry(point: Point | None) -> Entry:

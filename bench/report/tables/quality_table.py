@@ -8,7 +8,6 @@ from dataclasses import replace
 import pandas as pd
 
 from bench.report.analysis.comparisons import best_arms
-from bench.report.analysis.patterns import patterns_of, rotation_note
 from bench.report.analysis.references import BITS, GRAMMAR, ArmKey, grammar_marks, reference_point
 from bench.report.rows.arms import REFERENCE_ORDER, arm_order
 from bench.report.rows.points import (
@@ -21,7 +20,7 @@ from bench.report.rows.points import (
     quality_points,
     reference_points,
 )
-from bench.report.tables.cost_table import joined, parameters_entry, point_entry
+from bench.report.tables.cost_table import joined, parameters_entry, point_entry, rotation_notes
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table, numbered
 from metrics.quantities import HEADLINE_METRICS, words_for
@@ -96,11 +95,7 @@ def _arm_row(
         *(replace(score_entry(points.first(metric=m), NOT_ASKED), best=best.get(m) == first.arm) for m in metrics),
         seeds_entry(points),
         Entry(music[0] if music else NOTHING),
-        joined(points, "sample_steps"),
-        joined(points, "nfe"),
-        joined(points, "train_steps"),
-        joined(points, "direction"),
-        joined(points, "pattern"),
+        *(joined(points, name) for name in ("sample_steps", "nfe", "train_steps", "direction", "pattern")),
         parameters_entry(points),
         Entry(NOTHING) if gflops is None else point_entry(gflops),
     )
@@ -134,8 +129,7 @@ def _notes(
         notes.append(f"Brackets after a mean: 95 % Student-t interval over {seeds} seeds, {words}.")
     notes += _grammar_notes(points, arms, marks, references)
     notes += _missing_notes(points.where(metric=HEADLINE_METRICS))
-    rotations = rotation_note({arm: pattern for arm, pattern in patterns_of(frame).items() if arm in arms})
-    return notes + ([rotations] if rotations else [])
+    return notes + rotation_notes(frame, arms)
 
 
 def _missing_notes(points: Points) -> list[str]:

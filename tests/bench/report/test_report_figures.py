@@ -12,8 +12,9 @@ import pytest
 from bench.errors import UserError
 from bench.report.claims.mapped import mapped_claims
 from bench.report.claims.paper import load_paper
-from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, SINGLE_COLUMN_IN, NothingToShow, draw, save_figure
+from bench.report.figures import FIGURES, draw
 from bench.report.figures.claim_map import claim_map_figure
+from bench.report.figures.style import DOUBLE_COLUMN_IN, SINGLE_COLUMN_IN, NothingToShow, save_figure
 from bench.report.rows.points import Point
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bench.files import read_json
+from bench.report.figures import FIGURES
 from bench.report.pages.caveats import HOW_TO_READ, caveats
 from bench.report.pages.content import (
     ABLATION,
@@ -48,7 +49,8 @@ def html_report(content: Content) -> str:
     for title in (CLAIMS, QUALITY, COST, ABLATION):
         if content.tables[title]:
             sections[title] = "\n".join(map(table_html, content.tables[title]))
-    figures = "\n".join(figure_html(one.title, one.caption, one.png) for one in content.figures)
+    drawn = ((FIGURES[name], png) for name, png in content.figures.items())
+    figures = "\n".join(figure_html(figure.title, figure.caption, png) for figure, png in drawn)
     sections["Figures"] = figures + bullets(content.notes, "notes")
     sections["Listen"] = shown
     sections["What was run"] = plain_table("run", "Settings", ("setting", "value"), provenance(frame)) + planned
