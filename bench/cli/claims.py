@@ -11,7 +11,7 @@ import typer
 from bench.cli.options import RESULTS, ResultsOption
 
 if TYPE_CHECKING:
-    from bench.report.claims import Paper
+    from bench.report.claims.paper import Paper
 
 
 def register(app: typer.Typer) -> None:
@@ -41,7 +41,7 @@ def claims(
     With --map: over which widths, depths, strides and ways of matching the arms it would hold.
     """
     from bench.errors import UserError
-    from bench.report.claims import load_paper
+    from bench.report.claims.paper import load_paper
 
     chosen = load_paper(paper)
     if sizes:
@@ -56,7 +56,8 @@ def _print_verdicts(chosen: Paper, study: str, results: Path) -> None:
     from rich.console import Console
 
     from bench.cli.options import results_folder
-    from bench.report.claims import accepted_words, claims_hash, fixed_before, judge, verdict_words
+    from bench.report.claims.paper import claims_hash
+    from bench.report.claims.verdict import accepted_words, fixed_before, judge, verdict_words
     from bench.report.rows.frame import as_frame
     from bench.report.tables.numbers import with_interval
     from bench.store.table import load_results
@@ -92,13 +93,14 @@ def _draw_map(chosen: Paper, folder: Path, width: float) -> None:
     """Count, draw and write the map: `map.csv`, `README.md`, and a figure a claim."""
     import pandas as pd
     from rich.console import Console
-    from rich.table import Table
 
     from bench.files import write_atomically
     from bench.measure.claim_map import MATCHINGS, claim_map
     from bench.report.claims.mapped import map_table, mapped_claims
-    from bench.report.figures import check_width, save_figure
+    from bench.report.figures import check_width
     from bench.report.figures.claim_map import claim_map_figure
+    from bench.report.figures.style import save_figure
+    from bench.report.pages.terminal import print_table
 
     check_width(width)
     (arm, baseline), mapped = mapped_claims(chosen)
@@ -113,10 +115,5 @@ def _draw_map(chosen: Paper, folder: Path, width: float) -> None:
         save_figure(claim_map_figure(rows, one, width=width), path.with_suffix(".pdf"))
         text += [f"![{one.words}]({path.name})", ""]
     write_atomically(folder / "README.md", "\n".join(text))
-    shown = Table(*table.columns, title=table.title, title_justify="left")
-    for row in table.rows:
-        shown.add_row(*(entry.text for entry in row))
-    console.print(shown, markup=False)
-    for note in table.notes:
-        console.print(note, highlight=False)
+    print_table(console, table)
     console.print(f"{len(rows)} settings; map: {folder / 'README.md'}", highlight=False, soft_wrap=True)

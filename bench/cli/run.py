@@ -121,7 +121,7 @@ def _go(
 ) -> None:
     from rich.console import Console
 
-    from bench.report.claims import shipped_claims
+    from bench.report.claims.paper import shipped_claims
     from bench.run.display import Display
     from bench.run.estimate import Estimator
     from bench.run.plan import make_plan

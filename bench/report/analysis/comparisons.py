@@ -12,7 +12,7 @@ from typing import Literal
 
 import pandas as pd
 
-from bench.report.analysis.aggregate import BITS
+from bench.report.analysis.references import BITS
 from bench.report.rows.points import Group, Point, Points, quality_group, quality_points
 from metrics.quantities import words_for
 from metrics.statistics import (
@@ -95,7 +95,7 @@ def _compare_group(group: Group, points: Points, baseline: str) -> list[Comparis
             pair.difference,
             pair.p_value,
             float(p_value),
-            _verdict(pair.difference, float(p_value), family, words_for(point.metric).better),
+            _verdict(pair.difference, float(p_value), family, point.metric),
             ALPHA / max(family, 1),
         )
         for (point, pair), p_value in zip(tested, adjusted, strict=True)
@@ -111,11 +111,18 @@ def _deviation(difference: Interval) -> float:
     return difference.half_width / float(t.ppf(0.5 + difference.level / 2, difference.n - 1)) * math.sqrt(difference.n)
 
 
-def _verdict(difference: Interval, adjusted_p: float, family: int, better: str) -> str:
+def _verdict(difference: Interval, adjusted_p: float, family: int, metric: str) -> str:
+    words = ("better", "worse") if direction_of(metric) == "lower" else ("worse", "better")
+    return verdict(difference, adjusted_p, family, below=words[0], above=words[1])
+
+
+def verdict(difference: Interval, adjusted_p: float, family: int, *, below: str, above: str) -> str:
+    """A tested difference in words: `below` or `above` zero, not found, undecidable with so few seeds in a family of so
+    many tests, or not compared."""
     if difference.n == 0:
         return "not compared: no seed in common"
     if adjusted_p <= ALPHA:
-        return "better" if (difference.value < 0) == (better == "lower") else "worse"
+        return below if difference.value < 0 else above
     if smallest_p_value(difference.n) * family > ALPHA:
         return f"cannot be decided with {difference.n} seed{'s' if difference.n > 1 else ''}"
     return "no difference found"

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.report.analysis.aggregate import BITS, EXACT, first_setting, grammar_marks, kernel_conflict
+from bench.report.analysis.comparable import EXACT, first_setting, kernel_conflict
 from bench.report.analysis.comparisons import best_arms
 from bench.report.analysis.growth import cost_ratio
-from bench.report.analysis.samplers import one_a_training
-from bench.report.rows.points import Points, cost_points, quality_group, quality_points, reference_points
+from bench.report.analysis.references import BITS, CEILING, grammar_marks
+from bench.report.analysis.samplers import network_calls, one_a_training, varies_sampler
+from bench.report.rows.points import Point, Points, cost_points, quality_group, quality_points, reference_points
 from bench.report.tables.numbers import number, with_interval
-from bench.report.tables.sampling import sampler_sentences
 from metrics.quantities import words_for
 
 MOST_NAMED = 5
@@ -79,11 +79,37 @@ def _quality_sentences(frame: pd.DataFrame) -> list[str]:
         rows = Points(sorted(rows, key=lambda point: point.value, reverse=how.better == "higher"))
         unit = "" if how.unit == "1" else f" {how.unit}"
         text = f"{how.label}: best mean {number(rows[0].value)}{unit} ({rows[0].arm}){_apart(rows, best_arms(points))}"
-        ceiling = references.measured().first(arm="real-vs-real", metric=metric)
+        ceiling = references.measured().first(arm=CEILING, metric=metric)
         if ceiling is not None:
             text += f"; real against real music reaches {number(ceiling.value)}"
         words.append(text + ".")
     return words + sampler_sentences(frame) + _grammar_sentences(quality_points(one_a_training(frame)), references)
+
+
+def sampler_sentences(frame: pd.DataFrame) -> list[str]:
+    """OA mean with the most network calls, and the fewest calls whose mean lies within its interval over seeds; one
+    sentence a corpus and length, none where the study does not vary the sampler."""
+    points = quality_points(frame)
+    if not varies_sampler(points):
+        return []
+    words = []
+    rows = Points(point for point in points.where(metric="oa_mean").measured() if network_calls(point))
+    for (corpus, length), group in rows.groups(lambda point: (point.corpus, point.length)):
+        by_calls = sorted(group, key=lambda point: network_calls(point) or 0.0)
+        most = by_calls[-1]
+        text = f"OA mean at {length} tokens of {corpus}: {_drawn(most)}"
+        if most.interval == "seeds" and most.has_interval:
+            fewest = next(point for point in by_calls if most.low <= point.value <= most.high)
+            text += (
+                f" [{number(most.low)}, {number(most.high)}]; the fewest calls within that interval: {_drawn(fewest)}"
+            )
+        words.append(text + ".")
+    return words
+
+
+def _drawn(point: Point) -> str:
+    calls = network_calls(point) or math.nan
+    return f"{number(point.value)} with {calls:.0f} calls ({point.sampler}, T = {point.sample_steps})"
 
 
 def _grammar_sentences(points: Points, references: Points) -> list[str]:
