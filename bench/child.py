@@ -137,7 +137,7 @@ def resident_bytes(pid: int) -> float:
 def end_with_parent() -> None:
     """Ask the system to end this process when its parent ends, so that a killed runner leaves no process behind.
 
-    Linux only; elsewhere such a process ends at its next event, which nobody reads.
+    Linux only; elsewhere such a process ends at its next event, which no process reads.
     """
     if sys.platform == "linux":
         import ctypes
@@ -156,7 +156,7 @@ def own_output() -> TextIO:
 
 
 class Events:
-    """Writes events to the parent, one JSON object a line; ends the process where nobody reads them any more."""
+    """Writes events to the parent, one JSON object a line; ends the process where no process reads them any more."""
 
     def __init__(self, stream: TextIO, encode: Callable[[Any], str] = to_json) -> None:
         self.stream, self.encode = stream, encode

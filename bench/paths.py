@@ -1,4 +1,4 @@
-"""Where the harness keeps what it makes outside the results folder."""
+"""Folders outside the results folder: corpora and caches."""
 
 from __future__ import annotations
 

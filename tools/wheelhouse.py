@@ -113,8 +113,8 @@ def _pip(*words: str) -> None:
         [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *words], capture_output=True, text=True
     )
     if done.returncode:
-        told = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-1:]
-        raise WheelhouseError(f"pip {words[0]}: {told[0] if told else 'failed'}")
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-1:]
+        raise WheelhouseError(f"pip {words[0]}: {lines[0] if lines else 'failed'}")
 
 
 def main() -> int:

@@ -64,7 +64,7 @@ for commands in COMMANDS:
 
 
 def main() -> None:
-    """Run a command; what is the user's to mend ends in one line on stderr and exit code 2."""
+    """Run a command; an error that the user can correct ends in one line on stderr and exit code 2."""
     os.environ.update({name: value for name, value in WAITING.items() if name not in os.environ})
     try:
         app()

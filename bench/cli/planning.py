@@ -84,7 +84,7 @@ def _timed_here(study: Study, console: Console) -> Study:
     except ValueError as error:
         words = f"measure.efficiency: {error}; planned as if timed here, to be run where that device is"
         console.print(words, style="yellow", highlight=False, soft_wrap=True)
-        return study.timed(device="auto", elsewhere=True)
+        return study.timed(device="auto", other_machine=True)
     return study
 
 

@@ -15,7 +15,7 @@ DEMO_FOLDER = HERE / "demo"
 ESSEN_LEFT_OUT = HERE / "essen-han-left-out.csv"
 ESSEN_BOOKS = ("han1.abc", "han2.abc")
 FOLDER_PREFIX = "folder:"
-FOLDER_WORDS = "every MIDI, kar and ABC file under a folder of yours"
+FOLDER_WORDS = "every MIDI, kar and ABC file under your own folder"
 
 
 @register_corpus(

@@ -42,7 +42,7 @@ class TokenizerSettings(BaseModel):
     )
     merge_duplicates: bool = Field(
         True,
-        description="notes of one pitch and onset (doubled voices) become one, since decoding cannot tell them apart",
+        description="notes of one pitch and onset (doubled voices) become one, since decoding cannot distinguish them",
     )
 
     @model_validator(mode="after")

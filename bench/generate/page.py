@@ -1,4 +1,4 @@
-"""`report.html` of a folder of generated music: one file of piano rolls to see and to hear."""
+"""`report.html` of a folder of generated music: one file of piano rolls and players."""
 
 from __future__ import annotations
 

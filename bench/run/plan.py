@@ -135,7 +135,7 @@ def _check_kernels(study: Study, member: Combination) -> None:
     from metrics.cost.device import resolve_device
 
     asked = member.kernels.asked()
-    if study.elsewhere or not asked:
+    if study.other_machine or not asked:
         return
     assert member.train
     try:
@@ -155,7 +155,7 @@ def _machine_identity(study: Study, member: Combination) -> dict[str, object]:
     except UserError as error:
         raise study.place.error(("measure", "efficiency", "device"), first_line(error)) from error
     try:
-        asked = {} if study.elsewhere else member.kernels.asked()
+        asked = {} if study.other_machine else member.kernels.asked()
         return timing_identity(wanted.device, wanted.threads, asked, wanted.precision)
     except UserError as error:
         raise study.place.error(("baseline", "kernels"), f"arm {member.label!r}: {first_line(error)}") from error

@@ -71,13 +71,13 @@ class Cell:
 class Study:
     """A validated study file; `bench.run.plan` makes cells of its combinations.
 
-    elsewhere: it runs on another machine, so kernels that this one lacks are no error.
+    other_machine: it runs on another machine, so kernels that this one lacks are no error.
     """
 
-    def __init__(self, content: StudyFile, place: Place, *, elsewhere: bool = False) -> None:
+    def __init__(self, content: StudyFile, place: Place, *, other_machine: bool = False) -> None:
         self.content = content
         self.place = place
-        self.elsewhere = elsewhere
+        self.other_machine = other_machine
         self.name = content.name
 
     def timing_more(self, *, long: bool = False, prune: bool = True) -> Study:
@@ -93,12 +93,12 @@ class Study:
             lengths += tuple(length for length in LONG_LENGTHS if length > max(lengths))
         return self.timed(lengths=lengths, prune=prune)
 
-    def timed(self, *, elsewhere: bool = False, **changes: Any) -> Study:
+    def timed(self, *, other_machine: bool = False, **changes: Any) -> Study:
         """This study with other settings of its timing."""
         measure = self.content.measure
         assert measure.efficiency
         measure = measure.model_copy(update={"efficiency": measure.efficiency.model_copy(update=changes)})
-        return Study(self.content.model_copy(update={"measure": measure}), self.place, elsewhere=elsewhere)
+        return Study(self.content.model_copy(update={"measure": measure}), self.place, other_machine=other_machine)
 
     def combinations(self) -> list[Combination]:
         """Every combination of axis values that is not excluded, in the order of the file."""

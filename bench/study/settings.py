@@ -183,7 +183,7 @@ class EfficiencySettings(Settings):
     energy: bool = Field(
         True, exclude_if=lambda on: on, description="joules of each call, where the device counts them; over 1 s each"
     )
-    training: bool = Field(True, description="also time and weigh a training step")
+    training: bool = Field(True, description="also time a training step and measure its memory")
     compile: bool = Field(False, description="also take the time of torch.compile (needs a C++ compiler; slow)")
     memory_budget_gib: float | None = Field(
         None, gt=0, description="search the largest batch and length that train within it, by real steps; none: do not"

@@ -14,7 +14,7 @@ from bench.diffusion.samplers.constraint import MaskingConstraint
 
 
 class ConstraintSet:
-    """Constraints that positions obey alone, one after another (a MaskingConstraint)."""
+    """Constraints on single positions, one after another (a MaskingConstraint)."""
 
     def __init__(self, masks: Sequence[MaskingConstraint], voices: SoundingLimit | None = None) -> None:
         self.masks, self.voices = tuple(masks), voices

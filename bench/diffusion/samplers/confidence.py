@@ -1,4 +1,4 @@
-"""Confidence sampling: in each step the surest draws are kept. A heuristic that follows no reverse process."""
+"""Confidence sampling: in each step the most probable draws are kept. A heuristic that follows no reverse process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHOICE_TEMPERATURE = 4.5  # MaskGIT's for images (Chang et al. 2022, 2202.04200,
 
 @register_sampler("confidence", choice_temperature=Option(float, CHOICE_TEMPERATURE, least=0, allowed="0 or more"))
 def confidence(request: SampleRequest, *, choice_temperature: float) -> Sample:
-    """Draw all masked positions, keep the surest, mask the rest again (MaskGIT, Chang et al. 2022, 2202.04200).
+    """Draw all masked positions, keep the most probable, mask the rest again (MaskGIT, Chang et al. 2022, 2202.04200).
 
     After step i of T a share 1 - alpha(1 - i/T) of a piece's masked positions is left, and at least one is kept
     a step. Sureness is log p of the drawn token plus Gumbel noise times `choice_temperature` (1 - i/T). What

@@ -1,4 +1,4 @@
-"""What this machine can measure: the device, the kernels that work (each is tried), and what is missing."""
+"""Survey of what this machine can measure: the device, the kernels that work (each is tried), and what is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the time of a denoising or training step goes: by part of the backbone and kind of operator."""
+"""Profile of a denoising or training step: time by part of the backbone and kind of operator."""
 
 from __future__ import annotations
 
