@@ -1,7 +1,8 @@
-"""`claims`: does what a paper says hold in a study, and over which sizes could it hold?"""
+"""`claims`: the verdict on each claim of a paper in a study, and the sizes over which a claim could hold."""
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,7 +54,6 @@ def claims(
 
 def _print_verdicts(chosen: Paper, study: str, results: Path) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     from bench.cli.options import results_folder
     from bench.report.claims.paper import claims_hash
@@ -63,23 +63,29 @@ def _print_verdicts(chosen: Paper, study: str, results: Path) -> None:
     from bench.store.table import load_results
 
     folder = results_folder(study, results)
-    console = Console()
-    table = Table(title=chosen.title, title_justify="left", show_lines=True)
-    for heading in ("claim", "measured", "accepted", "verdict"):
-        table.add_column(heading, overflow="fold")
+    console = Console(highlight=False)
+    console.print(chosen.title, markup=False)
     for one in judge(chosen, as_frame(load_results(folder)), folder):
         found = one.measured
-        measured = with_interval(found.value, found.low, found.high)
-        where = "; ".join(word for word in (found.where, found.note) if word)
-        cells = f"cells: {', '.join(found.cell_ids)}" if found.cell_ids else ""
-        words = "\n".join(word for word in (verdict_words(one), where, cells) if word)
-        table.add_row(f"{one.claim.id}: {one.claim.text}", measured, accepted_words(one.claim), words)
-    console.print(table, markup=False)
-    console.print(
-        f"{fixed_before(folder, chosen)} Hash of the acceptance intervals: {claims_hash(chosen)}", highlight=False
-    )
-    console.print(
-        f"Settings behind the published figures that are not known to us: {chosen.not_known}", highlight=False
+        lines = {
+            "claim": one.claim.text,
+            "verdict": verdict_words(one),
+            "measured": with_interval(found.value, found.low, found.high),
+            "accepted": accepted_words(one.claim),
+            "where": "; ".join(word for word in (found.where, found.note) if word),
+            "cells": " ".join(found.cell_ids),
+        }
+        text = [_wrapped(name, text, console.width) for name, text in lines.items() if text]
+        console.print("\n".join(["", one.claim.id, *text]), markup=False, soft_wrap=True)
+    console.print(f"\n{fixed_before(folder, chosen)} Hash of the acceptance intervals: {claims_hash(chosen)}")
+    console.print(f"Settings behind the published figures that are not known to us: {chosen.not_known}", markup=False)
+
+
+def _wrapped(name: str, text: str, width: int) -> str:
+    """`name` and, beside it, `text` in lines of `width` columns; a word longer than that (an id) stays whole."""
+    first, next_ = f"  {name:10}", " " * 12
+    return textwrap.fill(
+        text, width, initial_indent=first, subsequent_indent=next_, break_long_words=False, break_on_hyphens=False
     )
 
 

@@ -12,6 +12,7 @@ from bench.cli.options import (
     RESULTS,
     ExecutorOption,
     FailFastOption,
+    FinishedStudy,
     JobsOption,
     KernelOption,
     NoReportOption,
@@ -26,6 +27,7 @@ from bench.cli.options import (
 
 if TYPE_CHECKING:
     from bench.run.executors import Executor
+    from bench.store.table import ResultTable
     from bench.study.grid import Study
 
 
@@ -64,12 +66,12 @@ def run(
     loaded = load_study(study, overrides, many=yes)
     if long or no_prune:
         loaded = loaded.timing_more(long=long, prune=not no_prune)
-    how = make_executor(executor, jobs, pairs(option or [], "--option"))
+    how = make_executor(executor, jobs, pairs(option, "--option"))
     _go(loaded, results, how, retry="failed" if retry_failed else "", fail_fast=fail_fast, reported=not no_report)
 
 
 def retry(
-    study: Annotated[str, typer.Argument(help="Name of a study that was run, or path of its results folder.")],
+    study: FinishedStudy,
     failed: Annotated[bool, typer.Option("--failed", help="Run all cells that failed again.")] = False,
     cell: Annotated[
         list[str] | None, typer.Option("--cell", help="Run the cells whose id begins so again; may be given again.")
@@ -95,7 +97,7 @@ def retry(
     folder = results_folder(study, results)
     place = Place(folder / "study.json")
     recorded = Study(validate(StudyFile, Store(folder.parent, folder.name).plan()["study"], place), place)
-    how = make_executor(executor, jobs, pairs(option or [], "--option"))
+    how = make_executor(executor, jobs, pairs(option, "--option"))
     _go(
         recorded,
         folder.parent,
@@ -140,7 +142,7 @@ def _go(
     for sentence in summary.table.mixed_versions():
         console.print(sentence, style="yellow", highlight=False)
     if reported:
-        finish(summary.table.folder, console)
+        finish(summary.table, console)
     if summary.failed:
         where = "" if results == RESULTS else f" --results {results}"
         console.print(
@@ -153,17 +155,16 @@ def _go(
         raise typer.Exit(1)
 
 
-def finish(folder: Path, console: object) -> None:
-    """Write the report of the results in `folder`, print the summary table and where the report lies."""
+def finish(results: ResultTable, console: object) -> None:
+    """Write the report of a study's results, print the summary table and the path of the report."""
     from rich.console import Console
 
     from bench.report import summary_table, write_report
     from bench.report.pages.cost_summary import cost_summary
-    from bench.store.table import load_results
 
     assert isinstance(console, Console)
-    report = write_report(folder)
-    console.print(summary_table(load_results(folder).frame))
-    for table in cost_summary(load_results(folder).frame, folder):
+    report = write_report(results.folder)
+    console.print(summary_table(results.frame))
+    for table in cost_summary(results.frame, results.folder):
         console.print(table)
     console.print(f"report: {report}", highlight=False, soft_wrap=True)

@@ -22,7 +22,7 @@ def row(metric: str, value: float, unit: str, **more: Any) -> dict[str, Any]:
 
 
 def missing(metric: str, unit: str, reason: str, status: str = "done") -> dict[str, Any]:
-    """A figure that is not there, and why."""
+    """A missing figure with its reason."""
     return row(metric, math.nan, unit, n=0, reason=reason, status=status)
 
 
@@ -42,5 +42,5 @@ def metric_row(result: MetricResult) -> dict[str, Any]:
 
 
 def missing_rows(reason: str) -> list[dict[str, Any]]:
-    """Rows of a quality cell that failed: NaN with the reason for each headline metric, so that it stays in sight."""
+    """Rows of a quality cell that failed: NaN with the reason for each headline metric."""
     return [row(metric, math.nan, unit, reason=reason) for metric, unit in QUALITY_HEADLINES]

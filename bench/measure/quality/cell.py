@@ -1,4 +1,4 @@
-"""A quality cell: train one arm with one seed, validate it, let it play, and measure what it played."""
+"""A quality cell: training of one arm with one seed, its validation, its music, and the metrics of that music."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.measure.quality.music import build_constraint, held_out_windows, to_notes, token_rows, train_notes
+from bench.measure.quality.music import held_out_windows, to_notes, token_rows, train_notes
+from bench.measure.quality.process import build_constraint
 from bench.measure.quality.token_drift import token_drift_row
-from bench.measure.quality.training import CellTraining, shared_training
+from bench.measure.quality.training import CellTraining, diverged, shared_training
 from bench.measure.rows import metric_row, missing, row
 
 if TYPE_CHECKING:
@@ -19,18 +20,19 @@ if TYPE_CHECKING:
 
     from bench.data import TokenCorpus
     from bench.diffusion import AbsorbingDiffusion, Sample
-    from bench.training import Progress, TrainResult, TrainSettings
+    from bench.training import TrainSettings
+    from bench.training.progress import Progress, TrainResult
 
 Emit = Callable[..., None]
 EVENT_INTERVAL_S = 0.5
 
 
 def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[dict[str, Any]]:
-    """Rows of the cell; `settings` are those of a quality cell of `bench.run.plan`.
+    """Rows of the cell; `settings` are those of a quality cell of `bench.run.cells`.
 
     Leaves `samples/*.mid`, `history.jsonl` and `checkpoint/` in `folder`; a checkpoint found there is resumed, and
     cells that differ in their sampler alone share one training.
-    Raises Diverged when the loss blows up.
+    Raises CellFailure where the loss blows up.
     """
     from architectures import count_parameters
 
@@ -40,7 +42,7 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
     with shared_training(settings, folder, emit):
         result = training.run(folder, report_training(emit))
     if result.diverged:
-        raise Diverged(f"the loss blew up at step {result.steps}")
+        raise diverged(result.steps)
     common = {
         "train_steps": result.steps,
         "sampler": settings["sample"]["sampler"],
@@ -80,10 +82,6 @@ def _drift_row(
     return token_drift_row(backbone, tokens, sequences, real, seed=int(settings["seed"]), **options)
 
 
-class Diverged(Exception):
-    """The loss became infinite, NaN, or far worse than at the first step."""
-
-
 def report_training(emit: Emit) -> Callable[[Progress], None]:
     """Turns the trainer's progress into events, a few a second."""
     last = 0.0
@@ -120,14 +118,14 @@ def draw_pieces(
 
     They are drawn where the network's weights lie.
     """
-    from bench.diffusion import generator_for
+    from bench.diffusion import SAMPLERS, generator_for
     from bench.diffusion.sampling_step import CudaGraphs, SamplingStep
 
     wanted = dict(settings["sample"])
     count, steps, sampler = (wanted.pop(name) for name in ("pieces", "steps", "sampler"))
     precision = wanted.pop("precision", "float32")
     denoise = SamplingStep(backbone, precision=precision, recorder=CudaGraphs(), most=count)
-    if sampler == "semi-autoregressive":  # the denoiser sees no more than it was trained on
+    if SAMPLERS[sampler].needs_window:  # the denoiser sees no more than it was trained on
         wanted.setdefault("window", min(length, int(settings["length"])))
     constraint = build_constraint(tokens, wanted.pop("constraints", None))
     last, begun = 0.0, time.perf_counter()
@@ -193,12 +191,12 @@ def bound_rows(
     device: torch.device | str = "cpu",
 ) -> list[dict[str, Any]]:
     """A multi-scale process's own bound, beside the uniform-mask figure that every arm has; nothing for the others."""
-    from bench.diffusion import MultiScaleDiffusion, state_dependent_bits_per_token
+    from bench.diffusion import MultiScaleDiffusion, elbo_bits_per_token
 
     if not isinstance(diffusion, MultiScaleDiffusion):
         return []
     draws, most = settings.final_validation_draws, settings.final_validation_windows
-    bits = state_dependent_bits_per_token(backbone, windows, diffusion, draws=draws, max_windows=most, device=device)
+    bits = elbo_bits_per_token(backbone, windows, diffusion, draws=draws, max_windows=most, device=device)
     steps = "continuous time" if diffusion.steps is None else f"{diffusion.steps} steps"
     limits = {"low": bits.low, "high": bits.high, "n": bits.n_windows}
     definition = f"state-dependent ELBO, {steps} v1"

@@ -1,8 +1,8 @@
-"""An arm that is a folder of MIDI files: the music of another system is measured, its cost is not known."""
+"""An arm that is a folder of MIDI files: metrics of the music of another system, whose cost is not known."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from bench.measure.quality.music import held_out_windows, load_tokens, to_notes,
 from bench.measure.rows import metric_row, missing
 
 if TYPE_CHECKING:
-    from bench.data import TokenCorpus
+    from bench.data import TokenCorpus, TokenizerSettings
 
 REASON = "the music of another system: only its MIDI files are here"
 COST = (
@@ -26,7 +26,7 @@ COST = (
 )
 
 
-def outside_tokens(folder: str, tokenizer: dict[str, Any]) -> TokenCorpus:
+def outside_tokens(folder: str, tokenizer: TokenizerSettings | Mapping[str, Any]) -> TokenCorpus:
     """The files of `folder` as tokens; what cannot be read is skipped and named. Raises UserError for no folder, or one
     without music."""
     return load_tokens(f"folder:{folder}", tokenizer)
