@@ -1,4 +1,4 @@
-"""`report`, `figure`, `cite`, `compare`: what a finished or half-finished study shows, without running anything."""
+"""`report`, `figure`, `cite`, `compare`: reports of a finished or half-finished study, without running anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`status`, `logs` and `diff`: where a study stands, what a cell said, and what sets two cells apart."""
+"""`status`, `logs` and `diff`: progress of a study, log of a cell, settings in which two cells differ."""
 
 from __future__ import annotations
 

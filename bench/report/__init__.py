@@ -1,4 +1,4 @@
-"""Reports: what a study's table says, as tables, figures, Markdown. Nothing here loads a model."""
+"""Reports of a study: tables, figures and sentences from its result table. Nothing here loads a model."""
 
 from __future__ import annotations
 

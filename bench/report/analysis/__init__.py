@@ -1,1 +1,1 @@
-"""What follows from rows: means, comparisons, effects, growth, patterns, windows."""
+"""Analysis of rows: comparisons, effects, growth of cost, patterns, windows along a piece."""

@@ -29,7 +29,7 @@ def first_setting(points: Points) -> Points:
     """Of each metric the points on its first device, with its first threads and batch; one an arm and length, without a
     figure where it has none.
 
-    What is asked along length, or of one arm beside another, has no answer across devices.
+    Growth along length and ratios of arms have no meaning across devices.
     """
     settings: dict[str, tuple[object, ...]] = {}
     kept: dict[tuple[str, str, int | None], Point] = {}

@@ -1,4 +1,4 @@
-"""Arms that differ in the sampler alone: which they are, their number of network calls, one row per training."""
+"""Arms that differ in the sampler alone: their common name, their network calls, one of them per training."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def varies_sampler(points: Points) -> bool:
 
 
 def one_a_training(frame: pd.DataFrame) -> pd.DataFrame:
-    """The frame with one way of sampling for each arm, under the arm's own name: what training alone decides is
-    shown once. A study that does not vary the sampler comes back as it is."""
+    """The frame with one way of sampling for each arm, under the arm's own name, for figures of training alone. A study
+    that does not vary the sampler is returned as it is."""
     points = quality_points(frame)
     if not varies_sampler(points):
         return frame

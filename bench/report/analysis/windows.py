@@ -14,7 +14,7 @@ from metrics.music.notes import Notes
 from metrics.music.slopes import HOP_BEATS, WINDOW_BEATS, measure_windows
 from metrics.statistics import Interval, mean_interval
 
-MOST_PIECES = 48  # an arm; more are not read, so that a large study is still drawn in seconds
+MOST_PIECES = 48  # of an arm; more are not read, so that a large study is still drawn in seconds
 FEWEST_PIECES = 3  # that must reach a window before their mean is drawn
 REAL = "real music"
 

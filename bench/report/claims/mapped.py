@@ -1,4 +1,4 @@
-"""Where a claim holds over sizes: counted costs of many settings against the intervals that the claims accept."""
+"""Claims over many sizes: counted costs of each setting against the intervals that the claims accept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The quantity of a claim as a study measured it: its interval, the cells behind it, or why there is none."""
+"""The quantity of a claim as a study measured it: its interval and cells, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from metrics.statistics import Interval, mean_interval
 class Measured:
     """A quantity with its 95 % interval. `values` are the figures a seed each, where seeds stand behind it.
 
-    `reason` says why there is no figure; then the claim cannot be compared.
+    `reason`: why there is no figure; then the claim cannot be compared.
     """
 
     value: float = math.nan

@@ -1,4 +1,4 @@
-"""Map of a claim: its quantity over width, depth, stride and matching, and where it lies in the accepted interval."""
+"""Map of a claim: its quantity over width, depth, stride and matching, with a dot where the claim holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drift along the piece: how much measures change from beginning to end, beyond what real music does."""
+"""Drift along the piece: change of measures from beginning to end, less that of real music."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quality against the length of the pieces, beside what real music of each length reaches."""
+"""Quality against the length of the pieces, beside real music of the same lengths."""
 
 from __future__ import annotations
 

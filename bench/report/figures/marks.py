@@ -44,7 +44,7 @@ DOTS: dict[str, Any] = {"linestyle": "none", "marker": ".", "markersize": 3, "al
 
 @dataclass(frozen=True)
 class Spread:
-    """How sure the value at the place `at` is: the ends of its interval, or `dots` to be drawn instead of it."""
+    """Uncertainty of the value at the place `at`: the ends of its interval, or `dots` to be drawn instead of it."""
 
     at: float
     value: float

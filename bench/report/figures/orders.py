@@ -1,4 +1,4 @@
-"""Block orders as a heat map: arms of the same mixers in different order, grouped by the cycle they walk."""
+"""Block orders as a heat map: arms of the same mixers in different order, grouped by cycle."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def orders_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
 
 
 def _sign(shade: float) -> str:
-    """What the colour says, for a print in grey: clearly better or worse than the mean of the column."""
+    """The colour as a sign, for a print in grey: clearly better or worse than the mean of the column."""
     return "" if abs(shade) < CLEAR else " ▲" if shade > 0 else " ▼"
 
 

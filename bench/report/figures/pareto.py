@@ -1,4 +1,4 @@
-"""Quality against cost: which arms no other arm beats on both, and how sure that is."""
+"""Quality against cost: each arm with the chance that no other arm is better on both."""
 
 from __future__ import annotations
 

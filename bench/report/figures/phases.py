@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: forward, backward, optimiser."""
+"""Phases of a training step by time: forward, backward, optimiser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How cost grows with length, arm against baseline: the ratio at each length and where the two cost the same."""
+"""Growth of cost with length against the baseline: the ratio at each length and where the two cost the same."""
 
 from __future__ import annotations
 

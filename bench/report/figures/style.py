@@ -28,7 +28,7 @@ WHITE_EDGE: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4
 
 
 class NothingToShow(UserError):
-    """The table holds no row that a figure could draw; the message says which rows it needs."""
+    """The table holds no row that a figure could draw; the message names the rows it needs."""
 
 
 def is_narrow(width: float) -> bool:
@@ -158,7 +158,7 @@ def render(figure: Figure, kind: str = "png") -> bytes:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write the figure to `path` whole or not at all; the ending says the format. Raises UserError for an
+    """Write the figure to `path` whole or not at all; the ending is the format. Raises UserError for an
     unknown ending."""
     write_atomically(path, render(figure, path.suffix.removeprefix(".").lower()))
     return path

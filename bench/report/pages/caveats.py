@@ -1,4 +1,4 @@
-"""How to read a report, and what to know before quoting a figure of it."""
+"""How to read a report, and caveats on quoting a figure of it."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ HOW_TO_READ = (
 
 
 def caveats(frame: pd.DataFrame, *, together: bool = False) -> list[str]:
-    """What a reader has to know before quoting a figure of this study; `together`: costs of different devices and
-    kernels are ranked against each other."""
+    """Caveats on quoting a figure of this study; `together`: costs of different devices and kernels are ranked against
+    each other."""
     return [*_timing_caveats(frame, together), *_quality_caveats(frame), *_paper_caveats()]
 
 

@@ -1,4 +1,4 @@
-"""Where a figure in a table comes from: its cells, their raw figures, definition and versions."""
+"""Sources of a figure in a table: its cells, their raw figures, definition and versions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def rows_behind(frame: pd.DataFrame, entry: Entry) -> pd.DataFrame:
 
 
 def citation(frame: pd.DataFrame, table: Table, row: str, column: str) -> list[str]:
-    """Lines that say what stands in a place of a table and what is behind it.
+    """Lines with the content of a place in a table and the cells, definitions and raw figures behind it.
 
     Raises UserError for an unknown row or column and for a place without a figure.
     """

@@ -17,11 +17,11 @@ from bench.report.rows.frame import FAILURE_COLUMNS, failures
 from bench.report.rows.study import baseline_arm, kernels_together
 from bench.report.tables.ablation import ablation_tables
 from bench.report.tables.audit import audit_tables
-from bench.report.tables.comparison_table import comparison_tables, rank_tables
-from bench.report.tables.cost_table import cost_tables
+from bench.report.tables.comparisons import comparison_tables, rank_tables
+from bench.report.tables.cost import cost_tables
 from bench.report.tables.growth import growth_tables, scaling_table
-from bench.report.tables.quality_table import detail_tables, quality_tables
-from bench.report.tables.sampling import sampler_tables
+from bench.report.tables.quality import detail_tables, quality_tables
+from bench.report.tables.samplers import sampler_tables
 from bench.report.tables.table import Table
 
 QUALITY, COST, ABLATION, CLAIMS, DETAILS = "Quality", "Cost", "Ablation", "Claims", "All metrics"

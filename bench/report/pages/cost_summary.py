@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bench.report.analysis.aa import same_models
 from bench.report.analysis.comparable import first_setting
 from bench.report.analysis.growth import GROWING, cost_exponent, meeting
-from bench.report.analysis.twins import same_models
 from bench.report.pages.terminal import narrow_table, plus_minus
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import EFFICIENCY, QUALITY, as_frame, rows_of

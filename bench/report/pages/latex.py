@@ -1,4 +1,4 @@
-"""Tables for a paper: booktabs rules, siunitx columns, footnotes that say what was run.
+"""Tables for a paper: booktabs rules, siunitx columns, footnotes on what was run.
 
 A table goes into a float with `\\input{quality.tex}`; the document needs the packages booktabs and siunitx (version 3).
 Columns that do not fit beside each other within `TEXT_WIDTH_IN` go into a second block under the first.

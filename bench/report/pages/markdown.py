@@ -1,4 +1,4 @@
-"""`report.md`: what was asked, what was run, the tables and figures, how to read them and what failed."""
+"""`report.md`: question, setting, tables and figures, how to read them, and failures."""
 
 from __future__ import annotations
 

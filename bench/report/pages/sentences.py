@@ -1,4 +1,4 @@
-"""The result in a few sentences, each one read off the points, none of them stronger than its interval."""
+"""The result in a few sentences, none of them stronger than its interval."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COMPARED = {
 def in_short(frame: pd.DataFrame, baseline: str, folder: Path | None = None, *, together: bool = False) -> list[str]:
     """Sentences on cost at the longest length against the baseline arm, on quality, and on what has failed.
 
-    together: latencies are set against each other even where kernels differ, and the sentence says so.
+    together: latencies are compared even where kernels differ, which the sentence adds.
     """
     return [*_cost_sentences(frame, baseline, folder, together), *_quality_sentences(frame), *_failure_sentence(frame)]
 

@@ -9,9 +9,9 @@ from bench.report.analysis.references import BITS, grammar_marks
 from bench.report.rows.arms import REFERENCE_ORDER, arm_order
 from bench.report.rows.frame import as_frame, study_name
 from bench.report.rows.points import Point, Points, cost_points, quality_points, reference_points
-from bench.report.tables.cost_table import joined, parameters_entry
+from bench.report.tables.cost import joined, parameters_entry
 from bench.report.tables.numbers import NOTHING, number
-from bench.report.tables.quality_table import NO_MORE, OPEN, seeds_entry
+from bench.report.tables.quality import NO_MORE, OPEN, seeds_entry
 
 if TYPE_CHECKING:
     from rich.console import Console

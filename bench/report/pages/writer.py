@@ -1,4 +1,4 @@
-"""Writes a study's report: tables and figures as files, report.md and report.html."""
+"""Write a study's report: tables and figures as files, report.md and report.html."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""A study's table as a report reads it: rows, arms, points, pieces, learning curves."""
+"""The results of a study as reports read them: table, arms, points, raw rounds, pieces, study.json."""

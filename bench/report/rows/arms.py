@@ -1,4 +1,4 @@
-"""Arms as a report shows them: one order, one colour and one marker everywhere."""
+"""Order, colour and marker of arms, the same in every table and figure."""
 
 from __future__ import annotations
 

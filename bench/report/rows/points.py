@@ -201,7 +201,7 @@ _kept: ContextVar[dict[tuple[int, str], tuple[pd.DataFrame, Points]] | None] = C
 def points_kept() -> Iterator[None]:
     """Until the block ends the points of a frame are made once; it must not be changed meanwhile.
 
-    Every table and figure of a report asks for the same ones, which took most of its time in a study of many cells.
+    Every table and figure of a report uses the same ones; making them again took most of the time of a large study.
     """
     token = _kept.set({})
     try:
@@ -229,7 +229,7 @@ def _made_points(frame: pd.DataFrame, kind: str, keys: tuple[str, ...]) -> Point
 def cost_points(frame: pd.DataFrame) -> Points:
     """One point per metric, length, arm, kernel, device, threads and batch of the efficiency cells.
 
-    A row that failed may not know its kernel; it is a point of its own only where its arm and length have no figure
+    A row that failed may have no kernel; it is a point of its own only where its arm and length have no figure
     at all.
     """
     points = _points(frame, EFFICIENCY, COST_KEYS)

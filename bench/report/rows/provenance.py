@@ -1,4 +1,4 @@
-"""What a study ran on, in words, from its rows."""
+"""Provenance of a study in words: devices, kernels, lengths, seeds, versions in its rows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _parts(values: pd.Series) -> str:
 
 
 def provenance(frame: pd.DataFrame) -> list[tuple[str, str]]:
-    """Pairs of a setting and what the rows say of it; settings that no row knows are left out."""
+    """Pairs of a setting and its values in the rows; settings without a value are left out."""
     cost, quality = rows_of(frame, EFFICIENCY), rows_of(frame, QUALITY)
     cells = frame.drop_duplicates("cell_id")
     states = cells["status"].replace("", "unknown").value_counts()

@@ -26,7 +26,7 @@ def rounds_of(folder: Path, point: Point) -> list[list[float]]:
 
 @lru_cache(maxsize=256)
 def _timed(path: Path, _modified: int, _size: int) -> dict[tuple[str, int | None], tuple[list[float], list[int]]]:
-    """Raw samples and sizes of the rounds by metric and length: a report asks for those of one cell many times."""
+    """Raw samples and sizes of the rounds by metric and length: a report reads those of one cell many times."""
     rows = [row for row in CellFolder(path).rows() if row.get("round_sizes")]
     return {(row["metric"], row.get("length")): (row.get("raw", []), row["round_sizes"]) for row in reversed(rows)}
 

@@ -16,7 +16,7 @@ from metrics.quantities import words_for
 
 
 def effect_words(effect: Effect) -> str:
-    """An effect as a sentence that says no more than its interval does."""
+    """An effect as a sentence no stronger than its interval."""
     words = words_for(effect.metric)
     difference, unit = effect.difference, "" if words.unit == "1" else f" {words.unit}"
     side = f"{effect.factor}: {effect.level} against {effect.others}"

@@ -1,4 +1,4 @@
-"""Tables that audit the timing: one arm under two names (A/A), ratios with a decision, FLOPs by hand."""
+"""Tables that audit the cost: one arm under two names (A/A), ratios with a decision, FLOPs by three counters."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.report.analysis.aa import AA_TOLERANCE, decision, same_models
 from bench.report.analysis.growth import cost_ratio
-from bench.report.analysis.twins import AA_TOLERANCE, decision, same_models
 from bench.report.rows.arms import arm_order
 from bench.report.rows.points import Point, Points, cost_points
 from bench.report.tables.numbers import NOTHING

@@ -1,4 +1,4 @@
-"""Numbers as a reader wants them: few digits, the same in every table, and nothing where there is no figure."""
+"""Numbers as text: few digits, the same in every table, `n/a` where there is no figure."""
 
 from __future__ import annotations
 

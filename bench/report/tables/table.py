@@ -1,4 +1,4 @@
-"""A table of a report: entries that know the cells behind them, written as Markdown or CSV."""
+"""A table of a report: entries with the cells behind them, written as Markdown or CSV."""
 
 from __future__ import annotations
 

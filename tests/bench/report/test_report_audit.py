@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.report.analysis.twins import decision
+from bench.report.analysis.aa import decision
 from bench.report.pages.cost_summary import cost_summary, shown_lengths
 from bench.report.rows.frame import as_frame
 from bench.report.tables.audit import audit_tables

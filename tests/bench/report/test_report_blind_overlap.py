@@ -1,4 +1,4 @@
-"""A reader is warned where the overlap cannot tell music from notes drawn at random."""
+"""A caveat where the overlap of notes drawn at random is as high as that of music."""
 
 import pandas as pd
 import pytest

@@ -9,7 +9,7 @@ import pytest
 from bench.report.analysis.comparisons import PRIMARY, best_arms, comparisons
 from bench.report.rows.frame import as_frame
 from bench.report.rows.points import quality_points
-from bench.report.tables.comparison_table import rank_tables
+from bench.report.tables.comparisons import rank_tables
 
 ARMS = ("transformer", "smdim", "mamba", "fam")
 

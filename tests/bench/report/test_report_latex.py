@@ -1,4 +1,4 @@
-"""LaTeX tables: text and figures as LaTeX wants them, and a document that compiles without a complaint."""
+"""LaTeX tables: escaped text, aligned figures, and a document that compiles without a warning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A report of a study with many arms stays readable: short sentences, few rows of failures, crossovers that say so."""
+"""A report of a study with many arms stays readable: short sentences, few rows of failures, crossovers in words."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from bench.report.figures import draw
 from bench.report.figures.style import NothingToShow
 from bench.report.pages.content import report_tables
 from bench.report.pages.sentences import sampler_sentences
-from bench.report.tables.sampling import sampler_tables
+from bench.report.tables.samplers import sampler_tables
 
 CALLS = {("cached", 16): 15.4, ("cached", 512): 323.2, ("remask", 16): 15.8, ("confidence", 16): 16.0}
 

@@ -9,9 +9,9 @@ import math
 import pytest
 
 from bench.errors import UserError
-from bench.report.tables.cost_table import cost_tables
+from bench.report.tables.cost import cost_tables
 from bench.report.tables.numbers import millions, number, with_interval
-from bench.report.tables.quality_table import detail_tables, quality_tables
+from bench.report.tables.quality import detail_tables, quality_tables
 from bench.report.tables.table import Entry, Table
 
 

@@ -1,4 +1,4 @@
-"""The whole report: what it says of a study that worked, of one that failed, and of none at all."""
+"""The whole report of a study that worked, of one that failed, and of none at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One model timed under two names (A/A): which arms are the same, and when two costs count as different."""
+"""A/A test: arms that are one model under several names, and the ratio from which two times count as different."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def same_models(points: Points, folder: Path) -> list[list[str]]:
 
 
 def decision(ratio: Interval) -> str:
-    """What an interval of a ratio says of two times; a difference that one model has to itself is none."""
+    """The decision on two times from the interval of their ratio; a difference that one model has to itself is none."""
     if math.isnan(ratio.low):
         return "no interval"
     if ratio.low >= 1 - AA_TOLERANCE and ratio.high <= 1 + AA_TOLERANCE:

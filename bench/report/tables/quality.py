@@ -1,4 +1,4 @@
-"""Quality over seeds as tables: every score with its interval, its n, T and NFE, and what the arm costs beside it."""
+"""Tables of quality over seeds: every score with its interval, n, T and NFE, beside the cost of the arm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bench.report.rows.points import (
     quality_points,
     reference_points,
 )
-from bench.report.tables.cost_table import joined, parameters_entry, point_entry, rotation_notes
+from bench.report.tables.cost import joined, parameters_entry, point_entry, rotation_notes
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table, numbered
 from metrics.quantities import HEADLINE_METRICS, words_for

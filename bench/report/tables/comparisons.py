@@ -1,4 +1,4 @@
-"""Tables that compare arms: differences from the baseline arm with their tests, and ranks with how sure they are."""
+"""Tables that compare arms: differences from the baseline arm with their tests, and ranks with their chances."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from bench.report.analysis.comparisons import PRIMARY, comparisons, direction_of, seed_values
 from bench.report.rows.arms import arm_order
 from bench.report.rows.points import group_words, quality_group, quality_points
-from bench.report.tables.cost_table import rotation_notes
+from bench.report.tables.cost import rotation_notes
 from bench.report.tables.numbers import number
 from bench.report.tables.table import Entry, Table
 from metrics.quantities import words_for

@@ -7,8 +7,8 @@ import pandas as pd
 from bench.report.analysis.references import CEILING, reference_point
 from bench.report.analysis.samplers import base_arm, varies_sampler
 from bench.report.rows.points import Points, quality_points, reference_points
-from bench.report.tables.cost_table import joined, point_entry
-from bench.report.tables.quality_table import score_entry, seeds_entry
+from bench.report.tables.cost import joined, point_entry
+from bench.report.tables.quality import score_entry, seeds_entry
 from bench.report.tables.table import Entry, Table, numbered
 from metrics.quantities import words_for
 

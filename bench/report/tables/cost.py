@@ -1,4 +1,4 @@
-"""Cost against length as tables: one a metric, arm by length, bold only where the best is apart from all others."""
+"""Tables of cost against length: one a metric, arm by length, bold only where the best is apart from all others."""
 
 from __future__ import annotations
 
