@@ -1,4 +1,4 @@
-"""`list`: what there is to compare, to measure and to run."""
+"""`list`: architectures, mixers, metrics, studies and corpora."""
 
 from __future__ import annotations
 
@@ -87,13 +87,16 @@ def _mixers() -> None:
 
 def _metrics() -> None:
     import metrics
+    from metrics.quantities import quantities
 
     rows = []
     for name in metrics.__all__:
         value = getattr(metrics, name)
         if inspect.isfunction(value):
             rows.append((name, _first_sentence(value.__doc__)))
-    _table("metrics", rows, "function", "what it answers")
+    _table("metrics", rows, "function", "what it computes")
+    names = [(one.name, one.kind, one.unit, one.better, one.definition) for one in quantities()]
+    _table("measured names", names, "name", "kind", "unit", "better", "definition")
 
 
 def _corpora() -> None:

@@ -20,7 +20,6 @@ NEAREST = 5
 """Done cells an estimate rests on: those whose cost is nearest."""
 MOST_READ = 400
 """Done cells that are looked at, newest first."""
-HEADLINES = ("validation_bits_per_token", "oa_mean")
 
 
 @dataclass(frozen=True)
@@ -124,12 +123,13 @@ def seeds_for_comparisons(store: Store, reference: str, planned: int) -> list[Se
     Paired over seeds at the same corpus and length; chance of finding 0.8 at p 0.05 (`metrics.statistics.power`).
     """
     from bench.store.table import load_results
+    from metrics.headlines import PRIMARY
     from metrics.statistics.power import minimum_detectable_effect, seeds_needed
 
     frame = load_results(store.folder).frame
     frame = frame[(frame["kind"] == "quality") & (frame["status"] == "done")]
     needs = []
-    for metric in HEADLINES:
+    for metric in PRIMARY:
         values = frame[frame["metric"] == metric].dropna(subset=["value"])
         for arm in values["arm"].unique():
             pairs = _paired(values, arm, reference) if arm != reference else []

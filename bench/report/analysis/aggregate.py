@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bench.report.rows.points import Point, Points
+from metrics.cost.quantities import BITS, FORWARD_GFLOPS, PARAMETERS
 
 GRAMMAR = "grammar"
-BITS = "validation_bits_per_token"
-EXACT = ("forward_gflops", "parameters")
+EXACT = (FORWARD_GFLOPS, PARAMETERS)
 ArmKey = tuple[str, int | None, str]
 
 

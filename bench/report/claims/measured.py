@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.report.analysis.aggregate import BITS, EXACT, grammar_marks, kernel_conflict, reference_point
-from bench.report.analysis.comparisons import by_seed
+from bench.report.analysis.aggregate import EXACT, grammar_marks, kernel_conflict, reference_point
+from bench.report.analysis.comparisons import by_seed, losses
 from bench.report.analysis.growth import cost_exponent
 from bench.report.analysis.patterns import same_mixers
 from bench.report.claims.paper import Quantity
 from bench.report.rows.points import Point, Points, group_words, quality_group
 from bench.report.rows.rounds import rounds_of
-from metrics.quantities import words_for
+from metrics.cost.quantities import BITS
 from metrics.statistics import mean_interval, rounds_ratio
 
 
@@ -131,7 +131,6 @@ def _exponent(quantity: Quantity, evidence: Evidence) -> list[Measured]:
 
 
 def _lead(quantity: Quantity, evidence: Evidence) -> list[Measured]:
-    sign = -1.0 if words_for(quantity.metric).better == "lower" else 1.0
     found = []
     for group, points in evidence.quality.where(metric=quantity.metric).groups(quality_group):
         points = _at_length(points, quantity).measured()
@@ -139,17 +138,22 @@ def _lead(quantity: Quantity, evidence: Evidence) -> list[Measured]:
         others = [point for point in points if point.arm != quantity.arm and _is_rival(point.arm, quantity, evidence)]
         if mine is None or not others:
             continue
-        found.append(_smallest_lead(mine, others, sign, group_words(group), evidence.unlearned(quantity, mine)))
+        found.append(
+            _smallest_lead(mine, others, evidence.references, group_words(group), evidence.unlearned(quantity, mine))
+        )
     return found
 
 
-def _smallest_lead(mine: Point, others: list[Point], sign: float, where: str, reason: str) -> Measured:
+def _smallest_lead(mine: Point, others: list[Point], references: Points, where: str, reason: str) -> Measured:
     """The lead over the arm that comes nearest, or is furthest ahead.
 
     To be ahead of all, every lead's 95 % interval must be above the bound, so the lowest end counts; to be behind
     one of k, an interval of level 1 - 0.05 / k must lie below it, so the upper end is the lowest of those.
     """
-    leads = {point.arm: _paired(mine, point, sign) for point in others}
+    lost = losses(Points([mine, *others]), references)
+    if not lost and by_seed(mine):
+        return Measured(where=where, reason=f"no way of {mine.metric} is better without real music to compare with")
+    leads = {arm: _paired(lost.get(mine.arm, {}), values) for arm, values in lost.items() if arm != mine.arm}
     leads = {arm: values for arm, values in leads.items() if values}
     if not leads:
         return Measured(where=where, reason="no seed in common")
@@ -162,9 +166,8 @@ def _smallest_lead(mine: Point, others: list[Point], sign: float, where: str, re
     return Measured(float(np.mean(leads[nearest])), low, high, where, leads[nearest], cells, note, reason)
 
 
-def _paired(mine: Point, other: Point, sign: float) -> tuple[float, ...]:
-    pairs, against = by_seed(mine), by_seed(other)
-    return tuple(sign * (pairs[seed] - against[seed]) for seed in sorted(pairs.keys() & against.keys()))
+def _paired(mine: dict[int, float], other: dict[int, float]) -> tuple[float, ...]:
+    return tuple(other[seed] - mine[seed] for seed in sorted(mine.keys() & other.keys()))
 
 
 def _is_rival(arm: str, quantity: Quantity, evidence: Evidence) -> bool:

@@ -34,7 +34,9 @@ from bench.report.figures.style import (
 )
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.points import Points, cost_points
-from metrics.quantities import SHORT_COST_LABELS
+from metrics.cost.quantities import FORWARD_GFLOPS, PEAK_MEMORY_TRAINING, STEP_LATENCY
+from metrics.headlines import COSTS
+from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 
 
 MOST_EXPONENTS = 5  # more do not fit beside the curves
-NARROW_COSTS = ("step_latency", "peak_memory_training", "forward_gflops")
+NARROW_COSTS = (STEP_LATENCY, PEAK_MEMORY_TRAINING, FORWARD_GFLOPS)
 """What one column shows of many arms; six rows of panels would not fit a page."""
 
 
@@ -54,7 +56,7 @@ def cost_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLU
     Raises NothingToShow without a measured efficiency row.
     """
     points = cost_points(frame)
-    metrics = [name for name in SHORT_COST_LABELS if points.where(metric=name).measured()]
+    metrics = [name for name in COSTS if points.where(metric=name).measured()]
     if not metrics:
         raise NothingToShow("cost figure: the table has no measured efficiency row")
     drawn = {arm: look for arm, look in looks(arm_order(frame)).items() if points.where(arm=arm)}
@@ -66,7 +68,7 @@ def cost_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLU
         figure = new_figure(width, rows * (1.5 if is_narrow(width) else 1.9) + 0.35)
         for axis, metric in zip(panels(figure, len(metrics), columns), metrics, strict=True):
             _cost_panel(axis, points.where(metric=metric), drawn, folder, 4 if is_narrow(width) else MOST_TICKS)
-            axis.set_title(SHORT_COST_LABELS[metric])
+            axis.set_title(quantity_of(metric).short_heading)
             _exponents(axis, points.where(metric=metric), drawn, folder, small=is_narrow(width))
         legend_below(figure, arm_handles(drawn), width)
     return figure
@@ -82,7 +84,7 @@ def _by_family(
         _cost_panel(axis, rows, shown, folder, FAMILY_TICKS)
 
     chosen = [metric for metric in metrics if metric in NARROW_COSTS] if is_narrow(width) else metrics
-    labels = {metric: SHORT_COST_LABELS[metric] for metric in chosen or metrics}
+    labels = {metric: quantity_of(metric).short_heading for metric in chosen or metrics}
     return family_grid(labels, arms, patterns_of(frame), panel, width)
 
 

@@ -22,15 +22,11 @@ from bench.report.figures.style import (
 )
 from bench.report.rows.arms import arm_order, looks
 from bench.report.rows.points import quality_group, quality_points
+from metrics.music.drift import DRIFT
+from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-LABELS = {
-    "drift_oa": "distance to real music",
-    "drift_outliers": "pitch outliers",
-    "drift_density": "sounding pitches",
-}
 
 
 def drift_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
@@ -39,12 +35,12 @@ def drift_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COL
 
     Raises NothingToShow without a measured drift row.
     """
-    points = quality_points(frame).where(metric=list(LABELS)).measured()
+    points = quality_points(frame).where(metric=list(DRIFT.values())).measured()
     if not points:
         raise NothingToShow("drift figure: the table has no measured drift row")
     points = points.groups(quality_group)[0][1]
     drawn = {arm: look for arm, look in looks(arm_order(frame)).items() if points.where(arm=arm)}
-    metrics = [metric for metric in LABELS if points.where(metric=metric)]
+    metrics = [metric for metric in DRIFT.values() if points.where(metric=metric)]
     with figure_style(width):
         figure = new_figure(width, 2.1)
         for axis, metric in zip(panels(figure, len(metrics), len(metrics)), metrics, strict=True):
@@ -54,7 +50,8 @@ def drift_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COL
             values = [0.0, *(value for point in mine for value in point.values if value == value)]
             margin = 0.3 * (max(values) - min(values)) or 0.1
             axis.set_ylim(min(values) - margin, max(values) + margin)
-            axis.set_title(textwrap.fill(LABELS[metric], 12) if is_narrow(width) else LABELS[metric])
+            label = quantity_of(metric).short
+            axis.set_title(textwrap.fill(label, 12) if is_narrow(width) else label)
             axis.locator_params(axis="y", nbins=5)
         legend_below(figure, marker_handles(drawn), width)
     return figure

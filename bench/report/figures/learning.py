@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.report.analysis.aggregate import BITS
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
     REFERENCE_COLOUR,
@@ -25,6 +24,7 @@ from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.frame import QUALITY
 from bench.report.rows.history import study_history
 from bench.report.rows.points import cost_points, quality_points, reference_points
+from metrics.cost.quantities import BITS, FORWARD_GFLOPS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,7 +83,7 @@ def _shown(frame: pd.DataFrame) -> pd.DataFrame:
 def _with_flops(history: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """Adds `tflops`: tokens seen times three forward passes' FLOPs a token, where the arm's forward pass was
     counted."""
-    counts = cost_points(frame).where(metric="forward_gflops").measured()
+    counts = cost_points(frame).where(metric=FORWARD_GFLOPS).measured()
     lengths = {point.arm: point.length for point in quality_points(frame)}
     per_token = {
         point.arm: 3 * point.value / (point.length or 1) for point in counts if point.length == lengths.get(point.arm)

@@ -25,13 +25,17 @@ from bench.report.figures.style import (
 )
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.points import Points, quality_points, reference_points
-from metrics.quantities import words_for
+from metrics.headlines import OUTLIERS
+from metrics.music.attribute import OA_MEAN
+from metrics.music.distance import OA_DISTANCE_MEAN
+from metrics.music.drift import DRIFT
+from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-METRICS = ("oa_mean", "oa_distance_mean", "drift_oa", "pitch_outliers_percentile")
+METRICS = (OA_MEAN, OA_DISTANCE_MEAN, DRIFT["oa"], OUTLIERS)
 SHOWN = ("real-vs-real", "unigram-tokens")
 
 
@@ -60,7 +64,7 @@ def lengths_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_C
             _limits(axis, [*levels, *(point.value for point in mine)])
             axis.set_xscale("log", base=2)
             tick_lengths(axis, mine.lengths())
-            axis.set_title(words_for(metric).label)
+            axis.set_title(quantity_of(metric).label)
             tidy_axes(axis)
         legend_below(figure, [*arm_handles(arms), *reference_handles(references, SHOWN)], width)
     return figure

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.report.analysis.aggregate import BITS, reference_point
+from bench.report.analysis.aggregate import reference_point
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
     REFERENCE_COLOUR,
@@ -27,7 +27,9 @@ from bench.report.figures.style import (
 )
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.points import Group, Points, quality_group, quality_points, reference_points
-from metrics.quantities import SHORT_LABELS
+from metrics.cost.quantities import BITS
+from metrics.headlines import OVERLAPS
+from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,11 +45,11 @@ def quality_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_C
     vs-real) as a line in a band and the floors as broken lines. A row of panels for each corpus, length, sampler
     and T."""
     references = reference_points(frame)
-    points = quality_points(frame).where(metric=list(SHORT_LABELS))
+    points = quality_points(frame).where(metric=OVERLAPS)
     if not points.measured():
         raise NothingToShow("quality figure: the table has no measured oa_* row")
     drawn = {arm: look for arm, look in looks(arm_order(frame)).items() if points.where(arm=arm)}
-    metrics = [metric for metric in SHORT_LABELS if points.where(metric=metric)]
+    metrics = [metric for metric in OVERLAPS if points.where(metric=metric)]
     groups = points.groups(quality_group)
     if len(groups) > MOST_GROUPS:
         raise NothingToShow(f"quality figure: {len(groups)} settings of sampler and T; the nfe figure shows them")
@@ -71,9 +73,9 @@ def quality_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_C
 
 
 def _oa_panel(axis: Axes, points: Points, references: Points, arms: dict[str, Look], metric: str, group: Group) -> None:
-    draw_by_arm(axis, points.where(metric=metric), arms, bounds=(0.0, 1.0))
+    draw_by_arm(axis, points.where(metric=metric), arms, bounds=quantity_of(metric).bounds)
     _reference_lines(axis, references, metric, group[0], group[1], CEILING_AND_FLOORS)
-    axis.set_title(SHORT_LABELS[metric].replace("\n", " "))
+    axis.set_title(quantity_of(metric).short.replace("\n", " "))
     axis.set_ylim(-0.02, 1.02)
 
 

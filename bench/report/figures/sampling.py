@@ -24,20 +24,12 @@ from bench.report.figures.style import (
 )
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.points import Point, Points, quality_points, reference_points
-from metrics.quantities import words_for
+from metrics.headlines import SAMPLED
+from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-METRICS = (
-    "oa_mean",
-    "oa_distance_mean",
-    "pitch_outliers_percentile",
-    "token_entropy",
-    "chord_density_sounding_mean",
-    "grammar_errors",
-)
 
 
 def nfe_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
@@ -46,13 +38,13 @@ def nfe_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUM
 
     Raises NothingToShow where every arm was sampled with one number of steps.
     """
-    points = quality_points(frame).where(metric=METRICS).measured()
+    points = quality_points(frame).where(metric=SAMPLED).measured()
     points = Points(point for point in points if network_calls(point))
     if len(points.distinct("sample_steps")) < 2:
         raise NothingToShow("nfe figure: every arm was sampled with one number of steps T; vary sample.steps")
     references = reference_points(frame)
     lines = _lines(points, frame)
-    metrics = [metric for metric in METRICS if points.where(metric=metric)]
+    metrics = [metric for metric in SAMPLED if points.where(metric=metric)]
     columns = min(len(metrics), 1 if is_narrow(width) else 3)
     with figure_style(width):
         figure = new_figure(width, -(-len(metrics) // columns) * 1.9 + 0.35)
@@ -64,7 +56,7 @@ def nfe_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUM
                 axis.axhline(ceiling.value, color=REFERENCE_COLOUR, linewidth=0.9, zorder=1)
             axis.set_xscale("log", base=2)
             axis.set_xlabel("network calls a piece (NFE)")
-            axis.set_title(words_for(metric).heading)
+            axis.set_title(quantity_of(metric).heading)
             axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
             tidy_axes(axis)
         handles = arm_handles({name: look for name, look, _ in lines})

@@ -36,14 +36,13 @@ from bench.report.figures.style import (
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.points import Point, Points, cost_points
 from bench.report.rows.study import baseline_arm
-from metrics.quantities import SHORT_COST_LABELS
+from metrics.headlines import GROWING
+from metrics.quantities import quantity_of
 from metrics.statistics import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-METRICS = ("step_latency", "train_step_latency", "peak_memory_inference", "peak_memory_training", "forward_gflops")
 
 
 def scaling_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
@@ -53,8 +52,8 @@ def scaling_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_C
     Raises NothingToShow where the baseline or every other arm was not measured at two lengths.
     """
     baseline = baseline_arm(folder, frame)
-    points = first_setting(cost_points(frame).where(metric=METRICS).measured())
-    metrics = [metric for metric in METRICS if _lines(points.where(metric=metric), baseline)]
+    points = first_setting(cost_points(frame).where(metric=GROWING).measured())
+    metrics = [metric for metric in GROWING if _lines(points.where(metric=metric), baseline)]
     if not metrics:
         raise NothingToShow(f"scaling figure: no arm was measured beside {baseline or 'a baseline'} at two lengths")
     arms = {arm: look for arm, look in looks(arm_order(frame)).items() if points.where(arm=arm) and arm != baseline}
@@ -67,7 +66,7 @@ def scaling_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_C
         for axis, metric in zip(panels(figure, len(metrics), columns), metrics, strict=True):
             ticks = 4 if is_narrow(width) else MOST_TICKS
             _limits(axis, _ratio_panel(axis, points.where(metric=metric), arms, baseline, folder, ticks))
-            axis.set_title(SHORT_COST_LABELS[metric].split(" [")[0])
+            axis.set_title(quantity_of(metric).short)
         figure.supylabel(f"multiple of {baseline}", fontsize="medium")
         legend_below(figure, arm_handles(arms), width)
     return figure
@@ -89,7 +88,7 @@ def _by_family(
         _limits(axis, _ratio_panel(axis, rows, shown, baseline, folder, FAMILY_TICKS))
 
     chosen = [metric for metric in metrics if metric in NARROW_COSTS] if is_narrow(width) else metrics
-    labels = {metric: f"{SHORT_COST_LABELS[metric].split(' [')[0]} [{baseline} = 1]" for metric in chosen or metrics}
+    labels = {metric: f"{quantity_of(metric).short} [{baseline} = 1]" for metric in chosen or metrics}
     return family_grid(labels, arms, patterns_of(frame), panel, width, one_scale=False)
 
 

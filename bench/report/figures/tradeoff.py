@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bench.report.analysis.aggregate import BITS, EXACT
+from bench.report.analysis.aggregate import EXACT
 from bench.report.figures.marks import Spread, dots_of, draw_spreads, place_labels
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
@@ -24,14 +24,15 @@ from bench.report.figures.style import (
 )
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.points import Point, Points, cost_points, quality_points
-from metrics.quantities import SHORT_COST_LABELS, words_for
+from metrics.cost.quantities import BITS, FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE, STEP_LATENCY
+from metrics.headlines import PRIMARY
+from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COSTS = ("step_latency", "peak_memory_inference", "forward_gflops")
-SCORES = (BITS, "oa_mean")
+COSTS = (STEP_LATENCY, PEAK_MEMORY_INFERENCE, FORWARD_GFLOPS)
 DRAWS = 4000
 MOST_NAMED = 8
 LABEL_POINTS = (16.0, 6.5)
@@ -50,7 +51,7 @@ def pareto_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_CO
     Raises NothingToShow where fewer than two arms have both a score and a cost at one length.
     """
     costs, quality = cost_points(frame).measured(), quality_points(frame).measured()
-    wanted = [(score, cost) for score in SCORES for cost in COSTS]
+    wanted = [(score, cost) for score in PRIMARY for cost in COSTS]
     found = {key: pairs for key in wanted if len(pairs := _pairs(quality, costs, *key)) > 1}
     if not found:
         raise NothingToShow("pareto figure: fewer than two arms have a score and a cost at one length")
@@ -66,8 +67,8 @@ def pareto_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_CO
         figure = new_figure(width, rows * height + 0.35)
         room = (72 * (width / columns - AROUND_IN[0]), 72 * (height - AROUND_IN[1]))
         for axis, ((score, cost), pairs) in zip(panels(figure, len(found), columns), found.items(), strict=True):
-            _front_panel(axis, pairs, arms, words_for(score).better == "lower", folder, room)
-            axis.set_xlabel(SHORT_COST_LABELS[cost])
+            _front_panel(axis, pairs, arms, quantity_of(score).better == "lower", folder, room)
+            axis.set_xlabel(quantity_of(cost).short_heading)
             axis.set_ylabel("validation [bits/token]" if score == BITS else "OA mean")
         legend_below(figure, arm_handles(arms), width)
     return figure

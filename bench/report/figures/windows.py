@@ -23,14 +23,13 @@ from bench.report.figures.style import (
     tidy_axes,
 )
 from bench.report.rows.arms import Look, arm_order, looks
-from metrics.music.slopes import HOP_BEATS
+from metrics.music.drift import HOP_BEATS, WINDOWED
 from metrics.statistics import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LABELS = {"oa": "distance to real music", "density": "sounding pitches"}
 WINDOWS_MARKED = 12
 """Windows of a line that have a marker and a bar; of a longer line every second, third ... window has them."""
 WIDEST_SHIFT = 0.5
@@ -48,7 +47,7 @@ def along_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COL
     if not any(course.arm != REAL for course in found):
         raise NothingToShow("along figure: no arm left samples of two windows (24 beats) beside real ones")
     arms = {arm: look for arm, look in looks(arm_order(frame)).items() if any(one.arm == arm for one in found)}
-    measures = [measure for measure in LABELS if any(one.measure == measure for one in found)]
+    measures = [measure for measure in WINDOWED if any(one.measure == measure for one in found)]
     with figure_style(width):
         columns = 1 if is_narrow(width) else len(measures)
         figure = new_figure(width, (1.6 * len(measures) if is_narrow(width) else 2.2) + 0.35)
@@ -60,7 +59,7 @@ def along_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COL
                 _arm_line(axis, course, arms[course.arm], every, places[course.arm])
             for course in (one for one in mine if one.arm == REAL):
                 _real_line(axis, course)
-            axis.set_title(LABELS[measure])
+            axis.set_title(WINDOWED[measure])
             axis.set_xlabel("beats from the beginning")
             tidy_axes(axis)
         legend_below(figure, [*arm_handles(arms), _real_handle()], width)

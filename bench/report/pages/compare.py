@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.report.analysis.aggregate import EXACT
-from bench.report.analysis.comparisons import ALPHA, PRIMARY, by_seed
+from bench.report.analysis.comparisons import ALPHA, by_seed
 from bench.report.pages.provenance import provenance
 from bench.report.rows.points import Point, Points, cost_points, quality_points
 from bench.report.tables.table import Entry, Table
-from metrics.quantities import COST_METRICS, words_for
+from metrics.headlines import COSTS, PRIMARY
+from metrics.quantities import quantity_of
 from metrics.statistics import holm, paired_difference, smallest_p_value
 
 
@@ -46,7 +47,7 @@ def changes(first: pd.DataFrame, second: pd.DataFrame, *, force: bool = False) -
         for one, other in _matched(
             cost_points(first), cost_points(second), lambda p: (p.metric, p.arm, p.length, p.batch)
         )
-        if one.metric in COST_METRICS
+        if one.metric in COSTS
     ]
     scores = _matched(
         quality_points(first),
@@ -117,7 +118,7 @@ def change_tables(
         body.append(
             (
                 Entry(where, mark="*" if change.forced else ""),
-                Entry(words_for(one.metric, one.unit).heading),
+                Entry(quantity_of(one.metric, one.unit).heading),
                 Entry.figure(one.value, one.low, one.high, cell_ids=one.cell_ids),
                 Entry.figure(other.value, other.low, other.high, cell_ids=other.cell_ids),
                 Entry.figure(ratio),

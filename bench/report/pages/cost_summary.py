@@ -15,22 +15,18 @@ from bench.report.rows.frame import EFFICIENCY, QUALITY, as_frame, rows_of
 from bench.report.rows.points import Point, Points, cost_points
 from bench.report.rows.study import baseline_arm
 from bench.report.tables.audit import aa_table, flop_audit_table, ratio_table
-from bench.report.tables.growth import GROWING, crossing
+from bench.report.tables.growth import crossing
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Table
-from metrics.quantities import SHORT_COST_LABELS
+from metrics.cost.quantities import STEP_LATENCY
+from metrics.headlines import GROWING
+from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-SHOWN = ("step_latency", "train_step_latency", "peak_memory_inference", "peak_memory_training")
-GROWING_LABELS = {
-    "step_latency": "step",
-    "train_step_latency": "training",
-    "peak_memory_inference": "memory",
-    "peak_memory_training": "memory, training",
-    "forward_gflops": "FLOPs",
-}
+SHOWN = GROWING[:4]
+GROWING_LABELS = dict(zip(GROWING, ("step", "training", "memory", "memory, training", "FLOPs"), strict=True))
 MOST_LENGTHS = 5
 OPEN = "?"
 """Stands for a half interval that is wider than the figure itself."""
@@ -66,7 +62,7 @@ def shown_lengths(lengths: list[int]) -> list[int]:
 
 def _by_length(points: Points, metric: str, arms: list[str]) -> RichTable:
     lengths = shown_lengths(points.lengths())
-    result = _empty(f"{SHORT_COST_LABELS[metric]}, median ± half of its 95 % interval")
+    result = _empty(f"{quantity_of(metric).short_heading}, median ± half of its 95 % interval")
     result.add_column("arm", no_wrap=True)
     for length in lengths:
         result.add_column(f"{length}", justify="right")
@@ -90,7 +86,7 @@ def _growth(points: Points, arms: list[str], baseline: str, folder: Path) -> Ric
     result.add_column(f"a step beside {baseline}")
     for arm in arms:
         exponents = [_exponent(points.where(metric=metric, arm=arm).measured(), folder) for metric in GROWING]
-        steps = points.where(metric="step_latency").measured()
+        steps = points.where(metric=STEP_LATENCY).measured()
         beside = "" if arm == baseline else crossing(meeting(steps, arm, baseline, folder), arm).text
         result.add_row(arm, *exponents, beside)
     return result

@@ -11,6 +11,7 @@ from bench.files import read_json
 from bench.report.analysis.aggregate import kernel_conflict
 from bench.report.rows.frame import EFFICIENCY, QUALITY, REFERENCE, rows_of
 from bench.report.rows.study import STUDY_FILE
+from metrics.music.attribute import OA_MEAN
 
 
 def study_question(folder: Path) -> str:
@@ -106,7 +107,7 @@ def _timing_caveats(frame: pd.DataFrame, together: bool) -> list[str]:
 
 def _blind_overlap(frame: pd.DataFrame) -> list[str]:
     """A warning where tokens drawn at random overlap with the held-out music as well as other real music does."""
-    rows = frame[(frame["kind"] == REFERENCE) & (frame["metric"] == "oa_mean")]
+    rows = frame[(frame["kind"] == REFERENCE) & (frame["metric"] == OA_MEAN)]
     mean = rows.groupby("arm")["value"].mean()
     ceiling, floor = mean.get("real-vs-real", math.nan), mean.get("unigram-tokens", math.nan)
     if not floor >= ceiling:

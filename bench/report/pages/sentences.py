@@ -7,21 +7,23 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.report.analysis.aggregate import BITS, EXACT, first_setting, grammar_marks, kernel_conflict
+from bench.report.analysis.aggregate import EXACT, first_setting, grammar_marks, kernel_conflict
 from bench.report.analysis.comparisons import best_arms
 from bench.report.analysis.growth import cost_ratio
 from bench.report.analysis.samplers import one_a_training
 from bench.report.rows.points import Points, cost_points, quality_group, quality_points, reference_points
 from bench.report.tables.numbers import number, with_interval
 from bench.report.tables.sampling import sampler_sentences
-from metrics.quantities import words_for
+from metrics.cost.quantities import FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE, PEAK_MEMORY_TRAINING, STEP_LATENCY
+from metrics.headlines import PRIMARY
+from metrics.quantities import quantity_of
 
 MOST_NAMED = 5
 COMPARED = {
-    "step_latency": "Latency of one denoising step",
-    "peak_memory_inference": "Peak memory of inference",
-    "peak_memory_training": "Peak memory of training",
-    "forward_gflops": "FLOPs of a forward pass",
+    STEP_LATENCY: "Latency of one denoising step",
+    PEAK_MEMORY_INFERENCE: "Peak memory of inference",
+    PEAK_MEMORY_TRAINING: "Peak memory of training",
+    FORWARD_GFLOPS: "FLOPs of a forward pass",
 }
 
 
@@ -71,14 +73,15 @@ def _listed(words: list[str]) -> str:
 def _quality_sentences(frame: pd.DataFrame) -> list[str]:
     points, references = quality_points(frame), reference_points(frame)
     words = []
-    for metric in (BITS, "oa_mean"):
+    for metric in PRIMARY:
         rows = points.where(metric=metric).measured()
         if len(rows.groups(quality_group)) != 1:
             continue
-        how = words_for(metric)
-        rows = Points(sorted(rows, key=lambda point: point.value, reverse=how.better == "higher"))
-        unit = "" if how.unit == "1" else f" {how.unit}"
-        text = f"{how.label}: best mean {number(rows[0].value)}{unit} ({rows[0].arm}){_apart(rows, best_arms(points))}"
+        quantity = quantity_of(metric)
+        rows = Points(sorted(rows, key=lambda point: quantity.loss(point.value)))
+        unit = "" if quantity.unit == "1" else f" {quantity.unit}"
+        apart = _apart(rows, best_arms(points, references))
+        text = f"{quantity.label}: best mean {number(rows[0].value)}{unit} ({rows[0].arm}){apart}"
         ceiling = references.measured().first(arm="real-vs-real", metric=metric)
         if ceiling is not None:
             text += f"; real against real music reaches {number(ceiling.value)}"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from bench.report.analysis.aggregate import BITS, GRAMMAR, ArmKey, grammar_marks, reference_point
+from bench.report.analysis.aggregate import GRAMMAR, ArmKey, grammar_marks, reference_point
 from bench.report.analysis.comparisons import best_arms
 from bench.report.analysis.patterns import patterns_of, rotation_note
 from bench.report.rows.arms import REFERENCE_ORDER, arm_order
@@ -24,7 +24,9 @@ from bench.report.rows.points import (
 from bench.report.tables.cost_table import joined, parameters_entry, point_entry
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table
-from metrics.quantities import HEADLINE_METRICS, words_for
+from metrics.cost.quantities import BITS, FORWARD_GFLOPS
+from metrics.headlines import HEADLINES
+from metrics.quantities import quantity_of
 
 NO_MORE, OPEN = "†", "‡"
 SETTINGS = (
@@ -48,12 +50,12 @@ def quality_tables(frame: pd.DataFrame) -> list[Table]:
     groups = points.groups(quality_group)
     tables = []
     for position, (group, rows) in enumerate(groups):
-        metrics = [metric for metric in HEADLINE_METRICS if rows.where(metric=metric)]
+        metrics = [metric for metric in HEADLINES if rows.where(metric=metric)]
         arms = [arm for arm in arm_order(frame) if rows.where(arm=arm)]
-        best = best_arms(rows)
+        best = best_arms(rows, references)
         body = [_arm_row(rows.where(arm=arm), metrics, marks, costs, best) for arm in arms]
         body += _reference_rows(references, metrics, group)
-        columns = ("arm", *(words_for(metric).heading for metric in metrics), *SETTINGS)
+        columns = ("arm", *(quantity_of(metric).heading for metric in metrics), *SETTINGS)
         name = "quality" + (f"_{position + 1}" if len(groups) > 1 else "")
         title = f"Quality, mean over seeds ({group_words(group)})"
         tables.append(Table(name, title, columns, tuple(body), tuple(_notes(frame, rows, arms, marks, references))))
@@ -91,7 +93,7 @@ def _arm_row(
     first = points[0]
     mark = {"no more": NO_MORE, "open": OPEN}.get(marks.get((first.corpus, first.length, first.arm), ""), "")
     music = [point.n for point in points.measured() if point.metric.startswith("oa_") and point.n]
-    gflops = costs.first(metric="forward_gflops", arm=first.arm, length=first.length)
+    gflops = costs.first(metric=FORWARD_GFLOPS, arm=first.arm, length=first.length)
     return (
         Entry(first.arm, mark=mark),
         *(replace(_score(points.first(metric=m)), best=best.get(m) == first.arm) for m in metrics),
@@ -134,7 +136,7 @@ def _notes(
         words = "cut at the bounds of the metric (0 and 1 for overlaps and shares)"
         notes.append(f"Brackets after a mean: 95 % Student-t interval over {seeds} seeds, {words}.")
     notes += _grammar_notes(points, arms, marks, references)
-    notes += _missing_notes(points.where(metric=HEADLINE_METRICS))
+    notes += _missing_notes(points.where(metric=HEADLINES))
     rotations = rotation_note({arm: pattern for arm, pattern in patterns_of(frame).items() if arm in arms})
     return notes + ([rotations] if rotations else [])
 
@@ -169,8 +171,8 @@ def _detail_table(frame: pd.DataFrame, points: Points, references: Points, group
     body = []
     for metric in points.distinct("metric"):
         rows = points.where(metric=metric)
-        words = words_for(metric, rows[0].unit)
-        entries = [Entry(metric), Entry("" if words.unit == "1" else words.unit), Entry(words.better)]
+        quantity = quantity_of(metric, rows[0].unit)
+        entries = [Entry(metric), Entry("" if quantity.unit == "1" else quantity.unit), Entry(quantity.better)]
         entries += [_score(rows.first(arm=arm)) for arm in arms]
         entries += [point_entry(reference_point(references, arm, metric, group[0], group[1])) for arm in shown]
         body.append(tuple(entries))

@@ -14,17 +14,9 @@ from bench.report.tables.cost_table import joined, point_entry
 from bench.report.tables.numbers import number
 from bench.report.tables.quality_table import seeds_entry
 from bench.report.tables.table import Entry, Table
-from metrics.quantities import words_for
-
-SAMPLING_METRICS = (
-    "sampling_time",
-    "oa_mean",
-    "oa_distance_mean",
-    "token_entropy",
-    "pitch_outliers_percentile",
-    "chord_density_sounding_mean",
-    "grammar_errors",
-)
+from metrics.headlines import SAMPLING
+from metrics.music.attribute import OA_MEAN
+from metrics.quantities import quantity_of
 
 
 def sampler_tables(frame: pd.DataFrame) -> list[Table]:
@@ -35,7 +27,7 @@ def sampler_tables(frame: pd.DataFrame) -> list[Table]:
     points, references = quality_points(frame), reference_points(frame)
     if not varies_sampler(points):
         return []
-    sampled = {(point.corpus, point.length) for point in points if point.metric in SAMPLING_METRICS}
+    sampled = {(point.corpus, point.length) for point in points if point.metric in SAMPLING}
     groups = [group for group in points.groups(lambda point: (point.corpus, point.length)) if group[0] in sampled]
     tables = []
     for position, ((corpus, length), rows) in enumerate(groups):
@@ -51,7 +43,7 @@ def sampler_sentences(frame: pd.DataFrame) -> list[str]:
     if not varies_sampler(points):
         return []
     words = []
-    rows = Points(point for point in points.where(metric="oa_mean").measured() if network_calls(point))
+    rows = Points(point for point in points.where(metric=OA_MEAN).measured() if network_calls(point))
     for (corpus, length), group in rows.groups(lambda point: (point.corpus, point.length)):
         by_calls = sorted(group, key=lambda point: network_calls(point) or 0.0)
         most = by_calls[-1]
@@ -71,7 +63,7 @@ def _drawn(point: Point) -> str:
 
 
 def _table(points: Points, references: Points, corpus: str, length: int | None, name: str) -> Table:
-    metrics = [metric for metric in SAMPLING_METRICS if points.where(metric=metric)]
+    metrics = [metric for metric in SAMPLING if points.where(metric=metric)]
     body = []
     groups = points.groups(lambda point: (base_arm(point), point.sampler, point.sample_steps))
     for (arm, sampler, steps), rows in groups:
@@ -80,7 +72,13 @@ def _table(points: Points, references: Points, corpus: str, length: int | None, 
     ceiling = [reference_point(references, CEILING, metric, corpus, length) for metric in metrics]
     if any(ceiling):
         body.append((Entry(f"({CEILING})"), *[Entry("")] * 3, *map(point_entry, ceiling), Entry("")))
-    columns = ("arm", "sampler", "T", "NFE", *(words_for(metric, _unit(points, metric)).heading for metric in metrics))
+    columns = (
+        "arm",
+        "sampler",
+        "T",
+        "NFE",
+        *(quantity_of(metric, _unit(points, metric)).heading for metric in metrics),
+    )
     title = f"Samplers, mean over seeds (corpus {corpus}, L = {length})"
     notes = (
         "NFE: network calls a piece. Seconds are those of all pieces of a cell together, beside whatever else ran: "
