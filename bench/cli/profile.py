@@ -13,9 +13,6 @@ import typer
 from bench.cli.options import KernelOption, force_kernels
 from bench.cli.train import pairs
 from bench.files import write_atomically
-from bench.measure.efficiency.profile import shares
-from bench.report.figures import render
-from bench.report.figures.style import DOUBLE_COLUMN_IN, figure_style, new_figure
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,8 +33,9 @@ KIND_COLOURS = {
 
 def save_chart(found: StepProfile, path: Path, title: str) -> None:
     """Write the chart as PNG."""
+    from bench.report.figures.style import DOUBLE_COLUMN_IN, figure_style, new_figure, render
 
-    parts, kinds, table = shares(found)
+    parts, kinds, table = found.shares()
     with figure_style(DOUBLE_COLUMN_IN):
         figure = new_figure(DOUBLE_COLUMN_IN, 0.9 + 0.3 * len(parts))
         axis = figure.subplots()
@@ -139,7 +137,7 @@ def profile_table(found: StepProfile, title: str) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    parts, kinds, table = shares(found)
+    parts, kinds, table = found.shares()
     result = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, padding=0, collapse_padding=True)
     result.add_column("part", no_wrap=True)
     for name in (*kinds, "all"):

@@ -69,6 +69,16 @@ class StepProfile:
         """Part -> share of the step."""
         return self._sum("part")
 
+    def shares(self) -> tuple[list[str], list[str], dict[tuple[str, str], float]]:
+        """Parts and kinds, largest first, and the share of each pair; layers of one mixer are taken together."""
+        parts, kinds = list(self.by_mixer()), list(self.by_kind())
+        table: dict[tuple[str, str], float] = {}
+        for one in self.spent:
+            number, _, name = one.part.partition(" ")
+            key = (name if number.isdecimal() else one.part, one.kind)
+            table[key] = table.get(key, 0.0) + one.share
+        return parts, kinds, table
+
     def by_mixer(self) -> dict[str, float]:
         """Mixer, or end of the stem, -> share of the step, all its layers together."""
         sums: dict[str, float] = defaultdict(float)
@@ -201,14 +211,3 @@ def kind_of(operator: str) -> str:
         if any(word in name for word in words):
             return kind
     return "element-wise"
-
-
-def shares(found: StepProfile) -> tuple[list[str], list[str], dict[tuple[str, str], float]]:
-    """Parts and kinds, largest first, and the share of each pair; layers of one mixer are taken together."""
-    parts, kinds = list(found.by_mixer()), list(found.by_kind())
-    table: dict[tuple[str, str], float] = {}
-    for one in found.spent:
-        number, _, name = one.part.partition(" ")
-        key = (name if number.isdecimal() else one.part, one.kind)
-        table[key] = table.get(key, 0.0) + one.share
-    return parts, kinds, table

@@ -1,7 +1,7 @@
 """The process that measures one arm at all its lengths, a turn at a time, and sleeps between its turns.
 
 Commands come as JSON lines on standard input, answers go as JSON lines to standard output; whatever libraries print
-goes to the log. Started as `python -m bench.measure.efficiency_worker` by `bench.measure.efficiency.session`.
+goes to the log. Started as `python -m bench.measure.efficiency.worker` by `bench.measure.efficiency.session`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 
 from bench.errors import UserError
 from bench.run import attempt as attempt_module
-from bench.run import task as task_module
+from bench.run import perform as perform_module
 from bench.run.attempt import End, attempt
 from bench.run.executors import make_executor
 from bench.run.executors.local import LocalExecutor
@@ -29,7 +29,7 @@ WORKER = """
 import json, os, signal, sys, time
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from bench.run.store import CellFolder
+from bench.store.cells import CellFolder
 from bench.run.worker import end_with_parent
 end_with_parent()
 folder = CellFolder(Path(sys.argv[1]))
@@ -159,7 +159,7 @@ def test_a_lost_lease_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_worker_taken_away_goes_on_and_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(task_module, "FORGIVEN_KILLS", 1)
+    monkeypatch.setattr(perform_module, "FORGIVEN_KILLS", 1)
     once, always = cell(0, do="die once"), cell(1, do="die")
     summary = run_plan(plan_of(once, always), tmp_path, Watcher(), executor=LocalExecutor(2))
     store = Store(tmp_path, "toy")

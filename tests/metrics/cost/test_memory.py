@@ -82,7 +82,7 @@ def test_where_the_mark_cannot_be_reset_the_reason_says_so(monkeypatch, tmp_path
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA limits private memory on Linux only")
 def test_running_out_of_memory_is_recognised():
     script = (
-        "import resource, torch; from metrics.memory import is_out_of_memory\n"
+        "import resource, torch; from metrics.cost.memory import is_out_of_memory\n"
         "torch.ones(1); resource.setrlimit(resource.RLIMIT_DATA, (2**32, 2**32))\n"
         "try: torch.ones(2**31)\n"
         "except Exception as problem: print(is_out_of_memory(problem), type(problem).__name__)"

@@ -119,7 +119,7 @@ def test_a_second_cell_waits_for_the_first(tmp_path: Path) -> None:
     mine = cell(tmp_path / "here" / "quality-b-2", SETTINGS, None)
     code = (
         "import json, sys\n"
-        "from bench.measure.shared_training import shared_training\n"
+        "from bench.measure.quality.training import shared_training\n"
         "from pathlib import Path\n"
         "with shared_training(json.loads(sys.argv[1]), Path(sys.argv[2]), lambda **e: print(e['stage'], flush=True)):\n"
         "    print('mine', flush=True)\n"
