@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.store.cells import CellFolder, Store
 from bench.study.grid import Cell
+from metrics.cost.quantities import TRAINING_TIME
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +85,7 @@ def _read(folder: CellFolder) -> _Done | None:
         return None
     try:
         cost = training_cost(content["kind"], content["labels"], content["settings"])
-        trained = [row["value"] for row in folder.rows() if row["metric"] == "training_time"]
+        trained = [row["value"] for row in folder.rows() if row["metric"] == TRAINING_TIME]
     except (KeyError, TypeError, ValueError, OSError):
         return None
     base = max(0.0, status.elapsed_s - trained[0]) if trained else status.elapsed_s

@@ -154,7 +154,7 @@ def sensitivity_responses(
     return responses
 
 
-def _worse(before: MetricResult, after: MetricResult) -> bool:
+def worse(before: MetricResult, after: MetricResult) -> bool:
     """Whether a value became worse; any change is, where no way is better or the held-out value is unknown."""
     losses = [quantity_of(row.name).loss(row.value, row.parts.get("reference", np.nan)) for row in (before, after)]
     return after.value != before.value if np.isnan(losses).any() else losses[1] > losses[0]
@@ -166,11 +166,10 @@ def _respond(before: MetricResult, after: MetricResult, corruption: str, level: 
     size = abs(change) / half if half > 0 else (0.0 if change == 0 else float("inf"))
     if np.isnan(change) or (np.isnan(half) and change != 0):
         size = float("nan")
-    worse = _worse(before, after)
     holds = {
         "": None,
         "moves": bool(size >= VISIBLE),
         "stays": bool(abs(change) <= UNCHANGED),
-        "blind": bool(not worse or size < VISIBLE),
+        "blind": bool(not worse(before, after) or size < VISIBLE),
     }[stated]
     return Response(after.name, corruption, level, before.value, after.value, size, stated, holds, after.definition)
