@@ -1,4 +1,4 @@
-"""Metrics of symbolic music and of cost, with their intervals. Knows nothing of denoisers or of the harness."""
+"""Metrics of symbolic music and of cost, with their intervals; independent of denoisers and of the harness."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine tells on itself: device, processor, clock governor, load, threads, library versions, commit."""
+"""Description of the machine: device, processor, clock governor, load, threads, library versions, commit."""
 
 from __future__ import annotations
 
@@ -79,8 +79,8 @@ def describe_environment(device: torch.device | str = "cpu") -> dict[str, Any]:
     """Everything about this machine, process and code that a timing may depend on, as JSON can hold it.
 
     Keys: device (words), device_type, cpu, cores, threads, governor, load_1_min, memory_bytes, platform, python,
-    libraries (installed ones), commit, and on CUDA gpu (driver, memory, clocks, throttling, where NVML tells). What
-    a system does not tell is None.
+    libraries (installed ones), commit, and on CUDA gpu (driver, memory, clocks, throttling, where NVML reports
+    them). A value that the system does not report is None.
     """
     kind = torch.device(device)
     described: dict[str, Any] = {
@@ -103,14 +103,14 @@ def describe_environment(device: torch.device | str = "cpu") -> dict[str, Any]:
 
 
 def load_average() -> float | None:
-    """Processes that wanted to run, averaged over the last minute; None where the system does not tell."""
+    """Runnable processes, averaged over the last minute; None where the system does not report them."""
     with suppress(OSError, AttributeError):
         return os.getloadavg()[0]
     return None
 
 
 def busy_warning(device: torch.device | str = "cpu") -> str:
-    """Words that name who else is computing on a device right now; "" when it is quiet or does not tell.
+    """Warning that names other processes computing on a device now; "" for none, or where they cannot be seen.
 
     Takes a third of a second on a CPU.
     """
@@ -121,7 +121,7 @@ def busy_warning(device: torch.device | str = "cpu") -> str:
 
 
 class BusyWatch:
-    """Looks out for others that compute on a device, from when it is made; not for this process and its children."""
+    """Watch for other processes that compute on a device, from its creation on; not this process and its children."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
@@ -129,7 +129,7 @@ class BusyWatch:
         self.before = _processor_ticks() if self.device.type == "cpu" else {}
 
     def warning(self) -> str:
-        """Words that name who computed since; "" when it was quiet or the system does not tell."""
+        """Warning that names processes that computed since; "" for none, or where they cannot be seen."""
         if self.device.type == "cuda":
             others = _gpu_processes()
             return f"the GPU is shared with {', '.join(others)}; timings may be too slow" if others else ""
@@ -162,7 +162,7 @@ def _processor_ticks() -> dict[int, tuple[str, int]]:
 
 
 def _gpu_processes() -> list[str]:
-    """Names and numbers of other processes that hold memory on a GPU, as the driver tells them."""
+    """Names and numbers of other processes that hold memory on a GPU, as the driver reports them."""
     command = ["nvidia-smi", "--query-compute-apps=pid,process_name", "--format=csv,noheader"]
     with suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
@@ -182,7 +182,7 @@ def _children(pid: int) -> set[int]:
 
 
 def total_memory_bytes() -> int | None:
-    """Main memory of the machine in bytes; None where the system does not tell."""
+    """Main memory of the machine in bytes; None where the system does not report it."""
     with suppress(ValueError, OSError, AttributeError):
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return None

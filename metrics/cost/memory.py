@@ -1,4 +1,4 @@
-"""The most memory a call needs: resident memory on a CPU, the allocator's peaks on CUDA, else NaN with a reason."""
+"""Peak memory of a call: resident memory on a CPU, the allocator's peaks on CUDA, else NaN with a reason."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import torch
 STATUS = Path("/proc/self/status")
 CLEAR_REFS = Path("/proc/self/clear_refs")
 RESET_HIGH_WATER_MARK = "5"
-"""What proc(5) says to write to `clear_refs` to set the peak resident set size back to the present one."""
+"""Written to `clear_refs` to set the peak resident set size back to the present one; see proc(5)."""
 
 OUT_OF_MEMORY_WORDS = (
     "can't allocate memory",
@@ -27,19 +27,19 @@ OUT_OF_MEMORY_WORDS = (
     "could not create a memory",
     "could not create a primitive",
 )
-"""How torch's allocators, the C++ library and oneDNN (scratch memory of its primitives) say that none is left."""
+"""Error texts of torch's allocators, the C++ library and oneDNN (scratch memory of its primitives)."""
 REQUEST = re.compile(r"(?:tried|unable) to allocate (?P<size>[\d.]+) ?(?P<unit>bytes|[kmgt]ib)", re.IGNORECASE)
-"""How torch's allocators (bytes on a CPU, GiB and the like on CUDA) and numpy tell what was asked for."""
+"""Requested size in the errors of torch's allocators (bytes on a CPU, GiB and the like on CUDA) and numpy."""
 UNIT_BYTES = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 
 @dataclass(frozen=True)
 class PeakMemory:
-    """Peak of one call in bytes. `peak_bytes` is NaN with a `reason` where the device does not tell.
+    """Peak of one call in bytes. `peak_bytes` is NaN with a `reason` where the device does not report it.
 
     On a CPU: `peak_bytes` is the growth of the resident set over `baseline_bytes`, the resident set before.
     On CUDA: `peak_bytes` is what the allocator handed out, `reserved_bytes` what it held, `device_bytes` what the
-    driver says is used on the whole device (other processes included).
+    driver reports for the whole device (other processes included).
     """
 
     peak_bytes: float
@@ -60,7 +60,7 @@ def resident_bytes(field: str = "VmRSS") -> float:
 
 
 def give_back_free_memory() -> None:
-    """Collect garbage and hand freed heap pages back, so that they neither hide nor pose as new memory."""
+    """Collect garbage and hand freed heap pages back, so that they do not distort the next measurement."""
     gc.collect()
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
@@ -80,7 +80,7 @@ def memory_baseline(device: torch.device | str = "cpu") -> float:
 def peak_memory(
     function: Callable[[], Any], *, device: torch.device | str = "cpu", baseline_bytes: float | None = None
 ) -> PeakMemory:
-    """Run `function` once and tell the most memory in use meanwhile, over `baseline_bytes` (default: just before).
+    """Run `function` once and return the most memory in use meanwhile, over `baseline_bytes` (default: just before).
 
     Take the baseline with `memory_baseline` before the model is built and the growth holds weights, gradients,
     optimiser state, activations and workspace. On a CPU call `function` once before (untimed), else pages of
@@ -125,7 +125,7 @@ def _cuda_peak(function: Callable[[], Any], device: torch.device, baseline_bytes
 
 
 def limit_growth(growth_bytes: float) -> None:
-    """Let this process take at most `growth_bytes` more private memory than now; beyond it, allocations fail.
+    """Limit this process to at most `growth_bytes` more private memory than now; beyond it, allocations fail.
 
     Linux only (RLIMIT_DATA counts private writable mappings, unlike the address space, which torch reserves freely).
     Raises ValueError for a limit that is not positive and on systems without such a limit.
@@ -166,7 +166,7 @@ def private_bytes() -> float:
 def growth_limited(start_bytes: float, growth_bytes: float, device: torch.device | str = "cpu") -> Iterator[None]:
     """A block in which this process may have at most `growth_bytes` more private memory than `start_bytes`.
 
-    Linux and CPU only; elsewhere nothing is limited: on CUDA the allocator's peak tells what a block took.
+    Linux and CPU only; elsewhere nothing is limited: on CUDA the allocator's peak is the memory that a block took.
     """
     if torch.device(device).type != "cpu" or sys.platform != "linux" or math.isnan(start_bytes):
         yield
@@ -190,7 +190,7 @@ def is_out_of_memory(problem: BaseException) -> bool:
 
 
 def requested_bytes(problem: BaseException) -> float:
-    """Size of the allocation that failed, as the words of the exception tell it; NaN where they do not."""
+    """Size of the allocation that failed, read from the text of the exception; NaN where it holds none."""
     found = REQUEST.search(str(problem))
     return float(found["size"]) * UNIT_BYTES[found["unit"].lower()] if found else math.nan
 

@@ -63,7 +63,7 @@ def groove_consistency(notes: Notes) -> float:
 def empty_beat_rate(notes: Notes) -> float:
     """Share of the beats up to the last note's end in which nothing sounds, 0..1; NaN without notes.
 
-    A note that ends where a beat begins does not sound in it. muspy lets it, and counts a beat after the end.
+    A note that ends where a beat begins does not sound in it. In muspy it does, and muspy counts a beat after the end.
     """
     if not len(notes):
         return float("nan")

@@ -151,12 +151,12 @@ def measure_windows(
 
 
 def _slope(values: NDArray[np.float64]) -> float:
-    heard = np.flatnonzero(np.isfinite(values))
-    if len(heard) < FEWEST_WINDOWS:
+    filled = np.flatnonzero(np.isfinite(values))
+    if len(filled) < FEWEST_WINDOWS:
         return float("nan")
-    position = heard / (len(values) - 1)
+    position = filled / (len(values) - 1)
     centred = position - position.mean()
-    return float(centred @ values[heard] / (centred @ centred))
+    return float(centred @ values[filled] / (centred @ centred))
 
 
 def _window_edges(
@@ -232,7 +232,7 @@ def _density_windows(pieces: Sequence[Notes]) -> PieceWindows:
         edges = np.add.outer([0.0, WINDOW_BEATS], window_starts(piece))  # 2 windows
         times, level = sounding_steps(piece)
         beats, length = times / TICKS_PER_BEAT, np.diff(times) / TICKS_PER_BEAT
-        heard = (
+        filled = (
             [
                 np.diff(np.interp(edges, beats, np.concatenate([[0.0], np.cumsum(length * weight)])), axis=0)[0]
                 for weight in (level[:-1], level[:-1] > 0)
@@ -241,5 +241,5 @@ def _density_windows(pieces: Sequence[Notes]) -> PieceWindows:
             else [np.zeros(0), np.zeros(0)]
         )
         with np.errstate(invalid="ignore"):
-            windows.append(heard[0] / heard[1])
+            windows.append(filled[0] / filled[1])
     return windows

@@ -101,7 +101,7 @@ def oa_framewise(
     Source: Mittal et al. 2021 (arXiv 2103.16091); as coded for SCHmUBERT (Plasser et al. 2023), from which it
     departs: any meter, durations unquantised, windows without notes left out with their pairs instead of turning the
     piece to NaN, the last full window kept.
-    Says whether pieces hold together as real ones do, not whether they sound like them. Pieces shorter than 6 bars
+    Measures whether pieces are as coherent as real ones, not whether they sound like them. Pieces shorter than 6 bars
     are left out. `parts`: mean_generated, mean_reference, variance_generated, variance_reference, n_reference,
     left_out.
     """

@@ -40,8 +40,8 @@ Places = NDArray[np.int64]
 
 @per_piece
 def note_words(notes: Notes) -> NDArray[np.uint64]:
-    """One number a note after the first: its step from the note before, pitch and duration, on the token grid: (N -
-    1,)."""
+    """One number for each note after the first, of its step from the note before, pitch and duration on the token
+    grid: shape (N - 1,)."""
     if len(notes) < 2:
         return np.zeros(0, np.uint64)
     steps = time_bins(np.diff(snap_beats(notes.onset)))
@@ -158,7 +158,7 @@ def _halve(
 def _keyed(
     passages: Passages, places: Places, piece: Places, sizes: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
-    """Hashes of the runs of each piece's own size, told apart by piece, and which places have room for one."""
+    """Hashes of the runs of each piece's own size, distinct by piece, and which places have room for one."""
     room = passages.room[places] >= sizes[piece]
     places, piece = places[room], piece[room]
     return passages.hashes(places, sizes[piece]) ^ (piece.astype(np.uint64) * MIXER), room

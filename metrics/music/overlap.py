@@ -31,10 +31,7 @@ class Distances:
     @property
     def ends(self) -> tuple[float, float]:
         """Smallest and largest distance of both."""
-        return (
-            float(min(self.intra.min(), self.inter.min())),
-            float(max(self.intra.max(), self.inter.max())),
-        )
+        return (float(min(self.intra.min(), self.inter.min())), float(max(self.intra.max(), self.inter.max())))
 
 
 @music_metric()

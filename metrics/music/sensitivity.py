@@ -2,8 +2,8 @@
 
 A response is the change of a metric divided by half the width of the untouched set's interval: 1 is a change as large
 as what another draw of pieces may bring. "moves" demands at least 1 at the strongest level, "stays" demands no change
-at all, "blind" demands a change below 1 for the worse: the metric cannot see that damage, and a reader must know it.
-What is not stated is measured and shown all the same.
+at all, "blind" demands a change below 1 for the worse: the metric cannot see that damage.
+Responses without a statement are measured and shown too.
 """
 
 from __future__ import annotations

@@ -56,8 +56,8 @@ def bar_similarity(notes: Notes, lags: int = MOST_LAGS) -> NDArray[np.float64]:
     for lag in range(1, min(lags, bars - 1) + 1):
         shared = both[lag, : bars - lag]
         either = size[:-lag] + size[lag:] - shared
-        heard = either > 0
-        table[:, lag - 1] = (shared[heard] / either[heard]).sum(), np.count_nonzero(heard)
+        filled = either > 0
+        table[:, lag - 1] = (shared[filled] / either[filled]).sum(), np.count_nonzero(filled)
     return table
 
 

@@ -95,7 +95,7 @@ def reference_rows(
 def shuffled_pieces(pieces: Sequence[Notes], seed: int = 0) -> list[Notes]:
     """Each piece with pitches, velocities, durations and steps from note to note permuted on their own.
 
-    What stays: how often a piece uses each value. What goes: order, chords, rhythm.
+    Kept: how often a piece uses each value. Lost: order, chords, rhythm.
     """
     generator = np.random.default_rng([seed, 1])
     shuffled = []

@@ -38,7 +38,7 @@ def grammar_errors(
     """Mean share of tokens that cannot follow the token before them, 0..1, lower is better.
 
     `checker` turns one token sequence into its share of errors: `tokenizer.tokens_errors` of MidiTok, which counts
-    wrong successions of types, times that do not go forward and notes played twice. Give it what the model sampled,
+    wrong successions of types, times that do not go forward and notes played twice. Give it the sampled tokens
     before constraints: after them the figure is 0 by construction. `parts`: sequences_with_any (share), worst.
     """
     rates = np.array([float(checker(sequence)) for sequence in sequences], np.float64)

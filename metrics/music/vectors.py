@@ -26,12 +26,7 @@ SUMMARY_FEATURES: Final = (
 KINDS: Final = ("frechet", "mmd")
 VECTOR_DISTANCE: Final = {
     kind: register(
-        f"{kind}_distance",
-        "1",
-        "lower",
-        bounds=POSITIVE,
-        definition=f"{kind}/29-features v1",
-        section=Section.CLOUDS,
+        f"{kind}_distance", "1", "lower", bounds=POSITIVE, definition=f"{kind}/29-features v1", section=Section.CLOUDS
     )
     for kind in KINDS
 }

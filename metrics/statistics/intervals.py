@@ -12,7 +12,7 @@ from scipy import stats
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its interval; where there is no interval, `low` and `high` are NaN and `reason` says why."""
+    """An estimate with its interval; where there is no interval, `low` and `high` are NaN and `reason` is given."""
 
     value: float
     low: float
@@ -76,7 +76,7 @@ def median_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -
     """Median of independent values with the distribution-free interval between two order statistics.
 
     The k-th smallest to the k-th largest value, with the largest k that still covers at least `level` (binomial tail),
-    so no shape of the distribution is assumed. At 95 % it exists from six values on; below that the reason says so.
+    so no shape of the distribution is assumed. At 95 % it exists from six values on; below that there is a reason.
     Source: Conover (1999), Practical Nonparametric Statistics, section 3.2.
     """
     check_level(level)

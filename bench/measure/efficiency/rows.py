@@ -8,44 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.measure.efficiency.record import Record
 from bench.measure.rows import missing, row
-from metrics.cost.quantities import (
-    COMPILE_TIME,
-    COMPUTED_BATCH_AT_21_GB,
-    COMPUTED_MEMORY,
-    COMPUTED_MEMORY_TRAINING,
-    DEVICE_COPY_RATE,
-    DEVICE_PRODUCT_RATE,
-    DRIVER_MEMORY_INFERENCE,
-    DRIVER_MEMORY_TRAINING,
-    FORWARD_GFLOPS,
-    FORWARD_GFLOPS_DISPATCH,
-    FORWARD_GFLOPS_FVCORE,
-    LARGEST_BATCH_TRAINING,
-    LARGEST_LENGTH_TRAINING,
-    PARAMETERS,
-    PEAK_MEMORY_INFERENCE,
-    PEAK_MEMORY_TRAINING,
-    PROCESS_START,
-    RESERVED_MEMORY_INFERENCE,
-    RESERVED_MEMORY_TRAINING,
-    SAMPLE_ENERGY,
-    SAMPLE_LATENCY,
-    STEP_BANDWIDTH_SHARE,
-    STEP_COMPUTE_SHARE,
-    STEP_ENERGY,
-    STEP_LATENCY,
-    STEP_LATENCY_COLD,
-    STEP_LATENCY_COMPILED,
-    TOKENS_PER_SECOND,
-    TRAIN_COMPILE_TIME,
-    TRAIN_PHASES,
-    TRAIN_STEP_COMPUTE_SHARE,
-    TRAIN_STEP_ENERGY,
-    TRAIN_STEP_LATENCY,
-    TRAIN_STEP_LATENCY_COLD,
-    TRAIN_STEP_LATENCY_COMPILED,
-    WORKSPACE_MEMORY_TRAINING,
-)
+from metrics.cost import quantities as cost
 from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
@@ -53,28 +16,36 @@ if TYPE_CHECKING:
 
 
 MS, GIGA = 1e3, 1e9
-FITS = {"batch": LARGEST_BATCH_TRAINING, "length": LARGEST_LENGTH_TRAINING}
+FITS = {"batch": cost.LARGEST_BATCH_TRAINING, "length": cost.LARGEST_LENGTH_TRAINING}
 GIB = 2**30
 TRAINING_PASSES = 3
 """Forward passes that a training step costs: the backward pass is worth two."""
 SLOW_FALLBACKS = {"scan": ("torch", "reference"), "sdpa": ("math",), "ssd": ("torch",)}
 """Kernels that run where a fused one is not there; rows made with them say so."""
-ENERGY = {"step": STEP_ENERGY, "train": TRAIN_STEP_ENERGY, "sample": SAMPLE_ENERGY}
-LATENCIES = {"step": (STEP_LATENCY, MS), "train": (TRAIN_STEP_LATENCY, MS), "sample": (SAMPLE_LATENCY, 1.0)}
+ENERGY = {"step": cost.STEP_ENERGY, "train": cost.TRAIN_STEP_ENERGY, "sample": cost.SAMPLE_ENERGY}
+LATENCIES = {
+    "step": (cost.STEP_LATENCY, MS),
+    "train": (cost.TRAIN_STEP_LATENCY, MS),
+    "sample": (cost.SAMPLE_LATENCY, 1.0),
+}
 """Kind of call -> metric, and a second in its unit."""
-COLD = {"step": STEP_LATENCY_COLD, "train": TRAIN_STEP_LATENCY_COLD}
+COLD = {"step": cost.STEP_LATENCY_COLD, "train": cost.TRAIN_STEP_LATENCY_COLD}
 COMPILED = {
-    "step": (COMPILE_TIME, STEP_LATENCY_COMPILED),
-    "train": (TRAIN_COMPILE_TIME, TRAIN_STEP_LATENCY_COMPILED),
+    "step": (cost.COMPILE_TIME, cost.STEP_LATENCY_COMPILED),
+    "train": (cost.TRAIN_COMPILE_TIME, cost.TRAIN_STEP_LATENCY_COMPILED),
 }
 """Kind of call -> time of the compilation, latency after it."""
-PEAKS = {"step": PEAK_MEMORY_INFERENCE, "train": PEAK_MEMORY_TRAINING}
+PEAKS = {"step": cost.PEAK_MEMORY_INFERENCE, "train": cost.PEAK_MEMORY_TRAINING}
 HELD = {
-    "step": {"reserved_bytes": RESERVED_MEMORY_INFERENCE, "device_bytes": DRIVER_MEMORY_INFERENCE},
-    "train": {"reserved_bytes": RESERVED_MEMORY_TRAINING, "device_bytes": DRIVER_MEMORY_TRAINING},
+    "step": {"reserved_bytes": cost.RESERVED_MEMORY_INFERENCE, "device_bytes": cost.DRIVER_MEMORY_INFERENCE},
+    "train": {"reserved_bytes": cost.RESERVED_MEMORY_TRAINING, "device_bytes": cost.DRIVER_MEMORY_TRAINING},
 }
 """Kind of call -> key of a peak message -> memory that the allocator or the driver held, CUDA only."""
-COUNTS = {"formula": FORWARD_GFLOPS, "fvcore": FORWARD_GFLOPS_FVCORE, "dispatch": FORWARD_GFLOPS_DISPATCH}
+COUNTS = {
+    "formula": cost.FORWARD_GFLOPS,
+    "fvcore": cost.FORWARD_GFLOPS_FVCORE,
+    "dispatch": cost.FORWARD_GFLOPS_DISPATCH,
+}
 
 
 def session_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:
@@ -88,8 +59,8 @@ def session_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:
 
 def _start_row(record: Record) -> dict[str, Any]:
     if record.start_s is None:
-        return missing(PROCESS_START, record.death[1] if record.death else "the process never said it was ready")
-    return row(PROCESS_START, sum(record.start_s), raw=list(record.start_s))
+        return missing(cost.PROCESS_START, record.death[1] if record.death else "the process never said it was ready")
+    return row(cost.PROCESS_START, sum(record.start_s), raw=list(record.start_s))
 
 
 def _ceiling_rows(record: Record) -> list[dict[str, Any]]:
@@ -97,8 +68,8 @@ def _ceiling_rows(record: Record) -> list[dict[str, Any]]:
     if not record.ceilings:
         return []
     rates = {
-        DEVICE_PRODUCT_RATE: record.ceilings["flops_per_s"] / GIGA,
-        DEVICE_COPY_RATE: record.ceilings["bytes_per_s"] / GIGA,
+        cost.DEVICE_PRODUCT_RATE: record.ceilings["flops_per_s"] / GIGA,
+        cost.DEVICE_COPY_RATE: record.ceilings["bytes_per_s"] / GIGA,
     }
     note = f"{record.ceilings['dtype']}, {record.ceilings['threads']} threads"
     return [row(name, value, note=note) for name, value in rates.items()]
@@ -106,7 +77,7 @@ def _ceiling_rows(record: Record) -> list[dict[str, Any]]:
 
 def _compile_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:
     if not cell.compile:
-        return [missing(COMPILE_TIME, "not asked for (measure.efficiency.compile)")]
+        return [missing(cost.COMPILE_TIME, "not asked for (measure.efficiency.compile)")]
     failed = [reason for (figure, _), (_, reason) in record.failures.items() if figure == "compile"]
     reason = failed[0] if failed else record.death[1] if record.death else "no length could be run"
     found = []
@@ -227,7 +198,7 @@ def _latency_row(
 def _phase_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dict[str, Any]]:
     """The three parts of a training step, where it was measured."""
     return [
-        _timing(TRAIN_PHASES[phase], MS, rounds_s) | {"batch": cell.training_batch}
+        _timing(cost.TRAIN_PHASES[phase], MS, rounds_s) | {"batch": cell.training_batch}
         for (phase, at), rounds_s in record.phases_s.items()
         if at == length
     ]
@@ -251,13 +222,13 @@ def _derived_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dic
             batch = cell.training_batch if kind == "train" else cell.batch
             found.append(row(metric, amount / taken_s.value, batch=batch, **bounds))
 
-    rate("step", TOKENS_PER_SECOND, cell.batch * length)
+    rate("step", cost.TOKENS_PER_SECOND, cell.batch * length)
     if record.ceilings and length in record.traffic:
         flops, moved_bytes = record.traffic[length]
         training_flops = TRAINING_PASSES * flops / cell.batch * cell.training_batch
-        rate("step", STEP_COMPUTE_SHARE, flops / record.ceilings["flops_per_s"])
-        rate("step", STEP_BANDWIDTH_SHARE, moved_bytes / record.ceilings["bytes_per_s"])
-        rate("train", TRAIN_STEP_COMPUTE_SHARE, training_flops / record.ceilings["flops_per_s"])
+        rate("step", cost.STEP_COMPUTE_SHARE, flops / record.ceilings["flops_per_s"])
+        rate("step", cost.STEP_BANDWIDTH_SHARE, moved_bytes / record.ceilings["bytes_per_s"])
+        rate("train", cost.TRAIN_STEP_COMPUTE_SHARE, training_flops / record.ceilings["flops_per_s"])
     return found
 
 
@@ -280,11 +251,11 @@ def _memory_rows(cell: EfficiencyCell, record: Record, kind: str, length: int) -
         found = [row(metric, peak.value, raw=peaks, **bounds)]
     found += [row(held, told[key] / GIB) for key, held in HELD[kind].items() if not math.isnan(told[key])]
     if parts := told["computed"]:
-        found += [row(COMPUTED_MEMORY[name.removesuffix("_bytes")], size / GIB) for name, size in parts.items()]
+        found += [row(cost.COMPUTED_MEMORY[name.removesuffix("_bytes")], size / GIB) for name, size in parts.items()]
         total = sum(parts.values()) / GIB
-        found.append(row(COMPUTED_MEMORY_TRAINING, total))
-        found += [row(WORKSPACE_MEMORY_TRAINING, peak.value - total)] if peak.value == peak.value else []
-        found.append(row(COMPUTED_BATCH_AT_21_GB, told["published_batch"], reason=_no_batch(told)))
+        found.append(row(cost.COMPUTED_MEMORY_TRAINING, total))
+        found += [row(cost.WORKSPACE_MEMORY_TRAINING, peak.value - total)] if peak.value == peak.value else []
+        found.append(row(cost.COMPUTED_BATCH_AT_21_GB, told["published_batch"], reason=_no_batch(told)))
     return [one | batch for one in found]
 
 
@@ -320,5 +291,5 @@ def _energy_rows(cell: EfficiencyCell, record: Record, length: int | None) -> li
 
 def _parameters_row(record: Record) -> dict[str, Any]:
     if record.parameters is None:
-        return _missing(PARAMETERS, record.death or ("failed", "not measured"))
-    return row(PARAMETERS, record.parameters, raw=[float(record.parameters)])
+        return _missing(cost.PARAMETERS, record.death or ("failed", "not measured"))
+    return row(cost.PARAMETERS, record.parameters, raw=[float(record.parameters)])
