@@ -1,37 +1,40 @@
-"""Denoiser backbones: `build("smdim", vocab_size=...)`. Knows nothing of metrics or of the experiment around it."""
+"""Denoisers: `build("smdim", vocab_size=...)`. Nothing here knows of metrics or of the experiment around it.
+
+What the package exports is imported when it is first named, so that `import architectures` does not import torch.
+"""
 
 from __future__ import annotations
 
-# Importing a mixer's module registers its letter.
-from architectures import (  # noqa: F401
-    attention,
-    convolution,
-    feed_forward,
-    linear_attention,
-    long_convolution,
-    mamba,
-    mamba2,
-)
-from architectures.backbone import Backbone, BackboneConfig, BackboneError, count_parameters
-from architectures.catalog import CATALOG, Arm, build, build_config, resolve
-from architectures.mixer import FlopCount, Mixer, MixerError, canonical_pattern, register_mixer
-from architectures.pattern import BlockPattern, PatternError
+from importlib import import_module
+from typing import Any
 
-__all__ = [
-    "CATALOG",
-    "Arm",
-    "Backbone",
-    "BackboneConfig",
-    "BackboneError",
-    "BlockPattern",
-    "FlopCount",
-    "Mixer",
-    "MixerError",
-    "PatternError",
-    "build",
-    "build_config",
-    "canonical_pattern",
-    "count_parameters",
-    "register_mixer",
-    "resolve",
-]
+_HOME = {
+    "CATALOG": "catalog",
+    "Arm": "catalog",
+    "Backbone": "backbone",
+    "BackboneConfig": "config",
+    "BackboneError": "config",
+    "BlockPattern": "pattern",
+    "FlopCount": "mixer",
+    "Mixer": "mixer",
+    "MixerError": "mixer",
+    "PatternError": "pattern",
+    "build": "catalog",
+    "build_config": "catalog",
+    "canonical_pattern": "mixer",
+    "count_parameters": "backbone",
+    "register_mixer": "mixer",
+    "resolve": "catalog",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'architectures' has no attribute {name!r}")
+    return getattr(import_module(f"architectures.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

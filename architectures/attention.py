@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from architectures.attention_kernels import attend, told_kernel, windowed_by_package
+from architectures.attention_kernels import attend, implementation, windowed_by_package
 from architectures.mixer import FlopCount, Mixer, register_mixer, type_of_products
 
 Positions = Literal["rope", "learned", "none"]
@@ -18,8 +18,8 @@ HEAD_MULTIPLE = 4
 
 
 def split_heads(width: int, head_width: int) -> tuple[int, int]:
-    """Heads and features a head for a width: as many heads as come nearest to `head_width` features, in multiples of 4
-    (which fused attention needs) and so that heads * features stays within the width.
+    """Heads, and features per head, for a width: the number of heads that brings them nearest to `head_width`; features
+    in multiples of 4 (which fused attention needs), heads * features at most the width.
 
     (256, 32) gives 8 heads of 32; (248, 32), a width that matching may choose, 8 heads of 28.
     """
@@ -33,10 +33,10 @@ def split_heads(width: int, head_width: int) -> tuple[int, int]:
 class Attention(Mixer):
     """softmax(Q K^T / sqrt(head_width)) V over `heads` heads (Vaswani et al. 2017, arXiv 1706.03762, eq. 1).
 
-    (B, L, D) -> (B, L, D), through torch's scaled_dot_product_attention. head_width: features a head that are aimed
-    at, see `split_heads`. positions: `rope` rotates queries and keys (Su et al. 2021), `learned` adds a trained
+    (B, L, D) -> (B, L, D), through torch's scaled_dot_product_attention. head_width: features wanted per
+    head, see `split_heads`. positions: `rope` rotates queries and keys (Su et al. 2021), `learned` adds a trained
     vector to the input at each of up to max_positions positions, `none` adds nothing. window: positions seen on
-    either side (on the left only when causal); 0 is all. A position is what the mixer sees: `stride` tokens.
+    either side (on the left only when causal); 0 is all. A position here is `stride` tokens.
     """
 
     words = {"causal": ("causal", True), **{word: ("positions", word) for word in ("rope", "learned")}}  # noqa: RUF012
@@ -87,11 +87,11 @@ class Attention(Mixer):
             return mixed
         if self.chunks(query.shape[2]) > 1:
             return windowed_attention(query, key, value, self.window, causal=self.causal)
-        mask = _near(torch.arange(query.shape[2], device=query.device), self.window, self.causal)
+        mask = _window_mask(torch.arange(query.shape[2], device=query.device), self.window, self.causal)
         return attend(query, key, value, mask=mask)
 
     def chunks(self, length: int) -> int:
-        """Into how many chunks of `window` positions a sequence is cut; 1 where chunks would save nothing."""
+        """Number of chunks of `window` positions that a sequence is cut into; 1 where chunks would save nothing."""
         span = 2 if self.causal else 3
         return -(-length // self.window) if self.window and length > span * self.window else 1
 
@@ -104,11 +104,11 @@ class Attention(Mixer):
         return FlopCount(matmul=8.0 * length * self.width * self.inner, attention=4.0 * pairs * self.inner)
 
     def kernels(self, device: torch.device) -> dict[str, str]:
-        """{"sdpa": the implementation it gets there}, for the type autocast gives where it is on."""
+        """{"sdpa": the implementation that runs there}, for autocast's type where it is on."""
         if device.type == "meta":
             return {}
         dtype, mask = type_of_products(self.inward.weight, device), bool(self.window)
-        name = told_kernel(device, dtype, self.heads, self.head_width, causal=self.causal, mask=mask)
+        name = implementation(device, dtype, self.heads, self.head_width, causal=self.causal, mask=mask)
         return {"sdpa": name + (f" window {self.window}" if self.window else "")}
 
 
@@ -127,8 +127,8 @@ def rotate(x_BHLK: torch.Tensor) -> torch.Tensor:
     return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
 
 
-def _near(place: torch.Tensor, window: int, causal: bool) -> torch.Tensor:
-    """Mask (L, L): which positions each one sees."""
+def _window_mask(place: torch.Tensor, window: int, causal: bool) -> torch.Tensor:
+    """Mask (L, L), true where a query attends to a key."""
     distance = place[:, None] - place[None, :]
     return (distance <= window) & (distance >= (0 if causal else -window))
 
@@ -138,8 +138,8 @@ def windowed_attention(
 ) -> torch.Tensor:
     """Attention to the positions within `window`, in chunks of that size: (B, H, L, K) at a cost linear in L.
 
-    Each chunk of queries meets its own keys and those of the chunk before (and after, unless causal), masked to the
-    exact window.
+    Each chunk of queries attends to its own keys and those of the chunk before (and after, unless causal), masked to
+    the exact window.
     """
     batch, heads, length, width = query_BHLK.shape
     count = -(-length // window)
@@ -154,6 +154,6 @@ def windowed_attention(
     to_place = start + torch.arange(span * window, device=query.device) - window  # c 1 sw
     distance = from_place - to_place
     seen = (distance <= window) & (distance >= (0 if causal else -window)) & (to_place >= 0) & (to_place < length)
-    seen = seen | (distance == 0)  # a padded query sees itself, or its softmax would be empty
+    seen = seen | (distance == 0)  # a padded query attends to itself, or its softmax would be empty
     mixed = attend(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), mask=seen[:, None])  # B c H w K
     return mixed.transpose(1, 2).reshape(batch, heads, count * window, width)[:, :, :length]

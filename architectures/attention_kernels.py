@@ -7,8 +7,16 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from architectures import peers
-from architectures.kernel_door import HALF, Kernel, KernelDoor, KernelError, constant_when_compiled, note, variable
+from architectures import package_kernels
+from architectures.kernel_choice import (
+    HALF,
+    Kernel,
+    KernelDispatcher,
+    KernelError,
+    constant_when_compiled,
+    record,
+    variable,
+)
 
 BACKENDS = {
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -24,7 +32,7 @@ WIDEST_HEAD = 256  # features of a head, the most that flash-attn computes
 def _flash_trial(device: torch.device) -> tuple[Tensor, Tensor]:
     """Output and gradients of two heads, causal, with a window, against the products written out."""
     x = torch.linspace(-1, 1, 2 * 16 * 8, device=device).reshape(1, 2, 16, 8).bfloat16().requires_grad_()
-    y = peers.flash_attention(x, x, x, causal=True, window=4)
+    y = package_kernels.flash_attention(x, x, x, causal=True, window=4)
     place = torch.arange(16, device=device)
     distance = place[:, None] - place
     scores = (x @ x.transpose(-1, -2)).float() / 8**0.5
@@ -33,7 +41,7 @@ def _flash_trial(device: torch.device) -> tuple[Tensor, Tensor]:
     return torch.stack((y.detach(), found)), torch.stack((expected.detach().to(found.dtype), wanted))
 
 
-DOOR = KernelDoor(
+ATTENTION = KernelDispatcher(
     "attention",
     {
         "torch": Kernel(),
@@ -41,10 +49,8 @@ DOOR = KernelDoor(
         "efficient": Kernel(("cuda",), (torch.float32, *HALF)),
         "cudnn": Kernel(("cuda",), HALF),
         "math": Kernel(),
-        "flash_attn": Kernel(("cuda",), HALF, lambda: peers.unusable_reason("flash_attn", _flash_trial)),
+        "flash_attn": package_kernels.package_kernel("flash_attn", HALF, _flash_trial),
     },
-    {},
-    "torch",
 )
 """`torch` is scaled_dot_product_attention with the implementation that torch itself chooses."""
 
@@ -52,15 +58,15 @@ DOOR = KernelDoor(
 def attend(
     query_BHLK: Tensor, key_BHLK: Tensor, value_BHLK: Tensor, *, causal: bool = False, mask: Tensor | None = None
 ) -> Tensor:
-    """(B, H, L, K) -> (B, H, L, K) by the kernel in force; `mask` is true where a query sees a key.
+    """(B, H, L, K) -> (B, H, L, K) by the chosen kernel; `mask` is true where a query attends to a key.
 
     Raises KernelError where the kernel that was asked for cannot compute this: masks rule out `flash` and flash-attn.
     """
     kernel = _chosen(query_BHLK.device, query_BHLK.dtype, query_BHLK.shape[-1], mask is not None)
     if kernel == "flash_attn":
-        note("attention", kernel)
-        return peers.flash_attention(query_BHLK, key_BHLK, value_BHLK, causal=causal, window=0)
-    note("attention", "torch")
+        record("attention", kernel)
+        return package_kernels.flash_attention(query_BHLK, key_BHLK, value_BHLK, causal=causal, window=0)
+    record("attention", "torch")
     options = {"attn_mask": mask, "is_causal": causal and mask is None}
     if kernel == "torch":
         return F.scaled_dot_product_attention(query_BHLK, key_BHLK, value_BHLK, **options)  # type: ignore[arg-type]
@@ -71,18 +77,18 @@ def attend(
         if "No available kernel" not in str(problem):
             raise
         shape = tuple(query_BHLK.shape)
-        told = f"shape {shape}, {query_BHLK.dtype}" + (", with a mask" if mask is not None else "")
-        raise KernelError(f"{variable('attention')}={kernel}: torch's {kernel} kernel refuses {told}") from problem
+        given = f"shape {shape}, {query_BHLK.dtype}" + (", with a mask" if mask is not None else "")
+        raise KernelError(f"{variable('attention')}={kernel}: torch's {kernel} kernel refuses {given}") from problem
 
 
 def windowed_by_package(
     query_BHLK: Tensor, key_BHLK: Tensor, value_BHLK: Tensor, window: int, *, causal: bool
 ) -> Tensor | None:
-    """Attention within `window` by flash-attn, which knows windows, where it was asked for; None where it was not."""
+    """Attention within `window` by flash-attn, which takes windows, where it was asked for; None where it was not."""
     if _chosen(query_BHLK.device, query_BHLK.dtype, query_BHLK.shape[-1], False) != "flash_attn":
         return None
-    note("attention", "flash_attn")
-    return peers.flash_attention(query_BHLK, key_BHLK, value_BHLK, causal=causal, window=window)
+    record("attention", "flash_attn")
+    return package_kernels.flash_attention(query_BHLK, key_BHLK, value_BHLK, causal=causal, window=window)
 
 
 @constant_when_compiled  # settings do not change under a compiled model
@@ -94,13 +100,13 @@ def _chosen(device: torch.device, dtype: torch.dtype, head_width: int, masked: b
             return f"computes heads of up to {WIDEST_HEAD} features, not {head_width}"
         return ""
 
-    return DOOR.chosen(device, dtype, unfit)
+    return ATTENTION.choose(device, dtype, unfit)
 
 
-def told_kernel(
+def implementation(
     device: torch.device, dtype: torch.dtype, heads: int, head_width: int, *, causal: bool, mask: bool
 ) -> str:
-    """The implementation that attention of this kind gets: "flash_attn", or torch's ("flash_cuda", "math_cpu", ...)."""
+    """The implementation that such attention runs on: "flash_attn", or torch's ("flash_cuda", "math_cpu", ...)."""
     kernel = _chosen(device, dtype, head_width, False)
     if kernel == "torch":
         probe = torch.empty(1, heads, PROBE_LENGTH, head_width, device=device, dtype=dtype)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 from architectures.config import BackboneConfig, BackboneError
@@ -18,7 +22,7 @@ TOKEN_TYPES = (torch.int64, torch.int32)
 
 
 class ResidualMixer(nn.Module):
-    """x + dropout(mixer(norm(x))), the norm scaled and shifted by the diffusion time when that is asked for."""
+    """x + dropout(mixer(norm(x))), the norm scaled and shifted by the diffusion time if time_conditioning is set."""
 
     def __init__(self, config: BackboneConfig, mixer: Mixer) -> None:
         super().__init__()
@@ -53,9 +57,9 @@ class ResidualMixer(nn.Module):
 class Backbone(nn.Module):
     """A denoiser: token ids (B, L) -> logits (B, L, V) in float32.
 
-    `name` is the arm's name where it has one and stands in errors. L must be a multiple of the stride: padding
-    inside would hand the mixers positions that hold no music and let arms see them differently, so other
-    lengths are refused; windows are cut to fit by the caller.
+    name: shown in errors; the arm's name where it has one. L must be a multiple of the stride: padding here would
+    give the mixers positions without music, and arms would treat them differently, so other lengths are refused;
+    the caller cuts windows to fit.
     """
 
     def __init__(self, config: BackboneConfig, name: str = "") -> None:
@@ -84,8 +88,8 @@ class Backbone(nn.Module):
         """Logits (B, L, V) of token ids (B, L); `time_B` in 0..1 is read by time-conditioned backbones only.
 
         Raises BackboneError for another shape or type, an empty batch, a length the stride does not divide, and
-        ids outside 0..V-1 (looked for at each call on a CPU, at the first call on a GPU, where looking waits
-        for the device).
+        ids outside 0..V-1 (checked at each call on a CPU, at the first call on a GPU, where a check waits for the
+        device).
         """
         self._check_tokens(tokens_BL)
         time_BT = None
@@ -167,3 +171,47 @@ class Backbone(nn.Module):
 def count_parameters(module: nn.Module) -> int:
     """Number of trained values, shared ones once."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+ELEMENTWISE = (  # by torch.nn.init as well as by tensors
+    "normal_", "uniform_", "trunc_normal_", "kaiming_uniform_", "xavier_uniform_", "_no_grad_normal_",
+    "log", "log_", "exp", "expm1", "log1p", "clamp_", "clamp", "copy_", "fill_", "zero_", "neg", "empty_like", "div_",
+    "__rdiv__",
+)  # fmt: skip
+BINARY = ("add", "sub", "mul")
+
+
+class _NoInitialValues(TorchFunctionMode):
+    """Initial values are not computed: torch would import its compiler, in seconds, to infer their shapes alone."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name in ELEMENTWISE:
+            return args[0] if args else kwargs["tensor"]  # the same shape, the same type
+        if name == "arange" and all(isinstance(x, int) for x in args):
+            return torch.empty(1).expand(len(range(*args)))
+        if name == "randn" and not kwargs:
+            return torch.empty(*args)
+        if name == "logspace":
+            return torch.empty(1).expand(args[2])
+        if name in BINARY and all(isinstance(x, float) or _same_floats(x, args[0]) for x in args):
+            return args[0]
+        return func(*args, **kwargs)
+
+
+def _same_floats(x: Any, first: Any) -> bool:
+    tensors = isinstance(x, torch.Tensor) and isinstance(first, torch.Tensor)
+    return tensors and x.shape == first.shape and x.is_floating_point()
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Modules built inside lie on the meta device: their parameters have shapes and no storage.
+
+    For parameters and FLOPs of a backbone of any size at no cost.
+    """
+    with torch.device("meta"), _NoInitialValues():
+        yield

@@ -21,14 +21,14 @@ class Arm:
     """A named backbone.
 
     template: its pattern with {k} blocks, {half} = k // 2 and {rest} = k - half. blocks: k by default; least: the
-    smallest. overrides: settings it starts from, which a size asked for replaces. fixed: settings that make it what
-    it is and hold whatever size is asked for, so that a study may set a stride for all its arms.
+    smallest. overrides: its defaults, which given sizes replace. fixed: settings that define it and hold whatever size
+    is given, so that a study may set a stride for all its arms.
     """
 
     name: str
     template: str
     blocks: int
-    words: str
+    description: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
     least: int = 1
@@ -137,7 +137,7 @@ def _arm_of_pattern(text: str) -> Arm:
 
 
 def _scaled(overrides: Mapping[str, Any], size: Mapping[str, Any]) -> dict[str, Any]:
-    """The arm's own settings; its embedding width follows in proportion when another width is asked for."""
+    """The arm's defaults; its embedding width is scaled in proportion when another width is given."""
     settings = dict(overrides)
     if "width" in size and "embedding_width" in overrides:
         settings["embedding_width"] = max(1, round(overrides["embedding_width"] * size["width"] / overrides["width"]))
@@ -155,7 +155,7 @@ def build(name_or_pattern: str, *, vocab_size: int, seed: int | None = None, **s
 
 
 def build_config(config: BackboneConfig, *, name: str = "", seed: int | None = None) -> Backbone:
-    """As `build`, from a configuration; `name` stands in errors."""
+    """As `build`, from a configuration; `name` is shown in errors."""
     if seed is None:
         return Backbone(config, name)
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []

@@ -1,4 +1,4 @@
-"""BackboneConfig: everything that decides a backbone's parameters and cost, as plain JSON-able values."""
+"""BackboneConfig: the settings that decide a backbone's parameters and cost, as plain JSON-able values."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class BackboneConfig:
     width: int = 256
     """D, features a position between the stem's two ends; an even number."""
     stride: int = 4
-    """Tokens a position of the blocks stands for: the stem shortens L to L / stride. 1 leaves the length as it is."""
+    """Tokens per position of the blocks: the stem shortens L to L / stride. 1 leaves the length as it is."""
     kernel: int | None = None
     """Width of the stem's convolution and of its transpose in tokens, at least the stride; None: the stride."""
     embedding_width: int | None = None
     """E, features of a token before the stem widens them to `width`; None: half the width."""
     head_width: int = 32
-    """Features an attention head aims at; the number of heads follows the width, which moves when arms are matched."""
+    """Features wanted per attention head; the number of heads follows the width, which matching may change."""
     hidden: int | None = None
     """Inner features of a feed-forward mixer; None: about 8/3 of the width (gated) or 4 times (plain)."""
     state: int | None = None
@@ -51,8 +51,8 @@ class BackboneConfig:
     dropout: float = 0.0
     """Share of a mixer's output values zeroed in training before they join the residual."""
     time_conditioning: bool = False
-    """Scale and shift each norm by a function of the diffusion time; off by default, since the share of masked
-    tokens already tells the time of an absorbing process."""
+    """Scale and shift each norm by a function of the diffusion time; off by default, since the time of an absorbing
+    process follows from the share of masked tokens."""
     mask_id: int | None = None
     """Id of the mask token; with time conditioning the share of masks is the time when none is passed."""
     tied_head: bool = False

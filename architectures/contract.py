@@ -1,4 +1,4 @@
-"""What every mixer must keep to, checked by running it: `smdim-bench check my_lab.my_block`."""
+"""The contract of a mixer, checked by running it: `smdim-bench check my_lab.my_block`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ BATCH = 3
 PERTURBED_AT = 20
 SAME = 1e-5  # largest change, relative to the outputs' size, that counts as rounding
 NOISE = 0.02  # added to the weights, so that a layer that starts at zero does not hide what depends on it
-FLOP_FACTOR = 2.0  # a declared count below what torch sees of it by more than this is wrong
+FLOP_FACTOR = 2.0  # a declared count that is smaller than torch's own by more than this is wrong
 DEVICE_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class Check:
-    """One point of the contract: whether it holds, and what was seen."""
+    """A point of the contract: whether it holds, and what was found."""
 
     name: str
     passed: bool
@@ -43,7 +43,7 @@ def check_slot(slot: Slot, *, device: str = "cpu", width: int = WIDTH) -> list[C
         mixer = _make(slot, width, device)
     except Exception as error:
         return [Check("constructed", False, f"{type(error).__name__}: {error}")]
-    points: dict[str, Callable[[Mixer], str]] = {
+    tests: dict[str, Callable[[Mixer], str]] = {
         "keeps the shape": _shape,
         "keeps the type": _dtype,
         "is deterministic": _determinism,
@@ -54,16 +54,16 @@ def check_slot(slot: Slot, *, device: str = "cpu", width: int = WIDTH) -> list[C
         "runs under autocast": _autocast,
     }
     checks = [Check("constructed", True, f"width {width} on {device}")]
-    for name, point in points.items():
-        checks.append(_run(name, point, mixer))
+    for name, test in tests.items():
+        checks.append(_run(name, test, mixer))
     if device != "cpu":
         checks.append(_run("agrees with the CPU", lambda on_device: _agreement(on_device, slot, width), mixer))
     return checks
 
 
-def _run(name: str, point: Callable[[Mixer], str], mixer: Mixer) -> Check:
+def _run(name: str, test: Callable[[Mixer], str], mixer: Mixer) -> Check:
     try:
-        problem = point(mixer)
+        problem = test(mixer)
     except Exception as error:  # whatever a user's code raises is a finding
         problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     return Check(name, not problem, problem or "yes")
@@ -163,7 +163,7 @@ def _flops(mixer: Mixer) -> str:
     if mixer.flops(128).total < count.total:
         return "flops(128) is below flops(64)"
     counter = FlopCounterMode(display=False)
-    # The plain form of attention: torch's counter does not know the fused one of a CPU.
+    # The plain form of attention: torch's counter has no formula for the fused one of a CPU.
     with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         mixer(_input(mixer, 64, batch=1))
     seen = counter.get_total_flops()

@@ -15,7 +15,7 @@ class Convolution(Mixer):
     y = W' silu(norm(depthwise(a * sigmoid(b)))), a, b = W x.
 
     (B, L, D) -> (B, L, D). kernel: positions a window spans, odd unless causal; `causal` looks back only.
-    Departs from the paper in its norm: LayerNorm, since batch norm would let sequences of a batch see each other.
+    Departs from the paper in its norm: LayerNorm, since batch norm would mix the sequences of a batch.
     """
 
     words = {"causal": ("causal", True)}  # noqa: RUF012

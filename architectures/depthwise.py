@@ -1,4 +1,4 @@
-"""The short depthwise convolution of the Mamba mixers with silu after it: one operator, two kernels."""
+"""The short depthwise convolution of the Mamba mixers with silu after it, an operator of two kernels."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from architectures import peers
-from architectures.kernel_door import HALF, Kernel, KernelDoor, constant_when_compiled, note
+from architectures import package_kernels
+from architectures.kernel_choice import HALF, Kernel, KernelDispatcher, constant_when_compiled, record
 
 
 def _trial(device: torch.device) -> tuple[Tensor, Tensor]:
-    """Output and gradients on ones: with weights 1 each value is silu of how many steps it sees."""
+    """Output and gradients on ones: with weights 1 each value is silu of the number of steps in its window."""
     x = torch.ones(1, 8, 16, device=device, requires_grad=True)
     weight = torch.ones(8, 4, device=device, requires_grad=True)
-    y = peers.causal_convolution(x, weight, None, backward=False)
+    y = package_kernels.causal_convolution(x, weight, None, backward=False)
     found = torch.autograd.grad(y.sum(), (x, weight))
     expected = plain_convolution(x, weight, None, backward=False)
     wanted = torch.autograd.grad(expected.sum(), (x, weight))
@@ -25,16 +25,14 @@ def _flat(*tensors: Tensor) -> Tensor:
     return torch.cat([tensor.detach().flatten() for tensor in tensors])
 
 
-DOOR = KernelDoor(
+CONVOLUTION = KernelDispatcher(
     "convolution",
     {
         "torch": Kernel(),
-        "causal_conv1d": Kernel(
-            ("cuda",), (torch.float32, *HALF), lambda: peers.unusable_reason("causal_conv1d", _trial)
+        "causal_conv1d": package_kernels.package_kernel(
+            "causal_conv1d", (torch.float32, *HALF), _trial, automatic_on=("cuda",)
         ),
     },
-    {"cuda": ("causal_conv1d",)},
-    "torch",
 )
 
 
@@ -46,22 +44,22 @@ def causal_convolution(x_BIL: Tensor, weight_I1K: Tensor, bias_I: Tensor | None,
     """
     weight_IK = weight_I1K[:, 0]
     kernel = chosen_kernel(x_BIL.device, x_BIL.dtype, weight_IK.shape[1])
-    if x_BIL.device.type in DOOR.automatic:
-        note("convolution", kernel)
+    if x_BIL.device.type in CONVOLUTION.automatic:
+        record("convolution", kernel)
     if kernel == "causal_conv1d":
-        return peers.causal_convolution(x_BIL, weight_IK, bias_I, backward=backward)
+        return package_kernels.causal_convolution(x_BIL, weight_IK, bias_I, backward=backward)
     return plain_convolution(x_BIL, weight_IK, bias_I, backward=backward)
 
 
 @constant_when_compiled  # settings do not change under a compiled model
 def chosen_kernel(device: torch.device, dtype: torch.dtype, width: int) -> str:
-    """The kernel that a convolution over `width` steps gets."""
+    """The kernel of a convolution over `width` steps."""
 
     def unfit(name: str) -> str:
-        fits = name != "causal_conv1d" or width in peers.CONVOLUTION_WIDTHS
+        fits = name != "causal_conv1d" or width in package_kernels.CONVOLUTION_WIDTHS
         return "" if fits else f"is compiled for windows of 2 to 4 steps, not {width}"
 
-    return DOOR.chosen(device, dtype, unfit)
+    return CONVOLUTION.choose(device, dtype, unfit)
 
 
 def plain_convolution(x_BIL: Tensor, weight_IK: Tensor, bias_I: Tensor | None, *, backward: bool) -> Tensor:

@@ -21,7 +21,7 @@ _WORD = re.compile(r"(permute|place)\(")
 
 
 def expand_family(text: str) -> list[BlockPattern]:
-    """The patterns of a family, canonical, each once, in the order the text unfolds; a plain pattern is its own.
+    """The patterns of a family, canonical, each once, in the order of expansion; a plain pattern is a family of one.
 
     Raises PatternError for a malformed family and for one of more than FAMILY_LIMIT patterns.
     """

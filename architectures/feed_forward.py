@@ -1,4 +1,4 @@
-"""F, the feed-forward mixer: mixes features at each position, sees no other position."""
+"""F, the feed-forward mixer: mixes the features of each position, and no positions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""G, gated linear attention: a matrix-valued state that forgets each key feature at a pace of its own.
+"""G, gated linear attention: a matrix-valued state with a decay of its own for each key feature.
 
 Source: Yang et al. 2023, arXiv 2312.06635.
 """
@@ -18,7 +18,7 @@ from architectures.mixer import FlopCount, Mixer, register_mixer, without_autoca
 CHUNK = 16
 GATE_RANK = 16  # Yang et al. 2023, section 4.4
 GATE_TEMPERATURE = 16.0  # Yang et al. 2023, section 4.4: the decay is sigmoid(.) ^ (1 / 16)
-LOG_DECAY_FLOOR = -5.0  # keeps exponents within a chunk of 16 under 40, inside float32; a gate at it has forgotten
+LOG_DECAY_FLOOR = -5.0  # keeps exponents in a chunk of 16 under 40, inside float32; exp(-5) is as good as 0
 NORM_EPSILON = 1e-5
 
 
@@ -86,9 +86,9 @@ def gla_flops(length: int, heads: int, key_width: int, value_width: int, chunk: 
 class GatedLinearAttention(Mixer):
     """Gated linear attention: y = W' (norm(GLA(q, k, v)) * silu(W x)) (Yang et al. 2023, section 4.4).
 
-    (B, L, D) -> (B, L, D). head_width: value features a head that are aimed at, see `split_heads`; keys have half of
-    them. direction: `forward` is causal, `backward` its mirror; `bidirectional` lets half of every head's
-    value features run each way with the same weights: equal parameters, and but for the scores equal FLOPs.
+    (B, L, D) -> (B, L, D). head_width: value features wanted per head, see `split_heads`; keys have half as many.
+    direction: `forward` is causal, `backward` its mirror; `bidirectional` lets half of every head's value features run
+    each way with the same weights: equal parameters, and but for the scores equal FLOPs.
     """
 
     title = "GLA"
@@ -137,7 +137,7 @@ class GatedLinearAttention(Mixer):
         return torch.cat((ahead, back), dim=-1)
 
     def flops(self, length: int) -> FlopCount:
-        """The projections and the chunked recurrence; run both ways where the direction asks for it."""
+        """The projections and the chunked recurrence; twice for a bidirectional mixer."""
         passes = 2 if self.direction == "bidirectional" else 1
         low_rank = GATE_RANK * (self.width + self.heads * self.key_width)
         scan = gla_flops(length, self.heads, self.key_width, self.value_width // passes)

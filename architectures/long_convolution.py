@@ -12,18 +12,16 @@ from torch.nn import functional as F
 from architectures.mixer import FlopCount, Mixer, register_mixer, without_autocast
 
 HyenaDirection = Literal["forward", "bidirectional"]
-SPAN = (
-    2048.0  # positions of the slowest sinusoid's turn, whatever the length, so that a longer input extends the filter
-)
+SPAN = 2048.0  # positions in a period of the slowest sinusoid, for any length: a longer input extends the filter
 BANDS = 8  # pairs of sinusoids that describe a lag
 FILTER_WIDTH = 32  # of the network that makes the filter
-HALF_LIVES = (4.0, 1024.0)  # positions after which the window of the quickest and of the slowest channel has halved
+HALF_LIVES = (4.0, 1024.0)  # positions in which the window of the fastest and of the slowest channel halves
 
 
 def fft_convolve(x_BDL: torch.Tensor, filter_DT: torch.Tensor, lags_before: int) -> torch.Tensor:
     """y_t = sum_s filter[t - s + lags_before] x_s for lags from -lags_before to T - 1 - lags_before: (B, D, L).
 
-    Lags of L and more are not needed and must not be there: T <= L + lags_before and lags_before < L.
+    Lags of L and more are not allowed: T <= L + lags_before and lags_before < L.
     """
     length = x_BDL.shape[-1]
     size = length + filter_DT.shape[-1] - 1
@@ -35,7 +33,7 @@ def fft_convolve(x_BDL: torch.Tensor, filter_DT: torch.Tensor, lags_before: int)
 class ImplicitFilter(nn.Module):
     """A filter of any length from a small network over the lag (Poli et al. 2023, section 3.3): (D, T).
 
-    filter_d(t) = window_d(|t|) * network(t)_d; the network sees t / SPAN and BANDS sinusoids of it and has sines as
+    filter_d(t) = window_d(|t|) * network(t)_d; the network reads t / SPAN and BANDS sinusoids of it, with sines as
     activations; the windows are exponentials with half-lives spaced geometrically, scaled to a unit sum of squares.
     """
 
@@ -109,7 +107,7 @@ class Hyena(Mixer):
     def flops(self, length: int) -> FlopCount:
         """Projections, short convolution, filter network, and three real FFTs of 2.5 n log2 n with their product.
 
-        The filter is made and transformed once a batch; here it is charged to the one sequence.
+        The filter is computed and transformed once per batch; here one sequence bears it all.
         """
         taps = length if self.causal else 2 * length - 1
         size = length + taps - 1

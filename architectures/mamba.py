@@ -17,7 +17,7 @@ DELTA_MIN, DELTA_MAX, DELTA_FLOOR = 1e-3, 1e-1, 1e-4  # Gu and Dao 2023, section
 
 
 class SelectiveStateSpace(nn.Module):
-    """Short depthwise convolution and selective scan of I channels; what a direction with weights of its own has.
+    """Short depthwise convolution and selective scan of I channels: the part of a Mamba that one direction may own.
 
     h_t = exp(delta_t A) h_(t-1) + delta_t B_t u_t;  y_t = C_t h_t + D u_t, per channel, N states
     (Gu and Dao 2023, arXiv 2312.00752, eq. 2 and algorithm 2), with delta, B and C linear in u.
@@ -90,7 +90,7 @@ class SelectiveStateSpace(nn.Module):
         return FlopCount(
             matmul=2.0 * length * (to_parameters + self.rank * self.channels),
             convolution=2.0 * length * self.channels * self.kernel,
-            scan=float(scan.scan_flops(1, length, self.channels, self.state)[0]),
+            scan=float(scan.scan_flops(1, length, self.channels, self.state)),
         )
 
 
@@ -104,10 +104,10 @@ class Mamba(Mixer):
 
     - split (default): one half of the inner channels runs forward and the other backward, each with the
       convolution on its own side; delta, B and C are read from all channels. Exactly the parameters and the
-      FLOPs of the forward mixer, so that only the view differs.
+      FLOPs of the forward mixer, so that only the direction differs.
     - tied: every channel runs both ways with the same weights and the outputs add: equal parameters, while
       convolution, scan and their projections cost twice.
-    - separate: as tied, with weights of its own for the way back (Vim, Zhu et al. 2024, arXiv 2401.09417).
+    - separate: as tied, with separate weights for the backward direction (Vim, Zhu et al. 2024, arXiv 2401.09417).
     """
 
     title = "Mamba"
@@ -173,9 +173,9 @@ class Mamba(Mixer):
         return sum((space.flops(length) for space, _ in self.passes()), products)
 
     def kernels(self, device: torch.device) -> dict[str, str]:
-        """{"scan": ...}, and {"convolution": ...} where there is more than one, for the type autocast gives."""
+        """{"scan": ...}, and "convolution" on devices where it is a choice, for autocast's type where it is on."""
         found = {"scan": scan.chosen_kernel(device)}
-        if device.type in depthwise.DOOR.automatic:
+        if device.type in depthwise.CONVOLUTION.automatic:
             dtype = type_of_products(self.inward.weight, device)
             found["convolution"] = depthwise.chosen_kernel(device, dtype, self.ahead.kernel)
         return found

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from architectures import depthwise
 from architectures.mamba import DELTA_FLOOR, DELTA_MAX, DELTA_MIN, MambaDirection
 from architectures.mixer import FlopCount, Mixer, register_mixer, type_of_products, without_autocast
-from architectures.ssd import DOOR, chosen_kernel, ssd, ssd_flops
+from architectures.ssd import SSD, chosen_kernel, ssd, ssd_flops
 
 A_LOW, A_HIGH = 1.0, 16.0  # range of -A at the start (Dao and Gu 2024, the released code)
 NORM_EPSILON = 1e-5
@@ -114,7 +114,7 @@ class Mamba2(Mixer):
         return torch.cat((chosen.flatten(dim, dim + 1), others), dim=dim)
 
     def flops(self, length: int) -> FlopCount:
-        """Two projections, the convolution and the SSD; run both ways where the direction asks for it."""
+        """Two projections, the convolution and the SSD; twice for a bidirectional mixer but for the projections."""
         passes = 2 if self.direction == "bidirectional" else 1
         return FlopCount(
             matmul=2.0 * length * self.width * (2 * self.inner + self.mixed + self.heads),
@@ -123,8 +123,8 @@ class Mamba2(Mixer):
         )
 
     def kernels(self, device: torch.device) -> dict[str, str]:
-        """Where more than one is to choose from: {"convolution": ..., "ssd": ...}, for the type autocast gives."""
-        if device.type not in DOOR.automatic:
+        """{"convolution": ..., "ssd": ...} on devices where they are a choice, for autocast's type where it is on."""
+        if device.type not in SSD.automatic:
             return {}
         dtype = type_of_products(self.inward.weight, device)
         return {

@@ -1,7 +1,7 @@
 """Arms of equal size: solves width, and where needed the feed-forward's inner width and the depth, for a target.
 
-Everything else stays as it is: stem, number of mixers, embedding width, head width. What was changed and what
-mismatch is left stand in the result.
+Everything else is kept: stem, number of mixers, embedding width, head width. The result names what was changed and the
+mismatch that is left.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Literal, NamedTuple
 
-from architectures.backbone import Backbone, count_parameters
+from architectures.backbone import Backbone, count_parameters, shapes_only
 from architectures.config import BackboneConfig, BackboneError
 from architectures.feed_forward import FeedForward
 from architectures.mixer import find_mixer, make_mixer
-from architectures.weightless import weightless
 
 By = Literal["params", "flops"]
 WIDTH_LIMIT = 8192
@@ -31,7 +30,7 @@ class MatchingError(ValueError):
 
 
 class Step(NamedTuple):
-    """How finely sizes move: width and feed-forward in these multiples, the latter by at most this share."""
+    """Grid of sizes: width and feed-forward in these multiples, the latter changed by at most this share."""
 
     width: int
     hidden: int
@@ -39,13 +38,13 @@ class Step(NamedTuple):
 
 
 STEPS = (Step(8, 8, 0.15), Step(2, 8, 0.15), Step(2, 1, 0.25))
-"""From the coarsest to the finest; the first that comes within the tolerance is taken."""
+"""From the coarsest to the finest; the first that meets the tolerance is taken."""
 
 
 @dataclass(frozen=True)
 class MatchedArm:
-    """An arm of solved size. flops: of one sequence of the length asked for, NaN without one; mismatch: relative
-    to the target, signed; changed: what differs from the arm as it came, "" if nothing."""
+    """An arm of solved size. flops: of one sequence of the given length, NaN without one; mismatch: relative to the
+    target, signed; changed: what differs from the arm that was given, "" if nothing."""
 
     config: BackboneConfig
     parameters: int
@@ -67,7 +66,7 @@ def measured(config: BackboneConfig, length: int | None) -> tuple[int, float]:
 
 @dataclass(frozen=True)
 class _Parts:
-    """What a backbone with each different mixer once has, and each of those mixers."""
+    """Parameters and FLOPs of a backbone that has each different mixer once, and of each of those mixers."""
 
     parameters: int
     mixer_parameters: tuple[int, ...]
@@ -78,7 +77,7 @@ class _Parts:
 @lru_cache(maxsize=4096)
 def _parts(config: BackboneConfig, length: int | None) -> _Parts:
     """Each different mixer is built once; orders of the same mixers share that."""
-    with weightless():
+    with shapes_only():
         backbone = Backbone(config)
     mixers = backbone.residual_mixers()
     mixer_parameters = tuple(count_parameters(mixer) for mixer in mixers)
@@ -205,7 +204,7 @@ def _with_depth(config: BackboneConfig, repeats: int) -> BackboneConfig | None:
 
 
 def _tune_hidden(config: BackboneConfig, measure: Measure, goal: float, step: Step) -> list[BackboneConfig]:
-    """The two configurations around the goal that differ in the feed-forward only, as far as it may move."""
+    """The two configurations around the goal that differ in the feed-forward only, within its range."""
     base = _hidden(config)
     if base is None:
         return []
@@ -218,7 +217,7 @@ def _tune_hidden(config: BackboneConfig, measure: Measure, goal: float, step: St
 
 
 def _moved_hidden(config: BackboneConfig) -> float:
-    """By what share the feed-forward's inner width differs from what follows from the width."""
+    """Share by which the feed-forward's inner width differs from what follows from the width."""
     if config.hidden is None:
         return 0.0
     return abs(config.hidden / (_hidden(replace(config, hidden=None)) or config.hidden) - 1)
@@ -229,7 +228,7 @@ def _hidden(config: BackboneConfig) -> int | None:
     """Inner width of the first feed-forward whose pattern does not fix it, or None where there is none."""
     for slot in config.blocks.slots:
         if find_mixer(slot.mixer) is FeedForward and "hidden" not in dict(slot.options):
-            with weightless():
+            with shapes_only():
                 mixer = make_mixer(slot, config.width, {"hidden": config.hidden})
             return mixer.hidden if isinstance(mixer, FeedForward) else None
     return None

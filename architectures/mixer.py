@@ -1,7 +1,7 @@
-"""The one contract of a backbone's parts: a mixer maps a sequence to a sequence of the same shape.
+"""The contract and the registry of mixers: a mixer maps a sequence to a sequence of the same shape.
 
-A mixer sees no residual, no norm, no dropout and no diffusion time: those belong to the backbone and are
-equal for all, so a pattern's letters are the only variable. Adding one costs a class and a registration:
+Residual, norm, dropout and diffusion time belong to the backbone and are equal for all mixers, so a pattern's letters
+are the only variable. A new mixer is a class and its registration:
 
     @register_mixer("X", name="my-block")
     class MyBlock(Mixer):
@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple, dataclass
 from functools import cache
+from importlib import import_module
 from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -27,6 +28,8 @@ from torch import nn
 from architectures.pattern import BlockPattern, OptionValue, PatternError, Slot
 
 Direction = Literal["forward", "backward", "bidirectional", "none"]
+BUILT_IN = ("attention", "convolution", "feed_forward", "linear_attention", "long_convolution", "mamba", "mamba2")
+"""Modules of this package that register mixers; imported when a mixer is first looked up."""
 ENTRY_POINT_GROUP = "smdim_bench.mixers"
 SIZE_NAMES = ("head_width", "state", "expand", "hidden")
 
@@ -64,8 +67,8 @@ class Mixer(nn.Module):
     """One letter of a pattern: (B, L, D) -> (B, L, D), D = `width`.
 
     A subclass takes `width` and keyword options with defaults; these are what a pattern may write in
-    parentheses. Options called head_width, state, expand or hidden get the backbone's sizes unless the
-    pattern sets them. It declares `causal` (position t sees nothing after t) and `direction`.
+    parentheses. Options called head_width, state, expand or hidden are set to the backbone's sizes unless the
+    pattern sets them. It declares `causal` (position t depends on nothing after t) and `direction`.
     """
 
     letter: ClassVar[str | None] = None
@@ -118,6 +121,8 @@ def register_mixer(letter: str | None = None, *, name: str) -> Callable[[_Class]
     def register(cls: _Class) -> _Class:
         if not (isinstance(cls, type) and issubclass(cls, Mixer)):
             raise MixerError(f"register_mixer: {cls!r} is not a subclass of architectures.Mixer")
+        if not cls.__module__.startswith("architectures."):
+            _load_built_in()  # their letters and names are taken
         for table, key in ((_BY_LETTER, letter), (_BY_NAME, name)):
             holder = table.get(key) if key else None
             if holder and (holder.__module__, holder.__qualname__) != (cls.__module__, cls.__qualname__):
@@ -140,9 +145,16 @@ def _reads_back(name: str) -> bool:
 
 def registered_mixers() -> dict[str, type[Mixer]]:
     """All mixers a pattern may name, by what it writes: letters first, then `[name]` for those without one."""
+    _load_built_in()
     _load_entry_points()
     plain = {f"[{name}]": cls for name, cls in sorted(_BY_NAME.items()) if not cls.letter}
     return {**dict(sorted(_BY_LETTER.items())), **plain}
+
+
+@cache
+def _load_built_in() -> None:
+    for name in BUILT_IN:
+        import_module(f"architectures.{name}")
 
 
 @cache
@@ -157,7 +169,7 @@ def _load_entry_points() -> None:
 
 def without_autocast(device: torch.device) -> AbstractContextManager[None]:
     """A block that computes in the types its tensors have, also where autocast is on; for recurrences and FFTs, which
-    lose too much in half precision. The meta device, which computes nothing, knows no autocast."""
+    lose too much in half precision. The meta device, which computes nothing, has no autocast."""
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
@@ -172,6 +184,7 @@ def type_of_products(weight: torch.Tensor, device: torch.device) -> torch.dtype:
 
 def find_mixer(key: str) -> type[Mixer]:
     """The mixer of a letter or a name. Raises MixerError that lists what is known."""
+    _load_built_in()
     if key not in _BY_LETTER and key not in _BY_NAME:
         known = " ".join(registered_mixers())  # loads what installed packages offer
         if key not in _BY_LETTER and key not in _BY_NAME:
@@ -193,7 +206,7 @@ def _options_of(cls: Any) -> Mapping[str, Any]:
 
 
 def canonical_pattern(text: str) -> BlockPattern:
-    """Read a pattern and reduce it with what the mixers know: names to letters, words to options, defaults away.
+    """Read a pattern and reduce it by the mixers' registrations: names to letters, words to options, defaults left out.
 
     `M(forward)`, `[mamba]` and `M` come out equal. Raises PatternError that points at an unknown mixer or option.
     """

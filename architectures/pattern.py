@@ -1,4 +1,4 @@
-"""The block pattern: a short text such as `MFA*8` that says which mixers follow each other in a backbone.
+"""The block pattern: a short text such as `MFA*8` for the sequence of mixers in a backbone.
 
 Grammar (spaces are ignored):
 
@@ -38,7 +38,7 @@ class PatternError(ValueError):
 class Slot:
     """One mixer of a pattern: its letter (or plug-in name) and the options written on it, sorted by key.
 
-    A bare word is the option (word, True) until the mixer says what the word stands for.
+    A bare word is the option (word, True) until the mixer's `words` resolve it.
     """
 
     mixer: str
@@ -82,13 +82,16 @@ class BlockPattern:
 
     @cached_property
     def cycle(self) -> str:
-        """The block's rotation that sorts first, written out: equal for patterns that differ only at their edges.
+        """The shortest text of a rotation of the block: equal for patterns that differ only at their edges.
 
         `MFA*8`, `FAM*8` and `AMF*8` are one cycle read from three places; so are `MAF*8`, `AFM*8` and `FMA*8`.
         """
-        block = self.block
-        rotations = (block[i:] + block[:i] for i in range(len(block)))
-        return min((_write(rotation) for rotation in rotations), key=lambda text: (len(text), text))
+        return min(map(_write, self.rotations), key=lambda text: (len(text), text))
+
+    @property
+    def rotations(self) -> list[tuple[Slot, ...]]:
+        """The block begun at each of its mixers in turn."""
+        return [self.block[i:] + self.block[:i] for i in range(len(self.block))]
 
     @cached_property
     def _text(self) -> str:
@@ -103,7 +106,7 @@ class BlockPattern:
 
 
 def _write(slots: Sequence[Slot]) -> str:
-    """Shortest-looking text of a sequence: at each place the repetition that covers most, runs before groups."""
+    """Short text of a sequence: at each place the repetition that covers most, runs before groups."""
     parts: list[str] = []
     start = 0
     while start < len(slots):

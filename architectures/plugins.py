@@ -1,4 +1,4 @@
-"""Mixers from outside: a module of the user's own that registers them when it is imported."""
+"""Plug-ins: modules of the user that register mixers when they are imported."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PluginError(ValueError):
 
 
 def load_plugin(module: str) -> list[type[Mixer]]:
-    """Import `my_lab.my_block` (the current folder is looked in too) and return the mixers it registers.
+    """Import `my_lab.my_block` (also from the current folder) and return the mixers it registers.
 
     Raises PluginError when the import fails, with what failed, or when no mixer of the module is registered.
     """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from architectures import peers
-from architectures.kernel_door import HALF, Kernel, KernelDoor, asked_for, constant_when_compiled, note
+from architectures import package_kernels
+from architectures.kernel_choice import HALF, Kernel, KernelDispatcher, constant_when_compiled, record
 
 CHUNK = 32  # steps; work inside a chunk grows with its square; on a CPU 32 ran three times faster than 64
 
@@ -17,30 +17,28 @@ def _trial(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     delta = torch.linspace(0.1, 0.9, 80, device=device).reshape(1, 40, 2)
     B, C = (torch.linspace(low, 1, 40 * 16, device=device).reshape(1, 40, 16) for low in (-1, 0))
     A, D = -torch.ones(2, device=device), torch.ones(2, device=device)
-    y = peers.state_space_duality(x, delta, A, B, C, D)
+    y = package_kernels.state_space_duality(x, delta, A, B, C, D)
     expected = ssd_reference(x, delta, A, B, C) + D[:, None] * x
     (found,), (wanted,) = (torch.autograd.grad(one.sum(), x) for one in (y, expected))
     return torch.stack((y.detach(), found)), torch.stack((expected.detach(), wanted))
 
 
-DOOR = KernelDoor(
+SSD = KernelDispatcher(
     "ssd",
     {
         "torch": Kernel(),
-        "mamba_ssm": Kernel(("cuda",), (torch.float32, *HALF), lambda: peers.unusable_reason("mamba_ssm", _trial)),
+        "mamba_ssm": package_kernels.package_kernel(
+            "mamba_ssm", (torch.float32, *HALF), _trial, automatic_on=("cuda",), automatic_types=HALF
+        ),
     },
-    {"cuda": ("mamba_ssm",)},
-    "torch",
 )
+"""mamba-ssm's kernel multiplies float32 in TensorFloat-32 (errors near 1e-3), hence for float32 only if asked for."""
 
 
 @constant_when_compiled  # settings do not change under a compiled model
 def chosen_kernel(device: torch.device, dtype: torch.dtype) -> str:
-    """The kernel that an SSD of such x gets. mamba-ssm's multiplies float32 in TensorFloat-32 (errors near 1e-3), so
-    for float32 it is taken only where it was asked for."""
-    if dtype not in HALF and asked_for("ssd") == "auto":
-        return DOOR.last
-    return DOOR.chosen(device, dtype)
+    """The kernel of an SSD whose x has this type."""
+    return SSD.choose(device, dtype)
 
 
 def ssd(
@@ -51,14 +49,14 @@ def ssd(
     C_BLN: torch.Tensor,
     D_H: torch.Tensor,
 ) -> torch.Tensor:
-    """`ssd_reference` and the skip D x by the kernel in force; computed and returned in float32 by `torch`, in the type
+    """`ssd_reference` and the skip D x by the chosen kernel; computed and returned in float32 by `torch`, in the type
     of x by mamba-ssm. To be called without autocast. Raises KernelError for a kernel that was asked for and cannot run.
     """
     kernel = chosen_kernel(x_BLHP.device, x_BLHP.dtype)
-    if x_BLHP.device.type in DOOR.automatic:
-        note("ssd", kernel)
+    if x_BLHP.device.type in SSD.automatic:
+        record("ssd", kernel)
     if kernel == "mamba_ssm":
-        return peers.state_space_duality(x_BLHP, delta_BLH, A_H, B_BLN, C_BLN, D_H)
+        return package_kernels.state_space_duality(x_BLHP, delta_BLH, A_H, B_BLN, C_BLN, D_H)
     x, B, C = x_BLHP.float(), B_BLN.float(), C_BLN.float()
     return ssd_chunked(x, delta_BLH, A_H, B, C) + D_H[:, None] * x
 
@@ -120,7 +118,7 @@ def ssd_chunked(
 
 
 def _carry(written_BcNHP: torch.Tensor, decay_BcH: torch.Tensor) -> torch.Tensor:
-    """The state at the start of each chunk, from what each chunk writes and how much of the past it keeps."""
+    """The state at the start of each chunk, from what each chunk writes and the decay over it."""
     state = torch.zeros_like(written_BcNHP[:, 0])
     starts = []
     for written, decay in zip(written_BcNHP.unbind(1), decay_BcH.unbind(1), strict=True):

@@ -1,4 +1,4 @@
-"""The stem's two ends: token ids to fewer, wider positions, and back. Equal for every pattern."""
+"""The stem, equal for every pattern: token ids to fewer, wider positions, and positions back to logits."""
 
 from __future__ import annotations
 
@@ -42,17 +42,14 @@ class Compress(nn.Module):
     def forward(self, tokens_BL: torch.Tensor) -> torch.Tensor:
         """(B, L) int64 -> (B, L / stride, D)."""
         x = F.pad(self.embedding(tokens_BL), (0, 0, *self.padding))  # B L -> B L E -> B L+surplus E
-        windows = x.unfold(1, self.config.stem_kernel, self.config.stride).flatten(
-            2
-        )  # -> B L/stride E K -> B L/stride EK
+        windows = x.unfold(1, self.config.stem_kernel, self.config.stride)  # -> B L/stride E K
         # A product, not conv1d: oneDNN's strided conv1d gives wrong values in bfloat16 for 16 channels of kernel 4.
-        x = F.linear(
-            windows, self.convolution.weight.flatten(1), self.convolution.bias
-        )  # B L/stride EK -> B L/stride D
+        # B L/stride EK -> B L/stride D
+        x = F.linear(windows.flatten(2), self.convolution.weight.flatten(1), self.convolution.bias)
         return x if self.position is None else x + self.position[: x.shape[1]]
 
     def flops(self, length: int) -> FlopCount:
-        """The convolution, as a product of (length / stride) x (kernel E) x D; a look-up costs nothing."""
+        """The convolution, as a product of (length / stride) x (kernel E) x D; a look-up counts nothing."""
         config = self.config
         return FlopCount(
             matmul=2.0 * (length // config.stride) * config.stem_kernel * config.token_width * config.width
@@ -87,9 +84,8 @@ class Expand(nn.Module):
     def upward(self, x_BLD: torch.Tensor) -> torch.Tensor:
         """The transposed convolution; a product where its windows do not overlap, as in `Compress`."""
         if self.config.stem_kernel > self.config.stride:
-            return self.convolution(x_BLD.transpose(1, 2)).transpose(
-                1, 2
-            )  # B L/stride D -> B E L+surplus -> B L+surplus E
+            x = self.convolution(x_BLD.transpose(1, 2))  # B D L/stride -> B E L+surplus
+            return x.transpose(1, 2)
         bias_E = cast(torch.Tensor, self.convolution.bias)
         weight = self.convolution.weight.permute(2, 1, 0).flatten(0, 1)  # D E K -> KE D
         x = F.linear(x_BLD, weight)  # B L/stride D -> B L/stride KE

@@ -1,17 +1,7 @@
-"""Mamba's selective scan: one operator, several kernels, one door that chooses and says which ran."""
+"""Mamba's selective scan: one operator, several kernels, and the choice among them."""
 
-from architectures.scan.door import KERNEL_VARIABLE, ScanKernelError, available_kernels, chosen_kernel
 from architectures.scan.inputs import scan_flops
-from architectures.scan.operator import SCAN_BACKWARD_OP, SCAN_OP, selective_scan, warm
+from architectures.scan.kernels import available_kernels, chosen_kernel
+from architectures.scan.operator import selective_scan
 
-__all__ = [
-    "KERNEL_VARIABLE",
-    "SCAN_BACKWARD_OP",
-    "SCAN_OP",
-    "ScanKernelError",
-    "available_kernels",
-    "chosen_kernel",
-    "scan_flops",
-    "selective_scan",
-    "warm",
-]
+__all__ = ["available_kernels", "chosen_kernel", "scan_flops", "selective_scan"]

@@ -1,4 +1,4 @@
-"""The `torch` kernel: the scan in plain torch operations, a chunk of time steps at once, on any device torch knows.
+"""The `torch` kernel: the scan in plain torch operations, a chunk of time steps at once, on any device of torch.
 
 Inside a chunk the decays and inputs of all steps are formed by a few large operations, and only the recurrence itself
 runs step by step, in place, on buffers that are reused from chunk to chunk. Nothing of size B L D N exists: the
@@ -15,11 +15,6 @@ from torch import Tensor
 from architectures.scan.inputs import ScanGradients, ScanInputs, step_sizes
 
 CHUNK_STEPS = 16
-
-
-def unusable_reason() -> str:
-    """Runs wherever torch runs."""
-    return ""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What every scan kernel receives, and the checks made before one is called."""
+"""The arguments of a selective scan and their checks, its gradients and its FLOPs: shared by all kernels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -112,18 +112,14 @@ def check_inputs(
             raise ValueError(f"selective_scan: {name} is on {tensor.device} but u is on {u.device}")
 
 
-COUNTED_PER_ELEMENT = 9
+FLOPS_PER_ELEMENT = 9
 """Per (batch, time, channel, state): the Mamba authors' figure (mamba issue 110); it describes the associative scan."""
-EXECUTED_PER_ELEMENT = 7
-"""A sequential kernel: step*A, exp, decay*h + input (2), input*B, and C.h (2); exp is counted as one."""
 
 
-def scan_flops(batch: int, length: int, channels: int, state: int) -> tuple[int, int]:
-    """FLOPs of one forward scan as (counted, executed), a multiply-add being two.
+def scan_flops(batch: int, length: int, channels: int, state: int) -> int:
+    """FLOPs of one forward scan, a multiply-add being two: 9 B L D N, the number that papers report.
 
-    counted = 9 B L D N, the number papers report (so that tables compare); executed = 7 B L D N, what the sequential
-    kernels of this package do, exp taken as one operation. Both leave out what is linear in B L D alone (skip, gate,
-    softplus).
+    A sequential kernel executes about 7 (step A, exp, decay h + input, input B, C . h; exp taken as one). What is
+    linear in B L D alone (skip, gate, softplus) is left out.
     """
-    elements = batch * length * channels * state
-    return COUNTED_PER_ELEMENT * elements, EXECUTED_PER_ELEMENT * elements
+    return FLOPS_PER_ELEMENT * batch * length * channels * state

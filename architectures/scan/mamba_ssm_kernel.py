@@ -1,26 +1,24 @@
 """The `mamba_ssm` kernel: the compiled CUDA scan of the optional package mamba-ssm, in its layout and types."""
 
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from architectures import peers
+from architectures import package_kernels
 from architectures.scan.inputs import ScanGradients, ScanInputs
 
 
 class _Context:
-    """Stands in for autograd's context: inside an operator there is no autograd to make one."""
+    """Autograd's context for a call inside an operator, where autograd makes none."""
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         self.saved_tensors = tensors
 
 
-@cache
 def unusable_reason() -> str:
     """The package and its extension must be importable and compute a tiny scan on the CUDA device."""
-    return peers.unusable_reason("mamba_ssm", _trial)
+    return package_kernels.unusable_reason("mamba_ssm", _trial)
 
 
 def _trial(device: torch.device) -> tuple[Tensor, Tensor]:
@@ -45,9 +43,9 @@ def _arguments(inputs: ScanInputs) -> list[Any]:
 
 
 def differentiable(inputs: ScanInputs) -> Tensor:
-    """y (B, D, L) through the package's own autograd function, which keeps what its backward pass needs: what
-    `selective_scan` calls where nothing has to see the operator."""
-    y_BDL = peers.selective_scan(*_arguments(inputs))
+    """y (B, D, L) through the package's own autograd function, which keeps what its backward pass needs;
+    `selective_scan` calls it where the operator need not appear in a graph or a count."""
+    y_BDL = package_kernels.selective_scan(*_arguments(inputs))
     return (y_BDL.flip(-1) if inputs.reverse else y_BDL).to(inputs.u.dtype)
 
 
@@ -57,13 +55,13 @@ def _detached(inputs: ScanInputs) -> ScanInputs:
 
 def forward(inputs: ScanInputs) -> Tensor:
     """y (B, D, L), state in float32, in the type of u."""
-    y_BDL = peers.selective_scan_class().forward(_Context(), *_arguments(_detached(inputs)))
+    y_BDL = package_kernels.selective_scan_class().forward(_Context(), *_arguments(_detached(inputs)))
     return (y_BDL.flip(-1) if inputs.reverse else y_BDL).contiguous()
 
 
 def backward(inputs: ScanInputs, grad_BDL: Tensor) -> ScanGradients:
     """Gradients of all arguments, each in its argument's type; runs the forward pass again for what it saves."""
-    context, scan = _Context(), peers.selective_scan_class()
+    context, scan = _Context(), package_kernels.selective_scan_class()
     scan.forward(context, *_arguments(_detached(inputs)))
     grad_BDL = grad_BDL.flip(-1) if inputs.reverse else grad_BDL
     found = scan.backward(context, grad_BDL.to(inputs.u.dtype).contiguous())[:8]

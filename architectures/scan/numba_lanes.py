@@ -1,6 +1,6 @@
 """A numba type for sixteen float32 lanes side by side, with the few operations the scan kernel needs.
 
-Numba leaves vectorisation to LLVM's loop optimiser, which gives up on loops with many arrays because it cannot see that
+Numba leaves vectorisation to LLVM's loop optimiser, which fails on loops with many arrays because it cannot prove that
 they do not overlap. Values of this type are LLVM vectors from the start: every operation is one vector instruction
 (several on narrower machines), and sums stay in registers. Lanes never trap; NaN goes through everything.
 """
@@ -19,7 +19,7 @@ _VECTOR = ir.VectorType(ir.FloatType(), WIDTH)
 _VECTOR_BITS = ir.VectorType(_BITS, WIDTH)
 _CONTRACT = ("contract",)
 f32 = np.float32
-intrinsic: Any = extending.intrinsic  # untyped: its annotation shows the typing context that callers never pass
+intrinsic: Any = extending.intrinsic  # untyped: its annotation has the typing context, which callers do not pass
 
 
 class LanesType(types.Type):

@@ -7,8 +7,7 @@ A chunk is seven rows of STEPS x LANES floats, one after the other from the offs
 import numpy as np
 from numba import njit
 
-from architectures.scan.host import CHUNK_STEPS as STEPS
-from architectures.scan.host import LANES
+from architectures.scan.numba_lanes import WIDTH as LANES
 from architectures.scan.numba_lanes import (
     load,
     multiply_add,
@@ -20,6 +19,7 @@ from architectures.scan.numba_lanes import (
     transpose_in_place,
 )
 
+STEPS = 16  # time steps replayed at once in the backward pass: with 16 states they stay near the level-1 cache
 ROW = LANES * STEPS
 CHUNK_ROWS = 7
 FLOAT_BYTES = 4

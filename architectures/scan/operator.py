@@ -1,17 +1,14 @@
 """The selective scan as a torch operator, smdim_bench::selective_scan, and its backward as an operator of its own.
 
-FLOP counters see both by name, torch.compile takes both whole, and which kernel computes is decided when they run.
+FLOP counters find both by name, torch.compile keeps both whole, and the kernel is chosen when they run.
 """
-
-import logging
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from architectures.kernel_door import counting, note
-from architectures.scan.door import KERNELS, ScanKernelError, chosen_kernel, load
+from architectures.kernel_choice import KernelError, counting, record
 from architectures.scan.inputs import ScanInputs, check_inputs
+from architectures.scan.kernels import KERNELS, chosen_kernel
 from architectures.scan.reference import differentiate
 
 
@@ -37,7 +34,7 @@ def selective_scan(
 
     u, delta, z: (B, D, L); A: (D, N); B, C: (B, N, L); D, delta_bias: (D,). Strides are free, types may be mixed;
     half-precision inputs are computed in float32. `reverse` runs time backward: equal to flipping u, delta, B, C, z
-    and y along L. `kernel` is "auto" or a name from `available_kernels()`; `chosen_kernel` tells which one runs.
+    and y along L. `kernel` is "auto" or a name from `available_kernels()`; see `chosen_kernel`.
 
     Departs from mamba_ssm's `selective_scan_fn`: no B and C constant in time or in groups, no complex A, no last
     state; D, delta_bias and A may have any real type. Gradients exist for all eight tensors; a second derivative
@@ -46,15 +43,15 @@ def selective_scan(
     Reproducibility: a kernel gives the same bits for any number of threads and batch order, but two kernels, or one
     kernel on two CPU types, differ within float32 rounding.
 
-    Raises ValueError for shapes, types or devices that do not fit, ScanKernelError for a forced kernel that cannot run.
+    Raises ValueError for shapes, types or devices that do not fit, KernelError for a forced kernel that cannot run.
     Source: Gu and Dao 2023 (arXiv 2312.00752), equation 2, with the Euler form of B.
     """
     check_inputs(u, delta, A, B, C, D, z, delta_bias)
     if u.is_cuda and u.numel() and not torch.compiler.is_compiling() and not counting():
         name = chosen_kernel(u.device, kernel, u.dtype)
-        own = getattr(load(name), "differentiable", None)
-        if own is not None:  # a package's own backward pass keeps what an operator's would compute again
-            note("scan", name)
+        own = getattr(KERNELS[name].load(), "differentiable", None)
+        if own is not None:  # its own backward pass keeps what the operator's would compute again
+            record("scan", name)
             return own(ScanInputs(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse))
     return _scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, kernel)
 
@@ -74,10 +71,10 @@ def _scan(
     kernel: str,
 ) -> Tensor:
     name = chosen_kernel(u.device, kernel, u.dtype)
-    note("scan", name)
+    record("scan", name)
     if u.numel() == 0:
         return u.new_zeros(u.shape)
-    return load(name).forward(ScanInputs(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse))
+    return KERNELS[name].load().forward(ScanInputs(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse))
 
 
 @_scan.register_fake
@@ -117,7 +114,7 @@ def _scan_backward(
     inputs = ScanInputs(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse)
     if u.numel() == 0:
         return tuple(u.new_zeros(0) if t is None else t.new_zeros(t.shape) for t in inputs.tensors)  # type: ignore[return-value]
-    gradients = load(name).backward(inputs, grad)
+    gradients = KERNELS[name].load().backward(inputs, grad)
     return tuple(u.new_zeros(0) if g is None else g.contiguous() for g in gradients)  # type: ignore[return-value]
 
 
@@ -164,9 +161,9 @@ def _differentiate_backward(ctx, *grad_of_gradients):  # type: ignore[no-untyped
     name = chosen_kernel(u.device, kernel, u.dtype)
     if not KERNELS[name].differentiable_twice:
         twice = [other for other, entry in KERNELS.items() if entry.differentiable_twice]
-        raise ScanKernelError(f"scan kernel {name} cannot be differentiated twice; force one of {', '.join(twice)}")
+        raise KernelError(f"scan kernel {name} cannot be differentiated twice; force one of {', '.join(twice)}")
     if torch.is_grad_enabled():
-        raise ScanKernelError("the selective scan cannot be differentiated three times")
+        raise KernelError("the selective scan cannot be differentiated three times")
     leaves = [None if t is None else t.detach().requires_grad_() for t in (grad, *tensors)]
     inputs = ScanInputs.of(leaves[1:], delta_softplus, reverse)
     dtype = torch.float64 if name == "reference" else inputs.compute_type()
@@ -179,33 +176,4 @@ def _differentiate_backward(ctx, *grad_of_gradients):  # type: ignore[no-untyped
 
 
 _scan.register_autograd(_differentiate_scan, setup_context=_remember_scan)
-
-
 _scan_backward.register_autograd(_differentiate_backward, setup_context=_remember_backward)
-
-
-SCAN_OP = torch.ops.smdim_bench.selective_scan
-"""The forward operator's packet: what a FLOP counter registers a formula for."""
-SCAN_BACKWARD_OP = torch.ops.smdim_bench.selective_scan_backward
-"""The backward operator's packet; its arguments are the gradient of y, then those of the forward."""
-_warm: set[tuple[str, str]] = set()
-
-
-def warm(kernel: str = "auto", device: torch.device | str = "cpu", *, tell: Callable[[str], None] | None = None) -> str:
-    """Run a tiny scan forward and backward, so that later calls pay for no compilation. Returns the kernel's name.
-
-    `tell` hears one line before a start that can take seconds (default: an INFO record of this module's logger); a
-    kernel that is warm already costs nothing and says nothing. Raises ScanKernelError as `chosen_kernel` does.
-    """
-    device = torch.device(device)
-    name = chosen_kernel(device, kernel)
-    if (name, device.type) in _warm:
-        return name
-    if KERNELS[name].slow_start:
-        (tell or logging.getLogger(__name__).info)(f"scan kernel {name}: {KERNELS[name].slow_start}")
-    with torch.enable_grad():
-        u = torch.ones(1, 2, 20, device=device, requires_grad=True)
-        B = torch.ones(1, 4, 20, device=device)
-        selective_scan(u, u, -torch.ones(2, 4, device=device), B, B, kernel=name).sum().backward()
-    _warm.add((name, device.type))
-    return name

@@ -8,11 +8,6 @@ from torch import Tensor
 from architectures.scan.inputs import ScanGradients, ScanInputs, step_sizes
 
 
-def unusable_reason() -> str:
-    """Runs wherever torch runs."""
-    return ""
-
-
 def scan_loop(inputs: ScanInputs, dtype: torch.dtype) -> Tensor:
     """y (B, D, L) in `dtype`: h_t = exp(step_t A) h_{t-1} + step_t u_t B_t, y_t = (C_t . h_t + D u_t) silu(z_t).
 
@@ -57,7 +52,7 @@ def backward(inputs: ScanInputs, grad_BDL: Tensor) -> ScanGradients:
 def differentiate(
     inputs: ScanInputs, grad_BDL: Tensor, dtype: torch.dtype, *, create_graph: bool = False
 ) -> ScanGradients:
-    """First-order gradients of the loop in `dtype`, in the inputs' types; with a graph behind them if asked."""
+    """First-order gradients of the loop in `dtype`, in the inputs' types; create_graph makes them differentiable."""
     with torch.enable_grad():
         tensors = inputs.tensors
         if not create_graph:

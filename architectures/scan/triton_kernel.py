@@ -4,51 +4,34 @@ State and sums are float32 whatever the inputs. Beside arguments and results exi
 boundaries and, in the backward pass, partial sums of the gradients of B and C.
 """
 
-import os
-from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from architectures.kernel_door import BROKEN, first_line
+from architectures.kernel_choice import BROKEN
 from architectures.scan.inputs import ScanGradients, ScanInputs
+from architectures.scan.kernels import INTERPRETED
 
-INTERPRETER_VARIABLE = "TRITON_INTERPRET"
 TILE = 1024
 """States times steps in a program's registers: 8 a thread at 4 warps, several such tiles at once."""
 SHORTEST_CHUNK, LONGEST_CHUNK = 16, 256
 LARGEST_GROUP = 64
-"""Channels a program walks over: more save reads of B and C and partial sums, fewer fill the GPU at small sizes."""
+"""Channels a program loops over: more save reads of B and C and partial sums, fewer fill the GPU at small sizes."""
 PROGRAMS_WANTED = 2048
 CARRY_CELLS = 256
 WARPS = 4
 
 
-def interpreted() -> bool:
-    """Whether Triton's interpreter runs the kernel, on tensors of any device and very slowly, for tests."""
-    return os.environ.get(INTERPRETER_VARIABLE, "") == "1"
-
-
-@cache
 def unusable_reason() -> str:
-    """Triton must be importable and, unless interpreted, compile and run a tiny scan on the CUDA device."""
-    if interpreted():
+    """Triton must be importable and, unless interpreted, compile and run a tiny scan on the CUDA device: one channel
+    against its closed form, y_t = 2 - 2^-t for halving states fed with ones."""
+    if INTERPRETED:
         from architectures.scan import triton_tiles  # noqa: F401
 
         return ""
     if not torch.cuda.is_available():
         return "torch sees no CUDA device"
-    try:
-        return _trial()
-    except ModuleNotFoundError as error:
-        return f"triton is not importable: {error}"
-    except Exception as error:  # a driver, an architecture or a Triton that cannot: the next kernel is taken
-        return BROKEN + first_line(error)
-
-
-def _trial() -> str:
-    """A scan of one channel against its closed form: y_t = 2 - 2^-t for halving states fed with ones."""
     ones = torch.ones(1, 1, 40, device="cuda")
     step = torch.full_like(ones, 0.6931471805599453)
     decay = -torch.ones(1, 1, device="cuda")
@@ -85,7 +68,7 @@ class _Launch:
         return torch.empty(shape, dtype=torch.float32, device=self.inputs.u.device)
 
     def optional(self, tensor: Tensor | None) -> Tensor:
-        """A stand-in for an absent argument: a pointer that is never followed."""
+        """The tensor, or A in place of an absent one: a pointer that is never read."""
         return self.A if tensor is None else tensor
 
     def strides(self, *tensors: Tensor | None) -> list[int]:

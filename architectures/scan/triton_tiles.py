@@ -1,7 +1,7 @@
-"""The selective scan in Triton: what runs on the GPU. The only file that imports triton.
+"""The selective scan in Triton, as it runs on the GPU. The only file that imports triton.
 
-Time is cut into chunks. A program owns one chunk of one batch row and walks over a group of channels, one at a time,
-with the chunk's B and C, (N, T), in registers, so each is read once a group. Nothing of size B x D x L x N exists:
+Time is cut into chunks. A program computes one chunk of one batch row and loops over the channels of a group, with the
+chunk's B and C, (N, T), in registers, so each is read once a group. Nothing of size B x D x L x N exists:
 `chunk_ends` and `chunk_gradients` reduce each chunk to what it passes on, (B, chunks, D, N), `carry` joins the chunks,
 and `outputs` and `gradients` replay a chunk by an associative scan along T. What is summed over channels, batch rows or
 chunks is written as partial sums and added up by the caller, so the result does not depend on the order of programs.
@@ -73,7 +73,7 @@ def chunk_ends(
 ):  # fmt: skip
     """ends (B, chunks, D, N): the state at a chunk's end when it starts from 0; totals (B, chunks, D): its summed step.
 
-    No scan: the input of time t is weighed with exp(A times the steps still to come).
+    No scan: the input of time t is weighted by exp(A times the steps still to come).
     """
     chunk, group, row = tl.program_id(0), tl.program_id(1), tl.program_id(2).to(tl.int64)
     states = tl.arange(0, STATES)
@@ -89,9 +89,9 @@ def chunk_ends(
         to_come = tl.cumsum(later, 0, reverse=True)
         driven = step * _row(u + row * u_b + d * u_d, position, inside, u_t, L, REVERSE)
         rate = tl.load(A + d * N + states, mask=states < N, other=0.0).to(tl.float32) * LOG2_E
-        weighed = tl.exp2(rate[:, None] * to_come[None, :]) * driven[None, :] * B_NT
+        weighted = tl.exp2(rate[:, None] * to_come[None, :]) * driven[None, :] * B_NT
         cell = (row * chunks + chunk) * D + d
-        tl.store(ends + cell * N + states, tl.sum(weighed, 1), mask=states < N)
+        tl.store(ends + cell * N + states, tl.sum(weighted, 1), mask=states < N)
         tl.store(totals + cell, tl.sum(step, 0))
 
 
@@ -125,9 +125,9 @@ def chunk_gradients(
             _, silu = _silu_parts(_row(z + row * z_b + d * z_d, position, inside, z_t, L, REVERSE))
             grad *= silu
         rate = tl.load(A + d * N + states, mask=states < N, other=0.0).to(tl.float32) * LOG2_E
-        weighed = tl.exp2(rate[:, None] * passed[None, :]) * grad[None, :] * C_NT
+        weighted = tl.exp2(rate[:, None] * passed[None, :]) * grad[None, :] * C_NT
         cell = (row * chunks + chunk) * D + d
-        tl.store(ends + cell * N + states, tl.sum(weighed, 1), mask=states < N)
+        tl.store(ends + cell * N + states, tl.sum(weighted, 1), mask=states < N)
 
 
 @triton.jit

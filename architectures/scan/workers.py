@@ -1,4 +1,4 @@
-"""Threads that share the items of one CPU scan. The kernels release the interpreter lock, so plain threads suffice."""
+"""Threads that share the items of one CPU scan. The kernel releases the interpreter lock, so plain threads suffice."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -12,11 +12,11 @@ import torch
 Task = Callable[[np.ndarray, int, int], None]
 """Computes the items first .. last - 1, given scratch memory (float32) of its own."""
 
-GRABS_PER_THREAD = 4
-"""Items are handed out in about this many portions a thread, so that one core held up does not hold up the rest."""
+PORTIONS_PER_THREAD = 4
+"""Items are handed out in about this many portions per thread, so that a delayed core does not delay the rest."""
 
 SMALLEST_SHARE = 1 << 20
-"""Updates of one state at one step (about 1 ms of a backward pass): less than this a thread is not worth waking it."""
+"""Updates of one state at one step (about 1 ms of a backward pass): no thread is started for less than this."""
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 os.register_at_fork(after_in_child=_pools.clear)  # a forked child inherits the pool but none of its threads
@@ -24,9 +24,10 @@ os.register_at_fork(after_in_child=_pools.clear)  # a forked child inherits the 
 
 @contextmanager
 def _subnormals_flushed() -> Iterator[None]:
-    """A state that decays through the subnormal numbers slows each step a hundredfold: this thread makes them zero.
+    """A block in which this thread rounds subnormal numbers to zero: a state that decays through them would slow each
+    step a hundredfold.
 
-    Torch can set this for the calling thread but not tell, so a product shows how it was.
+    Torch can set this for the calling thread but not read it, so a product shows how it was set.
     """
     flushed_before = bool(np.float32(1e-40) * np.float32(1.0) == 0.0)
     torch.set_flush_denormal(True)
@@ -45,11 +46,11 @@ def _pool(helpers: int) -> ThreadPoolExecutor:
 def run_items(task: Task, items: int, scratch_floats: int, updates: int) -> None:
     """Run `task` over all items on at most torch.get_num_threads() threads, the calling one among them.
 
-    `updates`: how many times a state is updated, B L D N, by which small scans get fewer threads. What an item computes
-    must not depend on others.
+    updates: how many times a state is updated, B L D N; small scans run on fewer threads. What an item computes must
+    not depend on others.
     """
     threads = min(torch.get_num_threads(), items, max(1, updates // SMALLEST_SHARE))
-    portion = max(1, items // (threads * GRABS_PER_THREAD))
+    portion = max(1, items // (threads * PORTIONS_PER_THREAD))
     tickets = count()
 
     def work() -> None:
@@ -69,6 +70,6 @@ def run_items(task: Task, items: int, scratch_floats: int, updates: int) -> None
     try:
         work()
     finally:
-        started = [helper for helper in helpers if not helper.cancel()]  # the rest woke too late to be of use
+        started = [helper for helper in helpers if not helper.cancel()]  # the others did not start in time
         for helper in started:
             helper.result()

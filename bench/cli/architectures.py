@@ -64,7 +64,7 @@ def check(
     device: Annotated[str | None, typer.Option(help="cpu or cuda; both where there is a GPU when left out.")] = None,
     kernel: KernelOption = None,
 ) -> None:
-    """Run the mixer contract on every mixer that a module registers; exit code 1 when a point fails.
+    """Run the mixer contract on every mixer that a module registers; exit code 1 when a check fails.
 
     Shape, type, determinism, gradients, no leak across the batch, FLOP count, direction by perturbing the input,
     mixed precision; on a GPU also agreement with the CPU.
@@ -95,7 +95,7 @@ def check(
     if "cuda" not in devices:
         console.print("CUDA was not checked: no CUDA device here" if device is None else "CUDA was not checked")
     if failures:
-        console.print(f"{failures} of the contract's points failed")
+        console.print(f"{failures} of the contract's checks failed")
         raise typer.Exit(1)
 
 
@@ -114,9 +114,8 @@ def print_architectures(console: Console) -> None:
 
     Two lines an arm, so that nothing is cut on a terminal of 80 columns.
     """
-    import torch
-
-    from architectures import CATALOG, build, count_parameters
+    from architectures.backbone import count_parameters, shapes_only
+    from architectures.catalog import CATALOG, build
 
     console.print("architectures", style="italic")
     console.print(
@@ -128,18 +127,18 @@ def print_architectures(console: Console) -> None:
     header = f"{'name':<{name_width}}{'pattern':<{pattern_width}}{'parameters':>11}{'GFLOPs':>9}"
     console.print(header, style="bold", no_wrap=True)
     for arm in CATALOG.values():
-        with torch.device("meta"):
+        with shapes_only():
             backbone = build(arm.name, vocab_size=LISTED_VOCABULARY)
         gflops = backbone.flops(LISTED_LENGTH).total / 1e9
         figures = f"{count_parameters(backbone):>11,}{gflops:>9.2f}"
         row = f"{arm.name:<{name_width}}{arm.pattern:<{pattern_width}}{figures}"
         console.print(_text(row), no_wrap=True, highlight=False)
-        console.print(f"  {backbone.direction}; {arm.words}", style="dim", highlight=False)
+        console.print(f"  {backbone.direction}; {arm.description}", style="dim", highlight=False)
     console.print()
 
 
 def _text(value: str) -> str:
-    """Text as it is: square brackets are no markup."""
+    """Text with its square brackets escaped, which would be markup."""
     from rich.markup import escape
 
     return escape(value)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import RESULTS, ResultsOption
+from bench.cli.options import RESULTS, FinishedStudy, ResultsOption
 
 
 def register(app: typer.Typer) -> None:
@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export(
-    study: Annotated[str, typer.Argument(help="Name of a study that was run, or path of its results folder.")],
+    study: FinishedStudy,
     output: Annotated[Path, typer.Option("-o", "--output", help="Zip file to write.")],
     results: ResultsOption = RESULTS,
 ) -> None:

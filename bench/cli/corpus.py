@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +11,15 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import ProgressColumn
 
     from bench.data.adding import Added
     from bench.data.download import BytesProgress
     from bench.data.workers import ProgressCallback
 
-NameArgument = Annotated[str, typer.Argument(help="demo, pop909, maestro, essen-han or folder:PATH.")]
+NameArgument = Annotated[
+    str, typer.Argument(help="A name from `corpus list`, such as demo or maestro, or folder:PATH.")
+]
 SubsetOption = Annotated[str | None, typer.Option(help="Only this part: a folder or book, as lieder, 2018, han1.abc.")]
 
 
@@ -35,42 +38,42 @@ def list_corpora() -> None:
     """Show the corpora known by name, their licences, and whether they are here."""
     from rich.table import Table
 
-    from bench.data.catalog import ENTRIES, FOLDER_PREFIX, FOLDER_WORDS
+    from bench.data.catalog import CORPORA, FOLDER_PREFIX, FOLDER_WORDS
     from bench.data.pieces import CorpusError
 
     table = Table("name", "here", "what it is", "licence", box=None, pad_edge=False)
-    for entry in ENTRIES.values():
+    for entry in CORPORA.values():
         try:
             entry.find()
             here = "yes"
         except CorpusError:
-            here = "with [folk]" if entry.obtained == "extra" else "add or fetch"
-        table.add_row(entry.name, here, entry.words, entry.licence.replace("[", "\\["))
+            here = entry.origin
+        table.add_row(entry.name, here.replace("[", "\\["), entry.words, entry.licence.replace("[", "\\["))
     table.add_row(f"{FOLDER_PREFIX}PATH", "", FOLDER_WORDS, "yours")
     _console().print(table)
 
 
 def add(
-    name: Annotated[str, typer.Argument(help="pop909 or maestro.")],
+    name: Annotated[str, typer.Argument(help="A corpus that is not shipped, such as pop909 or maestro.")],
     origin: Annotated[
         Path, typer.Option("--from", help="Archive (zip, tar) or folder in the data set's own layout; a part will do.")
     ],
 ) -> None:
-    """Take a copy of POP909 or MAESTRO that you have."""
+    """Add a corpus such as POP909 or MAESTRO from a copy that you have."""
     from bench.data.adding import add_corpus
 
     with _counting("copying") as progress:
         added = add_corpus(name, origin, progress=progress)
-    _tell(added)
+    _report_added(added)
 
 
 def fetch(
-    name: Annotated[str, typer.Argument(help="pop909 or maestro.")],
+    name: Annotated[str, typer.Argument(help="A published corpus, such as pop909 or maestro.")],
     address: Annotated[
         str | None, typer.Option(help="Another address of the same archive; it is checked all the same.")
     ] = None,
 ) -> None:
-    """Download POP909 or MAESTRO from its published address; goes on where an earlier download broke off."""
+    """Download a corpus such as POP909 or MAESTRO from its published address; resumes a download that broke off."""
     from bench.data.catalog import entry_of
     from bench.data.fetching import fetch_corpus, published_as
 
@@ -81,7 +84,7 @@ def fetch(
     console.print(f"from {source.address}", highlight=False, soft_wrap=True)
     with _downloading() as progress:
         added = fetch_corpus(name, published=source, progress=progress)
-    _tell(added)
+    _report_added(added)
 
 
 def info(
@@ -96,8 +99,7 @@ def info(
     from rich.table import Table
 
     from bench.data import load_corpus, tokenize
-    from bench.data.card import corpus_card
-    from bench.data.card_figure import check_suffix, draw_card
+    from bench.data.card import check_suffix, corpus_card, draw_card
 
     if figure is not None:
         check_suffix(figure)
@@ -146,7 +148,7 @@ def check(
         raise typer.Exit(1)
 
 
-def _tell(added: Added) -> None:
+def _report_added(added: Added) -> None:
     absent = f" ({added.without_file} listed without a file)" if added.without_file else ""
     typer.echo(f"{added.name}: {added.pieces} pieces{absent} now in {added.folder}")
 
@@ -157,33 +159,27 @@ def _console() -> Console:
     return Console()
 
 
-@contextmanager
-def _counting(what: str) -> Iterator[ProgressCallback]:
-    """A bar on stderr that counts pieces; it shows from the first piece on and goes away at the end."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def _counting(what: str) -> AbstractContextManager[ProgressCallback]:
+    """A bar that counts pieces."""
+    from rich.progress import MofNCompleteColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    return _bar(what, MofNCompleteColumn(), TimeRemainingColumn())
+
+
+def _downloading() -> AbstractContextManager[BytesProgress]:
+    """A bar that counts bytes, with speed and time left."""
+    from rich.progress import DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    return _bar("downloading", DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+
+
+@contextmanager
+def _bar(what: str, *columns: ProgressColumn) -> Iterator[BytesProgress]:
+    """A bar on stderr with these columns; it shows from the first step on and goes away at the end."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console, start = Console(stderr=True), (TextColumn("{task.description}"), BarColumn())
+    with Progress(*start, *columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None, visible=False)
         yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)
-
-
-@contextmanager
-def _downloading() -> Iterator[BytesProgress]:
-    """A bar on stderr that counts bytes, with speed and time left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("downloading", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from bench.run.display import clock
 
 if TYPE_CHECKING:
-    from bench import training
+    from bench.training import progress as training
 
 
 PLAIN_INTERVAL_S = 20.0

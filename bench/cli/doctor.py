@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
+
+from bench.cli.options import DeviceOption
 
 PASSING = ("quiet", "clock")
 """Findings about the moment, which are no fault of what is installed."""
@@ -16,9 +16,7 @@ def register(app: typer.Typer) -> None:
     app.command()(doctor)
 
 
-def doctor(
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-) -> None:
+def doctor(device: DeviceOption = "auto") -> None:
     """Look at the machine, what is installed and which kernels work (a tiny run of each), and say what to do.
 
     Compiling a kernel for the first time may take a minute. Exit code 1 when something that is there fails.

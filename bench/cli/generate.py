@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bench.cli.options import DeviceOption
 from bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def generate(
     ] = [],  # noqa: B006
     seed: Annotated[int, typer.Option(help="Seeds all draws.")] = 0,
     batch: Annotated[int, typer.Option(help="Pieces drawn at once; part of what a seed decides.")] = 16,
-    device: Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu, cuda or cuda:N.")] = "auto",
+    device: DeviceOption = "auto",
     precision: Annotated[str, typer.Option(help="float32, or bfloat16 for a recent GPU.")] = "float32",
     weights: Annotated[str, typer.Option(help="ema (averaged) or weights (the last step's).")] = "ema",
     report: Annotated[bool, typer.Option("--report", help="Also write report.html and rolls.png.")] = False,

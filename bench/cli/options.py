@@ -1,58 +1,22 @@
-"""Arguments and options that several commands share, and the words they are given in."""
+"""Arguments and options that several commands share, and the parsers of their values."""
 
 from __future__ import annotations
 
+import json
 import os
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-KernelOption = Annotated[
-    list[str] | None,
-    typer.Option("--kernel", help="Kernel of an operator: scan=torch, attention=math, ...; repeatable; see `doctor`."),
-]
+from bench.errors import UserError
 
-
-def kernels_of(words: list[str] | None) -> dict[str, str]:
-    """Operator -> kernel. Raises UserError for an operator or a kernel that does not exist."""
-    from pydantic import ValidationError
-
-    from bench.errors import UserError
-    from bench.study.settings import KernelSettings
-
-    known = ", ".join(KernelSettings.model_fields)
-    found = {}
-    for word in words or []:
-        operator, equals, name = word.partition("=")
-        if not equals or operator not in KernelSettings.model_fields:
-            raise UserError(f"--kernel {word}: write OPERATOR=NAME; operators: {known}")
-        try:
-            KernelSettings(**{operator: name})
-        except ValidationError as error:
-            raise UserError(f"--kernel {word}: {error.errors()[0]['msg']}") from error
-        found[operator] = name
-    return found
-
-
-def force_kernels(words: list[str] | None, device: str) -> None:
-    """Force the kernels in this process. Raises UserError for one that cannot run on `device`, with the reason."""
-    from architectures.kernels import chosen_kernels
-    from bench.errors import UserError
-    from bench.study.settings import kernel_environment
-    from metrics.cost.device import resolve_device
-
-    asked = kernels_of(words)
-    if not asked:
-        return
-    try:
-        chosen_kernels(resolve_device(device), asked)
-    except ValueError as error:
-        raise UserError(f"--kernel: {error}") from error
-    os.environ.update(kernel_environment(asked))
-
+if TYPE_CHECKING:
+    from bench.study.yaml import Model
 
 RESULTS = Path("results")
+ArmArgument = Annotated[str, typer.Argument(help="Arm (see `list architectures`) or block pattern, such as MFA*4.")]
 StudyArgument = Annotated[
     str, typer.Argument(help="Name of a shipped study (see `list studies`) or path of a YAML file.")
 ]
@@ -73,19 +37,77 @@ OptionOption = Annotated[
     list[str] | None, typer.Option("--option", help="Setting of the executor, KEY=VALUE; may be repeated.")
 ]
 NoReportOption = Annotated[bool, typer.Option("--no-report", help="Write the table alone, no figures and no report.")]
+DeviceOption = Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu, cuda or cuda:N.")]
+ModelOption = Annotated[
+    list[str] | None, typer.Option("--model", help="Size of the backbone, key=value, repeatable: width=128.")
+]
+KernelOption = Annotated[
+    list[str] | None,
+    typer.Option("--kernel", help="Kernel of an operator: scan=torch, attention=math, ...; repeatable; see `doctor`."),
+]
 
 
-def pairs(words: list[str], option: str) -> dict[str, str]:
-    """`KEY=VALUE` words as a mapping. Raises UserError for a word without `=`."""
-    from bench.errors import UserError
+def kernels_of(words: list[str] | None) -> dict[str, str]:
+    """Operator -> kernel. Raises UserError for an operator or a kernel that does not exist."""
+    from pydantic import ValidationError
 
+    from bench.study.settings import KernelSettings
+
+    known = ", ".join(KernelSettings.model_fields)
     found = {}
-    for word in words:
+    for word in words or []:
+        operator, equals, name = word.partition("=")
+        if not equals or operator not in KernelSettings.model_fields:
+            raise UserError(f"--kernel {word}: write OPERATOR=NAME; operators: {known}")
+        try:
+            KernelSettings(**{operator: name})
+        except ValidationError as error:
+            raise UserError(f"--kernel {word}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
+        found[operator] = name
+    return found
+
+
+def force_kernels(words: list[str] | None, device: str) -> None:
+    """Force the kernels in this process. Raises UserError for one that cannot run on `device`, with the reason."""
+    from architectures.kernels import chosen_kernels
+    from bench.study.settings import kernel_environment
+    from metrics.cost.device import resolve_device
+
+    asked = kernels_of(words)
+    if not asked:
+        return
+    try:
+        chosen_kernels(resolve_device(device), asked)
+    except ValueError as error:
+        raise UserError(f"--kernel: {error}") from error
+    os.environ.update(kernel_environment(asked))
+
+
+def pairs(words: list[str] | None, option: str) -> dict[str, str]:
+    """`["width=128"]` -> {"width": "128"}. Raises UserError for a word that is no pair."""
+    found = {}
+    for word in words or []:
         key, equals, value = word.partition("=")
         if not equals or not key:
-            raise UserError(f"{option} {word}: write KEY=VALUE")
+            raise UserError(f"{option} {word!r}: allowed: key=value")
         found[key] = value
     return found
+
+
+def settings_of(words: list[str] | None, option: str) -> dict[str, Any]:
+    """`["width=128"]` -> {"width": 128}: values are read as JSON where they are, else as text."""
+    found: dict[str, Any] = dict(pairs(words, option))
+    for key, text in found.items():
+        with suppress(ValueError):
+            found[key] = json.loads(text)
+    return found
+
+
+def typed(kind: type[Model], words: list[str] | None, option: str) -> Model:
+    """The settings of an option's `key=value` words. Raises UserError that names the option and the key."""
+    from bench.study.yaml import Place, validate
+
+    return validate(kind, settings_of(words, option), Place(option))
 
 
 def results_folder(study: str, results: Path) -> Path:
@@ -93,8 +115,6 @@ def results_folder(study: str, results: Path) -> Path:
 
     Raises UserError that names what has been run where there is none.
     """
-    from bench.errors import UserError
-
     for folder in (results / study, Path(study), results / Path(study).stem):
         if (folder / "study.json").is_file():
             return folder

@@ -1,4 +1,4 @@
-"""`plan` and `schema`: what a study will run and take before anything runs, and its language for editors."""
+"""`plan` and `schema`: cells and cost of a study before it runs, and the JSON schema of study files."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def plan(
     cells: Annotated[bool, typer.Option("--cells", help="Name every cell.")] = False,
     yes: YesOption = False,
 ) -> None:
-    """List what a study will run, with time, memory and disk judged by cells done before; nothing is run.
+    """List the cells of a study, with time, memory and disk estimated from done cells; nothing is run.
 
-    With two or more seeds done it also says how many seeds each comparison needs.
+    With two or more seeds done it also lists how many seeds each comparison needs.
     """
     import gc
 
-    gc.disable()  # the command is short: a collector that walks through all that is imported costs a tenth of it
+    gc.disable()  # the command is short: garbage collection over all that is imported takes a tenth of it
     from rich.console import Console
 
     from bench.run.estimate import Estimator, seeds_for_comparisons
@@ -71,30 +71,25 @@ def plan(
         reference = loaded.content.match.reference if loaded.content.match else None
         named = reference or loaded.content.baseline.arm
         _seeds(seeds_for_comparisons(store, named, len(loaded.content.seeds)), len(loaded.content.seeds), console)
-    gc.freeze()  # nor does the interpreter walk through it once more as it ends
+    gc.freeze()  # keeps it out of the collection at exit as well
 
 
 def _timed_here(study: Study, console: Console) -> Study:
-    """The study, timed on this machine's own device where the one it names is not here: planning needs none."""
-    from bench.study.grid import Study
+    """The study, timed on a device of this machine where the one it names is missing: planning needs none."""
     from metrics.cost.device import resolve_device
 
-    content = study.content
-    efficiency = content.measure.efficiency
+    efficiency = study.content.measure.efficiency
     try:
         resolve_device(efficiency.device if efficiency else "auto")
     except ValueError as error:
         words = f"measure.efficiency: {error}; planned as if timed here, to be run where that device is"
         console.print(words, style="yellow", highlight=False, soft_wrap=True)
-        assert efficiency
-        here = {"efficiency": efficiency.model_copy(update={"device": "auto"})}
-        measure = content.measure.model_copy(update=here)
-        return Study(content.model_copy(update={"measure": measure}), study.place, elsewhere=True)
+        return study.timed(device="auto", elsewhere=True)
     return study
 
 
 def _groups(made: Plan, done: set[str], estimates: dict[str, Estimate], console: Console) -> None:
-    """A line for the cells that differ in their seed alone."""
+    """Print a table with one row per group of cells that differ in their seed alone."""
     from rich.table import Table
 
     from bench.run.display import clock
@@ -135,7 +130,7 @@ def _total(left: list[Cell], estimates: dict[str, Estimate], jobs: int, known: i
     if unknown == len(left):
         words += "; nothing like them was done before, so no estimate"
     else:
-        held = f"up to {memory / GIB:.1f} GiB of memory at once, " if memory else ""  # timing cells tell none
+        held = f"up to {memory / GIB:.1f} GiB of memory at once, " if memory else ""  # unknown of timing cells
         words += f": about {clock(seconds)}, {held}{disk / MIB:.0f} MiB of disk"
         words += f" (from {known} cells done before, wherever they ran)"
         words += f"; {unknown} cells not counted, nothing like them was done before" if unknown else ""
@@ -178,9 +173,10 @@ def schema(
     import json
 
     from bench.files import write_atomically
-    from bench.study.schema import study_schema
+    from bench.study.settings import StudyFile
 
-    text = json.dumps(study_schema(), indent=1) + "\n"
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    text = json.dumps(dialect | StudyFile.model_json_schema(), indent=1) + "\n"
     if output is None:
         typer.echo(text, nl=False)
     else:

@@ -1,4 +1,4 @@
-"""`profile`: where the time of a denoising or a training step goes, by mixer and kind of operator."""
+"""`profile`: time of a denoising or a training step by mixer and kind of operator."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import KernelOption, force_kernels
-from bench.cli.train import pairs
+from bench.cli.options import RESULTS, ArmArgument, DeviceOption, KernelOption, ModelOption, force_kernels, typed
 from bench.files import write_atomically
 
 if TYPE_CHECKING:
@@ -63,18 +62,16 @@ def register(app: typer.Typer) -> None:
 
 
 def profile(
-    arm: Annotated[str, typer.Argument(help="Catalog arm (`list architectures`) or block pattern (MFA*4).")],
-    length: Annotated[int, typer.Option(min=1, help="Tokens a sequence.")] = 2048,
-    batch: Annotated[int, typer.Option(min=1, help="Sequences a step.")] = 1,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    arm: ArmArgument,
+    length: Annotated[int, typer.Option(min=1, help="Tokens per sequence.")] = 2048,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences per step.")] = 1,
+    device: DeviceOption = "auto",
     threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; default: as torch chooses.")] = None,
     kernel: KernelOption = None,
     precision: Annotated[str, typer.Option(help="Of matrix products: float32 or bfloat16.")] = "float32",
     training: Annotated[bool, typer.Option("--training", help="A training step instead.")] = False,
     steps: Annotated[int, typer.Option(min=1, help="Steps that are profiled after a warm one.")] = 5,
-    model: Annotated[
-        list[str] | None, typer.Option(help="Size of the backbone, key=value, repeatable: width=128.")
-    ] = None,
+    model: ModelOption = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder; default results/profile/ARM-LENGTH.")
     ] = None,
@@ -85,15 +82,14 @@ def profile(
     """
     from rich.console import Console
 
-    from bench.files import write_atomically
+    from bench.measure.efficiency.profile import profile_step
+    from bench.study.settings import ModelSettings, given
 
     force_kernels(kernel, device)
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in arm)
-    folder = output or Path("results") / "profile" / f"{name}-{length}"
-    timed = _timed(arm, length, batch, device, threads, precision, pairs(model or [], "--model"))
+    folder = output or RESULTS / "profile" / f"{name}-{length}"
+    timed = _timed(arm, length, batch, device, threads, precision, given(typed(ModelSettings, model, "--model")))
     call = timed.train(length, batch) if training else timed.step(length, batch)
-    from bench.measure.efficiency.profile import profile_step
-
     found = profile_step(timed.model, call, steps=steps, trace=folder / "trace.json")
     console = Console()
     title = f"{arm}, {length} tokens, batch {batch}" + (", training" if training else "")
@@ -152,7 +148,7 @@ def profile_table(found: StepProfile, title: str) -> Table:
 
 
 def as_csv(found: StepProfile) -> str:
-    """Every part and kind of operator: milliseconds a step, share 0..1, calls a step."""
+    """Every part and kind of operator: milliseconds per step, share 0..1, calls per step."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["part", "kind", "elapsed_ms", "share", "calls"])

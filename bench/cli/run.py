@@ -12,6 +12,7 @@ from bench.cli.options import (
     RESULTS,
     ExecutorOption,
     FailFastOption,
+    FinishedStudy,
     JobsOption,
     KernelOption,
     NoReportOption,
@@ -64,12 +65,12 @@ def run(
     loaded = load_study(study, overrides, many=yes)
     if long or no_prune:
         loaded = loaded.timing_more(long=long, prune=not no_prune)
-    how = make_executor(executor, jobs, pairs(option or [], "--option"))
+    how = make_executor(executor, jobs, pairs(option, "--option"))
     _go(loaded, results, how, retry="failed" if retry_failed else "", fail_fast=fail_fast, reported=not no_report)
 
 
 def retry(
-    study: Annotated[str, typer.Argument(help="Name of a study that was run, or path of its results folder.")],
+    study: FinishedStudy,
     failed: Annotated[bool, typer.Option("--failed", help="Run all cells that failed again.")] = False,
     cell: Annotated[
         list[str] | None, typer.Option("--cell", help="Run the cells whose id begins so again; may be given again.")
@@ -95,7 +96,7 @@ def retry(
     folder = results_folder(study, results)
     place = Place(folder / "study.json")
     recorded = Study(validate(StudyFile, Store(folder.parent, folder.name).plan()["study"], place), place)
-    how = make_executor(executor, jobs, pairs(option or [], "--option"))
+    how = make_executor(executor, jobs, pairs(option, "--option"))
     _go(
         recorded,
         folder.parent,

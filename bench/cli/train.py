@@ -1,4 +1,4 @@
-"""`train`: one arm outside a study, resumable."""
+"""`train`: training of one arm outside a study, resumable."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.errors import UserError
+from bench.cli.options import RESULTS, ArmArgument, ModelOption, settings_of, typed
+from bench.errors import UserError, first_line
 
 if TYPE_CHECKING:
     from bench.data import TokenCorpus
-    from bench.study.grid import Cell
-    from bench.training import TrainResult
+    from bench.study.grid import Cell, Combination
+    from bench.training.progress import TrainResult
 
 BUDGET_UNITS = {
     "s": ("seconds", 1.0),
@@ -25,8 +26,7 @@ BUDGET_UNITS = {
     "flops": ("flops", 1.0),
 }
 BUDGET_WORDS = "a number and a unit: 90s, 10m, 2h, 5000steps or 1e15flops"
-DIFFUSION_KEYS = ("steps", "schedule", "loss", "times", "powers")
-Pairs = list[str]
+Pairs = list[str] | None
 
 
 def register(app: typer.Typer) -> None:
@@ -35,22 +35,20 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    arm: Annotated[str, typer.Argument(help="Arm (see `list arms`) or block pattern, such as smdim or MFA*4.")],
+    arm: ArmArgument,
     corpus: Annotated[str, typer.Option(help="demo, demo/lieder, pop909, ... or folder:PATH.")] = "demo",
     length: Annotated[int, typer.Option(min=1, help="Tokens a training sequence.")] = 512,
     budget: Annotated[str, typer.Option(help=f"How long: {BUDGET_WORDS}.")] = "10m",
     seed: Annotated[int, typer.Option(help="Seeds weights, data order and noise.")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Sequences a step over all processes.")] = 8,
     name: Annotated[str, typer.Option(help="Name of the run; default: made of arm, corpus, length and seed.")] = "",
-    results: Annotated[Path, typer.Option(help="The run goes to RESULTS/train/<name>/.")] = Path("results"),
-    model: Annotated[Pairs, typer.Option(help="Size of the backbone, key=value, repeatable: width=128.")] = [],  # noqa: B006
+    results: Annotated[Path, typer.Option(help="The run goes to RESULTS/train/<name>/.")] = RESULTS,
+    model: ModelOption = None,
     settings: Annotated[
         Pairs, typer.Option("--train", help="Setting of the trainer, key=value, repeatable: learning_rate=5e-4.")
-    ] = [],  # noqa: B006
-    diffusion: Annotated[
-        Pairs, typer.Option(help=f"Setting of the process, key=value, repeatable: {', '.join(DIFFUSION_KEYS)}.")
-    ] = [],  # noqa: B006
-    tokenizer: Annotated[Pairs, typer.Option(help="Setting of the tokenizer, key=value, repeatable.")] = [],  # noqa: B006
+    ] = None,
+    diffusion: Annotated[Pairs, typer.Option(help="Setting of the process, key=value, repeatable: steps=64.")] = None,
+    tokenizer: Annotated[Pairs, typer.Option(help="Setting of the tokenizer, key=value, repeatable.")] = None,
 ) -> None:
     """Train one arm; the same command goes on where it was stopped (Ctrl-C and kill alike).
 
@@ -59,24 +57,29 @@ def train(
     """
     from rich.console import Console
 
+    from bench.data.settings import TokenizerSettings
     from bench.measure.quality.music import load_tokens
+    from bench.study.grid import Combination
+    from bench.study.settings import ArmChoice, DiffusionSettings, KernelSettings, ModelSettings, SampleSettings
+    from bench.study.yaml import Place, validate
+    from bench.training import train_settings
 
     console = Console(quiet=int(os.environ.get("RANK", "0")) != 0)
-    chosen = parse_budget(budget) | {"batch": batch} | pairs(settings, "--train")
-    tokens = load_tokens(corpus, pairs(tokenizer, "--tokenizer"))
-    cell = make_cell(
-        arm=arm,
-        tokens=tokens,
+    member = Combination(
+        label=arm,
+        arm=validate(ArmChoice, {"name": arm, "arm": arm}, Place("train")),
         corpus=corpus,
         length=length,
-        seed=seed,
-        model=pairs(model, "--model"),
-        train=chosen,
-        diffusion=pairs(diffusion, "--diffusion"),
-        tokenizer=pairs(tokenizer, "--tokenizer"),
+        model=typed(ModelSettings, model, "--model"),
+        tokenizer=typed(TokenizerSettings, tokenizer, "--tokenizer"),
+        diffusion=typed(DiffusionSettings, diffusion, "--diffusion"),
+        train=train_settings(parse_budget(budget) | {"batch": batch} | settings_of(settings, "--train")),
+        sample=SampleSettings(),
+        kernels=KernelSettings(),
     )
+    tokens = load_tokens(corpus, member.tokenizer)
     folder = results / "train" / (name or default_name(arm, corpus, length, seed))
-    run_cell(cell, tokens, folder, console)
+    run_cell(make_cell(member, tokens, seed), tokens, folder, console)
 
 
 def parse_budget(text: str) -> dict[str, float]:
@@ -94,95 +97,37 @@ def parse_budget(text: str) -> dict[str, float]:
     return {key: int(value) if key == "steps" else value}
 
 
-def pairs(words: Pairs, option: str) -> dict[str, Any]:
-    """`["width=128"]` -> {"width": 128}; values are read as JSON where they are, else as text."""
-    values: dict[str, Any] = {}
-    for word in words:
-        key, equals, text = word.partition("=")
-        if not equals or not key:
-            raise UserError(f"{option} {word!r}: allowed: key=value")
-        try:
-            values[key] = json.loads(text)
-        except ValueError:
-            values[key] = text
-    return values
-
-
 def default_name(arm: str, corpus: str, length: int, seed: int) -> str:
-    """A folder name that tells the run: letters, digits, dots, hyphens."""
+    """Folder name of a run: letters, digits, dots, hyphens."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", f"{arm}-{corpus}-{length}-seed{seed}").strip("-")
 
 
-def make_cell(
-    *,
-    arm: str,
-    tokens: TokenCorpus,
-    corpus: str,
-    length: int,
-    seed: int,
-    model: dict[str, Any],
-    train: dict[str, Any],
-    diffusion: dict[str, Any],
-    tokenizer: dict[str, Any],
-) -> Cell:
-    """The run as a cell: the settings that a quality cell has, so that whatever reads those reads this."""
-    from architectures import Backbone, count_parameters, resolve
-    from bench import versions
+def make_cell(member: Combination, tokens: TokenCorpus, seed: int) -> Cell:
+    """The run as a quality cell, the same as in a study of these settings. Raises UserError for invalid settings."""
+    from architectures import resolve
     from bench.measure.quality.music import build_diffusion
-    from bench.study.grid import Cell
-    from bench.study.settings import DiffusionSettings, SampleSettings
-    from bench.training import train_settings
+    from bench.run.cells import backbone_without_weights, quality_cell
+    from bench.study.settings import given
 
-    for key in diffusion:
-        if key not in DIFFUSION_KEYS:
-            raise UserError(f"--diffusion {key}: no such setting; allowed: {', '.join(DIFFUSION_KEYS)}")
-    process = DiffusionSettings().deciding() | diffusion
-    build_diffusion(tokens, process)
+    build_diffusion(tokens, member.diffusion.deciding())
     try:
-        config = resolve(arm, tokens.vocab_size, **model)
-        backbone = Backbone(config, arm)
-        backbone.check_length(length)
+        config = resolve(member.arm.arm, tokens.vocab_size, **given(member.model))
+        backbone_without_weights(config).check_length(member.length)
     except (ValueError, TypeError) as error:
-        raise UserError(str(error).splitlines()[0]) from error
-    settings = {
-        "kind": "quality",
-        "format": versions.FORMAT,
-        "parts": versions.QUALITY_PARTS,
-        "model": config.to_dict(),
-        "seed": seed,
-        "train": train_settings(train).model_dump(mode="json"),
-        "diffusion": process,
-        "sample": SampleSettings().deciding(),
-        "plugins": [],
-        "corpus": corpus,
-        "corpus_fingerprint": tokens.fingerprint,
-        "tokenizer": tokenizer,
-        "length": length,
-    }
-    labels = {
-        "arm": arm,
-        "pattern": config.pattern,
-        "direction": backbone.direction,
-        "parameters": count_parameters(backbone),
-        "seed": seed,
-        "length": length,
-        "corpus": corpus,
-        "version": versions.label(versions.QUALITY_PARTS),
-    }
-    return Cell("quality", labels, settings)
+        raise UserError(first_line(error)) from error
+    return quality_cell(member, config, tokens, seed)
 
 
 def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
     """Train the cell in `path`, or go on there; raises UserError where another run lies there."""
     import time
 
-    from architectures import BackboneConfig, build_config
     from bench.cli.displays import TrainDisplay, interruptible
     from bench.files import to_json
     from bench.measure.quality.cell import training_rows
-    from bench.measure.quality.music import build_diffusion
+    from bench.measure.quality.training import CellTraining
     from bench.store.cells import CellFolder
-    from bench.training import corpus_batches, corpus_regulariser, first_difference, train, train_settings
+    from bench.training.checkpoint import first_difference
     from metrics.cost.device import describe_environment
 
     folder, settings, started = CellFolder(path), cell.settings, time.time()
@@ -196,25 +141,13 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
         folder.begin(cell)
     if main:
         folder.mark_running(describe_environment(device="cpu"))
-    backbone = build_config(BackboneConfig.from_dict(settings["model"]), name=cell.labels["arm"], seed=settings["seed"])
-    chosen = train_settings(settings["train"])
+    training = CellTraining.of(settings, tokens)
     arm, pattern = cell.labels["arm"], cell.labels["pattern"]
     title = arm if arm == pattern else f"{arm} ({pattern})"
     size = f"{cell.labels['parameters']:,} parameters"
     console.print(f"{title}, {size}, {settings['corpus']}, L = {settings['length']}", highlight=False, soft_wrap=True)
     with interruptible() as stop, TrainDisplay(console) as display:
-        result = train(
-            backbone,
-            corpus_batches(tokens, settings["length"], chosen),
-            tokens.windows("validation", settings["length"]).tokens,
-            build_diffusion(tokens, settings["diffusion"]),
-            chosen,
-            seed=settings["seed"],
-            folder=path,
-            regulariser=corpus_regulariser(tokens, chosen),
-            progress=display.show,
-            stop=stop,
-        )
+        result = training.run(path, display.show, stop)
     if result.stopped == "interrupted":
         console.print(f"stopped at step {result.steps:,}; the same command goes on from there", highlight=False)
         raise typer.Exit(130)
@@ -226,7 +159,7 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
 
 
 def conclude(result: TrainResult, tokens: TokenCorpus, length: int, path: Path, console: Any) -> None:
-    """Say what came out, beside what the corpus costs without a network."""
+    """Print the result, beside the bits/token of the corpus without a network."""
     from bench.data import token_baselines
 
     console.print(f"{result.steps:,} steps, {result.tokens:,} tokens, {result.seconds:,.0f} s", highlight=False)

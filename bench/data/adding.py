@@ -1,4 +1,4 @@
-"""Take a corpus that the user has, as an archive or unpacked, into the place where corpora lie."""
+"""Addition of a corpus that the user has, as an archive or unpacked, to the folder of corpora."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path, PurePosixPath
 
 from bench.data.archives import unpack
 from bench.data.cache import publishing, writing_to
-from bench.data.catalog import ENTRIES, Entry, Listing, corpora_folder
+from bench.data.catalog import CORPORA
 from bench.data.pieces import CorpusError
 from bench.data.reading import MIDI_SUFFIXES
+from bench.data.registry import Entry, Listing, corpora_folder
 from bench.files import canonical_hash, file_sha256
 
 TABLE_SUFFIXES = (".csv", ".xlsx")
@@ -23,7 +24,7 @@ SEARCH_DEPTH = 4
 
 @dataclass(frozen=True)
 class Added:
-    """What `add_corpus` took: pieces, those listed without a file, and where they lie now."""
+    """A corpus that was added: its pieces, those listed without a file, and the folder they now lie in."""
 
     name: str
     pieces: int
@@ -40,10 +41,9 @@ def add_corpus(
 ) -> Added:
     """Copy a corpus from an archive or a folder in its published layout; a part of it will do.
 
-    POP909: a folder that holds NNN/NNN.mid. MAESTRO: a folder that holds maestro-v*.csv. Either may lie a few folders
-    down. Replaces what was added before, in one step; on any error the old state stays. `check` may
-    refuse what was found by raising. Raises CorpusError or
-    ArchiveError with one line.
+    The layout (POP909: NNN/NNN.mid, MAESTRO: maestro-v*.csv) may begin up to four folders down. Replaces what was
+    added before, in one step; on any error the old state stays. `check` may refuse the listing found by raising. Raises
+    CorpusError or ArchiveError with one line.
     """
     entry = _addable(name)
     if origin.is_dir():
@@ -66,13 +66,16 @@ def contents_hash(listing: Listing) -> str:
 
 
 def _addable(name: str) -> Entry:
-    entry = ENTRIES.get(name)
-    if entry is not None and entry.obtained == "fetch":
+    entry = CORPORA.get(name)
+    if entry is not None and entry.layout:
         return entry
-    addable = ", ".join(entry.name for entry in ENTRIES.values() if entry.obtained == "fetch")
-    hint = {"demo": "demo is shipped", "essen-han": "essen-han comes with pip install 'smdim-bench[folk]'"}.get(
-        name, "use a folder of your own as folder:PATH"
-    )
+    addable = ", ".join(entry.name for entry in CORPORA.values() if entry.layout)
+    if entry is None:
+        hint = "use a folder of your own as folder:PATH"
+    elif entry.extra:
+        hint = f"{name} comes with pip install 'smdim-bench[{entry.extra}]'"
+    else:
+        hint = f"{name} is shipped"
     raise CorpusError(f"{name!r} cannot be added (only {addable}): {hint}")
 
 
@@ -118,8 +121,7 @@ def _find_root(entry: Entry, origin: Path) -> tuple[Path, Listing]:
             continue
         if listing.sources:
             return folder, listing
-    layout = {"pop909": "NNN/NNN.mid", "maestro": "maestro-v*.csv with its YEAR/*.midi"}[entry.name]
-    raise CorpusError(f"no {entry.name} under {origin}: its layout is {layout}")
+    raise CorpusError(f"no {entry.name} under {origin}: its layout is {entry.layout}")
 
 
 def _folders(origin: Path) -> Iterator[Path]:

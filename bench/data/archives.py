@@ -25,12 +25,12 @@ Wanted = Callable[[PurePosixPath], bool]
 
 
 class ArchiveError(UserError):
-    """An archive is damaged, of an unknown kind, or asks for what a data set never needs."""
+    """An archive is damaged, of an unknown kind, or holds what a data set never needs."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """A regular file in an archive. `size` is what the archive claims, in bytes."""
+    """A regular file in an archive. `size` is the one stated by the archive, in bytes."""
 
     name: str
     size: int

@@ -1,4 +1,4 @@
-"""What tokens cost without a network: the baselines that a denoiser's bits/token stand beside."""
+"""Bits/token of models without a network: the baselines beside a denoiser's."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def token_baselines(
 
     unigram   p(token)
     bigram    p(token | token before)
-    grammar   p(type | type before) p(token | its type): knows REMI's order of Bar, Position, Pitch, Velocity,
+    grammar   p(type | type before) p(token | its type): holds REMI's order of Bar, Position, Pitch, Velocity,
               Duration, and nothing of music; a denoiser that is no better has learned no more than the grammar
 
     Counts are smoothed by adding `smoothing` (1: Laplace) to every outcome; outcomes are the tokens, or types, other

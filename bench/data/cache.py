@@ -1,4 +1,4 @@
-"""Cached files that are checked before they are trusted: JSON and arrays that carry their own hash."""
+"""Cached files that are checked before they are used: JSON and arrays with their own hash."""
 
 from __future__ import annotations
 

@@ -1,16 +1,14 @@
-"""The corpora known by name: where each lies, what its pieces are, under which licence."""
+"""The corpora known by name: one registration each, at the function that lists its pieces."""
 
 from __future__ import annotations
 
 import csv
 import importlib.util
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from bench.data.pieces import CorpusError, Source, check_split
 from bench.data.reading import ABC_SUFFIXES, MIDI_SUFFIXES, UnreadableError, abc_tunes
-from bench.paths import cache_folder
+from bench.data.registry import CORPORA, Entry, Listing, Published, register_corpus
 
 HERE = Path(__file__).parent
 DEMO_FOLDER = HERE / "demo"
@@ -20,48 +18,12 @@ FOLDER_PREFIX = "folder:"
 FOLDER_WORDS = "every MIDI, kar and ABC file under a folder of yours"
 
 
-@dataclass(frozen=True)
-class Listing:
-    """What a corpus says it holds. `official` = every source carries its published side."""
-
-    sources: list[Source]
-    official: bool = False
-    stratified: bool = False
-    notes: tuple[str, ...] = ()
-    about: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A corpus by name. `words` describe it in a list, `find` gives its folder or CorpusError, `read` lists it."""
-
-    name: str
-    words: str
-    licence: str
-    find: Callable[[], Path]
-    read: Callable[[Path], Listing]
-    obtained: str = "shipped"
-    """How it comes here: "shipped", "fetch" (fetch or add), or "extra" (with an optional package)."""
-
-
-def corpora_folder() -> Path:
-    """Where added and fetched corpora lie, one folder each."""
-    return cache_folder() / "corpora"
-
-
-def _added(name: str) -> Callable[[], Path]:
-    def find() -> Path:
-        folder = corpora_folder() / name
-        if not folder.is_dir():
-            raise CorpusError(
-                f"corpus {name} is not here yet: `smdim-bench corpus fetch {name}` downloads it, "
-                f"`smdim-bench corpus add {name} --from FILE_OR_FOLDER` takes a copy you have"
-            )
-        return folder
-
-    return find
-
-
+@register_corpus(
+    "demo",
+    "40 lieder (Schubert, Schumann) and 40 Irish dance tunes; subsets lieder and irish",
+    "lieder CC0 1.0 (OpenScore); irish Unlicense / CC BY 4.0 (Polifonia, after Bill Black)",
+    find=lambda: DEMO_FOLDER,
+)
 def list_demo(folder: Path) -> Listing:
     """The 80 demo pieces by their index; lieder and irish are split apart, so that a subset splits like the whole."""
     with (folder / "index.csv").open(newline="", encoding="utf-8") as stream:
@@ -89,6 +51,17 @@ def list_folder(folder: Path) -> Listing:
     return Listing(sources)
 
 
+@register_corpus(
+    "pop909",
+    "909 Chinese pop songs arranged for piano (Wang et al., ISMIR 2020)",
+    "MIT, Music X Lab (the arrangements; the songs themselves are commercial)",
+    layout="NNN/NNN.mid",
+    published=Published(
+        # GitHub packs archives on demand, so neither size nor checksum is published: the 909 songs are checked instead
+        "https://github.com/music-x-lab/POP909-Dataset/archive/d83e6edba6872a704f5d3b8b32f5cb540088dae6.zip",
+        contents="aa62be6ef9f31b9072a37e7c62ccc67c01f788c212e99bf2b4cb33f522a592ba",
+    ),
+)
 def list_pop909(folder: Path) -> Listing:
     """NNN/NNN.mid of each song; the `versions` folders beside them are left alone."""
     songs = sorted(path for path in folder.glob("[0-9][0-9][0-9]/*.mid") if path.stem == path.parent.name)
@@ -96,6 +69,17 @@ def list_pop909(folder: Path) -> Listing:
     return Listing([Source(path, f"{path.stem}/{path.name}", titles.get(path.stem, path.stem)) for path in songs])
 
 
+@register_corpus(
+    "maestro",
+    "MAESTRO v3: piano performances with official splits (Hawthorne et al., ICLR 2019); subsets by year",
+    "CC BY-NC-SA 4.0 (non-commercial, share alike)",
+    layout="maestro-v*.csv with its YEAR/*.midi",
+    published=Published(  # MuSpy's data set table publishes the same address, size and checksum
+        "https://storage.googleapis.com/magentadata/datasets/maestro/v3.0.0/maestro-v3.0.0-midi.zip",
+        sha256="70470ee253295c8d2c71e6d9d4a815189e35c89624b76d22fce5a019d5dde12c",
+        size_bytes=58_416_533,
+    ),
+)
 def list_maestro(folder: Path) -> Listing:
     """Rows of the official table whose file is here, with their official sides; the other rows are counted.
 
@@ -138,6 +122,13 @@ def find_essen() -> Path:
     return folder
 
 
+@register_corpus(
+    "essen-han",
+    "Chinese folk songs of the Essen collection, read out of music21; subsets han1.abc and han2.abc",
+    "non-commercial research use, as music21 ships it; not to be passed on",
+    find=find_essen,
+    extra="folk",
+)
 def list_essen(folder: Path) -> Listing:
     """The Han tunes of both books without those known to carry wrong octaves or broken notation."""
     with ESSEN_LEFT_OUT.open(newline="", encoding="utf-8") as stream:
@@ -173,48 +164,10 @@ def _pop909_titles(table: Path) -> dict[str, str]:
     return {str(row["song_id"]).zfill(3): str(row["name"]) for row in rows}
 
 
-ENTRIES = {
-    entry.name: entry
-    for entry in (
-        Entry(
-            "demo",
-            "40 lieder (Schubert, Schumann) and 40 Irish dance tunes; subsets lieder and irish",
-            "lieder CC0 1.0 (OpenScore); irish Unlicense / CC BY 4.0 (Polifonia, after Bill Black)",
-            lambda: DEMO_FOLDER,
-            list_demo,
-        ),
-        Entry(
-            "pop909",
-            "909 Chinese pop songs arranged for piano (Wang et al., ISMIR 2020)",
-            "MIT, Music X Lab (the arrangements; the songs themselves are commercial)",
-            _added("pop909"),
-            list_pop909,
-            obtained="fetch",
-        ),
-        Entry(
-            "maestro",
-            "MAESTRO v3: piano performances with official splits (Hawthorne et al., ICLR 2019); subsets by year",
-            "CC BY-NC-SA 4.0 (non-commercial, share alike)",
-            _added("maestro"),
-            list_maestro,
-            obtained="fetch",
-        ),
-        Entry(
-            "essen-han",
-            "Chinese folk songs of the Essen collection, read out of music21; subsets han1.abc and han2.abc",
-            "non-commercial research use, as music21 ships it; not to be passed on",
-            find_essen,
-            list_essen,
-            obtained="extra",
-        ),
-    )
-}
-
-
 def entry_of(name: str) -> Entry:
     """The entry of a corpus name or of "folder:PATH"; CorpusError for any other name."""
-    if name in ENTRIES:
-        return ENTRIES[name]
+    if name in CORPORA:
+        return CORPORA[name]
     if name.startswith(FOLDER_PREFIX):
         folder = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
 
@@ -223,10 +176,10 @@ def entry_of(name: str) -> Entry:
                 raise CorpusError(f"{name}: no such folder")
             return folder
 
-        return Entry(name, f"files under {folder}", "not stated", find, list_folder)
-    raise CorpusError(f"unknown corpus {name!r}: known are {', '.join(ENTRIES)} and {FOLDER_PREFIX}PATH")
+        return Entry(name, f"files under {folder}", "not stated", list_folder, find)
+    raise CorpusError(f"unknown corpus {name!r}: known are {', '.join(CORPORA)} and {FOLDER_PREFIX}PATH")
 
 
 def corpora_words() -> list[tuple[str, str]]:
     """(name, what it is) of every corpus, for a list."""
-    return [*((entry.name, entry.words) for entry in ENTRIES.values()), (f"{FOLDER_PREFIX}PATH", FOLDER_WORDS)]
+    return [*((entry.name, entry.words) for entry in CORPORA.values()), (f"{FOLDER_PREFIX}PATH", FOLDER_WORDS)]

@@ -1,4 +1,4 @@
-"""Load a corpus by name: list it, read every piece once, say what cannot be used, set the sides."""
+"""Loading of a corpus by name: list it, read every piece once, collect what cannot be used, set the sides."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.data.cache import CacheError, read_json, write_json
-from bench.data.catalog import FOLDER_PREFIX, Listing, entry_of
+from bench.data.catalog import FOLDER_PREFIX, entry_of
 from bench.data.pieces import Corpus, CorpusError, Piece, Skipped, Source
 from bench.data.reading import READER_VERSION, Inspection, piece_bytes
+from bench.data.registry import Listing
 from bench.data.splits import HASH_RULE, group_copies, hash_split, keep_copies_together
 from bench.data.worker import Answer, Job
 from bench.data.workers import ProgressCallback, read_all
@@ -72,7 +73,7 @@ def inspect_sources(
     sources: list[Source], hashes: dict[str, str], progress: ProgressCallback | None = None
 ) -> dict[str, Answer]:
     """What reading each source gave, from the cache where all of them are unchanged."""
-    # the bytes decide, but the format is told by the name's ending
+    # the bytes decide, but the format depends on the name's ending
     key = canonical_hash(
         [READER_VERSION, version("symusic"), [[s.id, s.path.suffix.lower(), s.tune, hashes[s.id]] for s in sources]], 32
     )
@@ -81,7 +82,7 @@ def inspect_sources(
     if kept is None:
         answers = read_all([Job(source.path, source.tune) for source in sources], progress=progress)
         if not any(answer.transient for answer in answers):
-            # reading again is slower, not wrong; tokens, which are costly, do report a full disk
+            # reading again is slower, not wrong; for tokens, which are costly, a full disk is an error
             with suppress(CacheError):
                 write_json(path, [_as_record(answer) for answer in answers])
     else:

@@ -150,7 +150,7 @@ def _try_once(part: _Part, size_bytes: int | None, progress: BytesProgress | Non
 
 
 def _chunks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
-    """Chunks until the end; a network error becomes _BrokeOff, so that only disk errors look like disk errors."""
+    """Chunks until the end; a network error becomes _BrokeOff, so that an OSError of the caller is one of the disk."""
     while True:
         try:
             chunk = answer.read(CHUNK_BYTES)

@@ -1,4 +1,4 @@
-"""Read one piece, whatever its format, into a single piano track of notes, or say in words why not.
+"""Reading of one piece, of any format, into a single piano track of notes, or a reason why it cannot be used.
 
 This module runs inside the reading processes of `bench.data.workers`.
 """

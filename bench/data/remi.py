@@ -1,4 +1,4 @@
-"""The one door to MidiTok: notes to REMI tokens and back. Import it late, MidiTok takes seconds."""
+"""REMI tokens of notes and back, by MidiTok, which is imported here alone. Import it late: MidiTok takes seconds."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def encode(score: ScoreTick, settings: TokenizerSettings) -> np.ndarray:
 
 
 def decode(tokens_L: np.ndarray, settings: TokenizerSettings) -> ScoreTick:
-    """The score that tokens describe: one piano track, time from the first token on, 120 beats a minute unless told.
+    """The score of tokens: one piano track, time from the first token on, 120 beats a minute without Tempo tokens.
 
     Incomplete notes (a Pitch without Velocity and Duration after it) are left out; PAD, BOS, EOS and MASK are ignored
     elsewhere. Tokens before the first Bar count as the first bar.

@@ -1,4 +1,4 @@
-"""How music becomes tokens: every choice of the tokenizer, open to a study."""
+"""Settings of the tokenizer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sides of a corpus: official where there are any, else by hash, and never one music on two sides."""
+"""Split of a corpus: official where there is one, else by hash; copies of a piece stay on one side."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def hash_split(groups: Iterable[str], strata: Mapping[str, str] | None = None) -
     """Side of each group of copies, from its key alone: keys in the order of their salted SHA-256, the first tenth is
     test, the second validation, the rest train (rounded; at least one on each side from three groups on).
 
-    Adding a piece moves at most three others. `strata` (key -> stratum) splits each stratum by
-    itself, so that a part of a corpus has the same sides as the whole.
+    Adding a piece moves at most three others. `strata` (key -> stratum) splits each stratum by itself, so that a part
+    of a corpus has the same sides as the whole.
     """
     members: dict[str, list[str]] = defaultdict(list)
     for key in groups:

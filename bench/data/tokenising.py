@@ -1,4 +1,4 @@
-"""Turn a corpus into tokens once, and find them again."""
+"""Tokenisation of a corpus, cached on disk."""
 
 from __future__ import annotations
 

@@ -171,7 +171,9 @@ class TokenCorpus:
         if length < 1 or not 1 <= hop <= length:
             raise ValueError(f"windows need length >= 1 and 1 <= hop <= length, not length {length} and hop {hop}")
         if mode not in ("pad", "join") or align not in ("bar", "token"):
-            raise ValueError(f"windows know the modes pad, join and the alignments bar, token, not {mode!r}, {align!r}")
+            raise ValueError(
+                f"windows: allowed are the modes pad, join and the alignments bar, token, not {mode!r}, {align!r}"
+            )
         stream = self.stream(split)
         if not stream.pieces:
             raise UserError(f"corpus {self.corpus.label} has no piece in its {split} split")
@@ -186,26 +188,6 @@ class TokenCorpus:
         if not 0 <= start < len(whole):
             raise ValueError(f"start must lie in the piece's 0..{len(whole) - 1}, not {start}")
         return cut(whole, np.array([start]), np.array([len(whole)]), length, self.pad_id)[0]
-
-    def crop_starts(self, split: str, length: int, *, align: Align = "bar") -> np.ndarray:
-        """Where a training crop of the side's stream may begin: bool (N,), for a trainer that draws starts itself.
-
-        Bars (align "bar") or any token, no later than a piece's last start that still fills `length` tokens and the
-        first bar after it; a piece shorter than that has its own start only.
-        """
-        stream = self.stream(split)
-        allowed = np.zeros(len(stream.tokens), dtype=bool)
-        bars = np.flatnonzero(stream.tokens == self.bar_id)
-        for first, end in zip(stream.offsets[:-1].tolist(), stream.offsets[1:].tolist(), strict=True):
-            allowed[first] = True
-            if end - first <= length:
-                continue
-            if align == "token":
-                allowed[first : end - length + 1] = True
-                continue
-            own = bars[np.searchsorted(bars, first) : np.searchsorted(bars, end)]
-            allowed[own[: np.searchsorted(own, end - length) + 1]] = True
-        return allowed
 
     def bar_of_token(self, tokens: np.ndarray) -> np.ndarray:
         """Bar number of each token along the last axis, from 0 at the first Bar token (-1 before it)."""

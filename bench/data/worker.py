@@ -1,6 +1,6 @@
 """A reading process: takes one piece at a time from its parent, so that a file that crashes a parser costs one file.
 
-Jobs and answers are pickles on stdin and stdout, each after its length; whatever parsers print goes nowhere.
+Jobs and answers are pickles on stdin and stdout; whatever parsers print goes nowhere.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import pickle
 import signal
-import struct
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from bench.data.reading import Inspection, NoteArrays, UnreadableError, inspect_
 from bench.data.settings import TokenizerSettings
 
 MEMORY_LIMIT_BYTES = 4 << 30
-LENGTH = struct.Struct("<Q")
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a job: a reason, or an inspection, or note arrays, or tokens uint16 (N,) with their vocabulary."""
+    """Result of a job: a reason, or an inspection, or note arrays, or tokens uint16 (N,) with their vocabulary."""
 
     reason: str = ""
     inspection: Inspection | None = None
@@ -47,22 +45,17 @@ class Answer:
 
 
 def send(stream: IO[bytes], message: Any) -> None:
-    """Write one pickle after its length."""
-    data = pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL)
-    stream.write(LENGTH.pack(len(data)) + data)
+    """Write one pickle."""
+    pickle.dump(message, stream, protocol=pickle.HIGHEST_PROTOCOL)
     stream.flush()
 
 
 def receive(stream: IO[bytes]) -> Any:
-    """Read one message; EOFError when the other side is gone."""
-    head = stream.read(LENGTH.size)
-    if len(head) < LENGTH.size:
-        raise EOFError
-    (size,) = LENGTH.unpack(head)
-    data = stream.read(size)
-    if len(data) < size:
-        raise EOFError
-    return pickle.loads(data)
+    """Read one pickle; EOFError when the other side is gone."""
+    try:
+        return pickle.load(stream)
+    except pickle.UnpicklingError as error:  # cut short
+        raise EOFError from error
 
 
 def do(job: Job) -> Answer:

@@ -1,4 +1,4 @@
-"""Read many pieces in parallel processes, in order, whatever single files do to their process."""
+"""Parallel reading of pieces in child processes, in order; a file that crashes its process costs that file alone."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from bench.diffusion.errors import DiffusionError
 from bench.diffusion.evaluation import BitsPerToken, bits_per_token
 from bench.diffusion.generators import generator_for
 from bench.diffusion.multi_scale import MultiScaleDiffusion
-from bench.diffusion.multi_scale_bound import state_dependent_bits_per_token
 from bench.diffusion.samplers import SAMPLERS, Sample
 from bench.diffusion.schedule import Schedule
 from bench.diffusion.token_powers import token_powers
@@ -25,6 +24,5 @@ __all__ = [
     "bits_per_token",
     "elbo_bits_per_token",
     "generator_for",
-    "state_dependent_bits_per_token",
     "token_powers",
 ]

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.losses import check_loss, elbo_weight, loss_weight
-from bench.diffusion.noised import Noised, check_logits, nll_at
+from bench.diffusion.noised import Noised, check_logits, masked_nll, nll_at
 from bench.diffusion.samplers import SAMPLERS, Sample, check_sampler
+from bench.diffusion.samplers.request import Denoise
 from bench.diffusion.schedule import Schedule
 
-Denoise = Callable[..., torch.Tensor]
 TIMES = ("low_discrepancy", "uniform")
 CONTINUOUS_TIME_MIN = 1e-5  # the weight 1/t has no bound at 0; at this time 2,048 tokens lose 0.02 on average
 
 
 @dataclass(frozen=True)
 class DiffusionLoss:
-    """What a batch cost, or this slice's share of it: shares of one batch add up. All tensors of no dimension."""
+    """Loss of a batch, or this slice's share of it: shares of one batch add up. All tensors of no dimension."""
 
     loss: torch.Tensor  # nats/token, to backpropagate
     elbo_bits_per_token: torch.Tensor  # one unbiased draw of the ELBO, bits/token; noisy
@@ -29,8 +29,17 @@ class DiffusionLoss:
     masked_count: int  # masked tokens of the whole batch
 
 
+@dataclass(frozen=True)
+class Terms:
+    """Of each masked position: its part of the ELBO (T times its KL, or the rate in continuous time), and the negative
+    log-likelihood of its token. Nats."""
+
+    divergence_N: torch.Tensor
+    nll_N: torch.Tensor
+
+
 class AbsorbingDiffusion:
-    """Tokens turn into MASK one by one, and a denoiser `tokens -> logits` learns the way back. Has no parameters.
+    """Tokens turn into MASK one by one, and a denoiser `tokens -> logits` learns the reverse. Has no parameters.
 
     Austin et al. 2021 (D3PM, 2107.03006) with an absorbing state. A token is hidden at time t with probability
     1 - alpha(t), independently; PAD is never hidden and never counts; MASK and PAD have probability 0 in the
@@ -43,6 +52,8 @@ class AbsorbingDiffusion:
                 appendix I.1), or `uniform`: each alone. Equal in expectation; the strata spread less
     time_input  call the denoiser as `denoise(tokens_BL, time_B)`, time in (0, 1]; without it `denoise(tokens_BL)`
     """
+
+    elbo_stream: ClassVar[int] = 1  # part of the seed of `elbo_bits_per_token`
 
     def __init__(
         self,
@@ -65,6 +76,7 @@ class AbsorbingDiffusion:
         self.mask_id, self.pad_id = mask_id, pad_id
         self.steps, self.times, self.time_input = steps, times, time_input
         self.schedule, self.loss_name = Schedule(schedule), loss
+        self.powers_V: torch.Tensor | None = None
         self._never = torch.tensor([mask_id, pad_id])
 
     def settings(self) -> dict[str, Any]:
@@ -90,11 +102,23 @@ class AbsorbingDiffusion:
             return CONTINUOUS_TIME_MIN + (1 - CONTINUOUS_TIME_MIN) * u
         return (torch.floor(u * self.steps) + 1).clamp(max=self.steps) / self.steps
 
+    def hidden(self, x0_BL: torch.Tensor, time_B: torch.Tensor) -> torch.Tensor:
+        """Probability (B, L) of each token to be MASK at `time_B` in (0, 1]; 0 for PAD. Float64, on the CPU."""
+        hidden_BL = (1 - self.schedule.alpha(time_B))[:, None].expand(x0_BL.shape)
+        return hidden_BL.masked_fill((x0_BL == self.pad_id).cpu(), 0.0)
+
     def corrupt(self, x0_BL: torch.Tensor, time_B: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """x_t given x_0 at `time_B` in (0, 1]: each token that is not PAD is MASK with probability 1 - alpha(t)."""
+        """x_t given x_0 at `time_B` in (0, 1]: each token is MASK with the probability `hidden`."""
         u_BL = torch.rand(x0_BL.shape, generator=generator, dtype=torch.float64)
-        hidden_BL = (u_BL < 1 - self.schedule.alpha(time_B).unsqueeze(1)).to(x0_BL.device)
-        return x0_BL.masked_fill(hidden_BL & (x0_BL != self.pad_id), self.mask_id)
+        return x0_BL.masked_fill((u_BL < self.hidden(x0_BL, time_B)).to(x0_BL.device), self.mask_id)
+
+    def terms(
+        self, logits_BLV: torch.Tensor, clean_BL: torch.Tensor, masked_BL: torch.Tensor, time_B: torch.Tensor
+    ) -> Terms:
+        """What each masked position adds to the ELBO at `time_B`, in row-major order."""
+        nll_N = masked_nll(logits_BLV, clean_BL, masked_BL, self._never)
+        weight_N = elbo_weight(time_B, self.schedule, self.steps)[masked_BL.nonzero()[:, 0]]
+        return Terms(weight_N.to(nll_N.device) * nll_N, nll_N)
 
     def noise(self, x0_BL: torch.Tensor, generator: torch.Generator) -> Noised:
         """Draw times and masks for a whole batch on the generator's device; every process draws the same."""
@@ -136,8 +160,8 @@ class AbsorbingDiffusion:
         return self.loss_of(denoise, noised, x0_BL.device)
 
     def check_sampler(self, sampler: str, options: Iterable[str] = ()) -> None:
-        """Raise DiffusionError unless `sample` knows this sampler and these of its options."""
-        check_sampler(sampler, options)
+        """Raise DiffusionError unless the sampler follows the reverse of this process and has these options."""
+        check_sampler(sampler, options, schedule=self.settings()["schedule"])
 
     def sample(
         self,
@@ -150,35 +174,31 @@ class AbsorbingDiffusion:
         sampler: str = "ancestral",
         forbidden_ids: Sequence[int] = (),
         device: torch.device | str = "cpu",
-        **options: Any,
+        **settings: Any,
     ) -> Sample:
         """`count` sequences of `length` tokens drawn from all-MASK in `steps` steps (default: the process's T).
 
-        MASK, PAD and `forbidden_ids` are never drawn. `options` go to the sampler (temperature, progress, ...).
+        MASK, PAD and `forbidden_ids` are never drawn. `settings` are further fields of a SampleRequest (temperature,
+        progress, ...) and the sampler's own options.
         """
-        self.check_sampler(sampler, options)
+        self.check_sampler(sampler, settings)
         if length < 1 or count < 1:
             raise DiffusionError(f"length, count: {length} tokens and {count} pieces; allowed: 1 or more of each")
-        chosen_steps = steps if steps is not None else self.steps
-        if chosen_steps is None and not options.get("per_call"):
-            raise DiffusionError("steps: a continuous-time process needs a number of sampling steps")
-        start_BL = torch.full((count, length), self.mask_id, dtype=torch.int64, device=device)
-        draw, own_options = self._sampler(sampler)
+        draw = SAMPLERS[sampler]
+        if steps is None and draw.instead_of_steps not in settings:
+            steps = self.steps
         return draw(
             denoise,
-            start_BL,
+            torch.full((count, length), self.mask_id, dtype=torch.int64, device=device),
             mask_id=self.mask_id,
-            steps=None if options.get("per_call") else chosen_steps,
             generator=generator,
+            steps=steps,
+            schedule=self.schedule,
+            powers_V=self.powers_V,
             forbidden_ids=(self.pad_id, *forbidden_ids),
             time_input=self.time_input,
-            **own_options,
-            **options,
+            **settings,
         )
-
-    def _sampler(self, name: str) -> tuple[Callable[..., Sample], dict[str, Any]]:
-        """The function behind a sampler's name, and what it is told of this process."""
-        return SAMPLERS[name], {"schedule": self.schedule}
 
     def _time_arguments(self, time_B: torch.Tensor, device: torch.device | str) -> tuple[torch.Tensor, ...]:
         return (time_B.to(device, torch.float32, non_blocking=True),) if self.time_input else ()

@@ -1,27 +1,17 @@
-"""The ELBO of the process itself in bits a token: looser than the count form, open to denoisers with time input."""
+"""The ELBO of a process itself in bits/token: looser than the count form, open to denoisers with time input."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from bench.diffusion.absorbing import CONTINUOUS_TIME_MIN, AbsorbingDiffusion
-from bench.diffusion.evaluation import (
-    DRAWS_A_STRATUM,
-    BitsPerToken,
-    check_draws,
-    clean_windows,
-    scaled_nll,
-    spread,
-    summarise,
-)
-from bench.diffusion.losses import elbo_weight
+from bench.diffusion.evaluation import DRAWS_A_STRATUM, BitsPerToken, check_draws, clean_windows, spread, summarise
+from bench.diffusion.samplers.request import Denoise, evaluation_mode
 
 
 def elbo_bits_per_token(
-    denoise: Callable[..., torch.Tensor],
+    denoise: Denoise,
     windows: np.ndarray,
     diffusion: AbsorbingDiffusion,
     *,
@@ -32,36 +22,34 @@ def elbo_bits_per_token(
     level: float = 0.95,
     device: torch.device | str = "cpu",
 ) -> BitsPerToken:
-    """The D3PM ELBO (T steps; Austin et al. 2021, 2107.03006) or MDLM's (continuous time) of `windows` (n, L).
+    """Upper bound on -log2 p of `windows` (n, L) under the model that `diffusion` samples, bits/token.
 
-    With T steps it is above the count form even for a perfect denoiser, because tokens revealed in one step are
-    drawn independently: for two tokens by their mutual information / T. Its draws spread more, since the number of
-    masked tokens varies around its mean. The grid of (time, mask) is a function of (seed, index of the window), so
-    all arms share it; strata and interval are those of `bits_per_token`.
+    The D3PM ELBO (T steps; Austin et al. 2021, 2107.03006), MDLM's (continuous time), or the state-dependent one of a
+    MultiScaleDiffusion. With T steps it is above the count form even for a perfect denoiser, because tokens revealed in
+    one step are drawn independently: for two tokens by their mutual information / T. Its draws spread more, since the
+    number of masked tokens varies around its mean. Of a multi-scale process it bounds another model than the count
+    form does, the one whose masks depend on the tokens: the two figures are not to be compared.
+
+    The grid of (time, mask) is a function of (seed, index of the window), so all arms share it; strata and interval are
+    those of `bits_per_token`, and PAD is not counted. Cost: `draws` calls a window. Raises DiffusionError for an odd
+    number of draws, or no windows.
     """
     check_draws(draws)
     chosen = spread(len(windows), max_windows)
     clean_WL, counts_W = clean_windows(windows, chosen, diffusion.pad_id)
-    time_WD = np.empty((len(chosen), draws))
-    masked_WDL = np.empty((len(chosen), draws, windows.shape[1]), dtype=bool)
-    for row, window in enumerate(chosen):
-        random = np.random.default_rng([seed, int(window), 1])
-        time_WD[row] = draw_times(random, draws, diffusion.steps)
-        hidden_D = 1 - diffusion.schedule.alpha(torch.from_numpy(time_WD[row])).numpy()
-        masked_WDL[row] = random.random((draws, windows.shape[1])) < hidden_D[:, None]  # D -> D L
-        masked_WDL[row] &= clean_WL[row] != diffusion.pad_id
-    weight_WD = elbo_weight(torch.from_numpy(time_WD), diffusion.schedule, diffusion.steps).numpy()
-    scores_WD = scaled_nll(
-        denoise,
-        clean_WL,
-        masked_WDL,
-        weight_WD,
-        mask_id=diffusion.mask_id,
-        never=torch.tensor([diffusion.mask_id, diffusion.pad_id]),
-        time_WD=time_WD if diffusion.time_input else None,
-        batch=batch,
-        device=device,
-    )
+    scores_WD = np.empty((len(chosen), draws))
+    with evaluation_mode(denoise):
+        for row, window in enumerate(chosen):
+            random = np.random.default_rng([seed, int(window), diffusion.elbo_stream])
+            time_D = torch.from_numpy(draw_times(random, draws, diffusion.steps))
+            clean_DL = torch.from_numpy(clean_WL[row]).expand(draws, -1)
+            hidden_DL = diffusion.hidden(clean_DL, time_D).numpy()
+            masked_DL = torch.from_numpy(random.random(hidden_DL.shape) < hidden_DL)
+            for first in range(0, draws, batch):
+                part = slice(first, first + batch)
+                scores_WD[row, part] = _scores(
+                    denoise, diffusion, clean_DL[part], masked_DL[part], time_D[part], device
+                )
     return summarise(scores_WD, counts_W, level)
 
 
@@ -71,3 +59,18 @@ def draw_times(random: np.random.Generator, draws: int, steps: int | None) -> np
     if steps is None:
         return CONTINUOUS_TIME_MIN + (1 - CONTINUOUS_TIME_MIN) * u_D
     return np.minimum(np.floor(u_D * steps) + 1, steps) / steps
+
+
+def _scores(
+    denoise: Denoise,
+    diffusion: AbsorbingDiffusion,
+    clean_DL: torch.Tensor,
+    masked_DL: torch.Tensor,
+    time_D: torch.Tensor,
+    device: torch.device | str,
+) -> np.ndarray:
+    """Nats a window of each draw (D,)."""
+    time = (time_D.to(device, torch.float32),) if diffusion.time_input else ()
+    logits_DLV = denoise(clean_DL.masked_fill(masked_DL, diffusion.mask_id).to(device), *time)
+    terms_N = diffusion.terms(logits_DLV, clean_DL, masked_DL, time_D).divergence_N.double().cpu()
+    return torch.zeros(len(clean_DL), dtype=torch.float64).index_add(0, masked_DL.nonzero()[:, 0], terms_N).numpy()

@@ -1,4 +1,4 @@
-"""The errors of the diffusion process that are the user's to mend."""
+"""Errors of the diffusion process that the user can correct."""
 
 from __future__ import annotations
 

@@ -1,17 +1,18 @@
-"""Bits a token: how well a denoiser predicts held-out music, one figure for every arm."""
+"""Bits/token: how well a denoiser predicts held-out music, one figure for every arm."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.noised import masked_nll
-from bench.diffusion.samplers.sample import evaluation_mode
+from bench.diffusion.samplers.request import evaluation_mode
 
 DRAWS_A_STRATUM = 2  # the fewest that show a variance
 
@@ -40,8 +41,11 @@ def bits_per_token(
     level: float = 0.95,
     device: torch.device | str = "cpu",
     time_input: bool = False,
+    mine: slice = slice(None),
+    total: Callable[[np.ndarray], np.ndarray] | None = None,
+    each: Callable[[int, int], None] | None = None,
 ) -> BitsPerToken:
-    """Upper bound on the negative log-likelihood of `windows` (n, L) in bits a token, PAD not counted.
+    """Upper bound on the negative log-likelihood of `windows` (n, L) in bits/token, PAD not counted.
 
     The count form of the continuous-time ELBO (Ou et al. 2024, RADD, 2406.03736, as any-order autoregression; Nie et
     al. 2025, LLaDA, 2502.09992, masking exactly k of L tokens): L times the mean over k uniform on 1..L and over
@@ -51,6 +55,8 @@ def bits_per_token(
     The grid of (k, mask) is a function of (seed, index of the window, its number of tokens), so all arms share it.
     k is stratified: `draws` / 2 strata of equal size with two draws each; the variance within strata gives the
     interval (Student t). `max_windows` takes that many evenly spread windows. Cost: `draws` calls a window.
+    Of several processes each computes the windows `mine`, and `total` sums an array over them; `each` as in
+    `window_scores`.
     Raises DiffusionError for an odd number of draws, no windows, windows of PAD alone, a denoiser with time input.
     """
     if time_input:
@@ -60,9 +66,11 @@ def bits_per_token(
         )
     check_draws(draws)
     chosen = spread(len(windows), max_windows)
-    scores_WD = window_scores(
-        denoise, windows, chosen, mask_id=mask_id, pad_id=pad_id, seed=seed, draws=draws, batch=batch, device=device
-    )
+    masks: dict[str, Any] = {"mask_id": mask_id, "pad_id": pad_id, "seed": seed, "draws": draws}
+    scores_WD = np.zeros((len(chosen), draws))
+    scores_WD[mine] = window_scores(denoise, windows, chosen[mine], **masks, batch=batch, device=device, each=each)
+    if total is not None:
+        scores_WD = total(scores_WD)
     return summarise(scores_WD, clean_windows(windows, chosen, pad_id)[1], level)
 
 
@@ -106,7 +114,7 @@ def window_scores(
 ) -> np.ndarray:
     """For each chosen window and draw (L/k) times the sum of -log p over the k masked tokens: nats a window (W, D).
 
-    `each` is told after every call how many of how many masked windows are done.
+    `each(done, of)` is called after every call of the denoiser, with counts of masked windows.
     """
     clean_WL, counts_W = clean_windows(windows, chosen, pad_id)
     masked_WDL = np.zeros((len(chosen), draws, windows.shape[1]), dtype=bool)
@@ -137,15 +145,11 @@ def scaled_nll(
     *,
     mask_id: int,
     never: torch.Tensor,
-    time_WD: np.ndarray | None = None,
     batch: int,
     device: torch.device | str,
     each: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
-    """`scale` times the sum of -log p over the masked tokens of each window and draw, nats (W, D); W D / batch calls.
-
-    With `time_WD` the denoiser is called with the time of each row as second argument.
-    """
+    """`scale` times the sum of -log p over the masked tokens of each window and draw: nats (W, D)."""
     windows, draws, length = masked_WDL.shape
     clean_RL = torch.from_numpy(np.repeat(clean_WL, draws, axis=0))  # W L -> R L, R = W D
     masked_RL = torch.from_numpy(masked_WDL.reshape(-1, length))  # W D L -> R L
@@ -154,10 +158,7 @@ def scaled_nll(
         for first in range(0, len(clean_RL), batch):
             rows = slice(first, first + batch)
             clean, masked = clean_RL[rows], masked_RL[rows]
-            time: tuple[torch.Tensor, ...] = ()
-            if time_WD is not None:
-                time = (torch.from_numpy(time_WD.reshape(-1)[rows]).to(device, torch.float32),)
-            logits_BLV = denoise(clean.masked_fill(masked, mask_id).to(device), *time)
+            logits_BLV = denoise(clean.masked_fill(masked, mask_id).to(device))
             nll_N = masked_nll(logits_BLV, clean, masked, never).double().cpu()
             scores_R[rows] = scores_R[rows].index_add(0, masked.nonzero()[:, 0], nll_N)
             if each is not None:

@@ -1,4 +1,4 @@
-"""Random generators named by what they are for, never the global one.
+"""Random generators named by their purpose, never the global one.
 
 Whatever is drawn depends on (seed, step, purpose) and on nothing else: not on the model, not on the number of
 processes, not on what was drawn before. Arms of one seed therefore see the same data and the same noise, and a

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from bench.diffusion.absorbing import AbsorbingDiffusion, Denoise, DiffusionLoss
+from bench.diffusion.absorbing import AbsorbingDiffusion, Denoise, DiffusionLoss, Terms
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.noised import Noised
-from bench.diffusion.samplers import Sample
-from bench.diffusion.samplers.multi_scale import multi_scale
+from bench.diffusion.schedule import MULTI_SCALE
 
-OWN_SAMPLERS = ("ancestral", "cached")
 FIRST_STEP_SHARE = 1e-30  # stands for s = 0, where log(s/t) would be infinite
 SURE = 1 - 1e-7  # the largest float32 below 1, nearly: keeps log(1 - p) and its gradient finite
 
@@ -26,7 +23,7 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
     A larger power is masked later, so drawn earlier: coarse before fine. The schedules are the polynomial ones of
     GenMD4 (Shi et al. 2024, 2406.04329, the section on state-dependent schedules), with powers by token, not learned.
 
-    The pattern of masks now tells of the hidden tokens, so a cross-entropy with the weights of the plain ELBO bounds
+    The pattern of masks now depends on the hidden tokens, so a cross-entropy with the weights of the plain ELBO bounds
     nothing. The bound of this process follows from its own reverse: with mu the prediction of the hidden token, a
     masked position becomes i on the way from t to s with probability mu_i rho_i, rho_i = 1 - (s/t)^w_i, and stays
     with sum_i mu_i (1 - rho_i). The KL divergence to the true step, whose token is x, is, summed over masked positions,
@@ -39,6 +36,9 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
     logits as the law of the token given the visible ones, so a denoiser needs no time input. With equal powers of 1
     all of it is the linear AbsorbingDiffusion. Other losses put their weight relative to the ELBO's on the same terms.
     """
+
+    elbo_stream = 2
+    powers_V: torch.Tensor
 
     def __init__(
         self,
@@ -54,21 +54,16 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
         super().__init__(mask_id, pad_id, steps=steps, loss=loss, times=times, time_input=time_input)
         self.powers_V = torch.as_tensor(powers, dtype=torch.float64)
         if self.powers_V.dim() != 1 or not bool((torch.isfinite(self.powers_V) & (self.powers_V > 0)).all()):
-            raise DiffusionError("powers: one number above 0 is wanted for each token")
+            raise DiffusionError("powers: one number above 0 is needed for each token")
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the loss and the noise, as JSON can hold it."""
-        return super().settings() | {"schedule": "multi-scale", "powers": self.powers_V.tolist()}
+        return super().settings() | {"schedule": MULTI_SCALE, "powers": self.powers_V.tolist()}
 
     def hidden(self, x0_BL: torch.Tensor, time_B: torch.Tensor) -> torch.Tensor:
         """Probability (B, L) of each token to be MASK at `time_B`; 0 for PAD."""
         hidden_BL = time_B.to(self.powers_V)[:, None] ** self.powers_V[x0_BL.cpu()]
         return hidden_BL.masked_fill((x0_BL == self.pad_id).cpu(), 0.0)
-
-    def corrupt(self, x0_BL: torch.Tensor, time_B: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """x_t given x_0 at `time_B` in (0, 1]."""
-        u_BL = torch.rand(x0_BL.shape, generator=generator, dtype=torch.float64)
-        return x0_BL.masked_fill((u_BL < self.hidden(x0_BL, time_B)).to(x0_BL.device), self.mask_id)
 
     def loss_of(self, denoise: Denoise, noised: Noised, device: torch.device | str = "cpu") -> DiffusionLoss:
         """This slice's share of the loss; calls `denoise` once, on `device`. `masked_cross_entropy` is -log mu_x."""
@@ -110,23 +105,3 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
         model_reveals_N = (tilted_NV.softmax(dim=1) * reveal_NV).sum(dim=1).clamp(max=SURE)
         stays_N = (1 - reveal_N) * (power_N * log_share_N - torch.log1p(-model_reveals_N))
         return Terms(self.steps * (reveal_N * nll_N + stays_N), nll_N)
-
-    def check_sampler(self, sampler: str, options: Iterable[str] = ()) -> None:
-        """Raise DiffusionError unless the sampler follows the reverse of this process."""
-        if sampler not in OWN_SAMPLERS:
-            raise DiffusionError(
-                f"sampler: {sampler!r} does not follow a multi-scale schedule; allowed: {', '.join(OWN_SAMPLERS)}"
-            )
-        super().check_sampler(sampler, options)
-
-    def _sampler(self, name: str) -> tuple[Callable[..., Sample], dict[str, Any]]:
-        return multi_scale, {"powers_V": self.powers_V, "skip_idle": name == "cached"}
-
-
-@dataclass(frozen=True)
-class Terms:
-    """Of each masked position: its part of the bound (T times its KL, or the rate in continuous time), and -log mu_x.
-    Nats."""
-
-    divergence_N: torch.Tensor
-    nll_N: torch.Tensor

@@ -1,4 +1,4 @@
-"""What one draw of noise makes of a batch, and the cross-entropy a denoiser has on it."""
+"""A batch after one draw of noise, and the cross-entropy of a denoiser on it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.diffusion.errors import DiffusionError
 
 @dataclass(frozen=True)
 class Targets:
-    """What a loss needs of each masked position, in row-major order (N,)."""
+    """Index, token and weights of each masked position, in row-major order (N,)."""
 
     index_N: torch.Tensor  # int64, place in the batch's rows laid end to end
     clean_N: torch.Tensor  # int64
@@ -43,7 +43,7 @@ class Noised:
     normaliser: float  # what the weighted sum is divided by, over the whole batch
     token_count: int  # tokens that are not PAD, over the whole batch
     masked_count: int  # hidden tokens, over the whole batch
-    targets: Targets | None = None  # made ahead of time by `pinned`; else when the loss is asked for
+    targets: Targets | None = None  # made ahead of time by `pinned`; else when the loss is computed
 
     def rows(self, rows: slice) -> Noised:
         """The same draw, these rows only."""

@@ -1,4 +1,4 @@
-"""Soft constraints in training: penalties on what the network expects where it cannot see, added to the loss.
+"""Soft constraints in training: penalties on the network's distributions at masked positions, added to the loss.
 
 With M masked positions in the batch, p_i the network's distribution at position i (special tokens left out) and a
 weight:
@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from bench.diffusion.absorbing import AbsorbingDiffusion, Denoise, DiffusionLoss
-from bench.diffusion.constraints.language import SPECIAL_TYPES
+from bench.diffusion.constraints.language import SPECIAL_TYPES, TokenLanguage
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.noised import Noised
 
@@ -31,7 +31,7 @@ NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?"
 
 @dataclass(frozen=True)
 class RegulariserChoice:
-    """The penalties asked for; None is no such penalty."""
+    """The penalties chosen; None is no such penalty."""
 
     pitch_weight: float | None = None
     chord_limit: int = 0
@@ -53,7 +53,7 @@ class RegulariserChoice:
         return cls(**chosen)  # type: ignore[arg-type]
 
     def build(self, words: Sequence[str], pitch_limits: Callable[[], tuple[int, int]]) -> Regulariser | None:
-        """The penalty over a vocabulary; `pitch_limits` is asked only where it is needed. None for no penalty."""
+        """The penalty over a vocabulary; `pitch_limits` is called only where it is needed. None for no penalty."""
         if self == RegulariserChoice():
             return None
         return Regulariser(self, words, pitch_limits() if self.pitch_weight is not None else None)
@@ -64,16 +64,13 @@ class Regulariser:
 
     def __init__(self, choice: RegulariserChoice, words: Sequence[str], limits: tuple[int, int] | None) -> None:
         self.choice = choice
-        kinds = [word.split("_")[0] for word in words]
-        self._special_V = torch.tensor([kind in SPECIAL_TYPES for kind in kinds])
-        self._pitch_V = torch.tensor([kind == "Pitch" for kind in kinds])
-        self._onset_V = torch.tensor([kind in ("Position", "Bar") for kind in kinds])
-        self._outside_V = torch.tensor(
-            [
-                limits is not None and kind == "Pitch" and not limits[0] <= int(word.split("_")[1]) <= limits[1]
-                for kind, word in zip(kinds, words, strict=True)
-            ]
-        )
+        language = TokenLanguage(words, {})
+        low, high = limits or (0, 127)
+        self._special_V = torch.tensor([kind in SPECIAL_TYPES for kind in language.types])
+        self._onset_V = torch.tensor([kind in ("Position", "Bar") for kind in language.types])
+        pitch_V = torch.from_numpy(language.pitch)
+        self._pitch_V = pitch_V >= 0
+        self._outside_V = self._pitch_V & ((pitch_V < low) | (pitch_V > high))
 
     def __call__(self, logits_BLV: torch.Tensor, tokens_BL: torch.Tensor, masked_BL: torch.Tensor) -> torch.Tensor:
         """The sum for these rows, a tensor of no dimension. `tokens_BL` as the network saw them, `masked_BL` bool."""

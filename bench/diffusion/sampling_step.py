@@ -1,4 +1,4 @@
-"""The denoiser as a sampler calls it over and over: in half precision where asked, replayed as a CUDA graph on GPUs."""
+"""The denoiser as a sampler calls it: in half precision where chosen, replayed as a CUDA graph on GPUs."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ class SamplingStep(nn.Module):
 
     precision: of the matrix products, "float32" or "bfloat16" (autocast). recorder: makes recordings of the call, one
     for each batch size and length; None for none. A batch is filled up to the next power of two, or to `most`, so that
-    a sampler whose batch shrinks needs few of them: rows do not see each other. The first replay is held against the
-    plain call. Where nothing can be recorded, or the two differ, every call is a plain one and `plain_reason` says
-    why. Logits hold until the next call; the network's weights may change in place, not move.
+    a sampler whose batch shrinks needs few of them: rows do not depend on each other. The first replay is compared with
+    the plain call. Where nothing can be recorded, or the two differ, every call is a plain one, and `plain_reason` is
+    the reason. Logits hold until the next call; the network's weights may change in place, not move.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class SamplingStep(nn.Module):
     def _recorded(
         self, recorder: Recorder, size: int, given: tuple[torch.Tensor, ...]
     ) -> tuple[Recording, list[torch.Tensor]]:
-        """A recording for batches of `size`, held against the plain call, and the inputs it reads."""
+        """A recording for batches of `size`, compared with the plain call, and the inputs it reads."""
         with torch.inference_mode(False):  # they are written to whether or not a later caller is in inference mode
             inputs = [torch.zeros(size, *one.shape[1:], dtype=one.dtype, device=one.device) for one in given]
         for kept, one in zip(inputs, given, strict=True):

@@ -1,4 +1,4 @@
-"""Masking schedules: how much of a sequence is still visible at time t."""
+"""Masking schedules: the share of a sequence that is still visible at time t."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from bench.diffusion.errors import DiffusionError
 GEOMETRIC_RATE_MIN = 1e-5  # Shi et al. 2024 (MD4, 2406.04329), table 1
 GEOMETRIC_RATE_MAX = 20.0
 SCHEDULES = ("linear", "cosine", "geometric")
+MULTI_SCALE = "multi-scale"  # of MultiScaleDiffusion, which has a schedule of its own for each token
 
 
 @dataclass(frozen=True)

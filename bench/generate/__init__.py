@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from bench.generate.errors import GenerateError
-from bench.generate.filling import Filled, fill
-from bench.generate.options import DrawOptions
+from bench.generate.filling import DrawOptions, Filled, fill
 from bench.generate.song import Song, load_song
 from bench.generate.template import Template, accompaniment, bars_again, continuation, types_again
 from bench.generate.trained import TrainedRun, load_run

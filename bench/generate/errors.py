@@ -1,4 +1,4 @@
-"""The errors of generation that are the user's to mend."""
+"""Errors of generation that the user can correct."""
 
 from __future__ import annotations
 

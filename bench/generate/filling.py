@@ -1,23 +1,55 @@
-"""Fill what is hidden: whole rows, or windows of a song around what is hidden."""
+"""Filling of hidden tokens: whole rows, or windows of a song around what is hidden."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
 from bench.diffusion import Sample, generator_for
-from bench.diffusion.constraints import ConstraintSet
-from bench.diffusion.samplers import semi_autoregressive
-from bench.diffusion.sampling_step import CudaGraphs, SamplingStep
-from bench.generate.options import DrawOptions
+from bench.diffusion.constraints import ConstraintChoice, ConstraintSet
+from bench.diffusion.samplers import SAMPLERS, SampleRequest, cached, in_windows
+from bench.diffusion.sampling_step import PRECISIONS, CudaGraphs, SamplingStep
+from bench.generate.errors import GenerateError
 from bench.generate.template import Template
 from bench.generate.trained import TrainedRun
 
 Report = Callable[[range, int, int], None]  # pieces being drawn, calls done, calls of this window
+
+
+@dataclass(frozen=True)
+class DrawOptions:
+    """`steps` of the sampler for a full row; `batch` rows at once; `precision` of matrix products."""
+
+    sampler: str = "cached"
+    steps: int = 128
+    temperature: float = 1.0
+    top_p: float = 1.0
+    constraint: ConstraintChoice = field(default_factory=ConstraintChoice)
+    seed: int = 0
+    batch: int = 16
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.sampler not in SAMPLERS:
+            raise GenerateError(f"--sampler {self.sampler!r}: not known; allowed: {', '.join(SAMPLERS)}")
+        if self.steps < 1:
+            raise GenerateError(f"--steps {self.steps}: allowed: 1 or more")
+        if not self.temperature >= 0:
+            raise GenerateError(f"--temperature {self.temperature}: allowed: 0 (the best token) or more")
+        if not 0 < self.top_p <= 1:
+            raise GenerateError(f"--top-p {self.top_p}: allowed: more than 0, at most 1 (all tokens)")
+        if self.precision not in PRECISIONS:
+            raise GenerateError(f"--precision {self.precision!r}: not known; allowed: {', '.join(PRECISIONS)}")
+        if self.batch < 1:
+            raise GenerateError(f"--batch {self.batch}: allowed: 1 or more")
+
+    def record(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return asdict(self) | {"constraint": self.constraint.words()}
 
 
 @dataclass(frozen=True)
@@ -34,10 +66,9 @@ def fill(
 ) -> Filled:  # fmt: skip
     """`count` pieces: of `length` tokens (default: the run's), or of a template.
 
-    A piece longer than the run's length is drawn window by window, each seeing half a window of what is there. Of
-    a song the network sees up to its length around what is hidden. `steps` is for a window in which all is hidden; one
-    in which less is takes that share of them. Raises DiffusionError where a constraint leaves
-    nothing legal.
+    A piece longer than the run's length is drawn window by window, each with half a window of what is there. Of a
+    song the network is given up to its length around what is hidden. `steps` is for a window in which all is hidden;
+    one in which less is takes that share of them. Raises DiffusionError where a constraint leaves nothing legal.
     """
     constraint = options.constraint.build(run.language, run.mask_id, pitch_limits=run.pitch_limits)
     denoise = SamplingStep(run.backbone, precision=options.precision, recorder=CudaGraphs(), most=options.batch)
@@ -76,17 +107,13 @@ class _Draw:
         tokens_BL = torch.from_numpy(tokens_BN.astype(np.int64))
         given_BL = tokens_BL != self.run.mask_id
         there_BL = tokens_BL.to(self.run.device)
+        name, steps = self.options.sampler, self.options.steps
         if tokens_BL.shape[1] > self.run.length:
-            inner = "cached" if self.options.sampler == "semi-autoregressive" else self.options.sampler
-            sample = semi_autoregressive(
-                self.denoise, there_BL, window=self.run.length, sampler=self.run.sampler(inner),
-                steps=self.options.steps, **self._settings(self.constraint),
-            )  # fmt: skip
+            inner = cached if SAMPLERS[name].needs_window else self.run.sampler(name)
+            sample = in_windows(self._request(there_BL, steps, self.constraint), inner, self.run.length)
         else:
-            steps = max(1, round(self.options.steps * float((~given_BL).float().mean())))
-            sample = self.run.sampler(self.options.sampler)(
-                self.denoise, there_BL, steps=steps, **self._settings(self.constraint)
-            )
+            steps = max(1, round(steps * float((~given_BL).float().mean())))
+            sample = self.run.sampler(name).run(self._request(there_BL, steps, self.constraint))
         return Sample(self._settled(sample.tokens_BL.cpu(), given_BL), sample.nfe)
 
     def onward(self, template: Template, size: int) -> Sample:
@@ -119,28 +146,30 @@ class _Draw:
             allowed = np.ones((run.length, len(run.language.words)), bool)
             allowed[: stop - start] = template.allowed[start:stop]
             constraint = (self.constraint or ConstraintSet(())).with_allowed(allowed)
-            share = hidden[start:stop].sum() / run.length
-            sample = run.sampler(self.options.sampler)(
-                self.denoise, torch.from_numpy(window).to(run.device), steps=max(1, round(self.options.steps * share)),
-                **self._settings(constraint),
-            )  # fmt: skip
+            steps = max(1, round(self.options.steps * hidden[start:stop].sum() / run.length))
+            request = self._request(torch.from_numpy(window).to(run.device), steps, constraint)
+            sample = run.sampler(self.options.sampler).run(request)
             tokens_BN[:, start:done] = sample.tokens_BL[:, : done - start].cpu().numpy()
             hidden[start:done] = False
             nfe += np.array(sample.nfe)
         given_BL = torch.from_numpy(np.tile(~template.hidden, (size, 1)))
         return Sample(self._settled(torch.from_numpy(tokens_BN), given_BL), nfe.tolist())
 
-    def _settings(self, constraint: ConstraintSet | None) -> dict[str, Any]:
+    def _request(self, tokens_BL: torch.Tensor, steps: int, constraint: ConstraintSet | None) -> SampleRequest:
         options, report = self.options, self.report
-        return {
-            "mask_id": self.run.mask_id,
-            "generator": self.generator,
-            "forbidden_ids": self.run.forbidden_ids,
-            "temperature": options.temperature,
-            "top_p": options.top_p,
-            "constrain": constraint,
-            "progress": None if report is None else lambda done, total: report(self.pieces, done, total),
-        }
+        return SampleRequest(
+            self.denoise,
+            tokens_BL,
+            mask_id=self.run.mask_id,
+            generator=self.generator,
+            steps=steps,
+            forbidden_ids=self.run.forbidden_ids,
+            temperature=options.temperature,
+            top_p=options.top_p,
+            constrain=constraint,
+            progress=None if report is None else lambda done, total: report(self.pieces, done, total),
+            **self.run.noise(),
+        )
 
     def _settled(self, tokens_BL: torch.Tensor, given_BL: torch.Tensor) -> torch.Tensor:
         return tokens_BL if self.constraint is None else self.constraint.settle(tokens_BL, given_BL)

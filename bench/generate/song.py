@@ -1,4 +1,4 @@
-"""A song that is given: its file, its tokens, and which bar and track each note is of."""
+"""A given song: its file, its tokens, and the bar and track of each note."""
 
 from __future__ import annotations
 

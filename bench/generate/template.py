@@ -12,7 +12,7 @@ from bench.diffusion.constraints.decoding import BAR_QUARTERS
 from bench.generate.errors import GenerateError
 from bench.generate.song import Song
 
-FIXED_TYPES = ("Bar", "Tempo")  # they say when things happen: drawing them again would move what is given
+FIXED_TYPES = ("Bar", "Tempo")  # they set the time: drawing them again would move what is given
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bench.diffusion import SAMPLERS, Sample, Schedule, token_powers
+from bench.diffusion import SAMPLERS, Schedule, token_powers
 from bench.diffusion.constraints import TokenLanguage
-from bench.diffusion.multi_scale import OWN_SAMPLERS
-from bench.diffusion.samplers.multi_scale import multi_scale
+from bench.diffusion.samplers import Sampler, samplers_for
+from bench.diffusion.schedule import MULTI_SCALE
 from bench.generate.errors import GenerateError
 
 if TYPE_CHECKING:
@@ -43,18 +41,23 @@ class TrainedRun:
         """Tokens of a training sequence: what the network sees at once."""
         return int(self.settings["length"])
 
-    def sampler(self, name: str) -> Callable[..., Sample]:
-        """The sampler of this name for the run's process; GenerateError where that process has no such sampler."""
-        process = self.settings["diffusion"]
-        if process["schedule"] != "multi-scale":
-            return partial(SAMPLERS[name], schedule=Schedule(process["schedule"]))
-        if name not in OWN_SAMPLERS:
+    def sampler(self, name: str) -> Sampler:
+        """The sampler of this name; GenerateError where it does not follow the run's process."""
+        schedule = self.settings["diffusion"]["schedule"]
+        if name not in (allowed := samplers_for(schedule)):
             raise GenerateError(
-                f"--sampler {name}: does not follow the run's multi-scale schedule; allowed: {', '.join(OWN_SAMPLERS)}"
+                f"--sampler {name}: does not follow the run's {schedule} schedule; allowed: {', '.join(allowed)}"
             )
+        return SAMPLERS[name]
+
+    def noise(self) -> dict[str, Any]:
+        """What a SampleRequest is given of the run's process: its schedule, or its powers."""
+        process = self.settings["diffusion"]
+        if process["schedule"] != MULTI_SCALE:
+            return {"schedule": Schedule(process["schedule"])}
         positions_a_beat = max(steps for _, _, steps in self.tokenizer.beat_resolutions)
         powers = token_powers(self.language.words, positions_a_beat, process.get("powers"))
-        return partial(multi_scale, powers_V=torch.tensor(powers), skip_idle=name == "cached")
+        return {"powers_V": torch.tensor(powers)}
 
     def id_of(self, special: str) -> int:
         """Token id of PAD, BOS, EOS or MASK."""
@@ -90,7 +93,7 @@ def load_run(folder: Path, *, weights: str = "ema", device: str = "cpu") -> Trai
     from bench.data import TokenizerSettings
     from bench.data.remi import type_graph, vocabulary
     from bench.store.cells import CellFolder
-    from bench.training import load_checkpoint
+    from bench.training.checkpoint import load_checkpoint
     from metrics.cost.device import resolve_device, work_on
 
     try:

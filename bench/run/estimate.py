@@ -1,4 +1,4 @@
-"""What a plan will take, judged by cells done before, and how many seeds its comparisons need."""
+"""Time, memory and disk of a plan, estimated from done cells, and the number of seeds its comparisons need."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 NEAREST = 5
-"""Done cells an estimate rests on: those whose cost is nearest."""
+"""Number of done cells, nearest in cost, that an estimate is made of."""
 MOST_READ = 400
-"""Done cells that are looked at, newest first."""
+"""Number of done cells that are read, newest first."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one cell will take; NaN where nothing like it was done before."""
+    """Estimates for one cell; NaN where no similar cell is done."""
 
     time_s: float = math.nan
     memory_bytes: float = math.nan
@@ -43,7 +43,7 @@ class _Done:
 
 
 def training_cost(kind: str, labels: dict[str, Any], settings: dict[str, Any]) -> float:
-    """Parameters x tokens that a cell trains on, which its time grows with; 1 for cells that do not train."""
+    """Parameters x training tokens of a cell, to which its time is proportional; 1 for cells that do not train."""
     if kind != "quality":
         return 1.0
     train = settings.get("train", {})
@@ -55,7 +55,7 @@ def training_cost(kind: str, labels: dict[str, Any], settings: dict[str, Any]) -
 
 
 class Estimator:
-    """Knows the done cells of a results folder."""
+    """Estimates from the done cells of a results folder."""
 
     def __init__(self, results: Path) -> None:
         paths = [path for path in results.glob("*/*-*/status.json") if path.parent.parent.name[0] != "."]
@@ -106,7 +106,7 @@ def wall_time_s(cells: Iterable[tuple[Cell, Estimate]], jobs: int) -> float:
 
 @dataclass(frozen=True)
 class SeedNeed:
-    """What the pilot seeds of one comparison say."""
+    """Seeds that one comparison needs, from its pilot seeds."""
 
     metric: str
     arm: str
@@ -155,9 +155,9 @@ def _paired(values: pd.DataFrame, arm: str, reference: str) -> list[float]:
 class Unfinished:
     """The cells of one kind that have not ended. Seconds everywhere; NaN for what is not known.
 
-    took: of cells of the kind that ended well in this study. running: of each that runs, how long it has run and how
-    long it says it still will. like: of a cell like these in earlier studies. together: all are timed in one session,
-    which ends for all at once.
+    took: durations of done cells of the kind in this study. running: elapsed time of each running cell, and its own
+    estimate of the time left. like: duration of a similar cell in earlier studies. together: all are timed in one
+    session, which ends for all at once.
     """
 
     count: int
@@ -167,7 +167,7 @@ class Unfinished:
     together: bool = False
 
     def cell_s(self) -> float:
-        """What one cell takes: the mean of those that ended; else what like ones took; else what the running say."""
+        """Duration of one cell: the mean of the done ones; else of similar ones; else the longest running one's."""
         took = [seconds for seconds in self.took if not math.isnan(seconds)]
         if took:
             return statistics.mean(took)
@@ -177,7 +177,7 @@ class Unfinished:
         return max(said, default=math.nan)
 
     def left_s(self) -> float:
-        """Seconds of one runner's work that are left: what is said of cells that run, the mean for the others."""
+        """Seconds of work left for one runner: estimates of running cells themselves, the mean for the others."""
         whole = self.cell_s()
         if self.together:
             return max(0.0, whole - max((spent for spent, _ in self.running), default=0.0))
@@ -187,7 +187,7 @@ class Unfinished:
 
 def time_left_s(kinds: Iterable[Unfinished], at_once: int = 1) -> float:
     """Seconds until all have ended, as many at once as run now or as have run (`at_once`: between the end of a cell
-    and the start of the next there is one less); NaN where one kind gives no clue."""
+    and the start of the next there is one less); NaN where a kind has no estimate."""
     total = 0.0
     for kind in kinds:
         if kind.count:

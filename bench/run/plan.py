@@ -1,17 +1,15 @@
-"""From a study to its cells: sizes matched, data fingerprinted, machine named."""
+"""Plans: the cells of a study, with data loaded, sizes matched and settings checked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bench import versions
 from bench.errors import UserError, first_line
+from bench.run.arms import matched_configs
+from bench.run.cells import efficiency_cell, outside_cell, quality_cell, reference_cell
 from bench.study.grid import Cell, Combination, Study
-from bench.study.settings import DiffusionSettings, KernelSettings, SampleSettings
-from bench.study.yaml import allowed_words, validate
 
 if TYPE_CHECKING:
     from architectures.backbone import BackboneConfig
@@ -23,7 +21,7 @@ SKIPPED_NAMED = 5  # files named one by one in a note; the rest is counted
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a study in the order in which they run, and what a reader must know of how they were made."""
+    """The cells of a study in the order in which they run; `notes`: skipped files, matched sizes, broken kernels."""
 
     study: Study
     cells: list[Cell]
@@ -33,21 +31,18 @@ class Plan:
 def make_plan(study: Study, say: Say = lambda _: None) -> Plan:
     """Load the data, resolve and match the arms, and list the cells. Raises UserError naming file and key."""
     _load_plugins(study)
-    combinations = study.combinations()
-    groups: dict[tuple[str, str], list[Combination]] = {}
-    for combination in combinations:
-        groups.setdefault(combination.group_key(), []).append(combination)
+    groups: dict[object, list[Combination]] = {}  # of one vocabulary each
+    for member in study.combinations():
+        groups.setdefault((member.corpus, member.tokenizer), []).append(member)
     cells: dict[str, Cell] = {}
     notes: list[str] = []
     for members in groups.values():
         tokens = _load_tokens(study, members[0], say)
         notes += _skipped_notes(members[0].corpus, tokens)
         ours = [member for member in members if not member.arm.midi]
-        configs = _matched_configs(study, ours, tokens.vocab_size, notes) if ours else {}
-        found = _cells_of_group(study, ours, configs, tokens)
-        found += [
-            cell for member in members if member.arm.midi for cell in _outside_cells(study, member, tokens, notes)
-        ]
+        configs = matched_configs(study, ours, tokens.vocab_size, notes) if ours else {}
+        found = [cell for member in ours for cell in _cells_of(study, member, configs[member.label], tokens)]
+        found += [cell for one in members if one.arm.midi for cell in _outside_cells(study, one, tokens, notes)]
         for cell in found:
             cells.setdefault(cell.id, cell)
     notes += _broken_kernels(study)
@@ -70,7 +65,7 @@ def _load_tokens(study: Study, member: Combination, say: Say) -> TokenCorpus:
 
     say(f"reading corpus {member.corpus}")
     try:
-        return load_tokens(member.corpus, member.groups["tokenizer"])
+        return load_tokens(member.corpus, member.tokenizer)
     except ValueError as error:
         raise study.place.error(("baseline", "tokenizer"), first_line(error)) from error
 
@@ -85,159 +80,24 @@ def _skipped_notes(corpus: str, tokens: TokenCorpus) -> list[str]:
     return [f"corpus {corpus}: {len(tokens.skipped)} files skipped: {'; '.join(named)}{others}"]
 
 
-def _matched_configs(
-    study: Study, members: list[Combination], vocab_size: int, notes: list[str]
-) -> dict[str, BackboneConfig]:
-    """Backbone configuration of each label, made equal in size where the study asks for it."""
-    from architectures.catalog import SIZE_KEYS, resolve
-    from architectures.matching import match
-
-    configs: dict[str, BackboneConfig] = {}
-    for member in members:
-        known = (*SIZE_KEYS, "depth", "layers")
-        for key in member.groups["model"]:
-            if key not in known:
-                raise study.place.error(("baseline", "model", key), f"unknown key; {allowed_words(key, known)}")
-        try:
-            configs[member.label] = resolve(member.arm.arm, vocab_size=vocab_size, **member.groups["model"])
-        except (ValueError, TypeError) as error:
-            raise study.place.error(("axes", "arm"), f"arm {member.label!r}: {first_line(error)}") from error
-        _check_lengths(study, member, configs[member.label])
-    wanted = study.content.match
-    if wanted is None:
-        return configs
-    named = wanted.reference or study.content.baseline.arm
-    labels = [member.label for member in members if named in (member.label, member.arm.name)]
-    if not labels:
-        raise study.place.error(("match",), f"reference {named!r} is not an arm; arms: {', '.join(configs)}")
-    reference = labels[0]
-    try:
-        matched = match(configs, by=wanted.by, reference=reference, length=wanted.length, tolerance=wanted.tolerance)
-    except ValueError as error:
-        raise study.place.error(("match",), first_line(error)) from error
-    for label, arm in matched.items():
-        note = f"{label}: {arm.parameters:,} parameters"
-        if label != reference:
-            note += f", {100 * arm.mismatch:+.2f} % in {wanted.by} against {reference}"
-        if arm.changed:
-            note += f"; {arm.changed}"
-        if note not in notes:
-            notes.append(note)
-    return {label: arm.config for label, arm in matched.items()}
-
-
-def _check_lengths(study: Study, member: Combination, config: BackboneConfig) -> None:
-    measure = study.content.measure
-    timed = measure.efficiency.lengths if measure.efficiency else ()
-    places = [("baseline.length", one) for one in (member.length, *member.played_lengths) if measure.quality]
-    for place, length in (*places, *(("measure.efficiency.lengths", one) for one in timed)):
-        if length % config.stride:
-            raise study.place.error(
-                tuple(place.split(".")),
-                f"arm {member.label!r}: length {length} is not a multiple of the stem's stride {config.stride}",
-            )
-
-
-def _cells_of_group(
-    study: Study, members: list[Combination], configs: dict[str, BackboneConfig], tokens: TokenCorpus
-) -> list[Cell]:
-    measure = study.content.measure
-    cells: list[Cell] = []
-    for member in members:
-        labels = _arm_labels(member.label, configs[member.label])
-        config = configs[member.label]
-        if measure.efficiency:
-            cells.append(_efficiency_cell(study, labels, config, member))
-        if measure.quality:
-            cells += [_reference_cell(member, tokens, length) for length in member.played_lengths]
-            first = _quality_cell(study, labels, config, member, tokens, study.content.seeds[0])
-            cells += [_with_seed(first, seed) for seed in study.content.seeds]
+def _cells_of(study: Study, member: Combination, config: BackboneConfig, tokens: TokenCorpus) -> list[Cell]:
+    """The cells of one combination of a denoiser; a quality cell per seed."""
+    measure, seeds = study.content.measure, study.content.seeds
+    cells = []
+    if measure.efficiency:
+        identity = _machine_identity(study, member)
+        cells.append(efficiency_cell(member, config, measure.efficiency, identity, study.content.plugins))
+    if measure.quality:
+        _check_process(study, member, tokens)
+        _check_kernels(study, member)
+        cells += [reference_cell(member, tokens, length) for length in member.played_lengths]
+        labels = {"batch": member.sample.pieces, "threads": measure.quality.threads}
+        cells += [quality_cell(member, config, tokens, seed, study.content.plugins, **labels) for seed in seeds]
     return cells
 
 
-def _arm_labels(label: str, config: BackboneConfig) -> dict[str, Any]:
-    direction, parameters = _direction_and_parameters(config)
-    return {"arm": label, "pattern": config.pattern, "direction": direction, "parameters": parameters}
-
-
-@cache
-def _direction_and_parameters(config: BackboneConfig) -> tuple[str, int]:
-    from architectures import Backbone, count_parameters
-    from architectures.weightless import weightless
-
-    with weightless():
-        backbone = Backbone(config)
-    return backbone.direction, count_parameters(backbone)
-
-
-def _data_settings(member: Combination, tokens: TokenCorpus, length: int) -> dict[str, Any]:
-    return {
-        "corpus": member.corpus,
-        "corpus_fingerprint": tokens.fingerprint,
-        "tokenizer": member.groups["tokenizer"],
-        "length": length,
-    }
-
-
-def _reference_cell(member: Combination, tokens: TokenCorpus, length: int) -> Cell:
-    settings = {
-        "kind": "reference",
-        "format": versions.FORMAT,
-        "parts": versions.REFERENCE_PARTS,
-        "pieces": member.groups["sample"]["pieces"],
-    } | _data_settings(member, tokens, length)
-    labels = {"arm": "reference", "corpus": member.corpus, "length": length}
-    return Cell("reference", labels | {"version": versions.label(versions.REFERENCE_PARTS)}, settings)
-
-
-def _quality_cell(
-    study: Study, labels: dict[str, Any], config: BackboneConfig, member: Combination, tokens: TokenCorpus, seed: int
-) -> Cell:
-    from bench.measure.quality.music import build_constraint, build_diffusion
-    from bench.training import TrainSettings
-
-    train = validate(TrainSettings, member.groups["train"], study.place, ("baseline", "train"))
-    diffusion = validate(DiffusionSettings, member.groups["diffusion"], study.place, ("baseline", "diffusion"))
-    sample = validate(SampleSettings, member.groups["sample"], study.place, ("baseline", "sample"))
-    try:
-        process = build_diffusion(tokens, diffusion.deciding())
-    except ValueError as error:
-        raise study.place.error(("baseline", "diffusion"), first_line(error)) from error
-    try:
-        process.check_sampler(sample.sampler, sample.options())
-        build_constraint(tokens, sample.constraints)
-    except ValueError as error:
-        raise study.place.error(("baseline", "sample"), f"{member.label!r}: {first_line(error)}") from error
-    assert study.content.measure.quality
-    settings = {
-        "kind": "quality",
-        "format": versions.FORMAT,
-        "parts": versions.QUALITY_PARTS,
-        "model": config.to_dict(),
-        "seed": seed,
-        "train": train.model_dump(mode="json"),
-        "diffusion": diffusion.deciding(),
-        "sample": sample.deciding(),
-        "plugins": list(study.content.plugins),
-    } | _data_settings(member, tokens, member.length)
-    if (asked := _kernels_asked(study, member))["kernels"]:
-        _check_kernels(study, member, train.device, asked["kernels"])
-        settings |= asked
-    if member.arm.sample_lengths:
-        settings["sample_lengths"] = list(member.arm.sample_lengths)
-    run = {"threads": study.content.measure.quality.threads}
-    extra = {
-        "seed": seed,
-        "length": member.length,
-        "corpus": member.corpus,
-        "batch": member.groups["sample"]["pieces"],
-        "version": versions.label(versions.QUALITY_PARTS),
-    }
-    return Cell("quality", labels | extra | run, settings)
-
-
 def _outside_cells(study: Study, member: Combination, tokens: TokenCorpus, notes: list[str]) -> list[Cell]:
-    """The cells of an arm that is a folder of MIDI files: what its music is measured against, and its music."""
+    """The cells of an arm that is a folder of MIDI files: the reference of its music, and its music."""
     from bench.measure.quality.outside import outside_tokens
 
     measure = study.content.measure
@@ -247,51 +107,57 @@ def _outside_cells(study: Study, member: Combination, tokens: TokenCorpus, notes
         )
     assert member.arm.midi
     try:
-        other = outside_tokens(member.arm.midi, member.groups["tokenizer"])
+        other = outside_tokens(member.arm.midi, member.tokenizer)
     except (ValueError, UserError) as error:
         raise study.place.error(("axes", "arm"), f"arm {member.label!r}: {first_line(error)}") from error
     notes += [note for note in _skipped_notes(f"of arm {member.label}", other) if note not in notes]
-    settings = {
-        "kind": "quality",
-        "format": versions.FORMAT,
-        "parts": {name: versions.QUALITY_PARTS[name] for name in ("data", "metrics")},
-        "midi": member.arm.midi,
-        "midi_fingerprint": other.fingerprint,
-        "pieces": member.groups["sample"]["pieces"],
-        "cost_lengths": list(measure.efficiency.lengths) if measure.efficiency else [],
-    } | _data_settings(member, tokens, member.length)
-    labels = {
-        "arm": member.label,
-        "pattern": "",
-        "direction": "another system",
-        "corpus": member.corpus,
-        "length": member.length,
-        "threads": measure.quality.threads,
-        "version": versions.label(settings["parts"]),
-    }
-    return [_reference_cell(member, tokens, member.length), Cell("quality", labels, settings)]
+    return [reference_cell(member, tokens, member.length), outside_cell(member, tokens, other, measure)]
 
 
-def _with_seed(cell: Cell, seed: int) -> Cell:
-    return Cell(cell.kind, cell.labels | {"seed": seed}, cell.settings | {"seed": seed})
+def _check_process(study: Study, member: Combination, tokens: TokenCorpus) -> None:
+    """Raise UserError where diffusion, sampler and constraints do not go together."""
+    from bench.measure.quality.music import build_constraint, build_diffusion
+
+    try:
+        process = build_diffusion(tokens, member.diffusion.deciding())
+    except ValueError as error:
+        raise study.place.error(("baseline", "diffusion"), first_line(error)) from error
+    try:
+        process.check_sampler(member.sample.sampler, member.sample.options())
+        build_constraint(tokens, member.sample.constraints)
+    except ValueError as error:
+        raise study.place.error(("baseline", "sample"), f"{member.label!r}: {first_line(error)}") from error
 
 
-def _kernels_asked(study: Study, member: Combination) -> dict[str, dict[str, str]]:
-    """{"kernels": operator -> the kernel that the study asks for}."""
-    wanted = validate(KernelSettings, member.groups["kernels"], study.place, ("baseline", "kernels"))
-    return {"kernels": wanted.asked()}
-
-
-def _check_kernels(study: Study, member: Combination, device: str, asked: dict[str, str]) -> None:
+def _check_kernels(study: Study, member: Combination) -> None:
     """Raise UserError where a kernel that is asked for cannot run on the device that the cell trains on."""
     from architectures.kernels import chosen_kernels
     from metrics.cost.device import resolve_device
 
-    if study.elsewhere:
+    asked = member.kernels.asked()
+    if study.elsewhere or not asked:
         return
+    assert member.train
     try:
-        chosen_kernels(resolve_device(device), asked)
+        chosen_kernels(resolve_device(member.train.device), asked)
     except ValueError as error:
+        raise study.place.error(("baseline", "kernels"), f"arm {member.label!r}: {first_line(error)}") from error
+
+
+def _machine_identity(study: Study, member: Combination) -> dict[str, object]:
+    """The machine as a part of a timing's identity. Raises UserError for a device or a kernel that is not here."""
+    from bench.run.machine import timing_identity
+
+    wanted = study.content.measure.efficiency
+    assert wanted
+    try:
+        timing_identity(wanted.device, wanted.threads)
+    except UserError as error:
+        raise study.place.error(("measure", "efficiency", "device"), first_line(error)) from error
+    try:
+        asked = {} if study.elsewhere else member.kernels.asked()
+        return timing_identity(wanted.device, wanted.threads, asked, wanted.precision)
+    except UserError as error:
         raise study.place.error(("baseline", "kernels"), f"arm {member.label!r}: {first_line(error)}") from error
 
 
@@ -302,32 +168,3 @@ def _broken_kernels(study: Study) -> list[str]:
 
     wanted = study.content.measure.efficiency
     return broken_kernels(resolve_device(wanted.device)) if wanted else []
-
-
-def _efficiency_cell(study: Study, labels: dict[str, Any], config: BackboneConfig, member: Combination) -> Cell:
-    from bench.run.machine import timing_identity
-
-    wanted = study.content.measure.efficiency
-    assert wanted
-    try:
-        timing_identity(wanted.device, wanted.threads)
-    except UserError as error:
-        raise study.place.error(("measure", "efficiency", "device"), first_line(error)) from error
-    asked = _kernels_asked(study, member)
-    try:
-        here = {} if study.elsewhere else asked["kernels"]
-        identity = timing_identity(wanted.device, wanted.threads, here, wanted.precision)
-    except UserError as error:
-        raise study.place.error(("baseline", "kernels"), f"arm {member.label!r}: {first_line(error)}") from error
-    settings = {
-        "kind": "efficiency",
-        "format": versions.FORMAT,
-        "parts": versions.EFFICIENCY_PARTS,
-        "arm": labels["arm"],  # one arm under two names is timed twice: that is the A/A test
-        "model": config.to_dict(),
-        "sample": {key: member.groups["sample"][key] for key in ("steps", "sampler")},
-        "measure": wanted.deciding(),
-        "machine": identity,
-        "plugins": list(study.content.plugins),
-    } | (asked if asked["kernels"] else {})
-    return Cell("efficiency", labels | {"version": versions.label(versions.EFFICIENCY_PARTS)}, settings)

@@ -1,1 +1,1 @@
-"""Studies: strict YAML, the settings it may hold, and the grid of cells that follows."""
+"""Studies: strict YAML, typed settings, and the combinations on their axes."""

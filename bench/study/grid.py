@@ -1,4 +1,4 @@
-"""A study: one question, a baseline, the axes that vary, and the cells that follow from them."""
+"""A study: one question, a baseline, the axes that vary, and the combinations of settings that follow."""
 
 from __future__ import annotations
 
@@ -9,38 +9,53 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from bench.data.settings import TokenizerSettings
 from bench.errors import UserError
 from bench.files import canonical_hash
-from bench.study.settings import LONG_LENGTHS, PLAIN_AXES, SETTING_GROUPS, ArmChoice, Baseline, StudyFile
+from bench.study.settings import (
+    LONG_LENGTHS,
+    PLAIN_AXES,
+    SETTING_GROUPS,
+    ArmChoice,
+    Baseline,
+    DiffusionSettings,
+    KernelSettings,
+    ModelSettings,
+    SampleSettings,
+    StudyFile,
+    given,
+)
 from bench.study.source import axis_name, check_axes, check_number, excluded_values, read_source
-from bench.study.yaml import Place, allowed_words, validate
+from bench.study.yaml import Model, Place, allowed_words, validate
+from bench.training.settings import TrainSettings
 
 STUDIES_FOLDER = Path(__file__).parents[1] / "studies"
 
 
 @dataclass(frozen=True)
 class Combination:
-    """One choice on every axis: the settings that hold there."""
+    """The settings at one value of every axis."""
 
     label: str
     arm: ArmChoice
     corpus: str
     length: int
-    groups: Mapping[str, dict[str, Any]]  # model, tokenizer, diffusion, train, sample, kernels
+    model: ModelSettings
+    tokenizer: TokenizerSettings
+    diffusion: DiffusionSettings
+    train: TrainSettings | None  # None where nothing is trained
+    sample: SampleSettings
+    kernels: KernelSettings
 
     @property
     def played_lengths(self) -> tuple[int, ...]:
         """Lengths of the pieces that are generated and measured."""
         return self.arm.sample_lengths or (self.length,)
 
-    def group_key(self) -> tuple[str, str]:
-        """What decides the vocabulary: corpus and tokenizer."""
-        return self.corpus, canonical_hash(self.groups["tokenizer"])
-
 
 @dataclass(frozen=True)
 class Cell:
-    """One measurement to make. `settings` holds all that decides the result, `labels` what tables call it."""
+    """One measurement. `settings` decide the result and the id; `labels` identify it in tables."""
 
     kind: Literal["quality", "efficiency", "reference"]
     labels: dict[str, Any]
@@ -54,9 +69,9 @@ class Cell:
 
 
 class Study:
-    """A validated study file. `combinations()` are the points of its grid; `bench.run.plan` turns them into cells.
+    """A validated study file; `bench.run.plan` makes cells of its combinations.
 
-    `elsewhere`: to be run on another machine, so whether this one has the kernels that it asks for does not matter.
+    elsewhere: it runs on another machine, so kernels that this one lacks are no error.
     """
 
     def __init__(self, content: StudyFile, place: Place, *, elsewhere: bool = False) -> None:
@@ -71,19 +86,24 @@ class Study:
 
         Raises UserError where the study times nothing.
         """
-        efficiency = self.content.measure.efficiency
-        if efficiency is None:
+        if self.content.measure.efficiency is None:
             raise UserError(f"{self.place.path}: --long and --no-prune are about timing; it has no measure.efficiency")
-        lengths = efficiency.lengths
+        lengths = self.content.measure.efficiency.lengths
         if long:
             lengths += tuple(length for length in LONG_LENGTHS if length > max(lengths))
-        changed = efficiency.model_copy(update={"lengths": lengths, "prune": prune})
-        measure = self.content.measure.model_copy(update={"efficiency": changed})
-        return Study(self.content.model_copy(update={"measure": measure}), self.place)
+        return self.timed(lengths=lengths, prune=prune)
+
+    def timed(self, *, elsewhere: bool = False, **changes: Any) -> Study:
+        """This study with other settings of its timing."""
+        measure = self.content.measure
+        assert measure.efficiency
+        measure = measure.model_copy(update={"efficiency": measure.efficiency.model_copy(update=changes)})
+        return Study(self.content.model_copy(update={"measure": measure}), self.place, elsewhere=elsewhere)
 
     def combinations(self) -> list[Combination]:
         """Every combination of axis values that is not excluded, in the order of the file."""
-        axes = self.content.axes
+        arms = self.content.axes.get("arm", [self.content.baseline.arm])
+        axes = self.content.axes | {"arm": [self._arm_choice(value, index) for index, value in enumerate(arms)]}
         points = []
         for values in itertools.product(*axes.values()):
             chosen = dict(zip(axes, values, strict=True))
@@ -97,38 +117,39 @@ class Study:
         return points
 
     def _combination(self, chosen: dict[str, Any]) -> Combination:
-        base = self.content.baseline
-        groups: dict[str, dict[str, Any]] = {}
-        for group in SETTING_GROUPS:
-            value = getattr(base, group)
-            groups[group] = dict(value) if isinstance(value, dict) else value.model_dump()
-        extra = []
-        for key, value in chosen.items():
-            if key not in PLAIN_AXES:
-                group, _, name = key.partition(".")
-                groups[group][name] = value
-                extra.append(f"{name}={value}")
-        arm = self._arm_choice(chosen.get("arm", base.arm))
-        groups["model"] |= arm.model
-        groups["kernels"] |= arm.kernels.asked()
+        base, arm = self.content.baseline, chosen["arm"]
+        varied = [f"{key.partition('.')[2]}={value}" for key, value in chosen.items() if key not in PLAIN_AXES]
+        trained = self.content.measure.quality is not None and not arm.midi
         return Combination(
-            label=" ".join([arm.name, *extra]),
+            label=" ".join([arm.name, *varied]),
             arm=arm,
             corpus=chosen.get("corpus", base.corpus),
             length=arm.length or chosen.get("length", base.length),
-            groups=groups,
+            model=self._settings(ModelSettings, "model", chosen).model_copy(update=given(arm.model)),
+            tokenizer=self._settings(TokenizerSettings, "tokenizer", chosen),
+            diffusion=self._settings(DiffusionSettings, "diffusion", chosen),
+            train=self._settings(TrainSettings, "train", chosen) if trained else None,
+            sample=self._settings(SampleSettings, "sample", chosen),
+            kernels=self._settings(KernelSettings, "kernels", chosen).model_copy(update=arm.kernels.asked()),
         )
 
-    def _arm_choice(self, value: Any) -> ArmChoice:
-        if isinstance(value, str):
-            return ArmChoice(name=value, arm=value)
-        return validate(ArmChoice, value, self.place, ("axes", "arm"))
+    def _settings(self, kind: type[Model], group: str, chosen: Mapping[str, Any]) -> Model:
+        """The baseline's settings of a group, with the values chosen on axes in place of its own."""
+        settings = getattr(self.content.baseline, group)
+        varied = {key.removeprefix(f"{group}."): value for key, value in chosen.items() if key.startswith(f"{group}.")}
+        if isinstance(settings, kind) and not varied:
+            return settings
+        return validate(kind, given(settings) | varied, self.place, ("baseline", group), varied)
+
+    def _arm_choice(self, value: Any, index: int) -> ArmChoice:
+        named = {"name": value, "arm": value} if isinstance(value, str) else value
+        return validate(ArmChoice, named, self.place, ("axes", "arm", index))
 
 
 def load_study(name_or_path: str | Path, overrides: Sequence[str] = (), *, many: bool = False) -> Study:
     """Read a study by the name of a shipped one or by path, with `KEY=VALUE` overrides.
 
-    Raises UserError with file, line and key, or with the override; also for a number of cells that can only be a slip,
+    Raises UserError with file, line and key, or with the override; also for more than 100,000 cells,
     unless `many` is set.
     """
     path = find_study(str(name_or_path))

@@ -1,11 +1,14 @@
-"""What a study file may say: its groups of settings, each with its default, its limits and a line of description."""
+"""The content of a study file: its groups of settings, each with its default, its limits and a line of description."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
+
+from bench.data.settings import TokenizerSettings
+from bench.training.settings import PartialTrainSettings
 
 SETTING_GROUPS = ("model", "tokenizer", "diffusion", "train", "sample", "kernels")
 PLAIN_AXES = ("arm", "corpus", "length")
@@ -18,6 +21,37 @@ class Settings(BaseModel):
     """Settings that refuse unknown keys and do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def given(settings: BaseModel) -> dict[str, Any]:
+    """The settings that were given, as JSON-able values; defaults are left out."""
+    return settings.model_dump(mode="json", exclude_unset=True)
+
+
+class ModelSettings(Settings):
+    """Sizes of the backbone: those of `architectures.BackboneConfig`, and its depth. An arm of the catalog has defaults
+    of its own, which stand where a size is not given."""
+
+    model_config = ConfigDict(strict=True)
+
+    width: int = Field(256, description="features a position between the stem's two ends; even")
+    stride: int = Field(4, description="tokens a position stands for; 1: the stem shortens nothing")
+    kernel: int | None = Field(None, description="width of the stem's convolutions in tokens; null: the stride")
+    embedding_width: int | None = Field(None, description="features of a token before the stem; null: half the width")
+    head_width: int = Field(32, description="features an attention head aims at")
+    hidden: int | None = Field(None, description="inner features of a feed-forward mixer; null: its own default")
+    state: int | None = Field(None, description="states a channel of a state-space mixer; null: its own default")
+    expand: int | None = Field(None, description="inner width of a state-space mixer over width; null: its own default")
+    norm: Literal["layer", "rms"] = Field("layer", description="normalisation before each mixer and at the end")
+    positions: Literal["none", "learned"] = Field("none", description="learned: a trained vector a position")
+    max_length: int = Field(2048, description="longest input in tokens that learned positions cover")
+    dropout: float = Field(0.0, description="share of a mixer's output values zeroed in training")
+    time_conditioning: bool = Field(False, description="scale and shift each norm by a function of the diffusion time")
+    mask_id: int | None = Field(None, description="id of the mask token, for time conditioning")
+    tied_head: bool = Field(False, description="the embedding's weights, scaled by 1 / E, as the output layer")
+    checkpoint_blocks: bool = Field(False, description="recompute each mixer in the backward pass to save memory")
+    depth: int | None = Field(None, ge=1, description="how often the pattern's block repeats; null: as in the catalog")
+    layers: int | None = Field(None, ge=1, description="mixers in all, in place of depth")
 
 
 class DiffusionSettings(Settings):
@@ -79,14 +113,14 @@ class SampleSettings(Settings):
         return self.model_dump(exclude_none=True)
 
     def options(self) -> dict[str, Any]:
-        """What goes to the sampler beyond its name, the pieces and the steps."""
+        """The sampler's own options."""
         return self.model_dump(exclude_none=True, exclude={"pieces", "steps", "sampler", "constraints", "precision"})
 
 
 class KernelSettings(Settings):
     """Which implementation computes each operator that has more than one; `doctor` lists what works here."""
 
-    scan: Literal["auto", "reference", "torch", "c", "numba", "mamba_ssm", "triton"] = Field(
+    scan: Literal["auto", "reference", "torch", "numba", "mamba_ssm", "triton"] = Field(
         "auto", description="Mamba's selective scan"
     )
     attention: Literal["auto", "torch", "flash", "efficient", "cudnn", "math", "flash_attn"] = Field(
@@ -97,8 +131,19 @@ class KernelSettings(Settings):
     )
     ssd: Literal["auto", "torch", "mamba_ssm"] = Field("auto", description="Mamba-2's state-space duality")
 
+    @field_validator("scan", mode="before")
+    @classmethod
+    def _not_removed(cls, scan: Any) -> Any:
+        """Name what to choose for a kernel of earlier versions."""
+        if scan not in get_args(cls.model_fields["scan"].annotation):
+            from architectures.scan.kernels import SCAN
+
+            if words := SCAN.removed.get(str(scan)):
+                raise ValueError(words)
+        return scan
+
     def asked(self) -> dict[str, str]:
-        """What is not left to choose."""
+        """Operator -> kernel, without the automatic ones."""
         return {operator: name for operator, name in self.model_dump().items() if name != "auto"}
 
 
@@ -108,17 +153,17 @@ def kernel_environment(asked: Mapping[str, str]) -> dict[str, str]:
 
 
 class QualitySettings(Settings):
-    """What a quality cell trains and measures."""
+    """Resources of a quality cell."""
 
     threads: int = Field(1, ge=1, description="CPU threads of one cell; as many cells run at once as the cores allow")
 
 
 class EfficiencySettings(Settings):
-    """What an efficiency cell times: one process an arm, all lengths, arms taking turns."""
+    """What an efficiency cell times: one process per arm, all lengths, arms taking turns."""
 
     lengths: tuple[int, ...] = Field((256, 512, 1024, 2048), min_length=1, description="sequence lengths in tokens")
-    rounds: int = Field(5, ge=1, description="turns each arm takes; the interval is over rounds")
-    calls_per_round: int = Field(4, ge=1, description="timed calls an arm, length and round")
+    rounds: int = Field(5, ge=1, description="turns of each arm; the interval is over rounds")
+    calls_per_round: int = Field(4, ge=1, description="timed calls per arm, length and round")
     seconds_per_round: float = Field(
         0.0, ge=0, exclude_if=lambda seconds: not seconds, description="short calls are repeated for as long in a round"
     )
@@ -127,7 +172,7 @@ class EfficiencySettings(Settings):
     )
     time_cap_s: float = Field(150.0, gt=0, description="seconds after which no further round starts")
     threads: int = Field(2, ge=1, description="CPU threads while timing")
-    batch: int = Field(1, ge=1, description="sequences a call")
+    batch: int = Field(1, ge=1, description="sequences per call")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", exclude_if=lambda name: name == "float32", description="of matrix products, in all that is timed"
@@ -161,9 +206,9 @@ class EfficiencySettings(Settings):
 
 
 class Limits(Settings):
-    """What a cell may take before it is ended and becomes a `timeout` or `oom` row; not part of a cell's identity."""
+    """Time and memory at which a cell is ended as `timeout` or `oom`; not part of a cell's id."""
 
-    time_s: float | None = Field(None, gt=0, description="seconds a cell may run; none: no limit")
+    time_s: float | None = Field(None, gt=0, description="seconds that a cell may run; none: no limit")
     memory_gib: float | None = Field(None, gt=0, description="GiB of main memory its process may hold; none: no limit")
 
 
@@ -175,7 +220,7 @@ class Measure(Settings):
 
 
 class Match(Settings):
-    """Makes the arms equal in size before anything is compared."""
+    """Arms made equal in size by their width."""
 
     by: Literal["params", "flops"] = Field("params", description="what is made equal")
     reference: str | None = Field(None, description="arm whose size the others take; default: the baseline arm")
@@ -190,7 +235,7 @@ class ArmChoice(Settings):
     name: str = Field(description="label in tables and figures")
     arm: str = Field("", description="catalog name or block pattern")
     midi: str | None = Field(None, description="instead of `arm`: a folder of MIDI files that another system made")
-    model: dict[str, Any] = Field(default_factory=dict, description="sizes that this arm alone has")
+    model: ModelSettings = Field(ModelSettings(), description="sizes that this arm alone has")
     kernels: KernelSettings = Field(
         KernelSettings(), exclude_if=lambda one: not one.asked(), description="kernels of this arm alone"
     )
@@ -199,33 +244,49 @@ class ArmChoice(Settings):
         (), description="lengths at which it plays, each against real music of that length; empty: where it was trained"
     )
 
+    _as_given = field_serializer("model")(given)
+
     @model_validator(mode="after")
     def _arm_or_midi(self) -> ArmChoice:
         if bool(self.arm) == bool(self.midi):
             raise ValueError("give either `arm`, a catalog name or pattern, or `midi`, a folder")
-        if self.midi and (self.model or self.length or self.sample_lengths or self.kernels.asked()):
+        if self.midi and (given(self.model) or self.length or self.sample_lengths or self.kernels.asked()):
             raise ValueError("an arm of MIDI files has no model, kernels, length or sample_lengths")
         return self
 
 
 class Baseline(Settings):
-    """The settings that hold wherever no axis says otherwise."""
+    """The settings of every cell, except where an axis sets another value."""
 
     arm: str = Field("transformer", description="catalog name or block pattern")
     corpus: str = Field("demo", description="corpus, or corpus/subset (demo/lieder), or folder:PATH")
     length: int = Field(512, ge=1, description="tokens a window and a generated piece")
-    model: dict[str, Any] = Field(default_factory=dict, description="backbone sizes, see architectures.BackboneConfig")
-    tokenizer: dict[str, Any] = Field(default_factory=dict, description="see bench.data.TokenizerSettings")
+    model: ModelSettings = ModelSettings()
+    tokenizer: TokenizerSettings = TokenizerSettings()
     diffusion: DiffusionSettings = DiffusionSettings()
-    train: dict[str, Any] = Field(default_factory=dict, description="see bench.training.TrainSettings")
+    train: PartialTrainSettings = PartialTrainSettings()
     sample: SampleSettings = SampleSettings()
     kernels: KernelSettings = Field(
         KernelSettings(), exclude_if=lambda one: not one.asked(), description="kernels asked for, of every arm"
     )
 
+    _as_given = field_serializer("model", "tokenizer", "train")(given)
+
+
+def _as_written(schema: dict[str, Any]) -> None:
+    """Complete the JSON schema for a file before its includes are merged."""
+    names = {"type": "string"}
+    schema["properties"]["include"] = {
+        "anyOf": [names, {"type": "array", "items": names}],
+        "description": "files whose content this one adds to; names are read from the folder of this file",
+    }
+    schema.pop("required", None)  # an included file may say it
+
 
 class StudyFile(Settings):
     """The content of a study file."""
+
+    model_config = ConfigDict(json_schema_extra=_as_written)
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="folder under results/")
     question: str = Field(description="what the study asks, in a sentence")
@@ -240,7 +301,7 @@ class StudyFile(Settings):
     limits: Limits = Limits()
     plugins: tuple[str, ...] = Field((), description="modules that register further mixers")
 
-    @field_validator("match", mode="before")
+    @field_validator("match", mode="before", json_schema_input_type=Match | Literal["params", "flops"] | None)
     @classmethod
     def _match_by_word(cls, value: Any) -> Any:
         return {"by": value} if isinstance(value, str) else value

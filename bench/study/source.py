@@ -1,4 +1,4 @@
-"""What a study file says once its includes are read and the command line has had its word."""
+"""The content of a study file, with its includes and the overrides of the command line."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bench.files import canonical_hash
 from bench.study.yaml import KeyPath, Place, allowed_words, read_yaml
 
 MANY_CELLS = 100_000
-"""Above this a study is more likely a slip than a wish."""
+"""Above this a study needs `--yes`."""
 
 
 def read_source(path: Path, overrides: Sequence[str], top: Iterable[str], baseline: Iterable[str]) -> tuple[Any, Place]:
-    """Content of a study file with its includes merged in and `KEY=VALUE` overrides applied, and where each key stands.
+    """Content of a study file with its includes merged in and `KEY=VALUE` overrides applied, and the line of each key.
 
-    An included file is a part of a study; what the including file says itself wins, mappings are merged key by key,
+    An included file is a part of a study; the including file overrides it, mappings are merged key by key,
     lists are replaced. An override's key is a path such as `train.steps` (in the baseline) or `axes.arm`.
     Raises UserError with file and line, or with the override.
     """
@@ -32,8 +32,8 @@ def read_source(path: Path, overrides: Sequence[str], top: Iterable[str], baseli
 
 
 def axis_name(value: Any) -> Any:
-    """What an exclusion calls a value of an axis: its name where it has one."""
-    return value.get("name") if isinstance(value, dict) else value
+    """The name of an axis value in exclusions: an arm's own name, else the value itself."""
+    return value.get("name") if isinstance(value, dict) else getattr(value, "name", value)
 
 
 def excluded_values(value: Any) -> list[Any]:
@@ -44,7 +44,7 @@ def excluded_values(value: Any) -> list[Any]:
 def check_axes(
     axes: dict[str, list[Any]], exclude: Sequence[dict[str, Any]], settings: Sequence[str], place: Place
 ) -> None:
-    """Raise UserError for an axis or an exclusion that cannot be; `settings`: what can vary, `group.<setting>`."""
+    """Raise UserError for an invalid axis or exclusion; `settings`: what can vary, `group.<setting>`."""
     for key, values in axes.items():
         path: KeyPath = ("axes", key)
         group, dot, name = key.partition(".")
@@ -74,7 +74,7 @@ def check_axes(
 
 
 def check_number(axes: dict[str, list[Any]], seeds: Sequence[int], place: Place) -> None:
-    """Raise UserError where axes and seeds multiply to more cells than anybody means."""
+    """Raise UserError where axes and seeds multiply to more than MANY_CELLS."""
     cells = math.prod(len(values) for values in axes.values()) * len(seeds)
     if cells > MANY_CELLS:
         sizes = " x ".join([*(f"{len(values)} {key}" for key, values in axes.items()), f"{len(seeds)} seeds"])

@@ -1,9 +1,9 @@
-"""Strict YAML: every error names the file, the line and the key, and says what is allowed."""
+"""Strict YAML: every error names the file, the line, the key and what is allowed."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +19,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
-    """The mapping in a YAML file and the line (from 1) of each key path. Raises UserError for anything else."""
+    """The mapping in a YAML file and the line (from 1) of each key path. Raises UserError for any other content."""
     try:
         text = path.read_text(encoding="utf-8")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -59,11 +59,11 @@ def _collect_lines(node: yaml.Node | None, prefix: KeyPath, lines: dict[KeyPath,
 
 
 class Place:
-    """Where in which file a value stands, for messages."""
+    """File, or option of the command line, and the lines of its keys, for messages."""
 
     def __init__(
         self,
-        path: Path | None,
+        path: Path | str | None,
         lines: dict[KeyPath, int] | None = None,
         origins: dict[KeyPath, str] | None = None,
     ) -> None:
@@ -72,29 +72,37 @@ class Place:
 
     def error(self, key: KeyPath, problem: str) -> UserError:
         """A UserError that begins with `file:line: key:` as far as they are known."""
-        known: KeyPath = key
-        while known and known not in self.origins:
-            known = known[:-1]
-        at = self.origins[known] if known else self.path or "study"
-        name = ".".join(str(part) for part in key)
+        origins = {_dotted(one): at for one, at in self.origins.items()}  # an axis is one key, `train.steps`
+        known = next((one for end in range(len(key), 0, -1) if (one := _dotted(key[:end])) in origins), "")
+        at = origins[known] if known else self.path or "study"
+        name = _dotted(key)
         text = f"{at}: {name + ': ' if name else ''}{problem}"
         return UserError(" ".join(text.splitlines()))
 
 
+def _dotted(key: KeyPath) -> str:
+    return ".".join(map(str, key))
+
+
 def allowed_words(word: str, allowed: Iterable[str]) -> str:
-    """`allowed: a, b, c`, with the nearest one named first where `word` looks like a slip of it."""
+    """`allowed: a, b, c`, after the nearest one where `word` is similar to it."""
     names = sorted(allowed)
     near = difflib.get_close_matches(word, names, n=1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return f"{hint}allowed: {', '.join(names)}"
 
 
-def validate(model: type[Model], value: Any, place: Place, prefix: KeyPath = ()) -> Model:
-    """`model.model_validate(value)` with the first problem told as one UserError line."""
+def validate(model: type[Model], value: Any, place: Place, prefix: KeyPath = (), varied: Container[Any] = ()) -> Model:
+    """`model.model_validate(value)`; the first problem raises a UserError of one line.
+
+    prefix: the key of `value` in its file. varied: keys of `value` that stand on an axis, where the error then points.
+    """
     try:
         return model.model_validate(value)
     except ValidationError as error:
         first = error.errors()[0]
+        if first["loc"] and first["loc"][0] in varied:
+            prefix = ("axes", *prefix[1:])
         key = (*prefix, *(part for part in first["loc"] if not _is_union_branch(part)))
         if first["type"] == "extra_forbidden":
             if key[-1:] != first["loc"][-1:]:

@@ -1,4 +1,4 @@
-"""Where training batches come from: fixed windows, or crops at random starts. Nothing here knows the model."""
+"""Sources of training batches: fixed windows, or crops at random starts, each transposed where that is set."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 import numpy as np
 import torch
 
+from bench.diffusion.constraints.language import TokenLanguage
 from bench.diffusion.regularisers import Regulariser, RegulariserChoice
 from bench.training.errors import TrainingError
 from bench.training.settings import TrainSettings
@@ -16,58 +17,7 @@ from bench.training.settings import TrainSettings
 if TYPE_CHECKING:
     from bench.data import TokenCorpus
 
-
 PIANO_LOW, PIANO_HIGH = 21, 108  # MIDI pitches of a piano's lowest A and highest C
-PITCH_WORD = "Pitch_"
-
-
-class Transposition:
-    """Moves the Pitch tokens of each row by one random interval of at most `semitones`, up or down.
-
-    Of the intervals that keep every note of the row inside the piano's range and inside the vocabulary each is
-    equally likely; a row that already leaves the range stays as it is.
-    """
-
-    def __init__(
-        self, vocabulary: Sequence[str], semitones: int, *, low: int = PIANO_LOW, high: int = PIANO_HIGH
-    ) -> None:
-        pitch_of_token = {i: int(w[len(PITCH_WORD) :]) for i, w in enumerate(vocabulary) if w.startswith(PITCH_WORD)}
-        if not pitch_of_token:
-            raise TrainingError(f"train.transpose_semitones: the vocabulary has no {PITCH_WORD}<number> tokens")
-        self.semitones = semitones
-        self.low, self.high = max(low, min(pitch_of_token.values())), min(high, max(pitch_of_token.values()))
-        self.pitch_V = np.full(len(vocabulary), -1, dtype=np.int64)
-        self.pitch_V[list(pitch_of_token)] = list(pitch_of_token.values())
-        self.token_of_pitch = np.full(128, -1, dtype=np.int64)
-        self.token_of_pitch[list(pitch_of_token.values())] = list(pitch_of_token)
-
-    def __call__(self, tokens_BL: np.ndarray, generator: torch.Generator) -> np.ndarray:
-        """The transposed rows, (B, L) int64; the draw depends on the generator alone."""
-        pitch_BL = self.pitch_V[tokens_BL]
-        sounding_BL = pitch_BL >= 0
-        lowest_B = np.where(sounding_BL, pitch_BL, self.high).min(axis=1)
-        highest_B = np.where(sounding_BL, pitch_BL, self.low).max(axis=1)
-        down_B = np.clip(lowest_B - self.low, 0, self.semitones)
-        up_B = np.clip(self.high - highest_B, 0, self.semitones)
-        outside_B = (lowest_B < self.low) | (highest_B > self.high)
-        u_B = torch.rand(len(tokens_BL), generator=generator, dtype=torch.float64).numpy()
-        shift_B = np.floor(u_B * (down_B + up_B + 1)).astype(np.int64) - down_B
-        moved_BL = np.where(sounding_BL, pitch_BL + np.where(outside_B, 0, shift_B)[:, None], 0)
-        return np.where(sounding_BL, self.token_of_pitch[moved_BL], tokens_BL)
-
-
-class TransposedBatches:
-    """Batches of another source, each row moved to a random key."""
-
-    def __init__(self, source: Batches, transposition: Transposition) -> None:
-        self.source, self.transposition = source, transposition
-        self.length, self.size = source.length, source.size
-        self.semitones = transposition.semitones
-        self.fingerprint = f"{source.fingerprint}+{transposition.semitones}"
-
-    def batch(self, generator: torch.Generator, batch_size: int) -> np.ndarray:
-        """See Batches.batch."""
-        return self.transposition(self.source.batch(generator, batch_size), generator)
 
 
 @runtime_checkable
@@ -140,35 +90,58 @@ class CropBatches:
         return crops_BL
 
 
-def fingerprint(*arrays: np.ndarray) -> str:
-    """Sixteen hexadecimal digits that are equal for equal arrays."""
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(repr((array.shape, str(array.dtype))).encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()[:16]
+class Transposition:
+    """A move of the Pitch tokens of each row by one random interval of at most `semitones`, up or down.
+
+    Of the intervals that keep every note of the row inside the piano's range and inside the vocabulary each is
+    equally likely; a row that already leaves the range stays as it is.
+    """
+
+    def __init__(
+        self, vocabulary: Sequence[str], semitones: int, *, low: int = PIANO_LOW, high: int = PIANO_HIGH
+    ) -> None:
+        language = TokenLanguage(vocabulary, {})
+        tokens, self.pitch_V = language.ids("Pitch"), language.pitch
+        if not len(tokens):
+            raise TrainingError("train.transpose_semitones: the vocabulary has no Pitch_<number> tokens")
+        pitches = self.pitch_V[tokens]
+        self.semitones = semitones
+        self.low, self.high = max(low, int(pitches.min())), min(high, int(pitches.max()))
+        self.token_of_pitch = np.full(128, -1, dtype=np.int64)
+        self.token_of_pitch[pitches] = tokens
+
+    def __call__(self, tokens_BL: np.ndarray, generator: torch.Generator) -> np.ndarray:
+        """The transposed rows, (B, L) int64; the draw depends on the generator alone."""
+        pitch_BL = self.pitch_V[tokens_BL]
+        sounding_BL = pitch_BL >= 0
+        lowest_B = np.where(sounding_BL, pitch_BL, self.high).min(axis=1)
+        highest_B = np.where(sounding_BL, pitch_BL, self.low).max(axis=1)
+        down_B = np.clip(lowest_B - self.low, 0, self.semitones)
+        up_B = np.clip(self.high - highest_B, 0, self.semitones)
+        outside_B = (lowest_B < self.low) | (highest_B > self.high)
+        u_B = torch.rand(len(tokens_BL), generator=generator, dtype=torch.float64).numpy()
+        shift_B = np.floor(u_B * (down_B + up_B + 1)).astype(np.int64) - down_B
+        moved_BL = np.where(sounding_BL, pitch_BL + np.where(outside_B, 0, shift_B)[:, None], 0)
+        return np.where(sounding_BL, self.token_of_pitch[moved_BL], tokens_BL)
 
 
-def check_enough(available: int, batch_size: int, noun: str) -> None:
-    """Raise TrainingError where a batch cannot be filled."""
-    if available < batch_size:
-        raise TrainingError(
-            f"training data: {available} {noun} for a batch of {batch_size}; "
-            "allowed: at least a batch (shorten length, shrink batch, or take a larger corpus)"
-        )
+class TransposedBatches:
+    """Batches of another source, each row moved to a random key."""
+
+    def __init__(self, source: Batches, transposition: Transposition) -> None:
+        self.source, self.transposition = source, transposition
+        self.length, self.size = source.length, source.size
+        self.semitones = transposition.semitones
+        self.fingerprint = f"{source.fingerprint}+{transposition.semitones}"
+
+    def batch(self, generator: torch.Generator, batch_size: int) -> np.ndarray:
+        """See Batches.batch."""
+        return self.transposition(self.source.batch(generator, batch_size), generator)
 
 
 def as_batches(data: Batches | np.ndarray) -> Batches:
     """`data` itself, or a plain array of windows (n, L) as WindowBatches."""
     return WindowBatches(data) if isinstance(data, np.ndarray) else data
-
-
-def corpus_regulariser(tokens: TokenCorpus, settings: TrainSettings) -> Regulariser | None:
-    """The soft constraints that `settings` ask for, with the pitch range of the training pieces; None for none."""
-    from bench.data.music import training_pitch_limits
-
-    choice = RegulariserChoice.parse(settings.regularisers)
-    return choice.build(tokens.vocabulary, lambda: training_pitch_limits(tokens, "percentile"))
 
 
 def corpus_batches(tokens: TokenCorpus, length: int, settings: TrainSettings) -> Batches:
@@ -190,3 +163,29 @@ def corpus_batches(tokens: TokenCorpus, length: int, settings: TrainSettings) ->
     if settings.transpose_semitones:
         return TransposedBatches(source, Transposition(tokens.vocabulary, settings.transpose_semitones))
     return source
+
+
+def corpus_regulariser(tokens: TokenCorpus, settings: TrainSettings) -> Regulariser | None:
+    """The soft constraints that `settings` ask for, with the pitch range of the training pieces; None for none."""
+    from bench.data.music import training_pitch_limits
+
+    choice = RegulariserChoice.parse(settings.regularisers)
+    return choice.build(tokens.vocabulary, lambda: training_pitch_limits(tokens, "percentile"))
+
+
+def check_enough(available: int, batch_size: int, noun: str) -> None:
+    """Raise TrainingError where a batch cannot be filled."""
+    if available < batch_size:
+        raise TrainingError(
+            f"training data: {available} {noun} for a batch of {batch_size}; "
+            "allowed: at least a batch (shorten length, shrink batch, or take a larger corpus)"
+        )
+
+
+def fingerprint(*arrays: np.ndarray) -> str:
+    """Sixteen hexadecimal digits that are equal for equal arrays."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(repr((array.shape, str(array.dtype))).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:16]

@@ -58,15 +58,6 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], meta: Map
     return path
 
 
-def _write_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
-    """Raises OSError with the system's number; safetensors itself only spells it out."""
-    try:
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
-    except SafetensorError as error:
-        number = re.search(r"os error (\d+)", str(error))
-        raise OSError(int(number[1]) if number else errno.EIO, str(error), str(path)) from error
-
-
 def latest_checkpoint(folder: Path) -> Path | None:
     """JSON of the newest complete checkpoint in `folder`, or None."""
     found = sorted(folder.glob("step-*.json"))
@@ -93,7 +84,7 @@ def load_checkpoint(folder: Path | str, *, weights: str = "ema") -> tuple[dict[s
     """State of the backbone (for `load_state_dict`) and meta of the newest checkpoint of a run.
 
     `folder` is the run's folder or its `checkpoint` folder; `weights` is `ema` (averaged, what is evaluated) or
-    `weights` (the last step's). Raises TrainingError where there is none, or it cannot be trusted.
+    `weights` (the last step's). Raises TrainingError where there is none, or its checksum is wrong.
     """
     folder = Path(folder)
     path = latest_checkpoint(folder / "checkpoint") or latest_checkpoint(folder)
@@ -106,30 +97,6 @@ def load_checkpoint(folder: Path | str, *, weights: str = "ema") -> tuple[dict[s
     if weights == "ema":
         state |= {name.split("/", 1)[1]: value for name, value in tensors.items() if name.startswith("ema/")}
     return state | {alias: state[name] for alias, name in meta["aliases"].items()}, meta
-
-
-def module_tensors(module: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """The state of `module` with each shared tensor once, and the other names of those (alias -> kept name)."""
-    kept: dict[str, torch.Tensor] = {}
-    aliases: dict[str, str] = {}
-    names: dict[int, str] = {}
-    for name, value in module.state_dict(keep_vars=True).items():
-        if id(value) in names:
-            aliases[name] = names[id(value)]
-        else:
-            names[id(value)], kept[name] = name, value
-    return kept, aliases
-
-
-def first_difference(then: Any, now: Any, where: str = "") -> str | None:
-    """Words for the first setting that differs between two nested dictionaries, or None: `train.batch: 8, now 16`."""
-    if isinstance(then, dict) and isinstance(now, dict):
-        for key in sorted({*then, *now}):
-            found = first_difference(then.get(key), now.get(key), f"{where}.{key}" if where else str(key))
-            if found:
-                return found
-        return None
-    return None if then == now else f"{where}: {then}, now {now}"
 
 
 def capture(
@@ -163,3 +130,36 @@ def restore(
         if name.startswith("optimiser/"):
             owner, key = name.removeprefix("optimiser/").rsplit("/", 1)
             optimiser.state[parameters[owner]][key] = value.to(parameters[owner].device)
+
+
+def module_tensors(module: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The state of `module` with each shared tensor once, and the other names of those (alias -> kept name)."""
+    kept: dict[str, torch.Tensor] = {}
+    aliases: dict[str, str] = {}
+    names: dict[int, str] = {}
+    for name, value in module.state_dict(keep_vars=True).items():
+        if id(value) in names:
+            aliases[name] = names[id(value)]
+        else:
+            names[id(value)], kept[name] = name, value
+    return kept, aliases
+
+
+def first_difference(then: Any, now: Any, where: str = "") -> str | None:
+    """Words for the first setting that differs between two nested dictionaries, or None: `train.batch: 8, now 16`."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key in sorted({*then, *now}):
+            found = first_difference(then.get(key), now.get(key), f"{where}.{key}" if where else str(key))
+            if found:
+                return found
+        return None
+    return None if then == now else f"{where}: {then}, now {now}"
+
+
+def _write_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Raises OSError with the system's number; safetensors itself only spells it out."""
+    try:
+        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, path)
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(number[1]) if number else errno.EIO, str(error), str(path)) from error

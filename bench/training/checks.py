@@ -1,4 +1,4 @@
-"""What must fit before the first step, and what a resume must find unchanged."""
+"""Checks before the first step, and the identity that a resume must find unchanged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def rows_of_process(settings: TrainSettings, world: int, rank: int) -> list[slic
 
 
 def fit_backbone(backbone: nn.Module, batches: Batches, settings: TrainSettings) -> None:
-    """Refuse settings that the data or the backbone would silently not follow; switch recomputation on where asked."""
+    """Refuse settings that the data or the backbone would silently not follow; switch recomputation on where set."""
     moved, wanted = getattr(batches, "semitones", 0), settings.transpose_semitones
     if moved != wanted:
         raise TrainingError(

@@ -1,4 +1,4 @@
-"""Devices, precision and processes, through Hugging Face Accelerate: its only place."""
+"""Devices, precision and processes through Hugging Face Accelerate, which is imported here alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -81,6 +82,10 @@ class Devices:
         """Sum over processes."""
         return self.accelerator.reduce(values, "sum") if self.world > 1 else values
 
+    def total_array(self, values: np.ndarray) -> np.ndarray:
+        """Sum of a float64 array over processes."""
+        return self.total(torch.from_numpy(values).to(self.device)).cpu().numpy()
+
     def agreed(self, values: list[float]) -> list[float]:
         """The main process's values, on all."""
         if self.world == 1:
@@ -90,7 +95,7 @@ class Devices:
         return broadcast(torch.tensor(values, dtype=torch.float64, device=self.device)).tolist()
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes are here."""
         if self.world > 1:
             self.accelerator.wait_for_everyone()
 
@@ -118,7 +123,7 @@ class Devices:
         return None if scaler is None else scaler.state_dict()
 
     def load_scaler_state(self, state: dict[str, Any] | None) -> None:
-        """Restore what `scaler_state` gave."""
+        """Restore the result of `scaler_state`."""
         if state is not None and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state)
 

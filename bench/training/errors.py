@@ -1,4 +1,4 @@
-"""The errors of training that are the user's to mend."""
+"""Errors of training that the user can correct."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AdamW's parameter groups and the learning rate along the budget."""
+"""The optimiser: AdamW's parameter groups, the learning rate over the budget, the averaged weights."""
 
 from __future__ import annotations
 

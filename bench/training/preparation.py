@@ -1,4 +1,4 @@
-"""The noised batch of each step: made when it is asked for, or one step ahead while a GPU is at work."""
+"""The noised batch of each step: made on demand, or one step ahead while a GPU computes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How every arm is trained."""
+"""Settings of the trainer that all arms share."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bench.diffusion.regularisers import RegulariserChoice
 from bench.training.errors import TrainingError
 
 BUDGETS = ("steps", "seconds", "flops")
 
 
-class TrainSettings(BaseModel):
-    """One trainer for all arms; exactly one budget (steps, seconds or flops). Unknown keys are refused."""
+class PartialTrainSettings(BaseModel):
+    """Settings of the one trainer of all arms, checked one by one: those of a study's baseline, which axes complete."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -79,6 +78,10 @@ class TrainSettings(BaseModel):
     checkpoint_seconds: float | None = Field(120.0, gt=0, description="seconds between checkpoints, whichever is first")
     track: bool = Field(False, description="also write TensorBoard events (extra `track`)")
 
+
+class TrainSettings(PartialTrainSettings):
+    """Settings of the one trainer of all arms, with exactly one budget (steps, seconds or flops)."""
+
     @model_validator(mode="after")
     def _checked(self) -> TrainSettings:
         given = [name for name in BUDGETS if getattr(self, name) is not None]
@@ -88,7 +91,10 @@ class TrainSettings(BaseModel):
             )
         if self.validation_draws % 2 or self.final_validation_draws % 2:
             raise ValueError("validation_draws and final_validation_draws must be even")
-        RegulariserChoice.parse(self.regularisers)
+        if self.regularisers != "none":
+            from bench.diffusion.regularisers import RegulariserChoice  # imports torch
+
+            RegulariserChoice.parse(self.regularisers)
         if self.batch % self.accumulation:
             raise ValueError(f"accumulation: {self.accumulation} parts do not divide a batch of {self.batch}")
         parts = self.processes * self.accumulation
@@ -107,7 +113,7 @@ class TrainSettings(BaseModel):
 
 
 def train_settings(values: dict[str, Any]) -> TrainSettings:
-    """TrainSettings from plain values; one clear TrainingError line for the first setting that is wrong."""
+    """TrainSettings from plain values; raises a TrainingError of one line for the first setting that is wrong."""
     try:
         return TrainSettings(**values)
     except ValidationError as error:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from bench.diffusion.absorbing import AbsorbingDiffusion
-from bench.diffusion.evaluation import BitsPerToken
+from bench.diffusion.evaluation import BitsPerToken, bits_per_token
 from bench.diffusion.generators import derived_seed
 from bench.diffusion.regularisers import Regulariser, regularised_loss
 from bench.training.batches import Batches, as_batches
@@ -32,9 +32,8 @@ from bench.training.devices import Devices
 from bench.training.errors import TrainingError
 from bench.training.optimiser import AveragedWeights, build_optimiser, learning_rate
 from bench.training.preparation import Preparation
-from bench.training.progress import TALLY, LearningCurve, Ledger, Progress, TrainResult, budget_of, or_nan, peak_bytes
+from bench.training.progress import TALLY, LearningCurve, Ledger, Progress, TrainResult, budget_of, peak_bytes
 from bench.training.settings import TrainSettings
-from bench.training.validation import validate
 
 
 def train(
@@ -54,9 +53,9 @@ def train(
 
     windows_train is an array (n, L) of integers or a Batches; windows_validation an array (n, L), or None for no
     validation; regulariser what `corpus_regulariser` makes of the settings. Batches, crops, masks and times are
-    functions of (seed, step) alone. Writes `history.jsonl` and `checkpoint/` under `folder`. `stop` is asked after each
-    step: True saves a checkpoint and ends the run. On a CPU with a budget in steps or FLOPs a killed and resumed run
-    ends with the same bits as one that was not.
+    functions of (seed, step) alone. Writes `history.jsonl` and `checkpoint/` under `folder`. `stop()` is called after
+    each step: True saves a checkpoint and ends the run. On a CPU with a budget in steps or FLOPs a killed and resumed
+    run ends with the same bits as one that was not.
     Raises TrainingError for data, settings or a checkpoint that do not fit.
     """
     run = _Run(backbone, as_batches(windows_train), windows_validation, diffusion, settings, seed, Path(folder))
@@ -73,7 +72,7 @@ def train(
 
 
 class _Stopped(Exception):
-    """The run was asked to end while it validated."""
+    """`stop` was true during a validation."""
 
 
 class _Run:
@@ -146,7 +145,7 @@ class _Run:
         )
 
     def _one_step(self) -> tuple[bool, bool]:
-        """Take a step; whether a checkpoint is due by the clock, and whether the run was asked to end."""
+        """Take a step; whether a checkpoint is due by the clock, and whether the run is to end."""
         started, ledger, every_s = time.perf_counter(), self.ledger, self.settings.checkpoint_seconds
         spent = self.budget.fraction(ledger.step, ledger.elapsed_s)
         for group in self.optimiser.param_groups:
@@ -251,14 +250,17 @@ class _Run:
         """Bits/token of the averaged weights on the shared grid; ends the run on a plateau."""
         assert self.windows is not None
         with self.average.in_place():
-            bits = validate(
+            bits = bits_per_token(
                 self.backbone,
                 self.windows,
-                self.diffusion,
-                self.devices,
-                most=most,
+                mask_id=self.diffusion.mask_id,
+                pad_id=self.diffusion.pad_id,
                 draws=draws,
                 batch=self.settings.batch,
+                max_windows=most,
+                device=self.devices.device,
+                mine=slice(self.devices.rank, None, self.devices.world),
+                total=self.devices.total_array,
                 each=each,
             )
         self._write({f"validation_{name}": value for name, value in asdict(bits).items()})
@@ -289,7 +291,7 @@ class _Run:
                 fraction=spent,
                 loss=self.latest["loss"],
                 masked_cross_entropy=self.latest["masked_cross_entropy"],
-                validation_bits_per_token=or_nan(ledger.latest_bits),
+                validation_bits_per_token=math.nan if ledger.latest_bits is None else ledger.latest_bits,
                 tokens_per_s=self.latest["tokens_per_s"],
                 peak_bytes=peak_bytes(self.devices.device),
                 elapsed_s=ledger.elapsed_s,

@@ -14,8 +14,8 @@ import torch
 from torch.nn import functional as F
 
 from architectures import attention_kernels, depthwise, ssd
-from architectures.kernel_door import KernelError, kernels_that_ran, variable
-from architectures.kernels import chosen_kernels, reason_against
+from architectures.kernel_choice import KernelError, recorded_kernels, variable
+from architectures.kernels import OPERATORS, chosen_kernels
 from architectures.scan import selective_scan
 from architectures.scan.inputs import ScanInputs
 from architectures.scan.reference import scan_loop
@@ -50,7 +50,7 @@ def normal() -> Callable[..., torch.Tensor]:
 
 
 def force(monkeypatch: pytest.MonkeyPatch, operator: str, name: str) -> None:
-    if reason := reason_against(operator, name):
+    if reason := OPERATORS[operator].unusable_reason(name):
         pytest.skip(f"{operator} kernel {name}: {reason}")
     monkeypatch.setenv(variable(operator), name)
 
@@ -160,7 +160,7 @@ def test_attention(monkeypatch, normal, kernel, dtype, head_width, causal):
         later = torch.ones(128, 128, dtype=torch.bool).triu(1) if causal else torch.zeros(128, 128, dtype=torch.bool)
         return scores.masked_fill(later, -torch.inf).softmax(-1) @ value
 
-    with kernels_that_ran() as ran:
+    with recorded_kernels() as ran:
         assert_close(call, exact, given, ATTENTION if dtype == HALF else 1e-5, dtype)
     assert list(ran["attention"]) == ["flash_attn" if kernel == "flash_attn" else "torch"]
 
@@ -168,4 +168,4 @@ def test_attention(monkeypatch, normal, kernel, dtype, head_width, causal):
 def test_what_is_chosen_here_works_and_is_fused():
     chosen = chosen_kernels(torch.device("cuda"), dtype=HALF)
     assert chosen["scan"] in ("mamba_ssm", "triton")
-    assert all(not reason_against(operator, name) for operator, name in chosen.items())
+    assert all(not OPERATORS[operator].unusable_reason(name) for operator, name in chosen.items())

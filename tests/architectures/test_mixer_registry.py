@@ -43,6 +43,7 @@ class Mean(Mixer):
 @pytest.fixture(autouse=True)
 def _own_registry(monkeypatch, tmp_path):
     """Registrations and imports of a test end with it."""
+    registry.registered_mixers()  # the built-in ones stay
     monkeypatch.setattr(registry, "_BY_LETTER", dict(registry._BY_LETTER))
     monkeypatch.setattr(registry, "_BY_NAME", dict(registry._BY_NAME))
     monkeypatch.setattr(sys, "path", list(sys.path))

@@ -18,8 +18,9 @@ from torch import nn
 
 from architectures import build
 from bench.diffusion import AbsorbingDiffusion, generator_for
-from bench.training import TrainSettings, train
+from bench.training import TrainSettings
 from bench.training.optimiser import build_optimiser
+from bench.training.trainer import train
 
 VOCABULARY, MASK, PAD, LENGTH, BATCH = 290, 288, 289, 1024, 8
 WARM_STEPS, TIMED_STEPS, ROUNDS = 2, 10, 5

@@ -20,7 +20,7 @@ Symbol = tuple[str, int]  # type, and the value of a Position
 
 @dataclass(frozen=True, eq=False)
 class Automaton:
-    """States S, symbols C: tokens that the rules cannot tell apart are one symbol.
+    """States S, symbols C: tokens that the rules do not distinguish are one symbol.
 
     `symbol_of_token` int64 (V,); `next_state` int64 (S, C) for every symbol, also a forbidden one, since given tokens
     may break the rules; `broken` uint8 (S, C), the rules that the symbol breaks in that state; state 0 is the start;

@@ -1,4 +1,4 @@
-"""Which constraints hold, as words: `grammar+pitch=percentile+chord=4`."""
+"""Choice of constraints, written as words: `grammar+pitch=percentile+chord=4`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PitchLimits = Callable[[str], tuple[int, int]]
 
 @dataclass(frozen=True)
 class ConstraintChoice:
-    """The constraints asked for; all off by default.
+    """The constraints chosen; all off by default.
 
     grammar   only successions of tokens that decode, and time that goes forward in a bar
     pitch     "LOW:HIGH" in MIDI pitches, "percentile" (0.5 to 99.5 % of the training notes) or "range" (all of them)
@@ -66,7 +66,7 @@ class ConstraintChoice:
     def build(
         self, language: TokenLanguage, mask_id: int, *, pitch_limits: PitchLimits | None = None
     ) -> ConstraintSet | None:
-        """The constraint a sampler takes; None where nothing was asked for.
+        """The constraint a sampler takes; None for no constraint.
 
         `pitch_limits(kind)` gives the training music's limits for "percentile" and "range".
         """

@@ -30,7 +30,7 @@ class ConstraintSet:
         return ConstraintSet((AllowedTokens(allowed_LV), *self.masks), self.voices)
 
     def settle(self, tokens_BL: torch.Tensor, given_BL: torch.Tensor | None = None) -> torch.Tensor:
-        """What is mended once all tokens are drawn: durations, where too much sounds. Given tokens stay."""
+        """The tokens, all drawn, with durations shortened where too much sounds. Given tokens stay."""
         if self.voices is None:
             return tokens_BL
         tokens = tokens_BL.cpu().numpy()

@@ -1,4 +1,4 @@
-"""Notes behind tokens, each with the place of its tokens: what a decoder gives, and where it comes from."""
+"""Notes of a token row as a decoder gives them, each with the place of its tokens."""
 
 from __future__ import annotations
 

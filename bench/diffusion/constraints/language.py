@@ -1,4 +1,4 @@
-"""A token language: what each token means, and which type may follow which."""
+"""A token language: the meaning of each token, and which type may follow which."""
 
 from __future__ import annotations
 

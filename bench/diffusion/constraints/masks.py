@@ -1,4 +1,4 @@
-"""Constraints that a position obeys alone: tokens forbidden everywhere, tokens allowed by place, a pull to a scale."""
+"""Constraints on single positions: tokens forbidden everywhere, tokens allowed by place, a prior over scales."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class AllowedTokens:
 
 
 class ScalePrior:
-    """A prior over scales, weighed against the pitches that are visible: adds log(12 p(pitch class)) to Pitch logits.
+    """A prior over scales, updated by the visible pitches: adds log(12 p(pitch class)) to Pitch logits.
 
     p(pitch class) = sum over scales s of p(s | visible pitches of the row) p(pitch class | s), where a scale gives 0.95
     to its tones in equal parts and 0.05 to the others. Without `scale` all 12 major and 12 harmonic minor scales are
-    equally likely before a pitch is seen, so nothing is pulled then and the row's own scale later; with a scale
+    equally likely before a pitch is seen, so no pitch is preferred then and the row's own scale later; with a scale
     ("C major", "F# minor") it is that one. A soft constraint: no pitch is forbidden.
     """
 

@@ -15,7 +15,7 @@ UNFINISHED_END = -1e7  # log weight of an end in the middle of a note: taken onl
 
 
 class NothingLegalError(Exception):
-    """No completion is legal; `position` is the first at which every beginning has come to an end."""
+    """No completion is legal; `position` is the first that no legal beginning reaches past."""
 
     def __init__(self, position: int) -> None:
         super().__init__(position)

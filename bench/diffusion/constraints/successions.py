@@ -13,10 +13,10 @@ from bench.diffusion.samplers.drawing import gumbel_argmax
 
 
 class Successions:
-    """Draws whole legal rows and hands back the revealed part (a JointConstraint).
+    """Draws whole legal rows and returns the revealed part (a JointConstraint).
 
     A row is drawn from the product of the positions' softmaxes restricted to rows that keep the rules, given the
-    visible tokens: first the symbols (what the rules can tell apart) by forward filtering and backward sampling, then a
+    visible tokens: first the symbols (which the rules distinguish) by forward filtering and backward sampling, then a
     token of each symbol. What stays hidden can still be completed: by what was drawn there and thrown away.
     Where given tokens leave no way to keep the chord limit (a given chord above it, between whose notes something is
     drawn), the row goes above it as little as it can; the grammar has no exceptions.

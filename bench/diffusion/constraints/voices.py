@@ -1,4 +1,4 @@
-"""At most k notes sounding: the notes that a drawn row holds too long are let go earlier."""
+"""At most k notes sounding: Duration tokens of a drawn row are shortened."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ NO_TIME = 1e-9
 
 
 class SoundingLimit:
-    """At most `most` notes at any time, by voice stealing: a note that starts lets the oldest one go.
+    """At most `most` notes at any time, by voice stealing: a note that starts ends the oldest one.
 
-    What sounds depends on every Bar, Position and Duration before, so no automaton of sensible size can hold it while
-    tokens are drawn. Notes that start together are limited there (`chord`); this shortens Duration tokens
+    What sounds depends on every Bar, Position and Duration before, so no automaton of sensible size can enforce it
+    while tokens are drawn. Notes that start together are limited there (`chord`); this shortens Duration tokens
     afterwards, to the longest that ends in time. Given notes are never changed: where they alone fill the limit, a
     drawn note that starts then stays above it, as short as can be.
     """

@@ -1,10 +1,10 @@
-"""The seam between samplers and constraints: what may be drawn, position by position or jointly.
+"""The contract between samplers and constraints: what may be drawn, position by position or jointly.
 
 Every sampler takes `constrain=None` or an object of one kind or of both:
 
-- a callable (`MaskingConstraint`): `constrain(logits_BLV, tokens_BL) -> logits_BLV`. It sees what the denoiser saw
-  and sets what is forbidden to -inf; positions that hold a token are ignored. Positions revealed in one call are
-  drawn independently afterwards, so it can hold only what each position obeys alone (a pitch range).
+- a callable (`MaskingConstraint`): `constrain(logits_BLV, tokens_BL) -> logits_BLV`. It is given the tokens that the
+  denoiser was given, and sets what is forbidden to -inf; positions that hold a token are ignored. Positions revealed
+  in one call are drawn independently afterwards, so it can enforce only what each position obeys alone (a pitch range).
 - an object with `draw` (`JointConstraint`): it draws the revealed positions of each row together, so that a legal
   whole always remains reachable (a grammar). An object that is callable too masks first and then draws.
 
@@ -47,7 +47,7 @@ class JointConstraint(Protocol):
         given what is drawn. Drawing a whole legal row from the product of the positions' softmaxes, restricted to
         legal rows, and keeping the revealed part of it is such a draw. A sampler may use only a part of what was
         drawn (the surest) and may hide positions again. `generator` is on the CPU or the device.
-        Raises DiffusionError where nothing is legal, saying which piece and position.
+        Raises DiffusionError where nothing is legal, with the piece and position.
         """
 
 

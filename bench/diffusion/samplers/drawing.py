@@ -1,4 +1,4 @@
-"""How a token is drawn from logits: temperature, nucleus, constraint. The same for every sampler."""
+"""The draw of tokens from logits: temperature, nucleus, constraint; the same for every sampler."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Drawing:
     def draw(self, logits_BLV: torch.Tensor, tokens_BL: torch.Tensor, reveal_BL: torch.Tensor) -> torch.Tensor:
         """Tokens for the positions where `reveal_BL` (on any device), in row-major order (N,).
 
-        `tokens_BL` is what the denoiser saw. Raises DiffusionError where the constraint leaves nothing.
+        `tokens_BL` is what the denoiser was given. Raises DiffusionError where the constraint leaves nothing.
         """
         if callable(self.constrain):
             logits_BLV = self.constrain(logits_BLV, tokens_BL)
@@ -96,7 +96,7 @@ def gumbel_argmax(logits_NV: torch.Tensor, generator: torch.Generator) -> torch.
     """One draw a row from softmax(logits), (N,).
 
     Gumbel noise in the dtype of the logits: take float64. In float32 the largest draws are cut off, which lowers the
-    temperature unseen (Zheng et al. 2024, 2409.02908).
+    temperature without notice (Zheng et al. 2024, 2409.02908).
     """
     return (logits_NV + gumbel_noise(logits_NV.shape, generator, logits_NV.dtype).to(logits_NV.device)).argmax(dim=1)
 

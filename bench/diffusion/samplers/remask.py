@@ -1,41 +1,23 @@
-"""Remasking: drawn tokens may be hidden and drawn again, so that more calls can mend what was drawn too early."""
+"""Remasking: drawn tokens may be hidden and drawn again, so that more calls can replace what was drawn too early."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 
-from bench.diffusion.errors import DiffusionError
-from bench.diffusion.samplers.constraint import Constraint
-from bench.diffusion.samplers.drawing import Drawing
-from bench.diffusion.samplers.planned import Denoise, Progress
-from bench.diffusion.samplers.sample import Sample, check_sampling, evaluation_mode
+from bench.diffusion.samplers.registry import Option, register_sampler
+from bench.diffusion.samplers.request import Filling, Sample, SampleRequest, rows_with
 from bench.diffusion.schedule import Schedule
 
-REMASKINGS = ("cap", "rescale", "loop")
 LOOP_START, LOOP_END, LOOP_VISIBLE = 0.55, 0.05, 0.9  # Wang et al. 2025 (2503.00307), text experiments
 
 
-def remask(
-    denoise: Denoise,
-    tokens_BL: torch.Tensor,
-    *,
-    mask_id: int,
-    steps: int,
-    generator: torch.Generator,
-    fixed: torch.Tensor | None = None,
-    schedule: Schedule | None = None,
-    forbidden_ids: Sequence[int] = (),
-    temperature: float = 1.0,
-    top_p: float = 1.0,
-    constrain: Constraint | None = None,
-    time_input: bool = False,
-    progress: Progress | None = None,
-    remasking: str = "cap",
-    eta: float = 0.02,
-) -> Sample:
-    """The reverse process of ReMDM (Wang et al. 2025, 2503.00307) in `steps` steps.
+@register_sampler(
+    "remask",
+    remasking=Option(str, "cap", choices=("cap", "rescale", "loop")),
+    eta=Option(float, 0.02, least=0, most=1, allowed="0 (never masked again) to 1"),
+)
+def remask(request: SampleRequest, *, remasking: str, eta: float) -> Sample:
+    """The reverse process of ReMDM (Wang et al. 2025, 2503.00307) in T steps.
 
     On the way from t to s a drawn token is masked again with probability sigma, and a masked one is revealed with
     probability (alpha_s - (1 - sigma) alpha_t) / (1 - alpha_t): the masked share stays that of the schedule.
@@ -49,37 +31,24 @@ def remask(
     Given tokens (no MASK at the start, `fixed` or not) are never masked. Only rows in which something is revealed are
     computed, so NFE is at most T.
     """
-    check_sampling(tokens_BL, mask_id, steps, fixed)
-    if remasking not in REMASKINGS:
-        raise DiffusionError(f"remasking: {remasking!r} is not known; allowed: {', '.join(REMASKINGS)}")
-    if not 0 <= eta <= 1:
-        raise DiffusionError(f"eta: {eta} is not allowed; allowed: 0 (never masked again) to 1")
-    drawing = Drawing(generator, (mask_id, *forbidden_ids), temperature, top_p, constrain)
-    schedule = schedule or Schedule()
+    filling, steps = Filling(request), request.step_count
+    schedule = request.schedule or Schedule()
     visible = loop_grid(steps) if remasking == "loop" else schedule.grid(steps)
-    tokens_BL = tokens_BL.clone()
-    free_BL, nfe_B = (tokens_BL == mask_id).cpu(), torch.zeros(len(tokens_BL), dtype=torch.int64)
+    free_BL = filling.masked_BL.cpu()
     masked_BL = free_BL.clone()
-    with evaluation_mode(denoise):
-        for step in range(steps, 0, -1):
-            now, after = float(visible[step]), float(visible[step - 1])
-            sigma = remask_rate(now, after, remasking, eta)
-            u_BL = torch.rand(tokens_BL.shape, generator=generator, dtype=torch.float64, device=generator.device).cpu()
-            reveal_BL = masked_BL & (u_BL < reveal_rate(now, after, sigma))
-            hide_BL = free_BL & ~masked_BL & (u_BL < sigma)
-            rows_R = reveal_BL.any(dim=1).nonzero().squeeze(1)
-            if len(rows_R):
-                part_RL = tokens_BL[rows_R.to(tokens_BL.device)]
-                time_R = schedule.time_of(torch.full((len(rows_R),), 1 - now)).to(part_RL.device, torch.float32)
-                logits_RLV = denoise(part_RL, *((time_R,) if time_input else ()))
-                nfe_B[rows_R] += 1
-                drawn_N = drawing.draw(logits_RLV, part_RL, reveal_BL[rows_R])
-                tokens_BL[reveal_BL.to(tokens_BL.device)] = drawn_N.to(tokens_BL.device)
-            tokens_BL.masked_fill_(hide_BL.to(tokens_BL.device), mask_id)
-            masked_BL = masked_BL & ~reveal_BL | hide_BL
-            if progress is not None:
-                progress(steps - step + 1, steps)
-    return Sample(tokens_BL.clone(), nfe_B.tolist())
+    for step in range(steps, 0, -1):
+        now, after = float(visible[step]), float(visible[step - 1])
+        sigma = remask_rate(now, after, remasking, eta)
+        u_BL = request.uniform(*free_BL.shape)
+        reveal_BL = masked_BL & (u_BL < reveal_rate(now, after, sigma))
+        hide_BL = free_BL & ~masked_BL & (u_BL < sigma)
+        rows_R = rows_with(reveal_BL)
+        if len(rows_R):
+            filling.reveal(reveal_BL, rows_R, schedule.time_of(torch.full((len(rows_R),), 1 - now)))
+        filling.tokens_BL.masked_fill_(hide_BL.to(filling.tokens_BL.device), request.mask_id)
+        masked_BL = masked_BL & ~reveal_BL | hide_BL
+        filling.report(steps - step + 1, steps)
+    return filling.sample()
 
 
 def remask_rate(visible: float, visible_after: float, remasking: str, eta: float) -> float:
@@ -93,7 +62,7 @@ def remask_rate(visible: float, visible_after: float, remasking: str, eta: float
 
 
 def reveal_rate(visible: float, visible_after: float, sigma: float) -> float:
-    """The chance of a masked position to be revealed in a step; it makes up for what is masked again."""
+    """Probability that a masked position is revealed in a step, higher by what is masked again."""
     return (visible_after - (1 - sigma) * visible) / (1 - visible)
 
 

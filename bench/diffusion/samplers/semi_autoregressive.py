@@ -2,61 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.samplers.ancestral import cached
-from bench.diffusion.samplers.planned import Denoise, Progress
-from bench.diffusion.samplers.sample import Sample, check_sampling
+from bench.diffusion.samplers.registry import Option, Sampler, register_sampler
+from bench.diffusion.samplers.request import Filling, Progress, Sample, SampleRequest
 
 
-def semi_autoregressive(
-    denoise: Denoise,
-    tokens_BL: torch.Tensor,
-    *,
-    mask_id: int,
-    steps: int,
-    window: int | None = None,
-    overlap: int | None = None,
-    sampler: Callable[..., Sample] = cached,
-    fixed: torch.Tensor | None = None,
-    progress: Progress | None = None,
-    **options: object,
-) -> Sample:
-    """Fill windows of `window` tokens (default: all of L) from left to right, each with `sampler`.
+@register_sampler(
+    "semi-autoregressive",
+    needs_window=True,
+    window=Option(int, None, least=1, allowed="1 token or more"),
+    overlap=Option(int, None, least=0, allowed="0 tokens or more"),
+)
+def semi_autoregressive(request: SampleRequest, *, window: int | None, overlap: int | None) -> Sample:
+    """`cached` in windows of `window` tokens (default: all of L) from left to right, see `in_windows`."""
+    return in_windows(request, cached, request.tokens_BL.shape[1] if window is None else window, overlap)
+
+
+def in_windows(request: SampleRequest, sampler: Sampler, window: int, overlap: int | None = None) -> Sample:
+    """Fill windows of `window` tokens from left to right, each with `sampler`.
 
     A window begins `overlap` tokens (default: half a window) before the end of the one before and sees them; the last
     one ends with the piece. So the denoiser never sees more than `window` tokens, and what lies further back is
-    forgotten (Arriola et al. 2025, 2503.09573, with a sliding context). `steps` is for a full window: one in
+    forgotten (Arriola et al. 2025, 2503.09573, with a sliding context). The steps are those of a full window: one in
     which a share of the tokens is new takes that share of them, rounded up. NFE is summed over the windows.
-    `options` go to the sampler.
     """
-    check_sampling(tokens_BL, mask_id, steps, fixed)
-    length = tokens_BL.shape[1]
-    window = length if window is None else window
     overlap = window // 2 if overlap is None else overlap
-    if window < 1 or not 0 <= overlap < window:
+    if not 0 <= overlap < window:
         raise DiffusionError(
             f"window, overlap: {window} and {overlap} tokens; allowed: a window of 1 or more, a shorter overlap"
         )
-    tokens_BL, nfe_B = tokens_BL.clone(), torch.zeros(len(tokens_BL), dtype=torch.int64)
-    plan = window_plan(length, window, overlap, steps)
+    filling = Filling(request)
+    plan = window_plan(request.tokens_BL.shape[1], window, overlap, request.step_count)
     total, done = sum(share for _, _, share in plan), 0
     for first, end, share in plan:
-        part = sampler(
-            denoise,
-            tokens_BL[:, first:end].contiguous(),
-            mask_id=mask_id,
-            steps=share,
-            progress=_shifted(progress, done, total),
-            **options,
-        )
-        tokens_BL[:, first:end] = part.tokens_BL
-        nfe_B += torch.tensor(part.nfe)
+        part_BL = filling.tokens_BL[:, first:end].contiguous()
+        shifted = _shifted(request.progress, done, total)
+        part = sampler.run(replace(request, tokens_BL=part_BL, steps=share, fixed=None, progress=shifted))
+        filling.tokens_BL[:, first:end] = part.tokens_BL
+        filling.nfe_B += torch.tensor(part.nfe)
         done += share
-    return Sample(tokens_BL, nfe_B.tolist())
+    return filling.sample()
 
 
 def window_plan(length: int, window: int, overlap: int, steps: int) -> list[tuple[int, int, int]]:

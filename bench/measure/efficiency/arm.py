@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from architectures.kernel_door import kernels_that_ran
+from architectures.kernel_choice import recorded_kernels
 from bench.diffusion import AbsorbingDiffusion
 from bench.diffusion.sampling_step import PRECISIONS, CudaGraphs, SamplingStep, autocast
 from metrics.cost.device import work_on
@@ -161,9 +161,9 @@ class TimedArm:
         return {name: [one[i + 1] - one[i] for one in marks] for i, name in enumerate(PHASES)}
 
 
-def kernels_behind(call: Callable[[], Any]) -> dict[str, str]:
+def kernels_of_call(call: Callable[[], Any]) -> dict[str, str]:
     """What truly ran in one call, operator by operator; attention by the name that its rows have, `sdpa`."""
-    with kernels_that_ran() as ran:
+    with recorded_kernels() as ran:
         attention = attention_kernel(call)
     found = {operator: "+".join(names) for operator, names in ran.items()}
     by_packages = "+".join(name for name in ran.get("attention", ()) if name != "torch")

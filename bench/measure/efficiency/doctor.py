@@ -8,8 +8,9 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional
@@ -20,14 +21,17 @@ from metrics.cost.device import busy_warning, describe_environment, resolve_devi
 from metrics.cost.energy import available_energy_source, energy_counter
 from metrics.cost.memory import CLEAR_REFS, peak_memory
 
+if TYPE_CHECKING:
+    from architectures.kernel_choice import Kernel
+
 DRIVER_FILE = Path("/proc/driver/nvidia/version")
-BUILDS = {
-    "mamba_ssm": "MAMBA_FORCE_BUILD=TRUE pip install --no-build-isolation mamba-ssm",
-    "causal_conv1d": "CAUSAL_CONV1D_FORCE_BUILD=TRUE pip install --no-build-isolation causal-conv1d",
-    "flash_attn": "FLASH_ATTENTION_FORCE_BUILD=TRUE pip install --no-build-isolation flash-attn",
-}
-"""How each package is built on the machine that has nvcc; the README tells how to build for one architecture only."""
 REBUILD = " --force-reinstall --no-deps --no-cache-dir"
+AGREEMENT = 1e-3
+"""Largest relative error of a working kernel against the float64 reference, values and gradients."""
+ENERGY_ADVICE = {
+    "cpu": "energy rows stay n/a; on real Linux hardware let the user read /sys/class/powercap/intel-rapl:0/energy_uj",
+    "cuda": "energy rows stay n/a; install the driver's NVML library (libnvidia-ml.so.1)",
+}
 TORCH_FOR_CUDA = "install the torch build for its CUDA (pytorch.org, 'Get started')"
 
 
@@ -85,10 +89,10 @@ def driver_version() -> str:
         return ""
     try:
         asked = [command, "--query-gpu=driver_version", "--format=csv,noheader"]
-        told = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True).stdout
+        answer = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return ""
-    return (told.splitlines() or [""])[0].strip()
+    return (answer.splitlines() or [""])[0].strip()
 
 
 def _refusal_of_cuda() -> str:
@@ -101,31 +105,32 @@ def _refusal_of_cuda() -> str:
 
 
 def examine_kernels(device: torch.device) -> Iterator[Finding]:
-    """The kernels of attention, of the short convolution and of Mamba-2's SSD; the scan's are examined elsewhere."""
+    """The kernels of every operator, each tried on a small input."""
     from architectures.attention_kernels import BACKENDS
-    from architectures.kernels import DOORS, chosen_kernels
+    from architectures.kernels import OPERATORS, chosen_kernels
 
     chosen = chosen_kernels(device, dtype=torch.bfloat16)
-    for operator, door in DOORS.items():
-        for name in door.kernels:
+    for operator, dispatcher in OPERATORS.items():
+        for name, kernel in dispatcher.kernels.items():
             subject = f"{operator} kernel {name}" + (" (chosen)" if chosen.get(operator) == name else "")
             if operator == "attention" and name in BACKENDS:
-                if device.type == "cuda" or not door.refusal(name, device):
+                if device.type == "cuda" or not dispatcher.refusal(name, device):
                     yield _attention(subject, name, device)
-            elif name != "torch":
-                yield judged(subject, name, door.unusable_reason(name))
+            elif reason := dispatcher.unusable_reason(name):
+                yield _unusable(subject, kernel, reason)
+            elif operator == "scan":
+                yield _scan(subject, name, device, chosen[operator])
+            elif name != dispatcher.fallback:
+                yield Finding(subject, "works", "agrees with plain torch in a tiny run, gradients too")
 
 
-def judged(subject: str, name: str, reason: str) -> Finding:
-    """What to say of a kernel that its door has tried: works, missing or broken, and how its package is built."""
-    from architectures.kernel_door import BROKEN
+def _unusable(subject: str, kernel: Kernel, reason: str) -> Finding:
+    """A kernel that is missing or broken, and how its package is built or installed."""
+    from architectures.kernel_choice import BROKEN
 
-    if not reason:
-        return Finding(subject, "works", "agrees with plain torch in a tiny run, gradients too")
-    build = BUILDS.get(name, "")
     if reason.startswith(BROKEN):
-        return Finding(subject, "fails", reason, build + REBUILD if build else "")
-    return Finding(subject, "missing", reason, f"on the GPU machine: {build}" if build else "")
+        return Finding(subject, "fails", reason, kernel.build + REBUILD if kernel.build else kernel.advice)
+    return Finding(subject, "missing", reason, f"on the GPU machine: {kernel.build}" if kernel.build else kernel.advice)
 
 
 def _attention(subject: str, name: str, device: torch.device) -> Finding:
@@ -144,58 +149,36 @@ def _attention(subject: str, name: str, device: torch.device) -> Finding:
     return Finding(subject, "works", "")
 
 
-AGREEMENT = 1e-3
-"""Largest relative error of a working kernel against the float64 reference, values and gradients."""
-SCAN_ADVICE = {
-    "c": "install a C compiler (cc, gcc or clang); until then numba or torch computes the scan",
-    "numba": "pip install numba",
-    "triton": "comes with torch for CUDA; after another torch was installed: pip install triton",
-}
-ENERGY_ADVICE = {
-    "cpu": "energy rows stay n/a; on real Linux hardware let the user read /sys/class/powercap/intel-rapl:0/energy_uj",
-    "cuda": "energy rows stay n/a; install the driver's NVML library (libnvidia-ml.so.1)",
-}
-
-
 def examine(device: str = "auto") -> list[Finding]:
     """Look at the machine and try every kernel once on a small input. Raises ValueError for a device not there."""
     place = resolve_device(device)
-    return [*_machine(place), *_scan_kernels(place), *examine_kernels(place), *_instruments(place)]
+    return [*_machine(place), *examine_kernels(place), *_instruments(place)]
 
 
 def _machine(device: torch.device) -> Iterator[Finding]:
-    told = describe_environment(device)
-    memory = f", {told['memory_bytes'] / 2**30:.0f} GiB" if told["memory_bytes"] else ""
-    yield Finding("device", "works", f"{told['device']}{memory}, {told['threads']} threads")
-    yield Finding("libraries", "works", ", ".join(f"{name} {version}" for name, version in told["libraries"].items()))
+    found = describe_environment(device)
+    memory = f", {found['memory_bytes'] / 2**30:.0f} GiB" if found["memory_bytes"] else ""
+    yield Finding("device", "works", f"{found['device']}{memory}, {found['threads']} threads")
+    yield Finding("libraries", "works", ", ".join(f"{name} {version}" for name, version in found["libraries"].items()))
     yield from examine_gpu(device)
     warning = busy_warning(device)
     if warning:
         yield Finding("quiet", "fails", warning, "time on an idle machine, or expect wide intervals")
-    if told["governor"] not in (None, "performance"):
-        yield Finding("clock", "fails", f"governor {told['governor']}", "set the governor to performance to time")
+    if found["governor"] not in (None, "performance"):
+        yield Finding("clock", "fails", f"governor {found['governor']}", "set the governor to performance to time")
 
 
-def _scan_kernels(device: torch.device) -> Iterator[Finding]:
-    from architectures.scan import available_kernels, chosen_kernel
-
-    chosen = chosen_kernel(device)
+def _scan(subject: str, name: str, device: torch.device, chosen: str) -> Finding:
+    """A kernel of the scan against the reference."""
     expected = _try_scan("reference", device)
-    for name, reason in available_kernels().items():
-        subject = f"scan kernel {name}" + (" (chosen)" if name == chosen else "")
-        if reason:
-            found = judged(subject, name, reason)
-            yield replace(found, advice=found.advice or SCAN_ADVICE.get(name, ""))
-            continue
-        began = time.perf_counter()
-        try:
-            results = _try_scan(name, device)
-        except Exception as problem:
-            yield Finding(subject, "fails", first_line(problem), f"force another: SMDIM_BENCH_SCAN_KERNEL={chosen}")
-            continue
-        error = max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(results, expected, strict=True))
-        detail = f"error {error:.0e} against the reference, first call {time.perf_counter() - began:.2f} s"
-        yield Finding(subject, "works" if error <= AGREEMENT else "fails", detail)
+    began = time.perf_counter()
+    try:
+        results = _try_scan(name, device)
+    except Exception as problem:
+        return Finding(subject, "fails", first_line(problem), f"force another: SMDIM_BENCH_SCAN_KERNEL={chosen}")
+    error = max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(results, expected, strict=True))
+    detail = f"error {error:.0e} against the reference, first call {time.perf_counter() - began:.2f} s"
+    return Finding(subject, "works" if error <= AGREEMENT else "fails", detail)
 
 
 def _try_scan(name: str, device: torch.device) -> list[torch.Tensor]:
@@ -215,7 +198,7 @@ def _try_scan(name: str, device: torch.device) -> list[torch.Tensor]:
 
 
 def _instruments(device: torch.device) -> Iterator[Finding]:
-    """Memory, energy and compilation: what the measurements lean on."""
+    """What the measurements need beside the device: memory and energy counters, a compiler."""
     peak = peak_memory(lambda: torch.ones(1, device=device), device=device)
     if peak.reason:
         yield Finding("peak memory", "missing", peak.reason, f"measured on Linux through {CLEAR_REFS}, and on CUDA")

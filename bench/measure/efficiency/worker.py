@@ -21,9 +21,9 @@ STARTED_S = time.perf_counter()
 
 import torch  # noqa: E402
 
-from architectures.kernel_door import countable  # noqa: E402
+from architectures.kernel_choice import countable  # noqa: E402
 from bench.errors import first_line  # noqa: E402
-from bench.measure.efficiency.arm import TimedArm, kernels_behind  # noqa: E402
+from bench.measure.efficiency.arm import TimedArm, kernels_of_call  # noqa: E402
 from metrics.cost.computed_memory import computed_memory  # noqa: E402
 from metrics.cost.energy import available_energy_source, measure_energy  # noqa: E402
 from metrics.cost.flops import SCAN_OPERATOR, count_by_dispatch, count_by_tracing, executed_scan_flops  # noqa: E402
@@ -209,7 +209,7 @@ class EfficiencyWorker:
         if kind == "step":
             with self.arm.autocast():
                 kernel = self.arm.model.kernels() if hasattr(self.arm.model, "kernels") else {}  # type: ignore[operator]
-            kernel = kernel | kernels_behind(call)
+            kernel = kernel | kernels_of_call(call)
             if self.settings["precision"] != "float32":
                 kernel = kernel | {"precision": self.settings["precision"]}
         self.emit("warm", kind=kind, length=length, cold_s=times.cold_s, warm_s=times.median_s, kernel=kernel)

@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 
     from bench.data import TokenCorpus
     from bench.diffusion import AbsorbingDiffusion, Sample
-    from bench.training import Progress, TrainResult, TrainSettings
+    from bench.training import TrainSettings
+    from bench.training.progress import Progress, TrainResult
 
 Emit = Callable[..., None]
 EVENT_INTERVAL_S = 0.5
 
 
 def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[dict[str, Any]]:
-    """Rows of the cell; `settings` are those of a quality cell of `bench.run.plan`.
+    """Rows of the cell; `settings` are those of a quality cell of `bench.run.cells`.
 
     Leaves `samples/*.mid`, `history.jsonl` and `checkpoint/` in `folder`; a checkpoint found there is resumed, and
     cells that differ in their sampler alone share one training.
@@ -123,14 +124,14 @@ def draw_pieces(
 
     They are drawn where the network's weights lie.
     """
-    from bench.diffusion import generator_for
+    from bench.diffusion import SAMPLERS, generator_for
     from bench.diffusion.sampling_step import CudaGraphs, SamplingStep
 
     wanted = dict(settings["sample"])
     count, steps, sampler = (wanted.pop(name) for name in ("pieces", "steps", "sampler"))
     precision = wanted.pop("precision", "float32")
     denoise = SamplingStep(backbone, precision=precision, recorder=CudaGraphs(), most=count)
-    if sampler == "semi-autoregressive":  # the denoiser sees no more than it was trained on
+    if SAMPLERS[sampler].needs_window:  # the denoiser sees no more than it was trained on
         wanted.setdefault("window", min(length, int(settings["length"])))
     constraint = build_constraint(tokens, wanted.pop("constraints", None))
     last, begun = 0.0, time.perf_counter()
@@ -195,12 +196,12 @@ def bound_rows(
     device: torch.device | str = "cpu",
 ) -> list[dict[str, Any]]:
     """A multi-scale process's own bound, beside the uniform-mask figure that every arm has; nothing for the others."""
-    from bench.diffusion import MultiScaleDiffusion, state_dependent_bits_per_token
+    from bench.diffusion import MultiScaleDiffusion, elbo_bits_per_token
 
     if not isinstance(diffusion, MultiScaleDiffusion):
         return []
     draws, most = settings.final_validation_draws, settings.final_validation_windows
-    bits = state_dependent_bits_per_token(backbone, windows, diffusion, draws=draws, max_windows=most, device=device)
+    bits = elbo_bits_per_token(backbone, windows, diffusion, draws=draws, max_windows=most, device=device)
     steps = "continuous time" if diffusion.steps is None else f"{diffusion.steps} steps"
     limits = {"low": bits.low, "high": bits.high, "n": bits.n_windows}
     definition = quantity_of(STATE_DEPENDENT_BITS).definition.format(steps=steps)

@@ -13,7 +13,7 @@ from bench.measure.rows import metric_row
 if TYPE_CHECKING:
     import numpy as np
 
-    from bench.data import TokenCorpus
+    from bench.data import TokenCorpus, TokenizerSettings
     from bench.diffusion import AbsorbingDiffusion
     from bench.diffusion.constraints import ConstraintSet
     from metrics import Notes
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 REFERENCE_SEED = 20260  # one choice of held-out windows, the same for every arm and seed
 
 
-def load_tokens(corpus: str, tokenizer: dict[str, Any]) -> TokenCorpus:
-    """Tokens of `NAME`, `NAME/SUBSET` or `folder:PATH` under the tokenizer settings given (the rest as default)."""
+def load_tokens(corpus: str, tokenizer: TokenizerSettings | Mapping[str, Any]) -> TokenCorpus:
+    """Tokens of `NAME`, `NAME/SUBSET` or `folder:PATH` under a tokenizer, or under its settings in a cell."""
     from bench.data import TokenizerSettings, load_corpus, tokenize
 
     if corpus.startswith("folder:"):
@@ -31,7 +31,7 @@ def load_tokens(corpus: str, tokenizer: dict[str, Any]) -> TokenCorpus:
     else:
         name, _, subset = corpus.partition("/")
         loaded = load_corpus(name, subset=subset or None)
-    return tokenize(loaded, TokenizerSettings(**tokenizer))
+    return tokenize(loaded, TokenizerSettings.model_validate(tokenizer))
 
 
 def full_windows(tokens: TokenCorpus, split: str, length: int) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,12 @@ from metrics.cost.quantities import BITS
 from metrics.headlines import COSTS
 
 if TYPE_CHECKING:
-    from bench.data import TokenCorpus
+    from bench.data import TokenCorpus, TokenizerSettings
 
 REASON = "the music of another system: only its MIDI files are here"
 
 
-def outside_tokens(folder: str, tokenizer: dict[str, Any]) -> TokenCorpus:
+def outside_tokens(folder: str, tokenizer: TokenizerSettings | Mapping[str, Any]) -> TokenCorpus:
     """The files of `folder` as tokens; what cannot be read is skipped and named. Raises UserError for no folder, or one
     without music."""
     return load_tokens(f"folder:{folder}", tokenizer)

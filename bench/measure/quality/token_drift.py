@@ -60,7 +60,7 @@ def masked_bits(
     import torch
 
     from bench.diffusion.noised import masked_nll
-    from bench.diffusion.samplers.sample import evaluation_mode
+    from bench.diffusion.samplers.request import evaluation_mode
 
     clean_NL = torch.from_numpy(np.asarray(sequences).astype(np.int64))
     bits_NL = np.zeros(clean_NL.shape)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from architectures import Backbone
     from bench.data import TokenCorpus
     from bench.diffusion import AbsorbingDiffusion
-    from bench.training import Progress, TrainResult, TrainSettings
+    from bench.training import TrainSettings
+    from bench.training.progress import Progress, TrainResult
 
 
 FOLDER = ".trainings"  # below the results: a file a training
@@ -139,14 +140,16 @@ class CellTraining:
     seed: int
 
     @classmethod
-    def of(cls, settings: dict[str, Any]) -> CellTraining:
-        """The training that a quality cell of `bench.run.plan` asks for. Raises UserError where it cannot be made."""
+    def of(cls, settings: dict[str, Any], tokens: TokenCorpus | None = None) -> CellTraining:
+        """The training of a quality cell of `bench.run.cells`; `tokens`: its corpus, where it is loaded already.
+
+        Raises UserError where it cannot be made."""
         from architectures import BackboneConfig, build_config
         from architectures.plugins import load_plugins
         from bench.training import TrainSettings
 
         load_plugins(settings["plugins"])
-        tokens = load_tokens(settings["corpus"], settings["tokenizer"])
+        tokens = tokens or load_tokens(settings["corpus"], settings["tokenizer"])
         length, seed = int(settings["length"]), int(settings["seed"])
         return cls(
             tokens,
@@ -158,9 +161,12 @@ class CellTraining:
             seed,
         )
 
-    def run(self, folder: Path, progress: Callable[[Progress], None]) -> TrainResult:
+    def run(
+        self, folder: Path, progress: Callable[[Progress], None], stop: Callable[[], bool] | None = None
+    ) -> TrainResult:
         """Train `backbone` in place, or go on from the checkpoint in `folder`; one that is finished is only read."""
-        from bench.training import corpus_batches, corpus_regulariser, train
+        from bench.training.batches import corpus_batches, corpus_regulariser
+        from bench.training.trainer import train
 
         return train(
             self.backbone,
@@ -172,4 +178,5 @@ class CellTraining:
             folder=folder,
             regulariser=corpus_regulariser(self.tokens, self.settings),
             progress=progress,
+            stop=stop,
         )

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.report.analysis.comparisons import by_seed
-from bench.report.analysis.patterns import block_of, cycle_of
+from bench.report.analysis.patterns import cycle_of, read_pattern
 from bench.report.rows.arms import arm_order
 from bench.report.rows.points import Group, Points, quality_group, quality_points
 from metrics.headlines import PRIMARY
@@ -38,15 +38,15 @@ class Effect:
 def factors(arm: str, pattern: str, direction: str) -> dict[str, str]:
     """Level of each factor that an arm has: from its block, its direction and the `key=value` words of its name."""
     levels = {f"axis {key}": value for key, value in _AXIS.findall(arm)}
-    found = block_of(pattern) or block_of(f"{pattern}*1")
+    found = read_pattern(pattern)
     if found is None:
         return levels
-    mixers = [mixer[0] for mixer in found[0]]
+    mixers = [str(slot)[0] for slot in found.block]
     levels |= {f"{name} in the block": "with" if letter in mixers else "without" for letter, name in MIXERS.items()}
-    levels["Mamba layers"] = str(mixers.count("M") * found[1])
+    levels["Mamba layers"] = str(mixers.count("M") * found.repeats)
     if "A" in mixers and len(mixers) > 2:
         levels["place of attention"] = _place(mixers)
-        levels["cycle"] = "none" if found[1] == 1 else cycle_of(pattern) or "none"
+        levels["cycle"] = cycle_of(pattern) or "none"
         levels["edges (first to last layer)"] = f"{mixers[0]} to {mixers[-1]}"
     if "M" in mixers and direction:
         levels["direction"] = direction

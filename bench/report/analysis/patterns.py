@@ -1,54 +1,51 @@
-"""Block patterns as a report groups them: families, cycles and rotations, arms of the same mixers."""
+"""Groups of block patterns in a report: families, cycles and rotations, arms of the same mixers."""
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cache
 
 import pandas as pd
 
-_MIXER = r"(?:[A-Z]|\[[^\]]+\])(?:\([a-z][^)]*\))?"
-_REPEATED = re.compile(r"^(.*?)(?:\*(\d+))?$")
-_GROUP = re.compile(rf"\(((?:{_MIXER}\d*)+)\)(\d+)")
-_RUN = re.compile(rf"({_MIXER})(\d*)")
+from architectures.pattern import BlockPattern, PatternError
 
 
-def block_of(pattern: str) -> tuple[tuple[str, ...], int] | None:
-    """The mixers of the repeated block, one by one, and how often it repeats; None for a pattern that does not
-    repeat."""
-    match = _REPEATED.match(pattern.replace(" ", ""))
-    if match is None or match.group(2) is None:
+@cache
+def read_pattern(pattern: str) -> BlockPattern | None:
+    """The pattern of a text; None where it cannot be read, as for an arm of MIDI files."""
+    try:
+        return BlockPattern.parse(pattern)
+    except PatternError:
         return None
-    block = match.group(1)
-    while (flat := _GROUP.sub(lambda group: group.group(1) * int(group.group(2)), block)) != block:
-        block = flat
-    mixers = tuple(mixer for mixer, count in _RUN.findall(block) for _ in range(int(count or 1)))
-    return (mixers, int(match.group(2))) if mixers else None
 
 
 def layers_of(pattern: str) -> tuple[str, ...]:
-    """All mixers of a pattern from first to last, whether it repeats or not; () for one that cannot be read."""
-    found = block_of(pattern) or block_of(f"{pattern}*1")
-    return found[0] * found[1] if found else ()
+    """All mixers of a pattern from first to last; () for one that cannot be read."""
+    found = read_pattern(pattern)
+    return tuple(map(str, found.slots)) if found else ()
 
 
 def cycle_of(pattern: str) -> str | None:
-    """Name of the cycle that a repeated pattern walks, the same for all its rotations; None without a repeat.
+    """Name of the cycle of a repeated pattern, the same for all its rotations; None without a repeat.
 
     `MFA*8`, `FAM*8` and `AMF*8` are one sequence but for the edges, so all three give `AMF*8`.
     """
-    found = block_of(pattern)
-    if found is None:
+    found = read_pattern(pattern)
+    if found is None or found.repeats == 1:
         return None
-    mixers, repeats = found
-    rotations = ["".join(mixers[shift:] + mixers[:shift]) for shift in range(len(mixers))]
-    return f"{min(rotations)}*{repeats}"
+    return f"{min(''.join(map(str, rotation)) for rotation in found.rotations)}*{found.repeats}"
 
 
 def same_mixers(first: str, second: str) -> bool:
     """Whether two repeated patterns hold the same mixers equally often, in whatever order."""
-    one, other = block_of(first), block_of(second)
-    return one is not None and other is not None and (sorted(one[0]), one[1]) == (sorted(other[0]), other[1])
+    one, other = read_pattern(first), read_pattern(second)
+    return (
+        one is not None
+        and other is not None
+        and one.repeats == other.repeats > 1
+        and Counter(one.block) == Counter(other.block)
+    )
 
 
 def rotation_groups(patterns: Mapping[str, str]) -> list[list[str]]:
@@ -83,7 +80,7 @@ ORDERS, MIXED, ATTENTION, OTHERS = "orders of one block", "attention mixed in", 
 MOST_TOGETHER = 8
 FEWEST_ORDERS = 3
 WITHIN_A_TOKEN = ("F", "C")
-"""Mixers that see a token and its neighbours; they do not decide a family."""
+"""Mixers of a token, or of a token and its neighbours; they do not decide a family."""
 
 
 def families(arms: Iterable[str], patterns: Mapping[str, str]) -> list[tuple[str, list[str]]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.report.analysis.effects import Effect, _described, _means, effects, factors
-from bench.report.analysis.patterns import block_of, patterns_of, rotation_groups
+from bench.report.analysis.patterns import patterns_of, read_pattern, rotation_groups
 from bench.report.rows.points import Points, group_words, quality_group, quality_points
 from bench.report.tables.numbers import number
 from bench.report.tables.table import Entry, Table
@@ -56,10 +56,10 @@ def _interaction(points: Points) -> tuple[Interval, int, int] | None:
     depths."""
     cells: dict[tuple[int, str], list[str]] = {}
     for arm in points.distinct("arm"):
-        found = block_of(points.where(arm=arm)[0].pattern)
+        found = read_pattern(points.where(arm=arm)[0].pattern)
         place = factors(arm, *_described(points, arm)).get("place of attention")
-        if found and place in ("early", "late"):
-            cells.setdefault((found[1], place), []).append(arm)
+        if found and found.repeats > 1 and place in ("early", "late"):
+            cells.setdefault((found.repeats, place), []).append(arm)
     depths = sorted(depth for depth, place in cells if place == "early" and (depth, "late") in cells)
     if len(depths) < 2:
         return None

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from architectures.scan import available_kernels, selective_scan
-from architectures.scan.door import KERNELS
+from architectures.scan.kernels import KERNELS
 
 FAST_CPU_KERNELS = [
     name for name, kernel in KERNELS.items() if name != "reference" and (not kernel.devices or "cpu" in kernel.devices)

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from architectures.scan import ScanKernelError, available_kernels, selective_scan, warm, workers
+from architectures.kernel_choice import KernelError
+from architectures.scan import available_kernels, selective_scan, workers
 
 
-@pytest.fixture(params=["c", "numba"])
-def kernel(request: pytest.FixtureRequest) -> str:
-    reason = available_kernels()[request.param]
-    if reason:
+@pytest.fixture
+def kernel() -> str:
+    if reason := available_kernels()["numba"]:
         pytest.skip(reason)
-    return str(request.param)
+    return "numba"
 
 
 @pytest.fixture
@@ -66,24 +66,13 @@ def test_second_derivative_raises_and_is_not_silently_wrong(kernel: str) -> None
     y = selective_scan(u, *rest, delta_softplus=True, kernel=kernel)
     (first,) = torch.autograd.grad(y.pow(2).sum(), u, create_graph=True)
     assert first.requires_grad
-    with pytest.raises(
-        ScanKernelError, match=f"{kernel} cannot be differentiated twice; force one of reference, torch"
-    ):
+    with pytest.raises(KernelError, match=f"{kernel} cannot be differentiated twice; force one of reference, torch"):
         first.sum().backward()
 
 
 def test_float64_is_refused_by_a_float32_kernel(kernel: str) -> None:
-    with pytest.raises(ScanKernelError, match=f"{kernel} cannot run: computes in float32 and refuses float64 inputs"):
+    with pytest.raises(KernelError, match=f"{kernel} cannot run: computes in float32 and refuses float64 inputs"):
         selective_scan(*(tensor.double() for tensor in arguments(1, 3, 5, 2)), kernel=kernel)
-
-
-def test_warming_speaks_once_and_only_of_what_takes_long(kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from architectures.scan import operator as warming
-
-    monkeypatch.setattr(warming, "_warm", set())
-    said: list[str] = []
-    assert [warm(kernel, tell=said.append) for _ in range(2)] == [kernel, kernel]
-    assert len(said) == (1 if kernel == "numba" else 0)
 
 
 @pytest.mark.parametrize(("updates", "threads_used"), [(1 << 20, 1), (3 << 20, 3), (1 << 30, 4)])
@@ -100,7 +89,7 @@ def test_small_scans_wake_fewer_threads(
             meeting.wait(timeout=60)
         seen.append((first, last))
 
-    monkeypatch.setattr(workers, "GRABS_PER_THREAD", 100)  # portions of one item
+    monkeypatch.setattr(workers, "PORTIONS_PER_THREAD", 100)  # portions of one item
     workers.run_items(task, 12, 1, updates)
     assert sorted(seen) == [(i, i + 1) for i in range(12)]
 

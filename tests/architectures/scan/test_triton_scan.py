@@ -5,8 +5,8 @@ import os
 import pytest
 import torch
 
-from architectures.scan import available_kernels, selective_scan
-from architectures.scan.door import ScanKernelError, chosen_kernel
+from architectures.kernel_choice import KernelError
+from architectures.scan import available_kernels, chosen_kernel, selective_scan
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
@@ -115,7 +115,7 @@ def test_a_large_step_followed_by_tiny_ones_keeps_what_they_leave():
 
 @pytest.mark.skipif(INTERPRETED or torch.cuda.is_available(), reason="triton can run here")
 def test_forcing_it_where_it_cannot_run_says_why():
-    with pytest.raises(ScanKernelError, match="triton cannot run: runs on cuda only, not on cpu"):
+    with pytest.raises(KernelError, match="triton cannot run: runs on cuda only, not on cpu"):
         chosen_kernel("cpu", "triton")
 
 

@@ -37,6 +37,7 @@ class Block(Mixer):
 @pytest.fixture
 def run(monkeypatch, tmp_path):
     """Runs a command in a folder of its own, with a registry of its own."""
+    registry.registered_mixers()  # the built-in ones stay
     monkeypatch.setattr(registry, "_BY_LETTER", dict(registry._BY_LETTER))
     monkeypatch.setattr(registry, "_BY_NAME", dict(registry._BY_NAME))
     monkeypatch.setattr(sys, "path", list(sys.path))

@@ -15,6 +15,7 @@ from bench.run.overview import overview
 from bench.store.bundle import export_bundle, import_bundle, is_safe
 from bench.store.cells import Store, identity
 from bench.study.grid import Cell
+from bench.study.settings import SETTING_GROUPS
 
 ROWS = [
     {"metric": "validation_bits_per_token", "value": 4.0, "unit": "bits/token"},
@@ -233,14 +234,18 @@ def test_what_is_no_bundle_is_one_line(tmp_path: Path) -> None:
 
 
 def test_the_schema_knows_every_group_and_the_shipped_studies(command) -> None:  # type: ignore[no-untyped-def]
-    from bench.study.schema import study_schema
+    from bench.cli import app
 
-    schema = study_schema()
+    schema = json.loads(CliRunner().invoke(app, ["schema"]).output)
     baseline = schema["$defs"]["Baseline"]["properties"]
-    assert "learning_rate" in baseline["train"]["properties"]
-    assert "pitch_low" in baseline["tokenizer"]["properties"]
-    assert "width" in baseline["model"]["properties"]
+    groups = {name: schema["$defs"][one["$ref"].split("/")[-1]] for name, one in baseline.items() if "$ref" in one}
+    assert "learning_rate" in groups["train"]["properties"]
+    assert "pitch_low" in groups["tokenizer"]["properties"]
+    assert "width" in groups["model"]["properties"]
+    assert all(groups[name]["additionalProperties"] is False for name in SETTING_GROUPS)
+    assert not any("required" in one for one in (schema, *groups.values()))
     assert {"include", "axes", "limits", "measure"} <= set(schema["properties"])
+    assert {"enum": ["params", "flops"], "type": "string"} in schema["properties"]["match"]["anyOf"]
 
 
 def test_a_study_for_a_gpu_is_planned_where_there_is_none(command, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

@@ -16,9 +16,13 @@ from typer.testing import CliRunner, Result
 
 from bench.cli import displays as train_display
 from bench.cli import train as command
+from bench.cli.options import settings_of
 from bench.errors import UserError
+from bench.run.plan import make_plan
 from bench.store.cells import CellFolder
-from bench.training import Progress, load_checkpoint
+from bench.study.grid import Cell, load_study
+from bench.training.checkpoint import load_checkpoint
+from bench.training.progress import Progress
 
 RUN = "AF-folder-music-32-seed0"
 
@@ -119,11 +123,12 @@ def test_train_stop_and_go_on(train, tmp_path: Path, monkeypatch: pytest.MonkeyP
         (["--train", "leraning_rate=1"], r"train.leraning_rate: no such setting"),
         (["--train", "steps"], r"--train 'steps': allowed: key=value"),
         (["--train", "seconds=3"], r"exactly one of steps, seconds, flops"),
-        (["--model", "depth=0"], r"depth=0"),
-        (["--model", "widht=3"], r"widht"),
+        (["--model", "depth=0"], r"--model: depth: input should be greater than or equal to 1 \(given: 0\)"),
+        (["--model", "widht=3"], r"--model: widht: unknown key; did you mean 'width'\? allowed: .*width"),
+        (["--tokenizer", "pitch_hi=3"], r"--tokenizer: pitch_hi: unknown key; did you mean 'pitch_high'\? allowed: "),
         (["--diffusion", "loss=huber"], r"loss: 'huber' is not known"),
-        (["--diffusion", "steps=0"], r"steps: 0 diffusion steps"),
-        (["--diffusion", "mask_id=3"], r"--diffusion mask_id: no such setting; allowed: steps"),
+        (["--diffusion", "steps=0"], r"--diffusion: steps: input should be greater than or equal to 1 \(given: 0\)"),
+        (["--diffusion", "mask_id=3"], r"--diffusion: mask_id: unknown key; allowed: loss, powers, .*, steps"),
         (["--length", "30"], r"30"),
         (["--batch", "400"], r"for a batch of 400"),
     ],
@@ -134,7 +139,39 @@ def test_what_cannot_be_used_is_one_line(train, options: list[str], message: str
     assert len(str(caught.value).splitlines()) == 1
 
 
+STUDY = """
+name: same
+question: are the settings of train those of a study
+baseline:
+  arm: AF*2
+  corpus: folder:{music}
+  length: 32
+  model: {{width: 32, head_width: 16}}
+  tokenizer: {{velocities: 8}}
+  diffusion: {{steps: 64, schedule: cosine}}
+  train: {{steps: 12, batch: 4, validations: 1, log_steps: 1, device: cpu, clip: 2}}
+seeds: [3]
+measure: {{quality: {{}}}}
+"""
+
+
+def test_a_run_has_the_settings_of_the_cell_of_a_study(train, music: Path, tmp_path: Path, monkeypatch) -> None:
+    (tmp_path / "same.yaml").write_text(STUDY.format(music=music))
+    (planned,) = [cell for cell in make_plan(load_study(tmp_path / "same.yaml")).cells if cell.kind == "quality"]
+    made: list[Cell] = []
+    monkeypatch.setattr(command, "run_cell", lambda cell, *_: made.append(cell))
+    options = ("--seed", "3", "--train", "clip=2", "--tokenizer", "velocities=8")
+    assert train(*options, "--diffusion", "steps=64", "--diffusion", "schedule=cosine").exit_code == 0
+    assert {"kind", "format", "parts", "model", "seed", "train", "diffusion", "sample"} < set(planned.settings)
+    for key in planned.settings | made[0].settings:
+        assert made[0].settings[key] == planned.settings[key], key
+    assert made[0].id == planned.id
+    assert made[0].labels == {key: planned.labels[key] for key in planned.labels if key not in ("batch", "threads")}
+
+
 def test_an_unknown_arm_is_named(train) -> None:
+    with pytest.raises(UserError, match="train: give either `arm`, a catalog name or pattern"):
+        raise train(arm="").exception
     with pytest.raises(UserError, match="no arm 'smdin'; known: smdim"):
         raise train(arm="smdin").exception
 
@@ -142,7 +179,7 @@ def test_an_unknown_arm_is_named(train) -> None:
 def test_budgets_and_pairs_are_read() -> None:
     assert command.parse_budget("10m") == {"seconds": 600.0} and command.parse_budget("1.5 h") == {"seconds": 5400.0}
     assert command.parse_budget("5000steps") == {"steps": 5000} and command.parse_budget("1e15flops") == {"flops": 1e15}
-    assert command.pairs(["learning_rate=5e-4", "crops=any", "patience=null", "compile=true"], "--train") == {
+    assert settings_of(["learning_rate=5e-4", "crops=any", "patience=null", "compile=true"], "--train") == {
         "learning_rate": 5e-4, "crops": "any", "patience": None, "compile": True,
     }  # fmt: skip
     assert command.default_name("MFA*4", "demo/lieder", 512, 3) == "MFA-4-demo-lieder-512-seed3"

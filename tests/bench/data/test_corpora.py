@@ -8,6 +8,7 @@ import pytest
 
 from bench.data import Corpus, CorpusError, catalog, corpus_notes, load_corpus
 from bench.data.catalog import list_essen, list_pop909
+from bench.data.registry import corpora_folder
 
 TUNE = [(0.0, 1.0, 60, 64), (1.0, 1.0, 62, 64)]
 
@@ -120,7 +121,7 @@ def make_maestro(folder: Path, rows: list[tuple[str, str]]) -> None:
 
 
 def maestro(write_midi) -> Corpus:  # type: ignore[no-untyped-def]
-    folder = catalog.corpora_folder() / "maestro"
+    folder = corpora_folder() / "maestro"
     rows = [("2004/a.midi", "train"), ("2004/b.midi", "test"), ("2008/c.midi", "train"), ("2008/gone.midi", "train")]
     make_maestro(folder, rows)
     write_midi(folder / "2004/a.midi", scale(60))
@@ -148,7 +149,7 @@ def test_maestro_has_official_sides_and_counts_rows_without_a_file(write_midi) -
 
 
 def test_maestro_without_its_table_is_an_error() -> None:
-    (catalog.corpora_folder() / "maestro").mkdir(parents=True)
+    (corpora_folder() / "maestro").mkdir(parents=True)
     with pytest.raises(CorpusError, match=r"has no maestro-v\*\.csv"):
         load_corpus("maestro")
 
@@ -180,7 +181,7 @@ def test_notes_of_one_side_have_drums_apart_and_keep_their_meter(tmp_path: Path,
     "table", ["a,b\n1,2\n", "canonical_composer,canonical_title,split,year,midi_filename\nx,x,dev,2004,a.midi\n"]
 )
 def test_a_strange_maestro_table_is_one_line(table: str) -> None:
-    folder = catalog.corpora_folder() / "maestro"
+    folder = corpora_folder() / "maestro"
     folder.mkdir(parents=True)
     (folder / "maestro-v3.0.0.csv").write_text(table)
     with pytest.raises(CorpusError, match="is not MAESTRO's table of pieces"):

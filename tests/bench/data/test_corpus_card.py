@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.data import TokenCorpus
-from bench.data.card import CorpusCard, Spread, corpus_card
-from bench.data.card_figure import draw_card
+from bench.data.card import CorpusCard, Spread, corpus_card, draw_card
 from bench.errors import UserError
 
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.data import adding, download, load_corpus
+from bench.data import download, load_corpus
 from bench.data.adding import add_corpus
-from bench.data.catalog import corpora_folder
+from bench.data.catalog import CORPORA
 from bench.data.download import FetchError
-from bench.data.fetching import PUBLISHED, Published, compare_with_published, fetch_corpus, published_as
+from bench.data.fetching import compare_with_published, fetch_corpus, published_as
 from bench.data.pieces import CorpusError
+from bench.data.registry import Published, corpora_folder
 from bench.errors import UserError
 
 CONTENT = bytes(range(256)) * 400
@@ -234,7 +235,7 @@ def test_a_wrong_file_leaves_the_corpus_that_was_there(server: Server, tmp_path:
 
 
 def test_only_what_is_published_can_be_fetched() -> None:
-    assert set(PUBLISHED) == {"pop909", "maestro"}
+    assert {name for name, entry in CORPORA.items() if entry.published} == {"pop909", "maestro"}
     for name in ("demo", "essen-han", "lakh"):
         with pytest.raises(CorpusError, match=r"cannot be fetched.*only maestro, pop909 can"):
             fetch_corpus(name)
@@ -285,4 +286,4 @@ def test_a_table_that_points_outside_takes_nothing_from_there(tmp_path: Path, wr
         "x,x,train,2004,2004/a.midi\nx,x,train,2004,../secret.midi\n"
     )
     assert add_corpus("maestro", origin).pieces == 1
-    assert adding.corpora_folder().joinpath("maestro", "2004", "a.midi").is_file()
+    assert corpora_folder().joinpath("maestro", "2004", "a.midi").is_file()

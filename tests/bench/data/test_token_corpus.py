@@ -118,18 +118,6 @@ def test_windows_are_memory_mapped_and_found_again(scales: TokenCorpus) -> None:
     assert scales.windows("train", 64).tokens.shape == windows.tokens.shape
 
 
-def test_crops_start_with_bars_and_fill_the_window(scales: TokenCorpus) -> None:
-    allowed = scales.crop_starts("train", 40)
-    stream = scales.stream("train")
-    starts = np.flatnonzero(allowed)
-    assert (stream.tokens[starts] == scales.bar_id).all()
-    # of a piece of b bars: starts 0, 17, ... up to the first from which fewer than 40 tokens are left
-    expected = sum((size - 40) // 17 + 2 for size in np.diff(stream.offsets))
-    assert len(starts) == expected
-    assert scales.crop_starts("train", 10_000).sum() == 8
-    assert scales.crop_starts("train", 100, align="token").sum() == sum(np.diff(stream.offsets) - 99)
-
-
 def test_a_crop_is_padded_after_its_piece(scales: TokenCorpus) -> None:
     piece = scales.pieces("test")[0]
     crop = scales.crop("test", 0, len(piece) - 5, 8)

@@ -11,9 +11,9 @@ import torch
 from scipy import stats
 
 from bench.diffusion import AbsorbingDiffusion, DiffusionError, generator_for
+from bench.diffusion.elbo import elbo_bits_per_token
 from bench.diffusion.losses import elbo_weight, loss_weight
 from bench.diffusion.multi_scale import MultiScaleDiffusion
-from bench.diffusion.multi_scale_bound import state_dependent_bits_per_token
 from bench.diffusion.noised import Noised
 from bench.diffusion.token_powers import POWERS, power_names, token_powers
 
@@ -129,7 +129,7 @@ def test_the_bound_is_above_the_likelihood_of_the_sampler(table: torch.Tensor) -
 
 def test_the_estimate_agrees_with_the_enumeration(table: torch.Tensor) -> None:
     windows = np.repeat(SEQUENCES, 30, axis=0)
-    bits = state_dependent_bits_per_token(denoiser(table), windows, process(), draws=8)
+    bits = elbo_bits_per_token(denoiser(table), windows, process(), draws=8)
     exact = np.mean([enumerated_loss(process(), denoiser(table), c, own_shares(c)) for c in SEQUENCES])
     exact /= LENGTH * math.log(2)
     assert bits.low < exact < bits.high and bits.high - bits.low < 0.1 * exact
@@ -139,10 +139,7 @@ def test_padding_does_not_count() -> None:
     windows = np.array([[0, 1, 2], [2, 2, 0]])
     padded = np.concatenate([windows, np.full((2, 5), PAD)], axis=1)
     diffusion = process(steps=1)  # everything that counts is hidden: no chance is left
-    flat = [
-        state_dependent_bits_per_token(lambda x: torch.zeros(*x.shape, 5), rows, diffusion)
-        for rows in (windows, padded)
-    ]
+    flat = [elbo_bits_per_token(lambda x: torch.zeros(*x.shape, 5), rows, diffusion) for rows in (windows, padded)]
     assert flat[0].value == pytest.approx(math.log2(3), rel=1e-6) and flat[1].value == pytest.approx(
         math.log2(3), rel=1e-6
     )

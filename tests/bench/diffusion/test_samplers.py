@@ -92,7 +92,7 @@ def test_errors_name_the_setting() -> None:
     for options, message in (
         ({"steps": 0}, "steps: 0 sampling steps are too few"),
         ({"temperature": -1.0}, "temperature: -1.0 is not allowed"),
-        ({"sampler": "leap"}, "sampler: 'leap' is not known; allowed: ancestral, cached, first-hitting"),
+        ({"sampler": "leap"}, "sampler: 'leap' is not known; allowed: ancestral, cached, confidence"),
         ({"length": 0}, "length, count: 0 tokens"),
         ({"fixed": torch.ones(1, 4, dtype=torch.bool)}, "fixed: a fixed position holds MASK"),
         ({"fixed": torch.zeros(1, 3, dtype=torch.bool)}, "fixed: shape \\(1, 3\\), torch.bool; allowed"),

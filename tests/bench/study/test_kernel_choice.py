@@ -35,12 +35,12 @@ def study(tmp_path):
 
 
 def test_settings_know_exactly_the_kernels_that_exist():
-    from architectures.kernel_door import variable
-    from architectures.kernels import kernel_names
+    from architectures.kernel_choice import variable
+    from architectures.kernels import OPERATORS
 
     properties = KernelSettings.model_json_schema()["properties"]
     assert {operator: set(one["enum"]) for operator, one in properties.items()} == {
-        operator: {"auto", *names} for operator, names in kernel_names().items()
+        operator: {"auto", *one.kernels} for operator, one in OPERATORS.items()
     }
     assert list(kernel_environment(dict.fromkeys(properties, "torch"))) == [variable(one) for one in properties]
 
@@ -79,6 +79,17 @@ def test_an_unknown_kernel_is_refused_where_it_stands(study):
         study("{scan: fast}")
 
 
+def test_a_kernel_that_was_removed_is_named_with_what_to_choose(study, monkeypatch):
+    words = "the scan kernel c was removed; choose numba, which is as fast and needs no compiler, or auto"
+    with pytest.raises(UserError, match=f"toy.yaml:7.*kernels.scan: {words}"):
+        study("{scan: c}")
+    with pytest.raises(UserError, match=f"^--kernel scan=c: {words}$"):
+        kernels_of(["scan=c"])
+    monkeypatch.setenv("SMDIM_BENCH_SCAN_KERNEL", "c")
+    with pytest.raises(UserError, match=f"SMDIM_BENCH_SCAN_KERNEL=c: {words}$"):
+        make_plan(study())
+
+
 def test_the_command_line_names_operators_and_kernels():
     assert kernels_of(["scan=torch", "attention=math"]) == {"scan": "torch", "attention": "math"}
     with pytest.raises(UserError, match="--kernel scan: write OPERATOR=NAME; operators: scan, attention"):
@@ -91,11 +102,11 @@ def test_a_package_that_is_broken_is_named_and_the_next_kernel_taken(monkeypatch
     import torch
 
     from architectures import kernels
-    from architectures.kernel_door import BROKEN
+    from architectures.kernel_choice import BROKEN
 
-    monkeypatch.setattr(kernels.depthwise.DOOR, "unusable_reason", lambda name: BROKEN + "OSError: no library")
-    monkeypatch.setattr(kernels.ssd.DOOR, "unusable_reason", lambda name: "mamba-ssm is not installed")
-    monkeypatch.setattr(kernels.scan_door, "unusable_reason", lambda name: "" if name == "triton" else "absent")
+    monkeypatch.setattr(kernels.depthwise.CONVOLUTION, "unusable_reason", lambda name: BROKEN + "OSError: no library")
+    monkeypatch.setattr(kernels.ssd.SSD, "unusable_reason", lambda name: "mamba-ssm is not installed")
+    monkeypatch.setattr(kernels.SCAN, "unusable_reason", lambda name: "" if name == "triton" else "absent")
     cuda = torch.device("cuda")
     (line,) = kernels.broken_kernels(cuda)
     assert line.startswith("convolution kernel causal_conv1d is installed but broken: OSError: no library; the next")
@@ -108,8 +119,8 @@ def test_a_row_names_the_attention_that_ran(monkeypatch, kernel):
     import torch
 
     from architectures import build
-    from architectures.kernel_door import variable
-    from bench.measure.efficiency.arm import kernels_behind
+    from architectures.kernel_choice import variable
+    from bench.measure.efficiency.arm import kernels_of_call
 
     monkeypatch.setenv(variable("attention"), kernel)
     monkeypatch.setenv(variable("scan"), "torch")
@@ -120,7 +131,7 @@ def test_a_row_names_the_attention_that_ran(monkeypatch, kernel):
         with torch.inference_mode():
             backbone(tokens_BL)
 
-    assert kernels_behind(call) == {"scan": "torch", "sdpa": {"math": "math", "flash": "flash_cpu"}[kernel]}
+    assert kernels_of_call(call) == {"scan": "torch", "sdpa": {"math": "math", "flash": "flash_cpu"}[kernel]}
 
 
 def test_a_study_for_another_machine_is_planned_whatever_kernels_this_one_has(study):

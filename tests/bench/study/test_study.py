@@ -1,13 +1,21 @@
 """A study file is read strictly, and its cells are named by what decides their result."""
 
+import json
+import subprocess
+import sys
 import textwrap
+from dataclasses import fields
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
+import yaml
 
-from architectures import CATALOG
+from architectures import CATALOG, BackboneConfig
 from bench.errors import UserError
 from bench.study.grid import STUDIES_FOLDER, Cell, load_study
+from bench.study.settings import ModelSettings, StudyFile, given
+from bench.training import TrainSettings
 
 GOOD = """\
 name: tiny
@@ -45,8 +53,8 @@ def test_axes_multiply_and_exclusions_leave_out(tmp_path: Path) -> None:
         "wide stride=4",
     ]
     wide = study.combinations()[-1]
-    assert wide.groups["model"] == {"stride": 4, "width": 64}
-    assert wide.groups["train"] == {"steps": 2}
+    assert given(wide.model) == {"stride": 4, "width": 64}
+    assert wide.train == TrainSettings(steps=2) and given(wide.train) == {"steps": 2}
     assert study.content.match is not None
     assert study.content.match.by == "params"
 
@@ -81,6 +89,69 @@ def test_an_error_names_file_line_key_and_what_is_allowed(
         assert word in message
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("steps: 2", "steps: 2, leraning_rate: 1"), "tiny.yaml:6: baseline.train.leraning_rate: unknown key; did you"),
+        (("steps: 2", "batch: 2"), "tiny.yaml:6: baseline.train: budget: none given; allowed: exactly one of steps"),
+        (("steps: 2", "steps: 2, batch: 6, accumulation: 4"), "baseline.train: accumulation: 4 parts do not divide"),
+        (
+            ("model: {width: 64}", "model: {widht: 64}"),
+            "tiny.yaml:8: axes.arm.2.model.widht: unknown key; did you",
+        ),
+        (("model: {width: 64}", "model: {width: wide}"), "axes.arm.2.model.width: input should be a valid integer"),
+        (("length: 32", "model: {depth: 0}"), "tiny.yaml:5: baseline.model.depth: input should be greater than or"),
+        (("length: 32", "tokenizer: {pitch: 0}"), "tiny.yaml:5: baseline.tokenizer.pitch: unknown key"),
+        (("axes:", "axes:\n  train.clip: [1, -1]"), "tiny.yaml:8: axes.train.clip: input should be greater than 0 (gi"),
+        (("axes:", "axes:\n  model.widht: [1]"), "tiny.yaml:8: axes.model.widht: unknown key; did you mean 'width'"),
+        (("axes:", "axes:\n  kernels.scan: [fast]"), "tiny.yaml:8: axes.kernels.scan: input should be 'auto', 'refere"),
+        (("axes:", "axes:\n  tokenizer.pitch_low: [120]"), "baseline.tokenizer: pitch_low (120) must not be above"),
+    ],
+)
+def test_settings_of_a_group_are_refused_where_they_stand(
+    tmp_path: Path, change: tuple[str, str], message: str
+) -> None:
+    assert change[0] in GOOD
+    with pytest.raises(UserError) as caught:
+        load_study(study_file(tmp_path, GOOD.replace(*change)))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_an_axis_completes_what_the_baseline_leaves_out(tmp_path: Path) -> None:
+    text = GOOD.replace("train: {steps: 2}", "train: {processes: 3}").replace("axes:", "axes:\n  train.batch: [9, 12]")
+    study = load_study(study_file(tmp_path, text.replace("axes:", "axes:\n  train.steps: [5]")))
+    found = {(one.train.steps, one.train.batch) for one in study.combinations() if one.train}
+    assert found == {(5, 9), (5, 12)}
+    timed = GOOD.replace("train: {steps: 2}", "train: {}").replace("quality: {}", "efficiency: {}")
+    assert {one.train for one in load_study(study_file(tmp_path, timed)).combinations()} == {None}
+
+
+def test_the_sizes_of_a_study_are_those_of_the_backbone() -> None:
+    hints = get_type_hints(BackboneConfig)
+    sizes = {item.name: (hints[item.name], item.default) for item in fields(BackboneConfig)}
+    found = {name: (field.annotation, field.default) for name, field in ModelSettings.model_fields.items()}
+    del sizes["vocab_size"], sizes["pattern"]
+    assert found == sizes | {"depth": (int | None, None), "layers": (int | None, None)}
+
+
+@pytest.mark.parametrize("path", sorted(STUDIES_FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_study_is_recorded_as_it_was_given(path: Path) -> None:
+    content = load_study(path).content
+    recorded = json.loads(json.dumps(content.model_dump(mode="json")))
+    again = StudyFile.model_validate(recorded)
+    assert again == content
+    for group in ("model", "tokenizer", "train"):
+        assert recorded["baseline"][group] == yaml.safe_load(path.read_text()).get("baseline", {}).get(group, {})
+        assert given(getattr(again.baseline, group)) == recorded["baseline"][group]
+
+
+def test_reading_a_study_imports_no_torch() -> None:
+    code = (
+        "import sys; from bench.study.grid import load_study; load_study('quickstart'); print('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"False\n"
+
+
 def test_an_unknown_study_names_the_shipped_ones() -> None:
     with pytest.raises(UserError, match="quickstart"):
         load_study("quikstart")
@@ -99,7 +170,7 @@ def test_included_files_are_merged_and_the_including_one_wins(tmp_path: Path) ->
     study = load_study(study_file(tmp_path, "include: sizes.yaml\n" + GOOD.replace("seeds: [0, 1]\n", "")))
     assert study.content.seeds == (7,)
     assert study.content.baseline.length == 32
-    assert study.content.baseline.train == {"steps": 2, "batch": 3}
+    assert given(study.content.baseline.train) == {"steps": 2, "batch": 3}
 
 
 def test_errors_of_an_included_file_name_that_file(tmp_path: Path) -> None:
@@ -120,7 +191,7 @@ def test_overrides_reach_the_baseline_the_axes_and_the_rest(tmp_path: Path) -> N
     path = study_file(tmp_path, GOOD)
     words = ["train.steps=500", "axes.model.stride=[4]", "seeds=[3]", "match.tolerance=0.05", "limits.time_s=60"]
     study = load_study(path, [*words, "exclude=[]"])
-    assert study.content.baseline.train == {"steps": 500}
+    assert given(study.content.baseline.train) == {"steps": 500}
     assert study.content.axes["model.stride"] == [4]
     assert study.content.seeds == (3,)
     assert study.content.match is not None
@@ -209,7 +280,7 @@ def test_the_shipped_gpu_studies_are_valid_and_lie_in_results_under_their_own_na
     if efficiency:
         assert (efficiency.device, efficiency.precision) == ("cuda", "bfloat16")
     else:
-        assert study.content.baseline.train["device"] == "cuda"
+        assert study.content.baseline.train.device == "cuda"
     labels = [combination.label for combination in study.combinations()]
     assert len(set(labels)) == len(labels) >= 3
     if path.stem.startswith("efficiency"):

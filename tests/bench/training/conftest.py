@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from bench.diffusion import AbsorbingDiffusion
-from bench.training import TrainResult, TrainSettings, train
+from bench.training import TrainSettings
+from bench.training.progress import TrainResult
+from bench.training.trainer import train
 
 MASK, PAD, VOCABULARY, LENGTH = 6, 7, 8, 24
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from bench.diffusion import generator_for
-from bench.training import CropBatches, TrainingError, TrainSettings, WindowBatches, corpus_batches
-from bench.training.batches import TransposedBatches, Transposition
+from bench.training import TrainingError, TrainSettings
+from bench.training.batches import CropBatches, TransposedBatches, Transposition, WindowBatches, corpus_batches
 
 
 def test_windows_are_drawn_without_repetition_inside_a_batch() -> None:

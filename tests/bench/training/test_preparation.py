@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from bench.diffusion import AbsorbingDiffusion
-from bench.training import TrainingError, WindowBatches
+from bench.training import TrainingError
+from bench.training.batches import WindowBatches
 from bench.training.preparation import Preparation, Prepared
 
 PARTS = [slice(0, 2), slice(2, 4)]

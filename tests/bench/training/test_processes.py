@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 import torch
 
-from bench.training import load_checkpoint
+from bench.training.checkpoint import load_checkpoint
 
 SCRIPT = """
 import sys
 sys.path.insert(0, {here!r})
 import conftest, torch
 from bench.diffusion import AbsorbingDiffusion
-from bench.training import TrainSettings, train
+from bench.training import TrainSettings
+from bench.training.trainer import train
 
 network, seen = conftest.Recurrent(16), []
 network.load_state_dict(torch.load(sys.argv[1]))

@@ -14,14 +14,16 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from bench.training import TrainingError, load_checkpoint
+from bench.training import TrainingError
+from bench.training.checkpoint import load_checkpoint
 
 KILLED_RUN = """
 import os, signal, sys
 sys.path.insert(0, {here!r})
 import conftest
 from bench.diffusion import AbsorbingDiffusion
-from bench.training import TrainSettings, train
+from bench.training import TrainSettings
+from bench.training.trainer import train
 
 folder, kill_at = sys.argv[1], int(sys.argv[2])
 network, calls = conftest.make_network(), 0

@@ -13,8 +13,10 @@ from torch import nn
 
 from architectures import build
 from bench.diffusion import AbsorbingDiffusion, DiffusionError, bits_per_token
-from bench.training import Progress, TrainingError, TrainSettings, train
+from bench.training import TrainingError, TrainSettings
 from bench.training.devices import Devices
+from bench.training.progress import Progress
+from bench.training.trainer import train
 
 
 class Recurrent(nn.Module):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from architectures.kernel_choice import Kernel
+from architectures.scan.kernels import SCAN
 from bench.measure.efficiency import doctor as efficiency_doctor
 from bench.measure.efficiency.doctor import examine
 
@@ -12,9 +14,11 @@ from bench.measure.efficiency.doctor import examine
 @pytest.fixture(autouse=True)
 def few_kernels(monkeypatch):
     """Only the kernels that need no compilation, which may take a minute, and one that is not there."""
-    found = {"reference": "", "torch": "", "absent": "needs a device of another kind"}
-    monkeypatch.setattr("architectures.scan.available_kernels", lambda: found)
-    monkeypatch.setattr("architectures.scan.chosen_kernel", lambda device: "torch")
+    reasons = {"reference": "", "torch": "", "absent": "needs a device of another kind"}
+    kernels = {name: SCAN.kernels.get(name, Kernel()) for name in reasons}
+    monkeypatch.setattr(SCAN, "kernels", kernels)
+    monkeypatch.setattr(SCAN, "automatic", {"cpu": ()})
+    monkeypatch.setattr(SCAN, "unusable_reason", reasons.__getitem__)
 
 
 def by_subject(findings):
@@ -42,7 +46,7 @@ def test_a_kernel_that_is_wrong_fails(monkeypatch):
     )
     found = [
         one
-        for one in efficiency_doctor._scan_kernels(torch.device("cpu"))
+        for one in efficiency_doctor.examine_kernels(torch.device("cpu"))
         if one.subject.startswith("scan kernel torch")
     ]
     assert found[0].state == "fails" and "1e+00" in found[0].detail
@@ -59,7 +63,7 @@ def test_a_kernel_that_raises_fails_with_its_words_and_advice(monkeypatch):
     monkeypatch.setattr(efficiency_doctor, "_try_scan", broken)
     found = [
         one
-        for one in efficiency_doctor._scan_kernels(torch.device("cpu"))
+        for one in efficiency_doctor.examine_kernels(torch.device("cpu"))
         if one.subject.startswith("scan kernel torch")
     ]
     assert found[0].state == "fails" and found[0].detail == "no such instruction"

@@ -7,8 +7,11 @@ import subprocess
 import pytest
 import torch
 
+from architectures.depthwise import CONVOLUTION
+from architectures.scan.kernels import SCAN
+from architectures.ssd import SSD
 from bench.measure.efficiency import doctor as kernel_doctor
-from bench.measure.efficiency.doctor import _architecture, driver_version, examine_gpu, examine_kernels, judged
+from bench.measure.efficiency.doctor import _architecture, _unusable, driver_version, examine_gpu, examine_kernels
 
 CPU = torch.device("cpu")
 VERSION = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  470.57.02  Tue Jul 13 16:14:05 UTC 2021\nGCC version:\n"
@@ -91,17 +94,23 @@ def test_another_architecture(capability, built_for, state):
 
 
 def test_absent_and_broken_packages_come_with_the_command_that_builds_them():
-    absent = judged("ssd kernel mamba_ssm", "mamba_ssm", "mamba-ssm is not installed")
+    absent = _unusable("ssd kernel mamba_ssm", SSD.kernels["mamba_ssm"], "mamba-ssm is not installed")
     assert absent.state == "missing"
     assert absent.advice == "on the GPU machine: MAMBA_FORCE_BUILD=TRUE pip install --no-build-isolation mamba-ssm"
-    broken = judged("convolution kernel causal_conv1d", "causal_conv1d", "installed but broken: OSError: no library")
+    causal_conv1d = CONVOLUTION.kernels["causal_conv1d"]
+    broken = _unusable("convolution kernel causal_conv1d", causal_conv1d, "installed but broken: OSError: no library")
     assert broken.state == "fails" and broken.detail == "installed but broken: OSError: no library"
     assert broken.advice.endswith("causal-conv1d --force-reinstall --no-deps --no-cache-dir")
-    assert judged("x", "flash_attn", "").state == "works"
+    triton = _unusable("scan kernel triton", SCAN.kernels["triton"], "torch sees no CUDA device")
+    assert triton.state == "missing" and triton.advice.startswith("comes with torch for CUDA")
 
 
-def test_every_kernel_of_every_operator_is_looked_at():
+def test_every_kernel_of_every_operator_is_looked_at(monkeypatch):
+    monkeypatch.setattr(SCAN, "automatic", {})
+    monkeypatch.setattr(SCAN, "kernels", {})  # those are tried in test_doctor.py
+    monkeypatch.setattr(CONVOLUTION, "unusable_reason", lambda name: "")
     found = {finding.subject: finding.state for finding in examine_kernels(CPU)}
-    peers = {"attention kernel flash_attn", "convolution kernel causal_conv1d", "ssd kernel mamba_ssm"}
-    assert set(found) == {"attention kernel flash", "attention kernel math"} | peers
+    packages = {"attention kernel flash_attn", "convolution kernel causal_conv1d", "ssd kernel mamba_ssm"}
+    assert set(found) == {"attention kernel flash", "attention kernel math"} | packages
+    assert found["convolution kernel causal_conv1d"] == "works"
     assert found["attention kernel flash"] == found["attention kernel math"] == "works"

@@ -6,13 +6,21 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from architectures import attention_kernels, build, depthwise, peers, ssd
-from architectures.kernel_door import BROKEN, Kernel, KernelDoor, KernelError, countable, kernels_that_ran, variable
+from architectures import attention_kernels, build, depthwise, package_kernels, ssd
+from architectures.kernel_choice import (
+    BROKEN,
+    Kernel,
+    KernelDispatcher,
+    KernelError,
+    countable,
+    recorded_kernels,
+    variable,
+)
 from architectures.scan import mamba_ssm_kernel
 from architectures.scan.inputs import ScanInputs
 from architectures.scan.reference import scan_loop
 
-DOORS = {"convolution": depthwise.DOOR, "attention": attention_kernels.DOOR, "ssd": ssd.DOOR}
+DISPATCHERS = {"convolution": depthwise.CONVOLUTION, "attention": attention_kernels.ATTENTION, "ssd": ssd.SSD}
 CPU = torch.device("cpu")
 
 
@@ -21,10 +29,10 @@ def forced(packages, monkeypatch):
     """Stand-ins for the packages, usable on a CPU; returns what forces one of them."""
 
     def force(operator: str, name: str) -> None:
-        door = DOORS[operator]
-        monkeypatch.setitem(door.kernels, name, Kernel())
-        monkeypatch.setattr(door, "unusable_reason", lambda name: "")
-        monkeypatch.setattr(door, "automatic", {"cpu": ()})
+        dispatcher = DISPATCHERS[operator]
+        monkeypatch.setitem(dispatcher.kernels, name, Kernel())
+        monkeypatch.setattr(dispatcher, "unusable_reason", lambda name: "")
+        monkeypatch.setattr(dispatcher, "automatic", {"cpu": ()})
         monkeypatch.setenv(variable(operator), name)
 
     return force
@@ -50,7 +58,7 @@ def assert_same(found: list[torch.Tensor], expected: list[torch.Tensor], toleran
 def test_causal_conv1d_computes_the_mixers_convolution(forced, pattern):
     expected = outputs(pattern)
     forced("convolution", "causal_conv1d")
-    with kernels_that_ran() as ran:
+    with recorded_kernels() as ran:
         found = outputs(pattern)
     assert list(ran["convolution"]) == ["causal_conv1d"]
     assert_same(found, expected, 1e-5)
@@ -60,7 +68,7 @@ def test_causal_conv1d_computes_the_mixers_convolution(forced, pattern):
 def test_mamba_ssm_computes_the_mixers_ssd(forced, pattern):
     expected = outputs(pattern)
     forced("ssd", "mamba_ssm")
-    with kernels_that_ran() as ran:
+    with recorded_kernels() as ran:
         found = outputs(pattern)
     assert list(ran["ssd"]) == ["mamba_ssm"]
     assert_same(found, expected, 1e-4)
@@ -70,7 +78,7 @@ def test_mamba_ssm_computes_the_mixers_ssd(forced, pattern):
 def test_flash_attn_computes_the_mixers_attention(forced, pattern):
     expected = outputs(pattern, torch.bfloat16)
     forced("attention", "flash_attn")
-    with kernels_that_ran() as ran:
+    with recorded_kernels() as ran:
         found = outputs(pattern, torch.bfloat16)
     assert list(ran["attention"]) == ["flash_attn"]
     assert_same(found, expected, 4e-2)
@@ -113,12 +121,12 @@ TRIALS = {
 
 @pytest.mark.parametrize("operator", TRIALS)
 def test_a_package_that_computes_rightly_passes_its_trial(packages, operator):
-    assert peers.trial_reason(TRIALS[operator], CPU) == ""
+    assert package_kernels.trial_reason(TRIALS[operator], CPU) == ""
 
 
 def test_the_trial_runs_in_whatever_mode_the_first_call_comes(packages):
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16), FlopCounterMode(display=False) as counter:
-        assert peers.trial_reason(TRIALS["convolution"], CPU) == ""
+        assert package_kernels.trial_reason(TRIALS["convolution"], CPU) == ""
     assert counter.get_total_flops() == 0
 
 
@@ -139,10 +147,10 @@ def test_a_package_that_computes_wrongly_or_not_at_all_is_broken(packages, monke
         raise RuntimeError("CUDA error: no kernel image is available for execution on the device\nmore")
 
     monkeypatch.setattr(sys.modules[module], function, wrong)
-    assert peers.trial_reason(TRIALS[operator], CPU).startswith(f"{BROKEN}wrong results, relative error")
+    assert package_kernels.trial_reason(TRIALS[operator], CPU).startswith(f"{BROKEN}wrong results, relative error")
     monkeypatch.setattr(sys.modules[module], function, fails)
     words = "RuntimeError: CUDA error: no kernel image is available for execution on the device"
-    assert peers.trial_reason(TRIALS[operator], CPU) == BROKEN + words
+    assert package_kernels.trial_reason(TRIALS[operator], CPU) == BROKEN + words
 
 
 @pytest.mark.parametrize("problem", [
@@ -155,53 +163,67 @@ def test_a_package_whose_library_does_not_load_is_broken_and_says_why(monkeypatc
     (tmp_path / "causal_conv1d" / "__init__.py").write_text(f"raise {kind}({words!r})\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-    monkeypatch.setattr(peers, "trial_reason", lambda trial, device: on_cpu(trial, CPU))
-    assert peers.unusable_reason.__wrapped__("causal_conv1d", depthwise._trial) == BROKEN + problem
+    monkeypatch.setattr(package_kernels, "trial_reason", lambda trial, device: on_cpu(trial, CPU))
+    assert package_kernels.unusable_reason("causal_conv1d", depthwise._trial) == BROKEN + problem
 
 
-on_cpu = peers.trial_reason
+on_cpu = package_kernels.trial_reason
 
 
 def test_an_absent_package_is_told_apart_from_an_absent_device(monkeypatch):
-    monkeypatch.setattr(peers, "_installed", lambda module: False)
+    monkeypatch.setattr(package_kernels, "_installed", lambda module: False)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    reason = peers.unusable_reason.__wrapped__
+    reason = package_kernels.unusable_reason
     assert reason("flash_attn", TRIALS["attention"]) == "torch sees no CUDA device, and flash-attn is not installed"
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     assert reason("flash_attn", TRIALS["attention"]) == "flash-attn is not installed"
 
 
 @pytest.fixture
-def door(monkeypatch):
+def dispatcher(monkeypatch):
     monkeypatch.delenv("SMDIM_BENCH_DEMO_KERNEL", raising=False)
-    broken = Kernel(("cpu",), reason=lambda: BROKEN + "OSError: no library")
-    return KernelDoor(
-        "demo", {"torch": Kernel(), "peer": broken, "next": Kernel(("cpu",))}, {"cpu": ("peer", "next")}, "torch"
-    )
+
+    def fails():
+        raise OSError("no library")
+
+    broken = Kernel(("cpu",), automatic_on=("cpu",), probe=fails)
+    kernels = {"torch": Kernel(), "peer": broken, "next": Kernel(("cpu",), automatic_on=("cpu",))}
+    return KernelDispatcher("demo", kernels, removed={"old": "the demo kernel old was removed; choose next"})
 
 
-def test_a_broken_kernel_is_passed_over_when_none_was_asked_for(door):
-    assert door.chosen("cpu") == "next"
-    assert door.chosen("cpu", unfit=lambda name: "too wide" if name == "next" else "") == "torch"
-    assert door.chosen("meta") == "torch"
+def test_a_broken_kernel_is_passed_over_when_none_was_asked_for(dispatcher):
+    assert dispatcher.choose("cpu") == "next"
+    assert dispatcher.choose("cpu", unfit=lambda name: "too wide" if name == "next" else "") == "torch"
+    assert dispatcher.choose("meta") == "torch"
 
 
-def test_a_broken_kernel_that_was_asked_for_stops_with_one_line(door, monkeypatch):
+def test_a_broken_kernel_that_was_asked_for_stops_with_one_line(dispatcher, monkeypatch):
     monkeypatch.setenv("SMDIM_BENCH_DEMO_KERNEL", "peer")
     words = "SMDIM_BENCH_DEMO_KERNEL=peer: peer cannot run: installed but broken: OSError: no library"
     with pytest.raises(KernelError, match=words):
-        door.chosen("cpu")
+        dispatcher.choose("cpu")
     monkeypatch.setenv("SMDIM_BENCH_DEMO_KERNEL", "fast")
     with pytest.raises(KernelError, match="no such demo kernel; choose auto, torch, peer, next"):
-        door.chosen("cpu")
+        dispatcher.choose("cpu")
+    monkeypatch.setenv("SMDIM_BENCH_DEMO_KERNEL", "old")
+    with pytest.raises(KernelError, match=r"_KERNEL=old: the demo kernel old was removed; choose next$"):
+        dispatcher.choose("cpu")
+
+
+def test_a_kernel_whose_module_is_absent_is_missing_and_not_broken():
+    def absent():
+        raise ModuleNotFoundError("No module named 'fast'")
+
+    dispatcher = KernelDispatcher("demo", {"torch": Kernel(), "fast": Kernel(probe=absent)})
+    assert dispatcher.unusable_reason("fast") == "not importable: No module named 'fast'"
 
 
 def test_types_that_a_kernel_does_not_compute_on_cuda_are_refused():
-    assert attention_kernels.DOOR.refusal("flash", torch.device("cuda"), torch.float32) == (
+    assert attention_kernels.ATTENTION.refusal("flash", torch.device("cuda"), torch.float32) == (
         "computes float16 or bfloat16, not float32"
     )
-    assert attention_kernels.DOOR.refusal("flash", CPU, torch.float32) == ""
-    assert attention_kernels.DOOR.refusal("cudnn", CPU) == "runs on cuda only, not on cpu"
+    assert attention_kernels.ATTENTION.refusal("flash", CPU, torch.float32) == ""
+    assert attention_kernels.ATTENTION.refusal("cudnn", CPU) == "runs on cuda only, not on cpu"
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # torch tells why as warnings
@@ -222,14 +244,14 @@ def test_the_forced_backend_of_torch_is_the_one_that_runs(monkeypatch):
 
 def test_counters_see_plain_operations_whatever_was_asked_for(forced):
     forced("convolution", "causal_conv1d")
-    with countable(), kernels_that_ran() as ran:
+    with countable(), recorded_kernels() as ran:
         outputs("M")
     assert list(ran["convolution"]) == ["torch"]
 
 
 def test_ssd_in_tensor_float_only_where_it_was_asked_for(monkeypatch):
     monkeypatch.delenv(variable("ssd"), raising=False)
-    monkeypatch.setattr(ssd.DOOR, "unusable_reason", lambda name: "")
+    monkeypatch.setattr(ssd.SSD, "unusable_reason", lambda name: "")
     assert ssd.chosen_kernel(torch.device("cuda"), torch.float32) == "torch"
     assert ssd.chosen_kernel(torch.device("cuda"), torch.bfloat16) == "mamba_ssm"
     monkeypatch.setenv(variable("ssd"), "mamba_ssm")

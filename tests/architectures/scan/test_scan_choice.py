@@ -3,7 +3,11 @@
 import pytest
 import torch
 
-from architectures.scan import KERNEL_VARIABLE, ScanKernelError, available_kernels, chosen_kernel, door, selective_scan
+from architectures.kernel_choice import KernelError, variable
+from architectures.scan import available_kernels, chosen_kernel, selective_scan
+from architectures.scan.kernels import KERNELS, SCAN, ScanKernel
+
+KERNEL_VARIABLE = variable("scan")
 
 
 @pytest.fixture
@@ -13,8 +17,8 @@ def no_kernel_forced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def broken_kernel(monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setitem(door.KERNELS, "broken", door._Kernel("nowhere", devices=("cpu",)))
-    monkeypatch.setattr(door, "unusable_reason", lambda name: "its compiler is missing" if name == "broken" else "")
+    monkeypatch.setitem(KERNELS, "broken", ScanKernel(("cpu",), module="nowhere"))
+    monkeypatch.setattr(SCAN, "unusable_reason", lambda name: "its compiler is missing" if name == "broken" else "")
     return "broken"
 
 
@@ -49,23 +53,30 @@ def test_the_variable_forces_and_the_argument_wins_over_it(monkeypatch: pytest.M
 def test_an_unusable_kernel_is_passed_over(
     no_kernel_forced: None, broken_kernel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(door.AUTOMATIC, "cpu", ("broken",))
+    monkeypatch.setitem(SCAN.automatic, "cpu", ("broken",))
     assert chosen_kernel("cpu") == "torch"
 
 
 def test_forcing_an_absent_kernel_says_why(broken_kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ScanKernelError, match="kernel='broken': broken cannot run: its compiler is missing"):
+    with pytest.raises(KernelError, match="kernel='broken': broken cannot run: its compiler is missing"):
         tiny_scan(kernel="broken")
     monkeypatch.setenv(KERNEL_VARIABLE, "broken")
-    with pytest.raises(ScanKernelError, match=f"{KERNEL_VARIABLE}=broken: broken cannot run"):
+    with pytest.raises(KernelError, match=f"{KERNEL_VARIABLE}=broken: broken cannot run"):
         tiny_scan()
 
 
 def test_forcing_an_unknown_kernel_lists_the_known() -> None:
-    with pytest.raises(ScanKernelError, match="kernel='cudnn': no such scan kernel; choose auto, reference, torch"):
+    with pytest.raises(KernelError, match="kernel='cudnn': no such scan kernel; choose auto, reference, torch"):
         tiny_scan(kernel="cudnn")
 
 
 def test_forcing_a_kernel_of_another_device_is_refused(broken_kernel: str) -> None:
-    with pytest.raises(ScanKernelError, match="runs on cpu only, not on cuda"):
+    with pytest.raises(KernelError, match="runs on cpu only, not on cuda"):
         chosen_kernel("cuda", "broken")
+
+
+def test_asking_for_the_removed_c_kernel_says_what_to_choose(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = "c: the scan kernel c was removed; choose numba, which is as fast and needs no compiler, or auto$"
+    monkeypatch.setenv(KERNEL_VARIABLE, "c")
+    with pytest.raises(KernelError, match=f"^{KERNEL_VARIABLE}={words}"):
+        tiny_scan()

@@ -1,17 +1,17 @@
-"""Kernels of optional packages (mamba-ssm, causal-conv1d, flash-attn), imported here and nowhere else.
+"""Kernels of the optional packages mamba-ssm, causal-conv1d and flash-attn, imported here and nowhere else.
 
-Each is called with its package's own layout and types, behind the contract of ours. Whether one works is found out by a
-tiny run on the device: a package can be installed and yet built for another torch, another CUDA or another GPU.
+Each is called in its package's own layout and types. A tiny run on the device shows whether it works: a package can be
+installed and yet built for another torch, another CUDA or another GPU.
 
-Not offered: mamba-ssm's fused path (`mamba_inner_fn`, all of a Mamba layer in one function). It knows one direction
-over all channels, so the bidirectional arms could not have it; and it launches the same convolution and scan as the
-two kernels here, computing the convolution again in the backward pass instead of keeping it: memory, not speed.
+Not offered: mamba-ssm's fused path (`mamba_inner_fn`, a whole Mamba layer in one function). It has one direction for
+all channels, so the bidirectional arms could not use it; and it launches the same convolution and scan as the two
+kernels here, but computes the convolution again in the backward pass instead of keeping it, which saves memory alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -19,10 +19,16 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
-from architectures.kernel_door import BROKEN, first_line
+from architectures.kernel_choice import BROKEN, Kernel, first_line
 
-PACKAGES = {"mamba_ssm": "mamba-ssm", "causal_conv1d": "causal-conv1d", "flash_attn": "flash-attn"}
-"""Module -> what pip calls its package."""
+Trial = Callable[[torch.device], tuple[Tensor, Tensor]]
+"""Runs a kernel on a tiny input on a device; gives (found, expected)."""
+BUILDS = {
+    "mamba_ssm": "MAMBA_FORCE_BUILD=TRUE pip install --no-build-isolation mamba-ssm",
+    "causal_conv1d": "CAUSAL_CONV1D_FORCE_BUILD=TRUE pip install --no-build-isolation causal-conv1d",
+    "flash_attn": "FLASH_ATTENTION_FORCE_BUILD=TRUE pip install --no-build-isolation flash-attn",
+}
+"""Module of a package -> the command that builds it on a machine with nvcc, for all architectures."""
 SSD_CHUNK = 256  # steps; the default of mamba-ssm's own layer
 CONVOLUTION_WIDTHS = (2, 3, 4)  # what causal-conv1d is compiled for
 AGREEMENT = 2e-2
@@ -54,8 +60,8 @@ def state_space_duality(
 
 
 def causal_convolution(x_BIL: Tensor, weight_IK: Tensor, bias_I: Tensor | None, *, backward: bool) -> Tensor:
-    """causal-conv1d with silu, in the type of x. It looks back only: to look ahead, time is turned round twice, which
-    costs two copies."""
+    """causal-conv1d with silu, in the type of x. It looks back only: to look ahead, time is reversed twice, at the cost
+    of two copies."""
     from causal_conv1d import causal_conv1d_fn
 
     x = x_BIL.flip(-1) if backward else x_BIL
@@ -77,18 +83,22 @@ def flash_attention(query: Tensor, key: Tensor, value: Tensor, *, causal: bool, 
     return flash_attn_func(*given, causal=causal, window_size=near).transpose(1, 2)  # B L H K -> B H L K
 
 
-@cache
-def unusable_reason(module: str, trial: Callable[[torch.device], tuple[Tensor, Tensor]]) -> str:
-    """Why a kernel of `module` cannot run here; "" if it can. `trial(device)` runs it and gives (found, expected)."""
-    missing = "" if _installed(module) else f"{PACKAGES[module]} is not installed"
+def package_kernel(module: str, types: tuple[torch.dtype, ...], trial: Trial, **options: Any) -> Kernel:
+    """The kernel of a package, for CUDA and inputs of `types`; options: further fields of Kernel."""
+    return Kernel(("cuda",), types, probe=partial(unusable_reason, module, trial), build=BUILDS[module], **options)
+
+
+def unusable_reason(module: str, trial: Trial) -> str:
+    """Why a kernel of `module` cannot run here; "" if it can."""
+    missing = "" if _installed(module) else f"{module.replace('_', '-')} is not installed"
     if not torch.cuda.is_available():
         return "torch sees no CUDA device" + (f", and {missing}" if missing else "")
     return missing or trial_reason(trial, torch.device("cuda"))
 
 
-def trial_reason(trial: Callable[[torch.device], tuple[Tensor, Tensor]], device: torch.device) -> str:
-    """What goes wrong when a kernel is tried, as words; "" if nothing does. Whatever mode the caller is in, gradients
-    are tried too and no counter sees it."""
+def trial_reason(trial: Trial, device: torch.device) -> str:
+    """What goes wrong when a kernel is tried, in words; "" if nothing does. Gradients are tried too, whatever mode the
+    caller is in, and counters do not count it."""
     plain = torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False)
     try:
         with _disable_current_modes(), plain[0], plain[1], plain[2]:

@@ -1,0 +1,116 @@
+"""The registry of samplers: each with its own options, the schedules it serves, and whether it needs a window.
+
+Adding one costs a function and a registration, in a file that `bench.diffusion.samplers` imports:
+
+    @register_sampler("remask", eta=Option(float, 0.02, least=0, most=1, allowed="0 to 1"))
+    def remask(request: SampleRequest, *, eta: float) -> Sample: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from bench.diffusion.errors import DiffusionError
+from bench.diffusion.samplers.request import Denoise, Sample, SampleRequest, evaluation_mode
+from bench.diffusion.schedule import SCHEDULES
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting that one sampler alone has.
+
+    A number lies in `least`..`most`, a word is one of `choices`; `allowed` says so in an error. None is accepted
+    where it is the default: the sampler then decides.
+    """
+
+    kind: type
+    default: float | str | None
+    least: float | None = None
+    most: float | None = None
+    allowed: str = ""
+    choices: tuple[str, ...] = ()
+
+    def check(self, name: str, value: Any) -> None:
+        """Raise DiffusionError unless the option may have this value."""
+        if value is None and self.default is None:
+            return
+        if self.choices and value not in self.choices:
+            raise DiffusionError(f"{name}: {value!r} is not known; allowed: {', '.join(self.choices)}")
+        fits = value is not None and (self.least is None or value >= self.least)
+        if not fits or not (self.most is None or value <= self.most):
+            raise DiffusionError(f"{name}: {value} is not allowed; allowed: {self.allowed}")
+
+
+@dataclass(frozen=True, eq=False)
+class Sampler:
+    """A registered sampler.
+
+    fill              `fill(request, **options) -> Sample`, every option given
+    schedules         names of the schedules whose reverse process it follows
+    needs_window      it runs another sampler in windows, and takes the length of one as its option `window`
+    instead_of_steps  option that stands in place of the number of steps
+    """
+
+    name: str
+    fill: Callable[..., Sample]
+    options: Mapping[str, Option]
+    schedules: tuple[str, ...] = SCHEDULES
+    needs_window: bool = False
+    instead_of_steps: str | None = None
+
+    def __call__(self, denoise: Denoise, tokens_BL: torch.Tensor, **settings: Any) -> Sample:
+        """Fill every MASK of `tokens_BL`; `settings` are the sampler's own options and fields of SampleRequest."""
+        own = {name: settings.pop(name) for name in self.options if name in settings}
+        return self.run(SampleRequest(denoise, tokens_BL, **settings), **own)
+
+    def run(self, request: SampleRequest, **options: Any) -> Sample:
+        """Fill the rows of a request. Raises DiffusionError for options that cannot be used."""
+        chosen = {name: options.pop(name, option.default) for name, option in self.options.items()}
+        for name, option in self.options.items():
+            option.check(name, chosen[name])
+        with evaluation_mode(request.denoise):
+            sample = self.fill(request, **chosen, **options)
+        return Sample(sample.tokens_BL.clone(), sample.nfe)
+
+
+SAMPLERS: dict[str, Sampler] = {}
+
+
+def register_sampler(
+    name: str,
+    *,
+    schedules: tuple[str, ...] = SCHEDULES,
+    needs_window: bool = False,
+    instead_of_steps: str | None = None,
+    **options: Option,
+) -> Callable[[Callable[..., Sample]], Sampler]:
+    """Decorator that registers a function of a SampleRequest and of its own options under `name`; see Sampler."""
+
+    def register(fill: Callable[..., Sample]) -> Sampler:
+        SAMPLERS[name] = Sampler(name, fill, options, schedules, needs_window, instead_of_steps)
+        return SAMPLERS[name]
+
+    return register
+
+
+def samplers_for(schedule: str) -> list[str]:
+    """Names of the samplers that follow a process of this schedule."""
+    return [name for name, sampler in SAMPLERS.items() if schedule in sampler.schedules]
+
+
+def check_sampler(name: str, options: Iterable[str] = (), *, schedule: str = SCHEDULES[0]) -> None:
+    """Raise DiffusionError for a sampler that is unknown or of other schedules, or an option of another sampler."""
+    served = samplers_for(schedule)
+    if name not in SAMPLERS:
+        raise DiffusionError(f"sampler: {name!r} is not known; allowed: {', '.join(served)}")
+    if name not in served:
+        raise DiffusionError(f"sampler: {name!r} does not follow a {schedule} schedule; allowed: {', '.join(served)}")
+    for option in options:
+        owners = [repr(other) for other, sampler in SAMPLERS.items() if option in sampler.options]
+        if owners and repr(name) not in owners:
+            allowed = " or ".join(owners)
+            raise DiffusionError(f"{option}: the sampler {name!r} has no such setting; allowed: with {allowed}")

@@ -1,0 +1,132 @@
+"""Cells of each kind: the settings that decide a cell's id, and the labels that tables show.
+
+Here alone those settings are put together, for studies and for `train`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from bench import versions
+from bench.study.grid import Cell
+from bench.study.settings import given
+
+if TYPE_CHECKING:
+    from architectures.backbone import Backbone, BackboneConfig
+    from bench.data import TokenCorpus
+    from bench.study.grid import Combination
+    from bench.study.settings import EfficiencySettings, Measure
+
+
+@cache
+def backbone_without_weights(config: BackboneConfig) -> Backbone:
+    """The backbone without weights: its direction, its parameters and the lengths it takes are known."""
+    from architectures.backbone import Backbone, shapes_only
+
+    with shapes_only():
+        return Backbone(config)
+
+
+def reference_cell(member: Combination, tokens: TokenCorpus, length: int) -> Cell:
+    """Real music against real music at a length."""
+    parts = versions.REFERENCE_PARTS
+    settings = _settings("reference", parts) | {"pieces": member.sample.pieces} | _data(member, tokens, length)
+    labels = {"arm": "reference", "corpus": member.corpus, "length": length, "version": versions.label(parts)}
+    return Cell("reference", labels, settings)
+
+
+def quality_cell(
+    member: Combination,
+    config: BackboneConfig,
+    tokens: TokenCorpus,
+    seed: int,
+    plugins: Sequence[str] = (),
+    **labels: Any,
+) -> Cell:
+    """A training of `member`, and the music drawn from it; `labels`: further ones than those of its settings."""
+    assert member.train
+    parts = versions.QUALITY_PARTS
+    settings = _settings("quality", parts) | _data(member, tokens, member.length)
+    settings |= {
+        "model": config.to_dict(),
+        "seed": seed,
+        "train": member.train.model_dump(mode="json"),
+        "diffusion": member.diffusion.deciding(),
+        "sample": member.sample.deciding(),
+        "plugins": list(plugins),
+    }
+    if asked := member.kernels.asked():
+        settings["kernels"] = asked
+    if member.arm.sample_lengths:
+        settings["sample_lengths"] = list(member.arm.sample_lengths)
+    labels |= _arm_labels(member.label, config)
+    labels |= {"seed": seed, "length": member.length, "corpus": member.corpus, "version": versions.label(parts)}
+    return Cell("quality", labels, settings)
+
+
+def outside_cell(member: Combination, tokens: TokenCorpus, other: TokenCorpus, measure: Measure) -> Cell:
+    """The music of another system, `other`; its costs are unknown at the lengths where the other arms are timed."""
+    assert measure.quality
+    parts = {name: versions.QUALITY_PARTS[name] for name in ("data", "metrics")}
+    settings = _settings("quality", parts) | _data(member, tokens, member.length)
+    settings |= {
+        "midi": member.arm.midi,
+        "midi_fingerprint": other.fingerprint,
+        "pieces": member.sample.pieces,
+        "cost_lengths": list(measure.efficiency.lengths) if measure.efficiency else [],
+    }
+    labels = {
+        "arm": member.label,
+        "pattern": "",
+        "direction": "another system",
+        "corpus": member.corpus,
+        "length": member.length,
+        "threads": measure.quality.threads,
+        "version": versions.label(parts),
+    }
+    return Cell("quality", labels, settings)
+
+
+def efficiency_cell(
+    member: Combination,
+    config: BackboneConfig,
+    measure: EfficiencySettings,
+    machine: Mapping[str, Any],
+    plugins: Sequence[str] = (),
+) -> Cell:
+    """The timing of `member` on a machine, see `bench.run.machine.timing_identity`."""
+    parts = versions.EFFICIENCY_PARTS
+    settings = _settings("efficiency", parts) | {
+        "arm": member.label,  # one arm under two names is timed twice: that is the A/A test
+        "model": config.to_dict(),
+        "sample": member.sample.model_dump(include={"steps", "sampler"}),
+        "measure": measure.deciding(),
+        "machine": machine,
+        "plugins": list(plugins),
+    }
+    if asked := member.kernels.asked():
+        settings["kernels"] = asked
+    return Cell("efficiency", _arm_labels(member.label, config) | {"version": versions.label(parts)}, settings)
+
+
+def _settings(kind: str, parts: Mapping[str, int]) -> dict[str, Any]:
+    return {"kind": kind, "format": versions.FORMAT, "parts": parts}
+
+
+def _data(member: Combination, tokens: TokenCorpus, length: int) -> dict[str, Any]:
+    return {
+        "corpus": member.corpus,
+        "corpus_fingerprint": tokens.fingerprint,
+        "tokenizer": given(member.tokenizer),
+        "length": length,
+    }
+
+
+def _arm_labels(label: str, config: BackboneConfig) -> dict[str, Any]:
+    from architectures import count_parameters
+
+    backbone = backbone_without_weights(config)
+    parameters = count_parameters(backbone)
+    return {"arm": label, "pattern": config.pattern, "direction": backbone.direction, "parameters": parameters}
