@@ -1,4 +1,4 @@
-"""smdim-bench: what does changing only the denoiser do to cost and to music?"""
+"""Benchmark and ablation harness for denoisers in symbolic-music diffusion."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bench.store.table import ResultTable
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 
 def load_results(path: str | Path) -> ResultTable:

@@ -1,62 +1,178 @@
-"""Measuring child processes: their environment, their end with the parent, their memory, and why one died."""
+"""A measuring child process: how it is started, ends with its parent, and is read when it died."""
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
+import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
+from bench.errors import CellFailure
 from bench.files import to_json
 
-WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "20000"}
-"""Environment variables; they must be set before torch is imported."""
+if TYPE_CHECKING:
+    import psutil
+
+WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "20000", "KMP_BLOCKTIME": "0"}
+"""Environment variables of threads that sleep while they wait; they must be set before torch is imported."""
 THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-
-
-def measuring_environment(threads: int) -> dict[str, str]:
-    """This process's environment for a child that measures: a fixed number of threads, that wait as above, and output
-    that is passed on at once."""
-    return os.environ | dict.fromkeys(THREAD_COUNTS, str(threads)) | WAITING | {"PYTHONUNBUFFERED": "1"}
-
-
 PARENT_VARIABLE = "SMDIM_BENCH_PARENT"
 PR_SET_PDEATHSIG = 1  # prctl(2): the signal this process gets when its parent ends
+TERMINATE_GRACE_S = 5.0
+VMSTAT = Path("/proc/vmstat")
 
 
-class Events:
-    """Writes events to the runner; ends the process when the runner is gone, so that no orphan goes on computing."""
+def python_command(*program: str) -> list[str]:
+    """Command line of this Python interpreter for `program`, such as "-m", "bench.run.worker".
 
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
+    `-P`: no file or folder of the working directory is taken for a package.
+    """
+    return [sys.executable, "-P", *program]
 
-    def __call__(self, **event: Any) -> None:
-        try:
-            self.stream.write(to_json(event) + "\n")
-            self.stream.flush()
-        except (BrokenPipeError, ValueError):
-            os._exit(1)
+
+class Child:
+    """A measuring process in a session of its own, seen from its parent: Ctrl-C in a terminal reaches the parent alone.
+
+    Parameters
+    ----------
+    program: what Python runs; it calls `end_with_parent` first.
+    log: file to which its standard error is appended; None: that of this process.
+    threads: CPU threads; None: as in this process.
+    environment: further variables.
+    commands: whether its standard input is a pipe; else it is empty.
+    """
+
+    def __init__(
+        self,
+        *program: str,
+        log: Path | None = None,
+        threads: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        commands: bool = False,
+    ) -> None:
+        self.log = log
+        self._oom_kills = system_oom_kills()
+        with log.open("ab") if log else nullcontext() as errors:
+            self.process = subprocess.Popen(
+                python_command(*program),
+                stdin=subprocess.PIPE if commands else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=child_environment(threads) | dict(environment or {}),
+                start_new_session=True,
+            )
+
+    def end(self, grace_s: float = TERMINATE_GRACE_S) -> None:
+        """End the process where it still runs: SIGTERM, after `grace_s` seconds SIGKILL."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(grace_s)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+    def failure(self) -> CellFailure:
+        """Why the process ended without a result: out-of-memory killer, another signal, or exit code and last line."""
+        code = self.process.wait()
+        if -code == signal.SIGKILL and system_oom_kills() > self._oom_kills:
+            return CellFailure("oom", "oom: the system's out-of-memory killer ended the process")
+        if code < 0:
+            return CellFailure("failed", f"error: the process was ended by {signal.Signals(-code).name}")
+        return CellFailure("failed", f"error: the process exited with code {code}: {last_line(self.log)}")
+
+
+def child_environment(threads: int | None) -> dict[str, str]:
+    """Environment of a measuring process: a fixed number of threads (None: as here) that sleep while they wait, output
+    that is written at once, and the process with which it ends."""
+    counts = dict.fromkeys(THREAD_COUNTS, str(threads)) if threads else {}
+    return os.environ | counts | WAITING | {"PYTHONUNBUFFERED": "1", PARENT_VARIABLE: str(os.getpid())}
+
+
+def last_line(log: Path | None) -> str:
+    """Last line of a log that is not empty."""
+    lines = []
+    with suppress(OSError):
+        lines = log.read_text(errors="replace").splitlines() if log else []
+    return next((line for line in reversed(lines) if line.strip()), "no output")
+
+
+def system_oom_kills() -> int:
+    """How many processes the system's out-of-memory killer has ended since the system started; 0 where unknown."""
+    try:
+        lines = VMSTAT.read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    """`pid` and all that descend from it; empty where it has ended."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def resident_bytes(pid: int) -> float:
+    """Main memory of `pid` and its descendants; of the descendants, what they do not share with others (libraries that
+    all have mapped count once). 0 where `pid` has ended."""
+    import psutil
+
+    total = 0.0
+    for process in tree(pid):
+        with suppress(psutil.Error):
+            memory = process.memory_info()
+            total += memory.rss if process.pid == pid else memory.rss - getattr(memory, "shared", 0)
+    return total
 
 
 def end_with_parent() -> None:
-    """Ask the system to end this process when its parent ends, so that a killed runner leaves no orphan at work.
+    """Ask the system to end this process when its parent ends, so that a killed runner leaves no process behind.
 
-    Linux only; elsewhere an orphan ends at its next event, when nobody reads it.
+    Linux only; elsewhere such a process ends at its next event, which nobody reads.
     """
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if str(os.getppid()) != os.environ.get(PARENT_VARIABLE, str(os.getppid())):
-        os._exit(1)  # it ended before the wish was in place
+        os._exit(1)  # the parent ended before the signal was set
+
+
+def own_output() -> TextIO:
+    """Standard output for events alone: from here on, what libraries print goes to standard error."""
+    sys.stdout.flush()
+    private = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    return private
+
+
+class Events:
+    """Writes events to the parent, one JSON object a line; ends the process where nobody reads them any more."""
+
+    def __init__(self, stream: TextIO, encode: Callable[[Any], str] = to_json) -> None:
+        self.stream, self.encode = stream, encode
+
+    def __call__(self, event: str, **content: Any) -> None:
+        line = self.encode({"event": event} | content)
+        try:
+            self.stream.write(line + "\n")
+            self.stream.flush()
+        except (BrokenPipeError, ValueError):
+            os._exit(1)
 
 
 def peak_bytes(processes: int = 1) -> int | None:
     """Most memory this process held, and with it `processes` as large as its largest descendant where it had more than
-    one train; None where the system does not tell."""
+    one train; None where the system has no such figure."""
     try:
         import resource
     except ImportError:
@@ -65,63 +181,3 @@ def peak_bytes(processes: int = 1) -> int | None:
     mine = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     theirs = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss if processes > 1 else 0
     return (mine + processes * theirs) * unit
-
-
-def classify(error: BaseException) -> tuple[str, str]:
-    """State and one-line reason of a cell that ended in `error`."""
-    message = f"{type(error).__name__}: {error}".splitlines()[0]
-    if (
-        isinstance(error, MemoryError)
-        or "out of memory" in message.lower()
-        or "can't allocate memory" in message.lower()
-    ):
-        return "oom", f"oom: {message}"
-    if type(error).__name__ == "Diverged":
-        return "diverged", f"diverged: {error}"
-    return "failed", f"error: {message}"
-
-
-def disk_is_full(error: BaseException | None) -> bool:
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
-
-
-VMSTAT = Path("/proc/vmstat")
-
-
-def system_oom_kills() -> int:
-    """How many processes this system has ended for want of memory since it started; 0 where it does not tell."""
-    try:
-        lines = VMSTAT.read_text().splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
-
-
-def tree(pid: int) -> list[int]:
-    """`pid` and all that descend from it; `pid` alone on other systems."""
-    children: dict[int, list[int]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError, ValueError, IndexError):  # it ended just now
-            parent = int(path.read_text().rpartition(")")[2].split()[1])
-            children.setdefault(parent, []).append(int(path.parent.name))
-    found = [pid]
-    for one in found:
-        found += children.get(one, [])
-    return found
-
-
-def resident_bytes(pid: int) -> float:
-    """Main memory that `pid` and its descendants hold; of the descendants, what they do not share with others (the
-    libraries that all have mapped count once). 0 where there is none, or it is not Linux."""
-    total = 0.0
-    for one in tree(pid):
-        try:
-            resident, shared = (int(word) for word in Path(f"/proc/{one}/statm").read_text().split()[1:3])
-        except (OSError, ValueError):
-            continue
-        total += (resident if one == pid else resident - shared) * os.sysconf("SC_PAGE_SIZE")
-    return total

@@ -1,12 +1,69 @@
-"""Errors that are the user's to mend: one clear line on stderr and a non-zero exit, never a traceback."""
+"""Errors: those that the user can correct, and why a cell has no result."""
 
 from __future__ import annotations
 
+import errno
+
+OUT_OF_MEMORY = (
+    "can't allocate memory",
+    "out of memory",
+    "bad_alloc",
+    "could not create a memory",
+    "could not create a primitive",
+)
+"""Messages of torch's allocators (CPU, CUDA), the C++ library and oneDNN (scratch memory of its primitives)."""
+
 
 class UserError(Exception):
-    """Something the user gave cannot be used; the message is one line that says what and what is allowed."""
+    """Invalid input of the user. The message is one line that says what is wrong and what is allowed; it is printed to
+    stderr without a traceback."""
 
 
-def first_line(problem: BaseException) -> str:
-    """First line of what an error says; its type where it says nothing."""
-    return (str(problem).splitlines() or [type(problem).__name__])[0]
+class CellFailure(Exception):
+    """A measurement that ended without a result.
+
+    Parameters
+    ----------
+    state: failed, oom, timeout or diverged (`bench.store.cells.FINISHED`).
+    reason: one line for the cell's rows.
+    """
+
+    def __init__(self, state: str, reason: str) -> None:
+        super().__init__(reason)
+        self.state, self.reason = state, reason
+
+
+def first_line(error: BaseException) -> str:
+    """First line of an error's message; its type where it has none."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, on any device.
+
+    Only a RuntimeError is judged by its message (torch, oneDNN): other messages may quote what a user named.
+    """
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    message = str(error).lower()
+    known = isinstance(error, RuntimeError) and any(words in message for words in OUT_OF_MEMORY)
+    return known or isinstance(error, MemoryError)
+
+
+def failure_of(error: BaseException) -> CellFailure:
+    """State and one-line reason of a measurement that ended in `error`."""
+    if isinstance(error, CellFailure):
+        return error
+    message = ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
+    if is_out_of_memory(error):
+        return CellFailure("oom", f"oom: {message}")
+    return CellFailure("failed", f"error: {message}")
+
+
+def disk_is_full(error: BaseException | None) -> bool:
+    """Whether `error`, or one that caused it, says that no space is left."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

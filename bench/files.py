@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and hashes that name what they hold."""
+"""Atomic writes, JSON, and hashes of files and settings."""
 
 from __future__ import annotations
 

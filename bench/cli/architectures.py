@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.options import KernelOption, force_kernels
+from bench.cli.options import KernelOption, PluginOption, force_kernels
 from bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def patterns(
         str, typer.Argument(help='A pattern or a family: "permute(MFA)*8", "M{1..4}FA*4", "place(A, MF*8)".')
     ],
     plain: Annotated[bool, typer.Option("--plain", help="Patterns only, one a line, for a study's axis.")] = False,
-    plugin: Annotated[list[str] | None, typer.Option(help="Module that registers further mixers.")] = None,
+    plugin: PluginOption = None,
 ) -> None:
     """List the block patterns of a family, and which of them are rotations of one another.
 
@@ -39,12 +39,12 @@ def patterns(
 
     from architectures.family import expand_family
     from architectures.pattern import PatternError
-    from architectures.plugins import PluginError, load_plugins
+    from bench.plugins import load_plugins
 
+    load_plugins(plugin or [])
     try:
-        load_plugins(plugin or [])
         found = expand_family(family)
-    except (PatternError, PluginError) as error:
+    except PatternError as error:
         raise UserError(str(error)) from error
     if plain:
         for pattern in found:
@@ -101,11 +101,11 @@ def check(
 
 def _mixers_of(module: str) -> list:
     from architectures.mixer import MixerError, find_mixer
-    from architectures.plugins import PluginError, load_plugin
+    from bench.plugins import load_plugins
 
     try:
-        return [find_mixer(module)] if len(module) == 1 else load_plugin(module)
-    except (MixerError, PluginError) as error:
+        return [find_mixer(module)] if len(module) == 1 else load_plugins([module])
+    except MixerError as error:
         raise UserError(str(error)) from error
 
 

@@ -1,7 +1,8 @@
-"""`claims`: does what a paper says hold in a study, and over which sizes could it hold?"""
+"""`claims`: the verdict on each claim of a paper in a study, and the sizes over which a claim could hold."""
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 from bench.cli.options import RESULTS, ResultsOption
 
 if TYPE_CHECKING:
-    from bench.report.claims import Paper
+    from bench.report.claims.paper import Paper
 
 
 def register(app: typer.Typer) -> None:
@@ -40,7 +41,7 @@ def claims(
     With --map: over which widths, depths, strides and ways of matching the arms it would hold.
     """
     from bench.errors import UserError
-    from bench.report.claims import load_paper
+    from bench.report.claims.paper import load_paper
 
     chosen = load_paper(paper)
     if sizes:
@@ -53,32 +54,38 @@ def claims(
 
 def _print_verdicts(chosen: Paper, study: str, results: Path) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     from bench.cli.options import results_folder
-    from bench.report.claims import accepted_words, claims_hash, fixed_before, judge, verdict_words
+    from bench.report.claims.paper import claims_hash
+    from bench.report.claims.verdict import accepted_words, fixed_before, judge, verdict_words
     from bench.report.rows.frame import as_frame
     from bench.report.tables.numbers import with_interval
     from bench.store.table import load_results
 
     folder = results_folder(study, results)
-    console = Console()
-    table = Table(title=chosen.title, title_justify="left", show_lines=True)
-    for heading in ("claim", "measured", "accepted", "verdict"):
-        table.add_column(heading, overflow="fold")
+    console = Console(highlight=False)
+    console.print(chosen.title, markup=False)
     for one in judge(chosen, as_frame(load_results(folder)), folder):
         found = one.measured
-        measured = with_interval(found.value, found.low, found.high)
-        where = "; ".join(word for word in (found.where, found.note) if word)
-        cells = f"cells: {', '.join(found.cell_ids)}" if found.cell_ids else ""
-        words = "\n".join(word for word in (verdict_words(one), where, cells) if word)
-        table.add_row(f"{one.claim.id}: {one.claim.text}", measured, accepted_words(one.claim), words)
-    console.print(table, markup=False)
-    console.print(
-        f"{fixed_before(folder, chosen)} Hash of the acceptance intervals: {claims_hash(chosen)}", highlight=False
-    )
-    console.print(
-        f"Settings behind the published figures that are not known to us: {chosen.not_known}", highlight=False
+        lines = {
+            "claim": one.claim.text,
+            "verdict": verdict_words(one),
+            "measured": with_interval(found.value, found.low, found.high),
+            "accepted": accepted_words(one.claim),
+            "where": "; ".join(word for word in (found.where, found.note) if word),
+            "cells": " ".join(found.cell_ids),
+        }
+        text = [_wrapped(name, text, console.width) for name, text in lines.items() if text]
+        console.print("\n".join(["", one.claim.id, *text]), markup=False, soft_wrap=True)
+    console.print(f"\n{fixed_before(folder, chosen)} Hash of the acceptance intervals: {claims_hash(chosen)}")
+    console.print(f"Settings behind the published figures that are not known to us: {chosen.not_known}", markup=False)
+
+
+def _wrapped(name: str, text: str, width: int) -> str:
+    """`name` and, beside it, `text` in lines of `width` columns; a word longer than that (an id) stays whole."""
+    first, next_ = f"  {name:10}", " " * 12
+    return textwrap.fill(
+        text, width, initial_indent=first, subsequent_indent=next_, break_long_words=False, break_on_hyphens=False
     )
 
 
@@ -86,13 +93,14 @@ def _draw_map(chosen: Paper, folder: Path, width: float) -> None:
     """Count, draw and write the map: `map.csv`, `README.md`, and a figure a claim."""
     import pandas as pd
     from rich.console import Console
-    from rich.table import Table
 
     from bench.files import write_atomically
     from bench.measure.claim_map import MATCHINGS, claim_map
     from bench.report.claims.mapped import map_table, mapped_claims
-    from bench.report.figures import check_width, save_figure
+    from bench.report.figures import check_width
     from bench.report.figures.claim_map import claim_map_figure
+    from bench.report.figures.style import save_figure
+    from bench.report.pages.terminal import print_table
 
     check_width(width)
     (arm, baseline), mapped = mapped_claims(chosen)
@@ -107,10 +115,5 @@ def _draw_map(chosen: Paper, folder: Path, width: float) -> None:
         save_figure(claim_map_figure(rows, one, width=width), path.with_suffix(".pdf"))
         text += [f"![{one.words}]({path.name})", ""]
     write_atomically(folder / "README.md", "\n".join(text))
-    shown = Table(*table.columns, title=table.title, title_justify="left")
-    for row in table.rows:
-        shown.add_row(*(entry.text for entry in row))
-    console.print(shown, markup=False)
-    for note in table.notes:
-        console.print(note, highlight=False)
+    print_table(console, table)
     console.print(f"{len(rows)} settings; map: {folder / 'README.md'}", highlight=False, soft_wrap=True)

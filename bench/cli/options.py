@@ -41,6 +41,9 @@ DeviceOption = Annotated[str, typer.Option(help="auto (a GPU where there is one)
 ModelOption = Annotated[
     list[str] | None, typer.Option("--model", help="Size of the backbone, key=value, repeatable: width=128.")
 ]
+PluginOption = Annotated[
+    list[str] | None, typer.Option("--plugin", help="Module that registers further mixers; repeatable.")
+]
 KernelOption = Annotated[
     list[str] | None,
     typer.Option("--kernel", help="Kernel of an operator: scan=torch, attention=math, ...; repeatable; see `doctor`."),

@@ -48,7 +48,8 @@ def figure(
     results: ResultsOption = RESULTS,
 ) -> None:
     """Draw one figure of a study for a paper."""
-    from bench.report.figures import draw, save_figure
+    from bench.report.figures import draw
+    from bench.report.figures.style import save_figure
     from bench.store.table import load_results
 
     folder = results_folder(study, results)
@@ -86,11 +87,11 @@ def compare(
 ) -> None:
     """Set two studies side by side: what differs in how they ran, and which figures differ."""
     from rich.console import Console
-    from rich.table import Table
 
     from bench.files import write_atomically
-    from bench.report.pages.compare import change_tables
+    from bench.report.pages.terminal import print_table
     from bench.report.rows.frame import as_frame
+    from bench.report.tables.changes import change_tables
     from bench.store.table import load_results
 
     folders = results_folder(first, results), results_folder(second, results)
@@ -99,11 +100,6 @@ def compare(
     tables = change_tables(frames[0], frames[1], names, force=force)
     console = Console()
     for table in tables:
-        shown = Table(*table.columns, title=table.title, title_justify="left")
-        for row in table.rows:
-            shown.add_row(*(f"{entry.text} {entry.mark}".strip() for entry in row))
-        console.print(shown, markup=False)
-        for note in table.notes:
-            console.print(note, highlight=False)
+        print_table(console, table)
     if output is not None:
         write_atomically(output, "\n".join(f"## {table.title}\n\n{table.to_markdown()}" for table in tables))

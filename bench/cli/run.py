@@ -27,6 +27,7 @@ from bench.cli.options import (
 
 if TYPE_CHECKING:
     from bench.run.executors import Executor
+    from bench.store.table import ResultTable
     from bench.study.grid import Study
 
 
@@ -120,7 +121,7 @@ def _go(
 ) -> None:
     from rich.console import Console
 
-    from bench.report.claims import shipped_claims
+    from bench.report.claims.paper import shipped_claims
     from bench.run.display import Display
     from bench.run.estimate import Estimator
     from bench.run.plan import make_plan
@@ -141,7 +142,7 @@ def _go(
     for sentence in summary.table.mixed_versions():
         console.print(sentence, style="yellow", highlight=False)
     if reported:
-        finish(summary.table.folder, console)
+        finish(summary.table, console)
     if summary.failed:
         where = "" if results == RESULTS else f" --results {results}"
         console.print(
@@ -154,17 +155,16 @@ def _go(
         raise typer.Exit(1)
 
 
-def finish(folder: Path, console: object) -> None:
-    """Write the report of the results in `folder`, print the summary table and where the report lies."""
+def finish(results: ResultTable, console: object) -> None:
+    """Write the report of a study's results, print the summary table and the path of the report."""
     from rich.console import Console
 
     from bench.report import summary_table, write_report
     from bench.report.pages.cost_summary import cost_summary
-    from bench.store.table import load_results
 
     assert isinstance(console, Console)
-    report = write_report(folder)
-    console.print(summary_table(load_results(folder).frame))
-    for table in cost_summary(load_results(folder).frame, folder):
+    report = write_report(results.folder)
+    console.print(summary_table(results.frame))
+    for table in cost_summary(results.frame, results.folder):
         console.print(table)
     console.print(f"report: {report}", highlight=False, soft_wrap=True)

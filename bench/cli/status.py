@@ -66,10 +66,10 @@ def _panel(found: Overview, store: Store) -> Group:
 
     table = Table(Column("cell", overflow="fold"), "state", "time", "where", "now")  # an id is for copying
     everything = len(found.cells) <= LISTED
-    failed = [cell for cell in found.cells if cell.word not in ("done", "running", "to run", "cut off")]
+    failed = [cell for cell in found.cells if cell.state not in ("done", "running", "to run", "cut off")]
     shown = found.cells if everything else found.of("running") + failed[:FAILED_LISTED]
     for cell in shown:
-        table.add_row(cell.id, cell.word, _time(cell), _where(cell), Text(_now(cell)))
+        table.add_row(cell.id, cell.state, _time(cell), _where(cell), Text(_now(cell)))
     counts = ", ".join(f"{number} {word}" for word, number in found.counts().items())
     left_s = found.left_s() if found.left() else 0.0
     left = "; time left not known yet" if math.isnan(left_s) else f"; about {clock(left_s)} left" if left_s >= 1 else ""
@@ -107,7 +107,7 @@ def _old(store: Store, found: Overview) -> list[Any]:
 def _time(cell: CellState) -> str:
     from bench.run.display import clock
 
-    if cell.word == "running" and cell.status.started:
+    if cell.state == "running" and cell.status.started:
         return clock(time.time() - cell.status.started)
     seconds = cell.status.elapsed_s
     return "" if math.isnan(seconds) else clock(seconds)
@@ -122,7 +122,7 @@ def _where(cell: CellState) -> str:
 def _now(cell: CellState) -> str:
     from bench.run.display import describe
 
-    if cell.word != "running":
+    if cell.state != "running":
         return cell.status.reason
     count = f" {cell.progress['done']}/{cell.progress['total']}" if cell.progress.get("total") else ""
     return f"{describe(cell.progress)}{count}" if cell.progress else "starting"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import RESULTS, ArmArgument, ModelOption, settings_of, typed
+from bench.cli.options import RESULTS, ArmArgument, ModelOption, PluginOption, settings_of, typed
 from bench.errors import UserError, first_line
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def train(
     ] = None,
     diffusion: Annotated[Pairs, typer.Option(help="Setting of the process, key=value, repeatable: steps=64.")] = None,
     tokenizer: Annotated[Pairs, typer.Option(help="Setting of the tokenizer, key=value, repeatable.")] = None,
+    plugin: PluginOption = None,
 ) -> None:
     """Train one arm; the same command goes on where it was stopped (Ctrl-C and kill alike).
 
@@ -59,12 +61,14 @@ def train(
 
     from bench.data.settings import TokenizerSettings
     from bench.measure.quality.music import load_tokens
+    from bench.plugins import load_plugins
     from bench.study.grid import Combination
     from bench.study.settings import ArmChoice, DiffusionSettings, KernelSettings, ModelSettings, SampleSettings
     from bench.study.yaml import Place, validate
     from bench.training import train_settings
 
     console = Console(quiet=int(os.environ.get("RANK", "0")) != 0)
+    load_plugins(plugin or ())
     member = Combination(
         label=arm,
         arm=validate(ArmChoice, {"name": arm, "arm": arm}, Place("train")),
@@ -79,7 +83,7 @@ def train(
     )
     tokens = load_tokens(corpus, member.tokenizer)
     folder = results / "train" / (name or default_name(arm, corpus, length, seed))
-    run_cell(make_cell(member, tokens, seed), tokens, folder, console)
+    run_cell(make_cell(member, tokens, seed, plugin or ()), tokens, folder, console)
 
 
 def parse_budget(text: str) -> dict[str, float]:
@@ -102,10 +106,10 @@ def default_name(arm: str, corpus: str, length: int, seed: int) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", f"{arm}-{corpus}-{length}-seed{seed}").strip("-")
 
 
-def make_cell(member: Combination, tokens: TokenCorpus, seed: int) -> Cell:
+def make_cell(member: Combination, tokens: TokenCorpus, seed: int, plugins: Sequence[str] = ()) -> Cell:
     """The run as a quality cell, the same as in a study of these settings. Raises UserError for invalid settings."""
     from architectures import resolve
-    from bench.measure.quality.music import build_diffusion
+    from bench.measure.quality.process import build_diffusion
     from bench.run.cells import backbone_without_weights, quality_cell
     from bench.study.settings import given
 
@@ -115,7 +119,7 @@ def make_cell(member: Combination, tokens: TokenCorpus, seed: int) -> Cell:
         backbone_without_weights(config).check_length(member.length)
     except (ValueError, TypeError) as error:
         raise UserError(first_line(error)) from error
-    return quality_cell(member, config, tokens, seed)
+    return quality_cell(member, config, tokens, seed, plugins)
 
 
 def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
@@ -125,7 +129,7 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
     from bench.cli.displays import TrainDisplay, interruptible
     from bench.files import to_json
     from bench.measure.quality.cell import training_rows
-    from bench.measure.quality.training import CellTraining
+    from bench.measure.quality.training import CellTraining, training_device
     from bench.store.cells import CellFolder
     from bench.training.checkpoint import first_difference
     from metrics.cost.device import describe_environment
@@ -140,7 +144,7 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
     if found is None and main:
         folder.begin(cell)
     if main:
-        folder.mark_running(describe_environment(device="cpu"))
+        folder.mark_running(describe_environment(training_device(settings)))
     training = CellTraining.of(settings, tokens)
     arm, pattern = cell.labels["arm"], cell.labels["pattern"]
     title = arm if arm == pattern else f"{arm} ({pattern})"

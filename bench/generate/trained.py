@@ -89,9 +89,9 @@ def load_run(folder: Path, *, weights: str = "ema", device: str = "cpu") -> Trai
     where its checkpoint is missing or damaged.
     """
     from architectures import BackboneConfig, build_config
-    from architectures.plugins import load_plugins
     from bench.data import TokenizerSettings
     from bench.data.remi import type_graph, vocabulary
+    from bench.plugins import load_plugins
     from bench.store.cells import CellFolder
     from bench.training.checkpoint import load_checkpoint
     from metrics.cost.device import resolve_device, work_on

@@ -1,4 +1,4 @@
-"""Counted costs of two arms over many sizes: where a published ratio holds when the published sizes are not known.
+"""Counted costs of two arms over many sizes, to find where a published ratio holds whose sizes are not known.
 
 Nothing is run or allocated: parameters and operations are formulas, training memory is counted on the meta device.
 """
@@ -46,7 +46,7 @@ MEASURED = (
 
 @dataclass(frozen=True)
 class Cost:
-    """What a backbone costs: parameters, FLOPs of one sequence at each of LENGTHS, bytes of a training step at 2048.
+    """Cost of a backbone: parameters, FLOPs of one sequence at each of LENGTHS, bytes of a training step at 2048.
 
     `unfused_bytes` are those of an implementation that keeps the L x L scores of attention for the backward pass.
     """

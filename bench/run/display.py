@@ -1,4 +1,4 @@
-"""What a person watching a run sees: which cells run, how far they are, the loss, the time left."""
+"""Display of a run in the terminal: running cells, their progress, the loss, the time left."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from bench.run.estimate import Unfinished, time_left_s
 from bench.study.grid import Cell
 
 PLAIN_INTERVAL_S = 20.0
-ASKED = 50
-"""Cells of a kind whose time is judged by earlier ones before the first has ended."""
+ESTIMATED = 50
+"""Number of cells of a kind whose time is estimated from earlier studies before the first has ended."""
 
 
 class Display:
     """A live panel on a terminal, plain lines elsewhere. Use as a context manager."""
 
     def __init__(self, console: Console, expect_s: Callable[[Cell], float] = lambda _: math.nan) -> None:
-        """`expect_s`: seconds that a cell will take, judged by earlier ones; NaN where there is none like it."""
+        """`expect_s`: seconds that a cell will take, estimated from earlier ones; NaN where there is none like it."""
         self.console = console
         self.expect_s = expect_s
         self.live = console.is_terminal
@@ -40,7 +40,7 @@ class Display:
         self.tasks: dict[str, TaskID] = {}
         self.started: dict[str, float] = {}
         self.last_line: dict[str, float] = {}
-        self.said_left_s: dict[str, float] = {}  # of the cells that run
+        self.left_s: dict[str, float] = {}  # of the cells that run, by their events
         self.at_once = 1  # cells that ran beside each other, at most
         self.took_s: dict[str, list[float]] = {}  # by kind, of cells that ended well
         self.like_s: dict[str, float] = {}
@@ -57,7 +57,7 @@ class Display:
         self.progress.stop()
 
     def say(self, line: str) -> None:
-        """One line of words, above the bars."""
+        """One line of text, above the bars."""
         self.console.print(line, highlight=False, soft_wrap=True)
 
     def begin(self, todo: list[Cell], reused: int) -> None:
@@ -65,7 +65,7 @@ class Display:
         self.total = len(todo)
         self.left = Counter(cell.kind for cell in todo)
         for kind in self.left:
-            expected = [self.expect_s(cell) for cell in [cell for cell in todo if cell.kind == kind][:ASKED]]
+            expected = [self.expect_s(cell) for cell in [cell for cell in todo if cell.kind == kind][:ESTIMATED]]
             self.like_s[kind] = sum(expected) / len(expected)
         self.began = time.monotonic()
         kept = f"; {reused} finished cells are kept" if reused else ""
@@ -79,14 +79,14 @@ class Display:
         if kind == "start":
             self.started[cell.id] = time.monotonic()
             self.last_line[cell.id] = time.monotonic()
-            self.said_left_s[cell.id] = math.nan
+            self.left_s[cell.id] = math.nan
             if cell.kind != "efficiency":  # those wait for each other
-                self.at_once = max(self.at_once, len(self.said_left_s))
+                self.at_once = max(self.at_once, len(self.left_s))
             self.tasks[cell.id] = self.progress.add_task(_title(cell), total=None, detail="starting")
             if not self.live:
                 self.say(f"start  {_title(cell)}")
         elif kind == "released":
-            self.said_left_s.pop(cell.id, None)
+            self.left_s.pop(cell.id, None)
             if cell.id in self.tasks:
                 self.progress.remove_task(self.tasks.pop(cell.id))
         elif kind == "end":
@@ -97,7 +97,7 @@ class Display:
     def _end(self, cell: Cell, event: dict[str, Any]) -> None:
         self.done += 1
         self.left[cell.kind] -= 1
-        self.said_left_s.pop(cell.id, None)
+        self.left_s.pop(cell.id, None)
         if event["state"] == "done" and cell.id in self.started:
             self.took_s.setdefault(cell.kind, []).append(time.monotonic() - self.started[cell.id])
         if cell.id in self.tasks:
@@ -112,12 +112,12 @@ class Display:
     def _say_end(self, cell: Cell, event: dict[str, Any]) -> None:
         elapsed_s = time.monotonic() - self.started.get(cell.id, self.began)
         reason = f": {event['reason']}" if event.get("reason") else ""
-        left = f", {words}" if (words := self._left()) else ""
+        left = f", {text}" if (text := self._left()) else ""
         self.say(f"{event['state']:6} {_title(cell)} in {clock(elapsed_s)}{reason} ({self.done}/{self.total}{left})")
 
     def _progress(self, cell: Cell, event: dict[str, Any]) -> None:
         detail = describe(event)
-        self.said_left_s[cell.id] = math.nan if event.get("left_s") is None else float(event["left_s"])
+        self.left_s[cell.id] = math.nan if event.get("left_s") is None else float(event["left_s"])
         total = event.get("total")
         task = self.tasks.get(cell.id)
         if task is not None:
@@ -129,13 +129,13 @@ class Display:
             self.say(f"       {_title(cell)}{count} {detail}")
 
     def _left(self) -> str:
-        """The time left in words; empty while nothing tells it."""
+        """The time left, as text; empty while it is unknown."""
         now = time.monotonic()
         running: dict[str, list[tuple[float, float]]] = {}
-        for cell_id, said_s in self.said_left_s.items():
+        for cell_id, left_s in self.left_s.items():
             spent_s = now - self.started.get(cell_id, now)
-            running.setdefault(cell_id.partition("-")[0], []).append((spent_s, said_s))
-        left_s = time_left_s(
+            running.setdefault(cell_id.partition("-")[0], []).append((spent_s, left_s))
+        total_s = time_left_s(
             (
                 Unfinished(
                     self.left[kind],
@@ -148,22 +148,22 @@ class Display:
             ),
             self.at_once,
         )
-        known = left_s >= 1 and self.done < self.total  # cells over their time tell nothing; NaN is not known either
-        return f"about {clock(left_s)} left" if known else ""
+        known = total_s >= 1 and self.done < self.total  # cells over their estimate and NaN give no time left
+        return f"about {clock(total_s)} left" if known else ""
 
 
 def describe(event: dict[str, Any]) -> str:
-    """The words behind a progress bar: stage, loss, bits/token, time left, as far as the event has them."""
-    words = [str(event.get("stage", ""))]
+    """Text behind a progress bar: stage, loss, bits/token, time left, as far as the event has them."""
+    parts = [str(event.get("stage", ""))]
     if event.get("loss") is not None:
-        words.append(f"loss {event['loss']:.3f}")
+        parts.append(f"loss {event['loss']:.3f}")
     if event.get("bits_per_token") is not None:
-        words.append(f"{event['bits_per_token']:.3f} bits/token")
+        parts.append(f"{event['bits_per_token']:.3f} bits/token")
     if event.get("tokens_per_s") is not None:
-        words.append(f"{event['tokens_per_s']:,.0f} tokens/s")
+        parts.append(f"{event['tokens_per_s']:,.0f} tokens/s")
     if event.get("left_s") is not None:
-        words.append(f"{clock(event['left_s'])} left")
-    return " ".join(words)
+        parts.append(f"{clock(event['left_s'])} left")
+    return " ".join(parts)
 
 
 def clock(seconds: float) -> str:

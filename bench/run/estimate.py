@@ -80,7 +80,7 @@ class Estimator:
 
 
 def _read(folder: CellFolder) -> _Done | None:
-    status, content = folder.status(), folder.configuration()
+    status, content = folder.status(quick=True), folder.configuration()
     if status.state != "done" or content is None or status.reused_from or math.isnan(status.elapsed_s):
         return None
     try:

@@ -1,11 +1,11 @@
-"""Who works on what: leases that make concurrent runners on one results folder share the cells, never repeat one.
+"""Leases: concurrent runners on one results folder share the cells, and no cell is run twice.
 
-    results/.leases/<owner>.json          the process that holds leases; its modification time is the heartbeat
-                    <key>@<owner>.lease   one a thing held: a cell (by kind and hash) or a device that is being timed
+    results/.leases/<holder>.json          the process that holds leases; its modification time is the heartbeat
+                    <key>@<holder>.lease   one per lease: a cell (by kind and hash) or a device that is being timed
 
-A lease is taken by making the file and then looking: whoever sees another living owner on the same key steps back, so
-two can step back at once but never both hold it. An owner on this machine lives while its process does; an owner
-elsewhere while its heartbeat is fresh by the clock of the file system.
+A lease is taken by making the file and then looking: a process that sees another living holder of the same key gives
+its lease back, so two can give back at once but never both hold it. A holder on this machine lives while its process
+does; a holder on another machine while its heartbeat is fresh by the clock of the file system.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from pathlib import Path
 FOLDER = ".leases"
 HELD_POLL_S = 0.5  # between looks at a cell that another runner holds
 HEARTBEAT_S = 5.0
-STALE_S = 90.0  # an owner on another machine that was silent this long is dead
+STALE_S = 90.0  # age of a heartbeat after which a holder on another machine counts as dead
 
 
 @dataclass(frozen=True)
 class Holder:
     """A process that holds leases, as its file describes it."""
 
-    owner: str
+    name: str
     host: str
     place: str  # boot and process namespace: process numbers mean something only within one
     pid: int
     started: str  # the system's start mark of the process, so that a reused number is not mistaken for it
 
 
-class Owner:
-    """This process as a holder of leases below `results`. Use as a context manager; leaving gives everything back.
+class Leases:
+    """The leases of this process on things below `results`. A context manager, which gives all back as it ends.
 
     Raises OSError where the folder cannot be written.
     """
@@ -49,7 +49,7 @@ class Owner:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
-    def __enter__(self) -> Owner:
+    def __enter__(self) -> Leases:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
         self._announce()
@@ -64,9 +64,9 @@ class Owner:
         self.file.unlink(missing_ok=True)
 
     def take(self, key: str) -> Path | None:
-        """The lease on `key`, or None where a living owner has it. Dead owners' leases are cleared away."""
+        """The lease on `key`, or None where a living process has it. Leases of dead processes are cleared away."""
         mine = self.folder / f"{key}@{self.name}.lease"
-        if not self.file.exists():  # somebody took us for dead while we slept
+        if not self.file.exists():  # cleared away as dead, after a long suspension
             self._announce()
         try:
             mine.open("x").close()
@@ -75,7 +75,7 @@ class Owner:
         for path in self.folder.glob(f"{key}@*.lease"):
             if path == mine:
                 continue
-            if self._alive(_owner_of(path)):
+            if self._alive(_holder_of(path)):
                 mine.unlink(missing_ok=True)
                 return None
             path.unlink(missing_ok=True)
@@ -97,13 +97,13 @@ class Owner:
             with suppress(OSError):
                 os.utime(self.file)
 
-    def _alive(self, owner: str) -> bool:
+    def _alive(self, name: str) -> bool:
         with suppress(OSError):
             os.utime(self.file)
-        return is_alive(self.folder, owner, self.file)
+        return is_alive(self.folder, name, self.file)
 
     def _sweep(self) -> None:
-        """Forget dead owners that hold nothing."""
+        """Clear away dead holders without a lease."""
         probe = self.folder / f".{self.name}"
         probe.touch()
         for path in self.folder.glob("*.json"):
@@ -113,26 +113,26 @@ class Owner:
 
 
 def holders(results: Path) -> dict[str, Holder]:
-    """Living owner of each held key, for `status`; empty where nothing runs."""
+    """Living holder of each held key, for `status`; empty where nothing runs."""
     folder = results / FOLDER
     found: dict[str, Holder] = {}
     for path in folder.glob("*@*.lease"):
-        owner = _owner_of(path)
-        if is_alive(folder, owner, None) and (holder := _read(folder, owner)):
+        name = _holder_of(path)
+        if is_alive(folder, name, None) and (holder := _read(folder, name)):
             found[path.name.rpartition("@")[0]] = holder
     return found
 
 
-def is_alive(folder: Path, owner: str, now: Path | None) -> bool:
-    """Whether the owner's process lives; `now` is a file touched just now, for the file system's own clock."""
-    holder = _read(folder, owner)
+def is_alive(folder: Path, name: str, now: Path | None) -> bool:
+    """Whether the holder's process lives; `now` is a file touched just now, for the file system's own clock."""
+    holder = _read(folder, name)
     if holder is None:
         return False
     me = _myself("")
     if holder.place == me.place and me.place:
         return start_mark(holder.pid) == holder.started
     try:
-        beat = (folder / f"{owner}.json").stat().st_mtime
+        beat = (folder / f"{name}.json").stat().st_mtime
         clock = now.stat().st_mtime if now else max(p.stat().st_mtime for p in folder.iterdir())
     except OSError:
         return False
@@ -157,13 +157,13 @@ def _myself(name: str) -> Holder:
     return Holder(name, socket.gethostname(), place, pid, start_mark(pid))
 
 
-def _read(folder: Path, owner: str) -> Holder | None:
+def _read(folder: Path, name: str) -> Holder | None:
     try:
-        content = json.loads((folder / f"{owner}.json").read_text())
-        return Holder(owner, str(content["host"]), str(content["place"]), int(content["pid"]), str(content["started"]))
+        content = json.loads((folder / f"{name}.json").read_text())
+        return Holder(name, str(content["host"]), str(content["place"]), int(content["pid"]), str(content["started"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _owner_of(lease: Path) -> str:
+def _holder_of(lease: Path) -> str:
     return lease.name.rpartition("@")[2].removesuffix(".lease")

@@ -1,4 +1,4 @@
-"""What of the machine decides a timing, and how much of it a cell takes."""
+"""The machine of a cell: what of it is part of a timing's id, and the processes and threads that a cell takes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def timing_identity(
 
 
 def processes_of(settings: dict[str, Any]) -> int:
-    """In how many processes a cell trains; 1 for cells that do not train."""
+    """Number of processes that train a cell; 1 for cells that do not train."""
     return int(settings.get("train", {}).get("processes", 1))
 
 

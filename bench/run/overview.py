@@ -1,4 +1,4 @@
-"""Where a study stands: what is done, who runs what, what is left and for how long."""
+"""Overview of a study: state of each cell, the process that runs it, the time left."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.store.cells import FINISHED, CellFolder, Status, Store, identity
 
 @dataclass(frozen=True)
 class CellState:
-    """One cell as it stands."""
+    """State of one cell."""
 
     id: str
     kind: str
@@ -26,13 +26,13 @@ class CellState:
     progress: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def said_left_s(self) -> float:
-        """What the running process last said of the seconds it will still take; NaN where it said nothing."""
-        said = self.progress.get("left_s")
-        return float(said) if isinstance(said, int | float) else math.nan
+    def left_s(self) -> float:
+        """Seconds left by the newest event of the running process; NaN where there is none."""
+        left_s = self.progress.get("left_s")
+        return float(left_s) if isinstance(left_s, int | float) else math.nan
 
     @property
-    def word(self) -> str:
+    def state(self) -> str:
         """`done`, `running`, `cut off`, `to run`, `damaged`, or how it failed."""
         if self.status.state in FINISHED:
             return self.status.state
@@ -48,29 +48,29 @@ class Overview:
     cells: list[CellState]
 
     def counts(self) -> dict[str, int]:
-        """Cells by word, done first."""
+        """Number of cells in each state, done first."""
         order = ("done", "running", "to run", "cut off", "damaged", *FINISHED[1:])
-        found = {word: sum(cell.word == word for cell in self.cells) for word in order}
-        return {word: number for word, number in found.items() if number}
+        found = {state: sum(cell.state == state for cell in self.cells) for state in order}
+        return {state: number for state, number in found.items() if number}
 
-    def of(self, *words: str) -> list[CellState]:
-        """Cells with one of these words."""
-        return [cell for cell in self.cells if cell.word in words]
+    def of(self, *states: str) -> list[CellState]:
+        """Cells in one of these states."""
+        return [cell for cell in self.cells if cell.state in states]
 
     def left(self) -> list[CellState]:
         """Cells without a result."""
-        return [cell for cell in self.cells if cell.word not in FINISHED]
+        return [cell for cell in self.cells if cell.state not in FINISHED]
 
     def left_s(self) -> float:
-        """Seconds until all is done, from what finished cells of each kind took and the running ones say; NaN where
-        neither gives a clue."""
+        """Seconds until all is done, from the times of finished cells of each kind and the events of running ones; NaN
+        where there are neither."""
         now = time.time()
         return time_left_s(
             Unfinished(
                 sum(cell.kind == kind for cell in self.left()),
-                [cell.status.elapsed_s for cell in self.cells if cell.kind == kind and cell.word == "done"],
+                [cell.status.elapsed_s for cell in self.cells if cell.kind == kind and cell.state == "done"],
                 [
-                    (max(0.0, now - (cell.status.started or now)), cell.said_left_s)
+                    (max(0.0, now - (cell.status.started or now)), cell.left_s)
                     for cell in self.of("running")
                     if cell.kind == kind
                 ],
@@ -81,7 +81,7 @@ class Overview:
 
 
 def overview(store: Store) -> Overview:
-    """Read where the study stands. Raises UserError where it was never run."""
+    """Read the state of every cell. Raises UserError where the study was never run."""
     held = holders(store.results)
     cells = []
     for entry in store.plan()["cells"]:
@@ -93,14 +93,14 @@ def overview(store: Store) -> Overview:
     return Overview(cells)
 
 
-def find_cell(results: Path, word: str) -> CellFolder:
-    """The cell whose id begins with `word` (`study/` before it says in which study), or whose folder it is.
+def find_cell(results: Path, wanted: str) -> CellFolder:
+    """The cell whose id begins with `wanted` (`study/` before it names its study), or whose folder it is.
 
     Raises UserError where there is none, or more than one.
     """
-    if (Path(word) / "cell.json").is_file():
-        return CellFolder(Path(word))
-    study, slash, name = word.rpartition("/")
+    if (Path(wanted) / "cell.json").is_file():
+        return CellFolder(Path(wanted))
+    study, slash, name = wanted.rpartition("/")
     safe = "".join(f"[{c}]" if c in "*?[" else c for c in name)
     found = [path.parent for path in sorted(results.glob(f"*/{safe}*/cell.json"))]
     if slash:
@@ -109,9 +109,9 @@ def find_cell(results: Path, word: str) -> CellFolder:
     if len(exact) == 1 or len(found) == 1:
         return CellFolder((exact or found)[0])
     if not found:
-        raise UserError(f"no cell {word!r} under {results}; `smdim-bench status STUDY` names the cells")
+        raise UserError(f"no cell {wanted!r} under {results}; `smdim-bench status STUDY` names the cells")
     some = ", ".join(f"{path.parent.name}/{path.name}" for path in found[:4])
-    raise UserError(f"{word!r} fits {len(found)} cells, give more of the name: {some}{', ...' if found[4:] else ''}")
+    raise UserError(f"{wanted!r} fits {len(found)} cells, give more of the name: {some}{', ...' if found[4:] else ''}")
 
 
 def flat(value: Any, prefix: str = "") -> dict[str, Any]:

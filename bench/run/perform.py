@@ -1,4 +1,4 @@
-"""Carries out one task wherever an executor put it: lease, attempts, inferred results, events."""
+"""One task, carried out wherever an executor put it: lease, attempts, inferred results, events."""
 
 from __future__ import annotations
 
@@ -6,53 +6,52 @@ import threading
 from pathlib import Path
 
 from bench.run.attempt import End, attempt, settle
-from bench.run.lease import Owner
-from bench.run.task import OnEvent, Task
+from bench.run.lease import Leases
+from bench.run.task import OnEvent, Task, end_event
 from bench.store.cells import FINISHED, CellFolder, identity
-from bench.store.reuse import Elsewhere
-from bench.study.grid import Cell
+from bench.store.reuse import OtherStudies
 
-FORGIVEN_KILLS = 5
-"""How often in a row a cell's process may be taken away before that becomes the cell's result."""
+MOST_RESTARTS = 5
+"""How often in a row a cell is started again whose process was killed from outside; then that is its result."""
 
 
 def perform_text(text: str) -> bool:
-    """`perform` for a process elsewhere: a leaseholder of its own, heard of through the cells' files alone."""
+    """`perform` in a process that a scheduler started: with leases of its own, without events."""
     task = Task.from_text(text)
-    with Owner(task.results) as owner:
-        return perform(task, owner, lambda cell, event: None, threading.Event())
+    with Leases(task.results) as leases:
+        return perform(task, leases, lambda cell, event: None, threading.Event())
 
 
 def perform(
-    task: Task, owner: Owner, on_event: OnEvent, stop: threading.Event, elsewhere: Elsewhere | None = None
+    task: Task, leases: Leases, on_event: OnEvent, stop: threading.Event, others: OtherStudies | None = None
 ) -> bool:
-    """Bring every cell of the task to a written status; False where another runner holds one of them just now.
+    """Bring every cell of the task to a written status; False where another runner holds one of them.
 
-    Events: `start`, the worker's own, `end`; an `end` with `by` tells who else finished the cell meanwhile.
     Raises UserError when no space is left.
     """
     if task.timing:
         from bench.run.timing import perform_timing
 
-        return perform_timing(task, owner, on_event)
+        return perform_timing(task, leases, on_event)
     cell = task.cells[0]
-    folder = task.store.cell(cell.id)
-    if _told_as_finished(cell, folder, on_event):
-        return True
-    lease = owner.take(identity(cell.id))
+    lease = leases.take(identity(cell.id))
     if lease is None:
         return False
     try:
-        if _told_as_finished(cell, folder, on_event):  # between the look and the lease
+        folder = task.store.cell(cell.id)
+        status = folder.status()  # only now: another runner may have finished it before the lease was taken
+        if status.state in FINISHED:
+            on_event(cell, end_event(status, by="another runner"))
             return True
-        found = elsewhere.find(cell) if elsewhere else None
-        if elsewhere and found:
-            origin = elsewhere.copy(found, folder, cell)
-            on_event(cell, {"event": "end", "state": "done", "by": origin})
+        found = others.find(cell) if others else None
+        if others and found:
+            on_event(
+                cell, end_event(others.copy(found, folder, cell), by=f"{found.path.parent.name}/{found.path.name}")
+            )
             return True
         return _attempts(task, folder, lease, on_event, stop)
     finally:
-        owner.release(lease)
+        leases.release(lease)
 
 
 def _attempts(task: Task, folder: CellFolder, lease: Path, on_event: OnEvent, stop: threading.Event) -> bool:
@@ -64,18 +63,17 @@ def _attempts(task: Task, folder: CellFolder, lease: Path, on_event: OnEvent, st
         settle(cell, folder, "oom", inferred)
     else:
         reason = ""
-        for _ in range(FORGIVEN_KILLS + 1):
+        for _ in range(MOST_RESTARTS + 1):
             end, reason = attempt(cell, folder, task.limits, lease, lambda event: on_event(cell, event), stop)
             if end is not End.KILLED:
                 break
-            on_event(cell, {"event": "progress", "stage": "taken away, goes on from its checkpoint"})
+            on_event(cell, {"event": "progress", "stage": "killed from outside, goes on from its checkpoint"})
         else:
-            settle(cell, folder, "failed", f"{reason}, {FORGIVEN_KILLS + 1} times in a row")
+            settle(cell, folder, "failed", f"{reason}, {MOST_RESTARTS + 1} times in a row")
         if end in (End.LOST, End.STOPPED):
             on_event(cell, {"event": "released", "reason": end.value})
             return end is End.STOPPED
-    status = folder.status()
-    on_event(cell, {"event": "end", "state": status.state, "reason": status.reason})
+    on_event(cell, end_event(folder.status()))
     return True
 
 
@@ -87,11 +85,3 @@ def _ran_out_before(task: Task) -> str:
             length = (folder.configuration() or {}).get("labels", {}).get("length")
             return f"oom (inferred): memory ran out at length {length}"
     return ""
-
-
-def _told_as_finished(cell: Cell, folder: CellFolder, on_event: OnEvent) -> bool:
-    status = folder.status()
-    if status.state not in FINISHED:
-        return False
-    on_event(cell, {"event": "end", "state": status.state, "reason": status.reason, "by": "another runner"})
-    return True

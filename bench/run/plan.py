@@ -51,13 +51,13 @@ def make_plan(study: Study, say: Say = lambda _: None) -> Plan:
 
 
 def _load_plugins(study: Study) -> None:
-    from architectures.plugins import PluginError, load_plugin
+    from bench.plugins import load_plugins
 
     for index, module in enumerate(study.content.plugins):
         try:
-            load_plugin(module)
-        except PluginError as error:
-            raise study.place.error(("plugins", index), first_line(error)) from error
+            load_plugins([module])
+        except UserError as error:
+            raise study.place.error(("plugins", index), str(error)) from error
 
 
 def _load_tokens(study: Study, member: Combination, say: Say) -> TokenCorpus:
@@ -116,7 +116,7 @@ def _outside_cells(study: Study, member: Combination, tokens: TokenCorpus, notes
 
 def _check_process(study: Study, member: Combination, tokens: TokenCorpus) -> None:
     """Raise UserError where diffusion, sampler and constraints do not go together."""
-    from bench.measure.quality.music import build_constraint, build_diffusion
+    from bench.measure.quality.process import build_constraint, build_diffusion
 
     try:
         process = build_diffusion(tokens, member.diffusion.deciding())

@@ -1,4 +1,4 @@
-"""Runs a study: finished cells are kept, the others run, failures become rows, the table is written as it grows."""
+"""A run of a study: finished cells are kept, the others run, failures become rows, the table is written as it grows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from bench.errors import UserError
 from bench.files import canonical_hash
 from bench.run.executors import Executor
 from bench.run.executors.local import LocalExecutor
-from bench.run.lease import Owner
+from bench.run.lease import Leases
 from bench.run.plan import Plan
 from bench.run.task import Task
-from bench.store.cells import FINISHED, Store, identity
-from bench.store.reuse import Elsewhere
+from bench.store.cells import FINISHED, Status, Store, identity
+from bench.store.reuse import OtherStudies
 from bench.store.table import ResultTable, load_results
 from bench.study.grid import Cell
 from bench.study.settings import Limits
@@ -26,16 +26,16 @@ TABLE_SHARE = 0.05
 
 
 class Watcher(Protocol):
-    """What a person watching sees; `bench.run.display` prints it."""
+    """Shows a run to a person; `bench.run.display` prints it."""
 
     def say(self, line: str) -> None:
-        """One line of words."""
+        """One line of text."""
 
     def begin(self, todo: list[Cell], reused: int) -> None:
         """The run starts."""
 
     def event(self, cell: Cell, event: dict[str, Any]) -> None:
-        """Something happened in a cell: start, progress, end, released (another runner has it)."""
+        """An event of a cell, see `bench.run.task.OnEvent`."""
 
 
 class StoppedByFailure(UserError):
@@ -68,13 +68,15 @@ def run_plan(
     where `fail_fast` is set, and KeyboardInterrupt; whatever was finished by then stays, and a later run resumes.
     """
     store = Store(results, plan.study.name)
-    table = _Table(store.folder)
+    statuses: dict[str, Status] = {}  # of each cell, read as the run begins and as the cell ends
+    table = _Table(store.folder, statuses)
     ran: list[Cell] = []
 
     def on_event(cell: Cell, event: dict[str, Any]) -> None:
         watcher.event(cell, event)
         if event["event"] != "end":
             return
+        statuses[cell.id] = event["status"]
         table.grew()
         if "by" not in event:
             ran.append(cell)
@@ -83,20 +85,24 @@ def run_plan(
 
     try:
         store.write_plan(plan.study.content.model_dump(mode="json"), plan.cells, plan.notes, claims)
-        owner = Owner(results).__enter__()
+        leases = Leases(results).__enter__()
     except OSError as error:
         raise UserError(f"{store.folder}: cannot be written: {error.strerror}") from error
     try:
-        elsewhere = Elsewhere(store)
-        todo = _unfinished(store, plan.cells, watcher)
-        fresh = _copy_finished(store, todo, elsewhere, owner, watcher)
+        others = OtherStudies(store)
+        for cell in plan.cells:
+            statuses[cell.id] = status = store.cell(cell.id).status()
+            if status.state == "damaged":
+                watcher.say(f"{cell.id}: {status.reason}; the cell is run again")
+        _copy_finished(store, plan.cells, statuses, others, leases, watcher)
+        fresh = [cell for cell in plan.cells if statuses[cell.id].state not in FINISHED]
         watcher.begin(fresh, len(plan.cells) - len(fresh))
         tasks = make_tasks(store, plan.cells, fresh, plan.study.content.limits)
-        (executor or LocalExecutor()).run(tasks, owner, elsewhere, on_event)
+        (executor or LocalExecutor()).run(tasks, leases, others, on_event)
     finally:
-        owner.__exit__()
-        saved = table.save()
-    return RunSummary(saved, len(ran), len(plan.cells) - len(fresh), failures(store, plan.cells))
+        leases.__exit__()
+        saved = table.save(last=True)
+    return RunSummary(saved, len(ran), len(plan.cells) - len(fresh), _failed(statuses))
 
 
 def make_tasks(store: Store, cells: list[Cell], todo: list[Cell], limits: Limits) -> list[Task]:
@@ -124,8 +130,8 @@ def _family(cell: Cell) -> str:
 class _Table:
     """The study's table on disk, written as cells end, but never for more than a small share of the time."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, statuses: Mapping[str, Status]) -> None:
+        self.folder, self.statuses = folder, statuses
         self.next_at = 0.0
 
     def grew(self) -> None:
@@ -133,59 +139,50 @@ class _Table:
         if time.monotonic() >= self.next_at:
             self.save()
 
-    def save(self) -> ResultTable:
-        """Write the table now."""
+    def save(self, *, last: bool = False) -> ResultTable:
+        """Write the table now; the `last` one with cells that ended without an event, as the run was interrupted."""
         began = time.monotonic()
-        table = load_results(self.folder)
+        known = {cell_id: one for cell_id, one in self.statuses.items() if one.state in FINISHED or not last}
+        table = load_results(self.folder, known)
         table.save()
         ended = time.monotonic()
         self.next_at = ended + (ended - began) / TABLE_SHARE
         return table
 
 
-def _unfinished(store: Store, cells: list[Cell], watcher: Watcher) -> list[Cell]:
-    todo = []
+def _copy_finished(
+    store: Store,
+    cells: list[Cell],
+    statuses: dict[str, Status],
+    others: OtherStudies,
+    leases: Leases,
+    watcher: Watcher,
+) -> None:
+    """Copy what other studies have finished, and note its new status."""
+    origins = []
     for cell in cells:
-        status = store.cell(cell.id).status()
-        if status.state == "damaged":
-            watcher.say(f"{cell.id}: {status.reason}; the cell is run again")
-        if status.state not in FINISHED:
-            todo.append(cell)
-    return todo
-
-
-def _copy_finished(store: Store, todo: list[Cell], elsewhere: Elsewhere, owner: Owner, watcher: Watcher) -> list[Cell]:
-    """Copy what other studies have finished; the cells that are left."""
-    left, origins = [], []
-    for cell in todo:
-        found = elsewhere.find(cell)
-        lease = owner.take(identity(cell.id)) if found else None
+        found = None if statuses[cell.id].state in FINISHED else others.find(cell)
+        lease = leases.take(identity(cell.id)) if found else None
         if found is None or lease is None:
-            left.append(cell)
             continue
-        origins.append(elsewhere.copy(found, store.cell(cell.id), cell).split("/")[0])
-        owner.release(lease)
+        statuses[cell.id] = others.copy(found, store.cell(cell.id), cell)
+        origins.append(found.path.parent.name)
+        leases.release(lease)
     for study in sorted(set(origins)):
         watcher.say(f"{origins.count(study)} cells with the same settings are taken over from study {study}")
-    return left
 
 
-def failures(store: Store, cells: list[Cell]) -> list[tuple[str, str]]:
+def _failed(statuses: Mapping[str, Status]) -> list[tuple[str, str]]:
     """Id and reason of the cells that ended badly."""
-    found = []
-    for cell in cells:
-        status = store.cell(cell.id).status()
-        if status.state in FINISHED and status.state != "done":
-            found.append((cell.id, status.reason))
-    return found
+    return [(cell_id, one.reason) for cell_id, one in statuses.items() if one.state in FINISHED and one.state != "done"]
 
 
-def forget(plan: Plan, results: Path, word: str) -> None:
-    """Drop the status of the cells whose id begins with `word`. Raises UserError where there is none."""
+def forget(plan: Plan, results: Path, name: str) -> None:
+    """Drop the status of the cells whose id begins with `name`. Raises UserError where there is none."""
     store = Store(results, plan.study.name)
-    found = [cell.id for cell in plan.cells if cell.id.startswith(word)]
-    if not found or not word:
-        raise UserError(f"--cell {word}: no cell of {plan.study.name} begins so; `smdim-bench status` names them")
+    found = [cell.id for cell in plan.cells if cell.id.startswith(name)]
+    if not found or not name:
+        raise UserError(f"--cell {name}: no cell of {plan.study.name} begins so; `smdim-bench status` names them")
     for cell_id in found:
         (store.cell(cell_id).path / "status.json").unlink(missing_ok=True)
 
@@ -193,5 +190,5 @@ def forget(plan: Plan, results: Path, word: str) -> None:
 def forget_failed(plan: Plan, results: Path) -> None:
     """Drop the status of cells that failed, so that the next run runs them again."""
     store = Store(results, plan.study.name)
-    for cell_id, _ in failures(store, plan.cells):
+    for cell_id, _ in _failed({cell.id: store.cell(cell.id).status() for cell in plan.cells}):
         (store.cell(cell_id).path / "status.json").unlink(missing_ok=True)

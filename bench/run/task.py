@@ -1,4 +1,4 @@
-"""The task that an executor is handed: cells that are run together, as text for another process."""
+"""A task of an executor: cells that are run together, as text for another process."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from bench.run.machine import threads_of
-from bench.store.cells import FINISHED, Store
+from bench.store.cells import Status, Store
 from bench.study.grid import Cell
 from bench.study.settings import Limits
 
 OnEvent = Callable[[Cell, dict[str, Any]], None]
+"""Events of a cell: "start", the worker's own ("progress"), "released" (another runner has it), and `end_event`."""
+
+
+def end_event(status: Status, by: str = "") -> dict[str, Any]:
+    """The event "end" of a cell with its new status; `by`: another runner, or the cell of another study, it is from."""
+    event = {"event": "end", "state": status.state, "reason": status.reason, "status": status}
+    return event | ({"by": by} if by else {})
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class Task:
 
     @property
     def timing(self) -> bool:
-        """Whether this is a timing session, which wants its device for itself."""
+        """Whether this is a timing session, alone on its device."""
         return self.cells[0].kind == "efficiency"
 
     @property
@@ -40,10 +47,6 @@ class Task:
     def store(self) -> Store:
         """Where the cells live."""
         return Store(self.results, self.study)
-
-    def unfinished(self) -> list[Cell]:
-        """Cells without a whole result."""
-        return [cell for cell in self.cells if self.store.cell(cell.id).status().state not in FINISHED]
 
     def to_text(self) -> str:
         """JSON for a process elsewhere."""
@@ -60,7 +63,7 @@ class Task:
 
     @classmethod
     def from_text(cls, text: str) -> Task:
-        """What `to_text` wrote."""
+        """The task of a text that `to_text` wrote."""
         content = json.loads(text)
         return cls(
             Path(content["results"]),

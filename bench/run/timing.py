@@ -10,34 +10,34 @@ from typing import TYPE_CHECKING, Any
 
 from bench.files import to_json
 from bench.run.attempt import Progress
-from bench.run.lease import Owner
+from bench.run.lease import Leases
+from bench.run.task import OnEvent, Task, end_event
 from bench.store.cells import FINISHED, Store, identity
 from bench.study.grid import Cell
 from metrics.cost.quantities import DEVICE_COPY_RATE, DEVICE_PRODUCT_RATE, STEP_LATENCY
 
 if TYPE_CHECKING:
     from bench.measure.efficiency.cell import EfficiencyCell
-    from bench.run.task import OnEvent, Task
 
 ROUNDS = ("rounds", "calls_per_round", "seconds_per_round", "relative_width", "time_cap_s")
-"""Settings of a study that say how long its timing goes on."""
+"""Settings of a study that limit its timing session."""
 
 
-def perform_timing(task: Task, owner: Owner, on_event: OnEvent) -> bool:
+def perform_timing(task: Task, leases: Leases, on_event: OnEvent) -> bool:
     """Time all unfinished cells of the task; False where another runner times on this device, or holds a cell."""
     device = task.cells[0].settings["machine"]["device"]
     with ExitStack() as held:
         keys = [f"timing-{socket.gethostname()}-{device}", *(identity(cell.id) for cell in task.cells)]
         for key in keys:
-            lease = owner.take(key)
+            lease = leases.take(key)
             if lease is None:
                 return False
-            held.callback(owner.release, lease)
+            held.callback(leases.release, lease)
         todo = []
         for cell in task.cells:
             status = task.store.cell(cell.id).status()
             if status.state in FINISHED:
-                on_event(cell, {"event": "end", "state": status.state, "reason": status.reason, "by": "another runner"})
+                on_event(cell, end_event(status, by="another runner"))
             else:
                 todo.append(cell)
         if todo:
@@ -66,7 +66,7 @@ def _session(task: Task, cells: list[Cell], on_event: OnEvent) -> None:
     wanted = cells[0].settings["measure"]
     started = time.time()
 
-    def hear(cell_id: str, event: dict[str, Any]) -> None:
+    def pass_on(cell_id: str, event: dict[str, Any]) -> None:
         progress[cell_id](event)
         on_event(by_id[cell_id], event)
 
@@ -78,7 +78,7 @@ def _session(task: Task, cells: list[Cell], on_event: OnEvent) -> None:
         results = measure_group(
             [_timed_cell(cell, task.limits.memory_gib) for cell in cells],
             **{name: wanted[name] for name in ROUNDS if name in wanted},
-            on_event=hear,
+            on_event=pass_on,
             log_folder={cell.id: store.cell(cell.id).path / "log.txt" for cell in cells},
             silence_s=min(SILENCE_S, task.limits.time_s or SILENCE_S),
         )
@@ -86,12 +86,12 @@ def _session(task: Task, cells: list[Cell], on_event: OnEvent) -> None:
     common = {"device": environment["device"], "threads": wanted["threads"], "session": session}
     for cell_id, rows in results.items():
         state, reason = _outcome(rows)
-        store.cell(cell_id).finish(state, [common | row for row in rows], reason=reason, started=started)
-        on_event(by_id[cell_id], {"event": "end", "state": state, "reason": reason})
+        status = store.cell(cell_id).finish(state, [common | row for row in rows], reason=reason, started=started)
+        on_event(by_id[cell_id], end_event(status))
 
 
 def _keep_ceilings(store: Store, environment: dict[str, Any], results: dict[str, list[dict[str, Any]]]) -> None:
-    """Write the device's ceilings, measured once a session, beside what is told of the machine."""
+    """Add the device's ceilings, measured once per session, to the environment of each cell."""
     from bench.files import write_atomically
 
     for cell_id, rows in results.items():

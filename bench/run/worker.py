@@ -2,37 +2,32 @@
 
 Events go to stdout, one JSON object a line (`stage`, `done`, `total`, `loss`, ...); everything that libraries print
 goes to stderr, which the runner keeps as log.txt. The measurements and the status are written by this process.
-Exit code 0 once a status is written, whatever it says. The process ends with the one that started it, and writes
+Exit code 0 once a status is written, also that of a failure. The process ends with the one that started it, and writes
 nothing once the lease is gone: then another runner has taken the cell over.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import sys
 import time
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench.child import Events, classify, disk_is_full, end_with_parent, peak_bytes
+from bench.child import Events, end_with_parent, own_output, peak_bytes
+from bench.errors import disk_is_full, failure_of
 from bench.files import to_json, write_atomically
 from bench.run.machine import processes_of
 from bench.store.cells import CellFolder
 
-if TYPE_CHECKING:
-    import torch
-
-
-LEASE_LOST = 75  # exit code: another runner owns the cell now
+LEASE_LOST = 75  # exit code: another runner holds the cell now
 
 
 def main(argv: list[str]) -> int:
-    """Run the cell whose folder is the only argument."""
+    """Run the cell whose folder is the first argument, under the lease that is the second."""
     end_with_parent()
-    events = Events(os.fdopen(os.dup(1), "w"))
-    os.dup2(2, 1)  # whatever libraries print belongs in the log
+    events = Events(own_output())
     folder, lease = CellFolder(Path(argv[0])), Path(argv[1])
     configuration = folder.configuration()
     if configuration is None:
@@ -46,8 +41,9 @@ def main(argv: list[str]) -> int:
             print(f"no space left on the device that holds {folder.path}", file=sys.stderr)
             return errno.ENOSPC
         traceback.print_exc()
-        state, reason = classify(error)
-        rows, environment_rows = failure_rows(configuration, reason), {}
+        failure = failure_of(error)
+        state, reason = failure.state, failure.reason
+        rows, environment_rows = failure_rows(configuration["kind"], reason), {}
     else:
         state, reason = "done", ""
     if not lease.exists():
@@ -64,11 +60,12 @@ def _run(
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     import torch
 
+    from bench.measure.quality.training import training_device
     from metrics.cost.device import describe_environment
 
     threads = int(configuration["labels"].get("threads", 1))
     torch.set_num_threads(threads)
-    environment = describe_environment(_device(configuration["settings"]))
+    environment = describe_environment(training_device(configuration["settings"]))
     folder.mark_running(environment)
     common = {"device": environment["device"], "threads": threads}
     if configuration["kind"] == "reference":
@@ -89,22 +86,11 @@ def _run(
     return measure_quality(configuration["settings"], folder.path, events), common
 
 
-def _device(settings: dict[str, Any]) -> torch.device | str:
-    """Where the cell computes: on the device it trains on, a CPU where it does not train."""
-    from metrics.cost.device import resolve_device
-
-    wanted = settings["train"]["device"] if "train" in settings else "cpu"
-    try:
-        return resolve_device(wanted)
-    except ValueError:  # the trainer says what is missing, in the cell's row
-        return "cpu"
-
-
-def failure_rows(configuration: dict[str, Any], reason: str) -> list[dict[str, Any]]:
-    """NaN rows that keep a failed cell in the table."""
+def failure_rows(kind: str, reason: str) -> list[dict[str, Any]]:
+    """NaN rows that keep a failed cell of this kind in the table."""
     from bench.measure.rows import missing_rows
 
-    return missing_rows(reason) if configuration["kind"] == "quality" else []
+    return missing_rows(reason) if kind == "quality" else []
 
 
 if __name__ == "__main__":

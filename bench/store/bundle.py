@@ -1,7 +1,7 @@
 """A study's results as one zip file: all but checkpoints and logs, each file with its checksum.
 
-`manifest.json` comes first and names every file with its size and SHA-256. Import takes nothing on trust: it reads no
-more than the manifest allows, writes into a fresh folder inside the results folder, and puts that in place at the end.
+`manifest.json` comes first and names every file with its size and SHA-256. Import checks everything: it reads no more
+than the manifest allows, writes into a new folder inside the results folder, and renames that at the end.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ DAMAGED_ERRNO = (None, errno.EINVAL, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, 
 
 @dataclass(frozen=True)
 class Bundle:
-    """What was written or read."""
+    """Size of a bundle, and the study's folder."""
 
     folder: Path
     cells: int
@@ -83,7 +83,7 @@ def export_bundle(folder: Path, output: Path) -> Bundle:
 def import_bundle(bundle: Path, results: Path, name: str | None = None) -> Bundle:
     """Add the study in `bundle` to `results`, under `name` where one is given.
 
-    Raises UserError for a path that leaves the folder, a size or checksum that is not as said, a file that is not
+    Raises UserError for a path that leaves the folder, a wrong size or checksum, a file that is not
     announced, another format, a name that is taken; then nothing is left behind.
     """
     try:
@@ -130,11 +130,11 @@ def _manifest(archive: zipfile.ZipFile, bundle: Path) -> dict[str, Any]:
 
 def _check_entries(names: list[str], files: dict[str, Any], bundle: Path) -> None:
     total = 0
-    for name, said in files.items():
+    for name, entry in files.items():
         if not is_safe(name):
             raise UserError(f"{bundle}: {name!r} is no path a bundle may hold")
         try:
-            size, checksum = said["bytes"], said["sha256"]
+            size, checksum = entry["bytes"], entry["sha256"]
         except (KeyError, TypeError):
             size, checksum = None, None
         if not isinstance(size, int) or isinstance(size, bool) or size < 0 or not isinstance(checksum, str):
@@ -156,7 +156,7 @@ def _check_entries(names: list[str], files: dict[str, Any], bundle: Path) -> Non
 
 
 def is_safe(name: str) -> bool:
-    """Whether a bundle may hold this path: a study's or a cell's own file, a sample, a figure; never a way out."""
+    """Whether a bundle may hold this path: a file of a study or a cell, a sample, a figure, inside its folder."""
     parts = PurePosixPath(name).parts
     if not parts or "/".join(parts) != name or not all(NAME.fullmatch(part) for part in parts):
         return False
@@ -171,10 +171,10 @@ def _unpack(archive: zipfile.ZipFile, files: dict[str, Any], bundle: Path, targe
     target.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".import-", dir=target.parent))
     try:
-        for name, said in files.items():
+        for name, entry in files.items():
             path = fresh / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            _extract(archive, name, said, path, bundle)
+            _extract(archive, name, entry, path, bundle)
         plan = read_json(fresh / "study.json") or {}
         if isinstance(plan.get("study"), dict):
             plan["study"]["name"] = target.name
@@ -185,7 +185,7 @@ def _unpack(archive: zipfile.ZipFile, files: dict[str, Any], bundle: Path, targe
         if "damaged" in states:
             raise UserError(f"{bundle}: {states.count('damaged')} cells do not match their own checksums")
         for path in fresh.glob("table.*"):
-            path.unlink()  # rebuilt from the cells, never believed
+            path.unlink()  # rebuilt from the cells
         fresh.chmod(0o755)
         fresh.rename(target)
     except BaseException:
@@ -194,8 +194,8 @@ def _unpack(archive: zipfile.ZipFile, files: dict[str, Any], bundle: Path, targe
     return Bundle(target, sum(state in FINISHED for state in states), len(files), bundle.stat().st_size)
 
 
-def _extract(archive: zipfile.ZipFile, name: str, said: dict[str, Any], path: Path, bundle: Path) -> None:
-    digest, left = hashlib.sha256(), said["bytes"]
+def _extract(archive: zipfile.ZipFile, name: str, entry: dict[str, Any], path: Path, bundle: Path) -> None:
+    digest, left = hashlib.sha256(), entry["bytes"]
     with archive.open(name) as source, path.open("wb") as stream:
         while chunk := source.read(min(HASH_CHUNK_BYTES, left + 1)):
             left -= len(chunk)
@@ -203,5 +203,5 @@ def _extract(archive: zipfile.ZipFile, name: str, said: dict[str, Any], path: Pa
                 raise UserError(f"{bundle}: {name} is larger than its {MANIFEST} says")
             digest.update(chunk)
             stream.write(chunk)
-    if left or digest.hexdigest() != said["sha256"]:
+    if left or digest.hexdigest() != entry["sha256"]:
         raise UserError(f"{bundle}: {name} does not match its checksum")

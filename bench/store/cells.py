@@ -1,8 +1,8 @@
-"""The store: one folder a cell, holding its whole configuration, environment, measurements and status.
+"""The store: one folder per cell, holding its whole configuration, environment, measurements and status.
 
     results/<study>/<cell id>/cell.json           settings (they decide the id) and labels
                               environment.json    machine, threads, library versions
-                              measurements.jsonl  one measurement a line: metric, value, unit, raw samples, ...
+                              measurements.jsonl  one measurement per line: metric, value, unit, raw samples, ...
                               status.json         written last, with the checksums of the files above
                               attempts.jsonl      one line each time a process began the cell
                               progress.json       what the running process does, about once a second
@@ -22,7 +22,7 @@ import socket
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,20 @@ class Status:
     peak_bytes: int | None = None
     reused_from: str = ""
     checksum: str = ""  # of the measurements
+
+    @classmethod
+    def of(cls, content: dict[str, Any]) -> Status:
+        """What status.json says. Raises KeyError, TypeError, ValueError, AttributeError for other content."""
+        peak = content.get("peak_bytes")
+        return cls(
+            str(content["state"]),
+            str(content.get("reason", "")),
+            _time(content, "started"),
+            _time(content, "ended"),
+            peak if isinstance(peak, int) else None,
+            str(content.get("reused_from", "")),
+            str(content.get("measurements_sha256", "")),
+        )
 
     @property
     def elapsed_s(self) -> float:
@@ -101,7 +115,7 @@ class CellFolder:
         reason: str = "",
         started: float | None = None,
         peak_bytes: int | None = None,
-    ) -> None:
+    ) -> Status:
         """Write the measurements, then the status that makes them count. `state` is one of FINISHED.
 
         `peak_bytes`: most memory the process held, for the estimates of later plans.
@@ -116,46 +130,34 @@ class CellFolder:
             "ended": time.time(),
             "peak_bytes": peak_bytes,
         }
-        self.write_status(status)
+        return self.write_status(status)
 
-    def write_status(self, status: dict[str, Any]) -> None:
-        """Write status.json with the checksums of the files it vouches for, and of its own content."""
+    def write_status(self, status: dict[str, Any]) -> Status:
+        """Write status.json with the checksums of the files in SUMMED, and of its own content."""
         content = json.loads(to_json(status))
         content.pop("check", None)
         for name in SUMMED:
             if (self.path / name).exists():
                 content[f"{Path(name).stem}_sha256"] = file_sha256(self.path / name)
         write_atomically(self.path / "status.json", to_json(content | {"check": canonical_hash(content)}, indent=2))
+        return Status.of(content)
 
     def status(self, *, quick: bool = False) -> Status:
-        """What the files say; a finished cell of which any file was cut or edited is `damaged`.
+        """State by the cell's files; a finished cell of which any file was cut or edited is `damaged`.
 
-        `quick` believes a file that was not written to since the status was, to show thousands of cells at once.
+        `quick`: without the checksum of a file that is older than the status, to show thousands of cells at once.
         """
         try:
             with open(f"{self.path}/status.json", "rb") as stream:  # noqa: PTH123
                 content = json.loads(stream.read())
-            status = Status(
-                str(content["state"]),
-                str(content.get("reason", "")),
-                _time(content, "started"),
-                _time(content, "ended"),
-            )
+            status = Status.of(content)
         except FileNotFoundError:
             return Status("new")
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return Status("damaged", "status.json cannot be read")
         if status.state in FINISHED:
             damage = self._damage(content, quick)
-            if damage:
-                return Status("damaged", damage)
-            peak = content.get("peak_bytes")
-            return replace(
-                status,
-                peak_bytes=peak if isinstance(peak, int) else None,
-                reused_from=str(content.get("reused_from", "")),
-                checksum=str(content["measurements_sha256"]),
-            )
+            return Status("damaged", damage) if damage else status
         if status.state != "running":
             return Status("damaged", f"unknown state {status.state!r}")
         return status
@@ -168,7 +170,7 @@ class CellFolder:
             return "status.json was edited"
         written_ns = 0
         if quick:
-            with suppress(OSError):  # dropped just now by a runner
+            with suppress(OSError):  # removed just now by a runner
                 written_ns = os.stat(f"{self.path}/status.json").st_mtime_ns  # noqa: PTH116
         for name in SUMMED:
             wanted = status.get(f"{Path(name).stem}_sha256", "" if name == "measurements.jsonl" else None)
@@ -206,7 +208,7 @@ class CellFolder:
         return [_restore(json.loads(line)) for line in lines]
 
     def progress(self) -> dict[str, Any]:
-        """What the running process last said: stage, done, total, loss, left_s, at (Unix time); empty where nothing."""
+        """Newest event of the running process: stage, done, total, loss, left_s, at (Unix time); empty without one."""
         return read_json(self.path / "progress.json") or {}
 
     def attempts(self) -> list[dict[str, Any]]:
@@ -224,14 +226,14 @@ class CellFolder:
         return found
 
     def write_progress(self, event: dict[str, Any]) -> None:
-        """Keep the newest event for whoever watches; lost words do no harm, so nothing is flushed to the disk."""
+        """Keep the newest event for `status`; a lost one does no harm, so nothing is flushed to the disk."""
         temporary = self.path / ".progress.json"
         temporary.write_text(to_json(event))
         temporary.replace(self.path / "progress.json")
 
 
 class Store:
-    """The results of one study: its cells, its plan and what is made of them."""
+    """The results folder of one study: its cells and its plan."""
 
     def __init__(self, results: Path, study: str) -> None:
         self.results = results
@@ -251,7 +253,7 @@ class Store:
         """Record what the study is and which cells belong to it, for `status`, `report` and readers.
 
         `claims` maps a paper to the hash of what it claims. Once a cell has begun the hashes stay as they were first
-        recorded, so that a report can say whether what would count was fixed before anything was measured.
+        recorded, so that a report can show whether the acceptance was fixed before anything was measured.
         Raises UserError where the folder is of another format version, OSError where it cannot be written.
         """
         before = read_json(self.folder / "study.json")
@@ -297,7 +299,7 @@ class Store:
 
 
 def identity(cell_id: str) -> str:
-    """Kind and hash of a cell's id, without the word in between: equal for equal cells, whatever studies call them."""
+    """Kind and hash of a cell's id, without the arm's name in between: equal for equal cells of any study."""
     kind, _, rest = cell_id.partition("-")
     return f"{kind}-{rest.rpartition('-')[2]}"
 
@@ -312,7 +314,7 @@ def _time(status: dict[str, Any], name: str) -> float | None:
 
 
 def _hash(value: Any, length: int = 16) -> str:
-    """Hash of what a file held; empty for what only a damaged file can hold (NaN, endless nesting)."""
+    """Hash of a file's content; empty for what only a damaged file can hold (NaN, endless nesting)."""
     try:
         return canonical_hash(value, length)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Cells that another study in the same results folder has finished: found by their settings, copied with provenance."""
+"""Cells that another study of the same results folder has finished: found by their settings, copied with provenance."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import shutil
 from pathlib import Path
 
 from bench.files import write_atomically
-from bench.store.cells import CellFolder, Store, identity
+from bench.store.cells import CellFolder, Status, Store, identity
 from bench.study.grid import Cell
 
 KEPT = ("environment.json", "measurements.jsonl", "log.txt", "history.jsonl", "data.json")
 
 
-class Elsewhere:
-    """What the other studies of a results folder have finished. Reads folder names once, files only when asked."""
+class OtherStudies:
+    """Finished cells of the other studies of a results folder; folder names are read once, files when asked for."""
 
     def __init__(self, store: Store) -> None:
         self.results = store.results
@@ -28,7 +28,7 @@ class Elsewhere:
                     self.folders.setdefault(identity(path.name), []).append(path)
 
     def find(self, cell: Cell) -> CellFolder | None:
-        """A whole cell that ended well and has the same settings, or None. A study that runs just now is seen too."""
+        """An undamaged cell that is done and has the same settings, or None; also of a study that runs now."""
         now = [study / cell.id for study in self.studies]
         for path in dict.fromkeys([*self.folders.get(identity(cell.id), []), *now]):
             found = CellFolder(path)
@@ -36,10 +36,10 @@ class Elsewhere:
                 return found
         return None
 
-    def copy(self, found: CellFolder, target: CellFolder, cell: Cell) -> str:
-        """Copy a finished cell (all but its checkpoint) under this study's name for it; returns `study/cell`.
+    def copy(self, found: CellFolder, target: CellFolder, cell: Cell) -> Status:
+        """Copy a finished cell (all but its checkpoint) under this study's name for it.
 
-        The status is written last and names the origin, so a copy that was cut short does not count.
+        The status is written last and names the first origin, so a copy that was cut short does not count.
         """
         origin = found.path.relative_to(self.results).as_posix()
         target.path.mkdir(parents=True, exist_ok=True)
@@ -52,5 +52,4 @@ class Elsewhere:
             shutil.rmtree(target.samples, ignore_errors=True)
             shutil.copytree(found.samples, target.samples)
         status = json.loads((found.path / "status.json").read_bytes())
-        target.write_status(status | {"reused_from": status.get("reused_from") or origin})
-        return origin
+        return target.write_status(status | {"reused_from": status.get("reused_from") or origin})

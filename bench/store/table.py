@@ -1,52 +1,70 @@
-"""Results as one tidy frame: one row a measurement, for notebooks, tables and figures.
-
-Columns (format 1):
-
-| column | meaning |
-| --- | --- |
-| study, cell_id, kind | origin; kind is `quality`, `efficiency` or `reference` (floors, ceilings) |
-| arm, pattern, direction | the denoiser, its block pattern, the direction of its Mamba layers |
-| seed, length, corpus, batch | seed of the cell; tokens a sequence; data; sequences a call |
-| metric, value, unit | the measurement; `value` is NaN where `reason` says why |
-| low, high | 95 % interval of `value` within this cell (over calls or pieces), NaN where there is none |
-| n | timed calls or pieces behind the value |
-| iqr | interquartile range of the timed calls |
-| stopped_by, note | what ended the timing; flags: busy machine, clocks that differ, slow fallback, counts left out |
-| asked_bytes | where memory ran out: what was held and asked for beyond the process without a model, at least |
-| reason, status | why the value is missing; how the cell ended (done, failed, oom, timeout, diverged) |
-| kernel, device, threads | what truly ran, and on what |
-| parameters, definition | size of the denoiser; stable id of the metric's definition |
-| train_steps, sampler, nfe, sample_steps | training budget; sampler, true number of network calls a piece, and T |
-| session | timing rows of one session were measured taking turns |
-| version | versions of the code parts that decide the row |
-"""
+"""The results of a study as one tidy frame: one row per measurement, for notebooks, tables and figures."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.errors import UserError
 from bench.files import canonical_hash, read_json, to_json, write_atomically
-from bench.store.cells import FINISHED, Store
+from bench.store.cells import FINISHED, Status, Store
 from bench.versions import conflict
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TEXT_COLUMNS = (
-    "study", "cell_id", "kind", "arm", "pattern", "direction", "corpus", "metric", "unit", "reason", "status",
-    "kernel", "device", "definition", "sampler", "session", "version", "stopped_by", "note",
-)  # fmt: skip
-INTEGER_COLUMNS = ("seed", "length", "n", "threads", "batch", "parameters", "train_steps", "nfe", "sample_steps")
-NUMBER_COLUMNS = ("value", "low", "high", "iqr", "asked_bytes")
-COLUMNS = (
-    "study", "cell_id", "kind", "arm", "pattern", "direction", "seed", "length", "corpus", "metric", "value", "unit",
-    "low", "high", "n", "reason", "status", "kernel", "device", "threads", "batch", "parameters", "definition",
-    "train_steps", "sampler", "nfe", "sample_steps", "session", "version", "iqr", "stopped_by", "note",
-    "asked_bytes",
-)  # fmt: skip
+
+class Column(NamedTuple):
+    """A column of the table: str is text (empty where missing), int and float are numbers (missing: NA, NaN)."""
+
+    type: type
+    meaning: str
+
+
+SCHEMA = {
+    "study": Column(str, "name of the study"),
+    "cell_id": Column(str, "folder of the cell below the study"),
+    "kind": Column(str, "kind of the cell: quality, efficiency or reference (floors, ceilings)"),
+    "arm": Column(str, "the denoiser, as the study names it"),
+    "pattern": Column(str, "its block pattern"),
+    "direction": Column(str, "direction in which its Mamba layers read"),
+    "seed": Column(int, "seed of the cell"),
+    "length": Column(int, "tokens per sequence"),
+    "corpus": Column(str, "data"),
+    "metric": Column(str, "what was measured"),
+    "value": Column(float, "the measurement; NaN where `reason` says why"),
+    "unit": Column(str, "unit of `value`, `low`, `high` and `iqr`"),
+    "low": Column(float, "lower end of the 95 % interval of `value` within this cell (over calls or pieces)"),
+    "high": Column(float, "upper end of that interval"),
+    "n": Column(int, "timed calls or pieces behind the value"),
+    "reason": Column(str, "why the value is missing"),
+    "status": Column(str, "how the cell ended: done, failed, oom, timeout or diverged"),
+    "kernel": Column(str, "kernels that ran"),
+    "device": Column(str, "device that they ran on"),
+    "threads": Column(int, "CPU threads"),
+    "batch": Column(int, "sequences per call"),
+    "parameters": Column(int, "size of the denoiser"),
+    "definition": Column(str, "stable id of the metric's definition"),
+    "train_steps": Column(int, "steps of training"),
+    "sampler": Column(str, "sampler"),
+    "nfe": Column(int, "number of network calls per piece"),
+    "sample_steps": Column(int, "steps T of the sampler"),
+    "session": Column(str, "timing session: rows of one were measured taking turns"),
+    "version": Column(str, "versions of the code parts that decide the row"),
+    "iqr": Column(float, "interquartile range of the timed calls"),
+    "stopped_by": Column(str, "what ended the timing"),
+    "note": Column(str, "flags: busy machine, clocks that differ, slow fallback, counts left out"),
+    "asked_bytes": Column(
+        float, "where memory ran out: bytes held and asked for beyond the process without a model, at least"
+    ),
+}
+"""The columns in their order (format 1)."""
+COLUMNS = tuple(SCHEMA)
+__doc__ = f"{__doc__}\n\nColumns (format 1):\n\n" + "\n".join(
+    f"    {name:12} {column.type.__name__:6} {column.meaning}" for name, column in SCHEMA.items()
+)
 INDEX = "table.index.json"  # which cells, in which state, table.parquet holds
 
 
@@ -92,33 +110,33 @@ class ResultTable:
         return found
 
 
-def load_results(path: str | Path) -> ResultTable:
+def load_results(path: str | Path, known: Mapping[str, Status] | None = None) -> ResultTable:
     """The measurements of a study's results folder (`results/quickstart`), rebuilt from its cells.
 
     Only finished cells whose files are whole contribute. Rows of cells that have not changed since the table was last
-    written are read from it; without any cell (a table that was passed on) all rows are. Raises UserError where the
-    folder holds no study.
+    written are read from it; without any cell (a table that was passed on) all rows are. `known`: by cell id, what the
+    caller has just read. Raises UserError where the folder holds no study.
     """
     folder = Path(path)
     store = Store(folder.parent, folder.name)
     plan = store.plan()
     if not any(store.cell(entry["id"]).path.is_dir() for entry in plan["cells"]) and (folder / "table.csv").is_file():
         return _table_alone(folder)
-    signatures = {}
+    signatures, known = {}, known or {}
     for entry in plan["cells"]:
-        status = store.cell(entry["id"]).status()
+        status = known.get(entry["id"]) or store.cell(entry["id"]).status()
         if status.state in FINISHED:
             signatures[entry["id"]] = f"{status.state} {status.checksum}"
     index = {"plan": canonical_hash([COLUMNS, plan["study"]["name"], plan["cells"]]), "cells": signatures}
-    known, frame = _known(folder, index)
+    kept, frame = _kept(folder, index)
     records: list[dict[str, Any]] = []
     for entry in plan["cells"]:
-        if entry["id"] in signatures and entry["id"] not in known:
+        if entry["id"] in signatures and entry["id"] not in kept:
             state = signatures[entry["id"]].split()[0]
             records += _cell_records(store, plan["study"]["name"], entry, state)
     if frame is None:
         return ResultTable(_frame(records), folder, index)
-    return ResultTable(_joined(frame, _frame(records), known, list(signatures)), folder, index)
+    return ResultTable(_joined(frame, _frame(records), kept, list(signatures)), folder, index)
 
 
 def _table_alone(folder: Path) -> ResultTable:
@@ -129,8 +147,8 @@ def _table_alone(folder: Path) -> ResultTable:
     return ResultTable(_frame([{str(key): value for key, value in row.items()} for row in rows]), folder)
 
 
-def _known(folder: Path, index: dict[str, Any]) -> tuple[set[str], pd.DataFrame | None]:
-    """Cells whose rows the written table holds as they are now, and that table; nothing where it is not whole."""
+def _kept(folder: Path, index: dict[str, Any]) -> tuple[set[str], pd.DataFrame | None]:
+    """Cells whose rows the written table holds as they are now, and that table; nothing where it is damaged."""
     written = read_json(folder / INDEX)
     if written is None or written.get("plan") != index["plan"] or not isinstance(written.get("cells"), dict):
         return set(), None
@@ -144,17 +162,17 @@ def _known(folder: Path, index: dict[str, Any]) -> tuple[set[str], pd.DataFrame 
 
     import pandas as pd
 
-    known = {cell_id for cell_id, signature in index["cells"].items() if written["cells"].get(cell_id) == signature}
-    return known, pd.read_parquet(io.BytesIO(content))
+    kept = {cell_id for cell_id, signature in index["cells"].items() if written["cells"].get(cell_id) == signature}
+    return kept, pd.read_parquet(io.BytesIO(content))
 
 
-def _joined(frame: pd.DataFrame, fresh: pd.DataFrame, known: set[str], order: list[str]) -> pd.DataFrame:
-    """Rows of the written table that still hold, and fresh ones, in the order of the plan."""
+def _joined(frame: pd.DataFrame, fresh: pd.DataFrame, kept: set[str], order: list[str]) -> pd.DataFrame:
+    """Rows of the written table that are kept, and fresh ones, in the order of the plan."""
     import pandas as pd
 
     present = frame["cell_id"].unique()
-    if not known.issuperset(present):
-        frame = frame[frame["cell_id"].isin(known)]
+    if not kept.issuperset(present):
+        frame = frame[frame["cell_id"].isin(kept)]
     if fresh.empty:
         return frame.reset_index(drop=True)
     position = {cell_id: number for number, cell_id in enumerate(order)}
@@ -176,14 +194,23 @@ def _cell_records(store: Store, study: str, entry: dict[str, Any], state: str) -
     return records
 
 
+def typed(frame: pd.DataFrame) -> pd.DataFrame:
+    """A copy of `frame` in which every column of `SCHEMA` is there and has its type; further columns stay."""
+    import pandas as pd
+
+    frame = frame.copy()
+    for name, column in SCHEMA.items():
+        values = frame[name] if name in frame.columns else pd.Series(None, frame.index, dtype="object")
+        if column.type is str:
+            frame[name] = values.astype("object").fillna("").astype("str")
+        elif column.type is int:
+            frame[name] = pd.to_numeric(values, errors="coerce").round().astype("Int64")
+        else:
+            frame[name] = pd.to_numeric(values, errors="coerce").astype("float64")
+    return frame
+
+
 def _frame(records: list[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
-    frame = pd.DataFrame.from_records(records, columns=list(COLUMNS))
-    for column in TEXT_COLUMNS:
-        frame[column] = frame[column].astype("object").fillna("").astype("str")
-    for column in INTEGER_COLUMNS:
-        frame[column] = pd.to_numeric(frame[column], errors="coerce").astype("Int64")
-    for column in NUMBER_COLUMNS:
-        frame[column] = pd.to_numeric(frame[column], errors="coerce").astype("float64")
-    return frame
+    return typed(pd.DataFrame.from_records(records, columns=list(COLUMNS)))

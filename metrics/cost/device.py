@@ -1,8 +1,7 @@
-"""Description of the machine: device, processor, clock governor, load, threads, library versions, commit."""
+"""Description of a machine: device, processor, clock governor, load, threads, library versions, commit."""
 
 from __future__ import annotations
 
-import math
 import os
 import platform
 import subprocess
@@ -11,9 +10,12 @@ import time
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+if TYPE_CHECKING:
+    import psutil
 
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "fvcore", "mamba-ssm", "causal-conv1d", "flash-attn", "triton")
 BUSY_SHARE = 0.2
@@ -78,10 +80,12 @@ def cpu_model() -> str:
 def describe_environment(device: torch.device | str = "cpu") -> dict[str, Any]:
     """Everything about this machine, process and code that a timing may depend on, as JSON can hold it.
 
-    Keys: device (words), device_type, cpu, cores, threads, governor, load_1_min, memory_bytes, platform, python,
-    libraries (installed ones), commit, and on CUDA gpu (driver, memory, clocks, throttling, where NVML reports
-    them). A value that the system does not report is None.
+    Keys: device (its name), device_type, cpu, cores, threads, governor, load_1_min, memory_bytes, platform, python,
+    libraries (installed ones), commit, and on CUDA gpu (driver, memory, clocks, throttling, where NVML has them). None
+    where a system has no such figure.
     """
+    import psutil
+
     kind = torch.device(device)
     described: dict[str, Any] = {
         "device": device_name(kind),
@@ -91,7 +95,7 @@ def describe_environment(device: torch.device | str = "cpu") -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or None,
         "load_1_min": load_average(),
-        "memory_bytes": total_memory_bytes(),
+        "memory_bytes": psutil.virtual_memory().total,
         "platform": platform.platform(),
         "python": platform.python_version(),
         "libraries": library_versions(),
@@ -103,14 +107,14 @@ def describe_environment(device: torch.device | str = "cpu") -> dict[str, Any]:
 
 
 def load_average() -> float | None:
-    """Runnable processes, averaged over the last minute; None where the system does not report them."""
+    """Runnable processes, averaged over the last minute; None where the system has no such figure."""
     with suppress(OSError, AttributeError):
         return os.getloadavg()[0]
     return None
 
 
 def busy_warning(device: torch.device | str = "cpu") -> str:
-    """Warning that names other processes computing on a device now; "" for none, or where they cannot be seen.
+    """A warning that names other processes computing on a device right now; "" without one.
 
     Takes a third of a second on a CPU.
     """
@@ -121,15 +125,15 @@ def busy_warning(device: torch.device | str = "cpu") -> str:
 
 
 class BusyWatch:
-    """Watch for other processes that compute on a device, from its creation on; not this process and its children."""
+    """Other processes that compute on a device from now on; this one and its descendants do not count."""
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
         self.began_s = time.monotonic()
-        self.before = _processor_ticks() if self.device.type == "cpu" else {}
+        self.before = _processor_s() if self.device.type == "cpu" else {}
 
     def warning(self) -> str:
-        """Warning that names processes that computed since; "" for none, or where they cannot be seen."""
+        """A warning that names who computed since; "" without one."""
         if self.device.type == "cuda":
             others = _gpu_processes()
             return f"the GPU is shared with {', '.join(others)}; timings may be too slow" if others else ""
@@ -138,54 +142,48 @@ class BusyWatch:
         return f"the machine is busy: {', '.join(busy)}{more}; timings may be too slow" if busy else ""
 
     def busy(self) -> list[tuple[int, str, float]]:
-        """(process id, name, share of one core) of other processes that computed since, busiest first; Linux only."""
-        elapsed_s = time.monotonic() - self.began_s
-        ticks = elapsed_s * os.sysconf("SC_CLK_TCK") if self.before else math.inf
-        own = {os.getpid(), *_children(os.getpid())}
-        shares = [
-            (pid, name, (now - self.before.get(pid, (name, 0))[1]) / ticks)
-            for pid, (name, now) in _processor_ticks().items()
-            if pid not in own
-        ]
-        return sorted([one for one in shares if one[2] >= BUSY_SHARE], key=lambda one: -one[2])
+        """(process id, name, share of one core) of other processes that computed since, busiest first."""
+        import psutil
+
+        elapsed_s, own = time.monotonic() - self.began_s, _own_processes()
+        found = []
+        for process, now_s in _processor_s().items():
+            share = (now_s - self.before.get(process, 0.0)) / elapsed_s
+            if share >= BUSY_SHARE and process.pid not in own:
+                with suppress(psutil.Error):  # it ended just now
+                    found.append((process.pid, process.name(), share))
+        return sorted(found, key=lambda one: -one[2])
 
 
-def _processor_ticks() -> dict[int, tuple[str, int]]:
-    """Process id -> (name, clock ticks used so far)."""
+def _processor_s() -> dict[psutil.Process, float]:
+    """Process -> seconds of processor time so far."""
+    import psutil
+
     found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        head, _, tail = _read(str(folder / "stat")).rpartition(")")
-        fields = tail.split()
-        if len(fields) > 12:
-            found[int(folder.name)] = (head.partition("(")[2], int(fields[11]) + int(fields[12]))
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            times = process.cpu_times()
+            found[process] = times.user + times.system
     return found
 
 
+def _own_processes() -> set[int]:
+    """Ids of this process and all that descend from it."""
+    import psutil
+
+    me = psutil.Process()
+    return {me.pid, *(child.pid for child in me.children(recursive=True))}
+
+
 def _gpu_processes() -> list[str]:
-    """Names and numbers of other processes that hold memory on a GPU, as the driver reports them."""
+    """Names and ids of other processes that hold memory on a GPU, from the driver."""
     command = ["nvidia-smi", "--query-compute-apps=pid,process_name", "--format=csv,noheader"]
     with suppress(OSError, subprocess.TimeoutExpired):
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
         lines = [line.partition(", ") for line in done.stdout.splitlines()] if done.returncode == 0 else []
-        family = {os.getpid(), *_children(os.getpid())}
-        return [f"{name} (process {pid})" for pid, _, name in lines if pid.isdecimal() and int(pid) not in family]
+        own = _own_processes()
+        return [f"{name} (process {pid})" for pid, _, name in lines if pid.isdecimal() and int(pid) not in own]
     return []
-
-
-def _children(pid: int) -> set[int]:
-    """Process ids of the direct children of a process."""
-    return {
-        int(folder.name)
-        for folder in Path("/proc").glob("[0-9]*")
-        if (fields := _read(str(folder / "stat")).rpartition(")")[2].split()) and int(fields[1]) == pid
-    }
-
-
-def total_memory_bytes() -> int | None:
-    """Main memory of the machine in bytes; None where the system does not report it."""
-    with suppress(ValueError, OSError, AttributeError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return None
 
 
 def library_versions() -> dict[str, str]:

@@ -18,28 +18,20 @@ import torch
 STATUS = Path("/proc/self/status")
 CLEAR_REFS = Path("/proc/self/clear_refs")
 RESET_HIGH_WATER_MARK = "5"
-"""Written to `clear_refs` to set the peak resident set size back to the present one; see proc(5)."""
+"""What proc(5) says to write to `clear_refs` to set the peak resident set size back to the present one."""
 
-OUT_OF_MEMORY_WORDS = (
-    "can't allocate memory",
-    "out of memory",
-    "bad_alloc",
-    "could not create a memory",
-    "could not create a primitive",
-)
-"""Error texts of torch's allocators, the C++ library and oneDNN (scratch memory of its primitives)."""
 REQUEST = re.compile(r"(?:tried|unable) to allocate (?P<size>[\d.]+) ?(?P<unit>bytes|[kmgt]ib)", re.IGNORECASE)
-"""Requested size in the errors of torch's allocators (bytes on a CPU, GiB and the like on CUDA) and numpy."""
+"""Size of a failed allocation in messages of torch's allocators (CPU: bytes, CUDA: GiB and the like) and numpy."""
 UNIT_BYTES = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 
 
 @dataclass(frozen=True)
 class PeakMemory:
-    """Peak of one call in bytes. `peak_bytes` is NaN with a `reason` where the device does not report it.
+    """Peak of one call in bytes. `peak_bytes` is NaN with a `reason` where the device has no such figure.
 
     On a CPU: `peak_bytes` is the growth of the resident set over `baseline_bytes`, the resident set before.
-    On CUDA: `peak_bytes` is what the allocator handed out, `reserved_bytes` what it held, `device_bytes` what the
-    driver reports for the whole device (other processes included).
+    On CUDA: `peak_bytes` is what the allocator handed out, `reserved_bytes` what it held, `device_bytes` what is
+    used on the whole device by the driver (other processes included).
     """
 
     peak_bytes: float
@@ -60,7 +52,7 @@ def resident_bytes(field: str = "VmRSS") -> float:
 
 
 def give_back_free_memory() -> None:
-    """Collect garbage and hand freed heap pages back, so that they do not distort the next measurement."""
+    """Collect garbage and hand freed heap pages back, so that new memory is neither hidden nor overstated."""
     gc.collect()
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
@@ -125,7 +117,7 @@ def _cuda_peak(function: Callable[[], Any], device: torch.device, baseline_bytes
 
 
 def limit_growth(growth_bytes: float) -> None:
-    """Limit this process to at most `growth_bytes` more private memory than now; beyond it, allocations fail.
+    """Let this process take at most `growth_bytes` more private memory than now; beyond it, allocations fail.
 
     Linux only (RLIMIT_DATA counts private writable mappings, unlike the address space, which torch reserves freely).
     Raises ValueError for a limit that is not positive and on systems without such a limit.
@@ -166,7 +158,7 @@ def private_bytes() -> float:
 def growth_limited(start_bytes: float, growth_bytes: float, device: torch.device | str = "cpu") -> Iterator[None]:
     """A block in which this process may have at most `growth_bytes` more private memory than `start_bytes`.
 
-    Linux and CPU only; elsewhere nothing is limited: on CUDA the allocator's peak is the memory that a block took.
+    Linux and CPU only; elsewhere nothing is limited: on CUDA the allocator's peak shows what a block took.
     """
     if torch.device(device).type != "cpu" or sys.platform != "linux" or math.isnan(start_bytes):
         yield
@@ -181,16 +173,8 @@ def growth_limited(start_bytes: float, growth_bytes: float, device: torch.device
         resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
-def is_out_of_memory(problem: BaseException) -> bool:
-    """Whether an exception means that memory ran out, on any device."""
-    if isinstance(problem, MemoryError | torch.cuda.OutOfMemoryError):
-        return True
-    text = str(problem).lower()
-    return isinstance(problem, RuntimeError) and any(words in text for words in OUT_OF_MEMORY_WORDS)
-
-
 def requested_bytes(problem: BaseException) -> float:
-    """Size of the allocation that failed, read from the text of the exception; NaN where it holds none."""
+    """Size of the allocation that failed, from the exception's message; NaN where it has none."""
     found = REQUEST.search(str(problem))
     return float(found["size"]) * UNIT_BYTES[found["unit"].lower()] if found else math.nan
 

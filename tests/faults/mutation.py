@@ -18,7 +18,7 @@ from bench.run.estimate import Estimator
 from bench.run.overview import overview
 from bench.store.bundle import export_bundle, import_bundle
 from bench.store.cells import Store
-from bench.store.reuse import Elsewhere
+from bench.store.reuse import OtherStudies
 from bench.store.table import load_results
 from bench.study.grid import STUDIES_FOLDER, Cell, load_study
 
@@ -108,12 +108,12 @@ def read_store(draw: random.Random, folder: Path) -> bool:
         found = overview(store)
         found.left_s()
         load_results(store.folder)
-        Elsewhere(Store(folder, "other")).find(CELLS[0])
+        OtherStudies(Store(folder, "other")).find(CELLS[0])
         Estimator(folder).estimate(CELLS[0])
         store.cell(CELLS[0].id).attempts()
     finally:
         path.write_bytes(whole)
-    return all(cell.word == "done" for cell in found.cells)
+    return all(cell.state == "done" for cell in found.cells)
 
 
 def read_bundle(draw: random.Random, folder: Path) -> bool:

@@ -78,5 +78,5 @@ def work(folder: CellFolder, lease: Path) -> int:
 if __name__ == "__main__":
     if sys.argv[1] == "work":
         sys.exit(work(CellFolder(Path(sys.argv[2])), Path(sys.argv[3])))
-    attempt.WORKER = ("-P", os.path.abspath(__file__), "work")  # noqa: PTH100
+    attempt.WORKER = (os.path.abspath(__file__), "work")  # noqa: PTH100
     run_plan(plan(int(sys.argv[2])), Path(sys.argv[1]), Silent(), executor=LocalExecutor(2))

@@ -1,20 +1,364 @@
-"""What the README shows works: its mixer passes the contract and joins a study, its studies are valid."""
+"""README and docs: every study is valid, every Python block runs, every command exists, every link resolves."""
 
+from __future__ import annotations
+
+import ast
 import re
+import shlex
+import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+import yaml
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from typer.testing import CliRunner
 
 import bench
-from bench.study.grid import load_study
+from bench.cli import app
+from bench.study.grid import find_study, load_study
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+LANGUAGES = {"sh", "yaml", "python", "text"}
+PROGRAMS = {"smdim-bench", "make", "pip", "pytest", "export", "printf"}
+REFERENCE = ROOT / "results" / "reference" / "cpu-2-cores" / "quickstart"
+
+# A command that reads stored results or lists what there is runs here. All others train, time, sample, download, wait
+# or read files of the user: for them the parser of the program checks name, arguments, options and types.
+READING = ("list", "patterns", "figure", "cite", "compare", "claims", "schema", "corpus list")
+UsageError = typer.BadParameter.__base__ or Exception  # of the click that typer brings or imports
+LONG_OPTIONS = {"--map", "--watch"}  # options that make a reading command compute for minutes or wait
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+def tokens(page: Path) -> list[Token]:
+    return MarkdownIt("commonmark").enable("table").parse(page.read_text())
+
+
+def inline(page: Path) -> Iterator[Token]:
+    for token in tokens(page):
+        yield from token.children or []
+
+
+def blocks(language: str, pages: list[Path] = PAGES) -> list[tuple[str, str]]:
+    """(page and line, text) of each fenced block."""
+    return [
+        (f"{page.name}:{token.map[0] + 1}", token.content)
+        for page in pages
+        for token in tokens(page)
+        if token.type == "fence" and token.info == language and token.map
+    ]
+
+
+def named(found: list[tuple[str, str]]) -> list:
+    return [pytest.param(text, id=where) for where, text in found]
+
+
+def commands() -> list[tuple[str, list[str], bool]]:
+    """(page, words from the program's name on, whether it stands in running text) of every command shown.
+
+    A line of an `sh` block may end in a comment; variables in front and torchrun's own options are left out.
+    """
+    lines = [(w, line, False) for w, text in blocks("sh") for line in text.replace("\\\n", " ").splitlines()]
+    for page in PAGES:
+        spans = [token.content for token in inline(page) if token.type == "code_inline"]
+        lines += [(page.name, text, True) for text in spans if text.partition(" ")[0] in PROGRAMS]
+    found = []
+    for where, line, in_text in lines:
+        words = shlex.split(line, comments=True)
+        while words and re.fullmatch(r"[A-Z_0-9]+=.*", words[0]):
+            words = words[1:]
+        if words[:1] == ["torchrun"]:
+            words = ["smdim-bench", *words[words.index("bench") + 1 :]]
+        if words:
+            found.append((where, words, in_text))
+    return found
+
+
+def calls(program: str) -> list:
+    """Arguments of each different call of a program, and whether the call stands in running text."""
+    found = {tuple(words[1:]): (where, in_text) for where, words, in_text in commands() if words[0] == program}
+    return [
+        pytest.param(list(arguments), in_text, id=f"{where} {shlex.join(arguments)}")
+        for arguments, (where, in_text) in found.items()
+    ]
+
+
+def parsed(arguments: list[str], *, mention: bool = False) -> tuple[str, dict[str, Any]]:
+    """Command and parameters of a call of `smdim-bench`, by the parser of the program; nothing runs.
+
+    Raises click's UsageError for an unknown option, a missing argument or a value of the wrong type. A mention in
+    running text may be the name of a command alone.
+    """
+    command, path, rest = typer.main.get_command(app), [], list(arguments)
+    while hasattr(command, "commands"):
+        assert rest or mention, f"smdim-bench {shlex.join(arguments)}: not a command"
+        if not rest:
+            return " ".join(path), {}
+        assert rest[0] in command.commands, f"smdim-bench {shlex.join(arguments)}: no command {rest[0]!r}"
+        command = command.commands[rest[0]]
+        path.append(rest.pop(0))
+    if mention and not rest:
+        return " ".join(path), {}
+    return " ".join(path), command.make_context(path[-1], rest).params
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as a reader's checkout looks after `make bench`: results/quickstart and the committed references."""
+    folder = tmp_path_factory.mktemp("reader")
+    (folder / "results" / "reference" / "cpu-2-cores").mkdir(parents=True)
+    shutil.copytree(REFERENCE, folder / "results" / "reference" / "cpu-2-cores" / "quickstart")
+    shutil.copytree(REFERENCE, folder / "results" / "quickstart")
+    return folder
+
+
+def test_pages_are_found_and_each_block_has_a_language_that_is_checked() -> None:
+    assert len(PAGES) >= 11
+    for page in PAGES:
+        for token in tokens(page):
+            assert token.type != "code_block", f"{page.name}: an indented block; fence it and give its language"
+            assert token.type != "fence" or token.info in LANGUAGES, f"{page.name}: a block of language {token.info!r}"
+
+
+def test_the_readme_stays_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) < 220
+
+
+@pytest.mark.parametrize("text", named(blocks("yaml")))
+def test_every_study_shown_is_valid(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    assert load_study(path).combinations()
+
+
+@pytest.mark.parametrize("text", named([block for block in blocks("python") if "register_mixer" not in block[1]]))
+def test_every_python_block_runs(text: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
+    if re.search(r"^@|register", text, re.MULTILINE):  # in a process of its own: what it registers would stay here
+        done = subprocess.run([sys.executable, "-P", "-c", text], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+    else:
+        exec(compile(text, "block", "exec"), {"__name__": "__main__"})
+
+
+def test_the_mixer_shown_passes_the_contract_and_joins_a_study(tmp_path: Path) -> None:
+    (code,) = [text for _, text in blocks("python") if "register_mixer" in text]
+    (tmp_path / "my_block.py").write_text(code)
+    assert "FAILED" not in smdim_bench(tmp_path, "check", "my_block")
+    (study,) = [text for _, text in blocks("yaml") if "plugins" in text]
+    content = yaml.safe_load(study)
+    content["seeds"] = [0]
+    content["baseline"] |= {
+        "length": 64,
+        "model": {"width": 64, "layers": 6},
+        "train": {"steps": 2, "batch": 2, "warmup_steps": 1, "validations": 0, "final_validation_windows": 4},
+        "sample": {"pieces": 2, "steps": 4},
+    }
+    once = {"lengths": [64], "rounds": 1, "calls_per_round": 1, "time_cap_s": 1, "threads": 1, "training": False}
+    content["measure"]["efficiency"] = once
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    smdim_bench(tmp_path, "run", "mine.yaml", "--no-report")
+    frame = bench.load_results(tmp_path / "results" / "mine").frame
+    timed = frame[(frame.metric == "step_latency") & (frame.kind == "efficiency")]
+    assert sorted(timed.arm) == ["XFA*2", "smdim"]
+    assert (timed.value > 0).all()
+
+
+def test_every_command_is_of_a_program_that_is_checked() -> None:
+    assert {words[0] for _, words, _ in commands()} <= PROGRAMS
+
+
+@pytest.mark.parametrize("text", named(blocks("sh")))
+def test_every_shell_block_parses(text: str) -> None:
+    done = subprocess.run(["bash", "-n"], input=text, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("arguments", "in_text"), calls("smdim-bench"))
+def test_every_command_exists_and_reading_ones_run(
+    arguments: list[str], in_text: bool, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, options = parsed(arguments, mention=in_text)
+    if name in ("run", "plan") and options and not str(options["study"]).endswith(".yaml"):
+        assert find_study(options["study"]).is_file()
+    stored = [str(options[key]) for key in ("study", "first", "second") if options.get(key)]
+    here = all((workplace / name).is_dir() or (workplace / "results" / name).is_dir() for name in stored)
+    if name not in READING or not here or LONG_OPTIONS & set(arguments) or (in_text and not options):
+        return
+    monkeypatch.chdir(workplace)
+    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert done.output.strip()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["runn", "quickstart"], ["run"], ["run", "quickstart", "--jbs", "2"], ["corpus"]]
+)
+def test_a_call_that_the_program_would_refuse_is_found(arguments: list[str]) -> None:
+    with pytest.raises((AssertionError, UsageError)):
+        parsed(arguments)
+
+
+@pytest.mark.parametrize(("arguments", "in_text"), calls("make"))
+def test_every_make_target_exists(arguments: list[str], in_text: bool) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in (word for word in arguments if "=" not in word):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+@pytest.mark.parametrize(("arguments", "in_text"), calls("pip"))
+def test_every_extra_that_pip_installs_exists(arguments: list[str], in_text: bool) -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for extra in re.findall(r"smdim-bench\[([^]]+)\]", " ".join(arguments)):
+        assert extra in extras
+
+
+@pytest.mark.parametrize(("arguments", "in_text"), calls("pytest"))
+def test_every_test_that_pytest_runs_exists(arguments: list[str], in_text: bool) -> None:
+    markers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]["ini_options"]["markers"]
+    for before, word in zip(["", *arguments], arguments, strict=False):
+        if before == "-m":
+            assert any(marker.startswith(f"{word}:") for marker in markers)
+        elif not word.startswith("-"):
+            assert (ROOT / word).exists()
+
+
+def plain(token: Token) -> str:
+    """Text of an inline token without its markup."""
+    return "".join(child.content for child in token.children or [])
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings as the common hosts of Markdown make them."""
+    found = tokens(page)
+    titles = [plain(after) for token, after in pairwise(found) if token.type == "heading_open"]
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def links(page: Path) -> list[str]:
+    return [
+        str(token.attrs.get("href") or token.attrs.get("src"))
+        for token in inline(page)
+        if token.type in ("link_open", "image")
+    ]
+
+
+def broken_links(page: Path) -> list[str]:
+    """Relative links of a page without a target file, or without the heading that their anchor names."""
+    broken = []
+    for link in links(page):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        found = target.exists() and (not anchor or anchor in anchors(target))
+        broken += [link] * (not found and not link.startswith(("https:", "http:")))
+    return broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_relative_link_and_anchor_resolves(page: Path) -> None:
+    assert broken_links(page) == []
+
+
+def test_broken_links_are_found(tmp_path: Path) -> None:
+    (tmp_path / "page.md").write_text(
+        "# A title, *so*\n[a](#a-title-so) [b](#b) [c](page.md#a-title-so) [d](gone.md) ![e](e.png) [f](https://x.org)\n"
+    )
+    assert broken_links(tmp_path / "page.md") == ["#b", "gone.md", "e.png"]
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached = {(ROOT / link.partition("#")[0]).resolve() for link in links(ROOT / "README.md")}
+    assert set(PAGES[1:]) <= reached
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_row_of_a_table_has_the_columns_of_its_heading(page: Path) -> None:
+    rows = []
+    for line in (*page.read_text().splitlines(), ""):
+        if line.startswith("|"):
+            rows.append(len(re.findall(r"(?<!\\)\|", line)))
+        else:
+            assert len(set(rows)) <= 1, f"{page.name}: the table above {line!r}"
+            rows = []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_and_module_named_exists(page: Path) -> None:
+    for token in inline(page):
+        if token.type != "code_inline":
+            continue
+        if re.fullmatch(r"(architectures|metrics|bench|tests|tools|docs|results/reference)/[\w./-]*", token.content):
+            assert (ROOT / token.content).exists(), token.content
+        if name := re.fullmatch(r"(?!.*\.py$)((?:architectures|metrics|bench)(?:\.\w+)+)", token.content):
+            assert names_something(name[1]), name[1]
+
+
+def names_something(dotted: str) -> bool:
+    """Whether `package.module.name` is a module of the product, or a name that its file holds."""
+    path = ROOT.joinpath(*dotted.split("."))
+    if path.is_dir() or path.with_suffix(".py").is_file():
+        return True
+    owner = path.parent / "__init__.py" if path.parent.is_dir() else path.parent.with_suffix(".py")
+    return owner.is_file() and re.search(rf"\b{path.name}\b", owner.read_text()) is not None
+
+
+def listed_files(text: str) -> dict[str, str]:
+    """Path -> comment of the file lists of docs/layout.md: a table per folder, under a heading that is its path."""
+    found: dict[str, str] = {}
+    folder = ""
+    for line in text.splitlines():
+        if heading := re.fullmatch(r"#+ `(.+)/`.*", line):
+            folder = heading[1]
+        elif row := re.fullmatch(r"\| `([\w.]+\.py)` \| (.+) \|", line):
+            found[f"{folder}/{row[1]}"] = row[2].strip()
+    return found
+
+
+def product_files() -> set[str]:
+    """Every .py file of the product; an `__init__.py` with nothing but a docstring needs no line."""
+    found = {path for room in ("architectures", "metrics", "bench", "tools") for path in (ROOT / room).rglob("*.py")}
+    empty = {path for path in found if path.name == "__init__.py" and len(ast.parse(path.read_text()).body) <= 1}
+    return {path.relative_to(ROOT).as_posix() for path in found - empty}
+
+
+def layout_faults(text: str) -> list[str]:
+    """Product files without a line, lines without a file, and files with two lines."""
+    listed = listed_files(text)
+    rows = len(re.findall(r"^\| `[\w.]+\.py`", text, re.MULTILINE))
+    missing = [f"{path}: not in docs/layout.md" for path in sorted(product_files() - set(listed))]
+    gone = [f"{path}: listed, but there is no such file" for path in sorted(listed) if not (ROOT / path).is_file()]
+    return missing + gone + [f"{rows - len(listed)} files are listed twice"] * (rows != len(listed))
+
+
+def test_the_layout_lists_every_product_file_once_with_a_comment() -> None:
+    faults = layout_faults((ROOT / "docs" / "layout.md").read_text())
+    assert not faults, "\n".join(faults)
+
+
+def test_planted_faults_of_the_layout_are_found() -> None:
+    text = (ROOT / "docs" / "layout.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith("| `files.py` | files that are whole"))
+    assert layout_faults(text.replace(row, "")) == ["bench/files.py: not in docs/layout.md"]
+    renamed = row.replace("files.py", "no_such_file.py")
+    assert layout_faults(text.replace(row, f"{row}\n{renamed}")) == [
+        "bench/no_such_file.py: listed, but there is no such file"
+    ]
+    assert layout_faults(text.replace(row, f"{row}\n{row}")) == ["1 files are listed twice"]
+
+
+def test_the_citation_names_this_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= set(citation)
+    assert citation["version"] == bench.__version__
+    assert f"## {bench.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
 def smdim_bench(folder: Path, *arguments: str) -> str:
@@ -23,38 +367,3 @@ def smdim_bench(folder: Path, *arguments: str) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def test_every_study_shown_is_valid(tmp_path: Path) -> None:
-    shown = blocks("yaml")
-    assert len(shown) == 2
-    for text in shown:
-        path = tmp_path / "study.yaml"
-        path.write_text(text)
-        assert load_study(path).combinations()
-
-
-def test_the_mixer_shown_passes_the_contract_and_joins_a_study(tmp_path: Path) -> None:
-    (code,) = [text for text in blocks("python") if "register_mixer" in text]
-    (tmp_path / "my_block.py").write_text(code)
-    assert "FAILED" not in smdim_bench(tmp_path, "check", "my_block")
-    (study,) = [text for text in blocks("yaml") if "plugins" in text]
-    small = study.replace("{width: 208, layers: 6}", "{width: 64, layers: 6}")
-    small = re.sub(r"train: \{.*\}", "train: {steps: 2, batch: 2, warmup_steps: 1, validations: 0}", small)
-    small = small.replace("seeds: [0, 1, 2]", "seeds: [0]").replace(
-        "lengths: [512, 2048]", "lengths: [64], rounds: 2, time_cap_s: 5"
-    )
-    small = small.replace("  model:", "  length: 64\n  sample: {pieces: 2, steps: 4}\n  model:")
-    (tmp_path / "mine.yaml").write_text(small)
-    smdim_bench(tmp_path, "run", "mine.yaml")
-    frame = bench.load_results(tmp_path / "results" / "mine").frame
-    timed = frame[(frame.metric == "step_latency") & (frame.kind == "efficiency")]
-    assert sorted(timed.arm) == ["XFA*2", "smdim"]
-    assert (timed.value > 0).all()
-
-
-@pytest.mark.parametrize("target", ["bench", "test", "lint", "benchmarks"])
-def test_every_make_target_named_exists(target: str) -> None:
-    makefile = (Path(__file__).parents[2] / "Makefile").read_text()
-    assert re.search(rf"^{target}:", makefile, re.MULTILINE)
-    assert f"make {target}" in README or target == "lint"

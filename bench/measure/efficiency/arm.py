@@ -55,7 +55,7 @@ class TimedArm:
         self.generator = torch.Generator().manual_seed(0)
 
     def drop(self) -> None:
-        """Forget the model and its optimiser, to weigh a process without them; `build` makes new ones."""
+        """Drop the model and its optimiser, to measure the memory of a process without them; `build` makes new ones."""
         for name in ("model", "optimiser"):
             self.__dict__.pop(name, None)
 
@@ -121,10 +121,10 @@ class TimedArm:
         return call
 
     def sample(self, length: int, batch: int) -> Callable[[], Any]:
-        """A whole sample of `batch` pieces, every step run; `nfe` gets the network calls a piece of each sample.
+        """A whole sample of `batch` pieces, every step run; `nfe` gets the network calls per piece of each sample.
 
         Its first step is run here, untimed: where steps are replayed as CUDA graphs they are recorded before the clock
-        runs, and `graph_words` says whether they could be.
+        runs, and `graph_words` is the note on whether they could be.
         """
         self.model.eval()
         self.nfe = []
@@ -162,12 +162,12 @@ class TimedArm:
 
 
 def kernels_of_call(call: Callable[[], Any]) -> dict[str, str]:
-    """What truly ran in one call, operator by operator; attention by the name that its rows have, `sdpa`."""
+    """The kernels that ran in one call, by operator; attention by the name that its rows have, `sdpa`."""
     with recorded_kernels() as ran:
         attention = attention_kernel(call)
     found = {operator: "+".join(names) for operator, names in ran.items()}
     by_packages = "+".join(name for name in ran.get("attention", ()) if name != "torch")
     found.pop("attention", None)
-    if told := "+".join(filter(None, (attention, by_packages))):
-        found["sdpa"] = told
+    if names := "+".join(filter(None, (attention, by_packages))):
+        found["sdpa"] = names
     return found

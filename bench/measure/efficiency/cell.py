@@ -22,14 +22,14 @@ class EfficiencyCell:
     config: dict[str, Any]
     """What `factory` builds the denoiser from; by default a BackboneConfig as a dict. It must have `vocab_size`."""
     lengths: tuple[int, ...]
-    """Tokens a sequence, measured in the order given."""
+    """Tokens per sequence, measured in the order given."""
     threads: int = 1
     device: str = "cpu"
     """A device as torch names it; `metrics.cost.device.resolve_device` turns "auto" into one."""
     batch: int = 1
-    """Sequences a call in inference."""
+    """Sequences per call in inference."""
     training_batch: int = 0
-    """Sequences a training step; 0: as `batch`."""
+    """Sequences per training step; 0: as `batch`."""
     kernels: Mapping[str, str] = field(default_factory=dict)
     """Operator -> the kernel that is asked for, see `bench.study.settings.KernelSettings`."""
     sample_steps: int = 128

@@ -1,4 +1,4 @@
-"""What one measuring process has told, kept by kind of call and length."""
+"""Record of one measuring process: its figures by kind of call and length."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Key = tuple[str, int]
 
 @dataclass
 class Record:
-    """Figures of one arm in seconds, bytes, FLOPs and joules; what failed and why."""
+    """Figures of one arm in seconds, bytes, FLOPs and joules; failures with their reasons."""
 
     rounds_s: dict[Key, list[list[float]]] = field(default_factory=dict)
     phases_s: dict[Key, list[list[float]]] = field(default_factory=dict)
@@ -23,14 +23,14 @@ class Record:
     kernels: dict[int, str] = field(default_factory=dict)
     failures: dict[Key, tuple[str, str]] = field(default_factory=dict)
     asked_bytes: dict[Key, float] = field(default_factory=dict)
-    """Of what ran out of memory: how much it had come to ask for."""
+    """Of calls that ran out of memory: bytes held and requested."""
     peaks: dict[Key, Mapping[str, Any]] = field(default_factory=dict)
     flops: dict[Key, float] = field(default_factory=dict)
     uncounted: dict[Key, list[str]] = field(default_factory=dict)
     traffic: dict[int, tuple[float, float]] = field(default_factory=dict)
     """Length -> (executed FLOPs, bytes moved) of one step."""
     energy: dict[tuple[str, int | None], tuple[float, int, str]] = field(default_factory=dict)
-    """(kind, length) -> (joules, calls, reason); length None where the device tells nothing at all."""
+    """(kind, length) -> (joules, calls, reason); length None where the device has no counter."""
     compiled: dict[Key, tuple[float, list[float]]] = field(default_factory=dict)
     """(kind, length) -> (seconds torch.compile took, seconds of the calls after it)."""
     fits: dict[str, tuple[int | None, int]] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Record:
     notes: list[str] = field(default_factory=list)
 
     def take(self, message: Mapping[str, Any]) -> None:
-        """Book one message of the process."""
+        """Add one message of the process."""
         getattr(self, f"_take_{message['event']}")(message)
 
     def _take_ready(self, message: Mapping[str, Any]) -> None:
@@ -86,8 +86,8 @@ class Record:
         self.traffic[message["length"]] = (message["executed_flops"], message["moved_bytes"])
 
     def _take_energy(self, message: Mapping[str, Any]) -> None:
-        told = (message["joules"], message.get("calls", 0), message["reason"])
-        self.energy[message["kind"], message["length"]] = told
+        use = (message["joules"], message.get("calls", 0), message["reason"])
+        self.energy[message["kind"], message["length"]] = use
 
     def _take_compiled(self, message: Mapping[str, Any]) -> None:
         self.compiled[message["kind"], message["length"]] = (message["compile_s"], message["samples_s"])
@@ -96,7 +96,7 @@ class Record:
         self.fits[message["figure"]] = (message["length"], message["value"])
 
     def _take_progress(self, message: Mapping[str, Any]) -> None:
-        """Words for whoever watches; nothing to keep."""
+        """For the display alone."""
 
     def _take_ceilings(self, message: Mapping[str, Any]) -> None:
         self.ceilings = {name: value for name, value in message.items() if name != "event"}
@@ -109,7 +109,7 @@ class Record:
     def why_missing(self, figure: str, length: int, prune: bool) -> tuple[str, str]:
         """(status, reason) of a missing figure: its own failure, one at a shorter length, or the process's end.
 
-        A figure needs the calls it is made of: a sample needs steps, "train memory" needs "train" and "step".
+        A figure needs the calls that it is made of: a sample needs steps, "train memory" needs "train" and "step".
         """
         kinds = _needed(figure)
         key = self._failed(kinds, length)
@@ -123,7 +123,7 @@ class Record:
         return self.death or ("failed", "not measured")
 
     def asked(self, figure: str, length: int) -> float:
-        """Bytes that a missing figure had come to ask for when memory ran out; NaN where it failed otherwise."""
+        """Bytes held and requested by a missing figure when memory ran out; NaN where it failed otherwise."""
         key = self._failed(_needed(figure), length)
         return math.nan if key is None else self.asked_bytes.get(key, math.nan)
 

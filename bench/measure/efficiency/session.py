@@ -10,14 +10,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench.errors import CellFailure
 from bench.measure.efficiency.cell import EfficiencyCell, EfficiencyError
-from bench.measure.efficiency.process import WorkerDied, WorkerProcess
+from bench.measure.efficiency.process import WorkerProcess
 from bench.measure.efficiency.record import Record
 from bench.measure.efficiency.rows import rows_of
 
 OnEvent = Callable[[str, dict[str, Any]], None]
 SILENCE_S = 900.0
-"""Seconds without a word after which a measuring process counts as stuck; a word comes after every block of calls."""
+"""Seconds without a message after which a measuring process counts as stuck; one comes after every block of calls."""
 FEWEST_ROUNDS = 2
 """Rounds that are run however long they take: below two there is no interval."""
 PATIENCE = 3
@@ -43,9 +44,9 @@ def measure_group(
     `stopped_by` says which ended it; at three times the cap the session ends after any round but the first. What is
     timed is called `calls_per_round` times in a round, or as often as fits into `seconds_per_round` where that is more.
     Whole samples are drawn at most once a round, see `samples_planned`; memory, FLOPs, energy, compilation come last.
-    A process that dies leaves rows with NaN and the reason; the others go on. `on_event(cell id, event)` hears of each
-    step (`stage`, `done`, `total`, `left_s`). `log_folder`: a folder (for `<cell id>.log`), or a log path by cell id.
-    Raises EfficiencyError for settings that cannot be used; on KeyboardInterrupt all processes are ended first.
+    A process that dies leaves rows with NaN and the reason; the others go on. `on_event(cell id, event)` is called at
+    each step (`stage`, `done`, `total`, `left_s`). `log_folder`: a folder (for `<cell id>.log`), or log paths by cell
+    id. Raises EfficiencyError for settings that cannot be used; on KeyboardInterrupt all processes are ended first.
     """
     for name, value in (("rounds", rounds), ("calls_per_round", calls_per_round)):
         if value < 1:
@@ -62,9 +63,9 @@ def measure_group(
     try:
         group.start()
         group.everyone("warm", "warming up")
-        group.look_around()
+        group.measure_device()
         group.time_rounds(rounds, relative_width, time_cap_s)
-        group.everyone("memory", "weighing memory")
+        group.everyone("memory", "measuring memory")
         group.everyone("audit", "counting FLOPs")
         group.optional()
     except BaseException:
@@ -89,7 +90,7 @@ def samples_planned(cost_s: Mapping[int, float], rounds: int, time_cap_s: float,
 
 
 class _Arm:
-    """A cell, its process while it lives, and what it has told."""
+    """A cell, its process while it lives, and its record."""
 
     def __init__(self, cell: EfficiencyCell) -> None:
         self.cell = cell
@@ -111,11 +112,11 @@ class _Group:
 
     @property
     def alive(self) -> list[_Arm]:
-        """Arms whose process still answers."""
+        """Arms whose process has not ended."""
         return [arm for arm in self.arms if arm.process is not None]
 
     def start(self) -> None:
-        """Start the processes, one a core at a time, and wait until each has built its model."""
+        """Start the processes, as many at a time as there are cores, and wait until each has built its model."""
         together = os.cpu_count() or 1
         for first in range(0, len(self.arms), together):
             some = self.arms[first : first + together]
@@ -127,7 +128,7 @@ class _Group:
                 self.turn(arm)
 
     def turn(self, arm: _Arm, command: Mapping[str, Any] | None = None) -> None:
-        """Give one arm its turn: send the command, if any, and book its answers until it is done or dead."""
+        """The turn of one arm: send the command, if any, and record its answers until it is done or has ended."""
         assert arm.process is not None
         try:
             if command is not None:
@@ -136,14 +137,14 @@ class _Group:
                 arm.record.take(message)
                 if message["event"] == "progress":
                     self.on_event(arm.cell.id, message)
-        except WorkerDied as death:
-            arm.record.death = (death.status, death.reason)
-            self.on_event(arm.cell.id, {"event": "progress", "stage": death.reason})
+        except CellFailure as failure:
+            arm.record.death = (failure.state, failure.reason)
+            self.on_event(arm.cell.id, {"event": "progress", "stage": failure.reason})
             arm.process.close()
             arm.process = None
 
-    def look_around(self) -> None:
-        """Measure the device's ceilings once, and note on every arm what else is computing while ours sleep."""
+    def measure_device(self) -> None:
+        """Measure the device's ceilings once, and note on every arm which other processes compute meanwhile."""
         from metrics.cost.device import busy_warning
 
         self.warn(busy_warning(self.arms[0].cell.device))
@@ -154,13 +155,13 @@ class _Group:
             arm.record.ceilings = ceilings
 
     def warn(self, warning: str) -> None:
-        """Flag the rows of every arm: what hit one arm of a session may have hit all."""
+        """Add a warning to the rows of every arm: it may concern all of a session."""
         for arm in self.arms if warning else []:
             arm.record.notes.append(warning)
             self.on_event(arm.cell.id, {"event": "progress", "stage": warning, "warning": warning})
 
     def optional(self) -> None:
-        """What only some cells ask for."""
+        """Compilation, and the search for what fits a memory budget, of the cells with those settings."""
         for arm in self.alive:
             if arm.cell.compile:
                 self.on_event(arm.cell.id, {"event": "progress", "stage": "compiling"})
@@ -264,7 +265,7 @@ class _Group:
         """End every process at once, whatever it is doing."""
         for arm in self.alive:
             assert arm.process is not None
-            arm.process.kill()
+            arm.process.end(0)
 
     def end(self) -> None:
         """End every process that is left."""

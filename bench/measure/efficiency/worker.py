@@ -1,15 +1,13 @@
 """The process that measures one arm at all its lengths, a turn at a time, and sleeps between its turns.
 
 Commands come as JSON lines on standard input, answers go as JSON lines to standard output; whatever libraries print
-goes to the log. Started as `python -m bench.measure.efficiency.worker` by `bench.measure.efficiency.session`.
+goes to the log. Started by `bench.measure.efficiency.process`.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
-import os
 import sys
 import time
 import traceback
@@ -22,8 +20,10 @@ STARTED_S = time.perf_counter()
 import torch  # noqa: E402
 
 from architectures.kernel_choice import countable  # noqa: E402
-from bench.errors import first_line  # noqa: E402
+from bench.child import Events, end_with_parent, own_output  # noqa: E402
+from bench.errors import failure_of, is_out_of_memory  # noqa: E402
 from bench.measure.efficiency.arm import TimedArm, kernels_of_call  # noqa: E402
+from bench.plugins import load_plugins  # noqa: E402
 from metrics.cost.computed_memory import computed_memory  # noqa: E402
 from metrics.cost.energy import available_energy_source, measure_energy  # noqa: E402
 from metrics.cost.flops import SCAN_OPERATOR, count_by_dispatch, count_by_tracing, executed_scan_flops  # noqa: E402
@@ -31,7 +31,6 @@ from metrics.cost.latency import time_calls  # noqa: E402
 from metrics.cost.memory import (  # noqa: E402
     growth_limited,
     held_bytes,
-    is_out_of_memory,
     largest_that_fits,
     limit_growth,
     limit_lifted,
@@ -44,23 +43,22 @@ from metrics.cost.roofline import measure_ceilings, traffic_bytes  # noqa: E402
 
 LONG_CALL_S = 0.3
 """A call at least this long is not repeated untimed at the start of a turn: caches are cold for a small share of it."""
-WEIGHINGS = 3
-"""Peaks taken of each call: one has no interval."""
+PEAKS = 3
+"""Memory peaks measured of each call: one has no interval."""
 COMPILED_CALLS = 5
 LARGEST_BATCH, LONGEST = 1 << 12, 1 << 17
 """Where the search for what fits a memory budget ends."""
 PUBLISHED_TRAINING_BYTES = 21e9
-"""Memory at 2048 tokens in the SMDIM paper (arXiv 2603.00576); which batch gives it is not told there."""
+"""Memory at 2048 tokens in the SMDIM paper (arXiv 2603.00576); the batch behind it is not published."""
 
 
 class EfficiencyWorker:
-    """Answers the parent about one arm. Every public method is a command."""
+    """Measures one arm for its parent. Every public method is a command."""
 
     def __init__(self, settings: dict[str, Any], emit: Callable[..., None]) -> None:
         self.settings, self.emit = settings, emit
         torch.set_num_threads(settings["threads"])
-        for plugin in settings["plugins"]:
-            importlib.import_module(plugin)
+        load_plugins(settings["plugins"])
         self.kinds = ("step", "train") if settings["measure_training"] else ("step",)
         self.failed: set[tuple[str, int]] = set()
         self.sampled: set[int] = set()
@@ -75,7 +73,7 @@ class EfficiencyWorker:
         emit("ready", parameters=parameters, import_s=imported_s, build_s=built_s)
 
     def warm(self) -> None:
-        """Run every shape before any is timed; tells cold and warm seconds and the kernels that ran."""
+        """Run every shape before any is timed; emits cold and warm seconds and the kernels that ran."""
         for kind in self.kinds:
             for length in self.settings["lengths"]:
                 self._attempt(kind, length, self._warm, kind)
@@ -99,10 +97,10 @@ class EfficiencyWorker:
             self.arm.build()
             for length in self.settings["lengths"]:
                 if (kind, length) not in self.failed:
-                    self._attempt(f"{kind} memory", length, self._weigh, kind, baseline_bytes)
+                    self._attempt(f"{kind} memory", length, self._peak, kind, baseline_bytes)
 
     def audit(self) -> None:
-        """FLOPs of one sequence, forward, by formula and by two counters; bytes; energy where the device tells."""
+        """FLOPs of one sequence, forward, by formula and by two counters; bytes; energy where the device counts it."""
         with limit_lifted(), countable():  # counters hold more than the model does, and see torch's operators only
             for length in self.settings["lengths"]:
                 for counter in ("formula", "fvcore", "dispatch", "traffic"):
@@ -179,27 +177,27 @@ class EfficiencyWorker:
             action(length, *more)
         except Exception as problem:
             traceback.print_exc()
-            status, reason = status_of(problem)
-            asked_bytes = math.nan
-            if status == "oom":
-                reason, asked_bytes = self._asked(problem, reason)
+            failure = failure_of(problem)
+            reason, asked_bytes = failure.reason, math.nan
             self.failed.add((figure, length))
-            if status == "oom" and self.settings["prune"]:
-                self.failed |= {(figure, other) for other in self.settings["lengths"] if other > length}
-            told = {"status": status, "reason": reason, "asked_bytes": asked_bytes}
-            self.emit("failed", figure=figure, length=length, **told)
+            if failure.state == "oom":
+                reason, asked_bytes = self._asked(problem, reason)
+                if self.settings["prune"]:
+                    self.failed |= {(figure, other) for other in self.settings["lengths"] if other > length}
+            reported = {"status": failure.state, "reason": reason, "asked_bytes": asked_bytes}
+            self.emit("failed", figure=figure, length=length, **reported)
 
     def _asked(self, problem: BaseException, reason: str) -> tuple[str, float]:
-        """What memory ran out over, in words and in bytes beyond the process without a model: what was held when the
-        request failed (where the system tells), and the request itself (where the allocator tells)."""
+        """Reason of a failure for lack of memory, and bytes beyond the process without a model: those held when the
+        request failed (where the system has the figure) and the request (where the message has it)."""
         held, request = held_bytes(self.arm.device) - self.start_bytes, requested_bytes(problem)
         limit_gib = self.settings["memory_limit_gib"]
         around = [] if math.isnan(held) else [f"{held / 2**30:.3g} GiB held"]
         around += [] if limit_gib is None else [f"the limit is {limit_gib:g} GiB"]
         if not math.isnan(request):
             reason = f"oom: {request:.0f} bytes ({request / 2**30:.3g} GiB) asked for"
-        told = [size for size in (held, request) if not math.isnan(size)]
-        return reason + (f"; {', '.join(around)}" if around else ""), sum(told) if told else math.nan
+        known = [size for size in (held, request) if not math.isnan(size)]
+        return reason + (f"; {', '.join(around)}" if around else ""), sum(known) if known else math.nan
 
     def _warm(self, length: int, kind: str) -> None:
         call = self.arm.call(kind, length)
@@ -239,14 +237,14 @@ class EfficiencyWorker:
             if (kind, length) not in self.failed:
                 call = self.arm.compiled_call(kind, length)
                 times = time_calls(call, COMPILED_CALLS, warmup=1, device=self.arm.device)
-                told = {"compile_s": times.cold_s - times.median_s, "samples_s": times.samples_s}
-                self.emit("compiled", kind=kind, length=length, **told)
+                seconds = {"compile_s": times.cold_s - times.median_s, "samples_s": times.samples_s}
+                self.emit("compiled", kind=kind, length=length, **seconds)
 
-    def _weigh(self, length: int, kind: str, baseline_bytes: float) -> None:
+    def _peak(self, length: int, kind: str, baseline_bytes: float) -> None:
         """Peaks of the calls after the first, which makes the optimiser's state; and what can be computed."""
         call = self.arm.call(kind, length)
         call()
-        peaks = [peak_memory(call, device=self.arm.device, baseline_bytes=baseline_bytes) for _ in range(WEIGHINGS)]
+        peaks = [peak_memory(call, device=self.arm.device, baseline_bytes=baseline_bytes) for _ in range(PEAKS)]
         computed: dict[str, Any] = {}
         published_batch = math.nan
         if kind == "train":
@@ -302,29 +300,8 @@ class EfficiencyWorker:
         self.emit("energy", kind=kind, length=length, joules=use.joules_per_call, calls=use.calls, reason=use.reason)
 
 
-def status_of(problem: BaseException) -> tuple[str, str]:
-    """(status, one-line reason) of an exception."""
-    words = first_line(problem)
-    if is_out_of_memory(problem):
-        return "oom", f"oom: {words}"
-    return "failed", f"error: {type(problem).__name__}: {words}"
-
-
-def own_output() -> TextIO:
-    """Standard output for messages only: from here on, prints of any library go to standard error."""
-    sys.stdout.flush()
-    private = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    return private
-
-
-def serve(commands: TextIO, output: TextIO) -> None:
+def serve(commands: TextIO, emit: Callable[..., None]) -> None:
     """Answer commands until their end. An error that belongs to no length is the last message of the process."""
-
-    def emit(event: str, **content: Any) -> None:
-        output.write(json.dumps({"event": event, **content}) + "\n")
-        output.flush()
-
     worker: EfficiencyWorker | None = None
     try:
         for line in commands:
@@ -337,13 +314,12 @@ def serve(commands: TextIO, output: TextIO) -> None:
             if worker is not None and worker.arm.device.type == "cuda":
                 torch.cuda.empty_cache()  # what this process keeps for its next turn the others cannot have
             emit("done")
-    except BrokenPipeError:
-        os._exit(1)
     except Exception as problem:
         traceback.print_exc()
-        status, reason = status_of(problem)
-        emit("error", status=status, reason=reason)
+        failure = failure_of(problem)
+        emit("error", state=failure.state, reason=failure.reason)
 
 
 if __name__ == "__main__":
-    serve(sys.stdin, own_output())
+    end_with_parent()
+    serve(sys.stdin, Events(own_output(), json.dumps))  # NaN stays NaN

@@ -1,4 +1,4 @@
-"""A quality cell: train one arm with one seed, validate it, let it play, and measure what it played."""
+"""A quality cell: training of one arm with one seed, its validation, its music, and the metrics of that music."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.measure.quality.music import build_constraint, held_out_windows, to_notes, token_rows, train_notes
+from bench.measure.quality.music import held_out_windows, to_notes, token_rows, train_notes
+from bench.measure.quality.process import build_constraint
 from bench.measure.quality.token_drift import token_drift_row
-from bench.measure.quality.training import CellTraining, shared_training
+from bench.measure.quality.training import CellTraining, diverged, shared_training
 from bench.measure.rows import metric_row, missing, row
 from metrics.cost.quantities import BITS, SAMPLING_TIME, STATE_DEPENDENT_BITS, TRAIN_LOSS, TRAINING_TIME
 from metrics.music.drift import DRIFT_BITS
@@ -34,7 +35,7 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
 
     Leaves `samples/*.mid`, `history.jsonl` and `checkpoint/` in `folder`; a checkpoint found there is resumed, and
     cells that differ in their sampler alone share one training.
-    Raises Diverged when the loss blows up.
+    Raises CellFailure where the loss blows up.
     """
     from architectures import count_parameters
 
@@ -44,7 +45,7 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
     with shared_training(settings, folder, emit):
         result = training.run(folder, report_training(emit))
     if result.diverged:
-        raise Diverged(f"the loss blew up at step {result.steps}")
+        raise diverged(result.steps)
     common = {
         "train_steps": result.steps,
         "sampler": settings["sample"]["sampler"],
@@ -82,10 +83,6 @@ def _drift_row(
     real = held_out_windows(tokens, length, len(sequences))
     options: dict[str, Any] = {"device": device, "time_input": diffusion.time_input}
     return token_drift_row(backbone, tokens, sequences, real, seed=int(settings["seed"]), **options)
-
-
-class Diverged(Exception):
-    """The loss became infinite, NaN, or far worse than at the first step."""
 
 
 def report_training(emit: Emit) -> Callable[[Progress], None]:

@@ -1,4 +1,4 @@
-"""What quality and reference cells share: the tokens of a corpus, and its real music as notes."""
+"""The tokens of a cell's corpus: held-out and training windows, their notes, and metrics of token sequences."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ from bench.errors import UserError
 from bench.measure.rows import metric_row
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from bench.data import TokenCorpus, TokenizerSettings
-    from bench.diffusion import AbsorbingDiffusion
-    from bench.diffusion.constraints import ConstraintSet
     from metrics import Notes
 
 
@@ -76,38 +72,3 @@ def token_rows(tokens: TokenCorpus, sequences: np.ndarray) -> list[dict[str, Any
     pieces = [sequence.astype(int).tolist() for sequence in sequences]
     results = (token_entropy(pieces), grammar_errors(pieces, lambda piece: tokenizer.tokens_errors([piece])[0]))
     return [metric_row(result) for result in results]
-
-
-def build_diffusion(tokens: TokenCorpus, settings: Mapping[str, Any]) -> AbsorbingDiffusion:
-    """The process of `settings` (those of a cell's `diffusion`); a multi-scale one takes its powers from the tokens.
-
-    Raises DiffusionError for settings that do not go together.
-    """
-    from bench.diffusion import AbsorbingDiffusion, DiffusionError, MultiScaleDiffusion, token_powers
-
-    chosen = dict(settings)
-    powers = chosen.pop("powers", None)
-    if chosen.get("schedule") != "multi-scale":
-        if powers is not None:
-            raise DiffusionError(f"powers: given with schedule {chosen.get('schedule')!r}; allowed: with multi-scale")
-        return AbsorbingDiffusion(tokens.mask_id, tokens.pad_id, **chosen)
-    del chosen["schedule"]
-    positions_a_beat = max(steps for _, _, steps in tokens.settings.beat_resolutions)
-    values = token_powers(tokens.vocabulary, positions_a_beat, powers)
-    return MultiScaleDiffusion(tokens.mask_id, tokens.pad_id, values, **chosen)
-
-
-def build_constraint(tokens: TokenCorpus, words: str | None) -> ConstraintSet | None:
-    """The constraint on what is drawn (a cell's `sample.constraints`), ranges taken from the training pieces.
-
-    None for none. Raises DiffusionError for words that cannot be used.
-    """
-    if words is None:
-        return None
-    from bench.data.music import training_pitch_limits
-    from bench.data.remi import type_graph
-    from bench.diffusion.constraints import ConstraintChoice, TokenLanguage
-
-    language = TokenLanguage.of(tokens.vocabulary, type_graph(tokens.settings))
-    choice = ConstraintChoice.parse(words)
-    return choice.build(language, tokens.mask_id, pitch_limits=lambda kind: training_pitch_limits(tokens, kind))

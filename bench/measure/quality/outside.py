@@ -1,4 +1,4 @@
-"""An arm that is a folder of MIDI files: the music of another system is measured, its cost is not known."""
+"""An arm that is a folder of MIDI files: metrics of the music of another system, whose cost is not known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reference cell: the floors and ceilings that quality figures are read against."""
+"""A reference cell: floors and ceilings of the quality figures."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ BASELINE_DEFINITIONS = {
 
 
 def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[..., None]) -> list[dict[str, Any]]:
-    """Rows of the token baselines (bits/token), and of the music metrics for sets whose worth is known.
+    """Rows of the token baselines (bits/token), and of the music metrics for sets of known quality.
 
-    Leaves the held-out windows as MIDI files in `samples/`, to be heard and seen beside generated ones, and
+    Leaves the held-out windows as MIDI files in `samples/`, to compare with generated ones, and
     `data.json`: which piece is on which side of the split, the tokenizer settings, the files skipped.
     """
     from bench.data import token_baselines

@@ -1,4 +1,4 @@
-"""Drift of the masked bits/token: how well an arm foresees its own music, from beginning to end."""
+"""Drift of the masked bits/token of an arm's own music, from beginning to end."""
 
 from __future__ import annotations
 

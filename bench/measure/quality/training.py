@@ -1,4 +1,4 @@
-"""One training for all cells that differ only in how they sample: whoever comes second takes over the checkpoint."""
+"""The training of a quality cell; cells that differ only in how they sample share one checkpoint."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import CellFailure
 from bench.files import canonical_hash
-from bench.measure.quality.music import build_diffusion, load_tokens
+from bench.measure.quality.music import load_tokens
+from bench.measure.quality.process import build_diffusion
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
     from architectures import Backbone
     from bench.data import TokenCorpus
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from bench.training.progress import Progress, TrainResult
 
 
-FOLDER = ".trainings"  # below the results: a file a training
+FOLDER = ".trainings"  # below the results: one file per training
 NOT_TRAINING = ("sample", "sample_lengths")  # settings that decide nothing before the first piece is drawn
 NOT_TRAINING_PARTS = ("sampling", "metrics")
 ENDED = ("budget", "plateau")
@@ -42,9 +45,8 @@ def shared_training(settings: dict[str, Any], folder: Path, emit: Callable[..., 
     """Holds the training of these settings for the block: `folder` may have been given another cell's checkpoint.
 
     One cell at a time trains; the others wait, and then find its checkpoint, in this study or in another of the same
-    results folder: the file that is locked names the cells that have had this training. A checkpoint that cannot be
-    taken over is trained anew; the trainer itself refuses one of another run. The lock ends with the process that
-    holds it.
+    results folder: the locked file names the cells with this training. Where a checkpoint cannot be taken over the
+    training begins anew; the trainer itself refuses one of another run. The lock ends with the process that holds it.
     """
     name, results = training_id(settings), folder.parent.parent
     (results / FOLDER).mkdir(exist_ok=True)
@@ -62,8 +64,13 @@ def shared_training(settings: dict[str, Any], folder: Path, emit: Callable[..., 
             lock.write(f"{mine}\n")
 
 
+def diverged(steps: int) -> CellFailure:
+    """The failure of a training whose loss became infinite, NaN, or far worse than at the first step."""
+    return CellFailure("diverged", f"diverged: the loss blew up at step {steps}")
+
+
 def is_trained(folder: Path) -> bool:
-    """Whether the folder of a cell holds the checkpoint of a training that came to its end."""
+    """Whether the folder of a cell holds the checkpoint of a finished training."""
     from bench.training.checkpoint import latest_checkpoint, read_checkpoint
     from bench.training.errors import TrainingError
 
@@ -127,9 +134,19 @@ def _take_over(other: Path, folder: Path) -> bool:
     return True
 
 
+def training_device(settings: dict[str, Any]) -> torch.device | str:
+    """Where a cell with these settings computes: on the device it trains on, on the CPU where it does not train."""
+    from metrics.cost.device import resolve_device
+
+    try:
+        return resolve_device(settings["train"]["device"] if "train" in settings else "cpu")
+    except ValueError:  # the trainer says what is missing, in the cell's row
+        return "cpu"
+
+
 @dataclass(frozen=True)
 class CellTraining:
-    """What is trained, on what, and how; `validation` has shape (n, length)."""
+    """A backbone, its data and the settings of its training; `validation` has shape (n, length)."""
 
     tokens: TokenCorpus
     diffusion: AbsorbingDiffusion
@@ -143,9 +160,10 @@ class CellTraining:
     def of(cls, settings: dict[str, Any], tokens: TokenCorpus | None = None) -> CellTraining:
         """The training of a quality cell of `bench.run.cells`; `tokens`: its corpus, where it is loaded already.
 
-        Raises UserError where it cannot be made."""
+        Raises UserError where it cannot be made.
+        """
         from architectures import BackboneConfig, build_config
-        from architectures.plugins import load_plugins
+        from bench.plugins import load_plugins
         from bench.training import TrainSettings
 
         load_plugins(settings["plugins"])

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.report.analysis.aggregate import reference_point
-from bench.report.analysis.samplers import CEILING
+from bench.report.analysis.references import CEILING, reference_point
 from bench.report.rows.points import Group, Point, Points, quality_group, quality_points
 from metrics.headlines import PRIMARY
 from metrics.quantities import quantity_of
@@ -112,10 +111,17 @@ def _deviation(difference: Interval) -> float:
 
 
 def _verdict(difference: Interval, adjusted_p: float, family: int, metric: str) -> str:
+    words = ("better", "worse") if quantity_of(metric).better == "lower" else ("worse", "better")
+    return verdict(difference, adjusted_p, family, below=words[0], above=words[1])
+
+
+def verdict(difference: Interval, adjusted_p: float, family: int, *, below: str, above: str) -> str:
+    """A tested difference in words: `below` or `above` zero, not found, undecidable with so few seeds in a family of so
+    many tests, or not compared."""
     if difference.n == 0:
         return "not compared: no seed in common"
     if adjusted_p <= ALPHA:
-        return "better" if quantity_of(metric).loss(difference.value) < 0 else "worse"
+        return below if difference.value < 0 else above
     if smallest_p_value(difference.n) * family > ALPHA:
         return f"cannot be decided with {difference.n} seed{'s' if difference.n > 1 else ''}"
     return "no difference found"

@@ -64,7 +64,7 @@ def effects(frame: pd.DataFrame) -> list[Effect]:
     found = []
     for group, points in quality_points(frame).groups(quality_group):
         arms = [arm for arm in arm_order(frame) if points.where(arm=arm)]
-        levels = {arm: factors(arm, *_described(points, arm)) for arm in arms}
+        levels = {arm: _factors_of(points, arm) for arm in arms}
         for metric in PRIMARY:
             measured = points.where(metric=metric).measured()
             for factor in dict.fromkeys(name for one in levels.values() for name in one):
@@ -72,9 +72,9 @@ def effects(frame: pd.DataFrame) -> list[Effect]:
     return found
 
 
-def _described(points: Points, arm: str) -> tuple[str, str]:
+def _factors_of(points: Points, arm: str) -> dict[str, str]:
     first = points.where(arm=arm)[0]
-    return first.pattern, first.direction
+    return factors(arm, first.pattern, first.direction)
 
 
 def _effects_of(
@@ -90,7 +90,7 @@ def _effects_of(
         arms = tuple(arm for arm in having if having[arm] == level)
         against = tuple(arm for arm in having if having[arm] != level)
         others = kinds[1 - kinds.index(level)] if len(kinds) == 2 else "the others"
-        cells = tuple(dict.fromkeys(cell for arm in having for cell in points.where(arm=arm)[0].cell_ids))
+        cells = Points(points.where(arm=arm)[0] for arm in having).cell_ids()
         difference = _difference(points, arms, against)
         found.append(Effect(group, metric, factor, level, others, arms, against, difference, cells))
     return found
@@ -98,12 +98,34 @@ def _effects_of(
 
 def _difference(points: Points, arms: tuple[str, ...], against: tuple[str, ...]) -> Interval:
     """Mean over the seeds that all arms have of (mean of `arms` - mean of `against`)."""
-    first, second = _means(points, arms), _means(points, against)
+    first, second = _arm_means(points, arms), _arm_means(points, against)
     return mean_interval([first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())])
 
 
-def _means(points: Points, arms: Iterable[str]) -> dict[int, float]:
+def _arm_means(points: Points, arms: Iterable[str]) -> dict[int, float]:
     """Mean over the arms for each seed that all of them have."""
     values = [by_seed(points.where(arm=arm)[0]) for arm in arms]
     seeds = set.intersection(*(set(one) for one in values))
     return {seed: float(np.mean([one[seed] for one in values])) for seed in seeds}
+
+
+def depth_interaction(points: Points) -> tuple[Interval, int, int] | None:
+    """Effect of late against early attention at the deepest less at the shallowest depth that have both; the two
+    depths."""
+    cells: dict[tuple[int, str], list[str]] = {}
+    for arm in points.distinct("arm"):
+        found = read_pattern(points.where(arm=arm)[0].pattern)
+        place = _factors_of(points, arm).get("place of attention")
+        if found and found.repeats > 1 and place in ("early", "late"):
+            cells.setdefault((found.repeats, place), []).append(arm)
+    depths = sorted(depth for depth, place in cells if place == "early" and (depth, "late") in cells)
+    if len(depths) < 2:
+        return None
+    deep, shallow = depths[-1], depths[0]
+    means = {key: _arm_means(points, arms) for key, arms in cells.items() if key[0] in (deep, shallow)}
+    seeds = sorted(set.intersection(*(set(one) for one in means.values())))
+    gains = {
+        depth: np.array([means[depth, "late"][seed] - means[depth, "early"][seed] for seed in seeds])
+        for depth in (deep, shallow)
+    }
+    return mean_interval(gains[deep] - gains[shallow]), deep, shallow

@@ -6,8 +6,6 @@ import pandas as pd
 
 from bench.report.rows.points import Point, Points, quality_points
 
-CEILING = "real-vs-real"
-
 
 def base_arm(point: Point) -> str:
     """The arm's name without what the point names anyway: `smdim sampler=cached steps=8` -> `smdim`."""

@@ -1,4 +1,4 @@
-"""What happens along a piece: a measure in windows from the beginning to the end, generated and real music."""
+"""Measures in windows along a piece, from its beginning to its end, of generated and real music."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.report.rows.arms import arm_order
-from bench.report.rows.pieces import sample_paths
+from bench.report.rows.pieces import read_midi, sample_paths
 from metrics.music.drift import HOP_BEATS, WINDOW_BEATS, measure_windows
 from metrics.music.notes import Notes
 from metrics.statistics import Interval, mean_interval
@@ -66,19 +66,7 @@ def _of_length(paths: list[Path], length: int) -> list[Path]:
 
 def _notes(paths: list[Path]) -> list[Notes]:
     """Notes of the files that can be read and hold any."""
-    import symusic
-
-    from metrics import NotesError, read_notes
-
-    found: list[Notes] = []
-    for path in paths:
-        try:
-            notes = read_notes(symusic.Score(str(path)))
-        except (NotesError, OSError, RuntimeError, ValueError):
-            continue
-        if len(notes.onset):
-            found.append(notes)
-    return found
+    return [read[0] for path in paths if (read := read_midi(path)) is not None]
 
 
 def _course(arm: str, measure: str, windows: list[np.ndarray]) -> Course:

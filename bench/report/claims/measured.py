@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from bench.report.analysis.aggregate import EXACT, grammar_marks, kernel_conflict, reference_point
+from bench.report.analysis.comparable import EXACT, kernel_conflict
 from bench.report.analysis.comparisons import by_seed, losses
-from bench.report.analysis.growth import cost_exponent
+from bench.report.analysis.growth import cost_exponent, ratio_in_turns
 from bench.report.analysis.patterns import same_mixers
+from bench.report.analysis.references import CEILING, grammar_marks, reference_point
 from bench.report.claims.paper import Quantity
 from bench.report.rows.points import Point, Points, group_words, quality_group
-from bench.report.rows.rounds import rounds_of
 from metrics.cost.quantities import BITS
-from metrics.statistics import mean_interval, rounds_ratio
+from metrics.statistics import Interval, mean_interval
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,15 @@ class Measured:
     note: str = ""
     reason: str = ""
 
+    @classmethod
+    def of(cls, found: Interval, **known: Any) -> Measured:
+        """A quantity with the interval that was found."""
+        return cls(found.value, found.low, found.high, **known)
+
 
 @dataclass(frozen=True)
 class Evidence:
-    """What a study offers: its points, and the folder that holds the raw samples."""
+    """The points of a study, and the folder that holds the raw samples."""
 
     cost: Points
     quality: Points
@@ -48,8 +54,8 @@ class Evidence:
     patterns: dict[str, str] = field(default_factory=dict)
 
     def unlearned(self, quantity: Quantity, point: Point) -> str:
-        """Why the music of this point says nothing of a claim: its arm learned no more than the grammar; "" if it
-        did."""
+        """That the arm of this point learned no more than the grammar, so that its music is no evidence; "" if it
+        learned more."""
         marks = grammar_marks(self.quality, self.references)
         if quantity.metric != BITS and marks.get((point.corpus, point.length, point.arm)) == "no more":
             return f"{point.arm} learned no more than the grammar here"
@@ -58,15 +64,15 @@ class Evidence:
 
 def measure(quantity: Quantity, evidence: Evidence) -> list[Measured]:
     """The quantity, once for each setting in which the study measured it; at least one entry, if only with a reason."""
-    makers: dict[str, Callable[[Quantity, Evidence], list[Measured]]] = {
-        "ratio": _ratio,
-        "exponent": _exponent,
-        "lead": _lead,
-        "change": _change,
-        "excess": _excess,
-        "level": _level,
+    kinds: dict[str, Callable[[Quantity, Evidence], Iterator[Measured]]] = {
+        "ratio": _ratios,
+        "exponent": _exponents,
+        "lead": _leads,
+        "change": _changes,
+        "excess": _excesses,
+        "level": _levels,
     }
-    return makers[quantity.kind](quantity, evidence) or [_missing(quantity, evidence)]
+    return list(kinds[quantity.kind](quantity, evidence)) or [_missing(quantity, evidence)]
 
 
 def _missing(quantity: Quantity, evidence: Evidence) -> Measured:
@@ -82,78 +88,72 @@ def _missing(quantity: Quantity, evidence: Evidence) -> Measured:
     return Measured(reason=failed[0] if failed else "what it is compared with was not measured")
 
 
-def _at_length(points: Points, quantity: Quantity) -> Points:
-    return points if quantity.length is None else points.where(length=quantity.length)
+def _measured(points: Points, quantity: Quantity, **equal: Any) -> Points:
+    """Points of the quantity's metric that have a figure, at its length where it names one."""
+    at = {} if quantity.length is None else {"length": quantity.length}
+    return points.where(metric=quantity.metric, **at, **equal).measured()
 
 
-def _ratio(quantity: Quantity, evidence: Evidence) -> list[Measured]:
-    points = _at_length(evidence.cost.where(metric=quantity.metric), quantity).measured()
-    found = []
-    for point in points.where(arm=quantity.arm):
-        setting = {"length": point.length, "device": point.device, "threads": point.threads, "batch": point.batch}
-        base = points.first(arm=quantity.baseline, **setting)
+def _joined(*words: str) -> str:
+    return ", ".join(word for word in words if word)
+
+
+def _ratios(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
+    for point in _measured(evidence.cost, quantity, arm=quantity.arm):
+        base = evidence.cost.beside(point, quantity.baseline)
         if base is not None:
-            found.append(_one_ratio(point, base, evidence.folder))
-    return found
+            yield _one_ratio(point, base, evidence.folder)
 
 
 def _one_ratio(point: Point, base: Point, folder: Path | None) -> Measured:
-    where = ", ".join(word for word in (f"L = {point.length}", point.device) if word)
-    cells = tuple(dict.fromkeys((*point.cell_ids, *base.cell_ids)))
+    found: dict[str, Any] = {
+        "where": _joined(f"L = {point.length}", point.device),
+        "cell_ids": Points([point, base]).cell_ids(),
+    }
     conflict = kernel_conflict([*point.kernels, *base.kernels])
     if conflict:
-        return Measured(where=where, cell_ids=cells, reason=f"kernels differ ({conflict})")
+        return Measured(**found, reason=f"kernels differ ({conflict})")
     value = point.value / base.value
     if point.metric in EXACT:
-        return Measured(value, value, value, where, (), cells, "counted, so exact")
-    rounds = (rounds_of(folder, point), rounds_of(folder, base)) if folder else ([], [])
-    if all(rounds) and set(point.sessions) == set(base.sessions) != {""}:
-        ratio = rounds_ratio(*rounds)
-        note = f"{ratio.n} rounds in turns"
-        return Measured(ratio.value, ratio.low, ratio.high, where, (), cells, note)
+        return Measured(value, value, value, **found, note="counted, so exact")
+    ratio = ratio_in_turns(point, base, folder)
+    if ratio is not None:
+        return Measured.of(ratio, **found, note=f"{ratio.n} rounds in turns")
     if point.has_interval and base.has_interval:
         low, high = point.low / base.high, point.high / base.low
-        return Measured(value, low, high, where, (), cells, "from both intervals, wider than need be")
-    return Measured(value, where=where, cell_ids=cells, note="measured once, so no interval")
+        return Measured(value, low, high, **found, note="from both intervals, wider than need be")
+    return Measured(value, **found, note="measured once, so no interval")
 
 
-def _exponent(quantity: Quantity, evidence: Evidence) -> list[Measured]:
+def _exponents(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
     points = evidence.cost.where(metric=quantity.metric, arm=quantity.arm).measured()
-    found = []
-    for setting, line in points.groups(lambda p: (p.device, p.threads, p.batch, p.kernel)):
+    for (setting, _), line in points.groups(lambda point: (point.setting, point.kernel)):
         lengths = line.lengths()
         if len(lengths) >= 3:
             interval, note = cost_exponent(line, evidence.folder)
-            where = ", ".join(word for word in (f"L = {lengths[0]} to {lengths[-1]}", setting[0]) if word)
-            cells = tuple(dict.fromkeys(cell for point in line for cell in point.cell_ids))
-            found.append(Measured(interval.value, interval.low, interval.high, where, (), cells, note))
-    return found
+            where = _joined(f"L = {lengths[0]} to {lengths[-1]}", setting[0])
+            yield Measured.of(interval, where=where, cell_ids=line.cell_ids(), note=note)
 
 
-def _lead(quantity: Quantity, evidence: Evidence) -> list[Measured]:
-    found = []
-    for group, points in evidence.quality.where(metric=quantity.metric).groups(quality_group):
-        points = _at_length(points, quantity).measured()
+def _leads(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
+    for group, rows in evidence.quality.where(metric=quantity.metric).groups(quality_group):
+        points = _measured(rows, quantity)
         mine = points.first(arm=quantity.arm)
         others = [point for point in points if point.arm != quantity.arm and _is_rival(point.arm, quantity, evidence)]
-        if mine is None or not others:
-            continue
-        found.append(
-            _smallest_lead(mine, others, evidence.references, group_words(group), evidence.unlearned(quantity, mine))
-        )
-    return found
+        if mine is not None and others:
+            yield _smallest_lead(mine, others, evidence, group_words(group), evidence.unlearned(quantity, mine))
 
 
-def _smallest_lead(mine: Point, others: list[Point], references: Points, where: str, reason: str) -> Measured:
+def _smallest_lead(mine: Point, others: list[Point], evidence: Evidence, where: str, reason: str) -> Measured:
     """The lead over the arm that comes nearest, or is furthest ahead.
 
     To be ahead of all, every lead's 95 % interval must be above the bound, so the lowest end counts; to be behind
     one of k, an interval of level 1 - 0.05 / k must lie below it, so the upper end is the lowest of those.
     """
-    lost = losses(Points([mine, *others]), references)
+    lost = losses(Points([mine, *others]), evidence.references)
     if not lost and by_seed(mine):
         return Measured(where=where, reason=f"no way of {mine.metric} is better without real music to compare with")
-    leads = {arm: _paired(lost.get(mine.arm, {}), values) for arm, values in lost.items() if arm != mine.arm}
+    leads = {arm: _paired(values, lost.get(mine.arm, {})) for arm, values in lost.items() if arm != mine.arm}
     leads = {arm: values for arm, values in leads.items() if values}
     if not leads:
         return Measured(where=where, reason="no seed in common")
@@ -161,13 +161,14 @@ def _smallest_lead(mine: Point, others: list[Point], references: Points, where: 
     joint = [mean_interval(values, 1 - 0.05 / len(leads)) for values in leads.values()]
     nearest = min(leads, key=lambda arm: float(np.mean(leads[arm])))
     low, high = min(one.low for one in plain), min(one.high for one in joint)
-    cells = tuple(dict.fromkeys(cell for point in (mine, *others) for cell in point.cell_ids))
+    cells = Points([mine, *others]).cell_ids()
     note = f"smallest lead, over {nearest}, of those over {', '.join(leads)}"
     return Measured(float(np.mean(leads[nearest])), low, high, where, leads[nearest], cells, note, reason)
 
 
-def _paired(mine: dict[int, float], other: dict[int, float]) -> tuple[float, ...]:
-    return tuple(other[seed] - mine[seed] for seed in sorted(mine.keys() & other.keys()))
+def _paired(values: dict[int, float], less: dict[int, float]) -> tuple[float, ...]:
+    """Differences in the seeds that both have."""
+    return tuple(values[seed] - less[seed] for seed in sorted(values.keys() & less.keys()))
 
 
 def _is_rival(arm: str, quantity: Quantity, evidence: Evidence) -> bool:
@@ -179,60 +180,55 @@ def _is_rival(arm: str, quantity: Quantity, evidence: Evidence) -> bool:
     return quantity.against == "all" or same_mixers(theirs, mine)
 
 
-def _change(quantity: Quantity, evidence: Evidence) -> list[Measured]:
+def _changes(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
     points = evidence.quality.where(metric=quantity.metric, arm=quantity.arm).measured()
-    found = []
-    for (corpus, sampler), line in points.groups(lambda p: (p.corpus, p.sampler)):
+    for (corpus, sampler), line in points.groups(lambda point: (point.corpus, point.sampler)):
         lengths = line.lengths()
+        first = line.first(length=min(lengths, default=None))
         last = line.first(length=quantity.length or max(lengths, default=None))
-        if last is None or len(lengths) < 2 or last.length == lengths[0]:
+        if first is None or last is None or last.length == first.length:
             continue
-        first = line.first(length=lengths[0])
-        assert first is not None
-        early, late = by_seed(first), by_seed(last)
-        values = tuple(late[seed] - early[seed] for seed in sorted(early.keys() & late.keys()))
-        interval = mean_interval(values)
+        values = _paired(by_seed(last), by_seed(first))
         levels = [
             f"{length}: {ceiling.value:.3f}"
             for length in (first.length, last.length)
-            if (ceiling := reference_point(evidence.references, "real-vs-real", quantity.metric, corpus, length))
+            if (ceiling := reference_point(evidence.references, CEILING, quantity.metric, corpus, length))
         ]
-        note = f"{last.length} minus {first.length} tokens; real against real {', '.join(levels) or 'not measured'}"
-        where = ", ".join(word for word in (corpus, sampler) if word)
-        cells = tuple(dict.fromkeys((*first.cell_ids, *last.cell_ids)))
-        reason = evidence.unlearned(quantity, last) or evidence.unlearned(quantity, first)
-        found.append(Measured(interval.value, interval.low, interval.high, where, values, cells, note, reason))
-    return found
+        yield Measured.of(
+            mean_interval(values),
+            where=_joined(corpus, sampler),
+            values=values,
+            cell_ids=Points([first, last]).cell_ids(),
+            note=f"{last.length} minus {first.length} tokens; real against real {_joined(*levels) or 'not measured'}",
+            reason=evidence.unlearned(quantity, last) or evidence.unlearned(quantity, first),
+        )
 
 
-def _excess(quantity: Quantity, evidence: Evidence) -> list[Measured]:
-    points = _at_length(evidence.quality.where(metric=quantity.metric, arm=quantity.arm), quantity).measured()
-    found = []
-    for point in points:
+def _excesses(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
+    for point in _measured(evidence.quality, quantity, arm=quantity.arm):
         reference = reference_point(evidence.references, quantity.over, quantity.metric, point.corpus, point.length)
         if reference is None:
             continue
-        values = tuple(value - reference.value for value in by_seed(point).values())
-        interval = mean_interval(values)
-        above, below = (reference.high - reference.value, reference.value - reference.low)
+        excess = _level(point, quantity, evidence, less=reference.value)
         known = reference.has_interval
-        low, high = (interval.low - above, interval.high + below) if known else (interval.low, interval.high)
-        where = group_words(quality_group(point))
         note = f"{quantity.over} has {reference.value:.3g}, its spread over pieces is {'' if known else 'not '}included"
+        above, below = (reference.high - reference.value, reference.value - reference.low) if known else (0.0, 0.0)
         cells = (*point.cell_ids, *reference.cell_ids)
-        reason = evidence.unlearned(quantity, point)
-        found.append(Measured(interval.value, low, high, where, values, cells, note, reason))
-    return found
+        yield replace(excess, low=excess.low - above, high=excess.high + below, cell_ids=cells, note=note)
 
 
-def _level(quantity: Quantity, evidence: Evidence) -> list[Measured]:
-    points = _at_length(evidence.quality.where(metric=quantity.metric, arm=quantity.arm), quantity).measured()
-    found = []
-    for point in points:
-        values = tuple(by_seed(point).values())
-        interval = mean_interval(values)
-        where = group_words(quality_group(point))
-        reason = evidence.unlearned(quantity, point)
-        cells = point.cell_ids
-        found.append(Measured(interval.value, interval.low, interval.high, where, values, cells, "", reason))
-    return found
+def _levels(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
+    for point in _measured(evidence.quality, quantity, arm=quantity.arm):
+        yield _level(point, quantity, evidence)
+
+
+def _level(point: Point, quantity: Quantity, evidence: Evidence, less: float = 0.0) -> Measured:
+    """The arm's figure in each seed, less another figure."""
+    values = tuple(value - less for value in by_seed(point).values())
+    return Measured.of(
+        mean_interval(values),
+        where=group_words(quality_group(point)),
+        values=values,
+        cell_ids=point.cell_ids,
+        reason=evidence.unlearned(quantity, point),
+    )

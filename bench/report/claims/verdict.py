@@ -1,8 +1,7 @@
-"""Does a published claim hold here? The interval of the measurement against the interval that the claim accepts."""
+"""Verdicts on published claims: the interval of a measurement against the interval that the claim accepts."""
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.files import read_json, write_atomically
+from bench.files import to_json, write_atomically
 from bench.report.analysis.patterns import patterns_of
 from bench.report.claims.measured import Evidence, Measured, measure
 from bench.report.claims.paper import Claim, Paper, claims_hash, claims_recorded
 from bench.report.rows.points import cost_points, quality_points, reference_points
+from bench.report.rows.study import recorded_claims
 from bench.report.tables.numbers import number
 from bench.report.tables.table import Entry, Table
 
@@ -101,23 +101,12 @@ def claims_table(paper: Paper, judged: list[Judged]) -> Table:
     for one in judged:
         found, quantity = one.measured, one.claim.quantity
         measured = Entry.figure(found.value, found.low, found.high, cell_ids=found.cell_ids, reason=found.reason)
-        words = f"{quantity.kind} of {quantity.metric}"
         where = "; ".join(word for word in (found.where, found.note) if word)
-        rows.append(
-            (
-                Entry(one.claim.id),
-                Entry(verdict_words(one)),
-                measured,
-                Entry(accepted_words(one.claim)),
-                Entry(one.claim.text),
-                Entry(words),
-                Entry(where),
-            )
-        )
+        texts = (accepted_words(one.claim), one.claim.text, f"{quantity.kind} of {quantity.metric}", where)
+        rows.append((Entry(one.claim.id), Entry(verdict_words(one)), measured, *map(Entry, texts)))
     notes = (
         "A verdict speaks of this study's sizes, corpus and machine. It cannot say that a published figure is wrong, "
-        "for the "
-        "settings behind it are not known to us.",
+        "for the settings behind it are not known to us.",
         f"Source: {paper.source}. Settings behind the published figures that are not known to us: {paper.not_known}.",
         f"Acceptance intervals have the hash {claims_hash(paper)}. How the words were read:",
         *(f"{claim.id}: {accepted_words(claim)}; {claim.why}." for claim in paper.claims),
@@ -139,12 +128,12 @@ def figures_table(paper: Paper) -> Table:
 
 def fixed_before(folder: Path, paper: Paper) -> str:
     """Whether the acceptance intervals are those that were recorded when the study was planned."""
-    recorded = (read_json(folder / "study.json") or {}).get("claims")
-    if not isinstance(recorded, dict) or paper.name not in recorded:
+    recorded = recorded_claims(folder, paper.name)
+    if recorded is None:
         return "The acceptance intervals were not recorded before this run."
-    if recorded[paper.name] == claims_hash(paper):
+    if recorded == claims_hash(paper):
         return "The acceptance intervals are those recorded before the run."
-    if known := claims_recorded(paper, recorded[paper.name]):
+    if known := claims_recorded(paper, recorded):
         added = ", ".join(claim.id for claim in paper.claims[known:])
         return f"The acceptance intervals are those recorded before the run, but for claims added since: {added}."
     return "The acceptance intervals were changed after the run was planned."
@@ -160,17 +149,11 @@ def save_verdicts(folder: Path, paper: Paper, judged: list[Judged]) -> Path:
                 "id": one.claim.id,
                 "verdict": one.verdict,
                 "seeds_needed": one.seeds_needed or None,
-                **{key: _plain(value) for key, value in asdict(one.measured).items()},
+                **asdict(one.measured),
             }
             for one in judged
         ],
     }
     path = folder / f"claims_{paper.name}.json"
-    write_atomically(path, json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False))
+    write_atomically(path, to_json(content, indent=2))
     return path
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return list(value) if isinstance(value, tuple) else value

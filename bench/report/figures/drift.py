@@ -8,19 +8,11 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.report.figures.quality import draw_by_arm
-from bench.report.figures.style import (
-    DOUBLE_COLUMN_IN,
-    REFERENCE_COLOUR,
-    NothingToShow,
-    figure_style,
-    is_narrow,
-    legend_below,
-    marker_handles,
-    new_figure,
-    panels,
-)
-from bench.report.rows.arms import arm_order, looks
+from bench.report.figures.axes import limits_around
+from bench.report.figures.figure import figure
+from bench.report.figures.marks import draw_by_arm, reference_line
+from bench.report.figures.style import NothingToShow, arm_handles, drawn_arms, is_narrow, legend_below, panel_grid
+from bench.report.rows.frame import QUALITY
 from bench.report.rows.points import quality_group, quality_points
 from metrics.music.drift import DRIFT
 from metrics.quantities import quantity_of
@@ -29,29 +21,29 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def drift_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
-    """Change from beginning to end of a piece less that of real music, by arm: mean over seeds, seeds and interval.
-    At 0 the music changes as much as real music does. The first corpus, length and sampler of the table.
-
-    Raises NothingToShow without a measured drift row.
-    """
+@figure(
+    "drift",
+    "Drift along the piece",
+    needs=QUALITY,
+    caption="Change from beginning to end of a piece, less that of real music; 0 is as real music does. Marker: mean "
+    "over seeds; small dots: the seeds; line: 95 % interval over seeds.",
+)
+def drift_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
+    """A panel a measure; the first corpus, length and sampler of the table."""
     points = quality_points(frame).where(metric=list(DRIFT.values())).measured()
     if not points:
         raise NothingToShow("drift figure: the table has no measured drift row")
     points = points.groups(quality_group)[0][1]
-    drawn = {arm: look for arm, look in looks(arm_order(frame)).items() if points.where(arm=arm)}
+    arms = drawn_arms(frame, points)
     metrics = [metric for metric in DRIFT.values() if points.where(metric=metric)]
-    with figure_style(width):
-        figure = new_figure(width, 2.1)
-        for axis, metric in zip(panels(figure, len(metrics), len(metrics)), metrics, strict=True):
-            mine = points.where(metric=metric)
-            draw_by_arm(axis, mine, drawn)
-            axis.axhline(0, color=REFERENCE_COLOUR, linewidth=0.9, zorder=1)
-            values = [0.0, *(value for point in mine for value in point.values if value == value)]
-            margin = 0.3 * (max(values) - min(values)) or 0.1
-            axis.set_ylim(min(values) - margin, max(values) + margin)
-            label = quantity_of(metric).short
-            axis.set_title(textwrap.fill(label, 12) if is_narrow(width) else label)
-            axis.locator_params(axis="y", nbins=5)
-        legend_below(figure, marker_handles(drawn), width)
-    return figure
+    drawn, axes = panel_grid(width, len(metrics), len(metrics), 2.1, 0)
+    for axis, metric in zip(axes, metrics, strict=True):
+        mine = points.where(metric=metric)
+        draw_by_arm(axis, mine, arms)
+        reference_line(axis, 0)
+        axis.set_ylim(limits_around([0.0, *(value for point in mine for value in point.values)], 0.3, 0.1))
+        label = quantity_of(metric).short
+        axis.set_title(textwrap.fill(label, 12) if is_narrow(width) else label)
+        axis.locator_params(axis="y", nbins=5)
+    legend_below(drawn, arm_handles(arms, lines=False))
+    return drawn

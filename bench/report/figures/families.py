@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.report.analysis.patterns import families
-from bench.report.figures.marks import few_decade_ticks
-from bench.report.figures.style import arm_handles, figure_style, is_narrow, new_figure
+from bench.report.figures.axes import few_decade_ticks
+from bench.report.figures.style import arm_handles, is_narrow, new_figure, tidy_axes
 from bench.report.rows.arms import Look
+from metrics.cost.quantities import FORWARD_GFLOPS, PEAK_MEMORY_TRAINING, STEP_LATENCY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +23,8 @@ FAMILY_TICKS = 3
 FAINT: dict[str, Any] = {"colors": "#d4d4d4", "linewidths": 0.6, "zorder": 0}
 """Arms of other families, for comparison."""
 LONGEST_NAME = 18
+NARROW_COSTS = (STEP_LATENCY, PEAK_MEMORY_TRAINING, FORWARD_GFLOPS)
+"""What one column shows of many arms; six rows of panels would not fit a page."""
 ROW_IN, NARROW_ROW_IN, LEGEND_LINE_IN = 1.25, 1.2, 0.135
 Panel = Callable[["Axes", str, dict[str, Look], list[str]], None]
 
@@ -37,25 +40,24 @@ def family_grid(
 ) -> Figure:
     """A panel for each measure of `labels` and each family; `panel(axis, measure, looks, other arms)` draws it.
 
-    one_scale: panels of one measure have the same scale; else each has numbers of its own. In one column two families
-    stand side by side, the others below them.
+    one_scale: panels of one measure have the same scale; else each has numbers of its own. In one column there are
+    the measures of `NARROW_COSTS` only, and two families stand side by side, the others below them.
     """
     groups = families(arms, patterns)
     narrow = is_narrow(width)
-    measures = list(labels)
+    measures = [one for one in labels if not narrow or one in NARROW_COSTS] or list(labels)
     columns = min(len(groups), 2 if narrow else 5)
-    with figure_style(width):
-        bands = [groups[start : start + columns] for start in range(0, len(groups), columns)]
-        heights = [_heights(len(measures), band, narrow) for band in bands]
-        figure = new_figure(width, sum(map(sum, heights)) + 0.1)
-        parts = figure.subfigures(len(bands), 1, height_ratios=[sum(one) for one in heights], squeeze=False)
-        for part, band, height in zip(parts[:, 0], bands, heights, strict=True):
-            grid = part.subplots(len(height), columns, squeeze=False, gridspec_kw={"height_ratios": height})
-            for column in range(columns):
-                titled = band[column] if column < len(band) else None
-                _column(grid[:, column], titled, measures, labels, arms, panel, column == 0, one_scale)
-            for row in grid[:-1] if one_scale else ():
-                _share_scale(row[: len(band)])
+    bands = [groups[start : start + columns] for start in range(0, len(groups), columns)]
+    heights = [_heights(len(measures), band, narrow) for band in bands]
+    figure = new_figure(width, sum(map(sum, heights)) + 0.1)
+    parts = figure.subfigures(len(bands), 1, height_ratios=[sum(one) for one in heights], squeeze=False)
+    for part, band, height in zip(parts[:, 0], bands, heights, strict=True):
+        grid = part.subplots(len(height), columns, squeeze=False, gridspec_kw={"height_ratios": height})
+        for column in range(columns):
+            titled = band[column] if column < len(band) else None
+            _column(grid[:, column], titled, measures, labels, arms, panel, column == 0, one_scale)
+        for row in grid[:-1] if one_scale else ():
+            _share_scale(row[: len(band)])
     return figure
 
 
@@ -84,6 +86,7 @@ def _column(
     title, members = titled
     shown = {arm: arms[arm] for arm in members}
     for axis, measure in zip(axes, measures, strict=False):
+        tidy_axes(axis)
         panel(axis, measure, shown, [arm for arm in arms if arm not in shown])
         axis.set_title(title if measure == measures[0] else "")
         axis.set_ylabel(labels[measure].replace(" [", "\n[") if first else "")

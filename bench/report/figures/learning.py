@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.report.figures.style import (
-    DOUBLE_COLUMN_IN,
-    REFERENCE_COLOUR,
-    NothingToShow,
-    arm_handles,
-    figure_style,
-    is_narrow,
-    legend_below,
-    new_figure,
-    panels,
-    reference_handles,
-    tidy_axes,
-)
-from bench.report.rows.arms import Look, arm_order, looks
+from bench.report.figures.figure import figure
+from bench.report.figures.marks import reference_handles, reference_line
+from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, legend_below, panel_grid
+from bench.report.rows.arms import arm_order, looks
 from bench.report.rows.frame import QUALITY
-from bench.report.rows.history import study_history
 from bench.report.rows.points import cost_points, quality_points, reference_points
 from metrics.cost.quantities import BITS, FORWARD_GFLOPS
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MOST_SEEDS = 5
@@ -39,36 +29,40 @@ AXES_Y = {
 }
 
 
-def learning_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
-    """Validation bits per token (else the training loss) against steps, and against seconds and FLOPs where recorded; a
-    line a seed, of at most `MOST_SEEDS` an arm. The first corpus and length of the table.
-
-    Raises NothingToShow where no cell folder holds a history.
-    """
-    history = _with_flops(study_history(_shown(frame), folder), frame)
+@figure(
+    "learning",
+    "Learning curves",
+    needs=QUALITY,
+    one_sampler=True,
+    caption="One line a seed, of at most five an arm.",
+)
+def learning_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
+    """Validation bits per token (else the training loss) against steps, and against seconds and FLOPs where recorded;
+    the first corpus and length of the table."""
+    history = _with_flops(_histories(_shown(frame), folder), frame)
     y = next((name for name in AXES_Y if name in history.columns and history[name].notna().sum() > 1), None)
     xs = [name for name in AXES_X if name in history.columns and history[name].notna().any()]
     if y is None or not xs:
         raise NothingToShow("learning figure: no cell folder holds a history.jsonl with steps and a loss")
-    arms = looks(arm_order(frame))
-    drawn = {arm: look for arm, look in arms.items() if arm in set(history["arm"])}
-    with figure_style(width):
-        columns = 1 if is_narrow(width) else len(xs)
-        figure = new_figure(width, 1.6 * len(xs) + 0.35 if is_narrow(width) else 2.5)
-        axes = panels(figure, len(xs), columns, sharey=True)
-        for position, (axis, x) in enumerate(zip(axes, xs, strict=True)):
-            for _, line in history.groupby("cell_id", sort=False):
-                _draw_curve(axis, line[[x, y]].dropna().sort_values(x), drawn[str(line["arm"].iloc[0])])
-            if y == "validation_value":
-                _grammar_line(axis, frame)
-            axis.set_xlabel(AXES_X[x])
-            axis.set_ylabel("" if position % columns else AXES_Y[y])
-            tidy_axes(axis)
-        handles = arm_handles(drawn)
-        if y == "validation_value":
-            handles += reference_handles(reference_points(frame), ["grammar"])
-        legend_below(figure, handles, width)
-    return figure
+    arms = {arm: look for arm, look in looks(arm_order(frame)).items() if arm in set(history["arm"])}
+    handles = arm_handles(arms)
+    grammar = None
+    if y == "validation_value":
+        grammar = reference_points(frame).measured().first(arm="grammar", metric=BITS)
+        handles += reference_handles(reference_points(frame), ["grammar"])
+    columns, row_in = (1, 1.6) if is_narrow(width) else (len(xs), 2.15)
+    drawn, axes = panel_grid(width, len(xs), columns, row_in, sharey=True)
+    for position, (axis, x) in enumerate(zip(axes, xs, strict=True)):
+        for _, line in history.groupby("cell_id", sort=False):
+            kept, look = line[[x, y]].dropna().sort_values(x), arms[str(line["arm"].iloc[0])]
+            every = max(1, len(kept) // 8)
+            axis.plot(kept[x], kept[y], markevery=every, markersize=3, linewidth=1, **look.line)
+        if grammar is not None:
+            reference_line(axis, grammar.value)
+        axis.set_xlabel(AXES_X[x])
+        axis.set_ylabel("" if position % columns else AXES_Y[y])
+    legend_below(drawn, handles)
+    return drawn
 
 
 def _shown(frame: pd.DataFrame) -> pd.DataFrame:
@@ -93,18 +87,14 @@ def _with_flops(history: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     return history.assign(tflops=history["tokens"] * history["arm"].map(per_token) * 1e-3)
 
 
-def _draw_curve(axis: Axes, kept: pd.DataFrame, look: Look) -> None:
-    style: dict[str, Any] = {
-        "marker": look.marker,
-        "markevery": max(1, len(kept) // 8),
-        "markersize": 3,
-        "linewidth": 1,
-    }
-    axis.plot(kept.iloc[:, 0], kept.iloc[:, 1], color=look.colour, linestyle=look.dashes, **style)
-
-
-def _grammar_line(axis: Axes, frame: pd.DataFrame) -> None:
-    grammar = reference_points(frame).measured().first(arm="grammar", metric=BITS)
-    if grammar is None:
-        return
-    axis.axhline(grammar.value, color=REFERENCE_COLOUR, linewidth=0.9, zorder=1)
+def _histories(rows: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """The `history.jsonl` of every cell below each other, with columns arm and cell_id; empty where there is none. A
+    line cut short by a crash is left out."""
+    found: list[dict[str, Any]] = []
+    for cell_id, arm in rows.groupby("cell_id", sort=False)["arm"].first().items():
+        with suppress(OSError):
+            for text in (folder / str(cell_id) / "history.jsonl").read_text(encoding="utf-8").splitlines():
+                with suppress(ValueError):
+                    line = json.loads(text)
+                    found += [line | {"cell_id": cell_id, "arm": arm}] if isinstance(line, dict) else []
+    return pd.DataFrame(found)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from bench.report.analysis.aggregate import reference_point
 from bench.report.analysis.patterns import cycle_of, layers_of, patterns_of
-from bench.report.analysis.samplers import CEILING
-from bench.report.figures.style import DOUBLE_COLUMN_IN, NothingToShow, figure_style, is_narrow, new_figure
+from bench.report.analysis.references import CEILING, reference_point
+from bench.report.figures.figure import figure
+from bench.report.figures.style import NothingToShow, is_narrow, new_figure
 from bench.report.rows.arms import arm_order
+from bench.report.rows.frame import QUALITY
 from bench.report.rows.points import Points, quality_group, quality_points, reference_points
 from bench.report.tables.numbers import number
 from metrics.cost.quantities import BITS
@@ -29,13 +30,16 @@ CLEAR = 2.0
 """Standard errors from the mean from which a figure has a sign."""
 
 
-def orders_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
-    """Scores of block orders; colour: how far from the column's mean, in standard errors over seeds, orange
-    worse, purple better, white where no way is better. Rows between two lines are rotations of one cycle,
-    the last ones in no cycle.
-
-    Raises NothingToShow without two orders of the same mixers.
-    """
+@figure(
+    "orders",
+    "Block orders",
+    needs=QUALITY,
+    caption="Purple: better than the mean of the column, orange: worse, in standard errors over seeds (full colour "
+    "at 6; ▲ and ▼ from 2 on); white where no way is better. Rows between two lines are rotations of one "
+    "cycle: the same sequence but for its edges; the last rows are in no cycle.",
+)
+def orders_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
+    """A heat map of scores, a row an order and a column a metric; the first corpus, length and sampler."""
     rows = ordered_rows(frame)
     points = quality_points(frame).measured()
     if points:
@@ -43,34 +47,29 @@ def orders_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_CO
     arms = [arm for arm, _ in rows if points.where(arm=arm)]
     if len(arms) < 2:
         raise NothingToShow("orders figure: fewer than two arms hold the same mixers in different order")
-    limit = 4 if is_narrow(width) else 8
+    import seaborn as sns
+
+    limit, head_in = (4, 1.15) if is_narrow(width) else (8, 0.95)
     metrics = [metric for metric in HEADLINES if points.where(metric=metric, arm=arms)][:limit]
     values, shades = _matrix(points, reference_points(frame), arms, metrics)
     patterns = patterns_of(frame)
-    with figure_style(width):
-        import seaborn as sns
-
-        figure = new_figure(width, 0.3 * len(arms) + (1.15 if is_narrow(width) else 0.95))
-        axis = figure.add_subplot()
-        texts = [
-            [number(value) + _sign(shade) for value, shade in zip(*row, strict=True)]
-            for row in zip(values, shades, strict=True)
-        ]
-        options: dict[str, Any] = {"cmap": "PuOr", "vmin": -6, "vmax": 6, "cbar": False, "linewidths": 0.5}
-        sns.heatmap(
-            np.nan_to_num(shades), annot=np.array(texts), fmt="", ax=axis, annot_kws={"size": "small"}, **options
-        )
-        labels = [_short(metric) for metric in metrics]
-        axis.set_xticks(np.arange(len(metrics)) + 0.5, labels, rotation=0)
-        names = [f"{arm}  {patterns[arm]}" for arm in arms]
-        axis.set_yticks(np.arange(len(arms)) + 0.5, names, rotation=0)
-        axis.xaxis.tick_top()
-        axis.tick_params(length=0)
-        cycles = dict(rows)
-        for index in range(1, len(arms)):
-            if cycles[arms[index]] != cycles[arms[index - 1]]:
-                axis.axhline(index, color="black", linewidth=1.2)
-    return figure
+    drawn = new_figure(width, 0.3 * len(arms) + head_in)
+    axis = drawn.add_subplot()
+    texts = [
+        [number(value) + _sign(shade) for value, shade in zip(*row, strict=True)]
+        for row in zip(values, shades, strict=True)
+    ]
+    options: dict[str, Any] = {"cmap": "PuOr", "vmin": -6, "vmax": 6, "cbar": False, "linewidths": 0.5, "fmt": ""}
+    sns.heatmap(np.nan_to_num(shades), annot=np.array(texts), ax=axis, annot_kws={"size": "small"}, **options)
+    axis.set_xticks(np.arange(len(metrics)) + 0.5, [_short(metric) for metric in metrics], rotation=0)
+    axis.set_yticks(np.arange(len(arms)) + 0.5, [f"{arm}  {patterns[arm]}" for arm in arms], rotation=0)
+    axis.xaxis.tick_top()
+    axis.tick_params(length=0)
+    cycles = dict(rows)
+    for index in range(1, len(arms)):
+        if cycles[arms[index]] != cycles[arms[index - 1]]:
+            axis.axhline(index, color="black", linewidth=1.2)
+    return drawn
 
 
 def _sign(shade: float) -> str:

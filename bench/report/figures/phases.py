@@ -7,16 +7,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.report.figures.style import (
-    DOUBLE_COLUMN_IN,
-    NothingToShow,
-    figure_style,
-    is_narrow,
-    legend_below,
-    new_figure,
-    tidy_axes,
-)
+from bench.report.figures.figure import figure
+from bench.report.figures.style import NothingToShow, is_narrow, legend_below, panel_grid
 from bench.report.rows.arms import arm_order
+from bench.report.rows.frame import EFFICIENCY
 from bench.report.rows.points import cost_points
 from metrics.cost.quantities import TRAIN_PHASES
 
@@ -40,42 +34,39 @@ def shown_lengths(lengths: list[int], most: int) -> list[int]:
     return [lengths[round(place * (len(lengths) - 1) / (most - 1))] for place in range(most)]
 
 
-def phases_figure(frame: pd.DataFrame, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
+@figure(
+    "phases",
+    "Where the time of a training step goes",
+    needs=EFFICIENCY,
+    caption="Shares of forward, backward and optimiser, by arm and length; of many arms some lengths only.",
+)
+def phases_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """A bar an arm and length, as shares of the training step, so that short and long steps can be read together. Of
-    more than `MOST_BARS` only some lengths are shown.
-
-    Raises NothingToShow where training steps were not timed in parts.
-    """
+    more than `MOST_BARS` only some lengths are shown."""
     points = cost_points(frame).where(metric=list(PHASES)).measured()
     arms = [arm for arm in arm_order(frame) if points.where(arm=arm)]
     if not arms:
         raise NothingToShow("phases figure: no training step was timed in parts")
+    from matplotlib.patches import Patch
+
     lengths = shown_lengths(points.lengths(), MOST_BARS // len(arms))
     bars = [(arm, length) for arm in arms for length in points.where(arm=arm).lengths() if length in lengths]
-    with figure_style(width):
-        from matplotlib.patches import Patch
-
-        figure = new_figure(width, 0.16 * len(bars) + (1.1 if is_narrow(width) else 0.9))
-        axis = figure.add_subplot()
-        for place, (arm, length) in enumerate(bars):
-            found = {metric: points.first(metric=metric, arm=arm, length=length) for metric in PHASES}
-            total = sum(point.value for point in found.values() if point is not None)
-            start = 0.0
-            for metric, point in found.items():
-                share = point.value / total if point is not None else 0.0
-                _, colour, hatch = PHASES[metric]
-                style = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0.3}
-                axis.barh([place], [share], left=[start], height=0.8, **style)  # type: ignore[arg-type]
-                start += share
-        axis.set_yticks(range(len(bars)), [f"{arm}  {length}" for arm, length in bars])
-        axis.set_ylim(len(bars) - 0.4, -0.6)
-        axis.set_xlim(0, 1)
-        axis.set_xlabel("share of a training step")
-        tidy_axes(axis)
-        axis.grid(False, axis="y")
-        handles = [
-            Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=name)
-            for name, colour, hatch in PHASES.values()
-        ]
-        legend_below(figure, handles, width)
-    return figure
+    drawn, (axis,) = panel_grid(width, 1, 1, 0.16 * len(bars), 1.1 if is_narrow(width) else 0.9)
+    for place, (arm, length) in enumerate(bars):
+        found = {metric: points.first(metric=metric, arm=arm, length=length) for metric in PHASES}
+        total = sum(point.value for point in found.values() if point is not None)
+        start = 0.0
+        for metric, point in found.items():
+            share = point.value / total if point is not None else 0.0
+            _, colour, hatch = PHASES[metric]
+            style = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0.3}
+            axis.barh([place], [share], left=[start], height=0.8, **style)  # type: ignore[arg-type]
+            start += share
+    axis.set_yticks(range(len(bars)), [f"{arm}  {length}" for arm, length in bars])
+    axis.set_ylim(len(bars) - 0.4, -0.6)
+    axis.set_xlim(0, 1)
+    axis.set_xlabel("share of a training step")
+    axis.grid(False, axis="y")
+    parts = PHASES.values()
+    legend_below(drawn, [Patch(facecolor=c, hatch=hatch, edgecolor="white", label=name) for name, c, hatch in parts])
+    return drawn

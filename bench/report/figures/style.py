@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from bench.errors import UserError
 from bench.files import write_atomically
-from bench.report.rows.arms import Look
+from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.points import Points
 
 if TYPE_CHECKING:
@@ -21,16 +23,8 @@ SINGLE_COLUMN_IN = 3.3
 DOUBLE_COLUMN_IN = 7.0
 FORMATS = ("png", "pdf", "svg")
 PNG_DOTS_PER_INCH = 200
-REFERENCE_COLOUR = "#555555"
-REFERENCE_DASHES: dict[str, Any] = {
-    "real-vs-real": "-",
-    "shuffled": (0, (4, 2)),
-    "unigram-tokens": (0, (2, 1.5)),
-    "uniform-tokens": (0, (1, 1.5)),
-    "unigram": (0, (1, 1.5)),
-    "bigram": (0, (4, 2)),
-    "grammar": "-",
-}
+WHITE_EDGE: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
+"""Keeps markers apart where they meet."""
 
 
 class NothingToShow(UserError):
@@ -93,63 +87,15 @@ def panels(figure: Figure, count: int, columns: int, **options: Any) -> list[Axe
     return axes[:count]
 
 
-def arm_handles(looks: Mapping[str, Look]) -> list[Any]:
-    """Legend entries of arms, in their colour, marker and dashes."""
-    from matplotlib.lines import Line2D
-
-    return [
-        Line2D(
-            [],
-            [],
-            color=look.colour,
-            marker=look.marker,
-            linestyle=look.dashes,
-            label=arm,
-            markeredgecolor="white",
-            markeredgewidth=0.4,
-        )
-        for arm, look in looks.items()
-    ]
-
-
-def marker_handles(looks: Mapping[str, Look]) -> list[Any]:
-    """Legend entries of arms shown as single points."""
-    from matplotlib.lines import Line2D
-
-    return [
-        Line2D([], [], color=look.colour, marker=look.marker, linestyle="none", label=arm)
-        for arm, look in looks.items()
-    ]
-
-
-def reference_handles(references: Points, names: Sequence[str]) -> list[Any]:
-    """Legend entries of those reference arms that the points hold."""
-    from matplotlib.lines import Line2D
-
-    style: dict[str, Any] = {"color": REFERENCE_COLOUR, "linewidth": 0.9}
-    return [
-        Line2D([], [], linestyle=REFERENCE_DASHES.get(name, ":"), label=name, **style)
-        for name in names
-        if references.where(arm=name)
-    ]
-
-
-def legend_below(figure: Figure, handles: Iterable[Any], width: float) -> None:
-    """One legend for the whole figure under its panels, in as many columns as the width holds."""
-    handles = list(handles)
-    if not handles:
-        return
-    widths = [0.055 * len(str(handle.get_label())) + 0.48 for handle in handles]
-    rows = next(
-        rows for rows in range(1, len(handles) + 1) if _legend_width(widths, rows) <= width or rows == len(handles)
-    )
-    columns = -(-len(handles) // rows)
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=2.4, columnspacing=1.2)
-
-
-def _legend_width(widths: list[float], rows: int) -> float:
-    """Inches that a legend of these entries needs when it fills columns of `rows` entries."""
-    return sum(max(widths[start : start + rows]) for start in range(0, len(widths), rows))
+def panel_grid(
+    width: float, count: int, columns: int, row_in: float, legend_in: float = 0.35, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """A new figure of `count` tidy panels in rows of `columns`, each row `row_in` inches high, and its axes."""
+    figure = new_figure(width, -(-count // columns) * row_in + legend_in)
+    axes = panels(figure, count, columns, **options)
+    for axis in axes:
+        tidy_axes(axis)
+    return figure, axes
 
 
 def tidy_axes(axis: Axes) -> None:
@@ -158,6 +104,39 @@ def tidy_axes(axis: Axes) -> None:
     axis.spines["right"].set_visible(False)
     axis.grid(True, zorder=0)
     axis.set_axisbelow(True)
+
+
+def drawn_arms(frame: pd.DataFrame, points: Points) -> dict[str, Look]:
+    """The arms that have points, in the order of legends, with the look of each."""
+    return {arm: look for arm, look in looks(arm_order(frame)).items() if points.where(arm=arm)}
+
+
+def arm_handles(arms: Mapping[str, Look], *, lines: bool = True) -> list[Any]:
+    """Legend entries of arms: colour and marker, and dashes where they are drawn as lines."""
+    from matplotlib.lines import Line2D
+
+    style = WHITE_EDGE if lines else {"linestyle": "none"}
+    return [Line2D([], [], label=arm, **(look.line | style)) for arm, look in arms.items()]
+
+
+def legend_below(figure: Figure, handles: Iterable[Any]) -> None:
+    """One legend for the whole figure under its panels, in as many columns as its width holds."""
+    handles = list(handles)
+    if not handles:
+        return
+    widths = [0.055 * len(str(handle.get_label())) + 0.48 for handle in handles]
+    rows = next(
+        rows
+        for rows in range(1, len(handles) + 1)
+        if _legend_width(widths, rows) <= figure.get_figwidth() or rows == len(handles)
+    )
+    columns = -(-len(handles) // rows)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=2.4, columnspacing=1.2)
+
+
+def _legend_width(widths: list[float], rows: int) -> float:
+    """Inches that a legend of these entries needs when it fills columns of `rows` entries."""
+    return sum(max(widths[start : start + rows]) for start in range(0, len(widths), rows))
 
 
 def render(figure: Figure, kind: str = "png") -> bytes:

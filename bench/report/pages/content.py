@@ -1,25 +1,19 @@
-"""What a report shows, gathered once: the same tables, figures and words go into report.md and report.html."""
+"""The content of a report, gathered once: the same tables, figures and words go into report.md and report.html."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
-from bench.report.claims import (
-    NOT_COMPARABLE,
-    PAPERS_FOLDER,
-    claims_table,
-    figures_table,
-    fixed_before,
-    judge,
-    load_paper,
-    save_verdicts,
-)
-from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, NothingToShow, draw_frame, render
-from bench.report.rows.frame import EFFICIENCY
-from bench.report.rows.frame import QUALITY as QUALITY_CELLS
+from bench.report.claims.paper import PAPERS_FOLDER, load_paper
+from bench.report.claims.verdict import NOT_COMPARABLE, claims_table, figures_table, fixed_before, judge, save_verdicts
+from bench.report.figures import FIGURES
+from bench.report.figures.style import DOUBLE_COLUMN_IN, NothingToShow, render
+from bench.report.pages.sentences import in_short
+from bench.report.rows.frame import FAILURE_COLUMNS, failures
 from bench.report.rows.study import baseline_arm, kernels_together
 from bench.report.tables.ablation import ablation_tables
 from bench.report.tables.audit import audit_tables
@@ -30,29 +24,21 @@ from bench.report.tables.quality_table import detail_tables, quality_tables
 from bench.report.tables.sampling import sampler_tables
 from bench.report.tables.table import Table
 
-COST_FIGURES = ("cost", "scaling", "phases")
 QUALITY, COST, ABLATION, CLAIMS, DETAILS = "Quality", "Cost", "Ablation", "Claims", "All metrics"
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A figure, rendered once for all texts that show it."""
-
-    name: str
-    title: str
-    caption: str
-    png: bytes
+NOTHING_IN_SHORT = "Nothing here can be said in a sentence; see the tables."
+NO_FAILURES = "None: every row has its figure."
 
 
 @dataclass(frozen=True)
 class Content:
-    """A study's report before it is written down. `notes` says which figures could not be drawn, and why."""
+    """A study's report before it is written down: tables by section, PNG files by name of the figure, notes on figures
+    that could not be drawn."""
 
     frame: pd.DataFrame
     folder: Path
     baseline: str
     tables: dict[str, list[Table]]
-    figures: list[Drawn]
+    figures: dict[str, bytes]
     notes: list[str]
     together: bool = False
     """Whether costs of different kernels are ranked against each other, marked."""
@@ -60,6 +46,11 @@ class Content:
     def all_tables(self) -> list[Table]:
         """The tables of every section."""
         return [table for tables in self.tables.values() for table in tables]
+
+    @cached_property
+    def in_short(self) -> list[str]:
+        """The result in a few sentences."""
+        return in_short(self.frame, self.baseline, self.folder, together=self.together)
 
 
 def gather(frame: pd.DataFrame, folder: Path, *, force: bool = False) -> Content:
@@ -94,6 +85,11 @@ def all_tables(frame: pd.DataFrame, folder: Path) -> list[Table]:
     return [table for tables in sections.values() for table in tables]
 
 
+def failures_table(frame: pd.DataFrame) -> Table:
+    """Rows without a figure, by status and reason."""
+    return Table.of_words("failures", "Without a figure", FAILURE_COLUMNS, failures(frame))
+
+
 def claims_tables(frame: pd.DataFrame, folder: Path) -> list[Table]:
     """The claims of every shipped paper of which this study measures at least one, and the paper's published
     figures."""
@@ -108,19 +104,18 @@ def claims_tables(frame: pd.DataFrame, folder: Path) -> list[Table]:
     return tables
 
 
-def draw_all(frame: pd.DataFrame, folder: Path) -> tuple[list[Drawn], list[str]]:
-    """Every figure that the table has rows for, and a sentence for each that it has not; one for all that need a kind
-    of cell which the study does not have."""
-    drawn, notes = [], []
+def draw_all(frame: pd.DataFrame, folder: Path) -> tuple[dict[str, bytes], list[str]]:
+    """The PNG file of every figure that the table has rows for, and a sentence for each of the others; one for all that
+    need a kind of cell which the study does not have."""
+    drawn: dict[str, bytes] = {}
+    notes = []
     kinds = set(frame["kind"])
-    lacking = [name for name in FIGURES if (EFFICIENCY if name in COST_FIGURES else QUALITY_CELLS) not in kinds]
+    lacking = [one.name for one in FIGURES.values() if one.needs not in kinds]
     if lacking:
         notes.append(f"Not drawn, for the study has no such cells: {', '.join(lacking)}.")
-    for name, kind in ((name, kind) for name, kind in FIGURES.items() if name not in lacking):
+    for figure in (one for one in FIGURES.values() if one.needs in kinds):
         try:
-            png = render(draw_frame(name, frame, folder, width=DOUBLE_COLUMN_IN))
+            drawn[figure.name] = render(figure.draw(frame, folder, DOUBLE_COLUMN_IN))
         except NothingToShow as error:
             notes.append(f"Not drawn: {error}.")
-            continue
-        drawn.append(Drawn(name, kind.title, kind.caption, png))
     return drawn, notes

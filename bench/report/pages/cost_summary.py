@@ -1,4 +1,4 @@
-"""What a study that only times prints at its end: cost by length, FLOP audit, growth, A/A, on 80 columns."""
+"""Summary of a study that only times, on 80 columns: cost by length, growth, FLOP audit, A/A."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.report.analysis.aggregate import first_setting
+from bench.report.analysis.comparable import first_setting
 from bench.report.analysis.growth import cost_exponent, meeting
 from bench.report.analysis.twins import same_models
+from bench.report.pages.terminal import narrow_table, plus_minus
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import EFFICIENCY, QUALITY, as_frame, rows_of
 from bench.report.rows.points import Point, Points, cost_points
 from bench.report.rows.study import baseline_arm
 from bench.report.tables.audit import aa_table, flop_audit_table, ratio_table
 from bench.report.tables.growth import crossing
-from bench.report.tables.numbers import NOTHING, number
+from bench.report.tables.numbers import NOTHING
 from bench.report.tables.table import Table
 from metrics.cost.quantities import STEP_LATENCY
 from metrics.headlines import GROWING
@@ -28,29 +29,23 @@ if TYPE_CHECKING:
 SHOWN = GROWING[:4]
 GROWING_LABELS = dict(zip(GROWING, ("step", "training", "memory", "memory, training", "FLOPs"), strict=True))
 MOST_LENGTHS = 5
-OPEN = "?"
-"""Stands for a half interval that is wider than the figure itself."""
 MOST_PAIRS = 30
 COLUMNS_PRINTED = 4
 """Of the FLOP audit: the operators that were not counted stand in the report."""
 
 
 def cost_summary(frame: pd.DataFrame, folder: Path) -> list[RichTable]:
-    """Tables of a study without quality cells; [] for any other, whose summary says the most important of cost."""
+    """Tables of a study without quality cells; [] for any other, which `summary_table` covers."""
     frame = as_frame(frame)
     if not len(rows_of(frame, EFFICIENCY)) or len(rows_of(frame, QUALITY)):
         return []
     points, baseline, arms = first_setting(cost_points(frame)), baseline_arm(folder, frame), arm_order(frame)
     tables = [_by_length(points.where(metric=metric), metric, arms) for metric in SHOWN if points.where(metric=metric)]
-    same = same_models(points, folder)
     tables.append(_growth(points, arms, baseline, folder))
-    others = [flop_audit_table(frame, points, arms)]
-    pairs = [aa_table(points, same, folder), ratio_table(points, arms, baseline, same, folder)]
-    return (
-        tables
-        + [_rich(table, COLUMNS_PRINTED) for table in others if table.rows]
-        + [_rich(t) for t in pairs if 0 < len(t.rows) <= MOST_PAIRS]
-    )
+    flops, same = flop_audit_table(frame, points, arms), same_models(points, folder)
+    tables += [_rich(flops, COLUMNS_PRINTED)] if flops.rows else []
+    pairs = (aa_table(points, same, folder), ratio_table(points, arms, baseline, same, folder))
+    return tables + [_rich(table) for table in pairs if 0 < len(table.rows) <= MOST_PAIRS]
 
 
 def shown_lengths(lengths: list[int]) -> list[int]:
@@ -62,7 +57,7 @@ def shown_lengths(lengths: list[int]) -> list[int]:
 
 def _by_length(points: Points, metric: str, arms: list[str]) -> RichTable:
     lengths = shown_lengths(points.lengths())
-    result = _empty(f"{quantity_of(metric).short_heading}, median ± half of its 95 % interval")
+    result = narrow_table(f"{quantity_of(metric).short_heading}, median ± half of its 95 % interval")
     result.add_column("arm", no_wrap=True)
     for length in lengths:
         result.add_column(f"{length}", justify="right")
@@ -79,7 +74,7 @@ def _growth(points: Points, arms: list[str], baseline: str, folder: Path) -> Ric
     words = (
         "k of cost = a L^k; at the right, where a step costs as much: `cheaper` or `dearer` at all lengths, or beyond"
     )
-    result = _empty("Growth with length", words)
+    result = narrow_table("Growth with length", words)
     result.add_column("arm", no_wrap=True)
     for metric in GROWING:
         result.add_column(GROWING_LABELS[metric], justify="right")
@@ -103,32 +98,13 @@ def _exponent(line: Points, folder: Path) -> str:
 def _score(point: Point | None) -> str:
     if point is None or not point.measured:
         return point.reason.partition(":")[0] if point is not None and point.reason else NOTHING
-    half = (point.high - point.low) / 2
-    if "memory" in point.metric or not half > 0:
-        return number(point.value)
-    return f"{number(point.value)}±{number(half, 1) if half < point.value else OPEN}"
+    return plus_minus(point, widest=point.value)
 
 
 def _rich(table: Table, columns: int = 99) -> RichTable:
-    result = _empty(table.title, "\n".join(table.notes))
+    result = narrow_table(table.title, "\n".join(table.notes))
     for place, column in enumerate(table.columns[:columns]):
         result.add_column(column, justify="left" if place == 0 else "right")
     for row in table.rows:
         result.add_row(*(entry.text for entry in row[:columns]))
     return result
-
-
-def _empty(title: str, caption: str = "") -> RichTable:
-    from rich import box
-    from rich.table import Table as RichTable
-    from rich.text import Text
-
-    return RichTable(
-        title=Text(title),
-        caption=Text(caption),
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=0,
-        collapse_padding=True,
-    )

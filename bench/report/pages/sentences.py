@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.report.analysis.aggregate import EXACT, first_setting, grammar_marks, kernel_conflict
+from bench.report.analysis.comparable import EXACT, first_setting, kernel_conflict
 from bench.report.analysis.comparisons import best_arms
 from bench.report.analysis.growth import cost_ratio
-from bench.report.analysis.samplers import one_a_training
-from bench.report.rows.points import Points, cost_points, quality_group, quality_points, reference_points
+from bench.report.analysis.references import CEILING, grammar_marks
+from bench.report.analysis.samplers import network_calls, one_a_training, varies_sampler
+from bench.report.rows.points import Point, Points, cost_points, quality_group, quality_points, reference_points
 from bench.report.tables.numbers import number, with_interval
-from bench.report.tables.sampling import sampler_sentences
 from metrics.cost.quantities import FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE, PEAK_MEMORY_TRAINING, STEP_LATENCY
 from metrics.headlines import PRIMARY
+from metrics.music.attribute import OA_MEAN
 from metrics.quantities import quantity_of
 
 MOST_NAMED = 5
@@ -82,11 +83,37 @@ def _quality_sentences(frame: pd.DataFrame) -> list[str]:
         unit = "" if quantity.unit == "1" else f" {quantity.unit}"
         apart = _apart(rows, best_arms(points, references))
         text = f"{quantity.label}: best mean {number(rows[0].value)}{unit} ({rows[0].arm}){apart}"
-        ceiling = references.measured().first(arm="real-vs-real", metric=metric)
+        ceiling = references.measured().first(arm=CEILING, metric=metric)
         if ceiling is not None:
             text += f"; real against real music reaches {number(ceiling.value)}"
         words.append(text + ".")
     return words + sampler_sentences(frame) + _grammar_sentences(quality_points(one_a_training(frame)), references)
+
+
+def sampler_sentences(frame: pd.DataFrame) -> list[str]:
+    """OA mean with the most network calls, and the fewest calls whose mean lies within its interval over seeds; one
+    sentence a corpus and length, none where the study does not vary the sampler."""
+    points = quality_points(frame)
+    if not varies_sampler(points):
+        return []
+    words = []
+    rows = Points(point for point in points.where(metric=OA_MEAN).measured() if network_calls(point))
+    for (corpus, length), group in rows.groups(lambda point: (point.corpus, point.length)):
+        by_calls = sorted(group, key=lambda point: network_calls(point) or 0.0)
+        most = by_calls[-1]
+        text = f"OA mean at {length} tokens of {corpus}: {_drawn(most)}"
+        if most.interval == "seeds" and most.has_interval:
+            fewest = next(point for point in by_calls if most.low <= point.value <= most.high)
+            text += (
+                f" [{number(most.low)}, {number(most.high)}]; the fewest calls within that interval: {_drawn(fewest)}"
+            )
+        words.append(text + ".")
+    return words
+
+
+def _drawn(point: Point) -> str:
+    calls = network_calls(point) or math.nan
+    return f"{number(point.value)} with {calls:.0f} calls ({point.sampler}, T = {point.sample_steps})"
 
 
 def _grammar_sentences(points: Points, references: Points) -> list[str]:

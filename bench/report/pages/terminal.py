@@ -1,10 +1,11 @@
-"""The table that a run prints at its end: a line an arm, quality and cost side by side."""
+"""Tables in a terminal: the summary of a run (a line an arm, quality and cost side by side), and tables of a report."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
-from bench.report.analysis.aggregate import grammar_marks
+from bench.report.analysis.references import grammar_marks
 from bench.report.rows.arms import REFERENCE_ORDER, arm_order
 from bench.report.rows.frame import as_frame, study_name
 from bench.report.rows.points import Point, Points, cost_points, quality_points, reference_points
@@ -15,7 +16,10 @@ from metrics.cost.quantities import BITS, FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE,
 from metrics.music.attribute import OA_MEAN
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
+
+    from bench.report.tables.table import Table as ReportTable
 
 COST = ((STEP_LATENCY, "step ms"), (PEAK_MEMORY_INFERENCE, "mem GiB"), (FORWARD_GFLOPS, "GFLOPs"))
 QUALITY = ((BITS, "bits/token"), (OA_MEAN, "OA mean"))
@@ -26,22 +30,11 @@ def summary_table(table: Any) -> Table:
     """A rich table that fits 80 columns: per arm its scores (mean over seeds ± half of the 95 % interval) and its
     cost at the longest length, reference rows below. Marks as in the report: † no more than the grammar, ‡ not
     settled."""
-    from rich import box
-    from rich.table import Table
-
     frame = as_frame(table)
     quality, references, cost = quality_points(frame), reference_points(frame), cost_points(frame)
     marks = grammar_marks(quality, references)
     longest = max(cost.lengths(), default=None)
-    caption = _caption(set(marks.values()), quality, longest)
-    result = Table(
-        title=study_name(frame),
-        caption=caption,
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=0,
-        collapse_padding=True,
-    )
+    result = narrow_table(study_name(frame), _caption(set(marks.values()), quality, longest), title_justify="center")
     result.add_column("arm", no_wrap=True)
     result.add_column("reads")
     for heading in ("params", *(name for _, name in QUALITY), *(name for _, name in COST)):
@@ -61,6 +54,35 @@ def summary_table(table: Any) -> Table:
     return result
 
 
+def narrow_table(title: str, caption: str = "", *, title_justify: Any = "left") -> Table:
+    """An empty rich table without padding, so that many columns fit 80 characters; title and caption are no markup."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    return Table(
+        title=Text(title),
+        caption=Text(caption),
+        title_justify=title_justify,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=0,
+        collapse_padding=True,
+    )
+
+
+def print_table(console: Console, table: ReportTable) -> None:
+    """Print a table of a report with its notes."""
+    from rich.table import Table
+
+    shown = Table(*table.columns, title=table.title, title_justify="left")
+    for row in table.rows:
+        shown.add_row(*(f"{entry.text} {entry.mark}".strip() for entry in row))
+    console.print(shown, markup=False)
+    for note in table.notes:
+        console.print(note, highlight=False)
+
+
 def _reads(direction: str) -> str:
     """The direction of an arm's Mamba layers in one short word."""
     if "bidirectional" in direction:
@@ -68,13 +90,16 @@ def _reads(direction: str) -> str:
     return "none" if direction.startswith(("no ", "none")) else direction.removeprefix("Mamba ")
 
 
+def plus_minus(point: Point, widest: float = math.inf) -> str:
+    """A figure ± half of its 95 % interval, `?` for a half of `widest` or more; memory is shown without."""
+    half = (point.high - point.low) / 2
+    if "memory" in point.metric or not half > 0:
+        return number(point.value)
+    return f"{number(point.value)}±{number(half, 1) if half < widest else '?'}"
+
+
 def _score(point: Point | None) -> str:
-    if point is None or not point.measured:
-        return NOTHING
-    text = number(point.value)
-    if "memory" in point.metric or not point.high > point.low:
-        return text
-    return f"{text}±{number((point.high - point.low) / 2, 1)}"
+    return plus_minus(point) if point is not None and point.measured else NOTHING
 
 
 def _add_references(result: Table, references: Points) -> None:

@@ -14,9 +14,9 @@ from bench.report.pages.content import Content, gather
 from bench.report.pages.html.page import html_report
 from bench.report.pages.latex import to_latex
 from bench.report.pages.markdown import markdown_report
-from bench.report.pages.provenance import provenance
 from bench.report.rows.frame import as_frame
 from bench.report.rows.points import points_kept
+from bench.report.rows.provenance import provenance
 from bench.store.table import load_results
 
 REPORT_FILE, PAGE_FILE = "report.md", "report.html"
@@ -51,10 +51,9 @@ def _write_parts(content: Content) -> None:
         write_atomically(content.folder / "tables" / f"{table.name}.csv", table.to_csv())
         write_atomically(content.folder / "tables" / f"{table.name}.md", f"{table.title}\n\n{table.to_markdown()}")
         write_atomically(content.folder / "tables" / f"{table.name}.tex", to_latex(table, footnotes))
-    drawn = {figure.name: figure.png for figure in content.figures}
     for name in FIGURES:
         path = content.folder / "figures" / f"{name}.png"
-        if name in drawn:
-            write_atomically(path, drawn[name])
+        if name in content.figures:
+            write_atomically(path, content.figures[name])
         else:
             path.unlink(missing_ok=True)

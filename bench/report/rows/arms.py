@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-# Colours after Okabe and Ito (2008), told apart under the common colour-vision deficiencies; in grey, markers and
-# dashes tell the arms apart. After the first twelve colours come again, with another marker and other dashes.
+# Colours after Okabe and Ito (2008), distinct under the common colour-vision deficiencies; in grey, markers and
+# dashes distinguish the arms. After the first twelve colours come again, with another marker and other dashes.
 LOOKS: tuple[tuple[str, str, Any], ...] = (
     ("#0072B2", "o", "-"),
     ("#D55E00", "s", (0, (5, 1.5))),
@@ -47,6 +47,11 @@ class Look:
     colour: str
     marker: str
     dashes: Any
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """Colour, marker and dashes as matplotlib's `plot` takes them."""
+        return {"color": self.colour, "marker": self.marker, "linestyle": self.dashes}
 
     @property
     def on_dark(self) -> str:

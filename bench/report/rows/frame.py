@@ -1,4 +1,4 @@
-"""The result table as a report reads it: the columns that are promised, and its rows by kind."""
+"""The result table as a report reads it: its rows by kind, and its failures."""
 
 from __future__ import annotations
 
@@ -8,91 +8,24 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import UserError
+from bench.store.table import COLUMNS, SCHEMA, typed
 
-COLUMNS = (
-    "study",
-    "cell_id",
-    "kind",
-    "arm",
-    "pattern",
-    "direction",
-    "seed",
-    "length",
-    "corpus",
-    "metric",
-    "value",
-    "unit",
-    "low",
-    "high",
-    "n",
-    "reason",
-    "status",
-    "kernel",
-    "device",
-    "threads",
-    "batch",
-    "parameters",
-    "definition",
-    "train_steps",
-    "sampler",
-    "nfe",
-    "sample_steps",
-    "session",
-    "version",
-    "iqr",
-    "stopped_by",
-    "note",
-    "asked_bytes",
-)
-NUMBERS = ("value", "low", "high", "iqr", "asked_bytes")
 NEEDED = ("cell_id", "kind", "arm", "metric", "value")
-TEXT = (
-    "study",
-    "cell_id",
-    "kind",
-    "arm",
-    "pattern",
-    "direction",
-    "corpus",
-    "metric",
-    "unit",
-    "reason",
-    "status",
-    "kernel",
-    "device",
-    "definition",
-    "sampler",
-    "session",
-    "version",
-    "stopped_by",
-    "note",
-)
-WHOLE = ("seed", "length", "n", "threads", "batch", "parameters", "train_steps", "nfe", "sample_steps")
 EFFICIENCY, QUALITY, REFERENCE = "efficiency", "quality", "reference"
 Row = dict[str, Any]
 
 
 def as_frame(table: Any) -> pd.DataFrame:
-    """The rows of a ResultTable (anything with a `.frame`) or of a frame, with every promised column present and typed.
+    """The rows of a ResultTable (anything with a `.frame`) or of a frame, with every column of the schema, typed.
 
     A missing optional column becomes empty, so that a table of an older version still gives a partial report.
-    Raises UserError where a column is missing without which nothing can be said.
+    Raises UserError where a column of NEEDED is missing.
     """
     frame = table if isinstance(table, pd.DataFrame) else table.frame
     missing = [name for name in NEEDED if name not in frame.columns]
     if missing:
         raise UserError(f"result table: no column {', '.join(missing)}; needed are {', '.join(NEEDED)}")
-    frame = frame.copy()
-    for name in COLUMNS:
-        if name not in frame.columns:
-            frame[name] = "" if name in TEXT else pd.NA
-    for name in TEXT:
-        frame[name] = frame[name].astype(object).where(frame[name].notna(), "").astype(str)
-    for name in WHOLE:
-        frame[name] = pd.to_numeric(frame[name], errors="coerce").round().astype("Int64")
-    for name in NUMBERS:
-        frame[name] = pd.to_numeric(frame[name], errors="coerce").astype("float64")
-    return frame.reset_index(drop=True)
+    return typed(frame).reset_index(drop=True)
 
 
 def rows_of(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
@@ -106,7 +39,7 @@ def records(frame: pd.DataFrame, kind: str) -> Iterator[Row]:
     columns: dict[str, list[Any]] = {}
     for name in COLUMNS:
         column = rows[name].astype(object)
-        columns[name] = list(column.where(column.notna(), None)) if name in WHOLE else list(column)
+        columns[name] = list(column.where(column.notna(), None)) if SCHEMA[name].type is int else list(column)
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))
 
@@ -116,8 +49,8 @@ FAILURE_COLUMNS = ("arms", "status", "reason", "without a figure", "cells")
 
 
 def failures(frame: pd.DataFrame) -> list[tuple[str, str, str, str, str]]:
-    """What has no figure and why, one row a status and reason: arms with lengths, status, reason, metrics, cells (the
-    first three by name). Cells that ended badly come before figures that finished cells could not give.
+    """Missing figures with their reasons, one row per status and reason: arms with lengths, status, reason, metrics,
+    cells (the first three by name). Cells that ended badly come before figures that finished cells could not give.
     """
     groups: dict[tuple[str, str], list[Row]] = {}
     missing = frame[frame["value"].isna()].sort_values("status", key=lambda column: column == "done", kind="stable")
@@ -144,7 +77,7 @@ def failures(frame: pd.DataFrame) -> list[tuple[str, str, str, str, str]]:
 
 
 def _arms_named(arms: list[str], everyone: set[str]) -> str:
-    """Arms by name; many of them in a word where they are all there are."""
+    """Arms by name; "all n arms" where they are many and all."""
     names = dict.fromkeys(arms)
     if len(names) > MOST_NAMED and set(names) == everyone:
         return f"all {len(names)} arms"

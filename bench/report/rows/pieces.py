@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from metrics.music.notes import Notes
 
 DEMO_FOLDER = Path(__file__).parents[2] / "data" / "demo"
 
@@ -17,25 +20,35 @@ class Piece:
     """Notes of one file in beats (quarter notes): tuples (onset, duration, pitch, velocity), sorted by onset."""
 
     title: str
-    path: Path
     notes: tuple[tuple[float, float, int, int], ...]
     beats_per_minute: float = 120.0
 
 
-def read_piece(path: Path, title: str = "") -> Piece | None:
-    """The notes of a MIDI file, drums apart; None where the file cannot be read."""
+def read_midi(path: Path) -> tuple[Notes, Any] | None:
+    """The notes of a MIDI file, drums apart, and its score; None where it cannot be read or holds no note."""
     import symusic
 
     from metrics import NotesError, read_notes
 
     try:
-        score: Any = symusic.Score(str(path))
-        read = read_notes(score)
+        score = symusic.Score(str(path))
+        notes = read_notes(score)
     except (NotesError, OSError, RuntimeError, ValueError):
         return None
-    columns = (read.onset.tolist(), read.duration.tolist(), read.pitch.tolist(), read.velocity.tolist())
-    tempo = float(score.tempos[0].qpm) if len(score.tempos) else 120.0
-    return Piece(title or path.stem, path, tuple(zip(*columns, strict=True)), tempo)
+    return (notes, score) if len(notes.onset) else None
+
+
+def _pieces(titles: Iterable[tuple[Path, str]], most: int) -> list[Piece]:
+    """The first `most` files that can be read; four more are tried in place of those that cannot."""
+    found = []
+    for path, title in list(titles)[: most + 4]:
+        read = read_midi(path)
+        if read is not None:
+            notes, score = read
+            columns = (notes.onset.tolist(), notes.duration.tolist(), notes.pitch.tolist(), notes.velocity.tolist())
+            tempo = float(score.tempos[0].qpm) if len(score.tempos) else 120.0
+            found.append(Piece(title, tuple(zip(*columns, strict=True)), tempo))
+    return found[:most]
 
 
 def sample_paths(folder: Path, cell_id: str) -> list[Path]:
@@ -50,10 +63,8 @@ def samples_by_arm(frame: pd.DataFrame, folder: Path, arms: list[str], *, each: 
     found: dict[str, list[Piece]] = {}
     for arm in arms:
         for cell_id in quality[quality["arm"] == arm].sort_values("seed")["cell_id"].unique():
-            read = (
-                read_piece(path, f"{arm}, sample {path.stem}") for path in sample_paths(folder, cell_id)[: each + 4]
-            )
-            pieces = [piece for piece in read if piece is not None and piece.notes][:each]
+            paths = sample_paths(folder, cell_id)
+            pieces = _pieces(((path, f"{arm}, sample {path.stem}") for path in paths), each)
             if pieces:
                 found[arm] = pieces
                 break
@@ -68,8 +79,7 @@ def real_pieces(frame: pd.DataFrame, folder: Path, *, each: int = 1) -> list[Pie
     if not paths:
         corpora = " ".join(frame["corpus"].unique())
         titles = _demo_titles(corpora) if "demo" in corpora else {}
-    read = (read_piece(path, title) for path, title in list(titles.items())[: each + 4])
-    return [piece for piece in read if piece is not None and piece.notes][:each]
+    return _pieces(titles.items(), each)
 
 
 def _demo_titles(corpora: str) -> dict[Path, str]:

@@ -1,5 +1,4 @@
-"""The points that tables and figures show: rows of one arm and metric brought together, with the mean and
-its interval."""
+"""Points of tables and figures: the mean of the rows of one arm and metric under one setting, with its interval."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ REFERENCE_KEYS = ("corpus", "length", "arm", "metric")
 
 @dataclass(frozen=True)
 class Point:
-    """What the rows of one arm and metric under one setting come to.
+    """The mean of the rows of one arm and metric under one setting.
 
     `value` is the mean of the figures that are there, `low` and `high` its 95 % interval: over seeds or repeats
     where there are two or more (`interval` is "seeds"), else the cell's own ("cell"), else NaN (""). `done` of
@@ -73,39 +72,35 @@ class Point:
         return math.isfinite(self.low) and math.isfinite(self.high)
 
     @property
+    def setting(self) -> tuple[str, int | None, int | None]:
+        """Device, threads and batch of a cost."""
+        return self.device, self.threads, self.batch
+
+    @property
     def span(self) -> tuple[float, float]:
         """The interval, or the value twice where there is none."""
         return (self.low, self.high) if self.has_interval else (self.value, self.value)
 
 
 class Points(list[Point]):
-    """Points in the order of the table, with the few questions that reports ask of them."""
+    """Points in the order of the table, with the selections that reports make."""
 
     def where(self, **equal: Any) -> Points:
         """Points whose fields equal the given values; a list or tuple of values means any of them."""
         metric, arm = equal.get("metric"), equal.get("arm")
         pool: Iterable[Point] = self
-        if isinstance(metric, str) and isinstance(arm, str):
-            pool = self._index.get((metric, arm), [])
-        elif isinstance(metric, str):
-            pool = self._by_metric.get(metric, [])
+        if isinstance(metric, str):
+            pool = self._index.get((metric, arm if isinstance(arm, str) else None), [])
         tests = [(name, value if isinstance(value, list | tuple) else (value,)) for name, value in equal.items()]
         return Points(point for point in pool if all(getattr(point, name) in allowed for name, allowed in tests))
 
     @cached_property
-    def _index(self) -> dict[tuple[str, str], list[Point]]:
-        """Points by metric and arm; made once, for points are not added to after they were read."""
-        found: dict[tuple[str, str], list[Point]] = {}
+    def _index(self) -> dict[tuple[str, str | None], list[Point]]:
+        """Points by metric and arm, and of every arm under None; made once, for nothing is added after reading."""
+        found: dict[tuple[str, str | None], list[Point]] = {}
         for point in self:
             found.setdefault((point.metric, point.arm), []).append(point)
-        return found
-
-    @cached_property
-    def _by_metric(self) -> dict[str, list[Point]]:
-        """Points by metric; made once, as `_index`."""
-        found: dict[str, list[Point]] = {}
-        for point in self:
-            found.setdefault(point.metric, []).append(point)
+            found.setdefault((point.metric, None), []).append(point)
         return found
 
     def measured(self) -> Points:
@@ -125,9 +120,22 @@ class Points(list[Point]):
         """Lengths from short to long."""
         return sorted(self.distinct("length"))
 
+    def by_length(self) -> Points:
+        """Points that have a figure and a length, from short to long."""
+        return Points(sorted((p for p in self.measured() if p.length), key=lambda point: point.length or 0))
+
+    def beside(self, point: Point, arm: str) -> Point | None:
+        """The cost of another arm in the setting of `point`; None where it has no figure."""
+        found = self.first(metric=point.metric, arm=arm, length=point.length, setting=(point.setting,))
+        return found if found is not None and found.measured else None
+
     def kernels(self) -> list[str]:
         """Every kernel that ran behind these points."""
         return list(dict.fromkeys(kernel for point in self for kernel in point.kernels))
+
+    def cell_ids(self) -> tuple[str, ...]:
+        """Every cell behind these points."""
+        return tuple(dict.fromkeys(cell for point in self for cell in point.cell_ids))
 
     def groups(self, key: Callable[[Point], Hashable]) -> list[tuple[Any, Points]]:
         """Points grouped by `key`, groups in order of appearance."""

@@ -1,8 +1,9 @@
-"""What study.json says to a report: the baseline arm, and whether kernels may be ranked together."""
+"""The results folder's `study.json` as a report reads it: question, notes, baseline, ranking of kernels, claims."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,20 +13,40 @@ from bench.report.rows.arms import arm_order
 STUDY_FILE = "study.json"
 
 
+def _entry(folder: Path, *keys: str) -> Any:
+    """The value under these keys; None where the file or a key is missing."""
+    found: Any = read_json(folder / STUDY_FILE)
+    for key in keys:
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
+
+
+def study_question(folder: Path) -> str:
+    """The question of the study; empty where the folder keeps none."""
+    question = _entry(folder, "study", "question")
+    return " ".join(question.split()) if isinstance(question, str) else ""
+
+
+def study_notes(folder: Path) -> list[str]:
+    """Notes of the plan: how arms were matched, which cells were left out."""
+    notes = _entry(folder, "notes")
+    return [str(note) for note in notes] if isinstance(notes, list) else []
+
+
+def recorded_claims(folder: Path, paper: str) -> str | None:
+    """Hash of the paper's claims that was recorded when the study was planned."""
+    return _entry(folder, "claims", paper)
+
+
 def baseline_arm(folder: Path, frame: pd.DataFrame) -> str:
     """The arm that others are compared with: the study's baseline where it is among the rows, else `transformer`,
     else the first."""
-    study = (read_json(folder / STUDY_FILE) or {}).get("study")
-    baseline = study.get("baseline") if isinstance(study, dict) else None
-    wanted = baseline.get("arm") if isinstance(baseline, dict) else None
     arms = arm_order(frame)
-    return next((str(arm) for arm in (wanted, "transformer", *arms) if arm in arms), "")
+    wanted = (_entry(folder, "study", "baseline", "arm"), "transformer", *arms)
+    return next((str(arm) for arm in wanted if arm in arms), "")
 
 
 def kernels_together(folder: Path) -> bool:
     """Whether the study asks for costs of slow fallback kernels to be ranked against those of fused ones
     (`measure.efficiency.rank_kernels: together`)."""
-    study = (read_json(folder / STUDY_FILE) or {}).get("study")
-    measure = study.get("measure") if isinstance(study, dict) else None
-    efficiency = measure.get("efficiency") if isinstance(measure, dict) else None
-    return isinstance(efficiency, dict) and efficiency.get("rank_kernels") == "together"
+    return _entry(folder, "study", "measure", "efficiency", "rank_kernels") == "together"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
+
 import pandas as pd
 
-from bench.report.analysis.effects import Effect, _described, _means, effects, factors
-from bench.report.analysis.patterns import patterns_of, read_pattern, rotation_groups
-from bench.report.rows.points import Points, group_words, quality_group, quality_points
+from bench.report.analysis.effects import Effect, depth_interaction, effects
+from bench.report.analysis.patterns import patterns_of, rotation_groups
+from bench.report.rows.points import group_words, quality_group, quality_points
 from bench.report.tables.numbers import number
 from bench.report.tables.table import Entry, Table
 from metrics.headlines import PRIMARY
 from metrics.quantities import quantity_of
-from metrics.statistics import Interval, mean_interval
 
 
 def effect_words(effect: Effect) -> str:
@@ -26,7 +26,7 @@ def effect_words(effect: Effect) -> str:
     if difference.n == 0:
         return f"{side}: {quantity.label} not compared, no seed is common to all arms."
     size = f"{number(abs(difference.value))}{unit} {'lower' if difference.value < 0 else 'higher'}"
-    if not np.isfinite(difference.low):
+    if not math.isfinite(difference.low):
         return f"{side}: {quantity.label} is {size} ({many}; one seed has no interval)."
     bounds = f"95 % interval {number(difference.low)} to {number(difference.high)}"
     if difference.low <= 0 <= difference.high:
@@ -36,11 +36,11 @@ def effect_words(effect: Effect) -> str:
 
 
 def interaction_words(frame: pd.DataFrame) -> list[str]:
-    """How the effect of attention's place changes with depth: late less early, deepest less shallowest, a seed each."""
+    """Change of the effect of attention's place with depth: late less early, deepest less shallowest, seeds paired."""
     sentences = []
     for group, points in quality_points(frame).groups(quality_group):
         for metric in PRIMARY:
-            found = _interaction(points.where(metric=metric).measured())
+            found = depth_interaction(points.where(metric=metric).measured())
             if found is not None:
                 change, deep, shallow = found
                 sentences.append(
@@ -51,28 +51,6 @@ def interaction_words(frame: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _interaction(points: Points) -> tuple[Interval, int, int] | None:
-    """Effect of late against early attention at the deepest less at the shallowest depth that have both; the two
-    depths."""
-    cells: dict[tuple[int, str], list[str]] = {}
-    for arm in points.distinct("arm"):
-        found = read_pattern(points.where(arm=arm)[0].pattern)
-        place = factors(arm, *_described(points, arm)).get("place of attention")
-        if found and found.repeats > 1 and place in ("early", "late"):
-            cells.setdefault((found.repeats, place), []).append(arm)
-    depths = sorted(depth for depth, place in cells if place == "early" and (depth, "late") in cells)
-    if len(depths) < 2:
-        return None
-    deep, shallow = depths[-1], depths[0]
-    means = {key: _means(points, arms) for key, arms in cells.items() if key[0] in (deep, shallow)}
-    seeds = sorted(set.intersection(*(set(one) for one in means.values())))
-    gains = {
-        depth: np.array([means[depth, "late"][seed] - means[depth, "early"][seed] for seed in seeds])
-        for depth in (deep, shallow)
-    }
-    return mean_interval(gains[deep] - gains[shallow]), deep, shallow
-
-
 def ablation_tables(frame: pd.DataFrame) -> list[Table]:
     """Main effects as a table with a sentence each; empty where no factor varies among the arms."""
     found = effects(frame)
@@ -81,22 +59,19 @@ def ablation_tables(frame: pd.DataFrame) -> list[Table]:
     rows = []
     several = len({effect.group for effect in found}) > 1
     for effect in found:
-        difference = effect.difference
         where = f", {group_words(effect.group)}" if several else ""
-        figure = Entry.figure(difference.value, difference.low, difference.high, cell_ids=effect.cell_ids)
         rows.append(
             (
                 Entry(f"{effect.factor}: {effect.level} ({quantity_of(effect.metric).label}{where})"),
-                figure,
+                Entry.interval(effect.difference, cell_ids=effect.cell_ids),
                 Entry(", ".join(effect.arms)),
                 Entry(", ".join(effect.against)),
                 Entry(effect_words(effect)),
             )
         )
     notes = [
-        "An effect is the mean of the arms at a level less the mean of the other arms that have the factor, paired "
-        "by seed. "
-        "Arms differ in more than one factor, so effects of factors that go together cannot be told apart.",
+        "An effect is the mean of the arms at a level less the mean of the other arms that have the factor, paired by "
+        "seed. Arms differ in more than one factor, so effects of factors that go together cannot be told apart.",
         "Intervals are not corrected for the number of effects: read them as descriptions.",
     ]
     notes += [f"Rotations of one cycle: {', '.join(group)}." for group in rotation_groups(patterns_of(frame))]

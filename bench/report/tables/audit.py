@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from pathlib import Path
 
@@ -29,21 +30,21 @@ COUNTERS = {FORWARD_GFLOPS_FVCORE: "fvcore", FORWARD_GFLOPS_DISPATCH: "FlopCount
 
 def audit_tables(frame: pd.DataFrame, folder: Path, baseline: str) -> list[Table]:
     """Ratios to the baseline arm, A/A pairs where one model runs under several names, and FLOPs by three counters."""
-    points = cost_points(frame)
+    points, arms = cost_points(frame), arm_order(frame)
     same = same_models(points, folder)
-    tables = [aa_table(points, same, folder), ratio_table(points, arm_order(frame), baseline, same, folder)]
-    tables.append(flop_audit_table(frame, points, arm_order(frame)))
+    tables = [
+        aa_table(points, same, folder),
+        ratio_table(points, arms, baseline, same, folder),
+        flop_audit_table(frame, points, arms),
+    ]
     return [table for table in tables if table.rows]
 
 
 def aa_table(points: Points, groups: list[list[str]], folder: Path) -> Table:
     """Every pair of names of one model: the ratio of their times should be 1."""
-    body, ratios = [], []
-    for group in groups:
-        for first, second in combinations(group, 2):
-            for metric, point, ratio in _ratios(points, second, first, folder):
-                ratios.append(ratio)
-                body.append(_row(f"{second} / {first}", metric, point, ratio))
+    pairs = [pair for group in groups for pair in combinations(group, 2)]
+    found = [(f"{other} / {one}", *row) for one, other in pairs for row in _ratios(points, other, one, folder)]
+    ratios = [ratio for _, _, ratio in found]
     called = sum(decision(ratio) in ("slower", "faster") for ratio in ratios)
     apart = sum(ratio.excludes(1.0) for ratio in ratios)
     farthest = max((abs(ratio.value - 1) for ratio in ratios), default=0.0)
@@ -54,46 +55,41 @@ def aa_table(points: Points, groups: list[list[str]], folder: Path) -> Table:
         f"their own); the ratio farthest from 1 is off by {100 * farthest:.1f} %. A/A test (all within "
         f"{AA_TOLERANCE:.0%}): {verdict}.",
     )
-    return Table("aa", "A/A: one arm under two names", _COLUMNS, tuple(body), notes)
+    return Table("aa", "A/A: one arm under two names", _COLUMNS, _rows(found), notes)
 
 
 def ratio_table(points: Points, arms: list[str], baseline: str, groups: list[list[str]], folder: Path) -> Table:
     """Times of each arm as a multiple of the baseline's, with a decision."""
     twins = next((group for group in groups if baseline in group), [])
-    body = [
-        _row(f"{arm} / {baseline}", metric, point, ratio)
-        for arm in arms
-        if arm != baseline and arm not in twins
-        for metric, point, ratio in _ratios(points, arm, baseline, folder)
-    ]
+    others = [arm for arm in arms if arm != baseline and arm not in twins]
+    found = [(f"{arm} / {baseline}", *row) for arm in others for row in _ratios(points, arm, baseline, folder)]
     notes = (
         "Median over rounds of the ratio within a round. Each row is decided by itself, at the level of 5 %; slower "
         f"and faster are said from {AA_TOLERANCE:.0%} on, as two processes of one model may differ by that.",
     )
-    return Table("ratios", f"Time as a multiple of {baseline}", _COLUMNS, tuple(body), notes)
+    return Table("ratios", f"Time as a multiple of {baseline}", _COLUMNS, _rows(found), notes)
 
 
 _COLUMNS = ("pair", "cost", "tokens", "ratio", "rounds", "decision")
 
 
-def _ratios(points: Points, arm: str, other: str, folder: Path) -> list[tuple[str, Point, Interval]]:
-    found = []
-    for metric in TIMED:
-        for point in points.where(metric=metric, arm=arm).measured():
-            ratio = cost_ratio(point, points, other, folder)
-            if ratio is not None:
-                found.append((metric, point, ratio))
-    return found
+def _ratios(points: Points, arm: str, other: str, folder: Path) -> list[tuple[Point, Interval]]:
+    timed = [point for metric in TIMED for point in points.where(metric=metric, arm=arm).measured()]
+    found = ((point, cost_ratio(point, points, other, folder)) for point in timed)
+    return [(point, ratio) for point, ratio in found if ratio is not None]
 
 
-def _row(pair: str, metric: str, point: Point, ratio: Interval) -> tuple[Entry, ...]:
-    return (
-        Entry(pair),
-        Entry(quantity_of(metric).label),
-        Entry(str(point.length), float(point.length or 0)),
-        Entry.figure(ratio.value, ratio.low, ratio.high, cell_ids=point.cell_ids),
-        Entry(str(ratio.n), float(ratio.n)),
-        Entry(decision(ratio)),
+def _rows(found: list[tuple[str, Point, Interval]]) -> tuple[tuple[Entry, ...], ...]:
+    return tuple(
+        (
+            Entry(pair),
+            Entry(quantity_of(point.metric).label),
+            Entry.count(point.length or 0),
+            Entry.interval(ratio, cell_ids=point.cell_ids),
+            Entry.count(ratio.n),
+            Entry(decision(ratio)),
+        )
+        for pair, point, ratio in found
     )
 
 
@@ -108,9 +104,8 @@ def flop_audit_table(frame: pd.DataFrame, points: Points, arms: list[str]) -> Ta
         entries = [Entry(arm), Entry.figure(own.value, cell_ids=own.cell_ids, reason=own.reason)]
         for metric in COUNTERS:
             counted = points.first(metric=metric, arm=arm, length=length)
-            known = counted is not None and counted.measured and own.measured
-            share = 100 * (counted.value / own.value - 1) if known and counted else float("nan")
-            entries.append(Entry(f"{share:+.2f} %", share) if known else Entry(NOTHING))
+            share = 100 * (counted.value / own.value - 1) if counted else math.nan
+            entries.append(Entry(NOTHING) if math.isnan(share) else Entry(f"{share:+.2f} %", share))
         body.append((*entries, Entry(_uncounted(frame, arm, length))))
     columns = ("arm", f"own formula [GFLOPs], L = {length}", *COUNTERS.values(), "not counted by one or both")
     notes = (

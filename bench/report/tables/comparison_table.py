@@ -1,4 +1,4 @@
-"""Tables of comparisons: differences from the baseline arm with their tests, and ranks with their uncertainty."""
+"""Tables that compare arms: differences from the baseline arm with their tests, and ranks with how sure they are."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 
 from bench.report.analysis.comparisons import by_seed, comparisons, losses
-from bench.report.analysis.patterns import patterns_of, rotation_note
+from bench.report.rows.arms import arm_order
 from bench.report.rows.points import group_words, quality_group, quality_points, reference_points
+from bench.report.tables.cost_table import rotation_notes
 from bench.report.tables.numbers import number
 from bench.report.tables.table import Entry, Table
 from metrics.headlines import PRIMARY
@@ -28,8 +29,8 @@ def comparison_tables(frame: pd.DataFrame, baseline: str) -> list[Table]:
         body.append(
             (
                 Entry(f"{found.arm} - {baseline}: {quantity_of(found.metric).heading}"),
-                Entry.figure(difference.value, difference.low, difference.high),
-                Entry(str(difference.n), float(difference.n)),
+                Entry.interval(difference),
+                Entry.count(difference.n),
                 Entry(number(found.adjusted_p, 2), found.adjusted_p),
                 Entry(found.verdict),
                 Entry(number(found.detectable) if math.isfinite(found.detectable) else "none"),
@@ -43,9 +44,8 @@ def comparison_tables(frame: pd.DataFrame, baseline: str) -> list[Table]:
     notes = (
         "Seeds are paired: one seed means the same data order and the same noise for every arm. Exact sign-flip test, "
         "two-sided, Holm-corrected over all rows of one setting; only these primary metrics are tested.",
-        "Detectable: the smallest true difference that these seeds would have found with chance 0.8. Seeds needed: "
-        "to find a "
-        "difference as large as the one seen, with chance 0.8.",
+        "Detectable: the smallest true difference that these seeds would have found with chance 0.8. Seeds needed: to "
+        "find a difference as large as the one seen, with chance 0.8.",
         "With n pairs no p below 2^(1-n) can come out, however large the difference.",
     )
     return [Table("differences", f"Differences from {baseline}", columns, tuple(body), notes)]
@@ -68,7 +68,7 @@ def rank_tables(frame: pd.DataFrame) -> list[Table]:
                 body.append(
                     (
                         Entry(f"{ranked.arm}: {quantity_of(metric).heading}"),
-                        Entry(str(ranked.rank), float(ranked.rank)),
+                        Entry.count(ranked.rank),
                         Entry(f"{ranked.low_rank} to {ranked.high_rank}"),
                         Entry.figure(ranked.probability_best, reason="one seed says nothing of chances"),
                         Entry.figure(mean, cell_ids=point.cell_ids),
@@ -81,7 +81,6 @@ def rank_tables(frame: pd.DataFrame) -> list[Table]:
         "Ranks by the mean over the seeds that every arm has. Possible ranks (95 %) and chances come from the spread "
         "between seeds, the same for all arms; they describe and are no test.",
     ]
-    rotations = rotation_note(patterns_of(frame))
-    notes += [rotations] if rotations else []
+    notes += rotation_notes(frame, arm_order(frame))
     columns = ("arm and score", "rank", "possible ranks", "chance of being best", "mean", "where")
     return [Table("ranks", "Ranks", columns, tuple(body), tuple(notes))]

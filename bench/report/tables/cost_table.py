@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.analysis.aggregate import kernel_conflict, lowest_apart
+from bench.report.analysis.comparable import kernel_conflict, lowest_apart
 from bench.report.analysis.patterns import patterns_of, rotation_note
 from bench.report.rows.arms import arm_order
 from bench.report.rows.points import Point, Points, cost_points
 from bench.report.tables.numbers import NOTHING, millions
-from bench.report.tables.table import Entry, Table
+from bench.report.tables.table import Entry, Table, numbered
 from metrics.headlines import COSTS
 from metrics.quantities import Quantity, quantity_of
 
@@ -25,10 +25,6 @@ SETTINGS_APART = (
 Setting = tuple[str, int | None, int | None]
 
 
-def _setting(point: Point) -> Setting:
-    return point.device, point.threads, point.batch
-
-
 def cost_tables(frame: pd.DataFrame, *, force: bool = False) -> list[Table]:
     """One table a cost metric and setting (device, threads, batch): rows arms, columns lengths, `n/a` with its reason
     noted. Where kernels differ nothing is bold. With `force` all settings are in one table, and a figure that is bold
@@ -39,23 +35,23 @@ def cost_tables(frame: pd.DataFrame, *, force: bool = False) -> list[Table]:
     for metric in COSTS:
         quantity = quantity_of(metric)
         rows = points.where(metric=metric)
-        settings = [setting for setting, _ in rows.measured().groups(_setting)]
+        settings = [setting for setting, _ in rows.measured().groups(lambda point: point.setting)]
         several = len(settings) > 1
         if several and force:
             tables.append(_cost_table(frame, _named_by_setting(rows), quantity, f"cost_{metric}", None, force, several))
             continue
         for position, setting in enumerate(settings or [None]):
-            chosen = Points(p for p in rows if _setting(p) == setting or not p.measured) if several else rows
+            chosen = Points(p for p in rows if p.setting == setting or not p.measured) if several else rows
             if chosen:
-                suffix = f"_{position + 1}" if several else ""
-                tables.append(_cost_table(frame, chosen, quantity, f"cost_{metric}{suffix}", setting, force, several))
+                name = numbered(f"cost_{metric}", position, len(settings))
+                tables.append(_cost_table(frame, chosen, quantity, name, setting, force, several))
     return tables
 
 
 def _named_by_setting(points: Points) -> Points:
     """The points with their device, threads and batch in the name of the arm."""
     return Points(
-        replace(point, arm=f"{point.arm}{_setting_words(_setting(point))}") if point.measured else point
+        replace(point, arm=f"{point.arm}{_setting_words(point.setting)}") if point.measured else point
         for point in points
     )
 
@@ -91,10 +87,15 @@ def _cost_table(
         notes.append(f"{ranked} operations ran on different kernels ({conflict}).")
     if several:
         notes.append(SETTINGS_RANKED if setting is None else SETTINGS_APART)
-    rotations = rotation_note({arm: pattern for arm, pattern in patterns_of(frame).items() if arm in arms})
-    notes += [rotations] if rotations else []
+    notes += rotation_notes(frame, arms)
     columns = ("arm", "pattern", "direction", "parameters", *(f"L = {length}" for length in lengths), "kernel")
     return Table(name, quantity.heading + _setting_words(setting), columns, tuple(body), tuple(notes))
+
+
+def rotation_notes(frame: pd.DataFrame, arms: list[str]) -> list[str]:
+    """The note for a table that ranks orders of which some are rotations of one cycle; [] where none are."""
+    note = rotation_note({arm: pattern for arm, pattern in patterns_of(frame).items() if arm in arms})
+    return [note] if note else []
 
 
 def point_entry(point: Point | None) -> Entry:

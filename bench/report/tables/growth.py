@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.report.analysis.aggregate import first_setting, settings_left_out
-from bench.report.analysis.growth import cost_exponent, meeting, meeting_length
+from bench.report.analysis.comparable import first_setting, settings_left_out
+from bench.report.analysis.growth import cost_exponent, meeting, round_table
 from bench.report.rows.arms import arm_order
 from bench.report.rows.points import Point, Points, cost_points
-from bench.report.rows.rounds import round_medians
 from bench.report.tables.numbers import NOTHING
 from bench.report.tables.table import Entry, Table
 from metrics.cost.quantities import FORWARD_GFLOPS
@@ -59,14 +58,13 @@ def slope_table(points: Points, metric: str, arms: list[str], folder: Path | Non
 def _slope(low: Point | None, high: Point | None, folder: Path | None) -> Entry:
     if low is None or high is None or low.length is None or high.length is None:
         return Entry(NOTHING)
-    rounds = [round_medians(folder, point) if folder else [] for point in (low, high)]
-    count = min(map(len, rounds))
-    values = [[side[turn] for side in rounds] for turn in range(count)] if count > 1 else [[low.value, high.value]]
+    values = round_table([low, high], folder)
+    if len(values) < 2:
+        values = [[low.value, high.value]]
     if not all(value > 0 for turn in values for value in turn):
         return Entry(NOTHING)
     slope = local_slopes([low.length, high.length], values)[0].slope
-    cells = tuple(dict.fromkeys((*low.cell_ids, *high.cell_ids)))
-    return Entry.figure(slope.value, slope.low, slope.high, cell_ids=cells)
+    return Entry.interval(slope, cell_ids=Points([low, high]).cell_ids())
 
 
 def closed_form_table(points: Points, arms: list[str]) -> Table:
@@ -90,21 +88,17 @@ def closed_form_table(points: Points, arms: list[str]) -> Table:
                 Entry.figure(100 * error),
             )
         )
-    columns = (
-        "arm",
-        "b [MFLOPs a token]",
-        "c [kFLOPs a token^2]",
-        "L at which both terms are equal",
-        "largest error [%]",
-    )
+    terms = ("b [MFLOPs a token]", "c [kFLOPs a token^2]", "L at which both terms are equal")
     notes = (
         "Least squares in relative error, no term negative; an error over rounding says that the form is another.",
     )
-    return Table("closed_form", "FLOPs of a forward pass = b L + c L^2", columns, tuple(body), notes)
+    return Table(
+        "closed_form", "FLOPs of a forward pass = b L + c L^2", ("arm", *terms, "largest error [%]"), tuple(body), notes
+    )
 
 
 def crossover_table(points: Points, metric: str, arms: list[str], folder: Path | None) -> Table:
-    """What the arm of the row is beside the arm of the column: cheaper, dearer, or so from some length on."""
+    """Where the arm of the row is cheaper or dearer than the arm of the column: at all lengths, or beyond one."""
     shown = [arm for arm in arms if len(points.where(arm=arm).lengths()) > 1]
     if len(shown) < 2:
         return Table(f"crossovers_{metric}", "", (), ())
@@ -159,10 +153,9 @@ def scaling_table(frame: pd.DataFrame, folder: Path | None, baseline: str) -> li
             if len(line.lengths()) < 2:
                 continue
             interval, note = cost_exponent(line, folder)
-            cells = tuple(dict.fromkeys(cell for point in line for cell in point.cell_ids))
-            exponent = Entry.figure(interval.value, interval.low, interval.high, cell_ids=cells)
-            meeting = None if arm == baseline else meeting_length(rows, arm, baseline, folder)
-            answer = "" if arm == baseline else meeting.words if meeting else "not compared"
+            exponent = Entry.interval(interval, cell_ids=line.cell_ids())
+            met = None if arm == baseline else meeting(rows, arm, baseline, folder)
+            answer = "" if arm == baseline else met.words if met else "not compared"
             body.append((Entry(f"{arm}: {quantity_of(metric).label}"), exponent, Entry(note), Entry(answer)))
     if not body:
         return []

@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from bench.report.analysis.aggregate import GRAMMAR, ArmKey, grammar_marks, reference_point
 from bench.report.analysis.comparisons import best_arms
-from bench.report.analysis.patterns import patterns_of, rotation_note
+from bench.report.analysis.references import GRAMMAR, ArmKey, grammar_marks, reference_point
 from bench.report.rows.arms import REFERENCE_ORDER, arm_order
 from bench.report.rows.points import (
     Group,
@@ -21,14 +20,15 @@ from bench.report.rows.points import (
     quality_points,
     reference_points,
 )
-from bench.report.tables.cost_table import joined, parameters_entry, point_entry
+from bench.report.tables.cost_table import joined, parameters_entry, point_entry, rotation_notes
 from bench.report.tables.numbers import NOTHING, number
-from bench.report.tables.table import Entry, Table
+from bench.report.tables.table import Entry, Table, numbered
 from metrics.cost.quantities import BITS, FORWARD_GFLOPS
 from metrics.headlines import HEADLINES
 from metrics.quantities import quantity_of
 
 NO_MORE, OPEN = "†", "‡"
+NOT_ASKED = Entry(NOTHING, reason="not asked of this arm")
 SETTINGS = (
     "seeds",
     "n (pieces)",
@@ -44,7 +44,7 @@ SETTINGS = (
 
 def quality_tables(frame: pd.DataFrame) -> list[Table]:
     """The headline scores, one table per corpus, length, sampler and T; ceiling, floors and baselines stand
-    underthe arms."""
+    under the arms."""
     points, references, costs = quality_points(frame), reference_points(frame), cost_points(frame)
     marks = grammar_marks(points, references)
     groups = points.groups(quality_group)
@@ -56,9 +56,9 @@ def quality_tables(frame: pd.DataFrame) -> list[Table]:
         body = [_arm_row(rows.where(arm=arm), metrics, marks, costs, best) for arm in arms]
         body += _reference_rows(references, metrics, group)
         columns = ("arm", *(quantity_of(metric).heading for metric in metrics), *SETTINGS)
-        name = "quality" + (f"_{position + 1}" if len(groups) > 1 else "")
         title = f"Quality, mean over seeds ({group_words(group)})"
-        tables.append(Table(name, title, columns, tuple(body), tuple(_notes(frame, rows, arms, marks, references))))
+        notes = _notes(frame, rows, arms, marks, references)
+        tables.append(Table(numbered("quality", position, len(groups)), title, columns, tuple(body), tuple(notes)))
     return tables
 
 
@@ -66,11 +66,10 @@ def detail_tables(frame: pd.DataFrame) -> list[Table]:
     """Every metric of the quality cells in the long form: rows metrics, columns arms and references."""
     points, references = quality_points(frame), reference_points(frame)
     groups = points.groups(quality_group)
-    tables = []
-    for position, (group, rows) in enumerate(groups):
-        name = "metrics" + (f"_{position + 1}" if len(groups) > 1 else "")
-        tables.append(_detail_table(frame, rows, references, group, name))
-    return tables
+    return [
+        _detail_table(frame, rows, references, group, numbered("metrics", position, len(groups)))
+        for position, (group, rows) in enumerate(groups)
+    ]
 
 
 def seeds_entry(points: Points) -> Entry:
@@ -79,12 +78,11 @@ def seeds_entry(points: Points) -> Entry:
     return Entry(str(done) if done == asked else f"{done} of {asked}", float(done))
 
 
-def _score(point: Point | None) -> Entry:
-    """A score with its interval over seeds; the interval within one cell is not one over seeds and stays out."""
+def score_entry(point: Point | None, without: Entry) -> Entry:
+    """A score with its interval over seeds (one within a cell stays out); `without` where there is no point."""
     if point is None:
-        return Entry(NOTHING, reason="not asked of this arm")
-    entry = point_entry(point)
-    return entry if point.interval == "seeds" else point_entry(replace(point, low=math.nan, high=math.nan))
+        return without
+    return point_entry(point if point.interval == "seeds" else replace(point, low=math.nan, high=math.nan))
 
 
 def _arm_row(
@@ -96,14 +94,10 @@ def _arm_row(
     gflops = costs.first(metric=FORWARD_GFLOPS, arm=first.arm, length=first.length)
     return (
         Entry(first.arm, mark=mark),
-        *(replace(_score(points.first(metric=m)), best=best.get(m) == first.arm) for m in metrics),
+        *(replace(score_entry(points.first(metric=m), NOT_ASKED), best=best.get(m) == first.arm) for m in metrics),
         seeds_entry(points),
         Entry(music[0] if music else NOTHING),
-        joined(points, "sample_steps"),
-        joined(points, "nfe"),
-        joined(points, "train_steps"),
-        joined(points, "direction"),
-        joined(points, "pattern"),
+        *(joined(points, name) for name in ("sample_steps", "nfe", "train_steps", "direction", "pattern")),
         parameters_entry(points),
         Entry(NOTHING) if gflops is None else point_entry(gflops),
     )
@@ -137,8 +131,7 @@ def _notes(
         notes.append(f"Brackets after a mean: 95 % Student-t interval over {seeds} seeds, {words}.")
     notes += _grammar_notes(points, arms, marks, references)
     notes += _missing_notes(points.where(metric=HEADLINES))
-    rotations = rotation_note({arm: pattern for arm, pattern in patterns_of(frame).items() if arm in arms})
-    return notes + ([rotations] if rotations else [])
+    return notes + rotation_notes(frame, arms)
 
 
 def _missing_notes(points: Points) -> list[str]:
@@ -158,8 +151,7 @@ def _grammar_notes(points: Points, arms: list[str], marks: dict[ArmKey, str], re
         "no more": f"{NO_MORE} learned no more than the grammar: mean validation bits/token is not below the `grammar` "
         f"baseline{baseline}.",
         "open": f"{OPEN} below the `grammar` baseline{baseline} on average, but the interval over seeds reaches it "
-        "(or there "
-        "is none): more seeds would decide.",
+        "(or there is none): more seeds would decide.",
         "unknown": "No `grammar` baseline among the rows: whether an arm learned more than the grammar cannot be said.",
     }
     return [text for mark, text in words.items() if mark in here]
@@ -173,7 +165,7 @@ def _detail_table(frame: pd.DataFrame, points: Points, references: Points, group
         rows = points.where(metric=metric)
         quantity = quantity_of(metric, rows[0].unit)
         entries = [Entry(metric), Entry("" if quantity.unit == "1" else quantity.unit), Entry(quantity.better)]
-        entries += [_score(rows.first(arm=arm)) for arm in arms]
+        entries += [score_entry(rows.first(arm=arm), NOT_ASKED) for arm in arms]
         entries += [point_entry(reference_point(references, arm, metric, group[0], group[1])) for arm in shown]
         body.append(tuple(entries))
     columns = ("metric", "unit", "better", *arms, *(f"({arm})" for arm in shown))

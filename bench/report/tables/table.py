@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.errors import UserError
 from bench.report.tables.numbers import NOTHING, with_interval
+from metrics.statistics import Interval
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,16 @@ class Entry:
         text = with_interval(value, low, high)
         return cls(text, value, low, high, tuple(cell_ids), reason=reason if text == NOTHING else "")
 
+    @classmethod
+    def interval(cls, found: Interval, *, cell_ids: Sequence[str] = ()) -> Entry:
+        """An entry for a figure with its interval."""
+        return cls.figure(found.value, found.low, found.high, cell_ids=cell_ids)
+
+    @classmethod
+    def count(cls, number: int) -> Entry:
+        """An entry for a whole number."""
+        return cls(str(number), float(number))
+
 
 @dataclass(frozen=True)
 class Table:
@@ -55,9 +66,14 @@ class Table:
     rows: tuple[tuple[Entry, ...], ...]
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def of_words(cls, name: str, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+        """A table of texts; None is an empty one."""
+        entries = tuple(tuple(Entry("" if cell is None else str(cell)) for cell in row) for row in rows)
+        return cls(name, title, tuple(columns), entries)
+
     def entry(self, row: str, column: str) -> Entry:
-        """The entry in the row whose first column reads `row` and under `column` (both without regard to case or
-        marks).
+        """The entry in the row whose first column reads `row` and under `column`, both without regard to case or marks.
 
         Raises UserError naming what there is.
         """
@@ -85,8 +101,7 @@ class Table:
         return "\n".join([*lines, *(["", *notes] if notes else [])]) + "\n"
 
     def to_csv(self) -> str:
-        """One line a row; a column with figures has the full number, and `low` and `high` columns where it has
-        intervals.
+        """One line a row; a column with figures has the full number, and columns `low` and `high` beside intervals.
 
         The last column names the cells behind the row. Missing figures are empty, never 0.
         """
@@ -111,6 +126,11 @@ class Table:
 
     def _has_interval(self, index: int) -> bool:
         return any(math.isfinite(row[index].low) for row in self.rows)
+
+
+def numbered(name: str, position: int, count: int) -> str:
+    """The name of one of `count` tables: `quality`, or `quality_2` where there are several."""
+    return f"{name}_{position + 1}" if count > 1 else name
 
 
 def _is_words(entry: Entry) -> bool:

@@ -1,4 +1,4 @@
-"""Where tasks are carried out. An executor is anything with this one method; the study file knows nothing of it."""
+"""Executors: where tasks are carried out. A study file does not name one."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from bench.errors import UserError
-from bench.run.lease import Owner
+from bench.run.lease import Leases
 from bench.run.task import OnEvent, Task
-from bench.store.reuse import Elsewhere
+from bench.store.reuse import OtherStudies
 from bench.study.yaml import allowed_words
 
 NAMES = ("local", "slurm", "ray")
 
 
 class Executor(Protocol):
-    """Carries tasks out, wherever."""
+    """Anything with this one method."""
 
-    def run(self, tasks: Sequence[Task], owner: Owner, elsewhere: Elsewhere, on_event: OnEvent) -> None:
+    def run(self, tasks: Sequence[Task], leases: Leases, others: OtherStudies, on_event: OnEvent) -> None:
         """Bring every cell to a written status, tasks in order; `on_event` is called from the calling thread.
 
         A cell that another runner holds is waited for, and taken over if that runner dies. An exception out of

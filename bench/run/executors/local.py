@@ -1,4 +1,4 @@
-"""On this machine: one timing session at a time with nothing beside it, then cells that train, a few at once."""
+"""The executor of this machine: a timing session alone, then cells that train, a few at once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from bench.run.lease import HELD_POLL_S, Owner
+from bench.run.lease import HELD_POLL_S, Leases
 from bench.run.perform import perform
 from bench.run.task import OnEvent, Task
-from bench.store.reuse import Elsewhere
+from bench.store.reuse import OtherStudies
 from bench.study.grid import Cell
 
 Message = tuple[Cell, dict[str, Any]] | BaseException | None
@@ -25,25 +25,25 @@ class LocalExecutor:
     def __init__(self, jobs: int | None = None) -> None:
         self.jobs = jobs
 
-    def run(self, tasks: Sequence[Task], owner: Owner, elsewhere: Elsewhere, on_event: OnEvent) -> None:
+    def run(self, tasks: Sequence[Task], leases: Leases, others: OtherStudies, on_event: OnEvent) -> None:
         """See `Executor.run`."""
         for task in (task for task in tasks if task.timing):
-            while not perform(task, owner, on_event, threading.Event(), elsewhere):
+            while not perform(task, leases, on_event, threading.Event(), others):
                 time.sleep(HELD_POLL_S)
         training = [task for task in tasks if not task.timing]
         if not training:
             return
         threads = max(task.threads for task in training)
         at_once = self.jobs or max(1, (os.cpu_count() or 1) // threads)
-        pool = _Pool(training, owner, elsewhere)
+        pool = _Pool(training, leases, others)
         pool.run(min(at_once, len(training)), on_event)
 
 
 class _Pool:
-    """Threads that each watch one process at a time; what they hear reaches the main thread through a queue."""
+    """Threads that each watch one process at a time; its events reach the main thread through a queue."""
 
-    def __init__(self, tasks: Sequence[Task], owner: Owner, elsewhere: Elsewhere) -> None:
-        self.owner, self.elsewhere = owner, elsewhere
+    def __init__(self, tasks: Sequence[Task], leases: Leases, others: OtherStudies) -> None:
+        self.leases, self.others = leases, others
         self.ready = deque(tasks)
         self.held: deque[Task] = deque()
         self.lock = threading.Lock()
@@ -51,7 +51,7 @@ class _Pool:
         self.messages: queue.Queue[Message] = queue.Queue()
 
     def run(self, at_once: int, on_event: OnEvent) -> None:
-        """Start the threads and pass on what they say until the last one ends."""
+        """Start the threads and pass their events on until the last one ends."""
         threads = [threading.Thread(target=self._serve, daemon=True) for _ in range(at_once)]
         for thread in threads:
             thread.start()
@@ -74,7 +74,7 @@ class _Pool:
         try:
             while not self.stop.is_set() and (task := self._next()):
                 done = perform(
-                    task, self.owner, lambda cell, event: self.messages.put((cell, event)), self.stop, self.elsewhere
+                    task, self.leases, lambda cell, event: self.messages.put((cell, event)), self.stop, self.others
                 )
                 if not done:
                     with self.lock:
@@ -85,7 +85,7 @@ class _Pool:
             self.messages.put(None)
 
     def _next(self) -> Task | None:
-        """The next task; after a pause one that was held, when there is nothing else; None when all are spoken for."""
+        """The next task; where none is left one that was held, after a pause; None where all have been given out."""
         with self.lock:
             if self.ready:
                 return self.ready.popleft()

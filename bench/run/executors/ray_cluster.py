@@ -1,4 +1,4 @@
-"""Ray: one remote task for each of ours, on a cluster that runs or a fresh one; lost workers and nodes are survived."""
+"""Ray: one remote task per task, on a running cluster or a new one; tasks of lost workers and nodes are run again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OPTIONS = ("address", "gpus")
 
 class RayExecutor(RemoteExecutor):
     """Ray tasks. `address=auto` or `address=HOST:PORT`: a cluster that runs, with this folder on every node; without
-    it a cluster of this machine alone. `gpus=1`: GPUs a cell takes.
+    it a cluster of this machine alone. `gpus=1`: GPUs per cell.
     """
 
     def __init__(self, jobs: int | None, options: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""What slurm and ray share: jobs that somebody else's scheduler starts, ends and loses, followed through the store."""
+"""Executors on a scheduler (slurm, ray), which starts, ends and loses jobs: they are followed through the store."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bench.run.lease import HELD_POLL_S, holders
-from bench.run.task import OnEvent, Task
+from bench.run.task import OnEvent, Task, end_event
 from bench.store.cells import FINISHED, identity
-from bench.store.reuse import Elsewhere
+from bench.store.reuse import OtherStudies
+from bench.study.grid import Cell
 
-LOOK_S = 1.0
+LOOK_S = 1.0  # between looks at the jobs
 LOST_JOBS = 5
 """How often a task's job may vanish without a result before its cells are given up for this run."""
 
 
 class Scheduler(Protocol):
-    """Starts jobs elsewhere, and knows whether one has come to an end of any kind."""
+    """Starts jobs, and knows whether one has ended in any way."""
 
     at_once: int | None  # jobs out at a time; None: all, the scheduler queues them
 
@@ -39,12 +40,17 @@ class _Job:
     losses: int = 0
     handle: Any = None
     begun: set[str] = field(default_factory=set)
-    told: set[str] = field(default_factory=set)
+    ended: set[str] = field(default_factory=set)
     last_at: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def left(self) -> list[Cell]:
+        """Cells without an end event."""
+        return [cell for cell in self.task.cells if cell.id not in self.ended]
 
 
 def follow(scheduler: Scheduler, tasks: Sequence[Task], on_event: OnEvent) -> None:
-    """Submit every task, hear of it through its cells' files, submit again what was lost, until all have a status."""
+    """Submit every task, read events from its cells' files, submit again what was lost, until all cells have ended."""
     timing = deque(_Job(task) for task in tasks if task.timing)
     waiting = timing or deque(_Job(task) for task in tasks if not task.timing)
     later = deque(_Job(task) for task in tasks if not task.timing) if timing else deque[_Job]()
@@ -56,13 +62,12 @@ def follow(scheduler: Scheduler, tasks: Sequence[Task], on_event: OnEvent) -> No
             _submit(scheduler, waiting, out)
             time.sleep(LOOK_S if out else HELD_POLL_S)
             for job in list(out):
-                _tell(job, on_event)
-                why = scheduler.ended(job.handle)
+                why = scheduler.ended(job.handle)  # first: then the files hold all that it wrote
+                _pass_on(job, on_event)
                 if why is None:
                     continue
-                _tell(job, on_event)
                 out.remove(job)
-                if not job.task.unfinished():
+                if not job.left:
                     continue
                 job.losses += bool(why)
                 if job.losses > LOST_JOBS:
@@ -86,21 +91,19 @@ def _submit(scheduler: Scheduler, waiting: deque[_Job], out: list[_Job]) -> None
         out.append(job)
 
 
-def _tell(job: _Job, on_event: OnEvent) -> None:
+def _pass_on(job: _Job, on_event: OnEvent) -> None:
     """Events of a job's cells, read from their folders."""
-    for cell in job.task.cells:
-        if cell.id in job.told:
-            continue
+    for cell in job.left:
         folder = job.task.store.cell(cell.id)
         status = folder.status()
         if status.state == "running" and cell.id not in job.begun:
             job.begun.add(cell.id)
             on_event(cell, {"event": "start"})
         if status.state in FINISHED:
-            job.told.add(cell.id)
+            job.ended.add(cell.id)
             if cell.id not in job.begun:
                 on_event(cell, {"event": "start"})
-            on_event(cell, {"event": "end", "state": status.state, "reason": status.reason})
+            on_event(cell, end_event(status))
         elif cell.id in job.begun:
             progress = folder.progress()
             if progress.get("at", 0.0) != job.last_at.get(cell.id):
@@ -111,11 +114,11 @@ def _tell(job: _Job, on_event: OnEvent) -> None:
 def _give_up(job: _Job, why: str, on_event: OnEvent) -> None:
     from bench.run.attempt import settle
 
-    for cell in job.task.unfinished():
+    for cell in job.left:
         folder = job.task.store.cell(cell.id)
         folder.begin(cell)
         settle(cell, folder, "failed", f"error: its job was lost {job.losses} times, the last time: {why}")
-    _tell(job, on_event)
+    _pass_on(job, on_event)
 
 
 class RemoteExecutor:
@@ -124,6 +127,6 @@ class RemoteExecutor:
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
 
-    def run(self, tasks: Sequence[Task], owner: object, elsewhere: Elsewhere, on_event: OnEvent) -> None:
+    def run(self, tasks: Sequence[Task], leases: object, others: OtherStudies, on_event: OnEvent) -> None:
         """See `Executor.run`; leases are held where the jobs run."""
         follow(self.scheduler, tasks, on_event)

@@ -1,4 +1,4 @@
-"""Slurm through submitit: one job a task; a job that was pre-empted, killed or lost is submitted again."""
+"""Slurm through submitit: one job per task; a job that was pre-empted, killed or lost is submitted again."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.errors import UserError
-from bench.run.lease import Owner
+from bench.run.lease import Leases
 from bench.run.overview import overview
 from bench.store.bundle import export_bundle, import_bundle, is_safe
 from bench.store.cells import Store, identity
@@ -67,7 +67,7 @@ def test_status_counts_names_the_running_and_tells_the_time_left(store: Store, c
     text = command("status", "toy")
     assert "4 cells: 2 done, 1 to run, 1 oom; about 12 s left" in text
     assert "oom: too large" in text
-    with Owner(store.results) as owner:
+    with Leases(store.results) as owner:
         assert owner.take(identity(CELLS[3].id))
         folder = store.cell(CELLS[3].id)
         folder.begin(CELLS[3])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 import typer
 from typer.testing import CliRunner, Result
 
+from architectures import mixer as registry
 from bench.cli import displays as train_display
 from bench.cli import train as command
 from bench.cli.options import settings_of
@@ -167,6 +169,46 @@ def test_a_run_has_the_settings_of_the_cell_of_a_study(train, music: Path, tmp_p
         assert made[0].settings[key] == planned.settings[key], key
     assert made[0].id == planned.id
     assert made[0].labels == {key: planned.labels[key] for key in planned.labels if key not in ("batch", "threads")}
+
+
+def test_the_environment_is_that_of_the_device_trained_on(train, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("metrics.cost.device.resolve_device", lambda name: f"what {name} is here")
+    monkeypatch.setattr("metrics.cost.device.describe_environment", lambda device="cpu": {"device": str(device)})
+    assert train("--train", "validations=0").exit_code == 0
+    environment = json.loads((tmp_path / "results" / "train" / RUN / "environment.json").read_text())
+    assert environment == {"device": "what cpu is here"}
+
+
+PLUGIN = """
+from architectures.feed_forward import FeedForward
+from architectures.mixer import register_mixer
+
+@register_mixer("Q", name="quiet")
+class Quiet(FeedForward):
+    pass
+"""
+
+
+def test_a_plugin_is_loaded_and_recorded(train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="Q"):
+        raise train(arm="QA*2").exception
+    with pytest.raises(UserError, match="plug-in 'no_such_block' cannot be imported: ModuleNotFoundError"):
+        raise train("--plugin", "no_such_block").exception
+    (tmp_path / "quiet_block.py").write_text(PLUGIN)
+    monkeypatch.chdir(tmp_path)
+    for registered in ("_BY_LETTER", "_BY_NAME"):  # registrations end with the test
+        monkeypatch.setattr(registry, registered, dict(getattr(registry, registered)))
+    done = train("--plugin", "quiet_block", arm="QA*2")
+    assert done.exit_code == 0, done.output
+    configuration = CellFolder(tmp_path / "results" / "train" / RUN).configuration()
+    assert configuration is not None and configuration["settings"]["plugins"] == ["quiet_block"]
+
+
+def test_the_topic_that_the_help_names_exists(train) -> None:
+    from bench.cli.listing import Topic
+
+    named = re.findall(r"`list (\w+)`", train("--help").output)
+    assert named and set(named) <= set(Topic)
 
 
 def test_an_unknown_arm_is_named(train) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from bench.measure.efficiency.cell import EfficiencyCell
@@ -62,7 +64,7 @@ def folder(tmp_path_factory):
     place = tmp_path_factory.mktemp("efficiency")
     (place / "efficiency_stand_ins.py").write_text(STAND_INS)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(place))
+        patch.setenv("PYTHONPATH", str(place), prepend=os.pathsep)
         yield place
 
 

@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 
 from bench.errors import UserError
+from bench.report.analysis.changes import changes
 from bench.report.analysis.effects import effects, factors
 from bench.report.pages.citing import citation, find_table
-from bench.report.pages.compare import change_tables, changes, differing_settings
 from bench.report.pages.content import all_tables
 from bench.report.tables.ablation import ablation_tables, interaction_words
+from bench.report.tables.changes import change_tables, differing_settings
 from bench.report.tables.growth import scaling_table
 
 

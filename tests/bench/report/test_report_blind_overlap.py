@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from bench.report.pages.provenance import caveats
+from bench.report.pages.caveats import caveats
 
 
 @pytest.mark.parametrize(("floor", "warned"), [(0.81, True), (0.60, False)])

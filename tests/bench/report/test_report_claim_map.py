@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from bench.errors import UserError
-from bench.report.claims import Paper, load_paper
 from bench.report.claims.mapped import map_table, mapped_claims
+from bench.report.claims.paper import Paper, load_paper
 
 WAYS = {"layers": "as many mixers", "no stem": "baseline without stem"}
 

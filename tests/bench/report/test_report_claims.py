@@ -10,15 +10,8 @@ import pytest
 
 from bench.errors import UserError
 from bench.report.analysis.growth import cost_exponent
-from bench.report.claims import (
-    claims_hash,
-    fixed_before,
-    judge,
-    load_paper,
-    save_verdicts,
-    shipped_claims,
-    verdict_words,
-)
+from bench.report.claims.paper import claims_hash, load_paper, shipped_claims
+from bench.report.claims.verdict import fixed_before, judge, save_verdicts, verdict_words
 from bench.report.rows.points import cost_points
 
 TEMPLATE = """

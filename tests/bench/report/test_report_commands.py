@@ -37,8 +37,8 @@ def results(tmp_path, frame):
 def command(results):
     from bench.cli import app
 
-    def run(*words: str):
-        return CliRunner().invoke(app, [*words, "--results", str(results)], env={"COLUMNS": "200"})
+    def run(*words: str, width: str = "200"):
+        return CliRunner().invoke(app, [*words, "--results", str(results)], env={"COLUMNS": width})
 
     return run
 
@@ -66,6 +66,14 @@ def test_claims_cite_and_compare_answer_on_the_terminal(command, tmp_path):
     compared = command("compare", "toy", "toy", "-o", str(tmp_path / "compare.md"))
     assert compared.exit_code == 0 and "no difference found" in compared.output
     assert (tmp_path / "compare.md").read_text().startswith("## A and B")
+
+
+def test_claims_keep_ids_and_words_whole_at_80_columns(command):
+    lines = command("claims", "toy", width="80").output.splitlines()
+    assert all(len(line) <= 80 or len(line.split()) == 1 for line in lines if line.startswith("  "))
+    wide = command("claims", "toy", width="2000").output
+    assert set(wide.split()) == {word for line in lines for word in line.split()}
+    assert "flops" in lines and any(line.startswith("  verdict   ") for line in lines)
 
 
 @pytest.mark.parametrize(

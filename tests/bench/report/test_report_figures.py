@@ -10,10 +10,11 @@ import pandas as pd
 import pytest
 
 from bench.errors import UserError
-from bench.report.claims import load_paper
 from bench.report.claims.mapped import mapped_claims
-from bench.report.figures import DOUBLE_COLUMN_IN, FIGURES, SINGLE_COLUMN_IN, NothingToShow, draw, save_figure
+from bench.report.claims.paper import load_paper
+from bench.report.figures import FIGURES, draw
 from bench.report.figures.claim_map import claim_map_figure
+from bench.report.figures.style import DOUBLE_COLUMN_IN, SINGLE_COLUMN_IN, NothingToShow, save_figure
 from bench.report.rows.points import Point
 
 
@@ -136,7 +137,7 @@ def test_meeting_point_of_two_costs_is_marked(frame, results_folder):
 
 
 def test_chance_on_the_front_of_arms_known_exactly():
-    from bench.report.figures.tradeoff import chance_on_front
+    from bench.report.analysis.front import chance_on_front
 
     def point(value: float) -> Point:
         blank = {
@@ -200,7 +201,7 @@ def test_a_family_stands_out_and_the_others_are_faint(frame, tmp_path):
 
 
 def test_lengths_with_a_number_are_as_many_as_fit():
-    from bench.report.figures.marks import named_lengths
+    from bench.report.figures.axes import named_lengths
 
     lengths = [128, 180, 256, 360, 512, 724, 1024, 1448, 2048]
     assert named_lengths(lengths, 9) == lengths
@@ -234,7 +235,7 @@ def test_two_rounds_are_two_dots_and_no_interval(frame, tmp_path):
 
 
 def test_small_labels_cover_neither_markers_nor_each_other():
-    from bench.report.figures.marks import place_labels
+    from bench.report.figures.pareto import place_labels
 
     points = [(50.0, 50.0), (58.0, 52.0), (52.0, 58.0), (96.0, 50.0)]
     places = place_labels(points, (16.0, 6.5), (100.0, 100.0))

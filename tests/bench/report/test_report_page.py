@@ -12,7 +12,7 @@ from bench.report.pages.html.page import html_report
 
 
 def page_of(folder, frame) -> str:
-    return html_report(Content(frame, folder, "transformer", report_tables(frame, folder, "transformer"), [], ["none"]))
+    return html_report(Content(frame, folder, "transformer", report_tables(frame, folder, "transformer"), {}, ["none"]))
 
 
 def test_the_page_needs_nothing_from_outside(frame, results_folder):

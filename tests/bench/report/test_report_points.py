@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from bench.errors import UserError
-from bench.report.analysis.aggregate import grammar_marks, kernel_conflict, lowest_apart, reference_point
+from bench.report.analysis.comparable import kernel_conflict, lowest_apart
+from bench.report.analysis.references import grammar_marks, reference_point
 from bench.report.rows.frame import as_frame, failures
 from bench.report.rows.points import cost_points, points_kept, quality_points, reference_points
 

@@ -9,7 +9,8 @@ from bench.report.analysis.samplers import one_a_training
 from bench.report.figures import draw
 from bench.report.figures.style import NothingToShow
 from bench.report.pages.content import report_tables
-from bench.report.tables.sampling import sampler_sentences, sampler_tables
+from bench.report.pages.sentences import sampler_sentences
+from bench.report.tables.sampling import sampler_tables
 
 CALLS = {("cached", 16): 15.4, ("cached", 512): 323.2, ("remask", 16): 15.8, ("confidence", 16): 16.0}
 

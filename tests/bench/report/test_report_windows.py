@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bench.report.analysis.windows import REAL, courses
-from bench.report.figures import NothingToShow, draw
+from bench.report.figures import draw
+from bench.report.figures.style import NothingToShow
 
 
 def test_a_piece_that_thickens_in_its_second_half_does_so_in_the_windows(frame, played):

@@ -9,20 +9,20 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from bench.run.lease import FOLDER, STALE_S, Owner, holders, start_mark
+from bench.run.lease import FOLDER, STALE_S, Leases, holders, start_mark
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from bench.run.lease import Owner
-owner = Owner(Path(sys.argv[1])).__enter__()
+from bench.run.lease import Leases
+owner = Leases(Path(sys.argv[1])).__enter__()
 print("held" if owner.take("cell-1") else "refused", flush=True)
 time.sleep(600)
 """
 
 
 def test_a_held_key_is_refused_and_free_once_released(tmp_path: Path) -> None:
-    with Owner(tmp_path) as one, Owner(tmp_path) as two:
+    with Leases(tmp_path) as one, Leases(tmp_path) as two:
         lease = one.take("cell-1")
         assert lease is not None
         assert one.take("cell-1") is None
@@ -41,7 +41,7 @@ def test_a_killed_owner_loses_what_it_held(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-P", "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline().strip() == "held"
-    with Owner(tmp_path) as owner:
+    with Leases(tmp_path) as owner:
         assert owner.take("cell-1") is None
         process.kill()
         process.wait()
@@ -51,7 +51,7 @@ def test_a_killed_owner_loses_what_it_held(tmp_path: Path) -> None:
 
 
 def test_a_process_number_used_again_is_not_the_owner(tmp_path: Path) -> None:
-    with Owner(tmp_path) as other, Owner(tmp_path) as owner:
+    with Leases(tmp_path) as other, Leases(tmp_path) as owner:
         assert other.take("cell-1") is not None
         content = json.loads(other.file.read_text())
         assert content["started"] == start_mark(os.getpid()) != ""
@@ -65,13 +65,13 @@ def test_an_owner_elsewhere_lives_by_its_heartbeat(tmp_path: Path) -> None:
     distant = folder / "far.json"
     distant.write_text(json.dumps({"host": "far", "place": "another boot", "pid": 1, "started": "1"}))
     (folder / "cell-1@far.lease").touch()
-    with Owner(tmp_path) as owner:
+    with Leases(tmp_path) as owner:
         assert owner.take("cell-1") is None
         assert holders(tmp_path)["cell-1"].host == "far"
         silent = time.time() - STALE_S - 5
         os.utime(distant, (silent, silent))
         assert owner.take("cell-1") is not None
-    with Owner(tmp_path):
+    with Leases(tmp_path):
         assert not distant.exists(), "a dead owner that holds nothing is forgotten"
 
 
@@ -81,7 +81,7 @@ def test_many_that_grab_at_once_never_hold_together(tmp_path: Path) -> None:
     guard = threading.Lock()
 
     def grab() -> None:
-        with Owner(tmp_path) as owner:
+        with Leases(tmp_path) as owner:
             for turn in range(30):
                 key = f"cell-{turn % 3}"
                 lease = owner.take(key)

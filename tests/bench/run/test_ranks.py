@@ -15,7 +15,7 @@ import pytest
 from bench.child import resident_bytes, tree
 from bench.errors import UserError
 from bench.run.attempt import End, attempt
-from bench.run.lease import Owner
+from bench.run.lease import Leases
 from bench.run.machine import threads_of
 from bench.run.plan import make_plan
 from bench.store.cells import CellFolder, identity
@@ -54,7 +54,7 @@ class Attempt:
         limits = load_study(results / "ranks.yaml").content.limits
 
         def run() -> None:
-            with Owner(results) as owner:
+            with Leases(results) as owner:
                 lease = owner.take(identity(cell.id))
                 assert lease is not None
                 self.end = attempt(cell, self.folder, limits, lease, self.events.append, self.stop)
@@ -139,7 +139,7 @@ def test_the_memory_of_all_processes_counts() -> None:
         signal.pause()
     try:
         os.read(reader, 1)
-        assert child in tree(os.getpid()) and tree(child) == [child]
+        assert [child] == [one.pid for one in tree(child)] and child in [one.pid for one in tree(os.getpid())]
         assert resident_bytes(os.getpid()) >= alone + (60 << 20)
     finally:
         os.kill(child, signal.SIGKILL)

@@ -15,12 +15,12 @@ from bench.run import perform as perform_module
 from bench.run.attempt import End, attempt
 from bench.run.executors import make_executor
 from bench.run.executors.local import LocalExecutor
-from bench.run.lease import Owner
+from bench.run.lease import Leases
 from bench.run.overview import overview
 from bench.run.plan import Plan
 from bench.run.runner import StoppedByFailure, forget_failed, make_tasks, run_plan
 from bench.run.task import Task
-from bench.store.cells import CellFolder, Store, identity
+from bench.store.cells import CellFolder, Status, Store, identity
 from bench.study.grid import Cell, Study
 from bench.study.settings import Limits, StudyFile
 from bench.study.yaml import Place
@@ -29,8 +29,8 @@ WORKER = """
 import json, os, signal, sys, time
 sys.path.insert(0, {root!r})
 from pathlib import Path
+from bench.child import end_with_parent
 from bench.store.cells import CellFolder
-from bench.run.worker import end_with_parent
 end_with_parent()
 folder = CellFolder(Path(sys.argv[1]))
 settings = folder.configuration()["settings"]
@@ -83,7 +83,7 @@ class Watcher:
 
 @pytest.fixture(autouse=True)
 def small_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt_module, "WORKER", ("-P", "-c", WORKER.format(root=ROOT)))
+    monkeypatch.setattr(attempt_module, "WORKER", ("-c", WORKER.format(root=ROOT)))
 
 
 def cell(seed: int = 0, length: int = 8, **more: Any) -> Cell:
@@ -101,7 +101,7 @@ def run_one(folder: Path, one: Cell, limits: Limits | None = None, stop: bool = 
     ended = threading.Event()
     if stop:
         threading.Timer(0.5, ended.set).start()
-    with Owner(folder) as owner:
+    with Leases(folder) as owner:
         lease = owner.take(identity(one.id))
         assert lease is not None
         end, reason = attempt(one, store.cell(one.id), limits or Limits(), lease, lambda event: None, ended)
@@ -159,7 +159,7 @@ def test_a_lost_lease_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_worker_taken_away_goes_on_and_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(perform_module, "FORGIVEN_KILLS", 1)
+    monkeypatch.setattr(perform_module, "MOST_RESTARTS", 1)
     once, always = cell(0, do="die once"), cell(1, do="die")
     summary = run_plan(plan_of(once, always), tmp_path, Watcher(), executor=LocalExecutor(2))
     store = Store(tmp_path, "toy")
@@ -186,6 +186,62 @@ def test_two_runners_share_the_cells(tmp_path: Path) -> None:
     assert overview(store).counts() == {"done": 6}
     assert sum(watcher.kinds["end"] for watcher in watchers) == 6, "each cell ended under one runner"
     assert not list((tmp_path / ".leases").iterdir())
+
+
+def test_a_status_is_read_as_the_run_begins_under_the_lease_and_as_the_cell_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads: Counter[str] = Counter()
+    status = CellFolder.status
+
+    def count(folder: CellFolder, **more: bool) -> Status:
+        reads[folder.path.name] += 1
+        return status(folder, **more)
+
+    monkeypatch.setattr(CellFolder, "status", count)
+    cells = [cell(seed) for seed in range(3)]
+    run_plan(plan_of(*cells), tmp_path, Watcher())
+    assert set(reads.values()) == {3} and len(reads) == 3
+    reads.clear()
+    summary = run_plan(plan_of(*cells), tmp_path, Watcher())
+    assert set(reads.values()) == {1} and summary.reused == 3
+    assert list(summary.table.frame["value"]) == [0.5, 1.5, 2.5]
+
+
+def test_a_cell_that_another_runner_finished_before_the_lease_is_not_run_again(tmp_path: Path) -> None:
+    one, two = cell(0), cell(1)
+
+    class Late(LocalExecutor):
+        """Hands its tasks on once another runner has finished the first cell."""
+
+        def run(self, tasks: Any, leases: Any, others: Any, on_event: Any) -> None:
+            folder = Store(tmp_path, "toy").cell(one.id)
+            folder.begin(one)
+            folder.finish("done", [{"metric": "m", "value": 7.0, "unit": "1"}])
+            super().run(tasks, leases, others, on_event)
+
+    watcher = Watcher()
+    summary = run_plan(plan_of(one, two), tmp_path, watcher, executor=Late(1))
+    assert (watcher.kinds["end by"], watcher.kinds["end"], summary.ran) == (1, 1, 1)
+    assert len(Store(tmp_path, "toy").cell(one.id).attempts()) == 1, "that of the other runner"
+    assert list(summary.table.frame["value"]) == [7.0, 1.5]
+
+
+def test_an_interrupted_run_writes_the_rows_of_a_cell_that_ended_without_an_event(tmp_path: Path) -> None:
+    one = cell(0)
+
+    class Cut(LocalExecutor):
+        """The cell ends, and Ctrl-C comes before its event."""
+
+        def run(self, tasks: Any, leases: Any, others: Any, on_event: Any) -> None:
+            folder = Store(tmp_path, "toy").cell(one.id)
+            folder.begin(one)
+            folder.finish("done", [{"metric": "m", "value": 7.0, "unit": "1"}])
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_plan(plan_of(one), tmp_path, Watcher(), executor=Cut(1))
+    assert "7.0" in (tmp_path / "toy" / "table.csv").read_text()
 
 
 def test_a_dead_runners_cell_is_taken_over(tmp_path: Path) -> None:

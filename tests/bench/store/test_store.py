@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from bench.errors import UserError
+from bench.store import table as table_module
 from bench.store.cells import CellFolder, Store
-from bench.store.reuse import Elsewhere
-from bench.store.table import COLUMNS, load_results
+from bench.store.reuse import OtherStudies
+from bench.store.table import COLUMNS, SCHEMA, load_results, typed
 from bench.study.grid import Cell
 
 LABELS = {"arm": "a", "pattern": "MFA", "direction": "Mamba forward", "seed": 0, "length": 32, "corpus": "demo"}
@@ -86,6 +87,20 @@ def test_the_table_has_every_column_and_only_whole_cells(finished: CellFolder) -
     assert (table.folder / "table.csv").read_text().startswith(",".join(COLUMNS[:3]))
     (finished.path / "measurements.jsonl").write_text("")
     assert load_results(finished.path.parent).frame.empty
+
+
+def test_every_column_has_its_type_and_is_in_the_help() -> None:
+    older = pd.DataFrame({"metric": ["m", None], "value": ["0.5", None], "nfe": [3.0, math.nan], "extra": [1, 2]})
+    frame = typed(older)
+    names = {str: "str", int: "Int64", float: "float64"}
+    assert {name: str(frame[name].dtype) for name in COLUMNS} == {
+        name: names[column.type] for name, column in SCHEMA.items()
+    }
+    assert list(frame["metric"]) == ["m", ""] and list(frame["study"]) == ["", ""] and list(frame["extra"]) == [1, 2]
+    assert frame["nfe"].isna().tolist() == [False, True] and frame["value"].isna().tolist() == [False, True]
+    assert older["nfe"].dtype == "float64", "the frame given is not changed"
+    lines = [line.split() for line in (table_module.__doc__ or "").splitlines() if line.startswith("    ")]
+    assert [line[0] for line in lines] == list(COLUMNS) and all(len(line) > 2 for line in lines)
 
 
 def test_an_unknown_metric_names_the_known_ones(finished: CellFolder) -> None:
@@ -177,11 +192,11 @@ def test_a_cell_another_study_finished_is_copied_with_its_origin(finished: CellF
     second = Store(results, "second")
     renamed = Cell("quality", LABELS | {"arm": "another name"}, {"seed": 0})
     second.write_plan({"name": "second"}, [renamed], [])
-    elsewhere = Elsewhere(second)
-    found = elsewhere.find(renamed)
+    others = OtherStudies(second)
+    found = others.find(renamed)
     assert found is not None
     target = second.cell(renamed.id)
-    assert elsewhere.copy(found, target, renamed) == f"tiny/{CELL.id}"
+    assert others.copy(found, target, renamed) == target.status()
     assert target.status().state == "done"
     assert target.status().reused_from == f"tiny/{CELL.id}"
     assert target.rows()[0]["value"] == 0.5
@@ -190,8 +205,8 @@ def test_a_cell_another_study_finished_is_copied_with_its_origin(finished: CellF
     assert set(load_results(second.folder).frame["arm"]) == {"another name"}
 
     (finished.path / "measurements.jsonl").write_text("edited\n")
-    assert Elsewhere(Store(results, "third")).find(Cell("quality", LABELS, {"seed": 0})) is not None  # from `second`
-    assert Elsewhere(Store(results, "third")).find(Cell("quality", LABELS, {"seed": 1})) is None
+    assert OtherStudies(Store(results, "third")).find(Cell("quality", LABELS, {"seed": 0})) is not None  # from `second`
+    assert OtherStudies(Store(results, "third")).find(Cell("quality", LABELS, {"seed": 1})) is None
 
 
 def test_a_run_does_not_write_into_results_of_another_format(finished: CellFolder) -> None:

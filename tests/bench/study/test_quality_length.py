@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bench.errors import UserError
-from bench.report.claims import judge, load_paper
+from bench.report.claims.paper import load_paper
+from bench.report.claims.verdict import judge
 from bench.run.plan import make_plan
 from bench.store.table import load_results
 from bench.study.grid import load_study

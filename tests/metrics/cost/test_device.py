@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from pathlib import Path
+import sys
+import time
+from dataclasses import dataclass
 
+import psutil
 import pytest
 import torch
 
@@ -24,46 +27,70 @@ def test_everything_is_told_and_json_can_hold_it():
 def test_what_a_system_does_not_tell_is_none(monkeypatch):
     monkeypatch.setattr(device, "_read", lambda path: "")
     monkeypatch.setattr(device, "load_average", lambda: None)
+    monkeypatch.setattr(psutil, "process_iter", lambda: [])
     described = describe_environment("cpu")
     assert described["governor"] is None and described["load_1_min"] is None
     assert device.busy_warning() == "" and described["cpu"]
 
 
+@dataclass(frozen=True)
+class Running:
+    """Stands for a process of psutil."""
+
+    pid: int
+    title: str
+
+    def name(self):
+        if not self.title:
+            raise psutil.NoSuchProcess(self.pid)
+        return self.title
+
+
 @pytest.fixture
-def ticks(monkeypatch):
-    """Sets what the processes have computed so far, in clock ticks, and how many seconds have passed."""
+def computed(monkeypatch):
+    """Sets the seconds that the processes have computed so far, and how many have passed."""
 
     def at(second, table):
-        monkeypatch.setattr(device, "_processor_ticks", lambda: table)
+        monkeypatch.setattr(device, "_processor_s", lambda: {Running(*key): spent for key, spent in table.items()})
         monkeypatch.setattr(device.time, "monotonic", lambda: 100.0 + second)
 
-    monkeypatch.setattr(device, "_children", lambda pid: {4})
+    monkeypatch.setattr(device, "_own_processes", lambda: {4, os.getpid()})
     return at
 
 
-def test_busy_processes_are_those_whose_ticks_moved(ticks):
-    second = os.sysconf("SC_CLK_TCK")
-    ticks(0, {1: ("idle", 5), 2: ("spins (a lot)", 100), 4: ("our own child", 0), os.getpid(): ("ours", 0)})
+def test_busy_processes_are_those_that_computed(computed):
+    own = {(4, "our own child"): 0.0, (os.getpid(), "ours"): 0.0}
+    computed(0, {(1, "idle"): 0.05, (2, "spins (a lot)"): 1.0} | own)
     watch = device.BusyWatch()
-    later = {1: ("idle", 5), 2: ("spins (a lot)", 100 + 2 * second), 3: ("new", 7)}
-    ticks(4, later | {4: ("our own child", 4 * second), os.getpid(): ("ours", 4 * second)})
+    later = {(1, "idle"): 0.05, (2, "spins (a lot)"): 3.0, (3, "new"): 0.07, (5, ""): 9.0}  # 5 ended just now
+    computed(4, later | dict.fromkeys(own, 4.0))
     assert watch.busy() == [(2, "spins (a lot)", 0.5)]
     assert watch.warning() == ("the machine is busy: spins (a lot) (process 2, 50% of a core); timings may be too slow")
 
 
-def test_a_quiet_machine_needs_no_warning_and_a_crowd_is_counted(ticks):
-    ticks(0, dict.fromkeys(range(10, 15), ("one", 0)))
+def test_a_quiet_machine_needs_no_warning_and_a_crowd_is_counted(computed):
+    crowd = [(pid, "one") for pid in range(10, 15)]
+    computed(0, dict.fromkeys(crowd, 0.0))
     watch = device.BusyWatch()
-    ticks(1, dict.fromkeys(range(10, 15), ("one", 1)))
+    computed(1, dict.fromkeys(crowd, 0.01))
     assert watch.warning() == ""
-    ticks(1, dict.fromkeys(range(10, 15), ("one", 90)))
+    computed(1, dict.fromkeys(crowd, 0.9))
     assert "and 2 more" in watch.warning()
 
 
-@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="processes are told by /proc only")
-def test_this_process_is_found_with_the_time_it_used():
-    name, ticks = device._processor_ticks()[os.getpid()]
-    assert ticks > 0 and name in Path("/proc/self/comm").read_text()
+def test_this_process_and_its_descendants_are_found_with_the_time_they_used():
+    found = {process.pid: (process.name(), spent) for process, spent in device._processor_s().items()}
+    name, spent = found[os.getpid()]
+    assert spent > 0 and name == psutil.Process().name()
+    grandchild = "import subprocess, sys; subprocess.run(['sleep', '60'])"
+    with subprocess.Popen([sys.executable, "-c", grandchild]) as child:
+        deadline = time.monotonic() + 20
+        while len(device._own_processes()) < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        own = device._own_processes()
+        for process in psutil.Process(child.pid).children(recursive=True):
+            process.kill()
+    assert {os.getpid(), child.pid} < own and len(own) >= 3
 
 
 def test_the_commit_and_whether_files_differ_from_it(tmp_path):

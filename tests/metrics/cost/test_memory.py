@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
 import sys
 
 import pytest
@@ -13,7 +12,6 @@ from torch import nn
 from metrics.cost import memory
 from metrics.cost.memory import (
     growth_limited,
-    is_out_of_memory,
     largest_that_fits,
     limit_growth,
     limit_lifted,
@@ -79,22 +77,6 @@ def test_where_the_mark_cannot_be_reset_the_reason_says_so(monkeypatch, tmp_path
     assert ran and math.isnan(peak.peak_bytes) and "cannot be reset" in peak.reason
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA limits private memory on Linux only")
-def test_running_out_of_memory_is_recognised():
-    script = (
-        "import resource, torch; from metrics.cost.memory import is_out_of_memory\n"
-        "torch.ones(1); resource.setrlimit(resource.RLIMIT_DATA, (2**32, 2**32))\n"
-        "try: torch.ones(2**31)\n"
-        "except Exception as problem: print(is_out_of_memory(problem), type(problem).__name__)"
-    )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
-    assert done.stdout.startswith("True"), done.stderr
-
-
-def test_another_error_is_not_out_of_memory():
-    assert is_out_of_memory(MemoryError()) and not is_out_of_memory(RuntimeError("shapes do not fit"))
-
-
 @pytest.mark.gpu
 def test_cuda_peak_of_one_tensor():
     peak = peak_memory(lambda: torch.ones(100 * MIB // 4, device="cuda"), device="cuda")
@@ -128,9 +110,8 @@ def test_a_limit_that_is_not_positive_is_refused(growth):
 def test_growth_is_limited_inside_the_block_only():
     with growth_limited(private_bytes(), 64 * MIB):
         torch.ones(8 * MIB // 4)
-        with pytest.raises(RuntimeError) as refused:
+        with pytest.raises(RuntimeError, match="can't allocate memory"):
             torch.ones(2**30)
-    assert is_out_of_memory(refused.value)
     assert torch.ones(256 * MIB // 4).sum() == 64 * MIB
 
 
@@ -141,11 +122,6 @@ def test_a_limit_can_be_lifted_for_a_while():
             assert torch.ones(128 * MIB // 4).numel() == 32 * MIB
         with pytest.raises(RuntimeError):
             torch.ones(2**30)
-
-
-@pytest.mark.parametrize("words", ["std::bad_alloc", "could not create a memory object"])
-def test_other_words_for_no_memory_are_known(words):
-    assert is_out_of_memory(RuntimeError(words))
 
 
 @pytest.mark.parametrize(

@@ -70,8 +70,7 @@ def _text(entry: Entry) -> str:
 
 def plain_table(name: str, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A table of words, from plain rows."""
-    entries = tuple(tuple(Entry("" if cell is None else str(cell)) for cell in row) for row in rows)
-    return table_html(Table(name, title, tuple(columns), entries))
+    return table_html(Table.of_words(name, title, columns, rows))
 
 
 def figure_html(title: str, caption: str, png: bytes) -> str:

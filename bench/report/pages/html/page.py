@@ -3,49 +3,63 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from bench.report.pages.content import ABLATION, CLAIMS, COST, DETAILS, QUALITY, Content
-from bench.report.pages.html.configuration import configuration_html
+from bench.files import read_json
+from bench.report.figures import FIGURES
+from bench.report.pages.caveats import HOW_TO_READ, caveats
+from bench.report.pages.content import (
+    ABLATION,
+    CLAIMS,
+    COST,
+    DETAILS,
+    NO_FAILURES,
+    NOTHING_IN_SHORT,
+    QUALITY,
+    Content,
+    failures_table,
+)
 from bench.report.pages.html.elements import bullets, figure_html, plain_table, sample_html, section, slug, table_html
-from bench.report.pages.markdown import HOW_TO_READ
-from bench.report.pages.provenance import caveats, provenance, study_notes, study_question
-from bench.report.pages.sentences import in_short
 from bench.report.rows.arms import arm_order, looks
-from bench.report.rows.frame import FAILURE_COLUMNS, failures, study_name
+from bench.report.rows.frame import study_name
 from bench.report.rows.pieces import Piece, real_pieces, samples_by_arm
+from bench.report.rows.provenance import provenance
+from bench.report.rows.study import STUDY_FILE, study_notes, study_question
+from bench.store.cells import CellFolder
 
 HERE = Path(__file__).parent
 LONGEST_BEATS = 128.0
 MOST_ARMS_HEARD = 24
 SAMPLES_EACH = 2
 REAL_COLOURS = ("#333333", "#cccccc")
+LARGEST_BYTES = 2_000_000  # of all cells together; beyond it the page names the files instead
 
 
 def html_report(content: Content) -> str:
     """The page as text."""
     frame, folder = content.frame, content.folder
     shown, pieces = _samples(frame, folder)
-    planned = bullets(study_notes(folder))
-    summary = bullets(in_short(frame, content.baseline, folder, together=content.together))
-    sections = {"Summary": summary or "<p>Nothing here can be said in a sentence; see the tables.</p>"}
+    planned, failures = bullets(study_notes(folder)), failures_table(frame)
+    sections = {"Summary": bullets(content.in_short) or f"<p>{NOTHING_IN_SHORT}</p>"}
     for title in (CLAIMS, QUALITY, COST, ABLATION):
         if content.tables[title]:
             sections[title] = "\n".join(map(table_html, content.tables[title]))
-    figures = "\n".join(figure_html(one.title, one.caption, one.png) for one in content.figures)
+    drawn = ((FIGURES[name], png) for name, png in content.figures.items())
+    figures = "\n".join(figure_html(figure.title, figure.caption, png) for figure, png in drawn)
     sections["Figures"] = figures + bullets(content.notes, "notes")
     sections["Listen"] = shown
     sections["What was run"] = plain_table("run", "Settings", ("setting", "value"), provenance(frame)) + planned
     sections["How to read this"] = bullets(HOW_TO_READ)
     sections["Caveats"] = bullets(caveats(frame, together=content.together))
-    sections["Failures"] = _failures(frame)
+    sections["Failures"] = table_html(failures) if failures.rows else f"<p>{NO_FAILURES}</p>"
     if content.tables[DETAILS]:
         sections[DETAILS] = "\n".join(map(table_html, content.tables[DETAILS]))
-    sections["Configuration"] = configuration_html(folder, frame["cell_id"].unique())
+    sections["Configuration"] = _configuration(folder, frame["cell_id"].unique())
     links = "".join(f'<a href="#{slug(title)}">{escape(title)}</a>' for title in sections)
     body = "\n".join(section(title, inner) for title, inner in sections.items())
     question = f'<p class="question">{escape(study_question(folder))}</p>'
@@ -100,8 +114,39 @@ def _piece_data(piece: Piece, colours: tuple[str, str]) -> dict[str, Any]:
     }
 
 
-def _failures(frame: pd.DataFrame) -> str:
-    rows = failures(frame)
-    if not rows:
-        return "<p>None: every row has its figure.</p>"
-    return plain_table("failures", "Without a figure", FAILURE_COLUMNS, rows)
+def _configuration(folder: Path, cell_ids: Iterable[str]) -> str:
+    """The study, the environments that cells ran in (each once, with its cells), and every cell's settings."""
+    parts = []
+    study = read_json(folder / STUDY_FILE)
+    if study is not None:
+        content = {key: value for key, value in study.items() if key != "cells"}
+        parts.append(_folded("Study", content))
+    cells = [(cell_id, CellFolder(folder / cell_id)) for cell_id in cell_ids]
+    parts += _environments(cells)
+    settings = {cell_id: found for cell_id, cell in cells if (found := cell.configuration()) is not None}
+    size = len(json.dumps(settings))
+    if settings and size <= LARGEST_BYTES:
+        inner = "".join(_folded(cell_id, content) for cell_id, content in settings.items())
+        parts.append(f"<details><summary>Settings of the {len(settings)} cells</summary>{inner}</details>")
+    elif settings:
+        parts.append(f"<p>Settings of the {len(settings)} cells: in <code>cell.json</code> of each cell's folder.</p>")
+    return "\n".join(parts) or "<p>The results folder keeps no configuration.</p>"
+
+
+def _environments(cells: Iterable[tuple[str, CellFolder]]) -> list[str]:
+    seen: dict[str, list[str]] = {}
+    for cell_id, cell in cells:
+        environment = cell.environment()
+        if environment:
+            seen.setdefault(json.dumps(environment, indent=2, sort_keys=True), []).append(cell_id)
+    return [
+        f"<details><summary>Environment of {len(ids)} cells "
+        f"({escape(', '.join(ids[:3]))}{', ...' if len(ids) > 3 else ''})"
+        f"</summary><pre>{escape(text)}</pre></details>"
+        for text, ids in seen.items()
+    ]
+
+
+def _folded(title: str, content: Any) -> str:
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    return f"<details><summary>{escape(title)}</summary><pre>{escape(text)}</pre></details>"

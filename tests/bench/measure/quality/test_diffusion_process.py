@@ -9,7 +9,8 @@ import pytest
 from bench.diffusion import AbsorbingDiffusion, MultiScaleDiffusion
 from bench.errors import UserError
 from bench.measure.quality.cell import bound_rows, measure_quality
-from bench.measure.quality.music import build_diffusion, load_tokens
+from bench.measure.quality.music import load_tokens
+from bench.measure.quality.process import build_diffusion
 from bench.run.plan import make_plan
 from bench.study.grid import load_study
 from bench.study.settings import DiffusionSettings, SampleSettings

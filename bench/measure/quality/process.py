@@ -1,0 +1,46 @@
+"""The diffusion process of a cell, and the constraint on what is drawn with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.data import TokenCorpus
+    from bench.diffusion import AbsorbingDiffusion
+    from bench.diffusion.constraints import ConstraintSet
+
+
+def build_diffusion(tokens: TokenCorpus, settings: Mapping[str, Any]) -> AbsorbingDiffusion:
+    """The process of `settings` (those of a cell's `diffusion`); a multi-scale one takes its powers from the tokens.
+
+    Raises DiffusionError for settings that do not go together.
+    """
+    from bench.diffusion import AbsorbingDiffusion, DiffusionError, MultiScaleDiffusion, token_powers
+
+    chosen = dict(settings)
+    powers = chosen.pop("powers", None)
+    if chosen.get("schedule") != "multi-scale":
+        if powers is not None:
+            raise DiffusionError(f"powers: given with schedule {chosen.get('schedule')!r}; allowed: with multi-scale")
+        return AbsorbingDiffusion(tokens.mask_id, tokens.pad_id, **chosen)
+    del chosen["schedule"]
+    positions_a_beat = max(steps for _, _, steps in tokens.settings.beat_resolutions)
+    values = token_powers(tokens.vocabulary, positions_a_beat, powers)
+    return MultiScaleDiffusion(tokens.mask_id, tokens.pad_id, values, **chosen)
+
+
+def build_constraint(tokens: TokenCorpus, wanted: str | None) -> ConstraintSet | None:
+    """The constraint on what is drawn (a cell's `sample.constraints`), ranges taken from the training pieces.
+
+    `wanted` None: no constraint. Raises DiffusionError where it cannot be read.
+    """
+    if wanted is None:
+        return None
+    from bench.data.music import training_pitch_limits
+    from bench.data.remi import type_graph
+    from bench.diffusion.constraints import ConstraintChoice, TokenLanguage
+
+    language = TokenLanguage.of(tokens.vocabulary, type_graph(tokens.settings))
+    choice = ConstraintChoice.parse(wanted)
+    return choice.build(language, tokens.mask_id, pitch_limits=lambda kind: training_pitch_limits(tokens, kind))

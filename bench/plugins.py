@@ -1,0 +1,24 @@
+"""Plug-ins of a user: modules that register further mixers, imported before any model is built."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from bench.errors import UserError, first_line
+
+if TYPE_CHECKING:
+    from architectures.mixer import Mixer
+
+
+def load_plugins(modules: Iterable[str]) -> list[type[Mixer]]:
+    """Import each module (also from the working directory) and return the mixers that they register.
+
+    Raises UserError that names the module and what failed.
+    """
+    from architectures import plugins
+
+    try:
+        return plugins.load_plugins(modules)
+    except plugins.PluginError as error:
+        raise UserError(first_line(error)) from error

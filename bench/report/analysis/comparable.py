@@ -1,0 +1,61 @@
+"""Costs that may be compared: kernels that differ, one setting for all arms, an arm apart from all others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bench.report.rows.points import Point, Points
+from metrics.cost.quantities import FORWARD_GFLOPS, PARAMETERS
+
+EXACT = (FORWARD_GFLOPS, PARAMETERS)
+
+
+def kernel_conflict(kernels: Iterable[str]) -> str:
+    """The operations that ran on different kernels, so that their rows may not be ranked against each other; "" where
+    there are none.
+
+    An arm without attention names no attention kernel, so only operations that two rows share can differ.
+    """
+    seen: dict[str, set[str]] = {}
+    for kernel in kernels:
+        for part in kernel.replace(",", " ").split():  # "scan=numba sdpa=flash_cpu"
+            name, equals, value = part.partition("=")
+            if equals:
+                seen.setdefault(name, set()).add(value)
+    differing = [f"{name}: {', '.join(sorted(values))}" for name, values in sorted(seen.items()) if len(values) > 1]
+    return "; ".join(differing)
+
+
+def first_setting(points: Points) -> Points:
+    """Of each metric the points on its first device, with its first threads and batch; one an arm and length, without a
+    figure where it has none.
+
+    What is asked along length, or of one arm beside another, has no answer across devices.
+    """
+    settings: dict[str, tuple[object, ...]] = {}
+    kept: dict[tuple[str, str, int | None], Point] = {}
+    for point in sorted(points, key=lambda point: not point.measured):
+        if not point.measured or settings.setdefault(point.metric, point.setting) == point.setting:
+            kept.setdefault((point.metric, point.arm, point.length), point)
+    return Points(kept.values())
+
+
+def settings_left_out(points: Points) -> str:
+    """A sentence for a table that `first_setting` made smaller; "" where it left nothing out."""
+    chosen = first_setting(points)
+    if len(chosen) == len(points):
+        return ""
+    devices = ", ".join(map(str, chosen.distinct("device")))
+    return f"Only what was measured on {devices or 'one device'}, with one number of threads, batch and kernel an arm."
+
+
+def lowest_apart(points: Points) -> str | None:
+    """The arm whose interval lies wholly below every other arm's; None where two overlap or there are fewer than two.
+
+    A count (`EXACT`) is compared by itself; any other figure without an interval leaves the question open.
+    """
+    measured = sorted(points.measured(), key=lambda point: point.span[1])
+    if len(measured) < 2 or any(not point.has_interval and point.metric not in EXACT for point in measured):
+        return None
+    first, others = measured[0], measured[1:]
+    return first.arm if all(first.span[1] < other.span[0] for other in others) else None

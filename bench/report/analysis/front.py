@@ -1,0 +1,53 @@
+"""The Pareto front of score and cost: the chance that no other arm is better on both."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from bench.report.rows.points import Point, Points
+
+DRAWS = 4000
+Pair = tuple[Point, Point]
+"""Score and cost of an arm."""
+
+
+def score_and_cost(quality: Points, costs: Points, score: str, cost: str) -> list[Pair]:
+    """Score and cost of each arm at the same length; the first corpus and sampler only, for a panel shows one."""
+    rows = quality.where(metric=score)
+    if not rows:
+        return []
+    first = rows[0]
+    same = rows.where(corpus=first.corpus, length=first.length, sampler=first.sampler, sample_steps=first.sample_steps)
+    found = ((point, costs.first(metric=cost, arm=point.arm, length=point.length)) for point in same)
+    return [(point, spent) for point, spent in found if spent is not None]
+
+
+def chance_on_front(pairs: list[Pair], lower_is_better: bool, *, draws: int = DRAWS, seed: int = 0) -> list[float]:
+    """For each arm the share of draws in which no other arm is better on score and cost at once.
+
+    Scores are drawn from the mean's Student-t distribution (one seed: its own value), costs from a lognormal with the
+    cell's interval; arms are drawn independently, which understates the certainty of paired comparisons.
+    """
+    generator = np.random.default_rng(seed)
+    scores = np.stack([_draw_score(score, generator, draws) for score, _ in pairs])  # A D
+    costs = np.stack([_draw_cost(cost, generator, draws) for _, cost in pairs])
+    scores = scores if lower_is_better else -scores
+    better = (scores[:, None] < scores[None]) & (costs[:, None] < costs[None])  # A A D: first beats second
+    return [float(share) for share in 1 - better.any(axis=0).mean(axis=-1)]
+
+
+def _draw_score(point: Point, generator: np.random.Generator, draws: int) -> np.ndarray:
+    values = np.array([value for value in point.values if math.isfinite(value)])
+    if len(values) < 2:
+        return np.full(draws, point.value)
+    spread = float(values.std(ddof=1)) / math.sqrt(len(values))
+    return point.value + spread * generator.standard_t(len(values) - 1, size=draws)
+
+
+def _draw_cost(point: Point, generator: np.random.Generator, draws: int) -> np.ndarray:
+    if not point.has_interval or point.low <= 0:
+        return np.full(draws, point.value)
+    spread = math.log(point.high / point.low) / (2 * 1.96)
+    return point.value * np.exp(spread * generator.standard_normal(draws))

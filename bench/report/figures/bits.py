@@ -1,0 +1,55 @@
+"""Validation bits per token by arm beside the token baselines."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from bench.report.figures.figure import figure
+from bench.report.figures.marks import draw_by_arm, reference_handles, reference_levels
+from bench.report.figures.style import NothingToShow, drawn_arms, legend_below, panel_grid
+from bench.report.rows.frame import QUALITY
+from bench.report.rows.points import quality_points, reference_points
+from metrics.cost.quantities import BITS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BASELINES = ("grammar", "bigram")  # unigram is far above and would flatten the arms; the table has it
+
+
+@figure(
+    "bits",
+    "Validation bits per token",
+    needs=QUALITY,
+    one_sampler=True,
+    caption="Lower is better. An arm that is not below `grammar` learned only which kind of token follows which.",
+)
+def bits_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
+    """Mean, seeds and interval of each arm; a panel for each corpus and length, with one scale that holds them all."""
+    references = reference_points(frame)
+    points = quality_points(frame).where(metric=BITS).measured()
+    if not points:
+        raise NothingToShow(f"bits figure: the table has no measured {BITS} row")
+    arms = drawn_arms(frame, points)
+    groups = points.groups(lambda point: (point.corpus, point.length))
+    drawn, axes = panel_grid(width, len(groups), len(groups), 2.4, 0, sharey=True)
+    for position, (axis, ((corpus, length), part)) in enumerate(zip(axes, groups, strict=True)):
+        levels = reference_levels(axis, references, BITS, corpus, length, BASELINES)
+        shown = levels + [value for point in part for value in point.values if math.isfinite(value)]
+        margin = max(0.12 * (max(shown) - min(shown)), 0.05)
+        low, high = (min(shown) - margin, max(shown) + margin)
+        if position:
+            low, high = min(low, axes[0].get_ylim()[0]), max(high, axes[0].get_ylim()[1])
+        axis.set_ylim(low, high)
+        draw_by_arm(axis, part, arms)
+        slanted = sum(map(len, arms)) > 7 * width
+        slant = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
+        axis.set_xticks(range(len(arms)), list(arms), **slant)  # type: ignore[arg-type]
+        axis.set_title(" ".join(word for word in (corpus, "" if length is None else f"L = {length}") if word))
+        axis.set_ylabel("" if position else "validation [bits/token]")
+    legend_below(drawn, reference_handles(references, BASELINES))
+    return drawn

@@ -1,0 +1,131 @@
+"""How to read a report, and what to know before quoting a figure of it."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+
+from bench.report.analysis.comparable import kernel_conflict
+from bench.report.analysis.references import CEILING
+from bench.report.rows.frame import EFFICIENCY, QUALITY, REFERENCE, rows_of
+from bench.report.rows.provenance import listed
+from metrics.music.attribute import OA_MEAN
+
+HOW_TO_READ = (
+    "An arm is one denoiser backbone; everything else (embedding, compression, diffusion, training, sampling) is the "
+    "same for all arms.",
+    "Figures in square brackets are 95 % intervals: over timed calls for cost, over seeds for quality, over pieces "
+    "for reference rows.",
+    "Bold in a cost table: the whole interval lies below that of every other arm; nothing is bold where kernels "
+    "differ or intervals overlap.",
+    "Bold in a quality table: significantly better than every other arm (exact test paired by seed, Holm-corrected "
+    "over the primary metrics bits/token and OA mean); the other columns are descriptions and never bold.",
+    "`n/a` is a figure that was not measured; the reason stands under the table. It never means zero.",
+    "T is the number of denoising steps asked of the sampler, NFE the number of network calls it really made.",
+    "bits/token is an upper bound on the negative log-likelihood (ELBO) of held-out music; lower is better.",
+)
+
+
+def caveats(frame: pd.DataFrame, *, together: bool = False) -> list[str]:
+    """What a reader has to know before quoting a figure of this study; `together`: costs of different devices and
+    kernels are ranked against each other."""
+    return [*_timing_caveats(frame, together), *_quality_caveats(frame), *_paper_caveats()]
+
+
+def _timing_caveats(frame: pd.DataFrame, together: bool) -> list[str]:
+    cost = rows_of(frame, EFFICIENCY)
+    timed = cost[cost["metric"].str.contains("latency") & cost["value"].notna()]
+    if timed.empty:
+        return []
+    sessions = set(timed["session"])
+    words = []
+    if "" in sessions:
+        words.append("Some timings name no session, so whether the arms took turns is not known.")
+    elif len(sessions) == 1:
+        words.append(
+            "Timings are interleaved: the arms took turns in one session, so a slow spell of the machine hit all of "
+            "them."
+        )
+    else:
+        words.append(
+            f"Timings come from {len(sessions)} sessions, so the arms did not all take turns: a slow spell of the "
+            "machine may have hit some of them only. Compare latencies within one session."
+        )
+    ranked = "ranked together, as was asked, and marked *" if together else "not ranked against each other"
+    conflict = kernel_conflict(timed["kernel"])
+    if conflict:
+        words.append(f"Different kernels ran for the same operation ({conflict}); such rows are {ranked}.")
+    if len(set(timed["device"])) > 1:
+        words.append(f"Timings of several devices are in this study ({listed(timed['device'])}); they are {ranked}.")
+    words.append(
+        "Latencies are medians over the timed calls of a cell; absolute values hold for this device, these threads and "
+        "these kernels only, ratios travel better."
+    )
+    words.append(
+        "GFLOPs are 1e9 floating-point operations of one forward pass of one sequence, a multiply-add counted as two."
+    )
+    return words
+
+
+def _blind_overlap(frame: pd.DataFrame) -> list[str]:
+    """A warning where tokens drawn at random overlap with the held-out music as well as other real music does."""
+    rows = frame[(frame["kind"] == REFERENCE) & (frame["metric"] == OA_MEAN)]
+    mean = rows.groupby("arm")["value"].mean()
+    ceiling, floor = mean.get(CEILING, math.nan), mean.get("unigram-tokens", math.nan)
+    if not floor >= ceiling:
+        return []
+    return [
+        f"On this corpus and n, tokens drawn one by one at random (unigram-tokens, OA mean {floor:.3f}) overlap with "
+        f"the held-out music no less than other real music does ({ceiling:.3f}): the held-out pieces differ from the "
+        "rest, and OA mean cannot tell here which arm makes music. Read bits/token first."
+    ]
+
+
+def _quality_caveats(frame: pd.DataFrame) -> list[str]:
+    quality = rows_of(frame, QUALITY)
+    if quality.empty:
+        return []
+    pieces = listed(quality.loc[quality["metric"].str.startswith("oa_"), "n"]) or "an unknown number of"
+    seeds = quality["seed"].dropna().nunique()
+    words = [
+        f"OA was computed on n = {pieces} generated pieces a cell. It rises with n and depends on the definition, so a "
+        "value means something only beside the real-vs-real row of the same n and never against a figure from "
+        "elsewhere.",
+    ]
+    oa = quality[quality["metric"].str.startswith("oa_attribute")]
+    if len(oa):
+        words.append(
+            "Definition of OA here (`oa_attribute`): per attribute (pitch, velocity, duration, onset interval) the "
+            "histograms of the generated and of the held-out notes, pooled over pieces, sum of the smaller shares; `OA "
+            "mean` is the mean of the four. Pooled histograms do not see the order of notes: a shuffled piece scores "
+            "as high as the real one."
+        )
+    words += _blind_overlap(frame)
+    if seeds < 2:
+        words.append("One seed only: no interval over seeds, so no arm can be called better than another.")
+    elif seeds < 5:
+        words.append(
+            f"{seeds} seeds: the Student-t factor is {_t_factor(seeds):.1f}, so intervals are wide by right. They say "
+            f"how little {seeds} seeds can settle, not that the arms are equal."
+        )
+    words.append(
+        "Direction matters: a forward-only Mamba cannot see the tokens to the right, which a denoiser needs; compare "
+        "it with the bidirectional arm before blaming Mamba."
+    )
+    return words
+
+
+def _paper_caveats() -> list[str]:
+    return [
+        "Published SMDIM figures (arXiv 2603.00576) are not put beside these as equals: width, depth, Mamba direction "
+        "and state size, convolution stride, diffusion steps, optimiser, batch, GPU and the exact definition of OA "
+        "behind them are settings not known to us. What can be compared are ratios between backbones that share "
+        "everything else."
+    ]
+
+
+def _t_factor(seeds: int) -> float:
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, seeds - 1))
