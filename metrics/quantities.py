@@ -1,109 +1,141 @@
-"""What each metric is called in a table, its unit, and which way is better: the one place where reports get
-their words."""
+"""Registry of measured names: label, unit, which way is better, bounds and definition of each."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, Final, Literal, TypeVar
+
+Better = Literal["lower", "higher", "nearest", "none"]
+Kind = Literal["music", "quality", "cost", "training"]
+Bounds = tuple[float, float]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+ANY: Final[Bounds] = (-math.inf, math.inf)
+POSITIVE: Final[Bounds] = (0.0, math.inf)
+SHARE: Final[Bounds] = (0.0, 1.0)
+
+
+class Section(StrEnum):
+    """Headings of the quality table, in its order."""
+
+    NONE = ""
+    ATTRIBUTES = "overlap of note attributes: how often each value is used"
+    DISTANCES = "overlap of distances between pieces, feature by feature (Yang & Lerch)"
+    NEIGHBOURS = "neighbouring bars: as alike as in real music"
+    CLOUDS = "distance of the clouds of pieces"
+    OUTLIERS = "pitch outliers, share of notes"
+    CHORDS = "chord density: pitches at once"
+    FORM = "tonality, groove, returning bars"
+    DRIFT = "drift from the first bar to the last, beyond that of real pieces"
+    NOVELTY = "copied from the training pieces"
 
 
 @dataclass(frozen=True)
-class MetricWords:
-    """How a report names a metric. `better` is "lower", "higher" or "none" (neither way is better by itself)."""
+class Quantity:
+    """A measured name and how its values are read.
+
+    `better`: lower and higher values are better by themselves, "nearest" ones by their distance to the value of real,
+    held-out music; "none" is a description. `bounds`: lowest and highest possible value; intervals over seeds are cut
+    there. `kind`: "music" is computed from notes, "quality" from tokens or the denoiser's predictions, "cost" from a
+    forward pass or a sample, "training" from a training step. Without a `label` the name with spaces, without a
+    `short` label the label, without a `definition` the name with version 1.
+    """
 
     name: str
-    label: str
-    unit: str
-    better: str
+    unit: str = ""
+    better: Better = "none"
+    kind: Kind = "music"
+    bounds: Bounds = ANY
+    label: str = ""
+    short: str = ""
+    definition: str = ""
+    section: Section = Section.NONE
+
+    def __post_init__(self) -> None:
+        label = self.label or self.name.replace("_", " ")
+        defaults = {"label": label, "short": self.short or label, "definition": self.definition or f"{self.name} v1"}
+        for field, value in defaults.items():
+            object.__setattr__(self, field, value)
 
     @property
     def heading(self) -> str:
         """Label with its unit, as a column heading or an axis: `Latency, one step [ms]`."""
-        return f"{self.label} [{self.unit}]" if self.unit and self.unit != "1" else self.label
+        return self._with_unit(self.label)
+
+    @property
+    def short_heading(self) -> str:
+        """Short label with its unit: `One denoising step [ms]`."""
+        return self._with_unit(self.short)
+
+    def _with_unit(self, label: str) -> str:
+        return f"{label} [{self.unit}]" if self.unit and self.unit != "1" else label
+
+    def loss(self, value: float, held_out: float = math.nan) -> float:
+        """A number that is lower where the value is better; NaN where no way is better, or "nearest" lacks `held_out`.
+
+        >>> Quantity("token_entropy", "bits", "nearest").loss(5.0, held_out=7.0)
+        2.0
+        """
+        losses = {"lower": value, "higher": -value, "nearest": abs(value - held_out)}
+        return losses.get(self.better, math.nan)
 
 
-COST_METRICS: dict[str, MetricWords] = {
-    words.name: words
-    for words in (
-        MetricWords("step_latency", "Latency, one denoising step", "ms", "lower"),
-        MetricWords("sample_latency", "Latency, whole sample", "s", "lower"),
-        MetricWords("train_step_latency", "Latency, one training step", "ms", "lower"),
-        MetricWords("peak_memory_inference", "Peak memory, inference", "GiB", "lower"),
-        MetricWords("peak_memory_training", "Peak memory, training", "GiB", "lower"),
-        MetricWords("forward_gflops", "Forward pass", "GFLOPs", "lower"),
-    )
-}
-
-QUALITY_METRICS: dict[str, MetricWords] = {
-    words.name: words
-    for words in (
-        MetricWords("validation_bits_per_token", "Validation", "bits/token", "lower"),
-        MetricWords("oa_mean", "OA mean", "1", "higher"),
-        MetricWords("oa_attribute_pitch", "OA pitch", "1", "higher"),
-        MetricWords("oa_attribute_velocity", "OA velocity", "1", "higher"),
-        MetricWords("oa_attribute_duration", "OA duration", "1", "higher"),
-        MetricWords("oa_attribute_interval", "OA onset interval", "1", "higher"),
-        MetricWords("oa_distance_mean", "OA of distances, mean", "1", "higher"),
-        MetricWords("pitch_outliers_percentile", "Pitch outliers (percentile)", "1", "lower"),
-        MetricWords("chord_density_sounding_mean", "Chord density, sounding", "pitches", "none"),
-        MetricWords("chord_density_onset_mean", "Chord density, onset", "pitches", "none"),
-        MetricWords("token_entropy", "Token entropy", "bits", "none"),
-        MetricWords("grammar_errors", "Grammar errors", "1", "lower"),
-        MetricWords("state_dependent_bits_per_token", "State-dependent bound", "bits/token", "lower"),
-    )
-}
-
-HEADLINE_METRICS = (
-    "validation_bits_per_token",
-    "oa_mean",
-    "oa_attribute_pitch",
-    "oa_attribute_velocity",
-    "oa_attribute_duration",
-    "oa_attribute_interval",
-    "oa_distance_mean",
-    "pitch_outliers_percentile",
-    "chord_density_sounding_mean",
-    "chord_density_onset_mean",
-)
-
-SHORT_LABELS = {
-    "oa_mean": "mean",
-    "oa_attribute_pitch": "pitch",
-    "oa_attribute_velocity": "velocity",
-    "oa_attribute_duration": "duration",
-    "oa_attribute_interval": "onset\ninterval",
-}
-
-SHORT_COST_LABELS = {
-    "step_latency": "One denoising step [ms]",
-    "sample_latency": "Whole sample [s]",
-    "train_step_latency": "One training step [ms]",
-    "peak_memory_inference": "Memory, inference [GiB]",
-    "peak_memory_training": "Memory, training [GiB]",
-    "forward_gflops": "Forward pass [GFLOPs]",
-}
+_QUANTITIES: dict[str, Quantity] = {}
+_FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Mapping[str, Any], ...]]] = {}
 
 
-def bounds_of(metric: str) -> tuple[float, float]:
-    """Lowest and highest value that a metric can take; intervals over seeds are cut there."""
-    if (
-        metric.startswith(("oa_", "pitch_outliers_"))
-        or "_over_" in metric
-        or metric.endswith(("_rate", "_consistency", "_errors"))
-    ):
-        return 0.0, 1.0
-    if metric.startswith(("chord_density", "validation_bits", "state_dependent", "token_entropy", "sampling_time")):
-        return 0.0, math.inf
-    if metric.startswith(("frechet", "mmd", "novelty")):
-        return 0.0, math.inf
-    return -math.inf, math.inf
+def register(name: str, unit: str, better: Better, **more: Any) -> str:
+    """Add a `Quantity` to the registry; returns its name. Raises ValueError for a name that stands for another one."""
+    added = Quantity(name, unit, better, **more)
+    if _QUANTITIES.setdefault(name, added) != added:
+        raise ValueError(f"quantity {name!r} is registered twice, with different contents")
+    return name
 
 
-def words_for(metric: str, unit: str = "") -> MetricWords:
-    """Words of a metric; one that is not listed keeps its own name and the unit of its rows, with no way
-    called better."""
-    known = COST_METRICS.get(metric) or QUALITY_METRICS.get(metric)
-    if known:
-        return known
-    better = "higher" if metric.startswith("oa_") else "none"
-    return MetricWords(metric, metric.replace("_", " "), unit, better)
+def music_metric(*variants: Mapping[str, Any]) -> Callable[[Function], Function]:
+    """Register a function of music metrics: `import metrics` offers it, and the quality table holds its results.
+
+    Each of `variants` holds the options of one call for the table, which gives the generated pieces first and, as far
+    as the function takes them, `reference`, `train`, `limits`, `intervals` and `seed` by name. The function returns a
+    `MetricResult` or a list of them. Without variants it stays out of the table.
+    """
+
+    def enter(function: Function) -> Function:
+        _FUNCTIONS[function.__name__] = (function, variants)
+        return function
+
+    return enter
+
+
+@cache
+def _load() -> None:
+    """Import every module that registers names."""
+    import_module("metrics.cost.quantities")
+    for module in iter_modules(import_module("metrics.music").__path__, "metrics.music."):
+        import_module(module.name)
+
+
+def quantity_of(name: str, unit: str = "") -> Quantity:
+    """The registered quantity of a name; an unknown name gets one of its own, in `unit`, with no way called better."""
+    if name not in _QUANTITIES:
+        _load()
+    return _QUANTITIES.get(name) or Quantity(name, unit)
+
+
+def quantities() -> list[Quantity]:
+    """Every registered quantity: music in the order of the quality table, then the other kinds."""
+    _load()
+    sections = list(Section)
+    return sorted(_QUANTITIES.values(), key=lambda one: (one.kind != "music", one.kind, sections.index(one.section)))
+
+
+def music_functions() -> dict[str, tuple[Callable[..., Any], tuple[Mapping[str, Any], ...]]]:
+    """Name -> function of music metrics and its variants in the quality table, in the order of their modules."""
+    _load()
+    return dict(sorted(_FUNCTIONS.items(), key=lambda one: one[1][0].__module__))

@@ -1,45 +1,53 @@
-"""MetricResult: one figure with its unit, its n, its interval and the definition it follows."""
+"""MetricResult: one value with its n, its interval and the definition it follows."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, field
 
-Direction = Literal["higher", "lower", "none"]
+from metrics.quantities import Better, quantity_of
 
 
 @dataclass(frozen=True)
 class MetricResult:
     """One metric of one set of pieces.
 
-    `value` is NaN with `reason` when it could not be computed; `n` counts the generated pieces behind it. `direction`
-    says which way is better; "none" marks a description that is only to be compared with the held-out row.
+    `name` is a registered one (`metrics.quantities`), from which unit, definition and which way is better are read.
+    `value` is NaN with `reason` when it could not be computed; `n` counts the generated pieces behind it.
     `low` and `high` bound a 95 % interval over pieces: where the value would lie had other pieces of the same two
-    sources been drawn, n unchanged. `parts` are the figures behind the value, by name.
+    sources been drawn, n unchanged. `parts` are the figures behind the value, by name. `definition` is given only
+    where options change the registered one.
     """
 
     name: str
     value: float
-    unit: str
     n: int
-    direction: Direction
-    definition: str
     reason: str = ""
     low: float = math.nan
     high: float = math.nan
     parts: dict[str, float] = field(default_factory=dict)
+    definition: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.definition:
+            object.__setattr__(self, "definition", quantity_of(self.name).definition)
 
     @property
     def measured(self) -> bool:
         """Whether there is a value."""
         return not math.isnan(self.value)
 
-    def named(self, name: str) -> MetricResult:
-        """The same figure under another name."""
-        return replace(self, name=name)
+    @property
+    def unit(self) -> str:
+        """Unit of the value; "1" for shares and ratios."""
+        return quantity_of(self.name).unit
+
+    @property
+    def better(self) -> Better:
+        """Which way is better: "lower", "higher", "nearest" (to the held-out value) or "none"."""
+        return quantity_of(self.name).better
 
 
-def missing(name: str, unit: str, n: int, direction: Direction, definition: str, reason: str) -> MetricResult:
-    """The row of a metric that could not be computed: NaN and why."""
-    return MetricResult(name, math.nan, unit, n, direction, definition, reason)
+def missing(name: str, n: int, reason: str, definition: str = "") -> MetricResult:
+    """The result of a metric that could not be computed: NaN and why."""
+    return MetricResult(name, math.nan, n, reason, definition=definition)

@@ -1,10 +1,11 @@
-"""`list`: what there is to compare, to measure and to run."""
+"""`list`: architectures, mixers, metrics, studies and corpora."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from itertools import groupby
 from typing import Annotated
 
 import typer
@@ -45,7 +46,9 @@ def _table(title: str, rows: Sequence[tuple[str, ...]], *headers: str) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*headers, title=title, title_justify="left", box=None, pad_edge=False)
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for place, header in enumerate(headers):
+        table.add_column(header, no_wrap=place == 0, overflow="fold")
     for row in rows:
         table.add_row(*row)
     console = Console()
@@ -87,13 +90,17 @@ def _mixers() -> None:
 
 def _metrics() -> None:
     import metrics
+    from metrics.quantities import quantities
 
     rows = []
     for name in metrics.__all__:
         value = getattr(metrics, name)
         if inspect.isfunction(value):
             rows.append((name, _first_sentence(value.__doc__)))
-    _table("metrics", rows, "function", "what it answers")
+    _table("metrics", rows, "function", "what it computes")
+    for kind, members in groupby(quantities(), key=lambda one: one.kind):
+        names = [(one.name, one.unit, one.better, one.definition) for one in members]
+        _table(f"measured names: {kind}", names, "name", "unit", "better", "definition")
 
 
 def _corpora() -> None:

@@ -1,4 +1,4 @@
-"""`metrics`: judge any folder of music against any other; `sensitivity`: what each metric can see."""
+"""`metrics`: measure a folder of music against another; `sensitivity`: the response of each metric to damage."""
 
 from __future__ import annotations
 

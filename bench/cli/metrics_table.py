@@ -9,6 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from metrics.quantities import quantity_of
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -20,18 +22,6 @@ if TYPE_CHECKING:
 DEFINITIONS_FROM = 176  # columns of the screen from which units and definitions fit
 FLOORS_FROM = 124  # and the floors; below, the ceiling alone
 CEILING = "real-vs-real"
-SECTIONS = {
-    "oa_attribute": "overlap of note attributes: how often each value is used",
-    "oa_distance": "overlap of distances between pieces, feature by feature (Yang & Lerch)",
-    "oa_framewise": "neighbouring bars: as alike as in real music",
-    "frechet": "distance of the clouds of pieces",
-    "pitch_outliers": "pitch outliers, share of notes",
-    "chord_density": "chord density: pitches at once",
-    "pitch_class_entropy": "tonality, groove, returning bars",
-    "drift": "drift from the first bar to the last, beyond that of real pieces",
-    "novelty": "copied from the training pieces",
-}
-BETTER = {"higher": "higher", "lower": "lower", "none": "as real"}
 
 
 def show_table(console: Console, rows: Sequence[MetricResult], marks: Marks, title: str) -> None:
@@ -39,10 +29,8 @@ def show_table(console: Console, rows: Sequence[MetricResult], marks: Marks, tit
     shown = {name: results for name, results in marks.items() if console.width >= FLOORS_FROM or name == CEILING}
     console.print(f"[bold]{title}[/bold]", highlight=False)
     sections: dict[str, list[MetricResult]] = {}
-    heading = ""
     for row in rows:
-        heading = next((words for start, words in SECTIONS.items() if row.name.startswith(start)), heading)
-        sections.setdefault(heading, []).append(row)
+        sections.setdefault(quantity_of(row.name).section, []).append(row)
     for words, members in sections.items():
         console.print(f"\n[bold cyan]{words}[/bold cyan]", highlight=False)
         console.print(_section(members, shown, console.width))
@@ -76,7 +64,7 @@ def _section(rows: Sequence[MetricResult], marks: Marks, width: int) -> Table:
         figures = {"value": figure(row.value), "low": figure(row.low), "high": figure(row.high), "n": str(row.n)}
         cells = [row.name, *(figures[column] for column in columns)]
         cells += [figure(values.get(row.name, math.nan)) for values in beside.values()]
-        cells += [BETTER[row.direction]] if width >= FLOORS_FROM else []
+        cells += ["as real" if row.better == "nearest" else row.better] if width >= FLOORS_FROM else []
         table.add_row(*cells, *([row.unit, row.definition] if width >= DEFINITIONS_FROM else []))
     return table
 
@@ -96,11 +84,11 @@ def table_csv(rows: Sequence[MetricResult], marks: Marks, generated: str, refere
     """The whole table: one line a metric and set, `set` being "generated", the ceiling or a floor; parts as JSON."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    columns = ["set", "metric", "value", "unit", "low", "high", "n", "direction", "definition", "reason", "parts"]
+    columns = ["set", "metric", "value", "unit", "low", "high", "n", "better", "definition", "reason", "parts"]
     writer.writerow([*columns, "generated", "reference", "seed"])
     for name, results in {"generated": rows, **marks}.items():
         for row in results:
             parts = json.dumps({key: None if math.isnan(part) else part for key, part in row.parts.items()})
-            figures = [row.value, row.unit, row.low, row.high, row.n, row.direction, row.definition, row.reason, parts]
+            figures = [row.value, row.unit, row.low, row.high, row.n, row.better, row.definition, row.reason, parts]
             writer.writerow([name, row.name, *("" if f != f else f for f in figures), generated, reference, seed])
     return stream.getvalue()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.store.cells import CellFolder, Store
 from bench.study.grid import Cell
+from metrics.cost.quantities import TRAINING_TIME
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,7 +21,6 @@ NEAREST = 5
 """Number of done cells, nearest in cost, that an estimate is made of."""
 MOST_READ = 400
 """Number of done cells that are read, newest first."""
-HEADLINES = ("validation_bits_per_token", "oa_mean")
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def _read(folder: CellFolder) -> _Done | None:
         return None
     try:
         cost = training_cost(content["kind"], content["labels"], content["settings"])
-        trained = [row["value"] for row in folder.rows() if row["metric"] == "training_time"]
+        trained = [row["value"] for row in folder.rows() if row["metric"] == TRAINING_TIME]
     except (KeyError, TypeError, ValueError, OSError):
         return None
     base = max(0.0, status.elapsed_s - trained[0]) if trained else status.elapsed_s
@@ -124,12 +124,13 @@ def seeds_for_comparisons(store: Store, reference: str, planned: int) -> list[Se
     Paired over seeds at the same corpus and length; chance of finding 0.8 at p 0.05 (`metrics.statistics.power`).
     """
     from bench.store.table import load_results
+    from metrics.headlines import PRIMARY
     from metrics.statistics.power import minimum_detectable_effect, seeds_needed
 
     frame = load_results(store.folder).frame
     frame = frame[(frame["kind"] == "quality") & (frame["status"] == "done")]
     needs = []
-    for metric in HEADLINES:
+    for metric in PRIMARY:
         values = frame[frame["metric"] == metric].dropna(subset=["value"])
         for arm in values["arm"].unique():
             pairs = _paired(values, arm, reference) if arm != reference else []

@@ -14,6 +14,7 @@ from bench.run.lease import Leases
 from bench.run.task import OnEvent, Task, end_event
 from bench.store.cells import FINISHED, Store, identity
 from bench.study.grid import Cell
+from metrics.cost.quantities import DEVICE_COPY_RATE, DEVICE_PRODUCT_RATE, STEP_LATENCY
 
 if TYPE_CHECKING:
     from bench.measure.efficiency.cell import EfficiencyCell
@@ -94,7 +95,9 @@ def _keep_ceilings(store: Store, environment: dict[str, Any], results: dict[str,
     from bench.files import write_atomically
 
     for cell_id, rows in results.items():
-        rates = {row["metric"]: row["value"] for row in rows if row["metric"].startswith("device_")}
+        rates = {
+            row["metric"]: row["value"] for row in rows if row["metric"] in (DEVICE_PRODUCT_RATE, DEVICE_COPY_RATE)
+        }
         if rates:
             write_atomically(store.cell(cell_id).path / "environment.json", to_json(environment | rates, indent=2))
 
@@ -102,7 +105,7 @@ def _keep_ceilings(store: Store, environment: dict[str, Any], results: dict[str,
 def _missing(reason: str) -> dict[str, Any]:
     from bench.measure.rows import row
 
-    return row("step_latency", math.nan, "ms", reason=reason)
+    return row(STEP_LATENCY, math.nan, reason=reason)
 
 
 def _timed_cell(cell: Cell, memory_limit_gib: float | None) -> EfficiencyCell:
@@ -134,7 +137,7 @@ def _timed_cell(cell: Cell, memory_limit_gib: float | None) -> EfficiencyCell:
 
 def _outcome(rows: list[dict[str, Any]]) -> tuple[str, str]:
     """`done` where anything was timed; else how the first missing latency failed."""
-    latencies = [row for row in rows if row["metric"] == "step_latency"]
+    latencies = [row for row in rows if row["metric"] == STEP_LATENCY]
     if not latencies or any(not math.isnan(row["value"]) for row in latencies):
         return "done", ""
     return latencies[0].get("status") or "failed", latencies[0]["reason"]

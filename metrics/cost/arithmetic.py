@@ -1,7 +1,7 @@
-"""Every operation that a plain computation executes, element-wise ones too: a count that knows no formula of ours.
+"""Count of every operation that a plain computation executes, element-wise ones too, without a formula of ours.
 
-For references that spell a kernel out (attention as two products and a softmax, a scan as a loop): what they execute
-is the independent check of the formula that stands for the fused kernel.
+For references that write a kernel out (attention as two products and a softmax, a scan as a loop): their count is an
+independent check of the formula of the fused kernel.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Memory of a training step from counting bytes, on any machine and for any batch: what must be kept, not what was.
+"""Memory of a training step by counting the bytes that must be kept, for any machine and any batch.
 
 Counted are weights, gradients, optimiser state and the tensors that autograd saves for the backward pass. A measured
 peak may lie on either side: work space of kernels adds to it, while gradients come as activations go.

@@ -32,7 +32,7 @@ class EnergyCounter(Protocol):
 
 @dataclass(frozen=True)
 class EnergyUse:
-    """Joules of one call, averaged over `calls` in `elapsed_s`; NaN with a `reason` where the device does not tell.
+    """Joules of one call, averaged over `calls` in `elapsed_s`; NaN with a `reason` where the device has no counter.
 
     The counter holds everything that ran on that device meanwhile, idle power included.
     """
@@ -128,7 +128,7 @@ def measure_energy(
 ) -> EnergyUse:
     """Joules that one call of `function` takes, from as many calls as fill `shortest_s` seconds; call it warm.
 
-    Without a counter nothing is run and the reason says why. A counter that did not move gives NaN as well.
+    Without a counter nothing is run; a counter that did not move gives NaN as well. The `reason` is in the result.
     """
     if counter is None:
         try:

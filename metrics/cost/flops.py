@@ -1,4 +1,4 @@
-"""Counting floating-point operations twice over, to check a model's own formula: by tracing and by dispatch.
+"""Two counters of floating-point operations to check a model's own formula: by tracing and by dispatch.
 
 Convention everywhere: a multiply-add is two operations. fvcore counts multiply-adds of products and convolutions as one
 but plain operations of norms as they are, so each operator has its own factor here instead of one blind doubling.
@@ -36,11 +36,11 @@ Formula = Callable[..., int]
 
 @dataclass(frozen=True)
 class CountedFlops:
-    """One counter's answer for one forward call (or forward and backward).
+    """Count of one counter for one forward call (or forward and backward).
 
     `by_operator` sums to `total`; `products` leaves out what only some counters count (norms). `uncounted` maps
     operators that ran and that the counter has no rule for to the number of their calls: element-wise work mostly, and
-    whatever it does not know. `circular` names operators whose count is a formula of ours: agreement on them proves
+    others without a rule. `circular` names operators whose count is a formula of ours: agreement on them proves
     nothing.
     """
 

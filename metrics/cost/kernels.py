@@ -1,4 +1,4 @@
-"""Which kernels truly ran: a log of every operator that one untimed call dispatches."""
+"""Kernels that ran: a log of every operator that one untimed call dispatches."""
 
 from __future__ import annotations
 
@@ -68,13 +68,6 @@ class _AttentionCalls(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
         self.count += func is torch.nn.functional.scaled_dot_product_attention
         return func(*args, **(kwargs or {}))
-
-
-def operators_of(call: Callable[[], Any]) -> Counter[str]:
-    """Operator name -> number of calls in one untimed run of `call`."""
-    with OperatorLog() as log:
-        call()
-    return log.calls
 
 
 def attention_kernel(call: Callable[[], Any]) -> str:

@@ -1,4 +1,4 @@
-"""How long one call takes: cold apart from warm, every sample kept, two clocks where the system has two."""
+"""Latency of one call: cold apart from warm, every sample kept, two clocks where the system has two."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ CLOCK_STEP_S = 2e-6
 
 @dataclass(frozen=True)
 class CallTimes:
-    """Seconds of every timed call, in the order they ran, with what the warm-up told.
+    """Seconds of every timed call, in the order they ran, with the first call of the warm-up.
 
     `cold_s` is the first call of the warm-up (compilation, allocation, page faults), NaN without warm-up.
     `second_samples_s` are the same calls by another clock: on CUDA events beside the synchronised host clock, on a CPU
-    the raw hardware clock, which no time server bends, beside the monotonic one (Linux; elsewhere empty).
+    the raw hardware clock, which no time server adjusts, beside the monotonic one (Linux; elsewhere empty).
     """
 
     samples_s: list[float]
@@ -38,16 +38,8 @@ class CallTimes:
         return float(np.median(self.samples_s)) if self.samples_s else math.nan
 
     @property
-    def iqr_s(self) -> float:
-        """Interquartile range of the timed calls in seconds; NaN below two calls."""
-        if len(self.samples_s) < 2:
-            return math.nan
-        low, high = np.percentile(self.samples_s, [25, 75])
-        return float(high - low)
-
-    @property
     def clocks_agree(self) -> bool:
-        """Whether both clocks tell the same median, within 5 %; true where there is only one clock."""
+        """Whether both clocks give the same median, within 5 %; true where there is only one clock."""
         if not self.second_samples_s:
             return True
         difference = abs(float(np.median(self.second_samples_s)) - self.median_s)

@@ -1,8 +1,7 @@
-"""How near a call comes to what the machine can do: ceilings of compute and of memory traffic, and shares of them."""
+"""Roofline: the machine's ceilings of compute and of memory traffic, and the traffic of a call."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -27,21 +26,6 @@ class Ceilings:
     bytes_per_s: float
     dtype: str
     threads: int
-
-    @property
-    def ridge(self) -> float:
-        """Operations per byte above which compute, not memory, is the limit."""
-        return self.flops_per_s / self.bytes_per_s
-
-
-@dataclass(frozen=True)
-class Achieved:
-    """A call against the ceilings. Shares are 0..1; `bound` is the nearer ceiling, "compute" or "memory"."""
-
-    compute_share: float
-    bandwidth_share: float
-    intensity: float
-    bound: str
 
 
 def measure_ceilings(
@@ -68,19 +52,6 @@ def measure_ceilings(
     return Ceilings(2 * size**3 / product_s, moved / copy_s, str(dtype).removeprefix("torch."), torch.get_num_threads())
 
 
-def achieved(flops: float, moved_bytes: float, elapsed_s: float, ceilings: Ceilings) -> Achieved:
-    """Shares of the ceilings that a call of `elapsed_s` seconds reached. The compute share is the MFU of the call.
-
-    `flops`: operations that were executed (for a sequential scan 7 per element, not the 9 that papers count).
-    `moved_bytes`: see `traffic_bytes`. NaN where an input is NaN.
-    """
-    compute = flops / elapsed_s / ceilings.flops_per_s
-    bandwidth = moved_bytes / elapsed_s / ceilings.bytes_per_s
-    intensity = flops / moved_bytes if moved_bytes else math.nan
-    bound = "" if math.isnan(compute + bandwidth) else "compute" if compute >= bandwidth else "memory"
-    return Achieved(compute, bandwidth, intensity, bound)
-
-
 class _Traffic(TorchDispatchMode):
     """Sums the bytes of every operator's tensors."""
 
@@ -104,7 +75,7 @@ def traffic_bytes(call: Callable[[], Any]) -> int:
     """Bytes that the operators of `call` read and write when each fetches its inputs and stores its outputs once.
 
     What a cache keeps from one operator to the next is not taken off, so it is an upper bound for the memory bus, and a
-    share of bandwidth over 1 says that caches helped. Works on the meta device.
+    share of bandwidth over 1 means that caches helped. Works on the meta device.
     """
     with torch.no_grad(), _Traffic() as traffic:
         call()

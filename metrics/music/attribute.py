@@ -1,4 +1,4 @@
-"""Overlapping area of note attributes: how alike are the pooled histograms of two sets."""
+"""Overlapping area of note attributes: similarity of the pooled histograms of two sets."""
 
 from __future__ import annotations
 
@@ -11,10 +11,26 @@ from numpy.typing import NDArray
 from metrics.music.grid import PITCH_BINS, TIME_BINS, VELOCITY_BINS, duration_bins, snap_beats, time_bins, velocity_bins
 from metrics.music.notes import Notes, per_piece, with_notes
 from metrics.music.resample import half_weights, interval
+from metrics.quantities import SHARE, Section, music_metric, register
 from metrics.result import MetricResult, missing
 
 ATTRIBUTES: Final = ("pitch", "velocity", "duration", "interval")
+LABELS: Final = {"interval": "onset interval"}
+SHORT: Final = {"interval": "onset\ninterval"}
 BINS: Final = {"pitch": PITCH_BINS, "velocity": VELOCITY_BINS, "duration": TIME_BINS, "interval": TIME_BINS}
+
+
+def _register(name: str, definition: str, label: str = "", short: str = "") -> str:
+    more = {"bounds": SHARE, "section": Section.ATTRIBUTES, "label": label, "short": short}
+    return register(name, "1", "higher", definition=f"oa_attribute/{definition} v1", **more)
+
+
+OA_ATTRIBUTE: Final = {
+    a: _register(f"oa_attribute_{a}", a, f"OA {LABELS.get(a, a)}", SHORT.get(a, a)) for a in ATTRIBUTES
+}
+OA_MEAN: Final = _register("oa_mean", "mean-of-4", "OA mean", "mean")
+OA_ATTRIBUTE_PAIRED: Final = {a: _register(f"oa_attribute_{a}_paired", f"{a}/paired-bars") for a in ATTRIBUTES}
+OA_MEAN_PAIRED: Final = _register("oa_mean_paired", "mean-of-4/paired-bars")
 
 
 def attribute_bins(notes: Notes, attribute: str) -> NDArray[np.int64]:
@@ -52,6 +68,7 @@ def histogram_overlap(first: NDArray[np.float64], second: NDArray[np.float64]) -
         return np.minimum(*shares).sum(-1)
 
 
+@music_metric(*({"attribute": attribute} for attribute in (*ATTRIBUTES, None)))
 def oa_attribute(
     generated: Sequence[Notes],
     reference: Sequence[Notes],
@@ -72,25 +89,25 @@ def oa_attribute(
     """
     if attribute is None:
         return _mean(generated, reference, paired=paired, intervals=intervals, seed=seed)
-    name, definition = f"oa_attribute_{attribute}", f"oa_attribute/{attribute} v1"
-    if paired:
-        return _paired(generated, reference, attribute, f"{name}_paired", f"oa_attribute/{attribute}/paired-bars v1")
     if attribute not in ATTRIBUTES:
         attribute_bins(Notes.from_arrays([], [], []), attribute)
+    if paired:
+        return _paired(generated, reference, attribute)
+    name = OA_ATTRIBUTE[attribute]
     gen, ref = with_notes(generated), with_notes(reference)
     reason = _too_little(gen, ref)
     if reason:
-        return missing(name, "1", len(gen), "higher", definition, reason)
+        return missing(name, len(gen), reason)
     counts = [attribute_counts(pieces, attribute) for pieces in (gen, ref)]
     if not all(table.any() for table in counts):
-        return missing(name, "1", len(gen), "higher", definition, "no piece has two notes")
+        return missing(name, len(gen), "no piece has two notes")
     value = float(histogram_overlap(counts[0].sum(0), counts[1].sum(0)))
     low, high = float("nan"), float("nan")
     if intervals:
         redrawn = _redraw(counts[0], counts[1], seed)
         low, high = interval(value, redrawn, min(len(gen), len(ref)), "overlap")
     parts = {"n_reference": len(ref), "notes_generated": counts[0].sum(), "notes_reference": counts[1].sum()}
-    return MetricResult(name, value, "1", len(gen), "higher", definition, "", low, high, _floats(parts))
+    return MetricResult(name, value, len(gen), "", low, high, _floats(parts))
 
 
 def _redraw(generated: NDArray[np.float64], reference: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
@@ -102,11 +119,10 @@ def _mean(
     generated: Sequence[Notes], reference: Sequence[Notes], *, paired: bool, intervals: bool, seed: int
 ) -> MetricResult:
     each = [oa_attribute(generated, reference, a, paired=paired, intervals=False) for a in ATTRIBUTES]
-    suffix = "/paired-bars" if paired else ""
-    name, definition = "oa_mean" + ("_paired" if paired else ""), f"oa_attribute/mean-of-4{suffix} v1"
+    name = OA_MEAN_PAIRED if paired else OA_MEAN
     failed = next((result for result in each if not result.measured), None)
     if failed is not None:
-        return missing(name, "1", failed.n, "higher", definition, f"{failed.name}: {failed.reason}")
+        return missing(name, failed.n, f"{failed.name}: {failed.reason}")
     value = float(np.mean([result.value for result in each]))
     low, high = float("nan"), float("nan")
     if intervals and not paired:
@@ -115,15 +131,14 @@ def _mean(
         redrawn = np.mean([_redraw(g, r, seed) for g, r in tables], 0)
         low, high = interval(value, redrawn, min(len(gen), len(ref)), "overlap")
     parts = {a: result.value for a, result in zip(ATTRIBUTES, each, strict=True)}
-    return MetricResult(name, value, "1", each[0].n, "higher", definition, "", low, high, parts)
+    return MetricResult(name, value, each[0].n, "", low, high, parts)
 
 
-def _paired(
-    generated: Sequence[Notes], reference: Sequence[Notes], attribute: str, name: str, definition: str
-) -> MetricResult:
+def _paired(generated: Sequence[Notes], reference: Sequence[Notes], attribute: str) -> MetricResult:
+    name = OA_ATTRIBUTE_PAIRED[attribute]
     if len(generated) != len(reference):
         reason = f"paired pieces needed, got {len(generated)} generated and {len(reference)} reference pieces"
-        return missing(name, "1", len(generated), "higher", definition, reason)
+        return missing(name, len(generated), reason)
     scores: list[float] = []
     for gen, ref in zip(generated, reference, strict=True):
         edges = ref.bar_starts()
@@ -131,9 +146,9 @@ def _paired(
         both = (tables[0].sum(1) > 0) & (tables[1].sum(1) > 0)
         scores.extend(histogram_overlap(tables[0][both], tables[1][both]))
     if not scores:
-        return missing(name, "1", len(generated), "higher", definition, "no bar has notes in both pieces of a pair")
+        return missing(name, len(generated), "no bar has notes in both pieces of a pair")
     parts = {"bars": float(len(scores))}
-    return MetricResult(name, float(np.mean(scores)), "1", len(generated), "higher", definition, parts=parts)
+    return MetricResult(name, float(np.mean(scores)), len(generated), parts=parts)
 
 
 def _bar_counts(notes: Notes, attribute: str, edges: NDArray[np.float64]) -> NDArray[np.float64]:

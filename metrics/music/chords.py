@@ -1,4 +1,4 @@
-"""Chord density: how many pitches sound, or start, at once."""
+"""Chord density: number of pitches that sound, or start, at once."""
 
 from __future__ import annotations
 
@@ -11,11 +11,26 @@ from numpy.typing import NDArray
 from metrics.music.grid import snap_beats
 from metrics.music.notes import TICKS_PER_BEAT, Notes, per_piece, with_notes
 from metrics.music.resample import Scale, half_weights, interval
+from metrics.quantities import POSITIVE, SHARE, Section, music_metric, register
 from metrics.result import MetricResult, missing
 
 STATISTICS: Final = ("mean", "sd", "p95", "p99", "max", "over_4", "over_6", "over_8")
 KINDS: Final = ("sounding", "onset")
 SHARES: Final = frozenset({"over_4", "over_6", "over_8"})
+LABELS: Final = {(kind, "mean"): f"Chord density, {kind}" for kind in KINDS}
+CHORD_DENSITY: Final = {
+    (kind, statistic): register(
+        f"chord_density_{kind}_{statistic}",
+        "1" if statistic in SHARES else "pitches",
+        "nearest",
+        bounds=SHARE if statistic in SHARES else POSITIVE,
+        label=LABELS.get((kind, statistic), ""),
+        definition=f"chord_density/{kind}/{statistic} v1",
+        section=Section.CHORDS,
+    )
+    for kind in KINDS
+    for statistic in STATISTICS
+}
 LEVELS: Final = 129  # 0..128 distinct pitches at once
 
 
@@ -77,6 +92,7 @@ def profile_statistic(profile: NDArray[np.float64], statistic: str) -> NDArray[n
     return (np.cumsum(share, -1) < target - 1e-12).sum(-1).astype(np.float64)
 
 
+@music_metric(*({"kind": kind, "statistic": statistic} for kind, statistic in CHORD_DENSITY))
 def chord_density(
     generated: Sequence[Notes],
     kind: str = "sounding",
@@ -91,18 +107,17 @@ def chord_density(
     `sounding`: at each instant at which something sounds, weighted by time; the mean over one piece is jSymbolic's
     C-6 and muspy's `polyphony`. `onset`: at each distinct onset after snapping to the token grid (a rolled chord
     would otherwise read 1). `statistic`: mean, sd, p95, p99, max [pitches], over_4, over_6, over_8 (share of time or
-    onsets with more than k pitches). Compare with the held-out row: direction "none". `parts`: mean_over_pieces,
+    onsets with more than k pitches). Best near the held-out value. `parts`: mean_over_pieces,
     reference.
     """
     if kind not in KINDS or statistic not in STATISTICS:
         raise ValueError(
             f"chord density {kind!r} / {statistic!r} is unknown; allowed: {', '.join(KINDS)} / {', '.join(STATISTICS)}"
         )
-    name, definition = f"chord_density_{kind}_{statistic}", f"chord_density/{kind}/{statistic} v1"
-    unit = "1" if statistic in SHARES else "pitches"
+    name = CHORD_DENSITY[kind, statistic]
     gen = with_notes(generated)
     if not gen:
-        return missing(name, unit, 0, "none", definition, "no generated piece has notes")
+        return missing(name, 0, "no generated piece has notes")
     profiles = _profiles(gen, kind)
     value = float(profile_statistic(profiles.sum(0), statistic))
     low, high = float("nan"), float("nan")
@@ -113,7 +128,7 @@ def chord_density(
     held_out = with_notes(reference)
     if held_out:
         parts["reference"] = float(profile_statistic(_profiles(held_out, kind).sum(0), statistic))
-    return MetricResult(name, value, unit, len(gen), "none", definition, "", low, high, parts)
+    return MetricResult(name, value, len(gen), "", low, high, parts)
 
 
 def _scale(statistic: str) -> Scale:

@@ -1,4 +1,4 @@
-"""Graded corruptions of real pieces: known damage, to see which metric notices."""
+"""Graded corruptions of real pieces: known damage, to measure the response of each metric."""
 
 from __future__ import annotations
 
@@ -109,14 +109,14 @@ def corrupted(pieces: Sequence[Notes], corruption: str, level: float, seed: int 
 
 
 def _changed(notes: Notes, **columns: Any) -> Notes:
-    """The notes with some columns changed and nothing cut, so that what a corruption leaves alone stays exactly as it
-    was.
+    """The notes with some columns changed and nothing cut, so that the other columns stay exactly as they
+    were.
 
-    `held` is let go: what sounds is what the durations say, for the untouched pieces too (`uncut`).
+    `held` is dropped: notes sound for their durations, in the untouched pieces too (`uncut`).
     """
     return replace(notes, held=None, **columns)
 
 
 def uncut(notes: Notes) -> Notes:
-    """The piece itself, sounding exactly as its durations say: what corrupted pieces are compared with."""
+    """The piece with every note sounding for its duration, to compare corrupted pieces with."""
     return _changed(notes)

@@ -1,4 +1,4 @@
-"""Descriptions of single pieces, as muspy defines them: tonality, groove, silence."""
+"""Descriptors of single pieces as muspy defines them: tonality, groove, silence."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from metrics.music.notes import Notes, per_piece
 from metrics.music.resample import half_weights, interval
+from metrics.quantities import Better, Section, music_metric, register
 from metrics.result import MetricResult, missing
 
 STEPS_PER_BEAT: Final = 24  # resolution of the groove; muspy leaves it to the file, which makes files incomparable
@@ -18,6 +19,7 @@ MINOR: Final = np.array([1, 0, 1, 1, 0, 1, 0, 1, 1, 0, 1, 0], bool)
 SCALES: Final = np.array([np.roll(mask, root) for mask in (MAJOR, MINOR) for root in range(12)], np.float64)  # 24 12
 
 
+@music_metric()
 def pitch_class_entropy(notes: Notes) -> float:
     """Entropy of the pitch classes of the notes, bits, 0..log2(12); NaN without notes."""
     counts = np.bincount(notes.pitch % 12, minlength=12).astype(np.float64)
@@ -25,12 +27,14 @@ def pitch_class_entropy(notes: Notes) -> float:
     return float(-(share * np.log2(share)).sum()) if len(share) else float("nan")
 
 
+@music_metric()
 def scale_consistency(notes: Notes) -> float:
     """Largest share of notes that one of the 24 major and natural minor scales holds, 0..1; NaN without notes."""
     counts = np.bincount(notes.pitch % 12, minlength=12).astype(np.float64)
     return float((SCALES @ counts).max() / counts.sum()) if counts.any() else float("nan")
 
 
+@music_metric()
 def groove_consistency(notes: Notes) -> float:
     """1 - mean share of the 24th-beat steps at which the onsets of a bar and the next differ, 0..1; NaN for one bar.
 
@@ -55,10 +59,11 @@ def groove_consistency(notes: Notes) -> float:
     return float(1 - differ.sum() / length[pairs].sum())
 
 
+@music_metric()
 def empty_beat_rate(notes: Notes) -> float:
     """Share of the beats up to the last note's end in which nothing sounds, 0..1; NaN without notes.
 
-    A note that ends where a beat begins does not sound in it. muspy lets it, and counts a beat after the end.
+    A note that ends where a beat begins does not sound in it. In muspy it does, and muspy counts a beat after the end.
     """
     if not len(notes):
         return float("nan")
@@ -70,14 +75,21 @@ def empty_beat_rate(notes: Notes) -> float:
     return float(np.mean(np.cumsum(steps)[:-1] == 0))
 
 
-DESCRIPTORS: Final[dict[str, tuple[Callable[[Notes], float], str]]] = {
-    "pitch_class_entropy": (pitch_class_entropy, "bits"),
-    "scale_consistency": (scale_consistency, "1"),
-    "groove_consistency": (groove_consistency, "1"),
-    "empty_beat_rate": (empty_beat_rate, "1"),
-}
+DESCRIPTORS: Final[dict[str, Callable[[Notes], float]]] = {}
 
 
+def _register(function: Callable[[Notes], float], unit: str, better: Better, highest: float = 1.0) -> str:
+    DESCRIPTORS[function.__name__] = function
+    return register(function.__name__, unit, better, bounds=(0.0, highest), section=Section.FORM)
+
+
+PITCH_CLASS_ENTROPY: Final = _register(pitch_class_entropy, "bits", "nearest", float("inf"))
+SCALE_CONSISTENCY: Final = _register(scale_consistency, "1", "nearest")
+GROOVE_CONSISTENCY: Final = _register(groove_consistency, "1", "nearest")
+EMPTY_BEAT_RATE: Final = _register(empty_beat_rate, "1", "none")
+
+
+@music_metric(*({"descriptor": name} for name in DESCRIPTORS))
 def describe(
     generated: Sequence[Notes],
     descriptor: str,
@@ -90,22 +102,20 @@ def describe(
     empty_beat_rate.
 
     Definitions: Wu & Yang 2020 (entropy, groove), Mogren 2016 (scale), Dong et al. 2018 (empty beats), as in muspy
-    0.5 but for the departures named at each function. Compare with the held-out row: direction "none". Pieces without
+    0.5 but for the departures named at each function. To be read beside the held-out value. Pieces without
     a value are left out. `parts`: sd (over pieces), left_out, reference.
     """
     if descriptor not in DESCRIPTORS:
         raise ValueError(f"descriptor {descriptor!r} is unknown; allowed: {', '.join(DESCRIPTORS)}")
-    unit = DESCRIPTORS[descriptor][1]
-    definition = f"{descriptor} v1"
     values = _values(generated, descriptor)
     kept = values[np.isfinite(values)]
     if not len(kept):
-        return missing(descriptor, unit, 0, "none", definition, "no generated piece has a value")
+        return missing(descriptor, 0, "no generated piece has a value")
     value = float(kept.mean())
     low, high = float("nan"), float("nan")
     if intervals:
         drawn = half_weights(len(kept), [seed, 0]) @ kept / len(kept)
-        low, high = interval(value, drawn, len(kept), "linear" if unit == "bits" else "rate")
+        low, high = interval(value, drawn, len(kept), "linear" if descriptor == PITCH_CLASS_ENTROPY else "rate")
     parts = {
         "sd": float(kept.std(ddof=1)) if len(kept) > 1 else float("nan"),
         "left_out": float(len(values) - len(kept)),
@@ -113,7 +123,7 @@ def describe(
     held_out = _values(reference, descriptor)
     if np.isfinite(held_out).any():
         parts["reference"] = float(np.nanmean(held_out))
-    return MetricResult(descriptor, value, unit, len(kept), "none", definition, "", low, high, parts)
+    return MetricResult(descriptor, value, len(kept), "", low, high, parts)
 
 
 def _values(pieces: Sequence[Notes], descriptor: str) -> NDArray[np.float64]:
@@ -122,4 +132,4 @@ def _values(pieces: Sequence[Notes], descriptor: str) -> NDArray[np.float64]:
 
 @per_piece
 def _described(notes: Notes, descriptor: str) -> float:
-    return DESCRIPTORS[descriptor][0](notes)
+    return DESCRIPTORS[descriptor](notes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -11,9 +12,25 @@ from metrics.music.features import BAR_FEATURES, FEATURES, feature_matrix
 from metrics.music.notes import Notes
 from metrics.music.overlap import LIMITS, feature_rows, overlap_and_redraws, with_interval
 from metrics.music.overlap_interval import Redraws
+from metrics.quantities import SHARE, Section, music_metric, register
 from metrics.result import MetricResult, missing
 
 
+def _register(name: str, what: str, label: str = "") -> str:
+    definition = definition_of(what)
+    return register(name, "1", "higher", bounds=SHARE, label=label, definition=definition, section=Section.DISTANCES)
+
+
+def definition_of(what: str, limits: str = LIMITS[0]) -> str:
+    """Definition id of the overlap of distances of one feature, or of the mean."""
+    return f"oa_distance/{what}/limits-{limits} v1"
+
+
+OA_DISTANCE: Final = {f: _register(f"oa_distance_{f}", f) for f in FEATURES | BAR_FEATURES}
+OA_DISTANCE_MEAN: Final = _register("oa_distance_mean", "mean-of-9", "OA of distances, mean")
+
+
+@music_metric()
 def oa_distance(
     generated: Sequence[Notes],
     reference: Sequence[Notes],
@@ -38,6 +55,7 @@ def oa_distance(
     return with_interval(*_one(generated, reference, feature, limits, seed if intervals else None))
 
 
+@music_metric({})
 def oa_distance_all(
     generated: Sequence[Notes],
     reference: Sequence[Notes],
@@ -46,24 +64,24 @@ def oa_distance_all(
     intervals: bool = True,
     seed: int = 0,
 ) -> list[MetricResult]:
-    """`oa_distance` of the nine features, and last their mean, `oa_distance_mean`: NaN when one of the nine has no
-    value."""
+    """`oa_distance` of the nine features, and last their mean: NaN when one of the nine has no value."""
     each = [_one(generated, reference, feature, limits, seed if intervals else None) for feature in FEATURES]
-    name, definition = "oa_distance_mean", f"oa_distance/mean-of-9/limits-{limits} v1"
+    name, definition = OA_DISTANCE_MEAN, definition_of("mean-of-9", limits)
     failed = next((result for result, _ in each if not result.measured), None)
     if failed is not None:
-        mean = missing(name, "1", failed.n, "higher", definition, f"{failed.name}: {failed.reason}")
+        mean = missing(name, failed.n, f"{failed.name}: {failed.reason}", definition)
     else:
         first = each[0][0]
-        parts = {result.name.removeprefix("oa_distance_"): result.value for result, _ in each}
+        parts = {feature: result.value for feature, (result, _) in zip(FEATURES, each, strict=True)}
         parts["n_reference"] = first.parts["n_reference"]
         value = float(np.mean([result.value for result, _ in each]))
         draws = [drawn for _, drawn in each if drawn is not None]  # the same pieces are drawn for all nine
         joint = Redraws.mean_of(draws) if draws else None
-        mean = with_interval(MetricResult(name, value, "1", first.n, "higher", definition, parts=parts), joint)
+        mean = with_interval(MetricResult(name, value, first.n, parts=parts, definition=definition), joint)
     return [*(with_interval(result, redrawn) for result, redrawn in each), mean]
 
 
+@music_metric()
 def oa_distance_mean(
     generated: Sequence[Notes],
     reference: Sequence[Notes],
@@ -85,5 +103,4 @@ def _one(
         raise ValueError(f"limits {limits!r} is unknown; allowed: {', '.join(LIMITS)}")
     tables = [feature_rows(feature_matrix(pieces, feature), "") for pieces in (generated, reference)]
     result, redrawn = overlap_and_redraws(tables[0], tables[1], limits=limits, seed=seed)
-    definition = f"oa_distance/{feature}/limits-{limits} v1"
-    return replace(result, name=f"oa_distance_{feature}", definition=definition), redrawn
+    return replace(result, name=OA_DISTANCE[feature], definition=definition_of(feature, limits)), redrawn

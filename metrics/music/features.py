@@ -80,8 +80,8 @@ def pitch_class_histogram_per_bar(notes: Notes) -> NDArray[np.float64]:
     """Mean over the bars with notes of each bar's own pitch class shares: shape (12,)."""
     bar, bars = bar_of_notes(notes)
     table = np.bincount(bar * 12 + notes.pitch % 12, weights=notes.duration, minlength=bars * 12).reshape(bars, 12)
-    heard = table.sum(1) > 0
-    return _shares_by_row(table[heard]).mean(0) if heard.any() else np.full(12, np.nan)
+    filled = table.sum(1) > 0
+    return _shares_by_row(table[filled]).mean(0) if filled.any() else np.full(12, np.nan)
 
 
 FEATURES: Final[dict[str, Feature]] = {

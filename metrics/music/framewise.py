@@ -1,4 +1,4 @@
-"""Framewise self-similarity: how alike are neighbouring stretches of a piece, and is that as in real music."""
+"""Framewise self-similarity: overlap of neighbouring windows of a piece, compared with that of real music."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from metrics.music.features import bar_of_notes
 from metrics.music.notes import Notes, per_piece
 from metrics.music.resample import half_weights, interval
+from metrics.quantities import SHARE, Section, music_metric, register
 from metrics.result import MetricResult, missing
 
 WINDOW_BARS: Final = 4
@@ -18,6 +19,18 @@ HOP_BARS: Final = 2
 SMALLEST_DEVIATION: Final = 1e-6  # added to every standard deviation, as SCHmUBERT does
 ATTRIBUTES: Final = ("pitch", "duration")
 STATISTICS: Final = ("consistency", "variance")
+OA_FRAMEWISE: Final = {
+    (attribute, statistic): register(
+        f"oa_framewise_{attribute}_{statistic}",
+        "1",
+        "higher",
+        bounds=SHARE,
+        definition=f"oa_framewise/{attribute}/{statistic} v1",
+        section=Section.NEIGHBOURS,
+    )
+    for attribute in ATTRIBUTES
+    for statistic in STATISTICS
+}
 
 
 def gaussian_overlap(
@@ -70,6 +83,7 @@ def adjacent_overlaps(notes: Notes, attribute: str) -> NDArray[np.float64]:
     return overlaps[(count[:-1] > 0) & (count[1:] > 0)]
 
 
+@music_metric(*({"attribute": attribute, "statistic": statistic} for attribute, statistic in OA_FRAMEWISE))
 def oa_framewise(
     generated: Sequence[Notes],
     reference: Sequence[Notes],
@@ -87,20 +101,22 @@ def oa_framewise(
     Source: Mittal et al. 2021 (arXiv 2103.16091); as coded for SCHmUBERT (Plasser et al. 2023), from which it
     departs: any meter, durations unquantised, windows without notes left out with their pairs instead of turning the
     piece to NaN, the last full window kept.
-    Says whether pieces hold together as real ones do, not whether they sound like them. Pieces shorter than 6 bars
+    Measures whether pieces are as coherent as real ones, not whether they sound like them. Pieces shorter than 6 bars
     are left out. `parts`: mean_generated, mean_reference, variance_generated, variance_reference, n_reference,
     left_out.
     """
     if statistic not in STATISTICS:
         raise ValueError(f"statistic {statistic!r} is unknown; allowed: {', '.join(STATISTICS)}")
-    name, definition = f"oa_framewise_{attribute}_{statistic}", f"oa_framewise/{attribute}/{statistic} v1"
+    if attribute not in ATTRIBUTES:
+        raise ValueError(f"attribute {attribute!r} is unknown; allowed: {', '.join(ATTRIBUTES)}")
+    name = OA_FRAMEWISE[attribute, statistic]
     means = [_piece_means(pieces, attribute) for pieces in (generated, reference)]
     kept = [values[np.isfinite(values)] for values in means]
     needed = 1 if statistic == "consistency" else 2
     for side, values in zip(("generated", "reference"), kept, strict=True):
         if len(values) < needed:
             reason = f"needs {needed} {side} pieces of at least 6 bars with notes, got {len(values)}"
-            return missing(name, "1", len(kept[0]), "higher", definition, reason)
+            return missing(name, len(kept[0]), reason)
     parts = {
         "mean_generated": float(kept[0].mean()),
         "mean_reference": float(kept[1].mean()),
@@ -111,13 +127,13 @@ def oa_framewise(
     }
     key = "mean" if statistic == "consistency" else "variance"
     if parts[f"{key}_reference"] == 0:
-        return missing(name, "1", len(kept[0]), "higher", definition, f"the reference's own {key} is 0")
+        return missing(name, len(kept[0]), f"the reference's own {key} is 0")
     value = float(_closeness(np.array(parts[f"{key}_generated"]), np.array(parts[f"{key}_reference"])))
     low, high = float("nan"), float("nan")
     if intervals:
         draws = [_moments(half_weights(len(v), [seed, side]), v, key) for side, v in enumerate(kept)]
         low, high = interval(value, _closeness(draws[0], draws[1]), min(len(v) for v in kept), "overlap")
-    return MetricResult(name, value, "1", len(kept[0]), "higher", definition, "", low, high, parts)
+    return MetricResult(name, value, len(kept[0]), "", low, high, parts)
 
 
 def _piece_means(pieces: Sequence[Notes], attribute: str) -> NDArray[np.float64]:

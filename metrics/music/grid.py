@@ -30,7 +30,7 @@ def time_bins(beats: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def duration_bins(beats: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Bin of a note's duration: as `time_bins`, but at least one step, since a token cannot say less."""
+    """Bin of a note's duration: as `time_bins`, but at least one step, the shortest that a token can hold."""
     return np.maximum(time_bins(beats), 1)
 
 

@@ -1,4 +1,4 @@
-"""Notes: what every music metric reads. Arrays of onset and duration in beats, pitch and velocity."""
+"""Notes, the input of every music metric: arrays of onset and duration in beats, pitch and velocity."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Notes:
 
     @property
     def releases(self) -> NDArray[np.float64]:
-        """Beat at which each note is let go, before overlaps of one pitch are cut: shape (N,)."""
+        """Beat at which each note is released, before overlaps of one pitch are cut: shape (N,)."""
         return self.onset + (self.duration if self.held is None else self.held)
 
     @property
@@ -148,13 +148,14 @@ class Notes:
 
 
 def per_piece(function: Callable[Concatenate[Notes, Rest], Answer]) -> Callable[Concatenate[Notes, Rest], Answer]:
-    """Remember what `function` says of a piece on the piece itself, for as long as the piece lives.
+    """Cache the results of `function` on the piece itself.
 
-    Several metrics ask the same of the same pieces, and reference rows ask again. Arrays come back read-only.
+    Several metrics, and the rows of ceiling and floors, need the same values of the same pieces. Arrays are returned
+    read-only.
     """
 
     @functools.wraps(function)
-    def ask(notes: Notes, *rest: Rest.args, **named: Rest.kwargs) -> Answer:
+    def cached(notes: Notes, *rest: Rest.args, **named: Rest.kwargs) -> Answer:
         key = (function.__module__, function.__qualname__, rest, tuple(named.items()))
         if key not in notes.remembered:
             answer = function(notes, *rest, **named)
@@ -163,7 +164,7 @@ def per_piece(function: Callable[Concatenate[Notes, Rest], Answer]) -> Callable[
             notes.remembered[key] = answer
         return notes.remembered[key]
 
-    return ask
+    return cached
 
 
 def _whole_numbers(values: ArrayLike, what: str, name: str) -> NDArray[np.int16]:

@@ -1,4 +1,4 @@
-"""Pitch outliers: how many notes lie where the training music has none."""
+"""Pitch outliers: share of notes outside the pitch range of the training music."""
 
 from __future__ import annotations
 
@@ -10,11 +10,24 @@ from numpy.typing import NDArray
 
 from metrics.music.notes import Notes, with_notes
 from metrics.music.resample import half_weights, interval
+from metrics.quantities import SHARE, Section, music_metric, register
 from metrics.result import MetricResult, missing
 
 PIANO_LOWEST, PIANO_HIGHEST = 21, 108  # the keys of a piano
 TAIL_PERCENT: Final = 0.5
 KINDS: Final = ("percentile", "range", "absolute")
+PITCH_OUTLIERS: Final = {
+    kind: register(
+        f"pitch_outliers_{kind}",
+        "1",
+        "nearest",
+        bounds=SHARE,
+        label=f"Pitch outliers ({kind})",
+        definition=f"pitch_outliers/{kind} v1",
+        section=Section.OUTLIERS,
+    )
+    for kind in KINDS
+}
 
 
 def pitch_limits(train: Sequence[Notes], kind: str) -> tuple[int, int]:
@@ -45,6 +58,7 @@ def outlier_counts(pieces: Sequence[Notes], limits: tuple[int, int]) -> NDArray[
     return np.array([outside, [len(p) for p in pieces]], np.float64).T
 
 
+@music_metric(*({"kind": kind} for kind in KINDS))
 def pitch_outliers(
     generated: Sequence[Notes],
     train: Sequence[Notes] = (),
@@ -56,21 +70,20 @@ def pitch_outliers(
 ) -> MetricResult:
     """Share of notes outside the limits of `pitch_limits(train, kind)`, pooled over all notes, 0..1.
 
-    A share near that of held-out music (`parts["reference"]` when `reference` is given) is what to aim for, hence
-    direction "none". `parts`: mean_over_pieces, pieces_with_any (share of pieces), lowest, highest (the limits),
+    Best near the share of held-out music (`parts["reference"]` when `reference` is given). `parts`: mean_over_pieces,
+    pieces_with_any (share of pieces), lowest, highest (the limits),
     reference. No Tukey fences: piano registers have two humps, and fences around both flag nothing.
     With tokens that hold pitches 21..109 only, `absolute` is 0 or nearly so by construction.
     """
-    name, definition = f"pitch_outliers_{kind}", f"pitch_outliers/{kind} v1"
-    gen = with_notes(generated)
-    if not gen:
-        return missing(name, "1", 0, "none", definition, "no generated piece has notes")
+    name, gen = PITCH_OUTLIERS.get(kind, ""), with_notes(generated)
+    if name and not gen:
+        return missing(name, 0, "no generated piece has notes")
     try:
         limits = pitch_limits(train, kind)
     except ValueError as error:
-        if kind not in KINDS:
+        if not name:
             raise
-        return missing(name, "1", len(gen), "none", definition, str(error))
+        return missing(name, len(gen), str(error))
     counts = outlier_counts(gen, limits)
     value = float(counts[:, 0].sum() / counts[:, 1].sum())
     low, high = float("nan"), float("nan")
@@ -87,4 +100,4 @@ def pitch_outliers(
     if held_out:
         held_counts = outlier_counts(held_out, limits)
         parts["reference"] = float(held_counts[:, 0].sum() / held_counts[:, 1].sum())
-    return MetricResult(name, value, "1", len(gen), "none", definition, "", low, high, parts)
+    return MetricResult(name, value, len(gen), "", low, high, parts)

@@ -11,9 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 from metrics.music.kde import FLAT, REACH, GridDensity, density_of, divergence_nats, scott_bandwidth, shared_mass
 from metrics.music.overlap_interval import LEFT_OUT, Redraws, overlap_redraws
 from metrics.music.resample import interval, stretch
+from metrics.quantities import SHARE, Section, music_metric, register
 from metrics.result import MetricResult, missing
 
 LIMITS: Final = ("full", "data")
+DEFINITION: Final = "oa_distance/features/limits-{} v1"
+OA_FROM_FEATURES: Final = register(
+    "oa_from_features", "1", "higher", bounds=SHARE, definition=DEFINITION.format("full"), section=Section.DISTANCES
+)
 
 
 @dataclass(frozen=True)
@@ -26,12 +31,10 @@ class Distances:
     @property
     def ends(self) -> tuple[float, float]:
         """Smallest and largest distance of both."""
-        return (
-            float(min(self.intra.min(), self.inter.min())),
-            float(max(self.intra.max(), self.inter.max())),
-        )
+        return (float(min(self.intra.min(), self.inter.min())), float(max(self.intra.max(), self.inter.max())))
 
 
+@music_metric()
 def oa_from_features(
     generated: ArrayLike,
     reference: ArrayLike,
@@ -65,7 +68,7 @@ def oa_from_features(
         seed=seed if intervals else None,
         method=method,
     )
-    return with_interval(replace(result, definition=f"oa_distance/features/limits-{limits} v1"), redrawn)
+    return with_interval(replace(result, definition=DEFINITION.format(limits)), redrawn)
 
 
 def overlap_and_redraws(
@@ -77,7 +80,6 @@ def overlap_and_redraws(
     method: str = "auto",
 ) -> tuple[MetricResult, Redraws | None]:
     """The overlap without its interval, and the overlaps of redrawn sets (None when `seed` is, or without a value)."""
-    name = "oa_from_features"
     if generated.shape[1] != reference.shape[1] and len(generated) and len(reference):
         columns = f"generated has {generated.shape[1]} columns, reference {reference.shape[1]}"
         raise ValueError(f"features differ: {columns}")
@@ -85,11 +87,11 @@ def overlap_and_redraws(
     for side, rows in (("generated", gen), ("reference", ref)):
         if len(rows) < 2:
             reason = f"needs at least 2 {side} pieces with this feature, got {len(rows)}"
-            return missing(name, "1", len(gen), "higher", "", reason), None
+            return missing(OA_FROM_FEATURES, len(gen), reason), None
     distances = pair_distances(gen, ref)
     value, divergence, reason = overlap_of_distances(distances, limits, method)
     if reason:
-        return missing(name, "1", len(gen), "higher", "", reason), None
+        return missing(OA_FROM_FEATURES, len(gen), reason), None
     parts = {
         "n_reference": float(len(ref)),
         "left_out": float(len(generated) + len(reference) - len(gen) - len(ref)),
@@ -98,7 +100,7 @@ def overlap_and_redraws(
         "mean_inter": float(distances.inter.mean()),
     }
     redrawn = None if seed is None else overlap_redraws(distances.intra, distances.inter, distances.ends, limits, seed)
-    return MetricResult(name, value, "1", len(gen), "higher", "", parts=parts), redrawn
+    return MetricResult(OA_FROM_FEATURES, value, len(gen), parts=parts), redrawn
 
 
 def with_interval(result: MetricResult, redrawn: Redraws | None) -> MetricResult:

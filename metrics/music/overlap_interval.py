@@ -1,4 +1,4 @@
-"""Redraws of the overlapping area: which pieces might have been drawn, without ever pairing a piece with itself."""
+"""Redraws of the overlapping area: other draws of the pieces, without pairing a piece with itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""REMI tokens as arrays: what a piece says in tokens, and what any sequence of tokens sounds like.
+"""REMI tokens as arrays: token counts of a piece, and the notes of any sequence of tokens.
 
 As MidiTok decodes the harness's default settings (4-beat bars, pitches 21..109, no tempos, no special tokens), fast
 enough for a thousand pieces; equality with MidiTok is held by a test.
@@ -18,7 +18,7 @@ BAR_BEATS: Final = 4
 POSITIONS: Final = BAR_BEATS * STEPS_PER_BEAT
 LOWEST_PITCH, HIGHEST_PITCH = 21, 109
 PITCHES: Final = HIGHEST_PITCH - LOWEST_PITCH + 1
-DURATIONS: Final = TIME_BINS - 1  # a token cannot say a duration of 0
+DURATIONS: Final = TIME_BINS - 1  # no token holds a duration of 0
 
 BAR: Final = 0  # one Bar token, then those of each kind in a row
 POSITION: Final = BAR + 1
@@ -50,7 +50,7 @@ def token_counts(notes: Notes) -> NDArray[np.float64]:
 
 
 def notes_of_tokens(tokens: NDArray[np.int64], name: str = "") -> Notes:
-    """What tokens (L,) sound like: only a Pitch with a Velocity and a Duration right after it is a note.
+    """Notes of tokens (L,): only a Pitch with a Velocity and a Duration right after it is a note.
 
     A Bar goes to the start of the next bar, a Position to its place in the bar; tokens before the first Bar belong to
     the first bar.

@@ -21,7 +21,7 @@ FEWEST_PIECES: Final = 3
 FEWEST_REDRAWS: Final = 20
 FEWEST_DEGREES: Final = 3.0
 SMALLEST_VARIANCE: Final = 1e-24  # of moves; below, rounding
-SMALLEST_RATE: Final = 1 / 20  # of the value: what a half with a rate of 0 counts as, the log-odds of 0 being infinite
+SMALLEST_RATE: Final = 1 / 20  # of the value: stands for a rate of 0 in a half, since the log-odds of 0 are infinite
 
 Scale = Literal["linear", "overlap", "rate", "level"]
 
@@ -39,7 +39,7 @@ def half_weights(
 
 
 def stretch(left_out: float) -> float:
-    """What the spread of figures that leave out this share of the pieces is multiplied by."""
+    """Factor for the spread of values that leave out this share of the pieces."""
     return float(np.sqrt((1 - left_out) / left_out))
 
 
@@ -62,8 +62,8 @@ def degrees_of_freedom(without: Sequence[NDArray[np.float64]]) -> float:
     """Degrees of freedom of a spread, from the figures of each set without one of its pieces (Satterthwaite).
 
     The variance of a figure is about the sum of squares of what each of the n pieces moves it by, and the sampling
-    error of that sum grows with the kurtosis k of the moves: 2 n / (k - 1). Normal moves give n; where few strange
-    pieces decide, the spread is itself hardly known and the interval must be wider.
+    error of that sum grows with the kurtosis k of the moves: 2 n / (k - 1). Normal moves give n; where few unusual
+    pieces decide, the spread itself is uncertain and the interval must be wider.
     """
     known = [figures[np.isfinite(figures)] for figures in without]
     moves = np.concatenate([figures - figures.mean() for figures in known if len(figures)] or [np.zeros(0)])
@@ -83,11 +83,11 @@ def interval(
     stretched: float = 1.0,
 ) -> tuple[float, float]:
     """95 % interval around `value`: value -/+ t x spread of the redrawn figures, on the scale that suits, t with pieces
-    - 1 degrees of freedom, or fewer if `degrees` says so. `stretched` multiplies the spread, see `stretch`.
+    - 1 degrees of freedom, or fewer if `degrees` is smaller. `stretched` multiplies the spread, see `stretch`.
 
     `overlap`: arcsine of the square root, for figures in 0..1 near 1. `rate`: log-odds, for shares near 0. `level`:
     whole numbers such as a 95th percentile of counts; quantiles of the redrawn figures, widened to hold the value.
-    NaN for fewer than 3 pieces, and for a rate of 0 or 1, whose spread says nothing. Covers the expected value of the
+    NaN for fewer than 3 pieces, and for a rate of 0 or 1, which has no spread. Covers the expected value of the
     metric at this number of pieces; an overlap of few pieces lies below that of many by construction.
     """
     redrawn = redrawn[np.isfinite(redrawn)]

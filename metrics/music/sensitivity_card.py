@@ -1,4 +1,4 @@
-"""The sensitivity card on paper: CSV, Markdown and a figure."""
+"""Output of the sensitivity card: CSV, Markdown and a figure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Structure: do bars come back at the distances at which they do in real music."""
+"""Structure: similarity of bars by their distance, compared with that in real music."""
 
 from __future__ import annotations
 
@@ -12,10 +12,19 @@ from metrics.music.features import bar_of_notes
 from metrics.music.grid import STEPS_PER_BEAT, TIME_BINS, duration_bins, snap_beats
 from metrics.music.notes import Notes, per_piece
 from metrics.music.resample import half_weights, interval
+from metrics.quantities import SHARE, Section, music_metric, register
 from metrics.result import MetricResult, missing
 
 MOST_LAGS: Final = 32  # bars apart; eight phrases of four bars
 FEWEST_PAIRS: Final = 30  # a lag with fewer pairs of bars on either side is left out
+STRUCTURE_ERROR: Final = register(
+    "structure_similarity_error",
+    "1",
+    "lower",
+    bounds=SHARE,
+    definition="structure_similarity_error/32-lags v1",
+    section=Section.FORM,
+)
 
 
 @per_piece
@@ -47,11 +56,12 @@ def bar_similarity(notes: Notes, lags: int = MOST_LAGS) -> NDArray[np.float64]:
     for lag in range(1, min(lags, bars - 1) + 1):
         shared = both[lag, : bars - lag]
         either = size[:-lag] + size[lag:] - shared
-        heard = either > 0
-        table[:, lag - 1] = (shared[heard] / either[heard]).sum(), np.count_nonzero(heard)
+        filled = either > 0
+        table[:, lag - 1] = (shared[filled] / either[filled]).sum(), np.count_nonzero(filled)
     return table
 
 
+@music_metric({})
 def structure_similarity_error(
     generated: Sequence[Notes], reference: Sequence[Notes], *, intervals: bool = True, seed: int = 0
 ) -> MetricResult:
@@ -62,7 +72,6 @@ def structure_similarity_error(
     with fewer than 30 pairs of bars in either set are left out. `parts`: lags used, n_reference, and mean similarity
     at lags 1, 4, 8 and 16 of both sets (NaN where left out).
     """
-    name, definition = "structure_similarity_error", "structure_similarity_error/32-lags v1"
     tables = [
         np.array([bar_similarity(p) for p in pieces]).reshape(-1, 2, MOST_LAGS) for pieces in (generated, reference)
     ]
@@ -71,7 +80,7 @@ def structure_similarity_error(
     used = (pairs[0] >= FEWEST_PAIRS) & (pairs[1] >= FEWEST_PAIRS)
     if not used.any():
         reason = f"no lag has {FEWEST_PAIRS} pairs of bars in both sets"
-        return missing(name, "1", len(tables[0]), "lower", definition, reason)
+        return missing(STRUCTURE_ERROR, len(tables[0]), reason)
     curves = [_curve(table.sum(0)) for table in tables]
     value = float(np.abs(curves[0] - curves[1])[used].mean())
     low, high = float("nan"), float("nan")
@@ -86,7 +95,7 @@ def structure_similarity_error(
     for lag in (1, 4, 8, 16):
         for side, curve in zip(("generated", "reference"), curves, strict=True):
             parts[f"lag_{lag}_{side}"] = float(curve[lag - 1]) if used[lag - 1] else float("nan")
-    return MetricResult(name, value, "1", len(tables[0]), "lower", definition, "", low, high, parts)
+    return MetricResult(STRUCTURE_ERROR, value, len(tables[0]), "", low, high, parts)
 
 
 def _curve(table: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,32 +1,17 @@
-"""All music metrics of one set at once, and the rows that say what those figures mean: ceiling and floors."""
+"""Quality table: all music metrics of one set, and those of its ceiling and floors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from inspect import signature
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from metrics.music.attribute import ATTRIBUTES, oa_attribute
-from metrics.music.chords import KINDS as CHORD_KINDS
-from metrics.music.chords import STATISTICS, chord_density
-from metrics.music.copies import KINDS as NOVELTY_KINDS
-from metrics.music.copies import novelty
-from metrics.music.descriptors import DESCRIPTORS, describe
-from metrics.music.distance import oa_distance_all
-from metrics.music.floors import shuffled_pieces, uniform_pieces, unigram_pieces
-from metrics.music.framewise import ATTRIBUTES as FRAMEWISE_ATTRIBUTES
-from metrics.music.framewise import STATISTICS as FRAMEWISE_STATISTICS
-from metrics.music.framewise import oa_framewise
 from metrics.music.notes import Notes, with_notes
-from metrics.music.outliers import KINDS as OUTLIER_KINDS
-from metrics.music.outliers import pitch_outliers
-from metrics.music.remi import token_counts
-from metrics.music.slopes import MEASURES as DRIFT_MEASURES
-from metrics.music.slopes import drift
-from metrics.music.structure import structure_similarity_error
-from metrics.music.vectors import KINDS as VECTOR_KINDS
-from metrics.music.vectors import vector_distance
+from metrics.music.remi import VOCABULARY, notes_of_tokens, token_counts
+from metrics.quantities import Section, music_functions, quantity_of
 from metrics.result import MetricResult
 
 CEILING: Final = "real-vs-real"
@@ -44,25 +29,20 @@ def quality_table(
 ) -> list[MetricResult]:
     """Every music metric of `generated` against held-out `reference` pieces; `train` sets the outlier limits.
 
-    Names and order are stable. A metric that cannot be computed is NaN with its reason. Match the number of generated
+    Names and order are stable: sections as in `metrics.quantities.Section`. A metric that
+    cannot be computed is NaN with its reason. Match the number of generated
     and reference pieces: overlap depends on it.
     """
-    options: dict[str, Any] = {"intervals": intervals, "seed": seed}
-    rows = [oa_attribute(generated, reference, attribute, **options) for attribute in ATTRIBUTES]
-    rows.append(oa_attribute(generated, reference, **options))
-    rows += oa_distance_all(generated, reference, limits=limits, **options)
-    rows += [
-        oa_framewise(generated, reference, a, s, **options) for a in FRAMEWISE_ATTRIBUTES for s in FRAMEWISE_STATISTICS
-    ]
-    rows += [vector_distance(generated, reference, kind, **options) for kind in VECTOR_KINDS]
-    rows += [pitch_outliers(generated, train, kind, reference=reference, **options) for kind in OUTLIER_KINDS]
-    for kind in CHORD_KINDS:
-        rows += [chord_density(generated, kind, s, reference=reference, **options) for s in STATISTICS]
-    rows += [describe(generated, descriptor, reference=reference, **options) for descriptor in DESCRIPTORS]
-    rows.append(structure_similarity_error(generated, reference, **options))
-    rows += [drift(generated, reference, measure, train=train, **options) for measure in DRIFT_MEASURES]
-    rows += [novelty(generated, train, kind, reference=reference, **options) for kind in NOVELTY_KINDS]
-    return rows
+    given = {"reference": reference, "train": train, "limits": limits, "intervals": intervals, "seed": seed}
+    rows: list[MetricResult] = []
+    for function, variants in music_functions().values():
+        taken = signature(function).parameters
+        options = {name: value for name, value in given.items() if name in taken} if variants else {}
+        for variant in variants:
+            found = function(generated, **options, **variant)
+            rows += [found] if isinstance(found, MetricResult) else found
+    sections = list(Section)
+    return sorted(rows, key=lambda row: sections.index(quantity_of(row.name).section))
 
 
 def reference_rows(
@@ -76,12 +56,12 @@ def reference_rows(
     limits: str = "full",
     rows: Sequence[str] = (CEILING, *FLOORS),
 ) -> dict[str, list[MetricResult]]:
-    """The quality table of sets whose worth is known, each of `count` pieces (default: as many as the reference).
+    """The quality table of ceiling and floors, each of `count` pieces (default: as many as the reference).
 
     `real-vs-real`: real pieces the reference does not hold, drawn from `real`, more music of the reference's own source
     (default: `train`; give it where training music is of another kind), and not counted as training music then; if
     there are fewer than half as many as wanted, one half of the reference against the other. Floors, made of the
-    same pieces: `shuffled`; `unigram-tokens` and `uniform-tokens`, what plays when as many tokens are
+    same pieces: `shuffled`; `unigram-tokens` and `uniform-tokens`, music of as many tokens
     drawn one by one. `rows` names those wanted; one that cannot be made is left out.
     """
     held = {piece.content_hash for piece in reference}
@@ -110,3 +90,43 @@ def reference_rows(
         for row, make in makers.items()
         if row in rows
     }
+
+
+def shuffled_pieces(pieces: Sequence[Notes], seed: int = 0) -> list[Notes]:
+    """Each piece with pitches, velocities, durations and steps from note to note permuted on their own.
+
+    Kept: how often a piece uses each value. Lost: order, chords, rhythm.
+    """
+    generator = np.random.default_rng([seed, 1])
+    shuffled = []
+    for piece in pieces:
+        steps = np.diff(piece.onset)
+        start = piece.onset[:1]
+        onset = np.concatenate([start, start + np.cumsum(generator.permutation(steps))]) if len(piece) else piece.onset
+        columns = [generator.permutation(c) for c in (piece.duration, piece.pitch, piece.velocity)]
+        shuffled.append(Notes.from_arrays(onset, *columns, name=piece.name, meters=piece.meters))
+    return shuffled
+
+
+def unigram_pieces(pieces: Sequence[Notes], train: Sequence[Notes], seed: int = 0) -> list[Notes]:
+    """Music of as many REMI tokens as each piece has, drawn one by one, each as often as in training.
+
+    The music of the unigram baseline: frequencies of tokens without grammar, so that about one token in
+    fifty sounds (only Pitch, Velocity, Duration in a row is a note).
+    """
+    counts = np.sum([token_counts(piece) for piece in train], axis=0)
+    return _played(pieces, counts / counts.sum(), np.random.default_rng([seed, 2]))
+
+
+def uniform_pieces(pieces: Sequence[Notes], seed: int = 0) -> list[Notes]:
+    """Music of as many REMI tokens as each piece has, drawn with equal chances: an untrained model."""
+    return _played(pieces, np.full(VOCABULARY, 1 / VOCABULARY), np.random.default_rng([seed, 3]))
+
+
+def _played(pieces: Sequence[Notes], chance: NDArray[np.float64], generator: np.random.Generator) -> list[Notes]:
+    reach = np.cumsum(chance)
+    tokens = [generator.random(int(token_counts(piece).sum())) for piece in pieces]
+    return [
+        notes_of_tokens(np.minimum(np.searchsorted(reach, drawn, "right"), VOCABULARY - 1), piece.name)
+        for piece, drawn in zip(pieces, tokens, strict=True)
+    ]

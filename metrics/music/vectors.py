@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from metrics.music.features import feature_matrix
 from metrics.music.notes import Notes
 from metrics.music.resample import REPLICATES, half_weights, interval
+from metrics.quantities import POSITIVE, Section, music_metric, register
 from metrics.result import MetricResult, missing
 
 SUMMARY_FEATURES: Final = (
@@ -23,6 +24,12 @@ SUMMARY_FEATURES: Final = (
     "note_length_histogram",
 )
 KINDS: Final = ("frechet", "mmd")
+VECTOR_DISTANCE: Final = {
+    kind: register(
+        f"{kind}_distance", "1", "lower", bounds=POSITIVE, definition=f"{kind}/29-features v1", section=Section.CLOUDS
+    )
+    for kind in KINDS
+}
 FRECHET_REPLICATES: Final = 40  # each needs the eigenvalues of two matrices
 
 
@@ -43,6 +50,7 @@ def scaling(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
     return vectors.mean(0), np.where(deviation > 1e-12, deviation, 1.0)
 
 
+@music_metric(*({"kind": kind} for kind in KINDS))
 def vector_distance(
     generated: Sequence[Notes],
     reference: Sequence[Notes],
@@ -54,19 +62,19 @@ def vector_distance(
     """Distance between the clouds of summary vectors of two sets, scaled by the reference's spread; lower is nearer.
 
     `frechet`: |m1 - m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)), the plug-in estimate; it grows as n falls even when the
-    sets are alike, so n is matched (the larger set is cut at random) and only a real-vs-real row of the same n tells
+    sets are alike, so n is matched (the larger set is cut at random) and only a real-vs-real row of the same n shows
     what is good. `mmd`: unbiased squared maximum mean discrepancy (Gretton et al. 2012) with a Gaussian kernel,
     bandwidth the median distance within the reference; 0 in the mean for equal sources, so single values may be below
     0. `parts`: n_reference, dimension.
     """
     if kind not in KINDS:
         raise ValueError(f"vector distance {kind!r} is unknown; allowed: {', '.join(KINDS)}")
-    name, definition = f"{kind}_distance", f"{kind}/29-features v1"
+    name = VECTOR_DISTANCE[kind]
     gen, ref = summary_vectors(generated), summary_vectors(reference)
     size = min(len(gen), len(ref))
     if size < 3:
         reason = f"needs 3 pieces of two notes on each side, got {len(gen)} generated and {len(ref)} reference"
-        return missing(name, "1", len(gen), "lower", definition, reason)
+        return missing(name, len(gen), reason)
     centre, scale = scaling(ref)
     generator = np.random.default_rng([seed, 2])
     gen, ref = (
@@ -81,9 +89,10 @@ def vector_distance(
         low, high = interval(value, drawn, size)
         low = max(low, 0.0) if kind == "frechet" else low
     parts = {"n_reference": float(size), "dimension": float(gen.shape[1])}
-    return MetricResult(name, value, "1", size, "lower", definition, "", low, high, parts)
+    return MetricResult(name, value, size, "", low, high, parts)
 
 
+@music_metric()
 def frechet_distance(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
     """Plug-in Frechet distance of two clouds of row vectors (N, D), (M, D), covariances with n - 1."""
     ones = [np.ones((1, len(vectors))) for vectors in (first, second)]

@@ -1,4 +1,4 @@
-"""Is one arm better than another? Paired tests that know what few seeds can and cannot decide."""
+"""Paired tests of two arms that name what few seeds cannot decide."""
 
 from __future__ import annotations
 

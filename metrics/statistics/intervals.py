@@ -1,11 +1,10 @@
-"""Intervals around a mean, a median and a resampled statistic."""
+"""Intervals around a mean and a median."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy import stats
@@ -13,7 +12,7 @@ from scipy import stats
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its interval; where there is no interval, `low` and `high` are NaN and `reason` says why."""
+    """An estimate with its interval; where there is no interval, `low` and `high` are NaN and `reason` is given."""
 
     value: float
     low: float
@@ -58,7 +57,7 @@ def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> 
     """Mean of independent values (one a seed) with Student's t interval, n - 1 degrees of freedom.
 
     Exact for normal values at every n >= 2 (12.7 standard errors to each side at two seeds, which is what two seeds
-    are worth). NaN are left out and not counted in `n`. One value, or none, has no interval and says so.
+    are worth). NaN are left out and not counted in `n`. One value, or none, has no interval but a reason.
     Source: Student (1908), "The probable error of a mean", doi 10.1093/biomet/6.1.1.
     """
     check_level(level)
@@ -77,7 +76,7 @@ def median_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -
     """Median of independent values with the distribution-free interval between two order statistics.
 
     The k-th smallest to the k-th largest value, with the largest k that still covers at least `level` (binomial tail),
-    so no shape of the distribution is assumed. At 95 % it exists from six values on; below that the reason says so.
+    so no shape of the distribution is assumed. At 95 % it exists from six values on; below that there is a reason.
     Source: Conover (1999), Practical Nonparametric Statistics, section 3.2.
     """
     check_level(level)
@@ -94,36 +93,3 @@ def median_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -
         need = math.ceil(1 - math.log2(1 - level))
         return without_interval(median, n, level, f"{n} values are too few: {need} are needed at {level:.0%}")
     return Interval(median, float(kept[outside]), float(kept[n - 1 - outside]), n, level)
-
-
-def bootstrap_interval(
-    values: Sequence[float] | np.ndarray,
-    statistic: Callable[[np.ndarray], float] = np.mean,
-    *,
-    level: float = 0.95,
-    resamples: int = 2000,
-    seed: int = 0,
-    method: Literal["percentile", "basic"] = "percentile",
-) -> Interval:
-    """Bootstrap interval of any statistic of the rows of `values` (N or N F), resampling rows with replacement.
-
-    For many values (pieces), not for seeds: at three values the percentile bootstrap covers about 75 %, so fewer than
-    eight rows give no interval and the reason. The generator is seeded, so the same values give the same interval.
-    Not for statistics of pairwise distances: the copies that resampling makes have distance 0.
-    Source: Efron and Tibshirani (1993), An Introduction to the Bootstrap, chapters 13 and 14.
-    """
-    check_level(level)
-    rows = np.asarray(values, dtype=np.float64)
-    rows = rows[~np.isnan(rows)] if rows.ndim == 1 else rows
-    n = rows.shape[0]
-    if n == 0:
-        return without_interval(math.nan, 0, level, "no values")
-    estimate = float(statistic(rows))
-    if n < 8:
-        return without_interval(estimate, n, level, f"{n} values are too few for a bootstrap: 8 are needed")
-    generator = np.random.default_rng(seed)
-    draws = np.array([statistic(rows[generator.integers(0, n, n)]) for _ in range(resamples)], dtype=np.float64)
-    low, high = np.nanquantile(draws, [(1 - level) / 2, (1 + level) / 2])
-    if method == "basic":
-        low, high = 2 * estimate - high, 2 * estimate - low
-    return Interval(estimate, float(low), float(high), n, level)

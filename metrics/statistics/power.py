@@ -1,4 +1,4 @@
-"""What so many seeds can find: smallest detectable difference, seeds needed, the power of the paired test."""
+"""Power of the paired test: smallest detectable difference and seeds needed."""
 
 from __future__ import annotations
 

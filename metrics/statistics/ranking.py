@@ -1,4 +1,4 @@
-"""A table of arms: who differs from the baseline, who may be printed bold, and how sure each rank is."""
+"""Ranking of arms: the arm that may be printed bold, and the ranks that each may have."""
 
 from __future__ import annotations
 
@@ -9,40 +9,11 @@ from typing import Literal
 
 import numpy as np
 
-from metrics.statistics.comparison import holm, pair_values, paired_difference, sign_flip_p_value, smallest_p_value
-from metrics.statistics.intervals import Interval, mean_interval
-from metrics.statistics.power import minimum_detectable_effect, seeds_needed
+from metrics.statistics.comparison import pair_values, sign_flip_p_value, smallest_p_value
 
 Direction = Literal["higher", "lower"]
 ArmValues = Mapping[str, Mapping[int, float]]
 """Arm -> seed -> value."""
-
-
-@dataclass(frozen=True)
-class BaselineComparison:
-    """One arm against the baseline, corrected for all comparisons of the table.
-
-    `verdict`: "better", "worse", "no difference found", "cannot be decided with n seeds", or "not compared ...".
-    `deviation` is the standard deviation of the paired differences, `allowed_p` the level of the strictest of Holm's
-    steps.
-    """
-
-    difference: Interval
-    p_value: float
-    adjusted_p: float
-    verdict: str
-    deviation: float
-    allowed_p: float
-
-    @property
-    def detectable(self) -> float:
-        """The smallest difference that these seeds would have found with chance 0.8; infinite where they cannot."""
-        return minimum_detectable_effect(self.deviation, self.difference.n, self.allowed_p)
-
-    @property
-    def seeds_needed(self) -> int | None:
-        """Seeds that would settle a difference as large as the one seen with chance 0.8; None: too many to name."""
-        return seeds_needed(self.difference.value, self.deviation, self.allowed_p)
 
 
 @dataclass(frozen=True)
@@ -63,49 +34,6 @@ class Ranked:
     low_rank: int
     high_rank: int
     probability_best: float
-
-
-def compare_with_baseline(
-    values: ArmValues, baseline: str, *, better: Direction, level: float = 0.95
-) -> dict[str, BaselineComparison]:
-    """Each other arm minus the baseline, paired by seed, exact sign-flip tests with Holm's correction over the arms.
-
-    Under equal arms the chance of any "better" or "worse" in the table is at most 1 - `level`. Raises ValueError when
-    the baseline is not among the arms.
-    """
-    _check(values, better)
-    if baseline not in values:
-        raise ValueError(f"baseline {baseline!r} is not an arm; arms: {', '.join(values)}")
-    alpha, others = 1 - level, [arm for arm in values if arm != baseline]
-    pairs = {arm: paired_difference(values[arm], values[baseline], level) for arm in others}
-    adjusted = holm([pairs[arm].p_value for arm in others])
-    attainable = holm([pairs[arm].smallest_p for arm in others])
-    strictest = alpha / max(1, int((~np.isnan(attainable)).sum()))
-    found = {}
-    for arm, adjusted_p, attainable_p in zip(others, adjusted, attainable, strict=True):
-        difference = pairs[arm].difference
-        deviation = math.nan
-        if difference.n > 1:
-            deviation = float(np.nanstd(pair_values(values[arm], values[baseline]), ddof=1))
-        found[arm] = BaselineComparison(
-            difference,
-            pairs[arm].p_value,
-            float(adjusted_p),
-            _verdict(difference, adjusted_p, attainable_p, alpha, better),
-            deviation,
-            strictest,
-        )
-    return found
-
-
-def _verdict(difference: Interval, adjusted_p: float, attainable_p: float, alpha: float, better: Direction) -> str:
-    if difference.n == 0:
-        return "not compared: no seed in common"
-    if attainable_p > alpha:
-        return f"cannot be decided with {difference.n} seed{'s' if difference.n > 1 else ''}"
-    if adjusted_p > alpha:
-        return "no difference found"
-    return "better" if (difference.value > 0) == (better == "higher") else "worse"
 
 
 def best_arm(values: ArmValues, *, better: Direction, level: float = 0.95) -> BestArm:
@@ -177,11 +105,6 @@ def _posterior_ranks(
     ranks_NA = 1 + (drawn_NA[:, None, :] > drawn_NA[:, :, None]).sum(axis=2)  # N A A -> N A
     bounds = np.quantile(ranks_NA, [(1 - level) / 2, (1 + level) / 2], axis=0, method="nearest")
     return probability, bounds[0], bounds[1]
-
-
-def seed_interval(values: Mapping[int, float], level: float = 0.95) -> Interval:
-    """Mean over seeds of one arm with its t interval; see `mean_interval`."""
-    return mean_interval(list(values.values()), level)
 
 
 def _check(values: ArmValues, better: str) -> None:

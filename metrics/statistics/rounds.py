@@ -1,7 +1,7 @@
 """Timings taken in rounds: an interval for one arm, and the ratio of two arms that took turns.
 
-Calls within one round share the machine's mood, so rounds, not calls, are what an interval counts. A round may be hit
-by something else that computes, so centres are medians.
+Calls within one round share the state of the machine, so intervals count rounds, not calls. Other processes may disturb
+a round, so centres are medians.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a cost grows with length: local exponents, closed forms, and the length at which two arms cost the same."""
+"""Growth of a cost with length: local exponents, closed forms, and the length at which two arms cost the same."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class LengthPolynomial:
 
 @dataclass(frozen=True)
 class Crossover:
-    """Where the first arm stops being cheaper than the second, or the other way round.
+    """Length at which the first arm stops being cheaper than the second, or the other way round.
 
     `length` is NaN when it is not reached between the measured lengths; `low` and `high` bound it (0 and infinity where
-    the measured lengths do not); `words` says it in a sentence fit for a table.
+    the measured lengths do not); `words` is a sentence for a table.
     """
 
     length: float
@@ -83,7 +83,7 @@ def growth_exponent(
 ) -> Interval:
     """Exponent k of y = a L^k over all lengths: least squares in logarithms within each round, t interval over rounds.
 
-    A summary for a figure's legend. Where growth is not a power law, `local_slopes` tells what this averages over.
+    A summary for a figure's legend. Where growth is not a power law, it averages over the exponents of `local_slopes`.
     """
     values = check_rounds(lengths, rounds_RL)
     logarithm = np.log(np.asarray(lengths, dtype=np.float64))
@@ -94,8 +94,8 @@ def growth_exponent(
 def length_polynomial(lengths: Sequence[float], values: Sequence[float]) -> LengthPolynomial:
     """The closed form constant + b L + c L^2, no term negative, that fits best in relative error.
 
-    FLOPs of these backbones are exactly b L + c L^2, so `worst_error` is rounding there; for time and memory it tells
-    how far such a form is from the truth. Needs three lengths. Raises ValueError for fewer.
+    FLOPs of these backbones are exactly b L + c L^2, so `worst_error` is rounding there; for time and memory it is
+    the distance of such a form from the measured values. Needs three lengths. Raises ValueError for fewer.
     """
     y = check_rounds(lengths, [values])[0]
     if len(lengths) < 3:
@@ -106,14 +106,6 @@ def length_polynomial(lengths: Sequence[float], values: Sequence[float]) -> Leng
     scaled = terms / float(max(lengths)) ** np.arange(3)
     worst = float(np.abs(design @ terms - 1).max())
     return LengthPolynomial(float(scaled[0]), float(scaled[1]), float(scaled[2]), worst)
-
-
-def polynomial_crossovers(first: LengthPolynomial, second: LengthPolynomial) -> list[float]:
-    """The positive lengths at which two closed forms are equal, rising; [] where one is cheaper everywhere."""
-    roots = np.roots(
-        [first.quadratic - second.quadratic, first.linear - second.linear, first.constant - second.constant]
-    )
-    return sorted(float(root.real) for root in roots if abs(root.imag) < 1e-9 * max(1.0, abs(root)) and root.real > 0)
 
 
 def crossover(

@@ -106,7 +106,7 @@ def test_a_cell_of_sixteen_pieces(folders: tuple[Path, Path], benchmark):
 
 def test_copies_of_pieces_that_are_all_training_pieces(folders: tuple[Path, Path], benchmark):
     """The hardest case of the copy search, beside a search word by word of a few pieces."""
-    from metrics.music.copies import longest_copies, note_words
+    from metrics.music.novelty import longest_copies, note_words
 
     pieces = read_folder(folders[0])[0]
     started = time.perf_counter()

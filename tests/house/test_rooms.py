@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ORDER = (  # from the lowest room to the highest; a longer name is a room inside a shorter one
     "architectures",
-    "metrics.result",
     "metrics.quantities",
+    "metrics.result",
     "metrics.statistics",
     "metrics.cost",
     "metrics.music",

@@ -1,4 +1,4 @@
-"""From what a measuring process said to rows of the result table: a median and its interval, or why there is none."""
+"""Rows of the result table from the record of a measuring process: a value with its interval, or why there is none."""
 
 from __future__ import annotations
 
@@ -8,28 +8,59 @@ from typing import TYPE_CHECKING, Any
 
 from bench.measure.efficiency.record import Record
 from bench.measure.rows import missing, row
+from metrics.cost import quantities as cost
+from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from bench.measure.efficiency.cell import EfficiencyCell
 
 
 MS, GIGA = 1e3, 1e9
-FIT_UNITS = {"batch": "1", "length": "tokens"}
+FITS = {"batch": cost.LARGEST_BATCH_TRAINING, "length": cost.LARGEST_LENGTH_TRAINING}
+GIB = 2**30
+TRAINING_PASSES = 3
+"""Forward passes that a training step costs: the backward pass is worth two."""
+SLOW_FALLBACKS = {"scan": ("torch", "reference"), "sdpa": ("math",), "ssd": ("torch",)}
+"""Kernels that run where a fused one is not there; rows made with them say so."""
+ENERGY = {"step": cost.STEP_ENERGY, "train": cost.TRAIN_STEP_ENERGY, "sample": cost.SAMPLE_ENERGY}
+LATENCIES = {
+    "step": (cost.STEP_LATENCY, MS),
+    "train": (cost.TRAIN_STEP_LATENCY, MS),
+    "sample": (cost.SAMPLE_LATENCY, 1.0),
+}
+"""Kind of call -> metric, and a second in its unit."""
+COLD = {"step": cost.STEP_LATENCY_COLD, "train": cost.TRAIN_STEP_LATENCY_COLD}
+COMPILED = {
+    "step": (cost.COMPILE_TIME, cost.STEP_LATENCY_COMPILED),
+    "train": (cost.TRAIN_COMPILE_TIME, cost.TRAIN_STEP_LATENCY_COMPILED),
+}
+"""Kind of call -> time of the compilation, latency after it."""
+PEAKS = {"step": cost.PEAK_MEMORY_INFERENCE, "train": cost.PEAK_MEMORY_TRAINING}
+HELD = {
+    "step": {"reserved_bytes": cost.RESERVED_MEMORY_INFERENCE, "device_bytes": cost.DRIVER_MEMORY_INFERENCE},
+    "train": {"reserved_bytes": cost.RESERVED_MEMORY_TRAINING, "device_bytes": cost.DRIVER_MEMORY_TRAINING},
+}
+"""Kind of call -> key of a peak message -> memory that the allocator or the driver held, CUDA only."""
+COUNTS = {
+    "formula": cost.FORWARD_GFLOPS,
+    "fvcore": cost.FORWARD_GFLOPS_FVCORE,
+    "dispatch": cost.FORWARD_GFLOPS_DISPATCH,
+}
 
 
 def session_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:
-    """Start of the process, ceilings of the device, compilation, what fits a budget, memory as the driver tells it."""
+    """Start of the process, ceilings of the device, compilation, what fits a budget, memory by the driver."""
     found = [_start_row(record), *_ceiling_rows(record), *_compile_rows(cell, record), *_fit_rows(cell, record)]
     if cell.device == "cpu":
         reason = "a CPU has no driver that counts memory; see peak_memory"
-        found += [missing(f"driver_memory_{kind}", "GiB", reason) for kind in ("inference", "training")]
+        found += [missing(held["device_bytes"], reason) for held in HELD.values()]
     return found
 
 
 def _start_row(record: Record) -> dict[str, Any]:
     if record.start_s is None:
-        return missing("process_start", "s", record.death[1] if record.death else "the process never said it was ready")
-    return row("process_start", sum(record.start_s), "s", raw=list(record.start_s))
+        return missing(cost.PROCESS_START, record.death[1] if record.death else "the process never said it was ready")
+    return row(cost.PROCESS_START, sum(record.start_s), raw=list(record.start_s))
 
 
 def _ceiling_rows(record: Record) -> list[dict[str, Any]]:
@@ -37,27 +68,27 @@ def _ceiling_rows(record: Record) -> list[dict[str, Any]]:
     if not record.ceilings:
         return []
     rates = {
-        "device_product_rate": (record.ceilings["flops_per_s"] / GIGA, "GFLOP/s"),
-        "device_copy_rate": (record.ceilings["bytes_per_s"] / GIGA, "GB/s"),
+        cost.DEVICE_PRODUCT_RATE: record.ceilings["flops_per_s"] / GIGA,
+        cost.DEVICE_COPY_RATE: record.ceilings["bytes_per_s"] / GIGA,
     }
     note = f"{record.ceilings['dtype']}, {record.ceilings['threads']} threads"
-    return [row(name, value, unit, note=note) for name, (value, unit) in rates.items()]
+    return [row(name, value, note=note) for name, value in rates.items()]
 
 
 def _compile_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:
     if not cell.compile:
-        return [missing("compile_time", "s", "not asked for (measure.efficiency.compile)")]
+        return [missing(cost.COMPILE_TIME, "not asked for (measure.efficiency.compile)")]
     failed = [reason for (figure, _), (_, reason) in record.failures.items() if figure == "compile"]
     reason = failed[0] if failed else record.death[1] if record.death else "no length could be run"
     found = []
     for kind in (kind for kind in cell.kinds if kind != "sample"):
-        prefix = "train_" if kind == "train" else ""
+        compile_time, latency = COMPILED[kind]
         told = {length: times for (one, length), times in record.compiled.items() if one == kind}
-        found += [] if told else [missing(f"{prefix}compile_time", "s", reason)]
+        found += [] if told else [missing(compile_time, reason)]
         for length, (compile_s, samples_s) in told.items():
             where = {"length": length, "batch": cell.training_batch if kind == "train" else cell.batch}
-            found.append(row(f"{prefix}compile_time", compile_s, "s", **where))
-            found.append(_compiled_row(f"{prefix}step_latency_compiled", samples_s) | where)
+            found.append(row(compile_time, compile_s, **where))
+            found.append(_compiled_row(latency, samples_s) | where)
     return found
 
 
@@ -66,7 +97,7 @@ def _compiled_row(metric: str, samples_s: list[float]) -> dict[str, Any]:
 
     times_ms = sorted(sample * MS for sample in samples_s)
     more = {"raw": times_ms, "n": len(times_ms), "iqr": interquartile_range(times_ms)}
-    return row(metric, times_ms[len(times_ms) // 2], "ms", **more)
+    return row(metric, times_ms[len(times_ms) // 2], **more)
 
 
 def _fit_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:
@@ -74,70 +105,17 @@ def _fit_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:
     if not cell.memory_budget_gib:
         return []
     found = []
-    for figure, unit in FIT_UNITS.items():
-        metric, note = f"largest_{figure}_training", f"budget {cell.memory_budget_gib:g} GiB"
+    for figure, metric in FITS.items():
+        note = f"budget {cell.memory_budget_gib:g} GiB"
         if figure in record.fits:
             length, value = record.fits[figure]
             reason = "" if value else f"not one step fits {cell.memory_budget_gib:g} GiB"
-            found.append(row(metric, value or math.nan, unit, length=length, note=note, reason=reason))
+            found.append(row(metric, value or math.nan, length=length, note=note, reason=reason))
         else:
             failed = [reason for (name, _), (_, reason) in record.failures.items() if name == f"fit {figure}"]
             reason = failed[0] if failed else record.death[1] if record.death else "not searched"
-            found.append(missing(metric, unit, reason))
+            found.append(missing(metric, reason))
     return found
-
-
-GIB = 2**30
-TRAINING_PASSES = 3
-"""Forward passes that a training step costs: the backward pass is worth two."""
-SLOW_FALLBACKS = {"scan": ("torch", "reference"), "sdpa": ("math",), "ssd": ("torch",)}
-"""Kernels that run where a fused one is not there; rows made with them say so."""
-ENERGY = {"step": "step_energy", "train": "train_step_energy", "sample": "sample_energy"}
-LATENCIES = {
-    "step": ("step_latency", "ms", MS),
-    "train": ("train_step_latency", "ms", MS),
-    "sample": ("sample_latency", "s", 1.0),
-}
-"""Kind of call -> metric, unit, what a second is in that unit."""
-PEAKS = {"step": "peak_memory_inference", "train": "peak_memory_training"}
-COUNTS = {
-    "formula": "forward_gflops",
-    "fvcore": "forward_gflops_fvcore",
-    "dispatch": "forward_gflops_dispatch",
-}
-DEFINITIONS = {
-    "step_latency": "one forward pass of the denoiser as the sampler calls it, median of warm calls v1",
-    "step_latency_cold": "first forward pass of the process at this length v1",
-    "train_step_latency_cold": "first training step of the process at this length v1",
-    "compile_time": "first call of the step under torch.compile, less a later one v1",
-    "step_latency_compiled": "step_latency under torch.compile, in one block and not in turns v1",
-    "train_compile_time": "first training step under torch.compile, less a later one v1",
-    "train_step_latency_compiled": "train_step_latency under torch.compile, in one block and not in turns v1",
-    "process_start": "imports and model build of a fresh process v1",
-    "train_step_latency": "forward with loss, backward and AdamW update on one batch, median of warm calls v1",
-    "sample_latency": "a whole sample from all-MASK to tokens, every step run, median of calls v1",
-    "tokens_per_second": "batch x length / step_latency v1",
-    "peak_memory_inference": "peak growth over the process without a model: weights, activations, workspace v2",
-    "peak_memory_training": "peak growth over the process without a model, in a step with optimiser state v2",
-    "workspace_memory_training": "peak_memory_training less computed_memory_training; below 0 where gradients come "
-    "as activations go v1",
-    "driver_memory_inference": "memory in use on the whole GPU as the driver tells, after a step v1",
-    "driver_memory_training": "memory in use on the whole GPU as the driver tells, after a training step v1",
-    "computed_batch_at_21_gb": "training batch whose computed memory is the 21 GB of arXiv 2603.00576 v1",
-    "largest_batch_training": "largest training batch within the memory budget, by real steps v1",
-    "largest_length_training": "longest sequence that trains within the memory budget, by real steps v1",
-    "computed_memory_training": "weights, gradients, AdamW state, saved activations; computed, not measured v1",
-    "forward_gflops": "own formula, one sequence, forward, multiply-add = 2, scan 9 L D N v1",
-    "forward_gflops_fvcore": "fvcore with rules for attention and scan, no norms, one sequence, multiply-add = 2 v1",
-    "forward_gflops_dispatch": "FlopCounterMode with rules for attention and scan, one sequence, multiply-add = 2 v1",
-    "step_compute_share": "executed FLOPs / step_latency / rate of a large product on this device (MFU) v1",
-    "train_step_compute_share": "3 x executed forward FLOPs / train_step_latency / rate of a large product (MFU) v1",
-    "step_bandwidth_share": "bytes read and written by operators / step_latency / rate of a large copy v1",
-    "sample_energy": "energy counter of the device over whole samples, idle power included v1",
-    "step_energy": "energy counter of the device over repeated steps, idle power included v1",
-    "train_step_energy": "energy counter of the device over repeated training steps, idle power included v1",
-    "parameters": "trained values, shared ones once v1",
-}
 
 
 def rows_of(cell: EfficiencyCell, record: Record, not_planned: Mapping[int, str]) -> list[dict[str, Any]]:
@@ -158,7 +136,7 @@ def rows_of(cell: EfficiencyCell, record: Record, not_planned: Mapping[int, str]
 
 def _complete(found: dict[str, Any], length: int | None, batch: int, kernel: str) -> dict[str, Any]:
     """The row with what every row has."""
-    definition = DEFINITIONS.get(found["metric"], f"{found['metric']} v1")
+    definition = quantity_of(found["metric"]).definition
     usual = {"low": math.nan, "high": math.nan, "n": 1, "reason": "", "status": "done", "raw": [], "batch": batch}
     if "latency" in found["metric"] and (slow := slow_fallbacks(kernel)):
         found = found | {"note": "; ".join(filter(None, [f"slow fallback: {slow}", found.get("note", "")]))}
@@ -173,7 +151,7 @@ def slow_fallbacks(kernel: str) -> str:
     )
 
 
-def _timing(metric: str, unit: str, scale: float, rounds_s: list[list[float]]) -> dict[str, Any]:
+def _timing(metric: str, scale: float, rounds_s: list[list[float]]) -> dict[str, Any]:
     """A row of timed calls; `raw` in the row's unit, `round_sizes` says how it falls into rounds.
 
     A time that is not positive is the clock's fault and no measurement: it is left out, and named when none is left.
@@ -183,24 +161,24 @@ def _timing(metric: str, unit: str, scale: float, rounds_s: list[list[float]]) -
     rounds = [[sample * scale for sample in one if sample > 0] for one in rounds_s]
     raw = [sample for one in rounds for sample in one]
     if not raw:
-        return missing(metric, unit, "the clock did not move during any call, or went backward")
+        return missing(metric, "the clock did not move during any call, or went backward")
     interval = rounds_interval(rounds)
     bounds = {"low": interval.low, "high": interval.high, "n": interval.n, "iqr": interquartile_range(raw)}
-    return row(metric, interval.value, unit, raw=raw, round_sizes=[len(one) for one in rounds], **bounds)
+    return row(metric, interval.value, raw=raw, round_sizes=[len(one) for one in rounds], **bounds)
 
 
-def _missing(metric: str, unit: str, why: tuple[str, str], asked_bytes: float = math.nan) -> dict[str, Any]:
+def _missing(metric: str, why: tuple[str, str], asked_bytes: float = math.nan) -> dict[str, Any]:
     status, reason = why
-    return missing(metric, unit, reason, status) | {"asked_bytes": asked_bytes}
+    return missing(metric, reason, status) | {"asked_bytes": asked_bytes}
 
 
 def _latency_row(
     cell: EfficiencyCell, record: Record, kind: str, length: int, not_planned: Mapping[int, str]
 ) -> dict[str, Any]:
-    metric, unit, scale = LATENCIES[kind]
+    metric, scale = LATENCIES[kind]
     rounds_s = record.rounds_s.get((kind, length), [])
     if rounds_s:
-        found = _timing(metric, unit, scale, rounds_s)
+        found = _timing(metric, scale, rounds_s)
         disagree = (kind, length) in record.clocks_disagree
         notes = [*record.notes, *["the two clocks differ by over 5 %"] * disagree]
         notes += [record.sample_notes[length]] if kind == "sample" and length in record.sample_notes else []
@@ -210,7 +188,7 @@ def _latency_row(
         why = record.why_missing(kind, length, cell.prune)
         if kind == "sample" and why == ("failed", "not measured") and length in not_planned:
             why = ("timeout", not_planned[length])
-        found = _missing(metric, unit, why, record.asked(kind, length))
+        found = _missing(metric, why, record.asked(kind, length))
     if kind == "sample":
         nfe = record.nfe.get(length)
         found |= {"sample_steps": cell.sample_steps, "sampler": cell.sampler, "nfe": round(nfe) if nfe else None}
@@ -220,7 +198,7 @@ def _latency_row(
 def _phase_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dict[str, Any]]:
     """The three parts of a training step, where it was measured."""
     return [
-        _timing(f"train_{phase}_latency", "ms", MS, rounds_s) | {"batch": cell.training_batch}
+        _timing(cost.TRAIN_PHASES[phase], MS, rounds_s) | {"batch": cell.training_batch}
         for (phase, at), rounds_s in record.phases_s.items()
         if at == length
     ]
@@ -231,26 +209,26 @@ def _derived_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dic
     from metrics.statistics import rounds_interval
 
     found = [
-        row(f"{LATENCIES[kind][0]}_cold", record.cold_s[kind, length] * MS, "ms")
-        for kind in ("step", "train")
+        row(metric, record.cold_s[kind, length] * MS)
+        for kind, metric in COLD.items()
         if (kind, length) in record.cold_s
     ]
 
-    def rate(kind: str, metric: str, amount: float, unit: str) -> None:
+    def rate(kind: str, metric: str, amount: float) -> None:
         rounds_s = [[sample for sample in one if sample > 0] for one in record.rounds_s.get((kind, length), [])]
         if any(rounds_s):
             taken_s = rounds_interval(rounds_s)
             bounds = {"low": amount / taken_s.high, "high": amount / taken_s.low, "n": taken_s.n}
             batch = cell.training_batch if kind == "train" else cell.batch
-            found.append(row(metric, amount / taken_s.value, unit, batch=batch, **bounds))
+            found.append(row(metric, amount / taken_s.value, batch=batch, **bounds))
 
-    rate("step", "tokens_per_second", cell.batch * length, "tokens/s")
+    rate("step", cost.TOKENS_PER_SECOND, cell.batch * length)
     if record.ceilings and length in record.traffic:
         flops, moved_bytes = record.traffic[length]
         training_flops = TRAINING_PASSES * flops / cell.batch * cell.training_batch
-        rate("step", "step_compute_share", flops / record.ceilings["flops_per_s"], "1")
-        rate("step", "step_bandwidth_share", moved_bytes / record.ceilings["bytes_per_s"], "1")
-        rate("train", "train_step_compute_share", training_flops / record.ceilings["flops_per_s"], "1")
+        rate("step", cost.STEP_COMPUTE_SHARE, flops / record.ceilings["flops_per_s"])
+        rate("step", cost.STEP_BANDWIDTH_SHARE, moved_bytes / record.ceilings["bytes_per_s"])
+        rate("train", cost.TRAIN_STEP_COMPUTE_SHARE, training_flops / record.ceilings["flops_per_s"])
     return found
 
 
@@ -263,25 +241,21 @@ def _memory_rows(cell: EfficiencyCell, record: Record, kind: str, length: int) -
     told = record.peaks.get((kind, length))
     if told is None:
         why, asked = record.why_missing(f"{kind} memory", length, cell.prune), record.asked(f"{kind} memory", length)
-        return [_missing(metric, "GiB", why, asked) | batch]
+        return [_missing(metric, why, asked) | batch]
     peaks = [peak / GIB for peak in told["peaks_bytes"]]
     peak = rounds_interval([[one] for one in peaks])
     if math.isnan(peak.value):
-        found = [_missing(metric, "GiB", ("done", told["reason"]))]
+        found = [_missing(metric, ("done", told["reason"]))]
     else:
         bounds = {"low": peak.low, "high": peak.high, "n": peak.n, "round_sizes": [1] * len(peaks)}
-        found = [row(metric, peak.value, "GiB", raw=peaks, **bounds)]
-    for prefix, name in (("reserved", "reserved_bytes"), ("driver", "device_bytes")):
-        if not math.isnan(told[name]):
-            found.append(row(metric.replace("peak", prefix), told[name] / GIB, "GiB"))
+        found = [row(metric, peak.value, raw=peaks, **bounds)]
+    found += [row(held, told[key] / GIB) for key, held in HELD[kind].items() if not math.isnan(told[key])]
     if parts := told["computed"]:
-        found += [
-            row(f"computed_{name.removesuffix('_bytes')}_memory", size / GIB, "GiB") for name, size in parts.items()
-        ]
+        found += [row(cost.COMPUTED_MEMORY[name.removesuffix("_bytes")], size / GIB) for name, size in parts.items()]
         total = sum(parts.values()) / GIB
-        found.append(row("computed_memory_training", total, "GiB"))
-        found += [row("workspace_memory_training", peak.value - total, "GiB")] if peak.value == peak.value else []
-        found.append(row("computed_batch_at_21_gb", told["published_batch"], "1", reason=_no_batch(told)))
+        found.append(row(cost.COMPUTED_MEMORY_TRAINING, total))
+        found += [row(cost.WORKSPACE_MEMORY_TRAINING, peak.value - total)] if peak.value == peak.value else []
+        found.append(row(cost.COMPUTED_BATCH_AT_21_GB, told["published_batch"], reason=_no_batch(told)))
     return [one | batch for one in found]
 
 
@@ -293,7 +267,7 @@ def _flops_row(cell: EfficiencyCell, record: Record, counter: str, length: int) 
     key = (counter, length)
     if key not in record.flops:
         why = record.why_missing(counter, length, cell.prune)
-        return _missing(COUNTS[counter], "GFLOPs", why, record.asked(counter, length)) | {"batch": 1}
+        return _missing(COUNTS[counter], why, record.asked(counter, length)) | {"batch": 1}
     value = record.flops[key] / 1e9
     note = "not counted: " + ", ".join(record.uncounted[key]) if record.uncounted[key] else ""
     if counter == "formula":
@@ -302,20 +276,20 @@ def _flops_row(cell: EfficiencyCell, record: Record, counter: str, length: int) 
             (name, record.flops[name, length]) for name in COUNTS if (name, length) in record.flops and name != counter
         ]
         note = ", ".join(f"{name} {100 * (flops / own - 1):+.2f} %" for name, flops in others)
-    return row(COUNTS[counter], value, "GFLOPs", raw=[value], note=note, batch=1)
+    return row(COUNTS[counter], value, raw=[value], note=note, batch=1)
 
 
 def _energy_rows(cell: EfficiencyCell, record: Record, length: int | None) -> list[dict[str, Any]]:
-    """Joules of a call; one row without a length where the device tells nothing."""
+    """Joules of a call; one row without a length where the device has no counter."""
     found = []
     for (kind, at), (joules, calls, reason) in record.energy.items():
         if at == length:
             batch = cell.training_batch if kind == "train" else cell.batch
-            found.append(row(ENERGY[kind], joules, "J", n=calls, reason=reason, batch=batch))
+            found.append(row(ENERGY[kind], joules, n=calls, reason=reason, batch=batch))
     return found
 
 
 def _parameters_row(record: Record) -> dict[str, Any]:
     if record.parameters is None:
-        return _missing("parameters", "1", record.death or ("failed", "not measured"))
-    return row("parameters", record.parameters, "1", raw=[float(record.parameters)])
+        return _missing(cost.PARAMETERS, record.death or ("failed", "not measured"))
+    return row(cost.PARAMETERS, record.parameters, raw=[float(record.parameters)])

@@ -13,6 +13,9 @@ from bench.measure.quality.process import build_constraint
 from bench.measure.quality.token_drift import token_drift_row
 from bench.measure.quality.training import CellTraining, diverged, shared_training
 from bench.measure.rows import metric_row, missing, row
+from metrics.cost.quantities import BITS, SAMPLING_TIME, STATE_DEPENDENT_BITS, TRAIN_LOSS, TRAINING_TIME
+from metrics.music.drift import DRIFT_BITS
+from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +60,7 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
         sample, elapsed_s, note = draw_pieces(backbone, diffusion, tokens, settings, one, emit)
         calls = round(sample.nfe_mean)
         names = f"{one:05d}-" if len(played) > 1 else ""
-        found = [row("sampling_time", elapsed_s, "s", n=len(sample.nfe), raw=sample.nfe, note=note)]
+        found = [row(SAMPLING_TIME, elapsed_s, n=len(sample.nfe), raw=sample.nfe, note=note)]
         sequences = sample.tokens_BL.cpu().numpy()
         found += music_rows(tokens, sequences, one, folder, emit, names)
         found.append(_drift_row(backbone, diffusion, tokens, sample.tokens_BL, settings))
@@ -76,7 +79,7 @@ def _drift_row(
     sequences, device = tokens_BL.cpu().numpy(), tokens_BL.device
     length = sequences.shape[1]
     if length > int(settings["length"]):
-        return missing("drift_bits", "bits/token", f"not trained on more than {settings['length']} tokens at once")
+        return missing(DRIFT_BITS, f"not trained on more than {settings['length']} tokens at once")
     real = held_out_windows(tokens, length, len(sequences))
     options: dict[str, Any] = {"device": device, "time_input": diffusion.time_input}
     return token_drift_row(backbone, tokens, sequences, real, seed=int(settings["seed"]), **options)
@@ -167,19 +170,18 @@ def training_rows(result: TrainResult) -> list[dict[str, Any]]:
         bits = result.validation
         rows.append(
             row(
-                "validation_bits_per_token",
+                BITS,
                 bits.value,
-                "bits/token",
                 low=bits.low,
                 high=bits.high,
                 n=bits.n_windows,
-                definition="count-form ELBO v1",
+                definition=quantity_of(BITS).definition,
             )
         )
     losses = [line["loss"] for line in result.history if line.get("loss") is not None]
     if losses:
-        rows.append(row("train_loss", losses[-1], "nats/token", n=1, definition="loss of the last log line v1"))
-    rows.append(row("training_time", result.seconds, "s", n=1))
+        rows.append(row(TRAIN_LOSS, losses[-1], n=1, definition=quantity_of(TRAIN_LOSS).definition))
+    rows.append(row(TRAINING_TIME, result.seconds, n=1))
     return rows
 
 
@@ -199,8 +201,8 @@ def bound_rows(
     bits = elbo_bits_per_token(backbone, windows, diffusion, draws=draws, max_windows=most, device=device)
     steps = "continuous time" if diffusion.steps is None else f"{diffusion.steps} steps"
     limits = {"low": bits.low, "high": bits.high, "n": bits.n_windows}
-    definition = f"state-dependent ELBO, {steps} v1"
-    return [row("state_dependent_bits_per_token", bits.value, "bits/token", definition=definition, **limits)]
+    definition = quantity_of(STATE_DEPENDENT_BITS).definition.format(steps=steps)
+    return [row(STATE_DEPENDENT_BITS, bits.value, definition=definition, **limits)]
 
 
 def music_rows(

@@ -11,19 +11,13 @@ import numpy as np
 from bench.data.pieces import SPLITS
 from bench.measure.quality.music import held_out_windows, load_tokens, to_notes, train_notes
 from bench.measure.rows import metric_row, missing
+from metrics.cost.quantities import BITS
+from metrics.headlines import COSTS
 
 if TYPE_CHECKING:
     from bench.data import TokenCorpus, TokenizerSettings
 
 REASON = "the music of another system: only its MIDI files are here"
-COST = (
-    ("step_latency", "ms"),
-    ("sample_latency", "s"),
-    ("train_step_latency", "ms"),
-    ("peak_memory_inference", "GiB"),
-    ("peak_memory_training", "GiB"),
-    ("forward_gflops", "GFLOPs"),
-)
 
 
 def outside_tokens(folder: str, tokenizer: TokenizerSettings | Mapping[str, Any]) -> TokenCorpus:
@@ -56,8 +50,8 @@ def measure_outside(settings: dict[str, Any], folder: Path, emit: Callable[..., 
         notes for index, one in enumerate(sequences) for notes in to_notes(tokens, one[None], f"other-{index:03d}")
     ]
     reference = to_notes(tokens, held_out_windows(tokens, length, wanted), "test")
-    rows = [missing("validation_bits_per_token", "bits/token", REASON)]
+    rows = [missing(BITS, REASON)]
     rows += [metric_row(result) for result in quality_table(generated, reference, train_notes(tokens, length))]
     for one in settings["cost_lengths"]:
-        rows += [missing(name, unit, REASON) | {"kind": "efficiency", "length": one} for name, unit in COST]
+        rows += [missing(name, REASON) | {"kind": "efficiency", "length": one} for name in COSTS]
     return rows

@@ -10,6 +10,7 @@ from typing import Any
 from bench.files import write_atomically
 from bench.measure.quality.music import REFERENCE_SEED, held_out_windows, load_tokens, to_notes, token_rows, train_notes
 from bench.measure.rows import metric_row, row
+from metrics.cost.quantities import BITS
 
 BASELINE_DEFINITIONS = {
     "unigram": "unigram, Laplace-smoothed v1",
@@ -32,7 +33,7 @@ def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[...
     write_atomically(folder / "data.json", json.dumps(tokens.record(), indent=1))
     emit(event="progress", stage="token baselines")
     rows = [
-        row("validation_bits_per_token", bits, "bits/token", arm=name, definition=BASELINE_DEFINITIONS[name])
+        row(BITS, bits, arm=name, definition=BASELINE_DEFINITIONS[name])
         for name, bits in token_baselines(tokens, length, "validation").items()
     ]
     emit(event="progress", stage="floors and ceiling")

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bench.report.analysis.comparable import EXACT
-from bench.report.analysis.comparisons import PRIMARY, by_seed, verdict
+from bench.report.analysis.comparisons import by_seed, verdict
 from bench.report.rows.points import Point, Points, cost_points, quality_points
-from metrics.quantities import COST_METRICS
+from metrics.headlines import COSTS, PRIMARY
 from metrics.statistics import holm, paired_difference
 
 
@@ -38,7 +38,7 @@ def changes(first: pd.DataFrame, second: pd.DataFrame, *, force: bool = False) -
         quality_points(second),
         lambda p: (p.metric, p.arm, p.corpus, p.length, p.sampler, p.sample_steps),
     )
-    known = [(one, other) for one, other in costs if one.metric in COST_METRICS]
+    known = [(one, other) for one, other in costs if one.metric in COSTS]
     return [_cost_change(one, other, force) for one, other in known] + _score_changes(scores)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bench.report.rows.points import Point, Points
+from metrics.cost.quantities import FORWARD_GFLOPS, PARAMETERS
 
-EXACT = ("forward_gflops", "parameters")
+EXACT = (FORWARD_GFLOPS, PARAMETERS)
 
 
 def kernel_conflict(kernels: Iterable[str]) -> str:

@@ -1,20 +1,20 @@
 """Comparisons of arms: differences paired by seed, exact tests, and Holm's correction over the table they stand in.
 
-Only the primary metrics (`PRIMARY`) are tested; they are fixed here so that no table can look for the metric that
-happens to differ. Every other column is a description.
+Only the primary metrics are tested, so that no table can look for the metric that happens to differ. Every other
+column is a description.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import pandas as pd
 
-from bench.report.analysis.references import BITS
+from bench.report.analysis.references import CEILING, reference_point
 from bench.report.rows.points import Group, Point, Points, quality_group, quality_points
-from metrics.quantities import words_for
+from metrics.headlines import PRIMARY
+from metrics.quantities import quantity_of
 from metrics.statistics import (
     Interval,
     best_arm,
@@ -25,7 +25,6 @@ from metrics.statistics import (
     smallest_p_value,
 )
 
-PRIMARY = (BITS, "oa_mean")
 ALPHA = 0.05
 
 
@@ -112,7 +111,7 @@ def _deviation(difference: Interval) -> float:
 
 
 def _verdict(difference: Interval, adjusted_p: float, family: int, metric: str) -> str:
-    words = ("better", "worse") if direction_of(metric) == "lower" else ("worse", "better")
+    words = ("better", "worse") if quantity_of(metric).loss(-1.0) < 0 else ("worse", "better")
     return verdict(difference, adjusted_p, family, below=words[0], above=words[1])
 
 
@@ -128,25 +127,30 @@ def verdict(difference: Interval, adjusted_p: float, family: int, *, below: str,
     return "no difference found"
 
 
-def best_arms(points: Points) -> dict[str, str]:
+def best_arms(points: Points, references: Points) -> dict[str, str]:
     """For each primary metric of one table the arm that is significantly best; a metric without one is absent.
 
     The best arm must be significantly better than every other; the level is shared among the metrics of the table.
     """
     found: dict[str, str] = {}
     for metric in PRIMARY:
-        values = seed_values(points.where(metric=metric))
+        values = losses(points.where(metric=metric), references)
         if len(values) > 1:
-            best = best_arm(values, better=direction_of(metric), level=1 - ALPHA / len(PRIMARY))
+            best = best_arm(values, better="lower", level=1 - ALPHA / len(PRIMARY))
             found |= {metric: best.arm} if best.arm else {}
     return found
 
 
-def seed_values(points: Points) -> dict[str, dict[int, float]]:
-    """Arm -> seed -> value of points of one metric; arms without a figure stay out."""
-    return {point.arm: values for point in points if (values := by_seed(point))}
+def losses(points: Points, references: Points) -> dict[str, dict[int, float]]:
+    """Arm -> seed -> a number that is lower where the arm is better, for points of one metric.
 
-
-def direction_of(metric: str) -> Literal["higher", "lower"]:
-    """Which way is better, for a metric that has one."""
-    return "lower" if words_for(metric).better == "lower" else "higher"
+    A metric that is best near real music goes by its distance to the ceiling row. Arms stay out where they have no
+    value, where that row is missing and where no way is better.
+    """
+    found: dict[str, dict[int, float]] = {}
+    for point in points:
+        ceiling = reference_point(references, CEILING, point.metric, point.corpus, point.length)
+        held_out = math.nan if ceiling is None else ceiling.value
+        mine = {seed: quantity_of(point.metric).loss(value, held_out) for seed, value in by_seed(point).items()}
+        found |= {point.arm: mine} if any(map(math.isfinite, mine.values())) else {}
+    return found

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.report.analysis.comparisons import PRIMARY, by_seed
+from bench.report.analysis.comparisons import by_seed
 from bench.report.analysis.patterns import cycle_of, read_pattern
 from bench.report.rows.arms import arm_order
 from bench.report.rows.points import Group, Points, quality_group, quality_points
+from metrics.headlines import PRIMARY
 from metrics.statistics import Interval, mean_interval
 
 MIXERS = {"M": "Mamba", "F": "feed-forward", "A": "attention"}

@@ -9,8 +9,6 @@ from bench.report.rows.points import Point, Points
 from bench.report.rows.rounds import round_medians, rounds_of
 from metrics.statistics import Crossover, Interval, crossover, growth_exponent, rounds_ratio
 
-GROWING = ("step_latency", "train_step_latency", "peak_memory_inference", "peak_memory_training", "forward_gflops")
-
 
 def took_turns(point: Point, base: Point) -> bool:
     """Whether both were timed in the same sessions, so that their rounds pair."""

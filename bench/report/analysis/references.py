@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bench.report.rows.points import Point, Points
+from metrics.cost.quantities import BITS
 
 CEILING = "real-vs-real"
 GRAMMAR = "grammar"
-BITS = "validation_bits_per_token"
 ArmKey = tuple[str, int | None, str]
 
 

@@ -12,14 +12,15 @@ from bench.report.claims.paper import Claim, Paper, claims_hash
 from bench.report.claims.verdict import accepted_words
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table
+from metrics.cost.quantities import FORWARD_GFLOPS, PEAK_MEMORY_TRAINING
 
 COUNTED = {
-    ("ratio", "forward_gflops"): {"gflops_ratio": "GFLOPs"},
-    ("ratio", "peak_memory_training"): {
+    ("ratio", FORWARD_GFLOPS): {"gflops_ratio": "GFLOPs"},
+    ("ratio", PEAK_MEMORY_TRAINING): {
         "training_memory_ratio": "training memory, fused attention",
         "unfused_training_memory_ratio": "training memory, attention that keeps its scores",
     },
-    ("exponent", "forward_gflops"): {"flops_exponent": "exponent of GFLOPs in length"},
+    ("exponent", FORWARD_GFLOPS): {"flops_exponent": "exponent of GFLOPs in length"},
 }
 
 
@@ -43,7 +44,7 @@ def mapped_claims(paper: Paper) -> tuple[tuple[str, str], list[Mapped]]:
     """
     ratios = [c for c in paper.claims if c.quantity.kind == "ratio" and ("ratio", c.quantity.metric) in COUNTED]
     if not ratios:
-        raise UserError(f"paper {paper.name}: no claim on a ratio of forward_gflops or peak_memory_training to map")
+        raise UserError(f"paper {paper.name}: no claim on a ratio of {FORWARD_GFLOPS} or {PEAK_MEMORY_TRAINING} to map")
     arm, baseline = ratios[0].quantity.arm, ratios[0].quantity.baseline
     found = [
         Mapped(claim, column, words)

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from bench.report.analysis.comparable import EXACT, kernel_conflict
-from bench.report.analysis.comparisons import by_seed
+from bench.report.analysis.comparisons import by_seed, losses
 from bench.report.analysis.growth import cost_exponent, ratio_in_turns
 from bench.report.analysis.patterns import same_mixers
-from bench.report.analysis.references import BITS, CEILING, grammar_marks, reference_point
+from bench.report.analysis.references import CEILING, grammar_marks, reference_point
 from bench.report.claims.paper import Quantity
 from bench.report.rows.points import Point, Points, group_words, quality_group
-from metrics.quantities import words_for
+from metrics.cost.quantities import BITS
 from metrics.statistics import Interval, mean_interval
 
 
@@ -136,22 +136,24 @@ def _exponents(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
 
 
 def _leads(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
-    sign = -1.0 if words_for(quantity.metric).better == "lower" else 1.0
     for group, rows in evidence.quality.where(metric=quantity.metric).groups(quality_group):
         points = _measured(rows, quantity)
         mine = points.first(arm=quantity.arm)
         others = [point for point in points if point.arm != quantity.arm and _is_rival(point.arm, quantity, evidence)]
         if mine is not None and others:
-            yield _smallest_lead(mine, others, sign, group_words(group), evidence.unlearned(quantity, mine))
+            yield _smallest_lead(mine, others, evidence, group_words(group), evidence.unlearned(quantity, mine))
 
 
-def _smallest_lead(mine: Point, others: list[Point], sign: float, where: str, reason: str) -> Measured:
+def _smallest_lead(mine: Point, others: list[Point], evidence: Evidence, where: str, reason: str) -> Measured:
     """The lead over the arm that comes nearest, or is furthest ahead.
 
     To be ahead of all, every lead's 95 % interval must be above the bound, so the lowest end counts; to be behind
     one of k, an interval of level 1 - 0.05 / k must lie below it, so the upper end is the lowest of those.
     """
-    leads = {point.arm: _paired(mine, point, sign) for point in others}
+    lost = losses(Points([mine, *others]), evidence.references)
+    if not lost and by_seed(mine):
+        return Measured(where=where, reason=f"no way of {mine.metric} is better without real music to compare with")
+    leads = {arm: _paired(values, lost.get(mine.arm, {})) for arm, values in lost.items() if arm != mine.arm}
     leads = {arm: values for arm, values in leads.items() if values}
     if not leads:
         return Measured(where=where, reason="no seed in common")
@@ -164,10 +166,9 @@ def _smallest_lead(mine: Point, others: list[Point], sign: float, where: str, re
     return Measured(float(np.mean(leads[nearest])), low, high, where, leads[nearest], cells, note, reason)
 
 
-def _paired(mine: Point, other: Point, sign: float = 1.0) -> tuple[float, ...]:
-    """Differences in the seeds that both have."""
-    pairs, against = by_seed(mine), by_seed(other)
-    return tuple(sign * (pairs[seed] - against[seed]) for seed in sorted(pairs.keys() & against.keys()))
+def _paired(first: dict[int, float], second: dict[int, float]) -> tuple[float, ...]:
+    """First less second in the seeds that both have."""
+    return tuple(first[seed] - second[seed] for seed in sorted(first.keys() & second.keys()))
 
 
 def _is_rival(arm: str, quantity: Quantity, evidence: Evidence) -> bool:
@@ -187,7 +188,7 @@ def _changes(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
         last = line.first(length=quantity.length or max(lengths, default=None))
         if first is None or last is None or last.length == first.length:
             continue
-        values = _paired(last, first)
+        values = _paired(by_seed(last), by_seed(first))
         levels = [
             f"{length}: {ceiling.value:.3f}"
             for length in (first.length, last.length)

@@ -14,14 +14,13 @@ from bench.report.figures.marks import BAND, FEWEST_SAMPLES, REFERENCE_COLOUR
 from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, legend_below, panel_grid
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.frame import QUALITY
-from metrics.music.slopes import HOP_BEATS
+from metrics.music.drift import HOP_BEATS, WINDOWED
 from metrics.statistics import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-LABELS = {"oa": "distance to real music", "density": "sounding pitches"}
 WINDOWS_MARKED = 12
 """Windows of a line that have a marker and a bar; of a longer line every second, third ... window has them."""
 WIDEST_SHIFT = 0.5
@@ -44,7 +43,7 @@ def along_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     if not any(course.arm != REAL for course in found):
         raise NothingToShow("along figure: no arm left samples of two windows (24 beats) beside real ones")
     arms = {arm: look for arm, look in looks(arm_order(frame)).items() if any(one.arm == arm for one in found)}
-    measures = [measure for measure in LABELS if any(one.measure == measure for one in found)]
+    measures = [measure for measure in WINDOWED if any(one.measure == measure for one in found)]
     columns, row_in = (1, 1.6) if is_narrow(width) else (len(measures), 2.2)
     drawn, axes = panel_grid(width, len(measures), columns, row_in)
     for axis, measure in zip(axes, measures, strict=True):
@@ -55,7 +54,7 @@ def along_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
             _arm_line(axis, course, arms[course.arm], every, places[course.arm])
         for course in (one for one in mine if one.arm == REAL):
             _real_line(axis, course)
-        axis.set_title(LABELS[measure])
+        axis.set_title(WINDOWED[measure])
         axis.set_xlabel("beats from the beginning")
     real = Line2D([], [], color=REFERENCE_COLOUR, linewidth=1.0, label=REAL)
     legend_below(drawn, [*arm_handles(arms), real])

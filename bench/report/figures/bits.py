@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.report.analysis.references import BITS
 from bench.report.figures.figure import figure
 from bench.report.figures.marks import draw_by_arm, reference_handles, reference_levels
 from bench.report.figures.style import NothingToShow, drawn_arms, legend_below, panel_grid
 from bench.report.rows.frame import QUALITY
 from bench.report.rows.points import quality_points, reference_points
+from metrics.cost.quantities import BITS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -26,7 +26,8 @@ from bench.report.figures.style import (
 from bench.report.rows.arms import Look
 from bench.report.rows.frame import EFFICIENCY
 from bench.report.rows.points import Points, cost_points
-from metrics.quantities import SHORT_COST_LABELS
+from metrics.headlines import COSTS
+from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,11 +49,11 @@ MOST_EXPONENTS = 5  # more do not fit beside the curves
 def cost_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """A panel for every measured cost metric; more arms than one panel can show are drawn by family, a column each."""
     points = cost_points(frame)
-    metrics = [name for name in SHORT_COST_LABELS if points.where(metric=name).measured()]
+    metrics = [name for name in COSTS if points.where(metric=name).measured()]
     if not metrics:
         raise NothingToShow("cost figure: the table has no measured efficiency row")
     arms = drawn_arms(frame, points)
-    labels = {metric: SHORT_COST_LABELS[metric] for metric in metrics}
+    labels = {metric: quantity_of(metric).short_heading for metric in metrics}
     if len(arms) > MOST_LINES:
 
         def panel(axis: Axes, metric: str, shown: dict[str, Look], others: list[str]) -> None:

@@ -10,6 +10,7 @@ from bench.report.analysis.patterns import families
 from bench.report.figures.axes import few_decade_ticks
 from bench.report.figures.style import arm_handles, is_narrow, new_figure, tidy_axes
 from bench.report.rows.arms import Look
+from metrics.cost.quantities import FORWARD_GFLOPS, PEAK_MEMORY_TRAINING, STEP_LATENCY
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +23,7 @@ FAMILY_TICKS = 3
 FAINT: dict[str, Any] = {"colors": "#d4d4d4", "linewidths": 0.6, "zorder": 0}
 """Arms of other families, for comparison."""
 LONGEST_NAME = 18
-NARROW_COSTS = ("step_latency", "peak_memory_training", "forward_gflops")
+NARROW_COSTS = (STEP_LATENCY, PEAK_MEMORY_TRAINING, FORWARD_GFLOPS)
 """What one column shows of many arms; six rows of panels would not fit a page."""
 ROW_IN, NARROW_ROW_IN, LEGEND_LINE_IN = 1.25, 1.2, 0.135
 Panel = Callable[["Axes", str, dict[str, Look], list[str]], None]

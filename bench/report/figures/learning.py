@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.report.analysis.references import BITS
 from bench.report.figures.figure import figure
 from bench.report.figures.marks import reference_handles, reference_line
 from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, legend_below, panel_grid
 from bench.report.rows.arms import arm_order, looks
 from bench.report.rows.frame import QUALITY
 from bench.report.rows.points import cost_points, quality_points, reference_points
+from metrics.cost.quantities import BITS, FORWARD_GFLOPS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -77,7 +77,7 @@ def _shown(frame: pd.DataFrame) -> pd.DataFrame:
 def _with_flops(history: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """Adds `tflops`: tokens seen times three forward passes' FLOPs a token, where the arm's forward pass was
     counted."""
-    counts = cost_points(frame).where(metric="forward_gflops").measured()
+    counts = cost_points(frame).where(metric=FORWARD_GFLOPS).measured()
     lengths = {point.arm: point.length for point in quality_points(frame)}
     per_token = {
         point.arm: 3 * point.value / (point.length or 1) for point in counts if point.length == lengths.get(point.arm)

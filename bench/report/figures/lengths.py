@@ -21,13 +21,17 @@ from bench.report.figures.marks import (
 from bench.report.figures.style import NothingToShow, arm_handles, drawn_arms, is_narrow, legend_below, panel_grid
 from bench.report.rows.frame import QUALITY
 from bench.report.rows.points import Points, quality_points, reference_points
-from metrics.quantities import words_for
+from metrics.headlines import OUTLIERS
+from metrics.music.attribute import OA_MEAN
+from metrics.music.distance import OA_DISTANCE_MEAN
+from metrics.music.drift import DRIFT
+from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-METRICS = ("oa_mean", "oa_distance_mean", "drift_oa", "pitch_outliers_percentile")
+METRICS = (OA_MEAN, OA_DISTANCE_MEAN, DRIFT["oa"], OUTLIERS)
 SHOWN = (CEILING, "unigram-tokens")
 
 
@@ -61,7 +65,7 @@ def lengths_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
             draw_spreads(axis, spreads, look.colour)
         axis.set_ylim(limits_around([*levels, *(point.value for point in mine)], 0.5, 0.05))
         length_axis(axis, mine.lengths())
-        axis.set_title(words_for(metric).label)
+        axis.set_title(quantity_of(metric).label)
     legend_below(drawn, [*arm_handles(arms), *reference_handles(references, SHOWN)])
     return drawn
 

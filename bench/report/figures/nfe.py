@@ -15,20 +15,12 @@ from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, le
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.frame import QUALITY
 from bench.report.rows.points import Point, Points, quality_points, reference_points
-from metrics.quantities import words_for
+from metrics.headlines import SAMPLED
+from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-METRICS = (
-    "oa_mean",
-    "oa_distance_mean",
-    "pitch_outliers_percentile",
-    "token_entropy",
-    "chord_density_sounding_mean",
-    "grammar_errors",
-)
 
 
 @figure(
@@ -40,13 +32,13 @@ METRICS = (
 def nfe_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """Scores against network calls a piece, a line an arm (a sampler, where the study varies it); seeds as small
     dots."""
-    points = quality_points(frame).where(metric=METRICS).measured()
+    points = quality_points(frame).where(metric=SAMPLED).measured()
     points = Points(point for point in points if network_calls(point))
     if len(points.distinct("sample_steps")) < 2:
         raise NothingToShow("nfe figure: every arm was sampled with one number of steps T; vary sample.steps")
     references = reference_points(frame)
     lines = _lines(points, frame)
-    metrics = [metric for metric in METRICS if points.where(metric=metric)]
+    metrics = [metric for metric in SAMPLED if points.where(metric=metric)]
     drawn, axes = panel_grid(width, len(metrics), min(len(metrics), 1 if is_narrow(width) else 3), 1.9)
     for axis, metric in zip(axes, metrics, strict=True):
         for _, look, line in lines:
@@ -56,7 +48,7 @@ def nfe_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
             reference_line(axis, ceiling.value)
         axis.set_xscale("log", base=2)
         axis.set_xlabel("network calls a piece (NFE)")
-        axis.set_title(words_for(metric).heading)
+        axis.set_title(quantity_of(metric).heading)
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     handles = arm_handles({name: look for name, look, _ in lines})
     legend_below(drawn, [*handles, *reference_handles(references, [CEILING])])

@@ -11,14 +11,16 @@ import numpy as np
 import pandas as pd
 
 from bench.report.analysis.patterns import cycle_of, layers_of, patterns_of
-from bench.report.analysis.references import BITS
+from bench.report.analysis.references import CEILING, reference_point
 from bench.report.figures.figure import figure
 from bench.report.figures.style import NothingToShow, is_narrow, new_figure
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import QUALITY
-from bench.report.rows.points import Points, quality_group, quality_points
+from bench.report.rows.points import Points, quality_group, quality_points, reference_points
 from bench.report.tables.numbers import number
-from metrics.quantities import HEADLINE_METRICS, words_for
+from metrics.cost.quantities import BITS
+from metrics.headlines import HEADLINES
+from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,8 +50,8 @@ def orders_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     import seaborn as sns
 
     limit, head_in = (4, 1.15) if is_narrow(width) else (8, 0.95)
-    metrics = [metric for metric in HEADLINE_METRICS if points.where(metric=metric, arm=arms)][:limit]
-    values, shades = _matrix(points, arms, metrics)
+    metrics = [metric for metric in HEADLINES if points.where(metric=metric, arm=arms)][:limit]
+    values, shades = _matrix(points, reference_points(frame), arms, metrics)
     patterns = patterns_of(frame)
     drawn = new_figure(width, 0.3 * len(arms) + head_in)
     axis = drawn.add_subplot()
@@ -72,13 +74,13 @@ def orders_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
 
 def _sign(shade: float) -> str:
     """The colour as a sign, for a print in grey: clearly better or worse than the mean of the column."""
-    return "" if abs(shade) < CLEAR else " ▲" if shade > 0 else " ▼"
+    return "" if not abs(shade) >= CLEAR else " ▲" if shade > 0 else " ▼"
 
 
 def _short(metric: str) -> str:
     if metric == BITS:
         return "bits/token"
-    return textwrap.fill(words_for(metric).label.replace("Chord density,", "chords"), 11, break_long_words=False)
+    return textwrap.fill(quantity_of(metric).label.replace("Chord density,", "chords"), 11, break_long_words=False)
 
 
 def ordered_rows(frame: pd.DataFrame) -> list[tuple[str, str]]:
@@ -99,9 +101,9 @@ def ordered_rows(frame: pd.DataFrame) -> list[tuple[str, str]]:
     return rows
 
 
-def _matrix(points: Points, arms: list[str], metrics: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _matrix(points: Points, references: Points, arms: list[str], metrics: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Values (arms, metrics) and their distance from the column's mean in standard errors of a mean, above 0 where
-    better.
+    better; a metric that is best near real music by its distance to the ceiling row.
 
     The standard error is pooled over the arms of a column; where no arm has two seeds there is none, and no colour.
     """
@@ -114,8 +116,9 @@ def _matrix(points: Points, arms: list[str], metrics: list[str]) -> tuple[np.nda
             np.nanvar(point.values, ddof=1) / point.done for point in found.values() if point and point.done > 1
         ]
         error = math.sqrt(float(np.mean(variances))) if variances else 0.0
-        better = words_for(metric).better
-        if better != "none" and error > 0:
-            sign = -1 if better == "lower" else 1
-            shades[:, column] = sign * (values[:, column] - np.nanmean(values[:, column])) / error
+        ceiling = reference_point(references, CEILING, metric, points[0].corpus, points[0].length)
+        held_out = math.nan if ceiling is None else ceiling.value
+        losses = np.array([quantity_of(metric).loss(value, held_out) for value in values[:, column]])
+        if error > 0 and np.isfinite(losses).any():
+            shades[:, column] = (np.nanmean(losses) - losses) / error
     return values, shades

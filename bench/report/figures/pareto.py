@@ -10,7 +10,6 @@ import pandas as pd
 
 from bench.report.analysis.comparable import EXACT
 from bench.report.analysis.front import Pair, chance_on_front, score_and_cost
-from bench.report.analysis.references import BITS
 from bench.report.figures.axes import limits_around
 from bench.report.figures.figure import figure
 from bench.report.figures.marks import draw_spreads, spread_of
@@ -18,14 +17,15 @@ from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, le
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.frame import QUALITY
 from bench.report.rows.points import cost_points, quality_points
-from metrics.quantities import SHORT_COST_LABELS, words_for
+from metrics.cost.quantities import BITS, FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE, STEP_LATENCY
+from metrics.headlines import PRIMARY
+from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COSTS = ("step_latency", "peak_memory_inference", "forward_gflops")
-SCORES = (BITS, "oa_mean")
+COSTS = (STEP_LATENCY, PEAK_MEMORY_INFERENCE, FORWARD_GFLOPS)
 MOST_NAMED = 8
 LABEL_POINTS = (16.0, 6.5)
 """Width and height of a number such as 0.74 in points."""
@@ -46,7 +46,7 @@ AROUND_IN = (0.55, 0.45)
 def pareto_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """A panel for each score and cost, at the length of the quality cells; needs two arms that have both."""
     costs, quality = cost_points(frame).measured(), quality_points(frame).measured()
-    wanted = [(score, cost) for score in SCORES for cost in COSTS]
+    wanted = [(score, cost) for score in PRIMARY for cost in COSTS]
     found = {key: pairs for key in wanted if len(pairs := score_and_cost(quality, costs, *key)) > 1}
     if not found:
         raise NothingToShow("pareto figure: fewer than two arms have a score and a cost at one length")
@@ -57,8 +57,8 @@ def pareto_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     drawn, axes = panel_grid(width, len(found), columns, row_in)
     room = (72 * (width / columns - AROUND_IN[0]), 72 * (row_in - AROUND_IN[1]))
     for axis, ((score, cost), pairs) in zip(axes, found.items(), strict=True):
-        _front_panel(axis, pairs, arms, words_for(score).better == "lower", folder, room)
-        axis.set_xlabel(SHORT_COST_LABELS[cost])
+        _front_panel(axis, pairs, arms, quantity_of(score).better == "lower", folder, room)
+        axis.set_xlabel(quantity_of(cost).short_heading)
         axis.set_ylabel("validation [bits/token]" if score == BITS else "OA mean")
     legend_below(drawn, arm_handles(arms))
     return drawn

@@ -12,14 +12,15 @@ from bench.report.figures.style import NothingToShow, is_narrow, legend_below, p
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import EFFICIENCY
 from bench.report.rows.points import cost_points
+from metrics.cost.quantities import TRAIN_PHASES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PHASES = {
-    "train_forward_latency": ("forward", "#4477AA", ""),
-    "train_backward_latency": ("backward", "#DDAA33", "///"),
-    "train_optimiser_latency": ("optimiser", "#BBBBBB", "..."),
+    TRAIN_PHASES["forward"]: ("forward", "#4477AA", ""),
+    TRAIN_PHASES["backward"]: ("backward", "#DDAA33", "///"),
+    TRAIN_PHASES["optimiser"]: ("optimiser", "#BBBBBB", "..."),
 }
 MOST_BARS = 45
 

@@ -12,7 +12,8 @@ from bench.report.figures.marks import draw_by_arm, reference_handles, reference
 from bench.report.figures.style import NothingToShow, arm_handles, drawn_arms, is_narrow, legend_below, panel_grid
 from bench.report.rows.frame import QUALITY
 from bench.report.rows.points import Group, quality_group, quality_points, reference_points
-from metrics.quantities import SHORT_LABELS
+from metrics.headlines import OVERLAPS
+from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,11 +33,11 @@ MOST_GROUPS = 6  # rows of panels; more fill pages
 def quality_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """OA of each attribute by arm; a row of panels for each corpus, length, sampler and T."""
     references = reference_points(frame)
-    points = quality_points(frame).where(metric=list(SHORT_LABELS))
+    points = quality_points(frame).where(metric=OVERLAPS)
     if not points.measured():
         raise NothingToShow("quality figure: the table has no measured oa_* row")
     arms = drawn_arms(frame, points)
-    metrics = [metric for metric in SHORT_LABELS if points.where(metric=metric)]
+    metrics = [metric for metric in OVERLAPS if points.where(metric=metric)]
     groups = points.groups(quality_group)
     if len(groups) > MOST_GROUPS:
         raise NothingToShow(f"quality figure: {len(groups)} settings of sampler and T; the nfe figure shows them")
@@ -47,9 +48,9 @@ def quality_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     for position, (group, part) in enumerate(groups):
         mine = axes[position * each : (position + 1) * each]
         for axis, metric in zip(mine, metrics, strict=False):
-            draw_by_arm(axis, part.where(metric=metric), arms, bounds=(0.0, 1.0))
+            draw_by_arm(axis, part.where(metric=metric), arms, bounds=quantity_of(metric).bounds)
             reference_levels(axis, references, metric, group[0], group[1], CEILING_AND_FLOORS)
-            axis.set_title(SHORT_LABELS[metric].replace("\n", " "))
+            axis.set_title(quantity_of(metric).short.replace("\n", " "))
             axis.set_ylim(-0.02, 1.02)
         for axis in mine[::columns]:
             axis.set_ylabel(_side_label(group, len(groups)))

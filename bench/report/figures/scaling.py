@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bench.report.analysis.comparable import EXACT, first_setting
-from bench.report.analysis.growth import GROWING, cost_ratio, meeting, round_ratios
+from bench.report.analysis.growth import cost_ratio, meeting, round_ratios
 from bench.report.analysis.patterns import patterns_of
 from bench.report.figures.axes import MOST_TICKS, length_axis, limits_around
 from bench.report.figures.families import FAMILY_TICKS, MOST_LINES, draw_faint, family_grid
@@ -20,7 +20,8 @@ from bench.report.rows.arms import Look
 from bench.report.rows.frame import EFFICIENCY
 from bench.report.rows.points import Point, Points, cost_points
 from bench.report.rows.study import baseline_arm
-from metrics.quantities import SHORT_COST_LABELS
+from metrics.headlines import GROWING
+from metrics.quantities import quantity_of
 from metrics.statistics import Interval
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def scaling_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     if not metrics:
         raise NothingToShow(f"scaling figure: no arm was measured beside {baseline or 'a baseline'} at two lengths")
     arms = {arm: look for arm, look in drawn_arms(frame, points).items() if arm != baseline}
-    labels = {metric: SHORT_COST_LABELS[metric].split(" [")[0] for metric in metrics}
+    labels = {metric: quantity_of(metric).short for metric in metrics}
     if len(arms) > MOST_LINES:
 
         def panel(axis: Axes, metric: str, shown: dict[str, Look], others: list[str]) -> None:

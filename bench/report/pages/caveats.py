@@ -10,6 +10,7 @@ from bench.report.analysis.comparable import kernel_conflict
 from bench.report.analysis.references import CEILING
 from bench.report.rows.frame import EFFICIENCY, QUALITY, REFERENCE, rows_of
 from bench.report.rows.provenance import listed
+from metrics.music.attribute import OA_MEAN
 
 HOW_TO_READ = (
     "An arm is one denoiser backbone; everything else (embedding, compression, diffusion, training, sampling) is the "
@@ -69,7 +70,7 @@ def _timing_caveats(frame: pd.DataFrame, together: bool) -> list[str]:
 
 def _blind_overlap(frame: pd.DataFrame) -> list[str]:
     """A warning where tokens drawn at random overlap with the held-out music as well as other real music does."""
-    rows = frame[(frame["kind"] == REFERENCE) & (frame["metric"] == "oa_mean")]
+    rows = frame[(frame["kind"] == REFERENCE) & (frame["metric"] == OA_MEAN)]
     mean = rows.groupby("arm")["value"].mean()
     ceiling, floor = mean.get(CEILING, math.nan), mean.get("unigram-tokens", math.nan)
     if not floor >= ceiling:

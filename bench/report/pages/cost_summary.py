@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.report.analysis.aa import same_models
 from bench.report.analysis.comparable import first_setting
-from bench.report.analysis.growth import GROWING, cost_exponent, meeting
+from bench.report.analysis.growth import cost_exponent, meeting
 from bench.report.pages.terminal import narrow_table, plus_minus
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import EFFICIENCY, QUALITY, as_frame, rows_of
@@ -19,19 +19,15 @@ from bench.report.tables.audit import aa_table, flop_audit_table, ratio_table
 from bench.report.tables.growth import crossing
 from bench.report.tables.numbers import NOTHING
 from bench.report.tables.table import Table
-from metrics.quantities import SHORT_COST_LABELS
+from metrics.cost.quantities import STEP_LATENCY
+from metrics.headlines import GROWING
+from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-SHOWN = ("step_latency", "train_step_latency", "peak_memory_inference", "peak_memory_training")
-GROWING_LABELS = {
-    "step_latency": "step",
-    "train_step_latency": "training",
-    "peak_memory_inference": "memory",
-    "peak_memory_training": "memory, training",
-    "forward_gflops": "FLOPs",
-}
+SHOWN = GROWING[:4]
+GROWING_LABELS = dict(zip(GROWING, ("step", "training", "memory", "memory, training", "FLOPs"), strict=True))
 MOST_LENGTHS = 5
 MOST_PAIRS = 30
 COLUMNS_PRINTED = 4
@@ -61,7 +57,7 @@ def shown_lengths(lengths: list[int]) -> list[int]:
 
 def _by_length(points: Points, metric: str, arms: list[str]) -> RichTable:
     lengths = shown_lengths(points.lengths())
-    result = narrow_table(f"{SHORT_COST_LABELS[metric]}, median ± half of its 95 % interval")
+    result = narrow_table(f"{quantity_of(metric).short_heading}, median ± half of its 95 % interval")
     result.add_column("arm", no_wrap=True)
     for length in lengths:
         result.add_column(f"{length}", justify="right")
@@ -85,7 +81,7 @@ def _growth(points: Points, arms: list[str], baseline: str, folder: Path) -> Ric
     result.add_column(f"a step beside {baseline}")
     for arm in arms:
         exponents = [_exponent(points.where(metric=metric, arm=arm).measured(), folder) for metric in GROWING]
-        steps = points.where(metric="step_latency").measured()
+        steps = points.where(metric=STEP_LATENCY).measured()
         beside = "" if arm == baseline else crossing(meeting(steps, arm, baseline, folder), arm).text
         result.add_row(arm, *exponents, beside)
     return result

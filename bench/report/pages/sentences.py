@@ -10,18 +10,21 @@ import pandas as pd
 from bench.report.analysis.comparable import EXACT, first_setting, kernel_conflict
 from bench.report.analysis.comparisons import best_arms
 from bench.report.analysis.growth import cost_ratio
-from bench.report.analysis.references import BITS, CEILING, grammar_marks
+from bench.report.analysis.references import CEILING, grammar_marks
 from bench.report.analysis.samplers import network_calls, one_a_training, varies_sampler
 from bench.report.rows.points import Point, Points, cost_points, quality_group, quality_points, reference_points
 from bench.report.tables.numbers import number, with_interval
-from metrics.quantities import words_for
+from metrics.cost.quantities import FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE, PEAK_MEMORY_TRAINING, STEP_LATENCY
+from metrics.headlines import PRIMARY
+from metrics.music.attribute import OA_MEAN
+from metrics.quantities import quantity_of
 
 MOST_NAMED = 5
 COMPARED = {
-    "step_latency": "Latency of one denoising step",
-    "peak_memory_inference": "Peak memory of inference",
-    "peak_memory_training": "Peak memory of training",
-    "forward_gflops": "FLOPs of a forward pass",
+    STEP_LATENCY: "Latency of one denoising step",
+    PEAK_MEMORY_INFERENCE: "Peak memory of inference",
+    PEAK_MEMORY_TRAINING: "Peak memory of training",
+    FORWARD_GFLOPS: "FLOPs of a forward pass",
 }
 
 
@@ -71,14 +74,15 @@ def _listed(words: list[str]) -> str:
 def _quality_sentences(frame: pd.DataFrame) -> list[str]:
     points, references = quality_points(frame), reference_points(frame)
     words = []
-    for metric in (BITS, "oa_mean"):
+    for metric in PRIMARY:
         rows = points.where(metric=metric).measured()
         if len(rows.groups(quality_group)) != 1:
             continue
-        how = words_for(metric)
-        rows = Points(sorted(rows, key=lambda point: point.value, reverse=how.better == "higher"))
-        unit = "" if how.unit == "1" else f" {how.unit}"
-        text = f"{how.label}: best mean {number(rows[0].value)}{unit} ({rows[0].arm}){_apart(rows, best_arms(points))}"
+        quantity = quantity_of(metric)
+        rows = Points(sorted(rows, key=lambda point: quantity.loss(point.value)))
+        unit = "" if quantity.unit == "1" else f" {quantity.unit}"
+        apart = _apart(rows, best_arms(points, references))
+        text = f"{quantity.label}: best mean {number(rows[0].value)}{unit} ({rows[0].arm}){apart}"
         ceiling = references.measured().first(arm=CEILING, metric=metric)
         if ceiling is not None:
             text += f"; real against real music reaches {number(ceiling.value)}"
@@ -93,7 +97,7 @@ def sampler_sentences(frame: pd.DataFrame) -> list[str]:
     if not varies_sampler(points):
         return []
     words = []
-    rows = Points(point for point in points.where(metric="oa_mean").measured() if network_calls(point))
+    rows = Points(point for point in points.where(metric=OA_MEAN).measured() if network_calls(point))
     for (corpus, length), group in rows.groups(lambda point: (point.corpus, point.length)):
         by_calls = sorted(group, key=lambda point: network_calls(point) or 0.0)
         most = by_calls[-1]

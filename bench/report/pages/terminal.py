@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from bench.report.analysis.references import BITS, grammar_marks
+from bench.report.analysis.references import grammar_marks
 from bench.report.rows.arms import REFERENCE_ORDER, arm_order
 from bench.report.rows.frame import as_frame, study_name
 from bench.report.rows.points import Point, Points, cost_points, quality_points, reference_points
 from bench.report.tables.cost import joined, parameters_entry
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.quality import NO_MORE, OPEN, seeds_entry
+from metrics.cost.quantities import BITS, FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE, STEP_LATENCY
+from metrics.music.attribute import OA_MEAN
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,8 +21,8 @@ if TYPE_CHECKING:
 
     from bench.report.tables.table import Table as ReportTable
 
-COST = (("step_latency", "step ms"), ("peak_memory_inference", "mem GiB"), ("forward_gflops", "GFLOPs"))
-QUALITY = ((BITS, "bits/token"), ("oa_mean", "OA mean"))
+COST = ((STEP_LATENCY, "step ms"), (PEAK_MEMORY_INFERENCE, "mem GiB"), (FORWARD_GFLOPS, "GFLOPs"))
+QUALITY = ((BITS, "bits/token"), (OA_MEAN, "OA mean"))
 MARKS = {"no more": NO_MORE, "open": OPEN}
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from bench.report.rows.frame import EFFICIENCY, QUALITY, REFERENCE, Row, records
-from metrics.quantities import bounds_of
+from metrics.quantities import quantity_of
 from metrics.statistics import mean_interval
 
 COST_KEYS = ("metric", "length", "arm", "kernel", "device", "threads", "batch")
@@ -164,7 +164,7 @@ def _point(rows: list[Row], key: dict[str, Any]) -> Point:
     values = tuple(row["value"] for row in rows)
     interval = mean_interval(values)
     low, high, source = interval.low, interval.high, "seeds"
-    lowest, highest = bounds_of(key["metric"])
+    lowest, highest = quantity_of(key["metric"]).bounds
     low, high = max(low, lowest), min(high, highest)
     missing = [row for row in rows if math.isnan(row["value"])]
     if interval.n < 2:

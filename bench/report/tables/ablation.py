@@ -6,33 +6,33 @@ import math
 
 import pandas as pd
 
-from bench.report.analysis.comparisons import PRIMARY
 from bench.report.analysis.effects import Effect, depth_interaction, effects
 from bench.report.analysis.patterns import patterns_of, rotation_groups
 from bench.report.rows.points import group_words, quality_group, quality_points
 from bench.report.tables.numbers import number
 from bench.report.tables.table import Entry, Table
-from metrics.quantities import words_for
+from metrics.headlines import PRIMARY
+from metrics.quantities import quantity_of
 
 
 def effect_words(effect: Effect) -> str:
     """An effect as a sentence no stronger than its interval."""
-    words = words_for(effect.metric)
-    difference, unit = effect.difference, "" if words.unit == "1" else f" {words.unit}"
+    quantity = quantity_of(effect.metric)
+    difference, unit = effect.difference, "" if quantity.unit == "1" else f" {quantity.unit}"
     side = f"{effect.factor}: {effect.level} against {effect.others}"
     many = (
         f"{len(effect.arms)} against {len(effect.against)} arms, {difference.n} seed{'s' if difference.n != 1 else ''}"
     )
     if difference.n == 0:
-        return f"{side}: {words.label} not compared, no seed is common to all arms."
+        return f"{side}: {quantity.label} not compared, no seed is common to all arms."
     size = f"{number(abs(difference.value))}{unit} {'lower' if difference.value < 0 else 'higher'}"
     if not math.isfinite(difference.low):
-        return f"{side}: {words.label} is {size} ({many}; one seed has no interval)."
+        return f"{side}: {quantity.label} is {size} ({many}; one seed has no interval)."
     bounds = f"95 % interval {number(difference.low)} to {number(difference.high)}"
     if difference.low <= 0 <= difference.high:
-        return f"{side}: {words.label} shows no effect that these seeds can tell from none ({bounds}; {many})."
-    good = (difference.value < 0) == (words.better == "lower")
-    return f"{side}: {words.label} is {size}, which is {'better' if good else 'worse'} ({bounds}; {many})."
+        return f"{side}: {quantity.label} shows no effect that these seeds can tell from none ({bounds}; {many})."
+    good = quantity.loss(difference.value) < 0
+    return f"{side}: {quantity.label} is {size}, which is {'better' if good else 'worse'} ({bounds}; {many})."
 
 
 def interaction_words(frame: pd.DataFrame) -> list[str]:
@@ -45,7 +45,7 @@ def interaction_words(frame: pd.DataFrame) -> list[str]:
                 change, deep, shallow = found
                 sentences.append(
                     f"Attention late against early, {deep} against {shallow} blocks: the effect on "
-                    f"{words_for(metric).label} changes by {number(change.value)} ({number(change.low)} to "
+                    f"{quantity_of(metric).label} changes by {number(change.value)} ({number(change.low)} to "
                     f"{number(change.high)}; {change.n} seeds; {group_words(group)})."
                 )
     return sentences
@@ -62,7 +62,7 @@ def ablation_tables(frame: pd.DataFrame) -> list[Table]:
         where = f", {group_words(effect.group)}" if several else ""
         rows.append(
             (
-                Entry(f"{effect.factor}: {effect.level} ({words_for(effect.metric).label}{where})"),
+                Entry(f"{effect.factor}: {effect.level} ({quantity_of(effect.metric).label}{where})"),
                 Entry.interval(effect.difference, cell_ids=effect.cell_ids),
                 Entry(", ".join(effect.arms)),
                 Entry(", ".join(effect.against)),

@@ -14,11 +14,18 @@ from bench.report.rows.arms import arm_order
 from bench.report.rows.points import Point, Points, cost_points
 from bench.report.tables.numbers import NOTHING
 from bench.report.tables.table import Entry, Table
-from metrics.quantities import COST_METRICS
+from metrics.cost.quantities import (
+    FORWARD_GFLOPS,
+    FORWARD_GFLOPS_DISPATCH,
+    FORWARD_GFLOPS_FVCORE,
+    STEP_LATENCY,
+    TRAIN_STEP_LATENCY,
+)
+from metrics.quantities import quantity_of
 from metrics.statistics import Interval
 
-TIMED = ("step_latency", "train_step_latency")
-COUNTERS = {"forward_gflops_fvcore": "fvcore", "forward_gflops_dispatch": "FlopCounterMode"}
+TIMED = (STEP_LATENCY, TRAIN_STEP_LATENCY)
+COUNTERS = {FORWARD_GFLOPS_FVCORE: "fvcore", FORWARD_GFLOPS_DISPATCH: "FlopCounterMode"}
 
 
 def audit_tables(frame: pd.DataFrame, folder: Path, baseline: str) -> list[Table]:
@@ -76,7 +83,7 @@ def _rows(found: list[tuple[str, Point, Interval]]) -> tuple[tuple[Entry, ...], 
     return tuple(
         (
             Entry(pair),
-            Entry(COST_METRICS[point.metric].label),
+            Entry(quantity_of(point.metric).label),
             Entry.count(point.length or 0),
             Entry.interval(ratio, cell_ids=point.cell_ids),
             Entry.count(ratio.n),
@@ -91,7 +98,7 @@ def flop_audit_table(frame: pd.DataFrame, points: Points, arms: list[str]) -> Ta
     length = max(points.lengths(), default=None)
     body = []
     for arm in arms:
-        own = points.first(metric="forward_gflops", arm=arm, length=length)
+        own = points.first(metric=FORWARD_GFLOPS, arm=arm, length=length)
         if own is None:
             continue
         entries = [Entry(arm), Entry.figure(own.value, cell_ids=own.cell_ids, reason=own.reason)]

@@ -7,7 +7,7 @@ import pandas as pd
 from bench.report.analysis.changes import changes
 from bench.report.rows.provenance import provenance
 from bench.report.tables.table import Entry, Table
-from metrics.quantities import words_for
+from metrics.quantities import quantity_of
 
 
 def differing_settings(first: pd.DataFrame, second: pd.DataFrame) -> list[tuple[str, str, str]]:
@@ -32,7 +32,7 @@ def change_tables(
         body.append(
             (
                 Entry(where, mark="*" if change.forced else ""),
-                Entry(words_for(one.metric, one.unit).heading),
+                Entry(quantity_of(one.metric, one.unit).heading),
                 Entry.figure(one.value, one.low, one.high, cell_ids=one.cell_ids),
                 Entry.figure(other.value, other.low, other.high, cell_ids=other.cell_ids),
                 Entry.figure(ratio),

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 
-from bench.report.analysis.comparisons import PRIMARY, comparisons, direction_of, seed_values
+from bench.report.analysis.comparisons import by_seed, comparisons, losses
 from bench.report.rows.arms import arm_order
-from bench.report.rows.points import group_words, quality_group, quality_points
+from bench.report.rows.points import group_words, quality_group, quality_points, reference_points
 from bench.report.tables.cost import rotation_notes
 from bench.report.tables.numbers import number
 from bench.report.tables.table import Entry, Table
-from metrics.quantities import words_for
+from metrics.headlines import PRIMARY
+from metrics.quantities import quantity_of
 from metrics.statistics import rank_arms
 
 MOST_PAIR_DRAWS = 2e7  # arms x arms x draws that are held in memory at once
@@ -24,10 +26,9 @@ def comparison_tables(frame: pd.DataFrame, baseline: str) -> list[Table]:
     body = []
     for found in comparisons(frame, baseline):
         difference = found.difference
-        words = words_for(found.metric)
         body.append(
             (
-                Entry(f"{found.arm} - {baseline}: {words.heading}"),
+                Entry(f"{found.arm} - {baseline}: {quantity_of(found.metric).heading}"),
                 Entry.interval(difference),
                 Entry.count(difference.n),
                 Entry(number(found.adjusted_p, 2), found.adjusted_p),
@@ -52,23 +53,25 @@ def comparison_tables(frame: pd.DataFrame, baseline: str) -> list[Table]:
 
 def rank_tables(frame: pd.DataFrame) -> list[Table]:
     """Arms from best to worst on the primary metrics: the ranks each may have and its chance of being the best."""
-    body = []
+    body, references = [], reference_points(frame)
     for group, points in quality_points(frame).groups(quality_group):
         for metric in PRIMARY:
             rows = points.where(metric=metric)
-            values = seed_values(rows)
-            if len(values) < 2 or not set.intersection(*(set(one) for one in values.values())):
+            values = losses(rows, references)
+            shared = set.intersection(*(set(one) for one in values.values())) if len(values) > 1 else set()
+            if not shared:
                 continue
             draws = int(min(20_000, MOST_PAIR_DRAWS / len(values) ** 2))
-            for ranked in rank_arms(values, better=direction_of(metric), draws=draws):
-                cells = rows.where(arm=ranked.arm)[0].cell_ids
+            for ranked in rank_arms(values, better="lower", draws=draws):
+                point = rows.where(arm=ranked.arm)[0]
+                mean = float(np.mean([by_seed(point)[seed] for seed in sorted(shared)]))
                 body.append(
                     (
-                        Entry(f"{ranked.arm}: {words_for(metric).heading}"),
+                        Entry(f"{ranked.arm}: {quantity_of(metric).heading}"),
                         Entry.count(ranked.rank),
                         Entry(f"{ranked.low_rank} to {ranked.high_rank}"),
                         Entry.figure(ranked.probability_best, reason="one seed says nothing of chances"),
-                        Entry.figure(ranked.mean, cell_ids=cells),
+                        Entry.figure(mean, cell_ids=point.cell_ids),
                         Entry(group_words(group)),
                     )
                 )

@@ -13,7 +13,8 @@ from bench.report.rows.arms import arm_order
 from bench.report.rows.points import Point, Points, cost_points
 from bench.report.tables.numbers import NOTHING, millions
 from bench.report.tables.table import Entry, Table, numbered
-from metrics.quantities import COST_METRICS, MetricWords
+from metrics.headlines import COSTS
+from metrics.quantities import Quantity, quantity_of
 
 FORCED = "*"
 SETTINGS_RANKED = f"{FORCED} ranked although device, threads or batch differ."
@@ -31,18 +32,19 @@ def cost_tables(frame: pd.DataFrame, *, force: bool = False) -> list[Table]:
     order = arm_order(frame)
     points = Points(sorted(cost_points(frame), key=lambda point: order.index(point.arm)))
     tables = []
-    for metric, words in COST_METRICS.items():
+    for metric in COSTS:
+        quantity = quantity_of(metric)
         rows = points.where(metric=metric)
         settings = [setting for setting, _ in rows.measured().groups(lambda point: point.setting)]
         several = len(settings) > 1
         if several and force:
-            tables.append(_cost_table(frame, _named_by_setting(rows), words, f"cost_{metric}", None, force, several))
+            tables.append(_cost_table(frame, _named_by_setting(rows), quantity, f"cost_{metric}", None, force, several))
             continue
         for position, setting in enumerate(settings or [None]):
             chosen = Points(p for p in rows if p.setting == setting or not p.measured) if several else rows
             if chosen:
                 name = numbered(f"cost_{metric}", position, len(settings))
-                tables.append(_cost_table(frame, chosen, words, name, setting, force, several))
+                tables.append(_cost_table(frame, chosen, quantity, name, setting, force, several))
     return tables
 
 
@@ -57,7 +59,7 @@ def _named_by_setting(points: Points) -> Points:
 def _cost_table(
     frame: pd.DataFrame,
     points: Points,
-    words: MetricWords,
+    quantity: Quantity,
     name: str,
     setting: Setting | None,
     force: bool,
@@ -87,7 +89,7 @@ def _cost_table(
         notes.append(SETTINGS_RANKED if setting is None else SETTINGS_APART)
     notes += rotation_notes(frame, arms)
     columns = ("arm", "pattern", "direction", "parameters", *(f"L = {length}" for length in lengths), "kernel")
-    return Table(name, words.heading + _setting_words(setting), columns, tuple(body), tuple(notes))
+    return Table(name, quantity.heading + _setting_words(setting), columns, tuple(body), tuple(notes))
 
 
 def rotation_notes(frame: pd.DataFrame, arms: list[str]) -> list[str]:

@@ -10,12 +10,14 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.analysis.comparable import first_setting, settings_left_out
-from bench.report.analysis.growth import GROWING, cost_exponent, meeting, round_table
+from bench.report.analysis.growth import cost_exponent, meeting, round_table
 from bench.report.rows.arms import arm_order
 from bench.report.rows.points import Point, Points, cost_points
 from bench.report.tables.numbers import NOTHING
 from bench.report.tables.table import Entry, Table
-from metrics.quantities import COST_METRICS
+from metrics.cost.quantities import FORWARD_GFLOPS
+from metrics.headlines import COSTS, GROWING
+from metrics.quantities import quantity_of
 from metrics.statistics import Crossover, length_polynomial, local_slopes
 
 FEWEST_LENGTHS = 3
@@ -31,7 +33,7 @@ def growth_tables(frame: pd.DataFrame, folder: Path | None) -> list[Table]:
         return []
     arms = arm_order(frame)
     tables = [slope_table(points.where(metric=metric), metric, arms, folder) for metric in GROWING]
-    tables.append(closed_form_table(points.where(metric="forward_gflops"), arms))
+    tables.append(closed_form_table(points.where(metric=FORWARD_GFLOPS), arms))
     tables += [crossover_table(points.where(metric=metric), metric, arms, folder) for metric in GROWING]
     left_out = settings_left_out(everything)
     notes = (left_out,) if left_out else ()
@@ -50,7 +52,7 @@ def slope_table(points: Points, metric: str, arms: list[str], folder: Path | Non
         body.append((Entry(arm), *entries))
     columns = ("arm", *(f"{low} to {high}" for low, high in pairwise(lengths)))
     notes = ("d log cost / d log length between neighbouring lengths: 1 is linear, 2 quadratic growth.",)
-    return Table(f"slopes_{metric}", f"Local slopes: {COST_METRICS[metric].label}", columns, tuple(body), notes)
+    return Table(f"slopes_{metric}", f"Local slopes: {quantity_of(metric).label}", columns, tuple(body), notes)
 
 
 def _slope(low: Point | None, high: Point | None, folder: Path | None) -> Entry:
@@ -116,7 +118,7 @@ def crossover_table(points: Points, metric: str, arms: list[str], folder: Path |
         "[low, high]`: the length at which both cost the same, with its 95 % interval over rounds, `?` for an end past "
         "the measured lengths; `undecided`: that interval holds them all.",
     )
-    title = f"Crossovers: {COST_METRICS[metric].label}"
+    title = f"Crossovers: {quantity_of(metric).label}"
     return Table(f"crossovers_{metric}", title, ("arm", *shown), tuple(body), notes)
 
 
@@ -144,7 +146,7 @@ def scaling_table(frame: pd.DataFrame, folder: Path | None, baseline: str) -> li
     everything = cost_points(frame).measured()
     points = first_setting(everything)
     body = []
-    for metric, words in COST_METRICS.items():
+    for metric in COSTS:
         rows = points.where(metric=metric)
         for arm in arm_order(frame):
             line = rows.where(arm=arm)
@@ -154,7 +156,7 @@ def scaling_table(frame: pd.DataFrame, folder: Path | None, baseline: str) -> li
             exponent = Entry.interval(interval, cell_ids=line.cell_ids())
             met = None if arm == baseline else meeting(rows, arm, baseline, folder)
             answer = "" if arm == baseline else met.words if met else "not compared"
-            body.append((Entry(f"{arm}: {words.label}"), exponent, Entry(note), Entry(answer)))
+            body.append((Entry(f"{arm}: {quantity_of(metric).label}"), exponent, Entry(note), Entry(answer)))
     if not body:
         return []
     left_out = settings_left_out(everything)

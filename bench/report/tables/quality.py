@@ -8,7 +8,7 @@ from dataclasses import replace
 import pandas as pd
 
 from bench.report.analysis.comparisons import best_arms
-from bench.report.analysis.references import BITS, GRAMMAR, ArmKey, grammar_marks, reference_point
+from bench.report.analysis.references import GRAMMAR, ArmKey, grammar_marks, reference_point
 from bench.report.rows.arms import REFERENCE_ORDER, arm_order
 from bench.report.rows.points import (
     Group,
@@ -23,7 +23,9 @@ from bench.report.rows.points import (
 from bench.report.tables.cost import joined, parameters_entry, point_entry, rotation_notes
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table, numbered
-from metrics.quantities import HEADLINE_METRICS, words_for
+from metrics.cost.quantities import BITS, FORWARD_GFLOPS
+from metrics.headlines import HEADLINES
+from metrics.quantities import quantity_of
 
 NO_MORE, OPEN = "†", "‡"
 NOT_ASKED = Entry(NOTHING, reason="not asked of this arm")
@@ -48,12 +50,12 @@ def quality_tables(frame: pd.DataFrame) -> list[Table]:
     groups = points.groups(quality_group)
     tables = []
     for position, (group, rows) in enumerate(groups):
-        metrics = [metric for metric in HEADLINE_METRICS if rows.where(metric=metric)]
+        metrics = [metric for metric in HEADLINES if rows.where(metric=metric)]
         arms = [arm for arm in arm_order(frame) if rows.where(arm=arm)]
-        best = best_arms(rows)
+        best = best_arms(rows, references)
         body = [_arm_row(rows.where(arm=arm), metrics, marks, costs, best) for arm in arms]
         body += _reference_rows(references, metrics, group)
-        columns = ("arm", *(words_for(metric).heading for metric in metrics), *SETTINGS)
+        columns = ("arm", *(quantity_of(metric).heading for metric in metrics), *SETTINGS)
         title = f"Quality, mean over seeds ({group_words(group)})"
         notes = _notes(frame, rows, arms, marks, references)
         tables.append(Table(numbered("quality", position, len(groups)), title, columns, tuple(body), tuple(notes)))
@@ -89,7 +91,7 @@ def _arm_row(
     first = points[0]
     mark = {"no more": NO_MORE, "open": OPEN}.get(marks.get((first.corpus, first.length, first.arm), ""), "")
     music = [point.n for point in points.measured() if point.metric.startswith("oa_") and point.n]
-    gflops = costs.first(metric="forward_gflops", arm=first.arm, length=first.length)
+    gflops = costs.first(metric=FORWARD_GFLOPS, arm=first.arm, length=first.length)
     return (
         Entry(first.arm, mark=mark),
         *(replace(score_entry(points.first(metric=m), NOT_ASKED), best=best.get(m) == first.arm) for m in metrics),
@@ -128,7 +130,7 @@ def _notes(
         words = "cut at the bounds of the metric (0 and 1 for overlaps and shares)"
         notes.append(f"Brackets after a mean: 95 % Student-t interval over {seeds} seeds, {words}.")
     notes += _grammar_notes(points, arms, marks, references)
-    notes += _missing_notes(points.where(metric=HEADLINE_METRICS))
+    notes += _missing_notes(points.where(metric=HEADLINES))
     return notes + rotation_notes(frame, arms)
 
 
@@ -161,8 +163,8 @@ def _detail_table(frame: pd.DataFrame, points: Points, references: Points, group
     body = []
     for metric in points.distinct("metric"):
         rows = points.where(metric=metric)
-        words = words_for(metric, rows[0].unit)
-        entries = [Entry(metric), Entry("" if words.unit == "1" else words.unit), Entry(words.better)]
+        quantity = quantity_of(metric, rows[0].unit)
+        entries = [Entry(metric), Entry("" if quantity.unit == "1" else quantity.unit), Entry(quantity.better)]
         entries += [score_entry(rows.first(arm=arm), NOT_ASKED) for arm in arms]
         entries += [point_entry(reference_point(references, arm, metric, group[0], group[1])) for arm in shown]
         body.append(tuple(entries))

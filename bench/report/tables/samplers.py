@@ -10,17 +10,8 @@ from bench.report.rows.points import Points, quality_points, reference_points
 from bench.report.tables.cost import joined, point_entry
 from bench.report.tables.quality import score_entry, seeds_entry
 from bench.report.tables.table import Entry, Table, numbered
-from metrics.quantities import words_for
-
-SAMPLING_METRICS = (
-    "sampling_time",
-    "oa_mean",
-    "oa_distance_mean",
-    "token_entropy",
-    "pitch_outliers_percentile",
-    "chord_density_sounding_mean",
-    "grammar_errors",
-)
+from metrics.headlines import SAMPLING
+from metrics.quantities import quantity_of
 
 
 def sampler_tables(frame: pd.DataFrame) -> list[Table]:
@@ -31,7 +22,7 @@ def sampler_tables(frame: pd.DataFrame) -> list[Table]:
     points, references = quality_points(frame), reference_points(frame)
     if not varies_sampler(points):
         return []
-    sampled = {(point.corpus, point.length) for point in points if point.metric in SAMPLING_METRICS}
+    sampled = {(point.corpus, point.length) for point in points if point.metric in SAMPLING}
     groups = [group for group in points.groups(lambda point: (point.corpus, point.length)) if group[0] in sampled]
     tables = []
     for position, ((corpus, length), rows) in enumerate(groups):
@@ -40,7 +31,7 @@ def sampler_tables(frame: pd.DataFrame) -> list[Table]:
 
 
 def _table(points: Points, references: Points, corpus: str, length: int | None, name: str) -> Table:
-    metrics = [metric for metric in SAMPLING_METRICS if points.where(metric=metric)]
+    metrics = [metric for metric in SAMPLING if points.where(metric=metric)]
     body = []
     groups = points.groups(lambda point: (base_arm(point), point.sampler, point.sample_steps))
     for (arm, sampler, steps), rows in groups:
@@ -49,14 +40,14 @@ def _table(points: Points, references: Points, corpus: str, length: int | None, 
     ceiling = [reference_point(references, CEILING, metric, corpus, length) for metric in metrics]
     if any(ceiling):
         body.append((Entry(f"({CEILING})"), *[Entry("")] * 3, *map(point_entry, ceiling), Entry("")))
-    columns = ("arm", "sampler", "T", "NFE", *(words_for(metric, _unit(points, metric)).heading for metric in metrics))
+    headings = [quantity_of(metric, _unit(points, metric)).heading for metric in metrics]
     title = f"Samplers, mean over seeds (corpus {corpus}, L = {length})"
     notes = (
         "NFE: network calls a piece. Seconds are those of all pieces of a cell together, beside whatever else ran: "
         "compare them with NFE, do not quote them.",
         "Brackets: 95 % Student-t interval over seeds; the ceiling's is over pieces.",
     )
-    return Table(name, title, (*columns, "seeds"), tuple(body), notes)
+    return Table(name, title, ("arm", "sampler", "T", "NFE", *headings, "seeds"), tuple(body), notes)
 
 
 def _unit(points: Points, metric: str) -> str:

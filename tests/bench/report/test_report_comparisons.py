@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from bench.report.analysis.comparisons import PRIMARY, best_arms, comparisons
+from bench.report.analysis.comparisons import best_arms, comparisons, losses
 from bench.report.rows.frame import as_frame
-from bench.report.rows.points import quality_points
+from bench.report.rows.points import Points, quality_points, reference_points
 from bench.report.tables.comparisons import rank_tables
+from metrics.headlines import PRIMARY
+from metrics.quantities import quantity_of
 
 ARMS = ("transformer", "smdim", "mamba", "fam")
 
@@ -36,14 +40,16 @@ def shared_seeds(generator: np.random.Generator, seeds: int) -> np.ndarray:
 
 def called(frame: pd.DataFrame) -> bool:
     verdicts = {found.verdict for found in comparisons(frame, "transformer")}
-    return bool(verdicts & {"better", "worse"}) or bool(best_arms(quality_points(frame)))
+    return bool(verdicts & {"better", "worse"}) or bool(best_arms(quality_points(frame), Points()))
 
 
 def test_two_seeds_cannot_decide_and_say_so():
     values = np.array([[[5, 5.1], [1, 1.1], [3, 3.1], [4, 4.1]], [[0.1, 0.2], [0.8, 0.9], [0.3, 0.4], [0.2, 0.3]]])
     frame = study_of(values)
-    assert {found.verdict for found in comparisons(frame, "transformer")} == {"cannot be decided with 2 seeds"}
-    assert best_arms(quality_points(frame)) == {}
+    found = comparisons(frame, "transformer")
+    assert {one.verdict for one in found} == {"cannot be decided with 2 seeds"}
+    assert {one.detectable for one in found} == {math.inf}
+    assert best_arms(quality_points(frame), Points()) == {}
 
 
 def test_ten_seeds_decide_a_large_difference_in_the_right_direction():
@@ -54,7 +60,7 @@ def test_ten_seeds_decide_a_large_difference_in_the_right_direction():
     found = {(one.arm, one.metric): one.verdict for one in comparisons(study_of(values), "transformer")}
     assert found["smdim", PRIMARY[0]] == "better"
     assert found["mamba", PRIMARY[1]] == "worse"
-    assert best_arms(quality_points(study_of(values))) == {PRIMARY[0]: "smdim"}
+    assert best_arms(quality_points(study_of(values)), Points()) == {PRIMARY[0]: "smdim"}
 
 
 def test_differences_are_arm_minus_baseline_over_shared_seeds():
@@ -63,6 +69,61 @@ def test_differences_are_arm_minus_baseline_over_shared_seeds():
     values[0, 1, 2] = np.nan
     one = next(found for found in comparisons(study_of(values), "transformer") if found.arm == "smdim")
     assert (one.difference.value, one.difference.n) == (-1.5, 2)
+
+
+def test_what_a_corrected_table_needs_in_seeds():
+    # p = 2^(1-n): 6 seeds reach 0.05 alone, 6 comparisons need 0.05 / 6, which takes 8 seeds (2^-7 = 0.0078)
+    generator = np.random.default_rng(3)
+    for seeds, decided in ((7, False), (8, True)):
+        values = shared_seeds(generator, seeds)
+        values[0, 1:] -= 50
+        values[1, 1:] += 50
+        verdicts = {found.verdict for found in comparisons(study_of(values), "transformer")}
+        assert verdicts == ({"better"} if decided else {"cannot be decided with 7 seeds"})
+
+
+def test_arms_without_common_seeds_are_not_compared():
+    values = np.zeros((2, 4, 3))
+    values[:, 1, :2], values[:, 0, 2] = np.nan, np.nan
+    found = {one.arm: one.verdict for one in comparisons(study_of(values), "transformer")}
+    assert found["smdim"] == "not compared: no seed in common"
+
+
+def nearest_frame(metric: str, ceiling: float | None) -> pd.DataFrame:
+    """Ten seeds of two arms on one metric: "low" at 0, "high" at 1 on average, and the row of real music."""
+    luck = np.random.default_rng(4).normal(scale=0.01, size=10)
+    rows = [
+        {"cell_id": f"{arm}-{seed}", "kind": "quality", "arm": arm, "metric": metric, "seed": seed, "value": at + one}
+        for arm, at in (("low", 0.0), ("high", 1.0))
+        for seed, one in enumerate(luck)
+    ]
+    if ceiling is not None:
+        rows.append({"cell_id": "r", "kind": "reference", "arm": "real-vs-real", "metric": metric, "value": ceiling})
+    return as_frame(pd.DataFrame(rows))
+
+
+@pytest.mark.parametrize(("ceiling", "best"), [(0.2, "low"), (0.9, "high"), (None, None)])
+def test_a_metric_that_is_best_near_real_music_ranks_by_the_distance(monkeypatch, ceiling, best):
+    metric = "pitch_outliers_percentile"
+    assert quantity_of(metric).better == "nearest"
+    for module in ("bench.report.analysis.comparisons", "bench.report.tables.comparisons"):
+        monkeypatch.setattr(f"{module}.PRIMARY", (metric,))
+    frame = nearest_frame(metric, ceiling)
+    found = best_arms(quality_points(frame), reference_points(frame))
+    assert found == ({metric: best} if best else {})
+    tables = rank_tables(frame)
+    assert [row[0].text.split(":")[0] for table in tables for row in table.rows[:1]] == ([best] if best else [])
+    if best:
+        assert tables[0].rows[0][4].value == pytest.approx(float(best == "high"), abs=0.02)  # the mean, no distance
+
+
+def test_a_metric_without_a_better_way_names_no_arm():
+    frame = nearest_frame("novelty_longest_copy", 0.2)
+    assert losses(quality_points(frame), reference_points(frame)) == {}
+
+
+def test_only_metrics_with_a_better_way_of_their_own_are_primary():
+    assert {quantity_of(metric).better for metric in PRIMARY} == {"lower", "higher"}
 
 
 def test_without_the_baseline_nothing_is_compared():

@@ -24,7 +24,7 @@ def test_pitch_overlap_is_that_of_the_pooled_notes():
     reference = [piece([60, 62, 65, 67])]  # a quarter each
     result = oa_attribute(generated, reference, "pitch")
     assert result.value == 0.5
-    assert (result.n, result.direction, result.unit) == (2, "higher", "1")
+    assert (result.n, result.better, result.unit) == (2, "higher", "1")
     assert result.parts == {"n_reference": 1, "notes_generated": 4, "notes_reference": 4}
 
 

@@ -57,7 +57,7 @@ def test_pieces_are_pooled_by_time():
     result = chord_density([PIECE, other], "sounding", "mean", reference=[other])
     assert result.value == pytest.approx((7 + 10) / 10)
     assert result.parts == {"mean_over_pieces": pytest.approx((1.4 + 2) / 2), "reference": 2}
-    assert (result.unit, result.direction, result.name) == ("pitches", "none", "chord_density_sounding_mean")
+    assert (result.unit, result.better, result.name) == ("pitches", "nearest", "chord_density_sounding_mean")
 
 
 def test_no_notes_and_unknown_names():

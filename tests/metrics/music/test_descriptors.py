@@ -61,7 +61,7 @@ def test_the_set_figure_is_the_mean_over_pieces_beside_the_held_out_one():
 
 def test_grammar_errors_average_the_checkers_shares():
     result = grammar_errors([[1, 2], [3, 4], [5, 6]], lambda tokens: {1: 0.0, 3: 0.25, 5: 0.5}[tokens[0]])
-    assert (result.value, result.n, result.direction) == (0.25, 3, "lower")
+    assert (result.value, result.n, result.better) == (0.25, 3, "lower")
     assert result.parts == {"sequences_with_any": pytest.approx(2 / 3), "worst": 0.5}
     assert grammar_errors([], lambda tokens: 0.0).reason == "no token sequences"
     with pytest.raises(ValueError, match=r"shares in 0\.\.1"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metrics import Notes, drift, token_drift
-from metrics.music.slopes import window_starts
+from metrics.music.drift import window_starts
 
 
 def line(pitches: np.ndarray | list[int], name: str = "") -> Notes:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metrics import Notes, novelty
-from metrics.music.copies import longest_copies, note_words
+from metrics.music.novelty import longest_copies, note_words
 
 
 def walk(seed: int, notes: int = 200) -> Notes:
@@ -53,7 +53,7 @@ def by_every_diagonal(piece: Notes, train: list[Notes]) -> int:
 
 @pytest.mark.parametrize("pairs", [40, 4_000_000])
 def test_lengths_are_those_of_a_search_word_by_word(pairs: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("metrics.music.copies.MOST_PAIRS", pairs)
+    monkeypatch.setattr("metrics.music.novelty.MOST_PAIRS", pairs)
     generator = np.random.default_rng(0)
 
     def melody(notes: int, pitches: int) -> Notes:

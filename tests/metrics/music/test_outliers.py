@@ -41,7 +41,7 @@ def test_rates_are_pooled_and_strictly_outside():
 
 def test_the_held_out_rate_stands_beside():
     result = pitch_outliers([piece([60])], TRAIN, reference=[piece([60, 60, 60, 61])])
-    assert (result.value, result.parts["reference"], result.direction) == (0, 0.25, "none")
+    assert (result.value, result.parts["reference"], result.better) == (0, 0.25, "nearest")
 
 
 def test_a_rate_of_zero_has_no_interval_and_a_small_one_stays_inside():

@@ -29,7 +29,7 @@ def rows(lieder: list[Notes]) -> dict[str, dict[str, float]]:
 def test_names_are_stable_and_every_figure_is_there_with_its_interval(lieder: list[Notes]):
     results = quality_table(lieder[:12], lieder[12:24], lieder[24:])
     names = [result.name for result in results]
-    assert len(names) == len(set(names)) == 50
+    assert len(names) == len(set(names)) >= 50
     for name in (
         "oa_attribute_pitch",
         "oa_mean",

@@ -53,7 +53,7 @@ def test_other_music_is_farther_than_more_of_the_same(kind: str):
     same = vector_distance(pieces(1, 40), reference, kind)
     other = vector_distance(pieces(2, 40, width=6), reference, kind)
     assert same.value < other.low
-    assert (same.direction, same.n, same.parts["dimension"]) == ("lower", 40, 29)
+    assert (same.better, same.n, same.parts["dimension"]) == ("lower", 40, 29)
 
 
 def test_the_larger_set_is_cut_to_the_smaller():

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from metrics.statistics import bootstrap_interval, mean_interval, median_interval
+from metrics.statistics import mean_interval, median_interval
 
 
 def test_mean_of_two_seeds_reaches_twelve_standard_errors():
@@ -63,17 +63,3 @@ def test_t_interval_covers_at_few_seeds(seeds):
     draws = np.random.default_rng(seeds).normal(7.0, 2.0, (2000, seeds))
     covered = np.mean([(i := mean_interval(row)).low <= 7.0 <= i.high for row in draws])
     assert 0.93 <= covered <= 0.97
-
-
-def test_bootstrap_of_many_pieces_covers_and_of_few_refuses():
-    draws = np.random.default_rng(3).exponential(1.0, (300, 60))
-    covered = np.mean([(i := bootstrap_interval(row, resamples=300)).low <= 1.0 <= i.high for row in draws])
-    assert 0.88 <= covered <= 0.98
-    few = bootstrap_interval([1.0, 2.0, 3.0])
-    assert few.value == 2.0 and math.isnan(few.low) and "8 are needed" in few.reason
-
-
-def test_bootstrap_is_the_same_twice_and_takes_rows():
-    rows = np.random.default_rng(0).normal(size=(30, 2))
-    statistic = lambda chosen: float(np.corrcoef(chosen.T)[0, 1])  # noqa: E731
-    assert bootstrap_interval(rows, statistic) == bootstrap_interval(rows, statistic)

@@ -8,12 +8,10 @@ import numpy as np
 import pytest
 
 from metrics.statistics import (
-    LengthPolynomial,
     crossover,
     growth_exponent,
     length_polynomial,
     local_slopes,
-    polynomial_crossovers,
 )
 
 LENGTHS = [256, 362, 512, 724, 1024, 1448, 2048, 2896, 4096]
@@ -55,13 +53,6 @@ def test_the_closed_form_of_flops_is_recovered_exactly():
 
 def test_a_curve_of_another_form_shows_its_error():
     assert length_polynomial(LENGTHS, L**3).worst_error > 0.2
-
-
-def test_closed_forms_cross_where_paper_says():
-    # L^2 = 1000 L at 1000
-    quadratic, linear = LengthPolynomial(0, 0, 1), LengthPolynomial(0, 1000, 0)
-    assert polynomial_crossovers(quadratic, linear) == pytest.approx([1000])
-    assert polynomial_crossovers(linear, LengthPolynomial(5, 1000, 0)) == []
 
 
 def test_crossover_of_linear_and_quadratic_time():

@@ -1,4 +1,4 @@
-"""Novelty: how much of a piece is copied from the training pieces, and how near the nearest of them is."""
+"""Novelty: longest passage copied from a training piece, and distance to the nearest training piece."""
 
 from __future__ import annotations
 
@@ -12,9 +12,21 @@ from metrics.music.grid import TIME_BINS, duration_bins, snap_beats, time_bins
 from metrics.music.notes import Notes, per_piece, with_notes
 from metrics.music.resample import half_weights, interval
 from metrics.music.vectors import scaling, summary_vectors
+from metrics.quantities import POSITIVE, Section, music_metric, register
 from metrics.result import MetricResult, missing
 
 KINDS: Final = ("longest_copy", "nearest_distance")
+NOVELTY: Final = {
+    kind: register(
+        f"novelty_{kind}",
+        "notes" if kind == "longest_copy" else "1",
+        "none",
+        bounds=POSITIVE,
+        definition=f"novelty/{kind} v1",
+        section=Section.NOVELTY,
+    )
+    for kind in KINDS
+}
 MOST_NEIGHBOURS: Final = 1000  # training pieces that the nearest one is sought among, evenly picked
 
 MULTIPLIER: Final = 0x9E3779B97F4A7C15  # odd, so that it has an inverse modulo 2^64
@@ -28,8 +40,8 @@ Places = NDArray[np.int64]
 
 @per_piece
 def note_words(notes: Notes) -> NDArray[np.uint64]:
-    """One number a note after the first: its step from the note before, pitch and duration, on the token grid: (N -
-    1,)."""
+    """One number for each note after the first, of its step from the note before, pitch and duration on the token
+    grid: shape (N - 1,)."""
     if len(notes) < 2:
         return np.zeros(0, np.uint64)
     steps = time_bins(np.diff(snap_beats(notes.onset)))
@@ -146,12 +158,13 @@ def _halve(
 def _keyed(
     passages: Passages, places: Places, piece: Places, sizes: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
-    """Hashes of the runs of each piece's own size, told apart by piece, and which places have room for one."""
+    """Hashes of the runs of each piece's own size, distinct by piece, and which places have room for one."""
     room = passages.room[places] >= sizes[piece]
     places, piece = places[room], piece[room]
     return passages.hashes(places, sizes[piece]) ^ (piece.astype(np.uint64) * MIXER), room
 
 
+@music_metric(*({"kind": kind} for kind in KINDS))
 def novelty(
     generated: Sequence[Notes],
     train: Sequence[Notes],
@@ -161,7 +174,7 @@ def novelty(
     intervals: bool = True,
     seed: int = 0,
 ) -> MetricResult:
-    """What ties generated pieces to the training pieces; read it beside held-out real music, `parts["reference"]`.
+    """Likeness of generated pieces to training pieces; to be read beside held-out music, `parts["reference"]`.
 
     `longest_copy` [notes]: mean over pieces of the longest run of notes, equal in step, pitch and duration on the
     token grid, that some training piece holds too. Far above the reference: the model copies. `nearest_distance`:
@@ -172,12 +185,11 @@ def novelty(
     """
     if kind not in KINDS:
         raise ValueError(f"novelty kind {kind!r} is unknown; allowed: {', '.join(KINDS)}")
-    name, definition = f"novelty_{kind}", f"novelty/{kind} v1"
-    unit = "notes" if kind == "longest_copy" else "1"
+    name = NOVELTY[kind]
     gen, known, held_out = with_notes(generated), with_notes(train), with_notes(reference)
     for side, pieces in (("generated", gen), ("training", known)):
         if not pieces:
-            return missing(name, unit, len(gen), "none", definition, f"no {side} piece has notes")
+            return missing(name, len(gen), f"no {side} piece has notes")
     parts: dict[str, float] = {}
     if kind == "longest_copy":
         copies = longest_copies([*gen, *held_out], known).astype(np.float64)
@@ -189,7 +201,7 @@ def novelty(
         known = [known[i] for i in picked]
         values, beside = _nearest([gen, held_out], known)
         if not len(values):
-            return missing(name, unit, len(gen), "none", definition, "needs 2 training pieces with two notes each")
+            return missing(name, len(gen), "needs 2 training pieces with two notes each")
         parts["smallest"] = float(values.min())
     value = float(values.mean())
     low, high = float("nan"), float("nan")
@@ -198,7 +210,7 @@ def novelty(
     parts["n_train"] = float(len(known))
     if len(beside):
         parts["reference"] = float(beside.mean())
-    return MetricResult(name, value, unit, len(values), "none", definition, "", low, high, parts)
+    return MetricResult(name, value, len(values), "", low, high, parts)
 
 
 def _nearest(sets: Sequence[Sequence[Notes]], train: Sequence[Notes]) -> list[NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""Drift: does the music go wrong on its way from the beginning of a piece to its end."""
+"""Drift along the piece: change of a measure from beginning to end, less that of real music."""
 
 from __future__ import annotations
 
@@ -14,16 +14,32 @@ from metrics.music.chords import sounding_steps
 from metrics.music.notes import TICKS_PER_BEAT, Notes
 from metrics.music.outliers import pitch_limits
 from metrics.music.resample import half_weights, interval
-from metrics.result import Direction, MetricResult, missing
+from metrics.quantities import Better, Kind, Section, music_metric, register
+from metrics.result import MetricResult, missing
 
 WINDOW_BEATS: Final = 16.0
 HOP_BEATS: Final = 8.0
 FEWEST_WINDOWS: Final = 3
 FEWEST_OTHERS: Final = 2  # reference pieces that must reach a window before it is compared
 MEASURES: Final = ("oa", "outliers", "density")
+WINDOWED: Final = {"oa": "distance to real music", "outliers": "pitch outliers", "density": "sounding pitches"}
+"""Short words for what each measure is in a window."""
+
+
+def _register(measure: str, unit: str, better: Better, kind: Kind = "music") -> str:
+    more = {"kind": kind, "short": WINDOWED.get(measure, ""), "section": Section.DRIFT}
+    return register(f"drift_{measure}", unit, better, definition=f"drift/{measure}/16-beats-hop-8 v1", **more)
+
+
+DRIFT: Final = {
+    "oa": _register("oa", "1", "lower"),
+    "outliers": _register("outliers", "1", "lower"),
+    "density": _register("density", "pitches", "none"),
+}
+DRIFT_BITS: Final = _register("bits", "bits/token", "none", "quality")
 
 TokenBits = tuple[NDArray[np.float64], NDArray[np.float64]]  # beat and bits of each token, both (L,), in order
-PieceWindows = list[NDArray[np.float64]]  # one value a window, a piece each; NaN where the window says nothing
+PieceWindows = list[NDArray[np.float64]]  # one value a window, a piece each; NaN where the window has no value
 
 
 def window_starts(notes: Notes) -> NDArray[np.float64]:
@@ -36,6 +52,7 @@ def _starts(end_beats: float) -> NDArray[np.float64]:
     return np.arange(max(count, 0), dtype=np.float64) * HOP_BEATS
 
 
+@music_metric(*({"measure": measure} for measure in MEASURES))
 def drift(
     generated: Sequence[Notes],
     reference: Sequence[Notes],
@@ -53,33 +70,28 @@ def drift(
     least-squares slope over relative position; pieces with fewer than 3 windows are left out. Unit: change over the
     length of a piece. `parts`: slope_generated, slope_reference, n_reference, left_out.
     """
-    name, definition = f"drift_{measure}", f"drift/{measure}/16-beats-hop-8 v1"
-    unit = "pitches" if measure == "density" else "1"
-    direction: Direction = "none" if measure == "density" else "lower"
     if measure not in MEASURES:
         raise ValueError(f"drift measure {measure!r} is unknown; allowed: {', '.join(MEASURES)}")
     try:
         windows = measure_windows(generated, reference, measure, train=train)
     except ValueError as error:
-        return missing(name, unit, len(generated), direction, definition, str(error))
-    return _against_reference(name, unit, direction, definition, windows, intervals=intervals, seed=seed)
+        return missing(DRIFT[measure], len(generated), str(error))
+    return _against_reference(DRIFT[measure], windows, intervals=intervals, seed=seed)
 
 
+@music_metric()
 def token_drift(
     generated: Sequence[TokenBits], reference: Sequence[TokenBits], *, intervals: bool = True, seed: int = 0
 ) -> MetricResult:
-    """Drift of the masked bits/token: does a denoiser find the end of a generated piece harder than its start?
+    """Drift of the masked bits/token: change of a denoiser's uncertainty from the start to the end of a piece.
 
     A piece is the beat at which each of its tokens stands and the bits that the denoiser needs for it when it is
     masked, both (L,). Windows, slopes and `parts` as in `drift`; a window's figure is the mean over its tokens. Near 0
     the predictability of generated music changes on its way as that of held-out music does, below 0 it turns
     monotonous. Unit: bits/token over the length of a piece.
     """
-    windows = [_token_windows(pieces) for pieces in (generated, reference)]
-    definition = "drift/bits/16-beats-hop-8 v1"
-    return _against_reference(
-        "drift_bits", "bits/token", "none", definition, (windows[0], windows[1]), intervals=intervals, seed=seed
-    )
+    windows = (_token_windows(generated), _token_windows(reference))
+    return _against_reference(DRIFT_BITS, windows, intervals=intervals, seed=seed)
 
 
 def _token_windows(pieces: Sequence[TokenBits]) -> PieceWindows:
@@ -97,14 +109,7 @@ def _token_windows(pieces: Sequence[TokenBits]) -> PieceWindows:
 
 
 def _against_reference(
-    name: str,
-    unit: str,
-    direction: Direction,
-    definition: str,
-    windows: tuple[PieceWindows, PieceWindows],
-    *,
-    intervals: bool,
-    seed: int,
+    name: str, windows: tuple[PieceWindows, PieceWindows], *, intervals: bool, seed: int
 ) -> MetricResult:
     """Mean slope of the generated pieces minus that of the reference pieces, with its interval."""
     slopes = [np.array([_slope(values) for values in side]) for side in windows]
@@ -112,7 +117,7 @@ def _against_reference(
     for side, values in zip(("generated", "reference"), kept, strict=True):
         if not len(values):
             reason = f"no {side} piece has {FEWEST_WINDOWS} windows of 16 beats with notes"
-            return missing(name, unit, len(kept[0]), direction, definition, reason)
+            return missing(name, len(kept[0]), reason)
     value = float(kept[0].mean() - kept[1].mean())
     low, high = float("nan"), float("nan")
     if intervals:
@@ -124,14 +129,14 @@ def _against_reference(
         "n_reference": float(len(kept[1])),
         "left_out": float(sum(len(v) for v in slopes) - sum(len(v) for v in kept)),
     }
-    return MetricResult(name, value, unit, len(kept[0]), direction, definition, "", low, high, parts)
+    return MetricResult(name, value, len(kept[0]), "", low, high, parts)
 
 
 def measure_windows(
     generated: Sequence[Notes], reference: Sequence[Notes], measure: str, *, train: Sequence[Notes] = ()
 ) -> tuple[PieceWindows, PieceWindows]:
     """The values that `drift` fits its slopes to: for each generated and each reference piece one a window of 16 beats,
-    hop 8, NaN where a window says nothing. `train` is needed for "outliers".
+    hop 8, NaN where a window has no value. `train` is needed for "outliers".
 
     Raises ValueError for an unknown measure.
     """
@@ -146,12 +151,12 @@ def measure_windows(
 
 
 def _slope(values: NDArray[np.float64]) -> float:
-    heard = np.flatnonzero(np.isfinite(values))
-    if len(heard) < FEWEST_WINDOWS:
+    filled = np.flatnonzero(np.isfinite(values))
+    if len(filled) < FEWEST_WINDOWS:
         return float("nan")
-    position = heard / (len(values) - 1)
+    position = filled / (len(values) - 1)
     centred = position - position.mean()
-    return float(centred @ values[heard] / (centred @ centred))
+    return float(centred @ values[filled] / (centred @ centred))
 
 
 def _window_edges(
@@ -227,7 +232,7 @@ def _density_windows(pieces: Sequence[Notes]) -> PieceWindows:
         edges = np.add.outer([0.0, WINDOW_BEATS], window_starts(piece))  # 2 windows
         times, level = sounding_steps(piece)
         beats, length = times / TICKS_PER_BEAT, np.diff(times) / TICKS_PER_BEAT
-        heard = (
+        filled = (
             [
                 np.diff(np.interp(edges, beats, np.concatenate([[0.0], np.cumsum(length * weight)])), axis=0)[0]
                 for weight in (level[:-1], level[:-1] > 0)
@@ -236,5 +241,5 @@ def _density_windows(pieces: Sequence[Notes]) -> PieceWindows:
             else [np.zeros(0), np.zeros(0)]
         )
         with np.errstate(invalid="ignore"):
-            windows.append(heard[0] / heard[1])
+            windows.append(filled[0] / filled[1])
     return windows

@@ -1,0 +1,38 @@
+"""Sets of names that tables, figures and summaries show, each in the order in which it is shown."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from metrics.cost.quantities import (
+    BITS,
+    FORWARD_GFLOPS,
+    PEAK_MEMORY_INFERENCE,
+    PEAK_MEMORY_TRAINING,
+    SAMPLE_LATENCY,
+    SAMPLING_TIME,
+    STEP_LATENCY,
+    TRAIN_STEP_LATENCY,
+)
+from metrics.music.attribute import OA_ATTRIBUTE, OA_MEAN
+from metrics.music.chords import CHORD_DENSITY
+from metrics.music.distance import OA_DISTANCE_MEAN
+from metrics.music.outliers import PITCH_OUTLIERS
+from metrics.music.tokens import GRAMMAR_ERRORS, TOKEN_ENTROPY
+
+OUTLIERS: Final = PITCH_OUTLIERS["percentile"]
+SOUNDING, ONSET = (CHORD_DENSITY[kind, "mean"] for kind in ("sounding", "onset"))
+
+PRIMARY: Final = (BITS, OA_MEAN)
+"""The only ones that are tested, so that no table can look for the metric that happens to differ."""
+OVERLAPS: Final = (OA_MEAN, *OA_ATTRIBUTE.values())
+HEADLINES: Final = (BITS, *OVERLAPS, OA_DISTANCE_MEAN, OUTLIERS, SOUNDING, ONSET)
+FAILED: Final = (BITS, OA_MEAN, OUTLIERS, ONSET)
+"""Rows of a quality cell that failed, so that it stays in sight."""
+SAMPLED: Final = (OA_MEAN, OA_DISTANCE_MEAN, OUTLIERS, TOKEN_ENTROPY, SOUNDING, GRAMMAR_ERRORS)
+"""Scores against network calls, as panels."""
+SAMPLING: Final = (SAMPLING_TIME, OA_MEAN, OA_DISTANCE_MEAN, TOKEN_ENTROPY, OUTLIERS, SOUNDING, GRAMMAR_ERRORS)
+"""Time and scores of samplers, as columns."""
+GROWING: Final = (STEP_LATENCY, TRAIN_STEP_LATENCY, PEAK_MEMORY_INFERENCE, PEAK_MEMORY_TRAINING, FORWARD_GFLOPS)
+"""Costs whose growth with length is shown."""
+COSTS: Final = (STEP_LATENCY, SAMPLE_LATENCY, *GROWING[1:])
