@@ -64,7 +64,7 @@ def test_every_name_is_registered_with_a_definition_of_its_own():
 
 def test_a_report_and_list_import_no_torch():
     code = (
-        "import sys, bench.report.pages.terminal, bench.report.tables.quality_table, bench.report.claims.measured\n"
+        "import sys, bench.report.pages.terminal, bench.report.tables.quality, bench.report.claims.measured\n"
         "import bench.report.figures\n"
         "from metrics.quantities import quantities\n"
         "quantities()\n"

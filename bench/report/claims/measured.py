@@ -166,9 +166,9 @@ def _smallest_lead(mine: Point, others: list[Point], evidence: Evidence, where: 
     return Measured(float(np.mean(leads[nearest])), low, high, where, leads[nearest], cells, note, reason)
 
 
-def _paired(values: dict[int, float], less: dict[int, float]) -> tuple[float, ...]:
-    """Differences in the seeds that both have."""
-    return tuple(values[seed] - less[seed] for seed in sorted(values.keys() & less.keys()))
+def _paired(first: dict[int, float], second: dict[int, float]) -> tuple[float, ...]:
+    """First less second in the seeds that both have."""
+    return tuple(first[seed] - second[seed] for seed in sorted(first.keys() & second.keys()))
 
 
 def _is_rival(arm: str, quantity: Quantity, evidence: Evidence) -> bool:

@@ -40,20 +40,14 @@ def _table(points: Points, references: Points, corpus: str, length: int | None, 
     ceiling = [reference_point(references, CEILING, metric, corpus, length) for metric in metrics]
     if any(ceiling):
         body.append((Entry(f"({CEILING})"), *[Entry("")] * 3, *map(point_entry, ceiling), Entry("")))
-    columns = (
-        "arm",
-        "sampler",
-        "T",
-        "NFE",
-        *(quantity_of(metric, _unit(points, metric)).heading for metric in metrics),
-    )
+    headings = [quantity_of(metric, _unit(points, metric)).heading for metric in metrics]
     title = f"Samplers, mean over seeds (corpus {corpus}, L = {length})"
     notes = (
         "NFE: network calls a piece. Seconds are those of all pieces of a cell together, beside whatever else ran: "
         "compare them with NFE, do not quote them.",
         "Brackets: 95 % Student-t interval over seeds; the ceiling's is over pieces.",
     )
-    return Table(name, title, (*columns, "seeds"), tuple(body), notes)
+    return Table(name, title, ("arm", "sampler", "T", "NFE", *headings, "seeds"), tuple(body), notes)
 
 
 def _unit(points: Points, metric: str) -> str:
