@@ -1,4 +1,4 @@
-"""Which arm is better: differences paired by seed, exact tests, and Holm's correction over the table they stand in.
+"""Comparisons of arms: differences paired by seed, exact tests, and Holm's correction over the table they stand in.
 
 Only the primary metrics are tested, so that no table can look for the metric that happens to differ. Every other
 column is a description.
