@@ -48,7 +48,8 @@ def overlap_redraws(
     """Overlapping areas of draws from both sets, and of the sets less one piece.
 
     `intra` (M (M - 1) / 2,) and `inter` (N, M) are the distances, `ends` the smallest and largest. The weight of a
-    distance is the product of its two pieces' weights. For more than 50 pieces, 50 groups of about equal size stand for them.
+    distance is the product of its two pieces' weights. For more than 50 pieces, 50 groups of about equal size
+    stand for them.
     The densities lie on a grid of 3 steps a bandwidth, fine enough for a spread, not for a value.
     """
     from scipy.spatial.distance import squareform
