@@ -1,4 +1,4 @@
-"""Count of every operation that a plain computation executes, element-wise ones too, without a formula of ours.
+"""Count of every operation that a plain computation executes, element-wise ones too, without formulas of operators.
 
 For references that write a kernel out (attention as two products and a softmax, a scan as a loop): their count is an
 independent check of the formula of the fused kernel.

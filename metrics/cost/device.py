@@ -198,7 +198,7 @@ def library_versions() -> dict[str, str]:
 def git_commit(folder: Path | None = None) -> str | None:
     """Commit of the checkout that this code runs from, with "+changes" when files differ from it; None outside one.
 
-    An installed copy that only lies inside somebody's checkout is not part of it, so this file must be tracked.
+    An installed copy that only lies inside another checkout is not part of it, so this file must be tracked.
     """
     place = folder or Path(__file__).resolve().parent
     if folder is None and _git(place, "ls-files", "--error-unmatch", Path(__file__).name) is None:

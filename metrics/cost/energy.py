@@ -95,7 +95,7 @@ class NvmlCounter:
 
     def _check(self, status: int, call: str) -> None:
         if status != 0:
-            raise OSError(f"{call} answers with status {status}: this GPU does not tell its energy")
+            raise OSError(f"{call} answers with status {status}: this GPU has no energy counter")
 
     def joules(self) -> float:
         """Joules since the driver was loaded."""

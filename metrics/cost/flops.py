@@ -40,7 +40,7 @@ class CountedFlops:
 
     `by_operator` sums to `total`; `products` leaves out what only some counters count (norms). `uncounted` maps
     operators that ran and that the counter has no rule for to the number of their calls: element-wise work mostly, and
-    others without a rule. `circular` names operators whose count is a formula of ours: agreement on them proves
+    others without a rule. `circular` names operators whose count is the formula under test: agreement on them proves
     nothing.
     """
 

@@ -25,8 +25,8 @@ _MOVEMENT_NAMES = (
     "detach embedding embedding_dense_backward empty empty_like empty_strided expand fill fill_ flip full "
     "full_like gather index index_put index_select lift_fresh narrow new_empty new_empty_strided new_full "
     "new_ones new_zeros ones ones_like permute reshape scalar_tensor select select_backward slice slice_backward "
-    "split split_with_sizes squeeze stack t transpose unbind unsafe_split unsqueeze view where zero_ zeros "
-    "zeros_like "
+    "split split_with_sizes squeeze stack t transpose unbind unsafe_split unsqueeze view where zero_ "
+    "zeros zeros_like"
 )
 MOVEMENT = frozenset(_MOVEMENT_NAMES.split())
 """Operators that move or name numbers and compute none."""

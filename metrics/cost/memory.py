@@ -94,7 +94,7 @@ def peak_memory(
     function()
     peak = resident_bytes("VmHWM")
     if math.isnan(peak - baseline):
-        return PeakMemory(math.nan, "resident", "this system does not tell the resident memory of a process")
+        return PeakMemory(math.nan, "resident", "this system does not report the resident memory of a process")
     return PeakMemory(peak - baseline, "resident", baseline_bytes=baseline)
 
 

@@ -92,10 +92,10 @@ TRAIN_PHASES: Final = {
 PROCESS_START: Final = _register("process_start", "s", "imports and model build of a fresh process v1")
 
 DRIVER_MEMORY_INFERENCE: Final = _register(
-    "driver_memory_inference", "GiB", "memory in use on the whole GPU as the driver tells, after a step v1"
+    "driver_memory_inference", "GiB", "memory in use on the whole GPU as the driver reports it, after a step v1"
 )
 DRIVER_MEMORY_TRAINING: Final = _register_training(
-    "driver_memory_training", "GiB", "memory in use on the whole GPU as the driver tells, after a training step v1"
+    "driver_memory_training", "GiB", "memory in use on the whole GPU as the driver reports it, after a training step v1"
 )
 RESERVED_MEMORY_INFERENCE: Final = _register("reserved_memory_inference", "GiB")
 RESERVED_MEMORY_TRAINING: Final = _register_training("reserved_memory_training", "GiB")

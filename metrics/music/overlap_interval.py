@@ -47,8 +47,9 @@ def overlap_redraws(
 ) -> Redraws:
     """Overlapping areas of draws from both sets, and of the sets less one piece.
 
-    `intra` (M (M - 1) / 2,) and `inter` (N, M) are the distances, `ends` the smallest and largest. A distance weighs
-    the product of its two pieces' weights. For more than 50 pieces, 50 groups of about equal size stand for them.
+    `intra` (M (M - 1) / 2,) and `inter` (N, M) are the distances, `ends` the smallest and largest. The weight of a
+    distance is the product of its two pieces' weights. For more than 50 pieces, 50 groups of about equal size
+    stand for them.
     The densities lie on a grid of 3 steps a bandwidth, fine enough for a spread, not for a value.
     """
     from scipy.spatial.distance import squareform
@@ -71,7 +72,7 @@ def overlap_redraws(
     densities = []
     for distances, sides, count in ((inside, (1, 1), pairs[0]), (inter, (0, 1), pairs[1])):
         blocks = _block_counts(distances, groups[sides[0]], groups[sides[1]], ends[0], step, points)  # G H K
-        densities.append(_smooth(_weigh(blocks, draws[sides[0]], draws[sides[1]]), count, step))  # R 3K
+        densities.append(_smooth(_weighted(blocks, draws[sides[0]], draws[sides[1]]), count, step))  # R 3K
     shared = np.maximum(np.minimum(*densities), 0)
     overlaps = shared[:, points : 2 * points].sum(1) if limits == "data" else shared.sum(1)
     drawn, first, second = np.split(overlaps, np.cumsum([replicates, counts[0]]))
@@ -100,7 +101,9 @@ def _block_counts(
     return total.reshape(shape).astype(np.float32)
 
 
-def _weigh(blocks: NDArray[np.float32], rows: NDArray[np.float64], columns: NDArray[np.float64]) -> NDArray[np.float64]:
+def _weighted(
+    blocks: NDArray[np.float32], rows: NDArray[np.float64], columns: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Counts under drawn weights: G H K, R G, R H -> R K."""
     weights = (rows[:, :, None] * columns[:, None, :]).reshape(len(rows), -1).astype(np.float32)  # R G H -> R GH
     return (weights @ blocks.reshape(-1, blocks.shape[-1])).astype(np.float64)

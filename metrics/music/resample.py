@@ -31,7 +31,7 @@ def half_weights(
 ) -> NDArray[np.float64]:
     """Weight of each of `count` pieces in each draw of a half, or of 1 - `left_out`, mean 1: shape (replicates, count).
 
-    Chosen pieces weigh more than 1 and the others 0; where `count` does not divide the weights keep a little of the
+    Chosen pieces have a weight over 1 and the others 0; where `count` does not divide the weights keep a little of the
     others, so that a weighted mean always has the variance of the mean of all pieces, divided by `stretch(left_out)`
     squared, which is 1 for halves.
     """

@@ -83,9 +83,9 @@ def _compile_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:
     found = []
     for kind in (kind for kind in cell.kinds if kind != "sample"):
         compile_time, latency = COMPILED[kind]
-        told = {length: times for (one, length), times in record.compiled.items() if one == kind}
-        found += [] if told else [missing(compile_time, reason)]
-        for length, (compile_s, samples_s) in told.items():
+        compiled = {length: times for (one, length), times in record.compiled.items() if one == kind}
+        found += [] if compiled else [missing(compile_time, reason)]
+        for length, (compile_s, samples_s) in compiled.items():
             where = {"length": length, "batch": cell.training_batch if kind == "train" else cell.batch}
             found.append(row(compile_time, compile_s, **where))
             found.append(_compiled_row(latency, samples_s) | where)
@@ -238,29 +238,29 @@ def _memory_rows(cell: EfficiencyCell, record: Record, kind: str, length: int) -
 
     metric = PEAKS[kind]
     batch = {"batch": cell.training_batch if kind == "train" else cell.batch}
-    told = record.peaks.get((kind, length))
-    if told is None:
+    message = record.peaks.get((kind, length))
+    if message is None:
         why, asked = record.why_missing(f"{kind} memory", length, cell.prune), record.asked(f"{kind} memory", length)
         return [_missing(metric, why, asked) | batch]
-    peaks = [peak / GIB for peak in told["peaks_bytes"]]
+    peaks = [peak / GIB for peak in message["peaks_bytes"]]
     peak = rounds_interval([[one] for one in peaks])
     if math.isnan(peak.value):
-        found = [_missing(metric, ("done", told["reason"]))]
+        found = [_missing(metric, ("done", message["reason"]))]
     else:
         bounds = {"low": peak.low, "high": peak.high, "n": peak.n, "round_sizes": [1] * len(peaks)}
         found = [row(metric, peak.value, raw=peaks, **bounds)]
-    found += [row(held, told[key] / GIB) for key, held in HELD[kind].items() if not math.isnan(told[key])]
-    if parts := told["computed"]:
+    found += [row(held, message[key] / GIB) for key, held in HELD[kind].items() if not math.isnan(message[key])]
+    if parts := message["computed"]:
         found += [row(cost.COMPUTED_MEMORY[name.removesuffix("_bytes")], size / GIB) for name, size in parts.items()]
         total = sum(parts.values()) / GIB
         found.append(row(cost.COMPUTED_MEMORY_TRAINING, total))
         found += [row(cost.WORKSPACE_MEMORY_TRAINING, peak.value - total)] if peak.value == peak.value else []
-        found.append(row(cost.COMPUTED_BATCH_AT_21_GB, told["published_batch"], reason=_no_batch(told)))
+        found.append(row(cost.COMPUTED_BATCH_AT_21_GB, message["published_batch"], reason=_no_batch(message)))
     return [one | batch for one in found]
 
 
-def _no_batch(told: Mapping[str, Any]) -> str:
-    return "" if told["published_batch"] == told["published_batch"] else "one sequence needs more, or no backbone"
+def _no_batch(message: Mapping[str, Any]) -> str:
+    return "" if message["published_batch"] == message["published_batch"] else "one sequence needs more, or no backbone"
 
 
 def _flops_row(cell: EfficiencyCell, record: Record, counter: str, length: int) -> dict[str, Any]:
