@@ -5,6 +5,20 @@ import sys
 
 import pytest
 
+LIGHT = (  # what is quick to import or do; in one interpreter, for a module once imported stays
+    "from architectures.pattern import BlockPattern",
+    "import architectures; dir(architectures)",
+    "from architectures import BlockPattern; BlockPattern.parse('MFA*8').cycle",
+    "from bench.study.grid import load_study; load_study('quickstart')",
+    "import metrics; metrics.read_notes, metrics.quality_table",
+    "import bench.store.table, bench.report.tables.quality, bench.report.claims.measured, bench.report.figures",
+    "import bench.report.pages.writer, bench.report.pages.terminal, bench.report.rows.pieces",
+    "from metrics.quantities import quantities; quantities()",
+    "import bench.cli, bench.cli.architectures",
+    "import contextlib, io; from bench.cli.listing import _metrics\n"
+    "with contextlib.redirect_stdout(io.StringIO()): _metrics()",
+)
+
 
 def modules_after(code: str, *names: str) -> list[str]:
     """Which of the modules a fresh interpreter has imported after `code`."""
@@ -13,18 +27,11 @@ def modules_after(code: str, *names: str) -> list[str]:
     return done.stdout.split()
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import architectures; dir(architectures)",
-        "from architectures import BlockPattern; BlockPattern.parse('MFA*8').cycle",
-        "from architectures.pattern import BlockPattern",
-        "import bench.report.pages.writer",
-        "import bench.cli",
-    ],
-)
-def test_torch_is_not_imported(code: str) -> None:
-    assert modules_after(code, "torch") == []
+def test_neither_torch_nor_a_tokenizer_is_imported() -> None:
+    checked = "\n".join(f"{code}\nfound({code!r})" for code in LIGHT)
+    names = ("torch", "miditok", "muspy")
+    program = f"def found(code):\n    print(*[f'{{name}} after {{code}}' for name in {names} if name in sys.modules])"
+    assert modules_after(f"{program}\n{checked}") == []
 
 
 def test_the_compiler_is_not_imported_with_the_arms() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
@@ -96,8 +95,3 @@ def test_listing_shows_every_arm_uncut_on_80_columns(capsys):
         assert rows[name] == arm.pattern
     assert len(lines) == 4 + 2 * len(CATALOG)  # a title, what the figures are, the header, and an empty line at the end
     assert any(line.strip().startswith("Mamba bidirectional; ") for line in lines)
-
-
-def test_the_commands_import_torch_late():
-    code = "import sys, bench.cli.architectures; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

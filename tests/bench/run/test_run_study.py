@@ -9,16 +9,19 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
 import bench
+from bench.cli import app
 from bench.store.cells import CellFolder
 
 COMMAND = [sys.executable, "-P", "-m", "bench"]
 
 
-def smdim_bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+def smdim_bench(folder: Path, *arguments: str) -> Result:
+    """The command inside this process, which spares its start; its cells have processes of their own."""
+    return CliRunner().invoke(app, [*arguments, "--results", str(folder / "results")])
 
 
 def cells(folder: Path, kind: str) -> list[CellFolder]:
@@ -26,7 +29,8 @@ def cells(folder: Path, kind: str) -> list[CellFolder]:
 
 
 def test_a_tiny_study_from_yaml_to_figures_and_back(tiny_study: Path, tmp_path: Path) -> None:
-    first = smdim_bench(tmp_path, "run", str(tiny_study))
+    command = [*COMMAND, "run", str(tiny_study)]
+    first = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert first.returncode == 0, first.stderr
     assert "5 cells to run" in first.stdout
     results = tmp_path / "results" / "tiny"
@@ -52,20 +56,20 @@ def test_a_tiny_study_from_yaml_to_figures_and_back(tiny_study: Path, tmp_path: 
         assert f"figures/{figure}.png" in report
         assert (results / "figures" / f"{figure}.png").stat().st_size > 5_000
 
-    again = smdim_bench(tmp_path, "run", str(tiny_study))
-    assert again.returncode == 0, again.stderr
+    again = smdim_bench(tmp_path, "run", str(tiny_study), "--no-report")
+    assert again.exit_code == 0, again.output
     assert "0 cells to run; 5 finished cells are kept" in again.stdout
 
     damaged = cells(tmp_path, "reference")[0]
     text = (damaged.path / "measurements.jsonl").read_text()
     (damaged.path / "measurements.jsonl").write_text(text[: len(text) // 2])
-    third = smdim_bench(tmp_path, "run", str(tiny_study))
+    third = smdim_bench(tmp_path, "run", str(tiny_study), "--no-report")
     assert "does not match its checksum; the cell is run again" in third.stdout.replace("\n", " ")
     assert "1 cells to run; 4 finished cells are kept" in third.stdout
     assert (damaged.path / "measurements.jsonl").read_text() == text
 
     status = smdim_bench(tmp_path, "status", "tiny")
-    assert status.returncode == 0
+    assert status.exit_code == 0
     assert "5 done" in status.stdout
 
 
@@ -74,8 +78,8 @@ def test_a_failing_arm_is_a_row_and_the_rest_goes_on(tiny_study: Path, tmp_path:
     text = text.replace("arm: [smdim, transformer]", "train.learning_rate: [0.001, 1.0e+30]")
     tiny_study.write_text(text)
     run = smdim_bench(tmp_path, "run", str(tiny_study))
-    assert run.returncode == 1
-    assert "Traceback" not in run.stderr
+    assert run.exit_code == 1 and isinstance(run.exception, SystemExit)
+    assert "Traceback" not in run.output
     frame = bench.load_results(tmp_path / "results" / "tiny").frame
     failed = frame[(frame.kind == "quality") & (frame.status != "done")]
     assert set(failed.arm) == {"transformer learning_rate=1e+30"}
@@ -85,35 +89,45 @@ def test_a_failing_arm_is_a_row_and_the_rest_goes_on(tiny_study: Path, tmp_path:
     assert (tmp_path / "results" / "tiny" / "report.md").is_file()
 
 
-@pytest.mark.parametrize("blow", [signal.SIGINT, signal.SIGKILL])
-def test_an_interrupted_run_keeps_what_was_finished_and_resumes(
-    tiny_study: Path, tmp_path: Path, blow: signal.Signals
-) -> None:
+def test_a_run_struck_twice_keeps_what_was_finished_and_resumes(tiny_study: Path, tmp_path: Path) -> None:
     text = tiny_study.read_text().split("measure:")[0] + "measure:\n  quality: {}\n"
     text = text.replace("steps: 8, batch: 4", "steps: 400, batch: 4").replace("[smdim, transformer]", "[transformer]")
     tiny_study.write_text(text)
+    output = errors = ""
+    for blow in (signal.SIGKILL, signal.SIGINT):
+        output, errors = strike(tiny_study, tmp_path, blow)
+    assert errors.strip().count("\n") == 0
+    assert "the same command goes on from there" in errors
+    assert "1 cells to run; 1 finished cells are kept" in output
+    again = smdim_bench(tmp_path, "run", str(tiny_study), "--no-report")
+    assert again.exit_code == 0, again.output
+    assert "1 cells to run; 1 finished cells are kept" in again.output
+
+
+def strike(study: Path, folder: Path, blow: signal.Signals) -> tuple[str, str]:
+    """Run a study, end the command by `blow` while its quality cell trains; what it printed."""
+    began = time.time()
     process = subprocess.Popen(
-        [*COMMAND, "run", str(tiny_study)],
-        cwd=tmp_path,
-        stdout=subprocess.DEVNULL,
+        [*COMMAND, "run", str(study)],
+        cwd=folder,
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores Ctrl-C
     )
-    wait_for(lambda: any(cell.status().state == "done" for cell in cells(tmp_path, "reference")))
-    wait_for(lambda: any((cell.path / "history.jsonl").exists() for cell in cells(tmp_path, "quality")))
-    worker = next(iter(cells(tmp_path, "quality"))).path
+    wait_for(lambda: any(cell.status().state == "done" for cell in cells(folder, "reference")))
+    wait_for(lambda: any(written_since(cell.path / "history.jsonl", began) for cell in cells(folder, "quality")))
     process.send_signal(blow)
-    _, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=60)
     assert process.returncode == (130 if blow == signal.SIGINT else -signal.SIGKILL)
-    if blow == signal.SIGINT:
-        assert errors.strip().count("\n") == 0
-        assert "the same command goes on from there" in errors
-    wait_for(lambda: not workers_of(worker))
-    assert cells(tmp_path, "quality")[0].status().state == "running"
-    again = smdim_bench(tmp_path, "run", str(tiny_study))
-    assert again.returncode == 0, again.stderr
-    assert "1 cells to run; 1 finished cells are kept" in again.stdout
+    (struck,) = cells(folder, "quality")
+    wait_for(lambda: not workers_of(struck.path))
+    assert struck.status().state == "running"
+    return output, errors
+
+
+def written_since(path: Path, moment: float) -> bool:
+    return path.exists() and path.stat().st_mtime > moment
 
 
 def workers_of(folder: Path) -> list[str]:

@@ -1,8 +1,6 @@
 """A study file is read strictly, and its cells are named by what decides their result."""
 
 import json
-import subprocess
-import sys
 import textwrap
 from dataclasses import fields
 from pathlib import Path
@@ -143,13 +141,6 @@ def test_a_study_is_recorded_as_it_was_given(path: Path) -> None:
     for group in ("model", "tokenizer", "train"):
         assert recorded["baseline"][group] == yaml.safe_load(path.read_text()).get("baseline", {}).get(group, {})
         assert given(getattr(again.baseline, group)) == recorded["baseline"][group]
-
-
-def test_reading_a_study_imports_no_torch() -> None:
-    code = (
-        "import sys; from bench.study.grid import load_study; load_study('quickstart'); print('torch' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"False\n"
 
 
 def test_an_unknown_study_names_the_shipped_ones() -> None:

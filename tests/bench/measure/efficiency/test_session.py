@@ -20,25 +20,32 @@ ON_LINUX = sys.platform == "linux"
 
 @pytest.fixture(scope="module")
 def session(cell, folder):
-    """One session of two rounds with two good arms and one of each trouble: rows by arm, and the events."""
+    """One session of two rounds beside a busy program, two good arms and one of each trouble: rows by arm, the events.
+
+    "oom" leaves out the lengths after the one that ran out of memory, "unpruned" tries them.
+    """
     arms = [cell("a"), cell("b", batch=2), cell("build", trouble="build"), cell("kill", trouble="kill")]
     arms.append(cell("error", trouble="error"))
     if ON_LINUX:
-        arms.append(cell("oom", (16, 32, 64), trouble="oom", memory_limit_gib=1.0))
+        limited = {"trouble": "oom", "memory_limit_gib": 1.0}
+        arms.append(cell("oom", (16, 32, 64), **limited))
+        arms.append(cell("unpruned", (16, 32, 64), **limited, measure_training=False, prune=False))
     events = []
-    found = measure_group(
-        arms,
-        rounds=2,
-        calls_per_round=2,
-        relative_width=math.inf,
-        log_folder=folder / "logs",
-        on_event=lambda cell_id, event: events.append((cell_id, event["stage"], event.get("done"))),
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("metrics.cost.device.BusyWatch.busy", lambda self: [(42, "spinner", 0.98)])
+        found = measure_group(
+            arms,
+            rounds=2,
+            calls_per_round=2,
+            relative_width=math.inf,
+            log_folder=folder / "logs",
+            on_event=lambda cell_id, event: events.append((cell_id, event)),
+        )
     return {arm: {(row["metric"], row["length"]): row for row in rows} for arm, rows in found.items()}, events
 
 
 def test_arms_take_turns_in_every_round(session):
-    timing = [(arm, turn) for arm, stage, turn in session[1] if stage == "timing" and arm in "ab"]
+    timing = [(arm, event["done"]) for arm, event in session[1] if event["stage"] == "timing" and arm in "ab"]
     assert timing == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
 
 
@@ -152,10 +159,8 @@ def test_running_out_of_memory_is_a_row_and_longer_lengths_are_inferred(session)
 
 
 @pytest.mark.skipif(not ON_LINUX, reason="a memory limit can only be set on Linux")
-def test_without_pruning_every_length_is_tried_and_tells_what_it_asked_for(cell, tmp_path):
-    arm = cell("oom", (16, 32, 64), trouble="oom", memory_limit_gib=1.0, measure_training=False, prune=False)
-    found = measure_group([arm], rounds=1, calls_per_round=1, relative_width=math.inf, log_folder=tmp_path)
-    rows = {(row["metric"], row["length"]): row for row in found["oom"]}
+def test_without_pruning_every_length_is_tried_and_has_what_was_asked_for(session):
+    rows = session[0]["unpruned"]
     for length in (32, 64):
         assert rows["step_latency", length]["status"] == "oom"
         assert "asked for" in rows["step_latency", length]["reason"] and rows["step_latency", length]["asked_bytes"] > 0
@@ -201,19 +206,11 @@ def test_a_session_that_makes_no_sense_is_refused_by_name(cell, tmp_path, settin
         measure_group([cell("a")], log_folder=tmp_path, **{setting: 0})
 
 
-def test_a_busy_machine_is_named_and_flags_the_rows_of_every_arm(cell, tmp_path, monkeypatch):
-    monkeypatch.setattr("metrics.cost.device.BusyWatch.busy", lambda self: [(42, "spinner", 0.98)])
-    heard = []
-    found = measure_group(
-        [cell("a", (16,), measure_training=False), cell("b", (16,), measure_training=False)],
-        rounds=2,
-        relative_width=math.inf,
-        log_folder=tmp_path,
-        on_event=lambda cell_id, event: heard.append(event.get("warning", "")),
-    )
-    assert any("spinner (process 42, 98% of a core)" in words for words in heard)
-    for rows in found.values():
-        assert "spinner (process 42" in next(row for row in rows if row["metric"] == "step_latency")["note"]
+def test_a_busy_machine_is_named_and_flags_the_rows_of_every_arm(session):
+    warnings = [event.get("warning", "") for _, event in session[1]]
+    assert any("spinner (process 42, 98% of a core)" in words for words in warnings)
+    for arm in ("a", "b"):
+        assert "spinner (process 42" in session[0][arm]["step_latency", 16]["note"]
 
 
 def test_the_largest_batch_and_length_within_a_budget_are_found_by_trials(cell, folder, monkeypatch):
