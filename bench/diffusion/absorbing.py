@@ -98,6 +98,10 @@ class AbsorbingDiffusion:
         else:
             offset = torch.rand(1, generator=generator, dtype=torch.float64)
             u = (torch.arange(count, dtype=torch.float64) + offset) / count
+        return self.times_of(u)
+
+    def times_of(self, u: torch.Tensor) -> torch.Tensor:
+        """Times in (0, 1] of draws from [0, 1), float64: multiples of 1/T, or continuous."""
         if self.steps is None:
             return CONTINUOUS_TIME_MIN + (1 - CONTINUOUS_TIME_MIN) * u
         return (torch.floor(u * self.steps) + 1).clamp(max=self.steps) / self.steps

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from bench.diffusion.absorbing import CONTINUOUS_TIME_MIN, AbsorbingDiffusion
-from bench.diffusion.evaluation import DRAWS_A_STRATUM, BitsPerToken, check_draws, clean_windows, spread, summarise
+from bench.diffusion.absorbing import AbsorbingDiffusion
+from bench.diffusion.evaluation import BitsPerToken, check_draws, clean_windows, spread, stratified, summarise
 from bench.diffusion.samplers.request import Denoise, evaluation_mode
 
 
@@ -41,7 +41,7 @@ def elbo_bits_per_token(
     with evaluation_mode(denoise):
         for row, window in enumerate(chosen):
             random = np.random.default_rng([seed, int(window), diffusion.elbo_stream])
-            time_D = torch.from_numpy(draw_times(random, draws, diffusion.steps))
+            time_D = diffusion.times_of(torch.from_numpy(stratified(random, draws)))
             clean_DL = torch.from_numpy(clean_WL[row]).expand(draws, -1)
             hidden_DL = diffusion.hidden(clean_DL, time_D).numpy()
             masked_DL = torch.from_numpy(random.random(hidden_DL.shape) < hidden_DL)
@@ -51,14 +51,6 @@ def elbo_bits_per_token(
                     denoise, diffusion, clean_DL[part], masked_DL[part], time_D[part], device
                 )
     return summarise(scores_WD, counts_W, level)
-
-
-def draw_times(random: np.random.Generator, draws: int, steps: int | None) -> np.ndarray:
-    """Times of the draws of a window (draws,): two in each of draws / 2 equal strata of (0, 1]."""
-    u_D = (np.arange(draws) // DRAWS_A_STRATUM + random.random(draws)) * DRAWS_A_STRATUM / draws
-    if steps is None:
-        return CONTINUOUS_TIME_MIN + (1 - CONTINUOUS_TIME_MIN) * u_D
-    return np.minimum(np.floor(u_D * steps) + 1, steps) / steps
 
 
 def _scores(

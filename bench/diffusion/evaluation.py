@@ -89,12 +89,15 @@ def spread(count: int, most: int | None) -> np.ndarray:
     return np.arange(most) * count // most
 
 
+def stratified(random: np.random.Generator, draws: int) -> np.ndarray:
+    """Draws from [0, 1), two in each of draws / 2 equal strata: (draws,)."""
+    return (np.arange(draws) // DRAWS_A_STRATUM + random.random(draws)) / (draws // DRAWS_A_STRATUM)
+
+
 def evaluation_masks(count: int, *, seed: int, window: int, draws: int) -> np.ndarray:
     """The masks (draws, count) of one window over its `count` tokens that are not PAD; draw d is of stratum d // 2."""
     random = np.random.default_rng([seed, window])
-    strata = draws // DRAWS_A_STRATUM
-    u_D = (np.arange(draws) // DRAWS_A_STRATUM + random.random(draws)) / strata
-    k_D = np.minimum((u_D * count).astype(np.int64), count - 1) + 1
+    k_D = np.minimum((stratified(random, draws) * count).astype(np.int64), count - 1) + 1
     order_DL = random.random((draws, count)).argsort(axis=1).argsort(axis=1)
     return order_DL < k_D[:, None]
 

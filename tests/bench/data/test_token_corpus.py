@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.data import CorpusError, TokenCorpus, TokenizerSettings, load_corpus, tokenising, tokenize
+from bench.data import TokenCorpus, TokenizerSettings, load_corpus, tokenising, tokenize
+from bench.data.pieces import CorpusError
 from bench.data.windows import window_starts
 from bench.data.worker import Answer
 
