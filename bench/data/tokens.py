@@ -136,16 +136,11 @@ class TokenCorpus:
         """
         stream, starts, ends = self._place_windows(split, length)
         piece = np.searchsorted(stream.offsets, starts, side="right") - 1
-        base = stream.offsets[piece]
-        bars = np.flatnonzero(stream.tokens == self.bar_id)
-        bar = np.searchsorted(bars, starts, side="right") - np.searchsorted(bars, base, side="left") - 1
         return Windows(
             tokens=self._window_rows(split, length, stream.tokens, starts, ends),
             piece=piece,
-            start=starts - base,
-            bar=bar,
+            start=starts - stream.offsets[piece],
             count=np.minimum(ends - starts, length),
-            mid_bar=int(np.sum(stream.tokens[starts] != self.bar_id)),
         )
 
     def count_windows(self, split: str, length: int) -> int:

@@ -14,25 +14,16 @@ class Windows:
     tokens  uint16 (n, length), memory-mapped, PAD after the end of a piece
     piece   int64 (n,), row of the piece in its split that the first token belongs to
     start   int64 (n,), place of the first token in the piece
-    bar     int64 (n,), bar number at the first token, counted from 0 in the piece
     count   int64 (n,), tokens before the PAD tail
-    mid_bar number of rows that begin inside a bar (one longer than a window)
     """
 
     tokens: np.ndarray
     piece: np.ndarray
     start: np.ndarray
-    bar: np.ndarray
     count: np.ndarray
-    mid_bar: int
 
     def __len__(self) -> int:
         return len(self.piece)
-
-    @property
-    def length(self) -> int:
-        """Tokens a row."""
-        return int(self.tokens.shape[1])
 
 
 def window_starts(bar_starts: np.ndarray, size: int, length: int) -> list[int]:

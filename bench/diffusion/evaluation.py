@@ -162,11 +162,16 @@ def scaled_nll(
             rows = slice(first, first + batch)
             clean, masked = clean_RL[rows], masked_RL[rows]
             logits_BLV = denoise(clean.masked_fill(masked, mask_id).to(device))
-            nll_N = masked_nll(logits_BLV, clean, masked, never).double().cpu()
-            scores_R[rows] = scores_R[rows].index_add(0, masked.nonzero()[:, 0], nll_N)
+            scores_R[rows] = sum_of_rows(masked_nll(logits_BLV, clean, masked, never), masked)
             if each is not None:
                 each(min(first + batch, len(clean_RL)), len(clean_RL))
     return scores_R.view(windows, draws).numpy() * scale_WD
+
+
+def sum_of_rows(values_N: torch.Tensor, masked_BL: torch.Tensor) -> torch.Tensor:
+    """The sum over each row's masked positions of a value at each of them: float64 (B,), on the CPU."""
+    rows_B = torch.zeros(len(masked_BL), dtype=torch.float64)
+    return rows_B.index_add(0, masked_BL.nonzero()[:, 0], values_N.double().cpu())
 
 
 def summarise(scores_WD: np.ndarray, counts_W: np.ndarray, level: float = 0.95) -> BitsPerToken:

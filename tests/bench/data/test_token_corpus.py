@@ -61,16 +61,15 @@ def test_windows_hold_every_token_of_their_side_and_no_other(lieder: TokenCorpus
         covered[piece][start : start + count] = True
     assert all(part.all() for part in covered)
     assert (windows.tokens[:, 0] == lieder.bar_id).all()
-    assert windows.mid_bar == 0
 
 
-def test_bars_of_windows_are_counted_in_the_piece(scales: TokenCorpus) -> None:
+def test_windows_begin_at_bars_of_their_piece(scales: TokenCorpus) -> None:
     # a bar has 17 tokens, so 40 tokens hold two bars and each window starts two bars after the one before
     windows = scales.windows("train", 40)
     first = windows.piece == 0
     bars = len(scales.pieces("train")[0]) // 17
-    assert windows.bar[first].tolist() == list(range(0, bars - 1, 2)) + ([bars - 1] if bars % 2 else [])
-    assert windows.start[first].tolist() == [17 * bar for bar in windows.bar[first]]
+    begun = list(range(0, bars - 1, 2)) + ([bars - 1] if bars % 2 else [])
+    assert windows.start[first].tolist() == [17 * bar for bar in begun]
     assert np.flatnonzero(windows.tokens[0] == scales.bar_id).tolist() == [0, 17, 34]
 
 
@@ -106,9 +105,10 @@ def notes_of(score: object) -> list[tuple[float, float, int, int]]:
 
 def test_a_window_decodes_to_its_bars_of_the_piece(lieder: TokenCorpus) -> None:
     windows = lieder.windows("test", 512)
-    row = int(np.flatnonzero((windows.piece == 1) & (windows.bar > 0))[0])
-    whole = notes_of(lieder.decode(lieder.pieces("test")[1]))
-    begin = 4.0 * windows.bar[row]
+    row = int(np.flatnonzero((windows.piece == 1) & (windows.start > 0))[0])
+    piece = lieder.pieces("test")[1]
+    whole = notes_of(lieder.decode(piece))
+    begin = 4.0 * int((piece[: windows.start[row]] == lieder.bar_id).sum())
     found = notes_of(lieder.decode(windows.tokens[row]))
     expected = sorted((onset - begin, *rest) for onset, *rest in whole if onset >= begin)
     assert len(found) > 50
