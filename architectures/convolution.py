@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from architectures.mixer import FlopCount, Mixer, register_mixer
+from architectures.mixer import FlopCount, Mixer, register_mixer, writes_residual
 
 
 @register_mixer("C", name="convolution")
@@ -30,8 +30,7 @@ class Convolution(Mixer):
         self.inward = nn.Linear(width, 2 * width, bias=False)
         self.depthwise = nn.Conv1d(width, width, kernel, groups=width)
         self.norm = nn.LayerNorm(width)
-        self.outward = nn.Linear(width, width, bias=False)
-        self.outward.weight._residual_output = True  # type: ignore[attr-defined]
+        self.outward = writes_residual(nn.Linear(width, width, bias=False))
 
     def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
         """(B, L, D) -> (B, L, D)."""

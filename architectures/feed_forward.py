@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from architectures.mixer import FlopCount, Mixer, register_mixer
+from architectures.mixer import FlopCount, Mixer, register_mixer, writes_residual
 
 Activation = Literal["swiglu", "gelu"]
 HIDDEN_MULTIPLE = 8
@@ -37,8 +37,7 @@ class FeedForward(Mixer):
         self.activation = activation
         self.hidden = hidden if hidden is not None else default_hidden(width, activation)
         self.inward = nn.Linear(width, self.hidden * (2 if activation == "swiglu" else 1), bias=False)
-        self.outward = nn.Linear(self.hidden, width, bias=False)
-        self.outward.weight._residual_output = True  # type: ignore[attr-defined]
+        self.outward = writes_residual(nn.Linear(self.hidden, width, bias=False))
 
     def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
         """(B, L, D) -> (B, L, D)."""

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from architectures.attention import split_heads
 from architectures.mamba import MambaDirection
-from architectures.mixer import FlopCount, Mixer, register_mixer, without_autocast
+from architectures.mixer import FlopCount, Mixer, register_mixer, without_autocast, writes_residual
 
 CHUNK = 16
 GATE_RANK = 16  # Yang et al. 2023, section 4.4
@@ -96,10 +96,7 @@ class GatedLinearAttention(Mixer):
 
     def __init__(self, width: int, *, head_width: int = 32, direction: MambaDirection = "forward") -> None:
         super().__init__(width)
-        if direction not in get_args(MambaDirection):
-            raise ValueError(f"direction={direction!r}; allowed: {', '.join(get_args(MambaDirection))}")
-        self.direction = direction
-        self.causal = direction == "forward"
+        self.set_direction(direction, MambaDirection)
         self.heads, self.value_width = split_heads(width, head_width)
         self.key_width = self.value_width // 2
         self.inner = self.heads * self.value_width
@@ -108,8 +105,7 @@ class GatedLinearAttention(Mixer):
             nn.Linear(width, GATE_RANK, bias=False), nn.Linear(GATE_RANK, self.heads * self.key_width)
         )
         self.norm_weight = nn.Parameter(torch.ones(self.value_width))
-        self.outward = nn.Linear(self.inner, width, bias=False)
-        self.outward.weight._residual_output = True  # type: ignore[attr-defined]
+        self.outward = writes_residual(nn.Linear(self.inner, width, bias=False))
 
     def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
         """(B, L, D) -> (B, L, D)."""

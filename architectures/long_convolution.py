@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from architectures.mixer import FlopCount, Mixer, register_mixer, without_autocast
+from architectures.mixer import FlopCount, Mixer, register_mixer, without_autocast, writes_residual
 
 HyenaDirection = Literal["forward", "bidirectional"]
 SPAN = 2048.0  # positions in a period of the slowest sinusoid, for any length: a longer input extends the filter
@@ -77,10 +77,7 @@ class Hyena(Mixer):
 
     def __init__(self, width: int, *, kernel: int = 3, direction: HyenaDirection = "forward") -> None:
         super().__init__(width)
-        if direction not in get_args(HyenaDirection):
-            raise ValueError(f"direction={direction!r}; allowed: {', '.join(get_args(HyenaDirection))}")
-        self.direction = direction
-        self.causal = direction == "forward"
+        self.set_direction(direction, HyenaDirection)
         if kernel < 1 or (kernel % 2 == 0 and not self.causal):
             raise ValueError(f"kernel={kernel}; must be at least 1, and odd when bidirectional")
         self.kernel = kernel
@@ -89,8 +86,7 @@ class Hyena(Mixer):
         self.short = nn.Conv1d(3 * width, 3 * width, kernel, groups=3 * width)
         self.filter = ImplicitFilter(width)
         self.skip = nn.Parameter(torch.ones(width))
-        self.outward = nn.Linear(width, width, bias=False)
-        self.outward.weight._residual_output = True  # type: ignore[attr-defined]
+        self.outward = writes_residual(nn.Linear(width, width, bias=False))
 
     def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
         """(B, L, D) -> (B, L, D)."""

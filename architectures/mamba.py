@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from architectures import depthwise, scan
-from architectures.mixer import Direction, FlopCount, Mixer, register_mixer, type_of_products
+from architectures.mixer import FlopCount, Mixer, register_mixer, type_of_products, writes_residual
 
 MambaDirection = Literal["forward", "backward", "bidirectional"]
 Weights = Literal["split", "tied", "separate"]
@@ -127,17 +127,12 @@ class Mamba(Mixer):
         weights: Weights = "split",
     ) -> None:
         super().__init__(width)
-        for key, value, allowed in (
-            ("direction", direction, get_args(MambaDirection)),
-            ("weights", weights, get_args(Weights)),
-        ):
-            if value not in allowed:
-                raise ValueError(f"{key}={value!r}; allowed: {', '.join(allowed)}")
+        self.set_direction(direction, MambaDirection)
+        if weights not in get_args(Weights):
+            raise ValueError(f"weights={weights!r}; allowed: {', '.join(get_args(Weights))}")
         if min(state, expand, kernel) < 1:
             raise ValueError(f"state={state}, expand={expand}, kernel={kernel}; each must be at least 1")
-        self.direction: Direction = direction
         self.weights = weights
-        self.causal = direction == "forward"
         self.inner = expand * width
         if direction == "bidirectional" and weights == "split" and self.inner % 2:
             raise ValueError(f"inner width {self.inner} cannot be split in two; use an even width or weights=tied")
@@ -146,8 +141,7 @@ class Mamba(Mixer):
         self.ahead = SelectiveStateSpace(self.inner, state, rank, kernel)
         separate = direction == "bidirectional" and weights == "separate"
         self.back = SelectiveStateSpace(self.inner, state, rank, kernel) if separate else None
-        self.outward = nn.Linear(self.inner, width, bias=False)
-        self.outward.weight._residual_output = True  # type: ignore[attr-defined]
+        self.outward = writes_residual(nn.Linear(self.inner, width, bias=False))
 
     def passes(self) -> list[tuple[SelectiveStateSpace, list[tuple[slice, bool]]]]:
         """What runs: for each pass its weights and its parts, (channels, runs backward)."""

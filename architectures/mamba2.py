@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from architectures import depthwise
 from architectures.mamba import DELTA_FLOOR, DELTA_MAX, DELTA_MIN, MambaDirection
-from architectures.mixer import FlopCount, Mixer, register_mixer, type_of_products, without_autocast
+from architectures.mixer import FlopCount, Mixer, register_mixer, type_of_products, without_autocast, writes_residual
 from architectures.ssd import SSD, chosen_kernel, ssd, ssd_flops
 
 A_LOW, A_HIGH = 1.0, 16.0  # range of -A at the start (Dao and Gu 2024, the released code)
@@ -43,14 +43,11 @@ class Mamba2(Mixer):
         direction: MambaDirection = "forward",
     ) -> None:
         super().__init__(width)
-        if direction not in get_args(MambaDirection):
-            raise ValueError(f"direction={direction!r}; allowed: {', '.join(get_args(MambaDirection))}")
+        self.set_direction(direction, MambaDirection)
         if min(state, expand, head_width, kernel) < 1:
             raise ValueError("state, expand, head_width and kernel must each be at least 1")
         if direction == "bidirectional" and head_width % 2:
             raise ValueError(f"head_width={head_width} cannot be split in two; use an even one")
-        self.direction = direction
-        self.causal = direction == "forward"
         self.state, self.kernel, self.head_width = state, kernel, head_width
         self.heads = max(1, expand * width // head_width)
         self.inner = self.heads * head_width
@@ -61,8 +58,7 @@ class Mamba2(Mixer):
         self.A_log = nn.Parameter(torch.empty(self.heads))
         self.D = nn.Parameter(torch.ones(self.heads))
         self.norm_weight = nn.Parameter(torch.ones(self.inner))
-        self.outward = nn.Linear(self.inner, width, bias=False)
-        self.outward.weight._residual_output = True  # type: ignore[attr-defined]
+        self.outward = writes_residual(nn.Linear(self.inner, width, bias=False))
         for parameter in (self.delta_bias, self.A_log, self.D):
             parameter._no_weight_decay = True  # type: ignore[attr-defined]
         self.reset_recurrence()

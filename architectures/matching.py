@@ -1,4 +1,4 @@
-"""Arms of equal size: solves width, and where needed the feed-forward's inner width and the depth, for a target.
+"""Arms of equal size: solves width, and where needed the feed-forward's inner width, for a reference arm's size.
 
 Everything else is kept: stem, number of mixers, embedding width, head width. The result names what was changed and the
 mismatch that is left.
@@ -14,13 +14,12 @@ from functools import lru_cache, partial
 from typing import Literal, NamedTuple
 
 from architectures.backbone import Backbone, count_parameters, shapes_only
-from architectures.config import BackboneConfig, BackboneError
+from architectures.config import BackboneConfig
 from architectures.feed_forward import FeedForward
 from architectures.mixer import find_mixer, make_mixer
 
 By = Literal["params", "flops"]
 WIDTH_LIMIT = 8192
-DEPTH_LIMIT = 256
 NEIGHBOURS = 3  # widths tried on either side of the nearest, since the heads' share moves in steps
 Measure = Callable[[BackboneConfig], float]
 
@@ -91,38 +90,33 @@ def _parts(config: BackboneConfig, length: int | None) -> _Parts:
 def match(
     arms: Mapping[str, BackboneConfig],
     *,
+    reference: str,
     by: By = "params",
-    reference: str | None = None,
-    target: float | None = None,
     length: int | None = None,
     tolerance: float = 0.01,
-    vary_depth: bool = False,
 ) -> dict[str, MatchedArm]:
-    """Size every arm to the reference arm, which stays as it is, or to `target` parameters or FLOPs.
+    """Size every arm to the reference arm, which stays as it is.
 
     by: "params", or "flops" of one sequence of `length` tokens, forward, a multiply-add counted as two.
-    tolerance: largest relative mismatch. vary_depth: move the number of blocks first, so that widths stay near
-    what they were, and the width after that.
+    tolerance: largest relative mismatch.
     Raises MatchingError when an arm cannot come within the tolerance or the request is incomplete.
     """
     if by not in ("params", "flops"):
         raise MatchingError(f"match: by={by!r}; allowed: params, flops")
     if by == "flops" and not length:
         raise MatchingError("match: by='flops' needs a length in tokens")
-    if (reference is None) == (target is None):
-        raise MatchingError("match: give either a reference arm or a target")
-    if reference is not None and reference not in arms:
+    if reference not in arms:
         raise MatchingError(f"match: no reference arm {reference!r}; arms: {', '.join(arms)}")
 
     def measure(config: BackboneConfig) -> float:
         parameters, flops = measured(config, length)
         return float(parameters) if by == "params" else flops
 
-    goal = measure(arms[reference]) if reference is not None else float(target or 0.0)
+    goal = measure(arms[reference])
     matched = {}
     for name, config in arms.items():
-        solved = config if name == reference else _solve(config, goal, measure, tolerance, vary_depth)
-        mismatch = measure(solved) / goal - 1.0 if goal > 0 else math.inf
+        solved = config if name == reference else _solve(config, goal, measure, tolerance)
+        mismatch = measure(solved) / goal - 1.0
         if abs(mismatch) > tolerance:
             what = "parameters" if by == "params" else f"FLOPs at {length} tokens"
             raise MatchingError(
@@ -134,17 +128,13 @@ def match(
     return matched
 
 
-def _solve(config: BackboneConfig, goal: float, measure: Measure, tolerance: float, vary_depth: bool) -> BackboneConfig:
+def _solve(config: BackboneConfig, goal: float, measure: Measure, tolerance: float) -> BackboneConfig:
     """The nearest configuration, from the coarsest change to the finest; stops at the first within tolerance."""
 
     def error(candidate: BackboneConfig) -> float:
         return abs(measure(candidate) - goal)
 
     best = config
-    if vary_depth and error(best) > tolerance * goal:
-        repeats = _last_below(lambda k: _with_depth(config, k), measure, goal, 1, DEPTH_LIMIT, 1)
-        depths = (_with_depth(config, k) for k in (repeats, repeats + 1))
-        best = config = min((candidate for candidate in depths if candidate), key=error)
     for step in STEPS:
         if error(best) <= tolerance * goal:
             return best
@@ -196,13 +186,6 @@ def _with_units(config: BackboneConfig, multiple: int, units: int) -> BackboneCo
     return candidate
 
 
-def _with_depth(config: BackboneConfig, repeats: int) -> BackboneConfig | None:
-    try:
-        return replace(config, pattern=str(config.blocks.repeated(repeats)))
-    except BackboneError:
-        return None
-
-
 def _tune_hidden(config: BackboneConfig, measure: Measure, goal: float, step: Step) -> list[BackboneConfig]:
     """The two configurations around the goal that differ in the feed-forward only, within its range."""
     base = _hidden(config)
@@ -235,11 +218,7 @@ def _hidden(config: BackboneConfig) -> int | None:
 
 
 def _changes(before: BackboneConfig, after: BackboneConfig) -> str:
-    parts = [
-        f"{name} {getattr(before, name)} -> {getattr(after, name)}"
-        for name in ("pattern", "width")
-        if getattr(before, name) != getattr(after, name)
-    ]
+    parts = [f"width {before.width} -> {after.width}"] if before.width != after.width else []
     if before.hidden != after.hidden:
         base = _hidden(replace(after, hidden=before.hidden))
         parts.append(f"feed-forward {base} -> {after.hidden}")

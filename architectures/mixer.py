@@ -57,11 +57,6 @@ class FlopCount:
     def __add__(self, other: FlopCount) -> FlopCount:
         return FlopCount(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
-    def __mul__(self, factor: float) -> FlopCount:
-        return FlopCount(*(factor * value for value in astuple(self)))
-
-    __rmul__ = __mul__
-
 
 class Mixer(nn.Module):
     """One letter of a pattern: (B, L, D) -> (B, L, D), D = `width`.
@@ -84,6 +79,12 @@ class Mixer(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.width = width
+
+    def set_direction(self, direction: Direction, allowed: Any) -> None:
+        """Declare the direction of a recurrence, and so `causal`; ValueError unless the Literal `allowed` has it."""
+        if direction not in get_args(allowed):
+            raise ValueError(f"direction={direction!r}; allowed: {', '.join(get_args(allowed))}")
+        self.direction, self.causal = direction, direction == "forward"
 
     def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
         """Mix; same shape and dtype out."""
@@ -165,6 +166,12 @@ def _load_entry_points() -> None:
             point.load()
         except Exception as error:  # another package's code may fail in any way
             raise MixerError(f"entry point {point.name} = {point.value} cannot be loaded: {error}") from error
+
+
+def writes_residual(layer: nn.Linear) -> nn.Linear:
+    """The layer, marked as one whose output joins the residual: the backbone scales its weights by depth."""
+    layer.weight._residual_output = True  # type: ignore[attr-defined]
+    return layer
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[None]:

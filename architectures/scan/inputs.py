@@ -70,23 +70,14 @@ def step_sizes(delta_BDL: Tensor, delta_bias: Tensor | None, delta_softplus: boo
     return F.softplus(delta_BDL) if delta_softplus else delta_BDL
 
 
-def check_inputs(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-) -> None:
+def check_inputs(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, *optional: Tensor | None) -> None:
     """Raise ValueError, naming the argument, for a shape, type or device that no kernel computes."""
     if u.dim() != 3:
         raise ValueError(f"selective_scan: u must be (batch, channels, length), not of shape {tuple(u.shape)}")
     if A.dim() != 2 or A.shape[0] != u.shape[1] or A.shape[1] < 1:
         raise ValueError(f"selective_scan: A must be ({u.shape[1]}, state), not of shape {tuple(A.shape)}")
-    batch, channels, length = u.shape
-    state = A.shape[1]
+    (batch, channels, length), state = u.shape, A.shape[1]
+    D, z, delta_bias = optional
     wanted = f"give ({batch}, {state}, {length})"
     for name, matrix in (("B", B), ("C", C)):
         if matrix.dim() == 2:

@@ -3,6 +3,8 @@
 FLOP counters find both by name, torch.compile keeps both whole, and the kernel is chosen when they run.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,12 @@ from architectures.kernel_choice import KernelError, counting, record
 from architectures.scan.inputs import ScanInputs, check_inputs
 from architectures.scan.kernels import KERNELS, chosen_kernel
 from architectures.scan.reference import differentiate
+
+ARGUMENTS = (
+    "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, Tensor? delta_bias, "
+    "bool delta_softplus, bool reverse, str kernel"
+)
+GRADIENTS = ", ".join(["Tensor"] * 8)
 
 
 def selective_scan(
@@ -56,85 +64,39 @@ def selective_scan(
     return _scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, kernel)
 
 
-@torch.library.custom_op("smdim_bench::selective_scan", mutates_args=())
-def _scan(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    reverse: bool,
-    kernel: str,
-) -> Tensor:
+@torch.library.custom_op("smdim_bench::selective_scan", mutates_args=(), schema=f"({ARGUMENTS}) -> Tensor")
+def _scan(u: Tensor, *arguments: Any) -> Tensor:
+    *tensors, delta_softplus, reverse, kernel = arguments
     name = chosen_kernel(u.device, kernel, u.dtype)
     record("scan", name)
     if u.numel() == 0:
         return u.new_zeros(u.shape)
-    return KERNELS[name].load().forward(ScanInputs(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse))
+    return KERNELS[name].load().forward(ScanInputs.of((u, *tensors), delta_softplus, reverse))
 
 
 @_scan.register_fake
-def _scan_shape(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    reverse: bool,
-    kernel: str,
-) -> Tensor:
+def _scan_shape(u: Tensor, *arguments: Any) -> Tensor:
     return u.new_empty(u.shape)
 
 
-@torch.library.custom_op("smdim_bench::selective_scan_backward", mutates_args=())
-def _scan_backward(
-    grad: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    reverse: bool,
-    kernel: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+@torch.library.custom_op(
+    "smdim_bench::selective_scan_backward", mutates_args=(), schema=f"(Tensor grad, {ARGUMENTS}) -> ({GRADIENTS})"
+)
+def _scan_backward(grad: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
     """Gradients of the eight tensors, contiguous; an absent argument's is an empty vector."""
+    *tensors, delta_softplus, reverse, kernel = arguments
+    inputs = ScanInputs.of(tensors, delta_softplus, reverse)
+    u = inputs.u
     name = chosen_kernel(u.device, kernel, u.dtype)
-    inputs = ScanInputs(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse)
     if u.numel() == 0:
-        return tuple(u.new_zeros(0) if t is None else t.new_zeros(t.shape) for t in inputs.tensors)  # type: ignore[return-value]
+        return tuple(u.new_zeros(0) if t is None else t.new_zeros(t.shape) for t in inputs.tensors)
     gradients = KERNELS[name].load().backward(inputs, grad)
-    return tuple(u.new_zeros(0) if g is None else g.contiguous() for g in gradients)  # type: ignore[return-value]
+    return tuple(u.new_zeros(0) if g is None else g.contiguous() for g in gradients)
 
 
 @_scan_backward.register_fake
-def _scan_backward_shape(
-    grad: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    reverse: bool,
-    kernel: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    tensors = (u, delta, A, B, C, D, z, delta_bias)
-    return tuple(u.new_empty(0) if t is None else t.new_empty(t.shape) for t in tensors)  # type: ignore[return-value]
+def _scan_backward_shape(grad: Tensor, u: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    return tuple(u.new_empty(0) if t is None else t.new_empty(t.shape) for t in (u, *arguments[:7]))
 
 
 def _remember_scan(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]

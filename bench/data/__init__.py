@@ -4,21 +4,13 @@ from bench.data.baselines import token_baselines
 from bench.data.catalog import corpora_words
 from bench.data.corpus import load_corpus
 from bench.data.music import corpus_notes
-from bench.data.pieces import Corpus, CorpusError, Piece, Skipped
 from bench.data.settings import TokenizerSettings
 from bench.data.tokenising import tokenize
-from bench.data.tokens import TokenCorpus, TokenStream
-from bench.data.windows import Windows
+from bench.data.tokens import TokenCorpus
 
 __all__ = [
-    "Corpus",
-    "CorpusError",
-    "Piece",
-    "Skipped",
     "TokenCorpus",
-    "TokenStream",
     "TokenizerSettings",
-    "Windows",
     "corpora_words",
     "corpus_notes",
     "load_corpus",

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -46,8 +47,35 @@ def add_corpus(
     CorpusError or ArchiveError with one line.
     """
     entry = _addable(name)
+    with _as_folder(name, origin) as given:
+        root, listing = _find_root(entry, given)
+        if check is not None:
+            check(listing)
+        papers = [
+            path
+            for folder in {root, root.parent if root != given else root}
+            for path in sorted(folder.iterdir())
+            if path.is_file() and (path.suffix.lower() in TABLE_SUFFIXES or path.name.lower().startswith(PAPERS))
+        ]
+        copies = [(source.path, source.path.relative_to(root)) for source in listing.sources]
+        copies += [(path, Path(path.name)) for path in papers]
+        target = corpora_folder() / name
+        with publishing(target) as fresh:
+            for done, (path, place) in enumerate(copies, start=1):
+                with writing_to(fresh.parent):
+                    (fresh / place).parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copyfile(path, fresh / place)
+                if progress is not None:
+                    progress(done, len(copies))
+    return Added(name, len(listing.sources), listing.about.get("without_file", 0), target)
+
+
+@contextmanager
+def _as_folder(name: str, origin: Path) -> Iterator[Path]:
+    """`origin`, or the folder into which an archive is unpacked until the block ends."""
     if origin.is_dir():
-        return _take(entry, origin, check, progress)
+        yield origin
+        return
     if not origin.is_file():
         raise CorpusError(f"{origin}: no such file or folder")
     with writing_to(corpora_folder()):
@@ -55,7 +83,7 @@ def add_corpus(
         unpacked = Path(tempfile.mkdtemp(dir=corpora_folder(), prefix=f".{name}.unpack."))
     try:
         unpack(origin, unpacked, _wanted)
-        return _take(entry, unpacked, check, progress)
+        yield unpacked
     finally:
         shutil.rmtree(unpacked, ignore_errors=True)
 
@@ -83,34 +111,6 @@ def _wanted(path: PurePosixPath) -> bool:
     if path.name.startswith("._") or "versions" in path.parts:
         return False
     return path.suffix.lower() in MIDI_SUFFIXES + TABLE_SUFFIXES or path.name.lower().startswith(PAPERS)
-
-
-def _take(
-    entry: Entry,
-    origin: Path,
-    check: Callable[[Listing], None] | None,
-    progress: Callable[[int, int], None] | None,
-) -> Added:
-    root, listing = _find_root(entry, origin)
-    if check is not None:
-        check(listing)
-    papers = [
-        path
-        for folder in {root, root.parent if root != origin else root}
-        for path in sorted(folder.iterdir())
-        if path.is_file() and (path.suffix.lower() in TABLE_SUFFIXES or path.name.lower().startswith(PAPERS))
-    ]
-    copies = [(source.path, source.path.relative_to(root)) for source in listing.sources]
-    copies += [(path, Path(path.name)) for path in papers]
-    target = corpora_folder() / entry.name
-    with publishing(target) as fresh:
-        for done, (path, name) in enumerate(copies, start=1):
-            with writing_to(fresh.parent):
-                (fresh / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, fresh / name)
-            if progress is not None:
-                progress(done, len(copies))
-    return Added(entry.name, len(listing.sources), listing.about.get("without_file", 0), target)
 
 
 def _find_root(entry: Entry, origin: Path) -> tuple[Path, Listing]:

@@ -7,9 +7,9 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, cast
 
 from bench.data.cache import writing_to
 from bench.errors import UserError
@@ -22,19 +22,12 @@ MAX_LISTED_BYTES = 16 << 30
 COPY_BYTES = 1 << 20
 
 Wanted = Callable[[PurePosixPath], bool]
+Member = tuple[str, Callable[[], IO[bytes] | None]]
+"""Name and opener of a regular file in an archive."""
 
 
 class ArchiveError(UserError):
     """An archive is damaged, of an unknown kind, or holds what a data set never needs."""
-
-
-@dataclass(frozen=True)
-class Member:
-    """A regular file in an archive. `size` is the one stated by the archive, in bytes."""
-
-    name: str
-    size: int
-    open: Callable[[], IO[bytes]]
 
 
 def unpack(archive: Path, folder: Path, wanted: Wanted = lambda path: True) -> list[Path]:
@@ -47,16 +40,19 @@ def unpack(archive: Path, folder: Path, wanted: Wanted = lambda path: True) -> l
     written: list[Path] = []
     total = 0
     try:
-        for count, member in enumerate(_members(archive), start=1):
+        for count, (name, opener) in enumerate(_members(archive), start=1):
             if count > MAX_FILES:
                 raise ArchiveError(f"{archive.name} holds more than {MAX_FILES} files")
-            path = safe_name(member.name, archive.name)
+            path = safe_name(name, archive.name)
             if not wanted(path):
                 continue
             target = folder / path
             with writing_to(folder):
                 target.parent.mkdir(parents=True, exist_ok=True)
-            total = _copy(member, target, total, archive.name)
+            with writing_to(target.parent):
+                sink = target.open("wb")
+            with sink, cast(IO[bytes], opener()) as source:
+                total = _copy(source, sink, total, f"{archive.name} unpacks to more than is allowed (at {name!r})")
             written.append(target)
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
         raise ArchiveError(f"{archive.name} is damaged ({str(error) or type(error).__name__})") from None
@@ -76,17 +72,15 @@ def safe_name(name: str, archive: str) -> PurePosixPath:
     return path
 
 
-def _copy(member: Member, target: Path, total: int, archive: str) -> int:
+def _copy(source: IO[bytes], sink: IO[bytes], total: int, refusal: str) -> int:
+    """Copy one file; the bytes unpacked by then, `total` of them before it."""
     size = 0
-    with writing_to(target.parent):
-        sink = target.open("wb")
-    with sink, member.open() as source:
-        while chunk := source.read(COPY_BYTES):
-            size += len(chunk)
-            if size > MAX_FILE_BYTES or total + size > MAX_TOTAL_BYTES:
-                raise ArchiveError(f"{archive} unpacks to more than is allowed (at {member.name!r})")
-            with writing_to(target.parent):
-                sink.write(chunk)
+    while chunk := source.read(COPY_BYTES):
+        size += len(chunk)
+        if size > MAX_FILE_BYTES or total + size > MAX_TOTAL_BYTES:
+            raise ArchiveError(refusal)
+        with writing_to(Path(sink.name).parent):
+            sink.write(chunk)
     return total + size
 
 
@@ -113,7 +107,7 @@ def _zip_members(archive: Path) -> Iterator[Member]:
             if kind not in (0, 0o100000, 0o040000):
                 raise ArchiveError(f"{archive.name} holds a link or device: {info.filename!r}")
             if not info.is_dir():
-                yield Member(info.filename, info.file_size, lambda info=info: bundle.open(info))  # type: ignore[misc]
+                yield info.filename, partial(bundle.open, info)
 
 
 def _tar_members(archive: Path) -> Iterator[Member]:
@@ -127,10 +121,4 @@ def _tar_members(archive: Path) -> Iterator[Member]:
                 continue
             if not info.isfile():
                 raise ArchiveError(f"{archive.name} holds a link or device: {info.name!r}")
-            yield Member(info.name, info.size, lambda info=info: _extract(bundle, info))  # type: ignore[misc]
-
-
-def _extract(bundle: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
-    stream = bundle.extractfile(info)
-    assert stream is not None
-    return stream
+            yield info.name, partial(bundle.extractfile, info)

@@ -5,18 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from bench.data.tokens import TokenCorpus
-from bench.data.windows import Align, Mode
 
 
-def token_baselines(
-    token_corpus: TokenCorpus,
-    length: int,
-    split: str = "validation",
-    *,
-    mode: Mode = "pad",
-    align: Align = "bar",
-    smoothing: float = 1.0,
-) -> dict[str, float]:
+def token_baselines(token_corpus: TokenCorpus, length: int, split: str = "validation") -> dict[str, float]:
     """Bits/token of three models fitted on the train windows and measured on the windows of `split`, PAD left out.
 
     unigram   p(token)
@@ -24,11 +15,11 @@ def token_baselines(
     grammar   p(type | type before) p(token | its type): holds REMI's order of Bar, Position, Pitch, Velocity,
               Duration, and nothing of music; a denoiser that is no better has learned no more than the grammar
 
-    Counts are smoothed by adding `smoothing` (1: Laplace) to every outcome; outcomes are the tokens, or types, other
+    Counts are smoothed by adding 1 (Laplace) to every outcome; outcomes are the tokens, or types, other
     than PAD, BOS and MASK. The token before a window's first is a state of its own.
     """
-    train = token_corpus.windows("train", length, mode=mode, align=align).tokens
-    held_out = token_corpus.windows(split, length, mode=mode, align=align).tokens
+    train = token_corpus.windows("train", length).tokens
+    held_out = token_corpus.windows(split, length).tokens
     never = [token_corpus.pad_id, token_corpus.bos_id, token_corpus.mask_id]
     tokens = np.setdiff1d(np.arange(token_corpus.vocab_size), never)
     kinds = token_corpus.type_of_token
@@ -37,10 +28,10 @@ def token_baselines(
     seen_before, seen_after = _pairs(held_out, token_corpus.pad_id, token_corpus.bos_id)
     size, type_count = token_corpus.vocab_size, len(token_corpus.type_names)
 
-    unigram = _conditional(np.zeros_like(after), after, 1, size, tokens, smoothing)
-    bigram = _conditional(before, after, size, size, tokens, smoothing)
-    types_after = _conditional(kinds[before], kinds[after], type_count, type_count, types, smoothing)
-    within = _conditional(kinds[after], after, type_count, size, tokens, smoothing, groups=kinds)
+    unigram = _conditional(np.zeros_like(after), after, 1, size, tokens)
+    bigram = _conditional(before, after, size, size, tokens)
+    types_after = _conditional(kinds[before], kinds[after], type_count, type_count, types)
+    within = _conditional(kinds[after], after, type_count, size, tokens, groups=kinds)
     return {
         "unigram": _bits(unigram[0, seen_after]),
         "bigram": _bits(bigram[seen_before, seen_after]),
@@ -61,12 +52,11 @@ def _conditional(
     contexts: int,
     size: int,
     possible: np.ndarray,
-    smoothing: float,
     groups: np.ndarray | None = None,
 ) -> np.ndarray:
     """p(outcome | given), (contexts, size); with `groups`, context c allows only the outcomes of group c."""
     counts = np.bincount(given * size + outcome, minlength=contexts * size).reshape(contexts, size).astype(float)
-    counts[:, possible] += smoothing
+    counts[:, possible] += 1
     if groups is not None:
         counts[groups[None, :] != np.arange(contexts)[:, None]] = 0.0
     totals = counts.sum(axis=1, keepdims=True)

@@ -22,7 +22,7 @@ FOLDER_WORDS = "every MIDI, kar and ABC file under your own folder"
     "demo",
     "40 lieder (Schubert, Schumann) and 40 Irish dance tunes; subsets lieder and irish",
     "lieder CC0 1.0 (OpenScore); irish Unlicense / CC BY 4.0 (Polifonia, after Bill Black)",
-    find=lambda: DEMO_FOLDER,
+    find_folder=lambda: DEMO_FOLDER,
 )
 def list_demo(folder: Path) -> Listing:
     """The 80 demo pieces by their index; lieder and irish are split apart, so that a subset splits like the whole."""
@@ -126,7 +126,7 @@ def find_essen() -> Path:
     "essen-han",
     "Chinese folk songs of the Essen collection, read out of music21; subsets han1.abc and han2.abc",
     "non-commercial research use, as music21 ships it; not to be passed on",
-    find=find_essen,
+    find_folder=find_essen,
     extra="folk",
 )
 def list_essen(folder: Path) -> Listing:

@@ -40,12 +40,13 @@ def load_corpus(name: str, *, subset: str | None = None, progress: ProgressCallb
     hashes = {
         source.id: hashlib.sha256(piece_bytes(source.path, source.tune)).hexdigest() for source in listing.sources
     }
-    inspections = inspect_sources(listing.sources, hashes, progress)
-    usable = [source for source in listing.sources if inspections[source.id].inspection is not None]
+    answers = inspect_sources(listing.sources, hashes, progress)
+    found = {name: answer.inspection for name, answer in answers.items() if answer.inspection is not None}
+    usable = [source for source in listing.sources if source.id in found]
     skipped = [
-        Skipped(source.path, inspections[source.id].reason, source.id)
+        Skipped(source.path, answers[source.id].reason, source.id)
         for source in listing.sources
-        if inspections[source.id].inspection is None
+        if source.id not in found
     ]
     if not usable:
         reasons = Counter(item.reason for item in skipped).most_common(3)
@@ -53,8 +54,20 @@ def load_corpus(name: str, *, subset: str | None = None, progress: ProgressCallb
             f"corpus {name} has no usable piece among {len(skipped)}: "
             + "; ".join(f"{reason} ({count})" for reason, count in reasons)
         )
-    sides, notes = _sides(usable, listing, hashes, inspections)
-    pieces = [_piece(source, hashes, sides, inspections) for source in usable]
+    sides, notes = _sides(usable, listing, hashes, found)
+    pieces = [
+        Piece(
+            path=source.path,
+            id=source.id,
+            sha256=hashes[source.id],
+            split=sides[source.id],
+            title=source.title,
+            tune=source.tune,
+            notes=found[source.id].notes,
+            content=found[source.id].content,
+        )
+        for source in usable
+    ]
     if subset is not None:
         pieces, skipped = _keep_subset(name, subset, pieces, skipped)
     return Corpus(
@@ -102,10 +115,9 @@ def _from_record(record: dict[str, Any]) -> Answer:
 
 
 def _sides(
-    usable: list[Source], listing: Listing, hashes: dict[str, str], inspections: dict[str, Answer]
+    usable: list[Source], listing: Listing, hashes: dict[str, str], found: dict[str, Inspection]
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    contents = {source.id: _inspection(inspections, source.id).content for source in usable}
-    groups = group_copies({source.id: (hashes[source.id], contents[source.id]) for source in usable})
+    groups = group_copies({source.id: (hashes[source.id], found[source.id].content) for source in usable})
     copies = len(groups) - len(set(groups.values()))
     notes: list[str] = []
     if copies:
@@ -121,26 +133,6 @@ def _sides(
         of_group = hash_split(set(groups.values()), strata)
         sides = {piece: of_group[group] for piece, group in groups.items()}
     return sides, tuple(notes)
-
-
-def _inspection(inspections: dict[str, Answer], piece: str) -> Inspection:
-    found = inspections[piece].inspection
-    assert found is not None
-    return found
-
-
-def _piece(source: Source, hashes: dict[str, str], sides: dict[str, str], inspections: dict[str, Answer]) -> Piece:
-    found = _inspection(inspections, source.id)
-    return Piece(
-        path=source.path,
-        id=source.id,
-        sha256=hashes[source.id],
-        split=sides[source.id],
-        title=source.title,
-        tune=source.tune,
-        notes=found.notes,
-        content=found.content,
-    )
 
 
 def _keep_subset(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.data.cache import read_json, write_json, writing_to
 from bench.errors import UserError
@@ -38,10 +39,12 @@ class _BrokeOff(Exception):
 
 @dataclass
 class _Part:
-    """The bytes so far, with the address and entity tag they came from."""
+    """The bytes so far, with the address and entity tag they came from, and what is known of the whole."""
 
     path: Path
     address: str
+    size_bytes: int | None
+    progress: BytesProgress | None
 
     @property
     def size(self) -> int:
@@ -51,13 +54,9 @@ class _Part:
     def record(self) -> Path:
         return self.path.with_name(self.path.name + ".json")
 
-    def tag(self) -> str | None:
-        kept = read_json(self.record) or {}
-        return kept.get("tag") if kept.get("address") == self.address else None
-
-    def belongs(self) -> bool:
-        """Whether the bytes come from this address."""
-        return (read_json(self.record) or {}).get("address") == self.address
+    def kept(self) -> dict[str, Any]:
+        """The address and the entity tag that the bytes come from."""
+        return read_json(self.record) or {}
 
     def clear(self) -> None:
         self.path.unlink(missing_ok=True)
@@ -71,8 +70,6 @@ def download(
     sha256: str | None = None,
     size_bytes: int | None = None,
     progress: BytesProgress | None = None,
-    timeout_s: float = TIMEOUT_S,
-    pause_s: float = PAUSE_S,
 ) -> None:
     """Write what lies at an http(s) address to `target`, whole and checked, or raise FetchError with one line.
 
@@ -81,13 +78,13 @@ def download(
     """
     if not address.startswith(("http://", "https://")):
         raise FetchError(f"{address}: only http and https addresses can be fetched")
-    part = _Part(target.with_name(target.name + ".part"), address)
+    part = _Part(target.with_name(target.name + ".part"), address, size_bytes, progress)
     with writing_to(target.parent):
         target.parent.mkdir(parents=True, exist_ok=True)
     with _alone(target):
-        if not part.belongs():
+        if part.kept().get("address") != address:
             part.clear()
-        _gather(part, size_bytes, progress, timeout_s, pause_s)
+        _gather(part)
         found = file_sha256(part.path)
         if sha256 is not None and found != sha256:
             part.clear()
@@ -97,30 +94,28 @@ def download(
         part.clear()
 
 
-def _gather(
-    part: _Part, size_bytes: int | None, progress: BytesProgress | None, timeout_s: float, pause_s: float
-) -> None:
+def _gather(part: _Part) -> None:
     stalled = 0
     for _ in range(MAX_TRIES):
         before = part.size
         try:
-            _try_once(part, size_bytes, progress, timeout_s)
+            _try_once(part)
             return
         except (_BrokeOff, urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
             reason = getattr(error, "reason", None) or error
             stalled = 0 if part.size > before else stalled + 1
         if stalled >= STALLED_TRIES:
             break
-        time.sleep(pause_s * 2**stalled)
+        time.sleep(PAUSE_S * 2**stalled)
     raise FetchError(
         f"{part.address} broke off after {part.size} bytes ({reason}); the same command goes on from there"
     )
 
 
-def _try_once(part: _Part, size_bytes: int | None, progress: BytesProgress | None, timeout_s: float) -> None:
+def _try_once(part: _Part) -> None:
     have = part.size
     try:
-        answer = urllib.request.urlopen(_request(part, have), timeout=timeout_s)
+        answer = urllib.request.urlopen(_request(part, have), timeout=TIMEOUT_S)
     except urllib.error.HTTPError as error:
         _judge(error, part)
         return
@@ -131,17 +126,17 @@ def _try_once(part: _Part, size_bytes: int | None, progress: BytesProgress | Non
             raise _BrokeOff("the server gave another range than asked for")
         have = have if resumed else 0
         total = _total(answer, have)
-        _check_size(part, total, size_bytes, have)
+        _check_size(part, total, have)
         write_json(part.record, {"address": part.address, "tag": answer.headers.get("ETag")})
-        limit = size_bytes or MAX_DOWNLOAD_BYTES
+        limit = part.size_bytes or MAX_DOWNLOAD_BYTES
         with writing_to(part.path.parent), part.path.open("ab" if resumed else "wb") as sink:
             for chunk in _chunks(answer):
                 have += len(chunk)
                 if have > limit:
                     break
                 sink.write(chunk)
-                if progress is not None:
-                    progress(have, total)
+                if part.progress is not None:
+                    part.progress(have, total)
         if have > limit:
             part.clear()
             raise FetchError(f"{part.address} sends more than the {limit} bytes that are allowed")
@@ -165,7 +160,7 @@ def _request(part: _Part, have: int) -> urllib.request.Request:
     headers = {"User-Agent": "smdim-bench", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
-        tag = part.tag()
+        tag = part.kept().get("tag")
         if tag and not tag.startswith("W/"):
             headers["If-Range"] = tag
     return urllib.request.Request(part.address, headers=headers)
@@ -193,12 +188,14 @@ def _total(answer: http.client.HTTPResponse, have: int) -> int | None:
     return have + int(length) if length.isdigit() else None
 
 
-def _check_size(part: _Part, total: int | None, size_bytes: int | None, have: int) -> None:
+def _check_size(part: _Part, total: int | None, have: int) -> None:
     if total is None:
         return
-    if size_bytes is not None and total != size_bytes:
+    if part.size_bytes is not None and total != part.size_bytes:
         part.clear()
-        raise FetchError(f"{part.address} is not the published file: it has {total} bytes, published are {size_bytes}")
+        raise FetchError(
+            f"{part.address} is not the published file: it has {total} bytes, published are {part.size_bytes}"
+        )
     if total > MAX_DOWNLOAD_BYTES:
         raise FetchError(f"{part.address} has {total} bytes, more than the {MAX_DOWNLOAD_BYTES} that are allowed")
     free = shutil.disk_usage(part.path.parent).free

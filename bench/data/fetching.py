@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from bench.data.adding import Added, add_corpus, contents_hash
 from bench.data.catalog import CORPORA
-from bench.data.download import PAUSE_S, TIMEOUT_S, BytesProgress, FetchError, download
+from bench.data.download import BytesProgress, FetchError, download
 from bench.data.pieces import Corpus, CorpusError
 from bench.data.registry import Listing, Published, corpora_folder
 from bench.files import canonical_hash
@@ -23,14 +22,7 @@ def published_as(name: str, address: str | None = None) -> Published:
     return published if address is None else replace(published, address=address)
 
 
-def fetch_corpus(
-    name: str,
-    *,
-    published: Published | None = None,
-    progress: BytesProgress | None = None,
-    timeout_s: float = TIMEOUT_S,
-    pause_s: float = PAUSE_S,
-) -> Added:
+def fetch_corpus(name: str, *, published: Published | None = None, progress: BytesProgress | None = None) -> Added:
     """Download, check and add a corpus; a download that broke off goes on where it stopped, now or in a later call.
 
     `published` replaces what is known of the archive (a mirror). Raises FetchError, ArchiveError or CorpusError with
@@ -44,16 +36,8 @@ def fetch_corpus(
         sha256=published.sha256,
         size_bytes=published.size_bytes,
         progress=progress,
-        timeout_s=timeout_s,
-        pause_s=pause_s,
     )
-    try:
-        return add_corpus(name, archive, check=_contents_check(published))
-    finally:
-        archive.unlink(missing_ok=True)
 
-
-def _contents_check(published: Published) -> Callable[[Listing], None]:
     def check(listing: Listing) -> None:
         if published.contents is not None and contents_hash(listing) != published.contents:
             raise FetchError(
@@ -61,7 +45,10 @@ def _contents_check(published: Published) -> Callable[[Listing], None]:
                 "(their files differ); nothing was added"
             )
 
-    return check
+    try:
+        return add_corpus(name, archive, check=check)
+    finally:
+        archive.unlink(missing_ok=True)
 
 
 def compare_with_published(corpus: Corpus) -> str:

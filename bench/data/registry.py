@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bench.data.pieces import CorpusError, Source
 from bench.paths import cache_folder
@@ -87,19 +88,12 @@ CORPORA: dict[str, Entry] = {}
 
 
 def register_corpus(
-    name: str,
-    words: str,
-    licence: str,
-    *,
-    find: Callable[[], Path] | None = None,
-    layout: str = "",
-    published: Published | None = None,
-    extra: str = "",
+    name: str, words: str, licence: str, **facts: Any
 ) -> Callable[[Callable[[Path], Listing]], Callable[[Path], Listing]]:
-    """Decorator that registers a corpus at the function that lists its pieces; see Entry."""
+    """Decorator that registers a corpus at the function that lists its pieces; `facts` are further fields of Entry."""
 
     def register(read: Callable[[Path], Listing]) -> Callable[[Path], Listing]:
-        CORPORA[name] = Entry(name, words, licence, read, find, layout, published, extra)
+        CORPORA[name] = Entry(name, words, licence, read, **facts)
         return read
 
     return register

@@ -1,4 +1,4 @@
-"""TokenCorpus: a corpus as tokens, with its split, windows, crops and the way back to notes."""
+"""TokenCorpus: a corpus as tokens, with its split, windows and the way back to notes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from bench.data.cache import read_array, write_array
 from bench.data.pieces import SPLITS, Corpus, Piece, Skipped, check_split
 from bench.data.settings import TokenizerSettings
-from bench.data.windows import Align, Mode, Windows, bar_of_token, cut, window_starts
+from bench.data.windows import Windows, cut, window_starts
 from bench.errors import UserError
 from bench.files import canonical_hash, write_atomically
 
@@ -76,7 +76,7 @@ class TokenCorpus:
 
     @property
     def eos_id(self) -> int:
-        """Ends each piece in joined windows; not written otherwise."""
+        """In the vocabulary, not written into pieces."""
         return self._ids["EOS_None"]
 
     @property
@@ -128,70 +128,41 @@ class TokenCorpus:
         stream = self.stream(split)
         return [stream.tokens[a:b] for a, b in zip(stream.offsets[:-1], stream.offsets[1:], strict=True)]
 
-    def windows(
-        self, split: str, length: int, *, mode: Mode = "pad", align: Align = "bar", hop: int | None = None
-    ) -> Windows:
+    def windows(self, split: str, length: int) -> Windows:
         """All windows of one side on a fixed grid, for evaluation: every token is in at least one of them.
 
-        mode "pad": windows lie inside one piece, the last one of a piece is filled with PAD. mode "join": the pieces
-        of the side follow each other with EOS after each, and only the very last window has PAD.
-        align "bar" (default): a window begins with a Bar token, so that what it decodes to has its time right from
-        the first note; neighbours overlap by less than a bar. align "token": exactly every `hop` tokens.
-        `hop` (tokens, default the length) is how far a window is behind the one before, at most.
+        A window lies inside one piece; the last one of a piece is filled with PAD. It begins with a Bar token, so that
+        what it decodes to has its time right from the first note; neighbours overlap by less than a bar.
         """
-        tokens, starts, ends, bounds, hop = self._place_windows(split, length, mode, align, hop)
-        piece = np.searchsorted(bounds, starts, side="right") - 1
-        base = bounds[piece] if mode == "pad" else np.zeros_like(starts)
-        # a window that begins with a Bar token stands in that bar
-        bars = np.flatnonzero(tokens == self.bar_id)
-        bar = np.searchsorted(bars, starts, side="right") - np.searchsorted(bars, base, side="left") - 1
+        stream, starts, ends = self._place_windows(split, length)
+        piece = np.searchsorted(stream.offsets, starts, side="right") - 1
         return Windows(
-            tokens=self._window_rows((split, length, mode, align, hop), tokens, starts, ends),
+            tokens=self._window_rows(split, length, stream.tokens, starts, ends),
             piece=piece,
-            start=starts - base,
-            bar=bar,
+            start=starts - stream.offsets[piece],
             count=np.minimum(ends - starts, length),
-            mode=mode,
-            align=align,
-            hop=hop,
-            mid_bar=int(np.sum(tokens[starts] != self.bar_id)) if align == "bar" else 0,
         )
 
-    def count_windows(
-        self, split: str, length: int, *, mode: Mode = "pad", align: Align = "bar", hop: int | None = None
-    ) -> int:
+    def count_windows(self, split: str, length: int) -> int:
         """How many rows `windows` would give, without making them."""
-        return len(self._place_windows(split, length, mode, align, hop)[1])
+        return len(self._place_windows(split, length)[1])
 
-    def _place_windows(
-        self, split: str, length: int, mode: Mode, align: Align, hop: int | None
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
-        """Tokens to cut from (N,), first token and end of the stretch of each window (n,), piece bounds, hop."""
-        hop = length if hop is None else hop
-        if length < 1 or not 1 <= hop <= length:
-            raise ValueError(f"windows need length >= 1 and 1 <= hop <= length, not length {length} and hop {hop}")
-        if mode not in ("pad", "join") or align not in ("bar", "token"):
-            raise ValueError(
-                f"windows: allowed are the modes pad, join and the alignments bar, token, not {mode!r}, {align!r}"
-            )
+    def _place_windows(self, split: str, length: int) -> tuple[TokenStream, np.ndarray, np.ndarray]:
+        """The tokens to cut from, and of each window its first token and the end of its piece (n,)."""
+        if length < 1:
+            raise ValueError(f"windows need length >= 1, not length {length}")
         stream = self.stream(split)
         if not stream.pieces:
             raise UserError(f"corpus {self.corpus.label} has no piece in its {split} split")
-        tokens, bounds = (stream.tokens, stream.offsets) if mode == "pad" else self._joined(stream)
-        bars = np.flatnonzero(tokens == self.bar_id)
-        starts, ends = _grid(bars, bounds if mode == "pad" else bounds[[0, -1]], length, hop, align)
-        return tokens, starts, ends, bounds, hop
-
-    def crop(self, split: str, piece: int, start: int, length: int) -> np.ndarray:
-        """`length` tokens of one piece from `start` on, PAD after its end: uint16 (length,)."""
-        whole = self.pieces(split)[piece]
-        if not 0 <= start < len(whole):
-            raise ValueError(f"start must lie in the piece's 0..{len(whole) - 1}, not {start}")
-        return cut(whole, np.array([start]), np.array([len(whole)]), length, self.pad_id)[0]
-
-    def bar_of_token(self, tokens: np.ndarray) -> np.ndarray:
-        """Bar number of each token along the last axis, from 0 at the first Bar token (-1 before it)."""
-        return bar_of_token(tokens, self.bar_id)
+        bars = np.flatnonzero(stream.tokens == self.bar_id)
+        starts: list[int] = []
+        ends: list[int] = []
+        for first, end in zip(stream.offsets[:-1].tolist(), stream.offsets[1:].tolist(), strict=True):
+            own = bars[np.searchsorted(bars, first) : np.searchsorted(bars, end)] - first
+            found = [first + start for start in window_starts(own, end - first, length)]
+            starts.extend(found)
+            ends.extend([end] * len(found))
+        return stream, np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64)
 
     def decode(self, tokens_L: np.ndarray | Sequence[int]) -> ScoreTick:
         """Notes of a token sequence, as one piano track of a score whose time 0 is the first bar (takes MidiTok)."""
@@ -203,17 +174,10 @@ class TokenCorpus:
         """Write what the tokens decode to as a MIDI file."""
         write_atomically(path, self.decode(tokens_L).dumps_midi())
 
-    def _joined(self, stream: TokenStream) -> tuple[np.ndarray, np.ndarray]:
-        sizes = np.diff(stream.offsets) + 1
-        bounds = np.concatenate([[0], np.cumsum(sizes)])
-        joined = np.insert(stream.tokens, stream.offsets[1:], self.eos_id)
-        return joined, bounds
-
     def _window_rows(
-        self, what: tuple[str, int, str, str, int], tokens: np.ndarray, starts: np.ndarray, ends: np.ndarray
+        self, split: str, length: int, tokens: np.ndarray, starts: np.ndarray, ends: np.ndarray
     ) -> np.ndarray:
-        split, length, mode, align, hop = what
-        name = f"windows-{split}-{length}-{mode}-{align}-{hop}-{canonical_hash([WINDOWS_VERSION, starts.tolist()])}.npy"
+        name = f"windows-{split}-{length}-{canonical_hash([WINDOWS_VERSION, starts.tolist()])}.npy"
         kept = read_array(self.folder / name)
         if kept is not None and kept.shape == (len(starts), length) and kept.dtype == np.uint16:
             return kept
@@ -226,14 +190,3 @@ class TokenCorpus:
 def order_by_split(pieces: Sequence[Piece]) -> list[Piece]:
     """Pieces side by side: train, validation, test, each in order of id."""
     return sorted(pieces, key=lambda piece: (SPLITS.index(piece.split), piece.id))
-
-
-def _grid(bars: np.ndarray, bounds: np.ndarray, length: int, hop: int, align: Align) -> tuple[np.ndarray, np.ndarray]:
-    starts: list[int] = []
-    ends: list[int] = []
-    for first, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        own = bars[np.searchsorted(bars, first) : np.searchsorted(bars, end)] - first
-        found = [first + start for start in window_starts(own, end - first, length, hop, align)]
-        starts.extend(found)
-        ends.extend([end] * len(found))
-    return np.array(starts, dtype=np.int64), np.array(ends, dtype=np.int64)

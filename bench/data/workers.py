@@ -7,10 +7,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 
 from bench.data.worker import Answer, Job, receive, send
 from bench.errors import UserError
@@ -116,56 +117,36 @@ def read_all(
     if not jobs:
         return []
     count = processes or min(usable_cores(), -(-len(jobs) // JOBS_PER_PROCESS))
-    answers: dict[int, Answer] = {}
-    with _pool(jobs, max(1, count), limit_s) as results:
-        for index, answer in results:
-            answers[index] = answer
-            if progress is not None:
-                progress(len(answers), len(jobs))
-    again = [index for index, answer in sorted(answers.items()) if answer.transient]
-    with _pool([jobs[index] for index in again], 1, limit_s) as results:
-        for place, answer in results:
-            answers[again[place]] = answer
-    return [answers[index] for index in range(len(jobs))]
+    answers = _read(jobs, max(1, count), limit_s, progress)
+    again = [index for index, answer in enumerate(answers) if answer.transient]
+    for index, answer in zip(again, _read([jobs[index] for index in again], 1, limit_s, None), strict=True):
+        answers[index] = answer
+    return answers
 
 
-@contextmanager
-def _pool(jobs: Sequence[Job], count: int, limit_s: float) -> Iterator[Iterator[tuple[int, Answer]]]:
-    todo: SimpleQueue[int] = SimpleQueue()
-    for index in range(len(jobs)):
-        todo.put(index)
-    results: SimpleQueue[tuple[int, Answer] | BaseException] = SimpleQueue()
+def _read(jobs: Sequence[Job], count: int, limit_s: float, progress: ProgressCallback | None) -> list[Answer]:
+    idle: SimpleQueue[ReadingProcess] = SimpleQueue()
     readers = [ReadingProcess(limit_s) for _ in range(count)]
+    for reader in readers:
+        idle.put(reader)
 
-    def work(reader: ReadingProcess) -> None:
+    def read(job: Job) -> Answer:
+        reader = idle.get()
         try:
-            while True:
-                index = todo.get_nowait()
-                results.put((index, reader.ask(jobs[index])))
-        except Empty:
-            pass
-        except BaseException as error:
-            results.put(error)
+            return reader.ask(job)
+        finally:
+            idle.put(reader)
 
-    def stream() -> Iterator[tuple[int, Answer]]:
-        for _ in range(len(jobs)):
-            result = results.get()
-            if isinstance(result, BaseException):
-                raise UserError(f"no reading process could be started: {result}") from result
-            yield result
-
-    threads = [threading.Thread(target=work, args=(reader,), daemon=True) for reader in readers]
-    for thread in threads:
-        thread.start()
-    try:
-        yield stream()
-    finally:
-        while True:
-            try:
-                todo.get_nowait()
-            except Empty:
-                break
-        for reader in readers:
-            reader.close()
-        for thread in threads:
-            thread.join()
+    with ThreadPoolExecutor(count) as pool:
+        futures = [pool.submit(read, job) for job in jobs]
+        try:
+            for done, future in enumerate(as_completed(futures), start=1):
+                if error := future.exception():
+                    raise UserError(f"no reading process could be started: {error}") from error
+                if progress is not None:
+                    progress(done, len(jobs))
+            return [future.result() for future in futures]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for reader in readers:
+                reader.close()

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from bench.diffusion.absorbing import AbsorbingDiffusion, DiffusionLoss
+from bench.diffusion.absorbing import AbsorbingDiffusion
 from bench.diffusion.elbo import elbo_bits_per_token
 from bench.diffusion.errors import DiffusionError
-from bench.diffusion.evaluation import BitsPerToken, bits_per_token
 from bench.diffusion.generators import generator_for
 from bench.diffusion.multi_scale import MultiScaleDiffusion
 from bench.diffusion.samplers import SAMPLERS, Sample
-from bench.diffusion.schedule import Schedule
 from bench.diffusion.token_powers import token_powers
 
 __all__ = [
     "SAMPLERS",
     "AbsorbingDiffusion",
-    "BitsPerToken",
     "DiffusionError",
-    "DiffusionLoss",
     "MultiScaleDiffusion",
     "Sample",
-    "Schedule",
-    "bits_per_token",
     "elbo_bits_per_token",
     "generator_for",
     "token_powers",

@@ -98,6 +98,10 @@ class AbsorbingDiffusion:
         else:
             offset = torch.rand(1, generator=generator, dtype=torch.float64)
             u = (torch.arange(count, dtype=torch.float64) + offset) / count
+        return self.times_of(u)
+
+    def times_of(self, u: torch.Tensor) -> torch.Tensor:
+        """Times in (0, 1] of draws from [0, 1), float64: multiples of 1/T, or continuous."""
         if self.steps is None:
             return CONTINUOUS_TIME_MIN + (1 - CONTINUOUS_TIME_MIN) * u
         return (torch.floor(u * self.steps) + 1).clamp(max=self.steps) / self.steps
@@ -141,7 +145,7 @@ class AbsorbingDiffusion:
     def loss_of(self, denoise: Denoise, noised: Noised, device: torch.device | str = "cpu") -> DiffusionLoss:
         """This slice's share of the loss; calls `denoise` once, on `device`."""
         tokens_BL = noised.tokens_BL.to(device, non_blocking=True)
-        logits_BLV = denoise(tokens_BL, *self._time_arguments(noised.time_B, device))
+        logits_BLV = denoise(tokens_BL, *self.time_arguments(noised.time_B, device))
         check_logits(logits_BLV, noised.clean_BL)
         targets = noised.found_targets()
         nll_N = nll_at(logits_BLV, targets.index_N, targets.clean_N, self._never)
@@ -200,5 +204,6 @@ class AbsorbingDiffusion:
             **settings,
         )
 
-    def _time_arguments(self, time_B: torch.Tensor, device: torch.device | str) -> tuple[torch.Tensor, ...]:
+    def time_arguments(self, time_B: torch.Tensor, device: torch.device | str) -> tuple[torch.Tensor, ...]:
+        """The denoiser's arguments after the tokens: the time where it reads one."""
         return (time_B.to(device, torch.float32, non_blocking=True),) if self.time_input else ()

@@ -5,8 +5,16 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from bench.diffusion.absorbing import CONTINUOUS_TIME_MIN, AbsorbingDiffusion
-from bench.diffusion.evaluation import DRAWS_A_STRATUM, BitsPerToken, check_draws, clean_windows, spread, summarise
+from bench.diffusion.absorbing import AbsorbingDiffusion
+from bench.diffusion.evaluation import (
+    BitsPerToken,
+    check_draws,
+    clean_windows,
+    spread,
+    stratified,
+    sum_of_rows,
+    summarise,
+)
 from bench.diffusion.samplers.request import Denoise, evaluation_mode
 
 
@@ -41,36 +49,15 @@ def elbo_bits_per_token(
     with evaluation_mode(denoise):
         for row, window in enumerate(chosen):
             random = np.random.default_rng([seed, int(window), diffusion.elbo_stream])
-            time_D = torch.from_numpy(draw_times(random, draws, diffusion.steps))
+            time_D = diffusion.times_of(torch.from_numpy(stratified(random, draws)))
             clean_DL = torch.from_numpy(clean_WL[row]).expand(draws, -1)
             hidden_DL = diffusion.hidden(clean_DL, time_D).numpy()
             masked_DL = torch.from_numpy(random.random(hidden_DL.shape) < hidden_DL)
             for first in range(0, draws, batch):
                 part = slice(first, first + batch)
-                scores_WD[row, part] = _scores(
-                    denoise, diffusion, clean_DL[part], masked_DL[part], time_D[part], device
-                )
+                clean, masked, time = clean_DL[part], masked_DL[part], time_D[part]
+                hidden = clean.masked_fill(masked, diffusion.mask_id).to(device)
+                logits_DLV = denoise(hidden, *diffusion.time_arguments(time, device))
+                terms_N = diffusion.terms(logits_DLV, clean, masked, time).divergence_N
+                scores_WD[row, part] = sum_of_rows(terms_N, masked).numpy()
     return summarise(scores_WD, counts_W, level)
-
-
-def draw_times(random: np.random.Generator, draws: int, steps: int | None) -> np.ndarray:
-    """Times of the draws of a window (draws,): two in each of draws / 2 equal strata of (0, 1]."""
-    u_D = (np.arange(draws) // DRAWS_A_STRATUM + random.random(draws)) * DRAWS_A_STRATUM / draws
-    if steps is None:
-        return CONTINUOUS_TIME_MIN + (1 - CONTINUOUS_TIME_MIN) * u_D
-    return np.minimum(np.floor(u_D * steps) + 1, steps) / steps
-
-
-def _scores(
-    denoise: Denoise,
-    diffusion: AbsorbingDiffusion,
-    clean_DL: torch.Tensor,
-    masked_DL: torch.Tensor,
-    time_D: torch.Tensor,
-    device: torch.device | str,
-) -> np.ndarray:
-    """Nats a window of each draw (D,)."""
-    time = (time_D.to(device, torch.float32),) if diffusion.time_input else ()
-    logits_DLV = denoise(clean_DL.masked_fill(masked_DL, diffusion.mask_id).to(device), *time)
-    terms_N = diffusion.terms(logits_DLV, clean_DL, masked_DL, time_D).divergence_N.double().cpu()
-    return torch.zeros(len(clean_DL), dtype=torch.float64).index_add(0, masked_DL.nonzero()[:, 0], terms_N).numpy()

@@ -89,12 +89,15 @@ def spread(count: int, most: int | None) -> np.ndarray:
     return np.arange(most) * count // most
 
 
+def stratified(random: np.random.Generator, draws: int) -> np.ndarray:
+    """Draws from [0, 1), two in each of draws / 2 equal strata: (draws,)."""
+    return (np.arange(draws) // DRAWS_A_STRATUM + random.random(draws)) / (draws // DRAWS_A_STRATUM)
+
+
 def evaluation_masks(count: int, *, seed: int, window: int, draws: int) -> np.ndarray:
     """The masks (draws, count) of one window over its `count` tokens that are not PAD; draw d is of stratum d // 2."""
     random = np.random.default_rng([seed, window])
-    strata = draws // DRAWS_A_STRATUM
-    u_D = (np.arange(draws) // DRAWS_A_STRATUM + random.random(draws)) / strata
-    k_D = np.minimum((u_D * count).astype(np.int64), count - 1) + 1
+    k_D = np.minimum((stratified(random, draws) * count).astype(np.int64), count - 1) + 1
     order_DL = random.random((draws, count)).argsort(axis=1).argsort(axis=1)
     return order_DL < k_D[:, None]
 
@@ -159,11 +162,16 @@ def scaled_nll(
             rows = slice(first, first + batch)
             clean, masked = clean_RL[rows], masked_RL[rows]
             logits_BLV = denoise(clean.masked_fill(masked, mask_id).to(device))
-            nll_N = masked_nll(logits_BLV, clean, masked, never).double().cpu()
-            scores_R[rows] = scores_R[rows].index_add(0, masked.nonzero()[:, 0], nll_N)
+            scores_R[rows] = sum_of_rows(masked_nll(logits_BLV, clean, masked, never), masked)
             if each is not None:
                 each(min(first + batch, len(clean_RL)), len(clean_RL))
     return scores_R.view(windows, draws).numpy() * scale_WD
+
+
+def sum_of_rows(values_N: torch.Tensor, masked_BL: torch.Tensor) -> torch.Tensor:
+    """The sum over each row's masked positions of a value at each of them: float64 (B,), on the CPU."""
+    rows_B = torch.zeros(len(masked_BL), dtype=torch.float64)
+    return rows_B.index_add(0, masked_BL.nonzero()[:, 0], values_N.double().cpu())
 
 
 def summarise(scores_WD: np.ndarray, counts_W: np.ndarray, level: float = 0.95) -> BitsPerToken:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
@@ -16,36 +16,24 @@ WARM_CALLS = 3  # before a recording: libraries choose algorithms and take works
 AGREEMENT = 0.01  # largest difference of a replay from the plain call, as a share of the largest logit
 
 
-class Recording(Protocol):
-    """One call of a network with inputs of one shape, to be run again on whatever those inputs hold by then."""
-
-    def replay(self) -> torch.Tensor:
-        """The logits, in memory that the next replay overwrites."""
-
-
-class Recorder(Protocol):
-    """Makes recordings, where it can."""
-
-    def unusable_reason(self, device: torch.device) -> str:
-        """Why nothing can be recorded on a device; "" if it can."""
-
-    def record(self, call: Callable[..., torch.Tensor], inputs: Sequence[torch.Tensor]) -> Recording:
-        """`call(*inputs)`, recorded. Raises RuntimeError for a call that cannot be (one that waits for the device)."""
+Replay = Callable[[], torch.Tensor]
+"""One recorded call, run again on whatever its inputs hold by then; its logits lie in memory that the next run
+overwrites."""
 
 
 class CudaGraphs:
     """Recordings as CUDA graphs: the hundreds of kernels of a forward pass become one launch. All share their memory,
-    for no two run at once."""
+    for no two run at once. A network's inputs have one shape in each."""
 
     def __init__(self) -> None:
         self._pool: Any = None
 
     def unusable_reason(self, device: torch.device) -> str:
-        """See Recorder."""
+        """Why nothing can be recorded on a device; "" if it can."""
         return "" if device.type == "cuda" else f"no CUDA graphs on {device.type}"
 
-    def record(self, call: Callable[..., torch.Tensor], inputs: Sequence[torch.Tensor]) -> Recording:
-        """See Recorder."""
+    def record(self, call: Callable[..., torch.Tensor], inputs: Sequence[torch.Tensor]) -> Replay:
+        """`call(*inputs)`, recorded. Raises RuntimeError for a call that cannot be (one that waits for the device)."""
         present, side = torch.cuda.current_stream(), torch.cuda.Stream()
         side.wait_stream(present)
         with torch.cuda.stream(side):
@@ -57,16 +45,12 @@ class CudaGraphs:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             logits = call(*inputs)
-        return _CudaGraph(graph, logits)
 
+        def replay() -> torch.Tensor:
+            graph.replay()
+            return logits
 
-class _CudaGraph:
-    def __init__(self, graph: torch.cuda.CUDAGraph, logits: torch.Tensor) -> None:
-        self.graph, self.logits = graph, logits
-
-    def replay(self) -> torch.Tensor:
-        self.graph.replay()
-        return self.logits
+        return replay
 
 
 class SamplingStep(nn.Module):
@@ -84,7 +68,7 @@ class SamplingStep(nn.Module):
         denoise: Callable[..., torch.Tensor],
         *,
         precision: str = "float32",
-        recorder: Recorder | None = None,
+        recorder: CudaGraphs | None = None,
         most: int | None = None,
     ) -> None:
         super().__init__()
@@ -93,7 +77,7 @@ class SamplingStep(nn.Module):
         self.precision = PRECISIONS[precision]
         self.recorder, self.most = recorder, most
         self.plain_reason = ""
-        self._kept: dict[tuple[int, ...], tuple[Recording, list[torch.Tensor]]] = {}
+        self._kept: dict[tuple[int, ...], tuple[Replay, list[torch.Tensor]]] = {}
 
     def forward(self, tokens_BL: torch.Tensor, *time_B: torch.Tensor) -> torch.Tensor:
         """Logits (B, L, V)."""
@@ -110,10 +94,10 @@ class SamplingStep(nn.Module):
                 self.plain_reason = first_line(problem)
                 self._kept.clear()
                 return self._plain(tokens_BL, *time_B)
-        recording, inputs = self._kept[key]
+        replay, inputs = self._kept[key]
         for kept, given in zip(inputs, (tokens_BL, *time_B), strict=True):
             kept[:rows].copy_(given)
-        return recording.replay()[:rows]
+        return replay()[:rows]
 
     def _filled(self, rows: int) -> int:
         """Rows of the recording that serves a batch of `rows`."""
@@ -134,20 +118,20 @@ class SamplingStep(nn.Module):
             return self.denoise(*inputs)
 
     def _recorded(
-        self, recorder: Recorder, size: int, given: tuple[torch.Tensor, ...]
-    ) -> tuple[Recording, list[torch.Tensor]]:
+        self, recorder: CudaGraphs, size: int, given: tuple[torch.Tensor, ...]
+    ) -> tuple[Replay, list[torch.Tensor]]:
         """A recording for batches of `size`, compared with the plain call, and the inputs it reads."""
         with torch.inference_mode(False):  # they are written to whether or not a later caller is in inference mode
             inputs = [torch.zeros(size, *one.shape[1:], dtype=one.dtype, device=one.device) for one in given]
         for kept, one in zip(inputs, given, strict=True):
             kept[: len(one)].copy_(one)
         expected = self._plain(*inputs)
-        recording = recorder.record(self._plain, inputs)
-        found = recording.replay()
+        replay = recorder.record(self._plain, inputs)
+        found = replay()
         worst, scale = float((found - expected).abs().max()), float(expected.abs().max())
         if not worst <= AGREEMENT * scale:  # NaN as well
             raise RuntimeError(f"a replay differs from the plain call by {worst:.2g} (largest logit {scale:.2g})")
-        return recording, inputs
+        return replay, inputs
 
 
 def autocast(device: torch.device, precision: torch.dtype) -> contextlib.AbstractContextManager[Any]:

@@ -11,6 +11,8 @@ from bench.diffusion.errors import DiffusionError
 
 GEOMETRIC_RATE_MIN = 1e-5  # Shi et al. 2024 (MD4, 2406.04329), table 1
 GEOMETRIC_RATE_MAX = 20.0
+GEOMETRIC_START, GEOMETRIC_END = math.exp(-GEOMETRIC_RATE_MIN), math.exp(-GEOMETRIC_RATE_MAX)
+GEOMETRIC_GROWTH = math.log(GEOMETRIC_RATE_MAX / GEOMETRIC_RATE_MIN)
 SCHEDULES = ("linear", "cosine", "geometric")
 MULTI_SCALE = "multi-scale"  # of MultiScaleDiffusion, which has a schedule of its own for each token
 
@@ -38,8 +40,7 @@ class Schedule:
             return 1 - time
         if self.name == "cosine":
             return (1 - torch.cos(math.pi / 2 * (1 - time))).clamp(0, 1)
-        start, end = math.exp(-GEOMETRIC_RATE_MIN), math.exp(-GEOMETRIC_RATE_MAX)
-        return ((torch.exp(-self._rate(time)) - end) / (start - end)).clamp(0, 1)
+        return ((torch.exp(-self._rate(time)) - GEOMETRIC_END) / (GEOMETRIC_START - GEOMETRIC_END)).clamp(0, 1)
 
     def time_of(self, hidden: torch.Tensor) -> torch.Tensor:
         """The time at which a share `hidden` = 1 - alpha (any shape) is masked: the inverse of `alpha`."""
@@ -47,10 +48,8 @@ class Schedule:
             return hidden
         if self.name == "cosine":
             return 1 - 2 / math.pi * torch.arccos(hidden.clamp(0, 1))
-        start, end = math.exp(-GEOMETRIC_RATE_MIN), math.exp(-GEOMETRIC_RATE_MAX)
-        rate = -torch.log((1 - hidden) * (start - end) + end)
-        growth = math.log(GEOMETRIC_RATE_MAX / GEOMETRIC_RATE_MIN)
-        return ((rate.log() - math.log(GEOMETRIC_RATE_MIN)) / growth).clamp(0, 1)
+        rate = -torch.log((1 - hidden) * (GEOMETRIC_START - GEOMETRIC_END) + GEOMETRIC_END)
+        return ((rate.log() - math.log(GEOMETRIC_RATE_MIN)) / GEOMETRIC_GROWTH).clamp(0, 1)
 
     def slope(self, time: torch.Tensor) -> torch.Tensor:
         """d alpha / d t at `time`: never positive."""
@@ -58,10 +57,8 @@ class Schedule:
             return torch.full_like(time, -1.0)
         if self.name == "cosine":
             return -math.pi / 2 * torch.sin(math.pi / 2 * (1 - time))
-        start, end = math.exp(-GEOMETRIC_RATE_MIN), math.exp(-GEOMETRIC_RATE_MAX)
-        growth = math.log(GEOMETRIC_RATE_MAX / GEOMETRIC_RATE_MIN)
         rate = self._rate(time)
-        return -growth * rate * torch.exp(-rate) / (start - end)
+        return -GEOMETRIC_GROWTH * rate * torch.exp(-rate) / (GEOMETRIC_START - GEOMETRIC_END)
 
     def grid(self, steps: int) -> torch.Tensor:
         """alpha at t = 0, 1/T, ..., 1 in float64, T + 1 values, exactly 1 at the start and 0 at the end."""

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.diffusion import Sample, generator_for
+from bench.diffusion import generator_for
 from bench.diffusion.constraints import ConstraintChoice, ConstraintSet
-from bench.diffusion.samplers import SAMPLERS, SampleRequest, cached, in_windows
+from bench.diffusion.samplers import SAMPLERS, Sample, SampleRequest, cached, in_windows
 from bench.diffusion.sampling_step import PRECISIONS, CudaGraphs, SamplingStep
 from bench.generate.errors import GenerateError
 from bench.generate.template import Template

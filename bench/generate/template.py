@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.diffusion.constraints import token_notes
-from bench.diffusion.constraints.decoding import BAR_QUARTERS
 from bench.generate.errors import GenerateError
 from bench.generate.song import Song
 
@@ -113,11 +112,6 @@ def continuation(song: Song, new_tokens: int, first: int, end: int) -> Template:
     hidden = np.arange(len(tokens)) > len(given)
     removed = [~inside for inside in _in_bars(song, first, end, drums=True)]
     return Template(tokens, hidden, _musical(song, len(tokens)), (first, end), removed, open_end=True)
-
-
-def first_bar_quarters(template: Template) -> float:
-    """Time of the template's first token in the song, quarter notes."""
-    return float(BAR_QUARTERS * template.bars[0]) if template.open_end else 0.0
 
 
 def _template(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bench.diffusion import SAMPLERS, Schedule, token_powers
+from bench.diffusion import SAMPLERS, token_powers
 from bench.diffusion.constraints import TokenLanguage
 from bench.diffusion.samplers import Sampler, samplers_for
-from bench.diffusion.schedule import MULTI_SCALE
+from bench.diffusion.schedule import MULTI_SCALE, Schedule
 from bench.generate.errors import GenerateError
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from bench.diffusion.constraints import TokenNotes, token_notes
+from bench.diffusion.constraints.decoding import BAR_QUARTERS
 from bench.generate.song import Song
-from bench.generate.template import Template, first_bar_quarters
+from bench.generate.template import Template
 from bench.generate.trained import TrainedRun
 
 DRAWN_TRACK = "Drawn"
@@ -35,7 +36,8 @@ def song_score(song: Song, template: Template, tokens_N: np.ndarray) -> Any:
             track.notes = symusic.Note.from_numpy(**{key: values[~removed] for key, values in table.items()})
     notes = drawn_notes(song, template, tokens_N)
     ticks = score.ticks_per_quarter
-    onset = np.rint((notes.onset + first_bar_quarters(template)) * ticks).astype(np.int32)
+    begun = BAR_QUARTERS * template.bars[0] if template.open_end else 0  # quarter notes before the row's first token
+    onset = np.rint((notes.onset + begun) * ticks).astype(np.int32)
     track_of_new: Any = symusic.Track(DRAWN_TRACK, _program(song), False)
     track_of_new.notes = symusic.Note.from_numpy(
         time=onset,

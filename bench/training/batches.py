@@ -97,16 +97,14 @@ class Transposition:
     equally likely; a row that already leaves the range stays as it is.
     """
 
-    def __init__(
-        self, vocabulary: Sequence[str], semitones: int, *, low: int = PIANO_LOW, high: int = PIANO_HIGH
-    ) -> None:
+    def __init__(self, vocabulary: Sequence[str], semitones: int) -> None:
         language = TokenLanguage(vocabulary, {})
         tokens, self.pitch_V = language.ids("Pitch"), language.pitch
         if not len(tokens):
             raise TrainingError("train.transpose_semitones: the vocabulary has no Pitch_<number> tokens")
         pitches = self.pitch_V[tokens]
         self.semitones = semitones
-        self.low, self.high = max(low, int(pitches.min())), min(high, int(pitches.max()))
+        self.low, self.high = max(PIANO_LOW, int(pitches.min())), min(PIANO_HIGH, int(pitches.max()))
         self.token_of_pitch = np.full(128, -1, dtype=np.int64)
         self.token_of_pitch[pitches] = tokens
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -13,14 +12,6 @@ from bench.diffusion.absorbing import AbsorbingDiffusion
 from bench.diffusion.generators import generator_for
 from bench.diffusion.noised import Noised
 from bench.training.batches import Batches
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """A step's draw, cut into the parts that this process computes."""
-
-    parts: list[Noised]
-    token_count: int  # of the whole batch, PAD not counted
 
 
 class Preparation:
@@ -45,10 +36,13 @@ class Preparation:
         self.batches, self.diffusion, self.seed, self.batch, self.parts = batches, diffusion, seed, batch, parts
         self.gpu = gpu
         self._thread = ThreadPoolExecutor(1, initializer=None if gpu is None else _on(gpu)) if ahead else None
-        self._next: tuple[int, Future[Prepared]] | None = None
+        self._next: tuple[int, Future[list[Noised]]] | None = None
 
-    def of(self, step: int) -> Prepared:
-        """The draw of a step. Raises TrainingError where there is too little data for a batch."""
+    def of(self, step: int) -> list[Noised]:
+        """The draw of a step, cut into the parts that this process computes.
+
+        Raises TrainingError where there is too little data for a batch.
+        """
         expected, self._next = self._next, None
         ready = expected[1].result() if expected is not None and expected[0] == step else self._prepare(step)
         if self._thread is not None:
@@ -60,11 +54,11 @@ class Preparation:
         if self._thread is not None:
             self._thread.shutdown(cancel_futures=True)
 
-    def _prepare(self, step: int) -> Prepared:
+    def _prepare(self, step: int) -> list[Noised]:
         clean_BL = torch.from_numpy(self.batches.batch(generator_for(self.seed, step, "batch"), self.batch))
         noised = self.diffusion.noise(clean_BL, generator_for(self.seed, step, "noise"))
         parts = [noised.rows(rows) for rows in self.parts]
-        return Prepared([part.pinned() for part in parts] if self.gpu is not None else parts, noised.token_count)
+        return [part.pinned() for part in parts] if self.gpu is not None else parts
 
 
 def _on(gpu: torch.device) -> Callable[[], None]:

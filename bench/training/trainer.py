@@ -185,17 +185,17 @@ class _Run:
 
     def _gradient(self, step: int) -> int:
         """Forward and backward of this process's share of the batch of `step`; the tokens of the whole batch."""
-        prepared = self.preparation.of(step)
+        parts = self.preparation.of(step)
         self._seed_dropout(step)
         soft = self.regulariser
         loss_of = self.diffusion.loss_of if soft is None else partial(regularised_loss, self.diffusion, soft)
-        for noised in prepared.parts:
-            with self.devices.part(self.module, noised is prepared.parts[-1]):
+        for noised in parts:
+            with self.devices.part(self.module, noised is parts[-1]):
                 share = loss_of(self.module, noised, self.devices.device)
                 self.devices.backward(share.loss)
             shares = (share.loss.detach(), share.elbo_bits_per_token, share.masked_cross_entropy)
             self.tally[: len(shares)] += torch.stack(shares)
-        return prepared.token_count
+        return parts[0].token_count
 
     def _untimed_step(self) -> None:
         """A gradient that is dropped: kernels are compiled before the clock of a budget in seconds runs."""

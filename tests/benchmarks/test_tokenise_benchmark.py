@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from bench.data import Corpus, CorpusError, load_corpus, tokenize
+from bench.data import load_corpus, tokenize
+from bench.data.pieces import Corpus, CorpusError
 from bench.data.workers import usable_cores
 
 CORPORA = ("demo", "pop909", "maestro")

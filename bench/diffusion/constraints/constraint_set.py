@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 import torch
@@ -27,7 +28,9 @@ class ConstraintSet:
 
     def with_allowed(self, allowed_LV: np.ndarray) -> ConstraintSet:
         """The same, and only the tokens that `allowed_LV` names at each place."""
-        return ConstraintSet((AllowedTokens(allowed_LV), *self.masks), self.voices)
+        narrowed = copy(self)
+        narrowed.masks = (AllowedTokens(allowed_LV), *self.masks)
+        return narrowed
 
     def settle(self, tokens_BL: torch.Tensor, given_BL: torch.Tensor | None = None) -> torch.Tensor:
         """The tokens, all drawn, with durations shortened where too much sounds. Given tokens stay."""
@@ -44,18 +47,4 @@ class JointConstraintSet(ConstraintSet):
 
     def __init__(self, masks: Sequence[MaskingConstraint], voices: SoundingLimit | None, rules: Successions) -> None:
         super().__init__(masks, voices)
-        self.rules = rules
-
-    def draw(
-        self,
-        logits_BLV: torch.Tensor,
-        tokens_BL: torch.Tensor,
-        reveal_BL: torch.Tensor,
-        generator: torch.Generator,
-    ) -> torch.Tensor:
-        """See JointConstraint."""
-        return self.rules.draw(logits_BLV, tokens_BL, reveal_BL, generator)
-
-    def with_allowed(self, allowed_LV: np.ndarray) -> JointConstraintSet:
-        """The same, and only the tokens that `allowed_LV` names at each place."""
-        return JointConstraintSet((AllowedTokens(allowed_LV), *self.masks), self.voices, self.rules)
+        self.draw = rules.draw

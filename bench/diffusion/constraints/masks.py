@@ -19,11 +19,21 @@ SIGNS = {"": 0, "#": 1, "b": -1}
 INSIDE_SHARE = 0.95  # notes within the scale; a modulating song has a few more outside
 
 
-class PitchRange:
+class AllowedTokens:
+    """Only the tokens that `allowed` (bool) names: (V,), or at each place of whole rows of length L, (L, V)."""
+
+    def __init__(self, allowed: np.ndarray) -> None:
+        self._forbidden = torch.from_numpy(~allowed)
+
+    def __call__(self, logits_BLV: torch.Tensor, tokens_BL: torch.Tensor) -> torch.Tensor:
+        """The logits with -inf where a token is not allowed."""
+        return logits_BLV.masked_fill(self._forbidden.to(logits_BLV.device), float("-inf"))
+
+
+class PitchRange(AllowedTokens):
     """No Pitch token below `low` or above `high` (MIDI pitches, both allowed themselves)."""
 
     def __init__(self, language: TokenLanguage, low: int, high: int) -> None:
-        self.low, self.high = low, high
         is_pitch = language.pitch >= 0
         outside = is_pitch & ((language.pitch < low) | (language.pitch > high))
         if (is_pitch == outside).all():
@@ -32,22 +42,7 @@ class PitchRange:
                 f"constraint pitch={low}:{high}: no pitch of the vocabulary lies there; "
                 f"allowed: a range that meets {known.min()}:{known.max()}"
             )
-        self._outside_V = torch.from_numpy(outside)
-
-    def __call__(self, logits_BLV: torch.Tensor, tokens_BL: torch.Tensor) -> torch.Tensor:
-        """The logits with -inf at the pitches outside."""
-        return logits_BLV.masked_fill(self._outside_V.to(logits_BLV.device), float("-inf"))
-
-
-class AllowedTokens:
-    """Only the tokens that `allowed_LV` (bool) names at each place; all rows alike, so for whole rows of length L."""
-
-    def __init__(self, allowed_LV: np.ndarray) -> None:
-        self._forbidden_LV = torch.from_numpy(~allowed_LV)
-
-    def __call__(self, logits_BLV: torch.Tensor, tokens_BL: torch.Tensor) -> torch.Tensor:
-        """The logits with -inf where a token is not allowed."""
-        return logits_BLV.masked_fill(self._forbidden_LV.to(logits_BLV.device), float("-inf"))
+        super().__init__(~outside)
 
 
 class ScalePrior:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bench.diffusion.samplers.ancestral import ancestral, cached
 from bench.diffusion.samplers.confidence import confidence
-from bench.diffusion.samplers.constraint import Constraint, JointConstraint, MaskingConstraint
 from bench.diffusion.samplers.first_hitting import first_hitting
 from bench.diffusion.samplers.registry import SAMPLERS, Sampler, check_sampler, samplers_for
 from bench.diffusion.samplers.remask import remask
@@ -13,9 +12,6 @@ from bench.diffusion.samplers.semi_autoregressive import in_windows, semi_autore
 
 __all__ = [
     "SAMPLERS",
-    "Constraint",
-    "JointConstraint",
-    "MaskingConstraint",
     "Sample",
     "SampleRequest",
     "Sampler",

@@ -14,16 +14,13 @@ constraint keeps no state between calls and takes visible tokens as given.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 import torch
 
-
-class MaskingConstraint(Protocol):
-    """Forbids tokens position by position."""
-
-    def __call__(self, logits_BLV: torch.Tensor, tokens_BL: torch.Tensor) -> torch.Tensor:
-        """The logits with -inf where a token is forbidden. May write into `logits_BLV`; dtype and shape stay."""
+MaskingConstraint = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""The logits with -inf where a token is forbidden; it may write into those it is given, dtype and shape stay."""
 
 
 @runtime_checkable

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.data import Corpus, CorpusError, catalog, corpus_notes, load_corpus
+from bench.data import catalog, corpus_notes, load_corpus
 from bench.data.catalog import list_essen, list_pop909
+from bench.data.pieces import Corpus, CorpusError
 from bench.data.registry import corpora_folder
 
 TUNE = [(0.0, 1.0, 60, 64), (1.0, 1.0, 62, 64)]

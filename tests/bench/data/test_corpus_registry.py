@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.data import CorpusError, corpora_words, load_corpus
+from bench.data import corpora_words, load_corpus
 from bench.data.adding import add_corpus
 from bench.data.catalog import list_folder
 from bench.data.fetching import published_as
+from bench.data.pieces import CorpusError
 from bench.data.registry import CORPORA, Listing, register_corpus
 
 

@@ -88,9 +88,14 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         thread.join()
 
 
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "PAUSE_S", 0.0)
+
+
 def get(server: Server, folder: Path, **known: object) -> bytes:
     target = folder / "got"
-    settings: dict[str, object] = {"sha256": hashlib.sha256(CONTENT).hexdigest(), "pause_s": 0.0} | known
+    settings: dict[str, object] = {"sha256": hashlib.sha256(CONTENT).hexdigest()} | known
     download.download(server.address, target, **settings)  # type: ignore[arg-type]
     return target.read_bytes()
 
@@ -187,7 +192,7 @@ def test_bytes_of_another_address_are_not_gone_on_with(server: Server, tmp_path:
     server.plan = ["good"]
     server.asked.clear()
     target, other = tmp_path / "got", server.address.replace("archive", "mirror")
-    download.download(other, target, sha256=hashlib.sha256(CONTENT).hexdigest(), pause_s=0.0)
+    download.download(other, target, sha256=hashlib.sha256(CONTENT).hexdigest())
     assert server.asked == [None]
 
 
@@ -209,7 +214,7 @@ def song_archive(folder: Path, write_midi, songs: range = range(1, 4)) -> Path: 
 def test_a_corpus_is_fetched_checked_and_added(server: Server, tmp_path: Path, write_midi) -> None:  # type: ignore[no-untyped-def]
     server.content = song_archive(tmp_path, write_midi).read_bytes()
     good = Published(server.address, hashlib.sha256(server.content).hexdigest(), len(server.content))
-    added = fetch_corpus("pop909", published=good, pause_s=0.0)
+    added = fetch_corpus("pop909", published=good)
     assert (added.pieces, added.folder) == (3, corpora_folder() / "pop909")
     assert [piece.id for piece in load_corpus("pop909").pieces] == ["001/001.mid", "002/002.mid", "003/003.mid"]
     assert sorted(path.name for path in added.folder.rglob("*") if path.is_file()) == [
@@ -225,10 +230,10 @@ def test_a_wrong_file_leaves_the_corpus_that_was_there(server: Server, tmp_path:
     add_corpus("pop909", song_archive(tmp_path, write_midi))
     server.content = b"<html>please log in</html>"
     with pytest.raises(UserError, match="neither a zip nor a tar"):
-        fetch_corpus("pop909", published=Published(server.address, None, None), pause_s=0.0)
+        fetch_corpus("pop909", published=Published(server.address, None, None))
     server.content = song_archive(tmp_path, write_midi, range(1, 3)).read_bytes()
     with pytest.raises(FetchError, match="gave 2 pieces that are not the published ones"):
-        fetch_corpus("pop909", published=published_as("pop909", server.address), pause_s=0.0)
+        fetch_corpus("pop909", published=published_as("pop909", server.address))
     assert len(load_corpus("pop909").pieces) == 3
     assert leftovers(corpora_folder()) == ["downloads", "pop909"]
     assert "not all, the published ones" in compare_with_published(load_corpus("pop909"))

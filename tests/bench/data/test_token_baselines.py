@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.data import Corpus, Piece, TokenCorpus, TokenizerSettings, token_baselines
+from bench.data import TokenCorpus, TokenizerSettings, token_baselines
 from bench.data.card import entropies
+from bench.data.pieces import Corpus, Piece
 
 WORDS = ["PAD_None", "BOS_None", "EOS_None", "MASK_None", "Bar_None", "Pitch_1", "Pitch_2"]
 

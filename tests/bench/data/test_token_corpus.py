@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.data import CorpusError, TokenCorpus, TokenizerSettings, load_corpus, tokenising, tokenize
+from bench.data import TokenCorpus, TokenizerSettings, load_corpus, tokenising, tokenize
+from bench.data.pieces import CorpusError
 from bench.data.windows import window_starts
 from bench.data.worker import Answer
 
@@ -50,59 +51,37 @@ def test_the_record_names_every_piece_and_its_side(scales: TokenCorpus) -> None:
     assert TokenizerSettings(**record["settings"]) == scales.settings
 
 
-@pytest.mark.parametrize("mode", ["pad", "join"])
-@pytest.mark.parametrize("align", ["bar", "token"])
-def test_windows_hold_every_token_of_their_side_and_no_other(lieder: TokenCorpus, mode, align) -> None:  # type: ignore[no-untyped-def]
+def test_windows_hold_every_token_of_their_side_and_no_other(lieder: TokenCorpus) -> None:
     pieces = lieder.pieces("validation")
-    if mode == "join":
-        pieces = [np.concatenate([np.append(piece, lieder.eos_id) for piece in pieces])]
-    windows = lieder.windows("validation", 256, mode=mode, align=align)
+    windows = lieder.windows("validation", 256)
     covered = [np.zeros(len(piece), dtype=bool) for piece in pieces]
     for row, piece, start, count in zip(windows.tokens, windows.piece, windows.start, windows.count, strict=True):
-        stretch = 0 if mode == "join" else piece
-        assert row[:count].tolist() == pieces[stretch][start : start + count].tolist()
+        assert row[:count].tolist() == pieces[piece][start : start + count].tolist()
         assert (row[count:] == lieder.pad_id).all()
-        covered[stretch][start : start + count] = True
+        covered[piece][start : start + count] = True
     assert all(part.all() for part in covered)
-    if align == "bar" and mode == "pad":
-        assert (windows.tokens[:, 0] == lieder.bar_id).all()
-        assert windows.mid_bar == 0
+    assert (windows.tokens[:, 0] == lieder.bar_id).all()
 
 
-def test_bars_of_windows_are_counted_in_the_piece(scales: TokenCorpus) -> None:
+def test_windows_begin_at_bars_of_their_piece(scales: TokenCorpus) -> None:
     # a bar has 17 tokens, so 40 tokens hold two bars and each window starts two bars after the one before
     windows = scales.windows("train", 40)
     first = windows.piece == 0
     bars = len(scales.pieces("train")[0]) // 17
-    assert windows.bar[first].tolist() == list(range(0, bars - 1, 2)) + ([bars - 1] if bars % 2 else [])
-    assert windows.start[first].tolist() == [17 * bar for bar in windows.bar[first]]
-    assert scales.bar_of_token(windows.tokens[0])[[0, 16, 17, 33, 34, 39]].tolist() == [0, 0, 1, 1, 2, 2]
+    begun = list(range(0, bars - 1, 2)) + ([bars - 1] if bars % 2 else [])
+    assert windows.start[first].tolist() == [17 * bar for bar in begun]
+    assert np.flatnonzero(windows.tokens[0] == scales.bar_id).tolist() == [0, 17, 34]
 
 
 def test_window_starts_by_hand() -> None:
     bars = np.array([0, 6, 13, 30])
-    assert window_starts(bars, 40, 10, 10, "token") == [0, 10, 20, 30]
-    assert window_starts(bars, 40, 10, 10, "bar") == [0, 6, 13, 23, 30]  # 23: the bar at 13 is longer than a window
-    assert window_starts(bars, 40, 10, 5, "bar") == [0, 5, 6, 11, 13, 18, 23, 28, 30]
-    assert window_starts(bars, 10, 10, 10, "bar") == [0]
-
-
-def test_joined_windows_have_one_end_for_each_piece_and_padding_at_the_very_end(scales: TokenCorpus) -> None:
-    windows = scales.windows("train", 100, mode="join", align="token")
-    assert int((windows.tokens == scales.eos_id).sum()) == 8
-    assert (windows.count[:-1] == 100).all()
-    total = len(scales.stream("train").tokens) + 8
-    assert len(windows) == -(-total // 100)
-    assert windows.piece.tolist() == sorted(windows.piece.tolist())
+    assert window_starts(bars, 40, 10) == [0, 6, 13, 23, 30]  # 23: the bar at 13 is longer than a window
+    assert window_starts(bars, 10, 10) == [0]
 
 
 def test_windows_refuse_what_makes_no_sense(scales: TokenCorpus) -> None:
     with pytest.raises(ValueError, match="length >= 1"):
         scales.windows("train", 0)
-    with pytest.raises(ValueError, match="hop"):
-        scales.windows("train", 64, hop=65)
-    with pytest.raises(ValueError, match="modes pad, join"):
-        scales.windows("train", 64, mode="loop")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="train, validation, test"):
         scales.windows("dev", 64)
 
@@ -118,14 +97,6 @@ def test_windows_are_memory_mapped_and_found_again(scales: TokenCorpus) -> None:
     assert scales.windows("train", 64).tokens.shape == windows.tokens.shape
 
 
-def test_a_crop_is_padded_after_its_piece(scales: TokenCorpus) -> None:
-    piece = scales.pieces("test")[0]
-    crop = scales.crop("test", 0, len(piece) - 5, 8)
-    assert crop.tolist() == [*piece[-5:].tolist(), 0, 0, 0]
-    with pytest.raises(ValueError, match="start must lie"):
-        scales.crop("test", 0, len(piece), 8)
-
-
 def notes_of(score: object) -> list[tuple[float, float, int, int]]:
     tpq = score.ticks_per_quarter  # type: ignore[attr-defined]
     notes = [note for track in score.tracks for note in track.notes]  # type: ignore[attr-defined]
@@ -134,9 +105,10 @@ def notes_of(score: object) -> list[tuple[float, float, int, int]]:
 
 def test_a_window_decodes_to_its_bars_of_the_piece(lieder: TokenCorpus) -> None:
     windows = lieder.windows("test", 512)
-    row = int(np.flatnonzero((windows.piece == 1) & (windows.bar > 0))[0])
-    whole = notes_of(lieder.decode(lieder.pieces("test")[1]))
-    begin = 4.0 * windows.bar[row]
+    row = int(np.flatnonzero((windows.piece == 1) & (windows.start > 0))[0])
+    piece = lieder.pieces("test")[1]
+    whole = notes_of(lieder.decode(piece))
+    begin = 4.0 * int((piece[: windows.start[row]] == lieder.bar_id).sum())
     found = notes_of(lieder.decode(windows.tokens[row]))
     expected = sorted((onset - begin, *rest) for onset, *rest in whole if onset >= begin)
     assert len(found) > 50

@@ -10,16 +10,11 @@ from architectures import build
 from bench.data import TokenizerSettings
 from bench.data.remi import build_tokenizer, type_graph, vocabulary
 from bench.diffusion import SAMPLERS, DiffusionError
-from bench.diffusion.constraints import (
-    ConstraintChoice,
-    ConstraintSet,
-    ScalePrior,
-    SoundingLimit,
-    Successions,
-    TokenLanguage,
-    token_notes,
-)
-from bench.diffusion.samplers import JointConstraint
+from bench.diffusion.constraints import ConstraintChoice, ConstraintSet, TokenLanguage, token_notes
+from bench.diffusion.constraints.masks import ScalePrior
+from bench.diffusion.constraints.successions import Successions
+from bench.diffusion.constraints.voices import SoundingLimit
+from bench.diffusion.samplers.constraint import JointConstraint
 
 SETTINGS = TokenizerSettings()
 WORDS = vocabulary(SETTINGS)

@@ -10,8 +10,9 @@ import torch
 from scipy import stats
 
 from bench.diffusion import DiffusionError, generator_for
-from bench.diffusion.samplers import JointConstraint, ancestral, confidence
+from bench.diffusion.samplers import ancestral, confidence
 from bench.diffusion.samplers import drawing as drawing_file
+from bench.diffusion.samplers.constraint import JointConstraint
 from bench.diffusion.samplers.drawing import Drawing, gumbel_noise, outside_nucleus
 
 MASK = 3

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench.diffusion import AbsorbingDiffusion, DiffusionError, bits_per_token, elbo_bits_per_token, generator_for
-from bench.diffusion.evaluation import evaluation_masks, scaled_nll, spread, window_scores
+from bench.diffusion import AbsorbingDiffusion, DiffusionError, generator_for
+from bench.diffusion.elbo import elbo_bits_per_token
+from bench.diffusion.evaluation import bits_per_token, evaluation_masks, scaled_nll, spread, window_scores
 from bench.diffusion.losses import elbo_weight
 from bench.diffusion.schedule import SCHEDULES, Schedule
 

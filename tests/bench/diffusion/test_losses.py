@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from bench.diffusion import AbsorbingDiffusion, DiffusionError, Schedule, generator_for
+from bench.diffusion import AbsorbingDiffusion, DiffusionError, generator_for
 from bench.diffusion.losses import loss_weight
+from bench.diffusion.schedule import Schedule
 
 MASK, PAD, VOCABULARY = 4, 5, 6
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 from scipy import stats
 
-from bench.diffusion import Schedule, generator_for
+from bench.diffusion import generator_for
 from bench.diffusion.samplers import ancestral, cached, first_hitting, remask
+from bench.diffusion.schedule import Schedule
 
 DRAWS = 100_000
 SAME, OTHER = 0.01, 1e-6  # p-values: a law that fits, a law that is seen not to

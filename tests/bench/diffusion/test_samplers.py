@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.diffusion import SAMPLERS, AbsorbingDiffusion, DiffusionError, MultiScaleDiffusion, Schedule, generator_for
+from bench.diffusion import SAMPLERS, AbsorbingDiffusion, DiffusionError, MultiScaleDiffusion, generator_for
 from bench.diffusion.samplers import ancestral, cached, first_hitting
+from bench.diffusion.schedule import Schedule
 
 
 def test_cached_draws_what_ancestral_draws_with_fewer_calls() -> None:

@@ -24,20 +24,12 @@ class Replays:
     def unusable_reason(self, device: torch.device) -> str:
         return ""
 
-    def record(self, call: Callable[..., torch.Tensor], inputs: Sequence[torch.Tensor]) -> Replays.Call:
+    def record(self, call: Callable[..., torch.Tensor], inputs: Sequence[torch.Tensor]) -> Callable[[], torch.Tensor]:
         if self.trouble:
             raise RuntimeError(self.trouble)
         self.sizes.append(len(inputs[0]))
-        return self.Call(call, inputs, self.wrong)
-
-    class Call:
-        def __init__(self, call: Callable[..., torch.Tensor], inputs: Sequence[torch.Tensor], wrong: float) -> None:
-            self.call, self.inputs, self.wrong = call, inputs, wrong
-            self.logits = call(*inputs).clone()
-
-        def replay(self) -> torch.Tensor:
-            self.logits.copy_(self.call(*self.inputs) + self.wrong)
-            return self.logits
+        logits = call(*inputs).clone()
+        return lambda: logits.copy_(call(*inputs) + self.wrong)
 
 
 def network() -> nn.Module:

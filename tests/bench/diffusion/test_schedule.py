@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from bench.diffusion import DiffusionError, Schedule
-from bench.diffusion.schedule import SCHEDULES
+from bench.diffusion import DiffusionError
+from bench.diffusion.schedule import SCHEDULES, Schedule
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

@@ -10,15 +10,16 @@ import pytest
 import torch
 
 from bench.diffusion import AbsorbingDiffusion
+from bench.diffusion.noised import Noised
 from bench.training import TrainingError
 from bench.training.batches import WindowBatches
-from bench.training.preparation import Preparation, Prepared
+from bench.training.preparation import Preparation
 
 PARTS = [slice(0, 2), slice(2, 4)]
 STEPS = (0, 0, 1, 2, 5, 6, 3)  # a step again (the untimed one), one after another, a jump ahead and back
 
 
-def prepare(windows: np.ndarray, **options: Any) -> list[Prepared]:
+def prepare(windows: np.ndarray, **options: Any) -> list[list[Noised]]:
     process = AbsorbingDiffusion(6, 7, steps=50)
     preparation = Preparation(WindowBatches(windows), process, seed=3, batch=4, parts=PARTS, **options)
     try:
@@ -27,10 +28,10 @@ def prepare(windows: np.ndarray, **options: Any) -> list[Prepared]:
         preparation.close()
 
 
-def assert_equal(first: list[Prepared], second: list[Prepared]) -> None:
+def assert_equal(first: list[list[Noised]], second: list[list[Noised]]) -> None:
     for one, other in zip(first, second, strict=True):
-        assert one.token_count == other.token_count and len(one.parts) == len(other.parts) == 2
-        for part, twin in zip(one.parts, other.parts, strict=True):
+        assert one[0].token_count == other[0].token_count and len(one) == len(other) == 2
+        for part, twin in zip(one, other, strict=True):
             assert torch.equal(part.tokens_BL, twin.tokens_BL) and torch.equal(part.time_B, twin.time_B)
             for name in ("index_N", "clean_N", "weight_N", "elbo_weight_N"):
                 assert torch.equal(getattr(part.found_targets(), name), getattr(twin.found_targets(), name))
@@ -46,12 +47,12 @@ def windows() -> np.ndarray:
 def test_ahead_or_not_the_draws_are_the_same(windows: np.ndarray) -> None:
     plain = prepare(windows)
     assert_equal(plain, prepare(windows, ahead=True))
-    assert torch.equal(plain[0].parts[0].tokens_BL, plain[1].parts[0].tokens_BL)
-    assert not torch.equal(plain[1].parts[0].tokens_BL, plain[2].parts[0].tokens_BL)
+    assert torch.equal(plain[0][0].tokens_BL, plain[1][0].tokens_BL)
+    assert not torch.equal(plain[1][0].tokens_BL, plain[2][0].tokens_BL)
 
 
 def test_targets_are_the_masked_positions_with_their_weights(windows: np.ndarray) -> None:
-    part = prepare(windows)[0].parts[1]
+    part = prepare(windows)[0][1]
     targets = part.found_targets()
     places = [(row, column) for row in range(2) for column in range(24) if part.masked_BL[row, column]]
     assert targets.index_N.tolist() == [24 * row + column for row, column in places]
@@ -92,5 +93,5 @@ def test_a_run_with_batches_made_ahead_ends_with_the_same_bits(run, monkeypatch:
 @pytest.mark.gpu
 def test_batches_for_a_gpu_are_page_locked_and_equal(windows: np.ndarray) -> None:
     fetched = prepare(windows, ahead=True, gpu=torch.device("cuda"))
-    assert all(part.tokens_BL.is_pinned() and part.found_targets().index_N.is_pinned() for part in fetched[3].parts)
+    assert all(part.tokens_BL.is_pinned() and part.found_targets().index_N.is_pinned() for part in fetched[3])
     assert_equal(prepare(windows), fetched)

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from architectures import build
-from bench.diffusion import AbsorbingDiffusion, DiffusionError, bits_per_token
+from bench.diffusion import AbsorbingDiffusion, DiffusionError
+from bench.diffusion.evaluation import bits_per_token
 from bench.training import TrainingError, TrainSettings
 from bench.training.devices import Devices
 from bench.training.progress import Progress
