@@ -16,12 +16,6 @@ LISTED_VOCABULARY = 256
 LISTED_LENGTH = 2048
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command("patterns")(patterns)
-    app.command("check")(check)
-
-
 def patterns(
     family: Annotated[
         str, typer.Argument(help='A pattern or a family: "permute(MFA)*8", "M{1..4}FA*4", "place(A, MF*8)".')

@@ -23,17 +23,10 @@ NameArgument = Annotated[
 SubsetOption = Annotated[str | None, typer.Option(help="Only this part: a folder or book, as lieder, 2018, han1.abc.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    commands = typer.Typer(help="See, add, fetch, describe and check the music.", no_args_is_help=True)
-    commands.command("list")(list_corpora)
-    commands.command()(add)
-    commands.command()(fetch)
-    commands.command()(info)
-    commands.command()(check)
-    app.add_typer(commands, name="corpus")
+commands = typer.Typer(help="See, add, fetch, describe and check the music.", no_args_is_help=True)
 
 
+@commands.command("list")
 def list_corpora() -> None:
     """Show the corpora known by name, their licences, and whether they are here."""
     from rich.table import Table
@@ -53,6 +46,7 @@ def list_corpora() -> None:
     _console().print(table)
 
 
+@commands.command()
 def add(
     name: Annotated[str, typer.Argument(help="A corpus that is not shipped, such as pop909 or maestro.")],
     origin: Annotated[
@@ -67,6 +61,7 @@ def add(
     _report_added(added)
 
 
+@commands.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="A published corpus, such as pop909 or maestro.")],
     address: Annotated[
@@ -87,6 +82,7 @@ def fetch(
     _report_added(added)
 
 
+@commands.command()
 def info(
     name: NameArgument,
     subset: SubsetOption = None,
@@ -123,6 +119,7 @@ def info(
         typer.echo(f"figure: {figure}", err=markdown)
 
 
+@commands.command()
 def check(
     name: NameArgument,
     subset: SubsetOption = None,

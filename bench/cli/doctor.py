@@ -11,11 +11,6 @@ PASSING = ("quiet", "clock")
 STYLES = {"works": "green", "missing": "yellow", "fails": "red"}
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(doctor)
-
-
 def doctor(device: DeviceOption = "auto") -> None:
     """Look at the machine, what is installed and which kernels work (a tiny run of each), and say what to do.
 

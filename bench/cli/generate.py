@@ -19,11 +19,6 @@ FIGURE_ROWS = 4
 Words = list[str]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(generate)
-
-
 def generate(
     run: Annotated[Path, typer.Argument(help="Folder of a training run, or of a quality cell of a study.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the pieces; it must be new or empty.")],

@@ -22,12 +22,6 @@ GIB = 2**30
 MIB = 2**20
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(plan)
-    app.command()(schema)
-
-
 def plan(
     study: StudyArgument,
     overrides: SetOption = None,

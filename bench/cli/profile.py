@@ -56,11 +56,6 @@ VOCABULARY = 256
 SMALL_SHARE = 0.005
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command("profile")(profile)
-
-
 def profile(
     arm: ArmArgument,
     length: Annotated[int, typer.Option(min=1, help="Tokens per sequence.")] = 2048,

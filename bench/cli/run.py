@@ -31,12 +31,6 @@ if TYPE_CHECKING:
     from bench.study.grid import Study
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(run)
-    app.command()(retry)
-
-
 def run(
     study: StudyArgument,
     results: ResultsOption = RESULTS,

@@ -30,11 +30,6 @@ BUDGET_WORDS = "a number and a unit: 90s, 10m, 2h, 5000steps or 1e15flops"
 Pairs = list[str] | None
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(train)
-
-
 def train(
     arm: ArmArgument,
     corpus: Annotated[str, typer.Option(help="demo, demo/lieder, pop909, ... or folder:PATH.")] = "demo",

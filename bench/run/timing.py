@@ -6,6 +6,7 @@ import math
 import socket
 import time
 from contextlib import ExitStack
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from bench.files import to_json
@@ -111,27 +112,18 @@ def _missing(reason: str) -> dict[str, Any]:
 def _timed_cell(cell: Cell, memory_limit_gib: float | None) -> EfficiencyCell:
     from bench.measure.efficiency.cell import EfficiencyCell
 
-    settings = cell.settings
+    settings, known = cell.settings, {one.name for one in fields(EfficiencyCell)}
+    measured = {name: value for name, value in settings["measure"].items() if name in known}
     return EfficiencyCell(
         id=cell.id,
         arm=cell.labels["arm"],
         config=settings["model"],
-        lengths=tuple(settings["measure"]["lengths"]),
-        threads=settings["measure"]["threads"],
-        device=settings["machine"]["device"],
         kernels=settings.get("kernels", {}),
-        batch=settings["measure"]["batch"],
         sample_steps=settings["sample"]["steps"],
         sampler=settings["sample"]["sampler"],
         memory_limit_gib=memory_limit_gib,
-        memory_budget_gib=settings["measure"]["memory_budget_gib"],
-        prune=settings["measure"]["prune"],
-        compile=settings["measure"]["compile"],
-        precision=settings["measure"].get("precision", "float32"),
-        graphs=settings["measure"].get("graphs", False),
-        energy=settings["measure"].get("energy", True),
-        measure_training=settings["measure"]["training"],
         plugins=tuple(settings["plugins"]),
+        **measured | {"device": settings["machine"]["device"]},
     )
 
 

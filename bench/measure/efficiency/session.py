@@ -150,9 +150,9 @@ class _Group:
         self.warn(busy_warning(self.arms[0].cell.device))
         for arm in self.alive[:1]:
             self.turn(arm, {"command": "ceilings"})
-        ceilings = next((arm.record.ceilings for arm in self.arms if arm.record.ceilings), None)
-        for arm in self.arms:
-            arm.record.ceilings = ceilings
+        if found := next(filter(None, (arm.record.newest("ceilings") for arm in self.arms)), None):
+            for arm in self.arms:
+                arm.record.take(found)
 
     def warn(self, warning: str) -> None:
         """Add a warning to the rows of every arm: it may concern all of a session."""
@@ -229,9 +229,8 @@ class _Group:
         """Largest relative half width that an arm still has for one figure; 0 when no living arm measures it."""
         from metrics.statistics import rounds_interval
 
-        found = [
-            rounds_interval(arm.record.rounds_s[key]).relative_width for arm in self.alive if key in arm.record.rounds_s
-        ]
+        rounds_s = [arm.record.rounds_s(*key) for arm in self.alive if arm.record.all("samples", *key)]
+        found = [rounds_interval(one).relative_width for one in rounds_s]
         return max((math.inf if math.isnan(width) else width for width in found), default=0.0)
 
     def calls_of(self, warm_s: float | None) -> int:

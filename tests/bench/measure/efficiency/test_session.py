@@ -153,7 +153,7 @@ def test_running_out_of_memory_is_a_row_and_longer_lengths_are_inferred(session)
 
 @pytest.mark.skipif(not ON_LINUX, reason="a memory limit can only be set on Linux")
 def test_without_pruning_every_length_is_tried_and_tells_what_it_asked_for(cell, tmp_path):
-    arm = cell("oom", (16, 32, 64), trouble="oom", memory_limit_gib=1.0, measure_training=False, prune=False)
+    arm = cell("oom", (16, 32, 64), trouble="oom", memory_limit_gib=1.0, training=False, prune=False)
     found = measure_group([arm], rounds=1, calls_per_round=1, relative_width=math.inf, log_folder=tmp_path)
     rows = {(row["metric"], row["length"]): row for row in found["oom"]}
     for length in (32, 64):
@@ -162,7 +162,7 @@ def test_without_pruning_every_length_is_tried_and_tells_what_it_asked_for(cell,
 
 
 def test_rounds_go_on_while_intervals_are_wide_and_samples_only_where_there_is_time(cell, tmp_path):
-    endless = replace(cell("a", (16,), measure_training=False), sample_steps=10**7)
+    endless = replace(cell("a", (16,), training=False), sample_steps=10**7)
     found = measure_group(
         [endless], rounds=2, calls_per_round=1, relative_width=1e-9, time_cap_s=0.5, log_folder=tmp_path
     )
@@ -205,7 +205,7 @@ def test_a_busy_machine_is_named_and_flags_the_rows_of_every_arm(cell, tmp_path,
     monkeypatch.setattr("metrics.cost.device.BusyWatch.busy", lambda self: [(42, "spinner", 0.98)])
     heard = []
     found = measure_group(
-        [cell("a", (16,), measure_training=False), cell("b", (16,), measure_training=False)],
+        [cell("a", (16,), training=False), cell("b", (16,), training=False)],
         rounds=2,
         relative_width=math.inf,
         log_folder=tmp_path,
@@ -236,9 +236,11 @@ def test_the_largest_batch_and_length_within_a_budget_are_found_by_trials(cell, 
         efficiency_worker, "peak_memory", lambda call, **_: PeakMemory(1000.0 * tried[-1], "resident")
     )
     worker.fit(budget_bytes=64_000 * 21.5)
-    found = {told["figure"]: (told["length"], told["value"]) for event, told in heard if event == "fit"}
+    found = {told["kind"]: (told["length"], told["value"]) for event, told in heard if event == "fit"}
     assert found == {"batch": (64, 21), "length": (None, 64 * 21.5 // 3)}
-    record = Record(fits=found)
+    record = Record()
+    for event, told in heard:
+        record.take({"event": event, **told})
     rows = {row["metric"]: row for row in rows_of(cell("a", (64,), memory_budget_gib=0.5), record, {})}
     assert rows["largest_batch_training"]["value"] == 21 and rows["largest_batch_training"]["length"] == 64
     assert rows["largest_length_training"]["value"] == 458 and "0.5 GiB" in rows["largest_length_training"]["note"]
