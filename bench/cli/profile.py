@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -144,9 +142,6 @@ def profile_table(found: StepProfile, title: str) -> Table:
 
 def as_csv(found: StepProfile) -> str:
     """Every part and kind of operator: milliseconds per step, share 0..1, calls per step."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["part", "kind", "elapsed_ms", "share", "calls"])
-    for one in found.spent:
-        writer.writerow([one.part, one.kind, f"{one.elapsed_ms:.6g}", f"{one.share:.6g}", one.calls])
-    return buffer.getvalue()
+    import pandas as pd
+
+    return str(pd.DataFrame(found.spent).to_csv(index=False, float_format="%.6g"))
