@@ -38,18 +38,9 @@ def training_memory(
         return computed_memory(backbone, loss, attention=attention)
 
 
-def batch_at(
-    config: BackboneConfig,
-    length: int,
-    target_bytes: float,
-    *,
-    dtype: torch.dtype = torch.float32,
-    attention: str = "fused",
-) -> float:
+def batch_at(config: BackboneConfig, length: int, target_bytes: float, *, attention: str = "fused") -> float:
     """The batch, as a real number, that needs `target_bytes` in training; NaN when one sequence needs more.
 
     Answers "which batch would give the published 21 GB?" for a backbone of known size.
     """
-    return batch_for(
-        target_bytes, lambda batch: training_memory(config, length, batch, dtype=dtype, attention=attention)
-    )
+    return batch_for(target_bytes, lambda batch: training_memory(config, length, batch, attention=attention))

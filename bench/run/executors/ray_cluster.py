@@ -8,7 +8,6 @@ import os
 from typing import Any
 
 from bench.errors import UserError
-from bench.run.executors.remote import RemoteExecutor
 from bench.run.perform import perform_text
 from bench.run.task import Task
 from bench.study.yaml import allowed_words
@@ -16,16 +15,11 @@ from bench.study.yaml import allowed_words
 OPTIONS = ("address", "gpus")
 
 
-class RayExecutor(RemoteExecutor):
+class Ray:
     """Ray tasks. `address=auto` or `address=HOST:PORT`: a cluster that runs, with this folder on every node; without
     it a cluster of this machine alone. `gpus=1`: GPUs per cell.
     """
 
-    def __init__(self, jobs: int | None, options: dict[str, str]) -> None:
-        super().__init__(_Ray(jobs, options))
-
-
-class _Ray:
     at_once: int | None = None  # ray queues what does not fit
 
     def __init__(self, jobs: int | None, options: dict[str, str]) -> None:

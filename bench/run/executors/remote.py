@@ -121,11 +121,11 @@ def _give_up(job: _Job, why: str, on_event: OnEvent) -> None:
     _pass_on(job, on_event)
 
 
+@dataclass(frozen=True)
 class RemoteExecutor:
     """An executor on top of a scheduler."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
-        self.scheduler = scheduler
+    scheduler: Scheduler
 
     def run(self, tasks: Sequence[Task], leases: object, others: OtherStudies, on_event: OnEvent) -> None:
         """See `Executor.run`; leases are held where the jobs run."""

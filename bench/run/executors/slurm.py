@@ -8,7 +8,6 @@ from typing import Any
 import yaml
 
 from bench.errors import UserError
-from bench.run.executors.remote import RemoteExecutor
 from bench.run.perform import perform_text
 from bench.run.task import Task
 
@@ -16,16 +15,11 @@ JOBS_FOLDER = ".jobs"
 MINUTES = 24 * 60
 
 
-class SlurmExecutor(RemoteExecutor):
+class Submitit:
     """Jobs of a cluster; `options` are submitit's parameters (`slurm_partition=gpu`, `timeout_min=600`), and
     `cluster=local` runs the same jobs as processes of this machine.
     """
 
-    def __init__(self, jobs: int | None, options: dict[str, str]) -> None:
-        super().__init__(_Submitit(jobs, options))
-
-
-class _Submitit:
     def __init__(self, jobs: int | None, options: dict[str, str]) -> None:
         if importlib.util.find_spec("submitit") is None:
             raise UserError('--executor slurm needs submitit: pip install "smdim-bench[slurm]"')
