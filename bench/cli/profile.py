@@ -99,22 +99,18 @@ def _timed(
     import torch
 
     from architectures import resolve
-    from bench.errors import UserError
+    from bench.errors import UserError, as_user_error
     from bench.measure.efficiency.arm import TimedArm
     from bench.measure.efficiency.cell import EfficiencyCell
     from metrics.cost.device import resolve_device
 
     if threads:
         torch.set_num_threads(threads)
-    try:
+    with as_user_error(ValueError, TypeError):
         place = str(resolve_device(device))
         config = resolve(arm, VOCABULARY, **size)
         cell = EfficiencyCell(arm, arm, config.to_dict(), (length,), device=place, precision=precision)
         timed = TimedArm(asdict(cell))
-    except UserError:
-        raise
-    except (ValueError, TypeError) as error:
-        raise UserError(str(error).splitlines()[0]) from error
     if length % config.stride:
         raise UserError(f"--length {length}: must be a multiple of the stem's stride, {config.stride}")
     return timed

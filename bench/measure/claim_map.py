@@ -31,17 +31,6 @@ TOLERANCE = 0.02  # largest relative mismatch that the solver accepts
 MATCHED_LAYERS = (
     12  # mixers at which sizes are solved; deeper, the stem counts for less and the mismatch grows a little
 )
-MEASURED = (
-    "arm_width",
-    "arm_hidden",
-    "arm_layers",
-    "parameters",
-    "baseline_parameters",
-    "gflops_ratio",
-    "training_memory_ratio",
-    "unfused_training_memory_ratio",
-    "flops_exponent",
-)
 
 
 def claim_map(arm: str = "smdim", baseline: str = "transformer") -> list[dict[str, Any]]:
@@ -53,7 +42,9 @@ def claim_map(arm: str = "smdim", baseline: str = "transformer") -> list[dict[st
     scores); flops_exponent of the arm from 256 to 2048 tokens.
     Where the arm cannot be brought to the baseline's size within `TOLERANCE` everything from arm_width on is NaN.
     """
-    return [_row(arm, baseline, *setting) for setting in itertools.product(WIDTHS, LAYERS, STRIDES, MATCHINGS)]
+    rows = [_row(arm, baseline, *setting) for setting in itertools.product(WIDTHS, LAYERS, STRIDES, MATCHINGS)]
+    missing = {name: math.nan for row in rows for name in row}
+    return [missing | row for row in rows]
 
 
 def _row(arm: str, baseline: str, width: int, layers: int, stride: int, matching: str) -> dict[str, Any]:
@@ -65,7 +56,7 @@ def _row(arm: str, baseline: str, width: int, layers: int, stride: int, matching
     try:
         config = _matched(arm, baseline, width, stride, matching)
     except MatchingError:
-        return setting | dict.fromkeys(MEASURED, math.nan)
+        return setting
     base_blocks = max(1, layers // _unit(base_config))
     blocks = base_blocks if matching == "blocks" else max(1, layers // _unit(config))
     parameters, fused_bytes, unfused_bytes, *flops = _cost(config, blocks)

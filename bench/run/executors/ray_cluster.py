@@ -7,7 +7,7 @@ import logging
 import os
 from typing import Any
 
-from bench.errors import UserError
+from bench.errors import UserError, as_user_error
 from bench.run.perform import perform_text
 from bench.run.task import Task
 from bench.study.yaml import allowed_words
@@ -32,15 +32,13 @@ class Ray:
 
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         address = options.get("address")
-        try:
+        with as_user_error(ConnectionError, ValueError, RuntimeError, words="--executor ray: "):
             self.gpus = float(options.get("gpus", 0))
             wanted: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": logging.ERROR}
             if not address:
                 wanted |= {"num_cpus": jobs or os.cpu_count(), "include_dashboard": False}
             if not ray.is_initialized():
                 ray.init(**wanted)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise UserError(f"--executor ray: {str(error).splitlines()[0]}") from error
         self.remote = ray.remote(max_retries=0)(perform_text)
 
     def submit(self, task: Task) -> Any:

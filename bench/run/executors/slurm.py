@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from bench.errors import UserError
+from bench.errors import UserError, as_user_error
 from bench.run.perform import perform_text
 from bench.run.task import Task
 
@@ -31,14 +31,12 @@ class Submitit:
         """A job for `task`; its log lies under `.jobs` of the study."""
         import submitit
 
-        try:
+        with as_user_error(RuntimeError, NameError, TypeError, OSError, words="--executor slurm: "):
             executor = submitit.AutoExecutor(folder=task.store.folder / JOBS_FOLDER, cluster=self.cluster)
             cpus = {"cpus_per_task": task.threads} if executor.cluster == "slurm" else {}
             name = f"smdim-{task.study}"
             executor.update_parameters(**{"name": name, "timeout_min": MINUTES} | cpus | self.options)
             return executor.submit(perform_text, task.to_text())
-        except (RuntimeError, NameError, TypeError, OSError) as error:
-            raise UserError(f"--executor slurm: {str(error).splitlines()[0]}") from error
 
     def ended(self, handle: Any) -> str | None:
         """See `Scheduler.ended`."""
