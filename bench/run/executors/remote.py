@@ -51,9 +51,7 @@ class _Job:
 
 def follow(scheduler: Scheduler, tasks: Sequence[Task], on_event: OnEvent) -> None:
     """Submit every task, read events from its cells' files, submit again what was lost, until all cells have ended."""
-    timing = deque(_Job(task) for task in tasks if task.timing)
-    waiting = timing or deque(_Job(task) for task in tasks if not task.timing)
-    later = deque(_Job(task) for task in tasks if not task.timing) if timing else deque[_Job]()
+    waiting, later = (deque(_Job(task) for task in tasks if task.timing is timing) for timing in (True, False))
     out: list[_Job] = []
     try:
         while waiting or out or later:
