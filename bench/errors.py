@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 OUT_OF_MEMORY = (
     "can't allocate memory",
@@ -36,6 +38,15 @@ class CellFailure(Exception):
 def first_line(error: BaseException) -> str:
     """First line of an error's message; its type where it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+@contextmanager
+def as_user_error(*kinds: type[Exception], words: str = "") -> Iterator[None]:
+    """Errors of these types in the block become a UserError: `words`, then the first line of their message."""
+    try:
+        yield
+    except kinds as error:
+        raise UserError(f"{words}{first_line(error)}") from error
 
 
 def is_out_of_memory(error: BaseException) -> bool:

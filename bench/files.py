@@ -10,8 +10,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-HASH_CHUNK_BYTES = 1 << 20
-
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write `content` to `path` so that a reader, or a run after a crash, sees the old file or the whole new one.
@@ -39,11 +37,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
 
 def file_sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file's content."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while chunk := stream.read(HASH_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)

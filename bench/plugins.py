@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from bench.errors import UserError, first_line
+from bench.errors import as_user_error
 
 if TYPE_CHECKING:
     from architectures.mixer import Mixer
@@ -18,7 +18,5 @@ def load_plugins(modules: Iterable[str]) -> list[type[Mixer]]:
     """
     from architectures import plugins
 
-    try:
+    with as_user_error(plugins.PluginError):
         return plugins.load_plugins(modules)
-    except plugins.PluginError as error:
-        raise UserError(first_line(error)) from error

@@ -1,7 +1,6 @@
 """The command line: `smdim-bench`, the same as `python -m bench`.
 
-Each module here adds its commands with `register(app)`; what is slow to import (torch, miditok, seaborn) is imported
-inside the command that needs it.
+What is slow to import (torch, miditok, seaborn) is imported inside the command that needs it.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Callable
 
 import typer
 
@@ -43,24 +43,34 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-COMMANDS = (
-    run,
-    status,
-    planning,
-    bundles,
-    listing,
-    report,
-    claims,
-    metrics,
-    corpus,
-    architectures,
-    train,
-    generate,
-    profile,
-    doctor,
-)
-for commands in COMMANDS:
-    commands.register(app)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "run": run.run,
+    "retry": run.retry,
+    "status": status.status,
+    "logs": status.logs,
+    "diff": status.diff,
+    "plan": planning.plan,
+    "schema": planning.schema,
+    "export": bundles.export,
+    "import": bundles.import_,
+    "list": listing.list_topics,
+    "report": report.report,
+    "figure": report.figure,
+    "cite": report.cite,
+    "compare": report.compare,
+    "claims": claims.claims,
+    "metrics": metrics.measure,
+    "sensitivity": metrics.sensitivity,
+    "patterns": architectures.patterns,
+    "check": architectures.check,
+    "train": train.train,
+    "generate": generate.generate,
+    "profile": profile.profile,
+    "doctor": doctor.doctor,
+}
+for name, command in COMMANDS.items():
+    app.command(name)(command)
+app.add_typer(corpus.commands, name="corpus")
 
 
 def main() -> None:

@@ -7,19 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.options import KernelOption, PluginOption, force_kernels
-from bench.errors import UserError
+from bench.errors import UserError, as_user_error
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 LISTED_VOCABULARY = 256
 LISTED_LENGTH = 2048
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command("patterns")(patterns)
-    app.command("check")(check)
 
 
 def patterns(
@@ -42,10 +36,8 @@ def patterns(
     from bench.plugins import load_plugins
 
     load_plugins(plugin or [])
-    try:
+    with as_user_error(PatternError):
         found = expand_family(family)
-    except PatternError as error:
-        raise UserError(str(error)) from error
     if plain:
         for pattern in found:
             typer.echo(str(pattern))
@@ -103,10 +95,8 @@ def _mixers_of(module: str) -> list:
     from architectures.mixer import MixerError, find_mixer
     from bench.plugins import load_plugins
 
-    try:
+    with as_user_error(MixerError):
         return [find_mixer(module)] if len(module) == 1 else load_plugins([module])
-    except MixerError as error:
-        raise UserError(str(error)) from error
 
 
 def print_architectures(console: Console) -> None:

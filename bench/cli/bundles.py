@@ -10,12 +10,6 @@ import typer
 from bench.cli.options import RESULTS, FinishedStudy, ResultsOption
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(export)
-    app.command("import")(import_)
-
-
 def export(
     study: FinishedStudy,
     output: Annotated[Path, typer.Option("-o", "--output", help="Zip file to write.")],

@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from bench.report.claims.paper import Paper
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this file."""
-    app.command()(claims)
-
-
 def claims(
     study: Annotated[
         str | None, typer.Argument(help="Name of a study that was run, or path of its results folder.")

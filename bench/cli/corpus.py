@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,11 +11,10 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.progress import ProgressColumn
 
+    from bench.data import TokenCorpus
     from bench.data.adding import Added
     from bench.data.download import BytesProgress
-    from bench.data.workers import ProgressCallback
 
 NameArgument = Annotated[
     str, typer.Argument(help="A name from `corpus list`, such as demo or maestro, or folder:PATH.")
@@ -23,17 +22,10 @@ NameArgument = Annotated[
 SubsetOption = Annotated[str | None, typer.Option(help="Only this part: a folder or book, as lieder, 2018, han1.abc.")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    commands = typer.Typer(help="See, add, fetch, describe and check the music.", no_args_is_help=True)
-    commands.command("list")(list_corpora)
-    commands.command()(add)
-    commands.command()(fetch)
-    commands.command()(info)
-    commands.command()(check)
-    app.add_typer(commands, name="corpus")
+commands = typer.Typer(help="See, add, fetch, describe and check the music.", no_args_is_help=True)
 
 
+@commands.command("list")
 def list_corpora() -> None:
     """Show the corpora known by name, their licences, and whether they are here."""
     from rich.table import Table
@@ -53,6 +45,7 @@ def list_corpora() -> None:
     _console().print(table)
 
 
+@commands.command()
 def add(
     name: Annotated[str, typer.Argument(help="A corpus that is not shipped, such as pop909 or maestro.")],
     origin: Annotated[
@@ -67,6 +60,7 @@ def add(
     _report_added(added)
 
 
+@commands.command()
 def fetch(
     name: Annotated[str, typer.Argument(help="A published corpus, such as pop909 or maestro.")],
     address: Annotated[
@@ -82,11 +76,12 @@ def fetch(
     console.print(f"{name}: {entry_of(name).words}", highlight=False)
     console.print(f"licence: {entry_of(name).licence}", highlight=False)
     console.print(f"from {source.address}", highlight=False, soft_wrap=True)
-    with _downloading() as progress:
+    with _counting("downloading", in_bytes=True) as progress:
         added = fetch_corpus(name, published=source, progress=progress)
     _report_added(added)
 
 
+@commands.command()
 def info(
     name: NameArgument,
     subset: SubsetOption = None,
@@ -98,15 +93,11 @@ def info(
     """Describe a corpus: pieces, notes, tokens, windows, entropies, pitches, density."""
     from rich.table import Table
 
-    from bench.data import load_corpus, tokenize
     from bench.data.card import check_suffix, corpus_card, draw_card
 
     if figure is not None:
         check_suffix(figure)
-    with _counting("reading") as progress:
-        corpus = load_corpus(name, subset=subset, progress=progress)
-    with _counting("tokens") as progress:
-        tokens = tokenize(corpus, progress=progress)
+    tokens = _tokens(name, subset)
     with _counting("notes") as progress:
         card = corpus_card(tokens, progress=progress)
     if markdown:
@@ -123,19 +114,17 @@ def info(
         typer.echo(f"figure: {figure}", err=markdown)
 
 
+@commands.command()
 def check(
     name: NameArgument,
     subset: SubsetOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="End with status 1 when any file is skipped.")] = False,
 ) -> None:
     """List every file of a corpus that cannot be used, with the reason."""
-    from bench.data import load_corpus, tokenize
     from bench.data.fetching import compare_with_published
 
-    with _counting("reading") as progress:
-        corpus = load_corpus(name, subset=subset, progress=progress)
-    with _counting("tokens") as progress:
-        tokens = tokenize(corpus, progress=progress)
+    tokens = _tokens(name, subset)
+    corpus = tokens.corpus
     for item in tokens.skipped:
         typer.echo(f"skipped {item.id}: {item.reason}")
     for remark in corpus.notes:
@@ -159,27 +148,26 @@ def _console() -> Console:
     return Console()
 
 
-def _counting(what: str) -> AbstractContextManager[ProgressCallback]:
-    """A bar that counts pieces."""
-    from rich.progress import MofNCompleteColumn, TimeRemainingColumn
+def _tokens(name: str, subset: str | None) -> TokenCorpus:
+    """A corpus as tokens, with a bar for each stage."""
+    from bench.data import load_corpus, tokenize
 
-    return _bar(what, MofNCompleteColumn(), TimeRemainingColumn())
-
-
-def _downloading() -> AbstractContextManager[BytesProgress]:
-    """A bar that counts bytes, with speed and time left."""
-    from rich.progress import DownloadColumn, TimeRemainingColumn, TransferSpeedColumn
-
-    return _bar("downloading", DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with _counting("reading") as progress:
+        corpus = load_corpus(name, subset=subset, progress=progress)
+    with _counting("tokens") as progress:
+        return tokenize(corpus, progress=progress)
 
 
 @contextmanager
-def _bar(what: str, *columns: ProgressColumn) -> Iterator[BytesProgress]:
-    """A bar on stderr with these columns; it shows from the first step on and goes away at the end."""
+def _counting(what: str, *, in_bytes: bool = False) -> Iterator[BytesProgress]:
+    """A bar on stderr that counts pieces, or bytes with their speed; it shows from the first step on and goes away at
+    the end."""
+    from rich import progress as rich
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn
 
-    console, start = Console(stderr=True), (TextColumn("{task.description}"), BarColumn())
-    with Progress(*start, *columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+    counts = (rich.DownloadColumn(), rich.TransferSpeedColumn()) if in_bytes else (rich.MofNCompleteColumn(),)
+    columns = (rich.TextColumn("{task.description}"), rich.BarColumn(), *counts, rich.TimeRemainingColumn())
+    console = Console(stderr=True)
+    with rich.Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None, visible=False)
         yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)

@@ -11,11 +11,6 @@ PASSING = ("quiet", "clock")
 STYLES = {"works": "green", "missing": "yellow", "fails": "red"}
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(doctor)
-
-
 def doctor(device: DeviceOption = "auto") -> None:
     """Look at the machine, what is installed and which kernels work (a tiny run of each), and say what to do.
 
@@ -24,14 +19,12 @@ def doctor(device: DeviceOption = "auto") -> None:
     from rich.console import Console
     from rich.markup import escape
 
-    from bench.errors import UserError
+    from bench.errors import as_user_error
     from bench.measure.efficiency.doctor import examine
 
     console = Console()
-    try:
+    with as_user_error(ValueError):
         findings = examine(device)
-    except ValueError as error:
-        raise UserError(str(error)) from error
     width = max(len(one.subject) for one in findings)
     for one in findings:
         state = f"[{STYLES[one.state]}]{one.state:8}[/]"

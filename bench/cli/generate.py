@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.options import DeviceOption
-from bench.errors import UserError
+from bench.errors import UserError, as_user_error
 
 if TYPE_CHECKING:
     from bench.generate import DrawOptions, Song, Template, TrainedRun
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 MOST_PIECES = 10_000
 FIGURE_ROWS = 4
 Words = list[str]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(generate)
 
 
 def generate(
@@ -127,10 +122,8 @@ def _request(
     path = infill or onward
     if path is None:
         if length is not None and length <= trained.length:
-            try:
+            with as_user_error(ValueError, words=f"--length {length}: "):
                 trained.backbone.check_length(length)
-            except ValueError as error:
-                raise UserError(f"--length {length}: {error}") from None
         return None, None
     song = load_song(path, trained.tokenizer, trained.language)
     first, end = song.bar_range(bars)

@@ -21,11 +21,6 @@ class Topic(StrEnum):
     corpora = "corpora"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this file."""
-    app.command("list")(list_topics)
-
-
 def list_topics(
     topic: Annotated[Topic | None, typer.Argument(help="One topic only; all of them when left out.")] = None,
 ) -> None:

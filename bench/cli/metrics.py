@@ -21,12 +21,6 @@ FEW_PIECES = 10
 LARGEST_REFERENCE = 1000
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command("metrics")(measure)
-    app.command("sensitivity")(sensitivity)
-
-
 def measure(
     generated: Annotated[Path, typer.Argument(help="Folder of MIDI, kar or ABC files, from any model.")],
     reference: Annotated[

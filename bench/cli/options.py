@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.errors import UserError
+from bench.errors import UserError, as_user_error
 
 if TYPE_CHECKING:
     from bench.study.yaml import Model
@@ -79,10 +79,8 @@ def force_kernels(words: list[str] | None, device: str) -> None:
     asked = kernels_of(words)
     if not asked:
         return
-    try:
+    with as_user_error(ValueError, words="--kernel: "):
         chosen_kernels(resolve_device(device), asked)
-    except ValueError as error:
-        raise UserError(f"--kernel: {error}") from error
     os.environ.update(kernel_environment(asked))
 
 

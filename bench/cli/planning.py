@@ -22,12 +22,6 @@ GIB = 2**30
 MIB = 2**20
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(plan)
-    app.command()(schema)
-
-
 def plan(
     study: StudyArgument,
     overrides: SetOption = None,
@@ -47,15 +41,12 @@ def plan(
 
     from bench.run.estimate import Estimator, seeds_for_comparisons
     from bench.run.machine import threads_of
-    from bench.run.plan import make_plan
     from bench.store.cells import FINISHED, Store
     from bench.study.grid import load_study
 
     console = Console()
     loaded = _timed_here(load_study(study, overrides or [], many=yes), console)
-    made = make_plan(loaded, lambda line: console.print(line, style="dim", highlight=False))
-    for note in made.notes:
-        console.print(f"  {note}", style="dim", highlight=False)
+    made = planned(loaded, console)
     store, estimator = Store(results, loaded.name), Estimator(results)
     begun = {path.name for path in store.folder.iterdir()} if store.folder.is_dir() else set[str]()
     done = {cell.id for cell in made.cells if cell.id in begun and store.cell(cell.id).status().state in FINISHED}
@@ -72,6 +63,16 @@ def plan(
         named = reference or loaded.content.baseline.arm
         _seeds(seeds_for_comparisons(store, named, len(loaded.content.seeds)), len(loaded.content.seeds), console)
     gc.freeze()  # keeps it out of the collection at exit as well
+
+
+def planned(study: Study, console: Console) -> Plan:
+    """The plan of a study; prints what it is doing and the notes."""
+    from bench.run.plan import make_plan
+
+    made = make_plan(study, lambda line: console.print(line, style="dim", highlight=False))
+    for note in made.notes:
+        console.print(f"  {note}", style="dim", highlight=False)
+    return made
 
 
 def _timed_here(study: Study, console: Console) -> Study:

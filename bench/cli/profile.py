@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -56,11 +54,6 @@ VOCABULARY = 256
 SMALL_SHARE = 0.005
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command("profile")(profile)
-
-
 def profile(
     arm: ArmArgument,
     length: Annotated[int, typer.Option(min=1, help="Tokens per sequence.")] = 2048,
@@ -106,22 +99,18 @@ def _timed(
     import torch
 
     from architectures import resolve
-    from bench.errors import UserError
+    from bench.errors import UserError, as_user_error
     from bench.measure.efficiency.arm import TimedArm
     from bench.measure.efficiency.cell import EfficiencyCell
     from metrics.cost.device import resolve_device
 
     if threads:
         torch.set_num_threads(threads)
-    try:
+    with as_user_error(ValueError, TypeError):
         place = str(resolve_device(device))
         config = resolve(arm, VOCABULARY, **size)
         cell = EfficiencyCell(arm, arm, config.to_dict(), (length,), device=place, precision=precision)
         timed = TimedArm(asdict(cell))
-    except UserError:
-        raise
-    except (ValueError, TypeError) as error:
-        raise UserError(str(error).splitlines()[0]) from error
     if length % config.stride:
         raise UserError(f"--length {length}: must be a multiple of the stem's stride, {config.stride}")
     return timed
@@ -149,9 +138,6 @@ def profile_table(found: StepProfile, title: str) -> Table:
 
 def as_csv(found: StepProfile) -> str:
     """Every part and kind of operator: milliseconds per step, share 0..1, calls per step."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["part", "kind", "elapsed_ms", "share", "calls"])
-    for one in found.spent:
-        writer.writerow([one.part, one.kind, f"{one.elapsed_ms:.6g}", f"{one.share:.6g}", one.calls])
-    return buffer.getvalue()
+    import pandas as pd
+
+    return str(pd.DataFrame(found.spent).to_csv(index=False, float_format="%.6g"))

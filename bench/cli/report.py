@@ -10,14 +10,6 @@ import typer
 from bench.cli.options import RESULTS, FinishedStudy, ResultsOption, results_folder
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(report)
-    app.command()(figure)
-    app.command()(cite)
-    app.command()(compare)
-
-
 def report(
     study: FinishedStudy,
     force: Annotated[

@@ -24,17 +24,14 @@ from bench.cli.options import (
     kernels_of,
     pairs,
 )
+from bench.cli.planning import planned
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from bench.run.executors import Executor
     from bench.store.table import ResultTable
     from bench.study.grid import Study
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(run)
-    app.command()(retry)
 
 
 def run(
@@ -124,14 +121,11 @@ def _go(
     from bench.report.claims.paper import shipped_claims
     from bench.run.display import Display
     from bench.run.estimate import Estimator
-    from bench.run.plan import make_plan
     from bench.run.runner import forget, forget_failed, run_plan
 
     console = Console()
     console.print(f"[bold]{study.name}[/bold]: {study.content.question}", highlight=False)
-    plan = make_plan(study, lambda line: console.print(line, style="dim", highlight=False))
-    for note in plan.notes:
-        console.print(f"  {note}", style="dim", highlight=False)
+    plan = planned(study, console)
     if retry:
         forget_failed(plan, results)
     for word in cells:
@@ -155,14 +149,11 @@ def _go(
         raise typer.Exit(1)
 
 
-def finish(results: ResultTable, console: object) -> None:
+def finish(results: ResultTable, console: Console) -> None:
     """Write the report of a study's results, print the summary table and the path of the report."""
-    from rich.console import Console
-
     from bench.report import summary_table, write_report
     from bench.report.pages.cost_summary import cost_summary
 
-    assert isinstance(console, Console)
     report = write_report(results.folder)
     console.print(summary_table(results.frame))
     for table in cost_summary(results.frame, results.folder):

@@ -24,13 +24,6 @@ INTERVAL_S = 2.0
 NOT_A_SETTING = ("environment.load_1_min",)  # of the moment: it never is the same
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(status)
-    app.command()(logs)
-    app.command()(diff)
-
-
 def status(
     study: FinishedStudy,
     results: ResultsOption = RESULTS,

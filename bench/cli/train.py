@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.options import RESULTS, ArmArgument, ModelOption, PluginOption, settings_of, typed
-from bench.errors import UserError, first_line
+from bench.errors import UserError, as_user_error
 
 if TYPE_CHECKING:
     from bench.data import TokenCorpus
@@ -28,11 +28,6 @@ BUDGET_UNITS = {
 }
 BUDGET_WORDS = "a number and a unit: 90s, 10m, 2h, 5000steps or 1e15flops"
 Pairs = list[str] | None
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file."""
-    app.command()(train)
 
 
 def train(
@@ -114,11 +109,9 @@ def make_cell(member: Combination, tokens: TokenCorpus, seed: int, plugins: Sequ
     from bench.study.settings import given
 
     build_diffusion(tokens, member.diffusion.deciding())
-    try:
+    with as_user_error(ValueError, TypeError):
         config = resolve(member.arm.arm, tokens.vocab_size, **given(member.model))
         backbone_without_weights(config).check_length(member.length)
-    except (ValueError, TypeError) as error:
-        raise UserError(first_line(error)) from error
     return quality_cell(member, config, tokens, seed, plugins)
 
 

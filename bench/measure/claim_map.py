@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,43 +31,6 @@ TOLERANCE = 0.02  # largest relative mismatch that the solver accepts
 MATCHED_LAYERS = (
     12  # mixers at which sizes are solved; deeper, the stem counts for less and the mismatch grows a little
 )
-MEASURED = (
-    "arm_width",
-    "arm_hidden",
-    "arm_layers",
-    "parameters",
-    "baseline_parameters",
-    "gflops_ratio",
-    "training_memory_ratio",
-    "unfused_training_memory_ratio",
-    "flops_exponent",
-)
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Cost of a backbone: parameters, FLOPs of one sequence at each of LENGTHS, bytes of a training step at 2048.
-
-    `unfused_bytes` are those of an implementation that keeps the L x L scores of attention for the backward pass.
-    """
-
-    parameters: float
-    flops: tuple[float, ...]
-    training_bytes: float
-    unfused_bytes: float
-
-    def further(self, other: Cost, steps: int) -> Cost:
-        """The cost `steps` blocks after this one, of which `other` is the next: every block adds the same."""
-
-        def grown(first: float, second: float) -> float:
-            return first + steps * (second - first)
-
-        return Cost(
-            grown(self.parameters, other.parameters),
-            tuple(map(grown, self.flops, other.flops)),
-            grown(self.training_bytes, other.training_bytes),
-            grown(self.unfused_bytes, other.unfused_bytes),
-        )
 
 
 def claim_map(arm: str = "smdim", baseline: str = "transformer") -> list[dict[str, Any]]:
@@ -79,7 +42,9 @@ def claim_map(arm: str = "smdim", baseline: str = "transformer") -> list[dict[st
     scores); flops_exponent of the arm from 256 to 2048 tokens.
     Where the arm cannot be brought to the baseline's size within `TOLERANCE` everything from arm_width on is NaN.
     """
-    return [_row(arm, baseline, *setting) for setting in itertools.product(WIDTHS, LAYERS, STRIDES, MATCHINGS)]
+    rows = [_row(arm, baseline, *setting) for setting in itertools.product(WIDTHS, LAYERS, STRIDES, MATCHINGS)]
+    missing = {name: math.nan for row in rows for name in row}
+    return [missing | row for row in rows]
 
 
 def _row(arm: str, baseline: str, width: int, layers: int, stride: int, matching: str) -> dict[str, Any]:
@@ -91,20 +56,21 @@ def _row(arm: str, baseline: str, width: int, layers: int, stride: int, matching
     try:
         config = _matched(arm, baseline, width, stride, matching)
     except MatchingError:
-        return setting | dict.fromkeys(MEASURED, math.nan)
+        return setting
     base_blocks = max(1, layers // _unit(base_config))
     blocks = base_blocks if matching == "blocks" else max(1, layers // _unit(config))
-    cost, base = _cost(config, blocks), _cost(base_config, base_blocks)
+    parameters, fused_bytes, unfused_bytes, *flops = _cost(config, blocks)
+    base_parameters, base_fused_bytes, base_unfused_bytes, *base_flops = _cost(base_config, base_blocks)
     return setting | {
         "arm_width": config.width,
         "arm_hidden": config.hidden,
         "arm_layers": blocks * _unit(config),
-        "parameters": cost.parameters,
-        "baseline_parameters": base.parameters,
-        "gflops_ratio": cost.flops[-1] / base.flops[-1],
-        "training_memory_ratio": cost.training_bytes / base.training_bytes,
-        "unfused_training_memory_ratio": cost.unfused_bytes / base.unfused_bytes,
-        "flops_exponent": growth_exponent(LENGTHS, [cost.flops]).value,
+        "parameters": parameters,
+        "baseline_parameters": base_parameters,
+        "gflops_ratio": flops[-1] / base_flops[-1],
+        "training_memory_ratio": fused_bytes / base_fused_bytes,
+        "unfused_training_memory_ratio": unfused_bytes / base_unfused_bytes,
+        "flops_exponent": growth_exponent(LENGTHS, [flops]).value,
     }
 
 
@@ -137,19 +103,16 @@ def _matched(arm: str, baseline: str, width: int, stride: int, matching: str) ->
     return replace(found[arm].config, pattern=start.pattern)
 
 
-def _cost(config: BackboneConfig, blocks: int) -> Cost:
-    one, two = _first_blocks(config)
-    return one.further(two, blocks - 1)
+def _cost(config: BackboneConfig, blocks: int) -> list[float]:
+    """Cost of a backbone of so many blocks, see `_counted`: every block after the first adds the same."""
+    one, two = (_counted(replace(config, pattern=str(config.blocks.repeated(n)))) for n in (1, 2))
+    return [first + (blocks - 1) * (second - first) for first, second in zip(one, two, strict=True)]
 
 
-@lru_cache(maxsize=1024)
-def _first_blocks(config: BackboneConfig) -> tuple[Cost, Cost]:
-    """The cost with one block and with two."""
-    first, second = (_counted(replace(config, pattern=str(config.blocks.repeated(n)))) for n in (1, 2))
-    return first, second
-
-
-def _counted(config: BackboneConfig) -> Cost:
+@lru_cache(maxsize=2048)
+def _counted(config: BackboneConfig) -> list[float]:
+    """Parameters; bytes of a training step at 2048 tokens, and those of an implementation that keeps the L x L scores
+    of attention for the backward pass; FLOPs of one sequence at each of LENGTHS."""
     import torch
 
     from architectures.backbone import Backbone, count_parameters
@@ -157,9 +120,8 @@ def _counted(config: BackboneConfig) -> Cost:
 
     with torch.device("meta"):
         backbone = Backbone(config)
-    fused, unfused = (
+    memory = [
         training_memory(config, LENGTHS[-1], TRAINING_BATCH, attention=kind).total_bytes
         for kind in ("fused", "unfused")
-    )
-    flops = tuple(backbone.flops(length).total for length in LENGTHS)
-    return Cost(count_parameters(backbone), flops, fused, unfused)
+    ]
+    return [count_parameters(backbone), *memory, *(backbone.flops(length).total for length in LENGTHS)]

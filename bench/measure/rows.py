@@ -23,16 +23,8 @@ def missing(metric: str, reason: str, status: str = "done") -> dict[str, Any]:
 
 def metric_row(result: MetricResult) -> dict[str, Any]:
     """The row of a metric's result."""
-    return row(
-        result.name,
-        result.value,
-        low=result.low,
-        high=result.high,
-        n=result.n,
-        reason=result.reason,
-        definition=result.definition,
-        parts=dict(result.parts),
-    )
+    more = {name: getattr(result, name) for name in ("low", "high", "n", "reason", "definition")}
+    return row(result.name, result.value, **more, parts=dict(result.parts))
 
 
 def missing_rows(reason: str) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.errors import first_line
 from bench.study.settings import given
 
 if TYPE_CHECKING:
@@ -25,10 +24,8 @@ def matched_configs(
 
     configs: dict[str, BackboneConfig] = {}
     for member in members:
-        try:
+        with study.place.naming("axes", "arm", arm=f"arm {member.label!r}", of=(ValueError, TypeError)):
             configs[member.label] = resolve(member.arm.arm, vocab_size=vocab_size, **given(member.model))
-        except (ValueError, TypeError) as error:
-            raise study.place.error(("axes", "arm"), f"arm {member.label!r}: {first_line(error)}") from error
         _check_lengths(study, member, configs[member.label].stride)
     if study.content.match is None:
         return configs
@@ -58,10 +55,8 @@ def _matched(
 
     wanted = study.content.match
     assert wanted
-    try:
+    with study.place.naming("match"):
         matched = match(configs, by=wanted.by, reference=reference, length=wanted.length, tolerance=wanted.tolerance)
-    except ValueError as error:
-        raise study.place.error(("match",), first_line(error)) from error
     for label, arm in matched.items():
         note = f"{label}: {arm.parameters:,} parameters"
         if label != reference:

@@ -102,18 +102,16 @@ class Display:
             self.took_s.setdefault(cell.kind, []).append(time.monotonic() - self.started[cell.id])
         if cell.id in self.tasks:
             self.progress.remove_task(self.tasks.pop(cell.id))
+        now, text = f"{event['state']:6} {_title(cell)}", self._left()
         if "by" in event:
-            self.say(f"{event['state']:6} {_title(cell)} by {event['by']} ({self.done}/{self.total})")
+            self.say(f"{now} by {event['by']} ({self.done}/{self.total})")
         else:
-            self._say_end(cell, event)
+            elapsed_s = time.monotonic() - self.started.get(cell.id, self.began)
+            reason = f": {event['reason']}" if event.get("reason") else ""
+            left = f", {text}" if text else ""
+            self.say(f"{now} in {clock(elapsed_s)}{reason} ({self.done}/{self.total}{left})")
         if self.overall is not None:
-            self.progress.update(self.overall, completed=self.done, detail=self._left())
-
-    def _say_end(self, cell: Cell, event: dict[str, Any]) -> None:
-        elapsed_s = time.monotonic() - self.started.get(cell.id, self.began)
-        reason = f": {event['reason']}" if event.get("reason") else ""
-        left = f", {text}" if (text := self._left()) else ""
-        self.say(f"{event['state']:6} {_title(cell)} in {clock(elapsed_s)}{reason} ({self.done}/{self.total}{left})")
+            self.progress.update(self.overall, completed=self.done, detail=text)
 
     def _progress(self, cell: Cell, event: dict[str, Any]) -> None:
         detail = describe(event)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench.errors import UserError
+from bench.errors import as_user_error
 from bench.study.grid import Cell
 
 
@@ -21,14 +21,9 @@ def timing_identity(
     from architectures.kernels import chosen_kernels
     from metrics.cost.device import device_name, resolve_device
 
-    try:
+    with as_user_error(ValueError):
         resolved = resolve_device(device)
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    try:
         kernels = chosen_kernels(resolved, asked or {}, getattr(torch, precision))
-    except ValueError as error:
-        raise UserError(str(error)) from error
     return {
         "device": str(resolved),
         "device_name": device_name(resolved),

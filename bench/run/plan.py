@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.errors import UserError, first_line
+from bench.errors import UserError
 from bench.run.arms import matched_configs
 from bench.run.cells import efficiency_cell, outside_cell, quality_cell, reference_cell
 from bench.study.grid import Cell, Combination, Study
@@ -54,20 +54,16 @@ def _load_plugins(study: Study) -> None:
     from bench.plugins import load_plugins
 
     for index, module in enumerate(study.content.plugins):
-        try:
+        with study.place.naming("plugins", index, of=UserError):
             load_plugins([module])
-        except UserError as error:
-            raise study.place.error(("plugins", index), str(error)) from error
 
 
 def _load_tokens(study: Study, member: Combination, say: Say) -> TokenCorpus:
     from bench.measure.quality.music import load_tokens
 
     say(f"reading corpus {member.corpus}")
-    try:
+    with study.place.naming("baseline", "tokenizer"):
         return load_tokens(member.corpus, member.tokenizer)
-    except ValueError as error:
-        raise study.place.error(("baseline", "tokenizer"), first_line(error)) from error
 
 
 def _skipped_notes(corpus: str, tokens: TokenCorpus) -> list[str]:
@@ -106,10 +102,8 @@ def _outside_cells(study: Study, member: Combination, tokens: TokenCorpus, notes
             ("axes", "arm"), f"arm {member.label!r}: MIDI files have no cost to measure; add measure.quality"
         )
     assert member.arm.midi
-    try:
+    with study.place.naming("axes", "arm", arm=f"arm {member.label!r}", of=(ValueError, UserError)):
         other = outside_tokens(member.arm.midi, member.tokenizer)
-    except (ValueError, UserError) as error:
-        raise study.place.error(("axes", "arm"), f"arm {member.label!r}: {first_line(error)}") from error
     notes += [note for note in _skipped_notes(f"of arm {member.label}", other) if note not in notes]
     return [reference_cell(member, tokens, member.length), outside_cell(member, tokens, other, measure)]
 
@@ -118,15 +112,11 @@ def _check_process(study: Study, member: Combination, tokens: TokenCorpus) -> No
     """Raise UserError where diffusion, sampler and constraints do not go together."""
     from bench.measure.quality.process import build_constraint, build_diffusion
 
-    try:
+    with study.place.naming("baseline", "diffusion"):
         process = build_diffusion(tokens, member.diffusion.deciding())
-    except ValueError as error:
-        raise study.place.error(("baseline", "diffusion"), first_line(error)) from error
-    try:
+    with study.place.naming("baseline", "sample", arm=repr(member.label)):
         process.check_sampler(member.sample.sampler, member.sample.options())
         build_constraint(tokens, member.sample.constraints)
-    except ValueError as error:
-        raise study.place.error(("baseline", "sample"), f"{member.label!r}: {first_line(error)}") from error
 
 
 def _check_kernels(study: Study, member: Combination) -> None:
@@ -138,10 +128,8 @@ def _check_kernels(study: Study, member: Combination) -> None:
     if study.other_machine or not asked:
         return
     assert member.train
-    try:
+    with study.place.naming("baseline", "kernels", arm=f"arm {member.label!r}"):
         chosen_kernels(resolve_device(member.train.device), asked)
-    except ValueError as error:
-        raise study.place.error(("baseline", "kernels"), f"arm {member.label!r}: {first_line(error)}") from error
 
 
 def _machine_identity(study: Study, member: Combination) -> dict[str, object]:
@@ -150,15 +138,11 @@ def _machine_identity(study: Study, member: Combination) -> dict[str, object]:
 
     wanted = study.content.measure.efficiency
     assert wanted
-    try:
+    with study.place.naming("measure", "efficiency", "device", of=UserError):
         timing_identity(wanted.device, wanted.threads)
-    except UserError as error:
-        raise study.place.error(("measure", "efficiency", "device"), first_line(error)) from error
-    try:
-        asked = {} if study.other_machine else member.kernels.asked()
+    asked = {} if study.other_machine else member.kernels.asked()
+    with study.place.naming("baseline", "kernels", arm=f"arm {member.label!r}", of=UserError):
         return timing_identity(wanted.device, wanted.threads, asked, wanted.precision)
-    except UserError as error:
-        raise study.place.error(("baseline", "kernels"), f"arm {member.label!r}: {first_line(error)}") from error
 
 
 def _broken_kernels(study: Study) -> list[str]:

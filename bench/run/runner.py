@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
 from bench.files import canonical_hash
@@ -21,21 +21,11 @@ from bench.store.table import ResultTable, load_results
 from bench.study.grid import Cell
 from bench.study.settings import Limits
 
+if TYPE_CHECKING:
+    from bench.run.display import Display
+
 TABLE_SHARE = 0.05
 """Largest share of the run's time that goes into writing the table on the way."""
-
-
-class Watcher(Protocol):
-    """Shows a run to a person; `bench.run.display` prints it."""
-
-    def say(self, line: str) -> None:
-        """One line of text."""
-
-    def begin(self, todo: list[Cell], reused: int) -> None:
-        """The run starts."""
-
-    def event(self, cell: Cell, event: dict[str, Any]) -> None:
-        """An event of a cell, see `bench.run.task.OnEvent`."""
 
 
 class StoppedByFailure(UserError):
@@ -55,7 +45,7 @@ class RunSummary:
 def run_plan(
     plan: Plan,
     results: Path,
-    watcher: Watcher,
+    watcher: Display,
     *,
     executor: Executor | None = None,
     fail_fast: bool = False,
@@ -156,7 +146,7 @@ def _copy_finished(
     statuses: dict[str, Status],
     others: OtherStudies,
     leases: Leases,
-    watcher: Watcher,
+    watcher: Display,
 ) -> None:
     """Copy what other studies have finished, and note its new status."""
     origins = []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from bench.run.machine import threads_of
 from bench.store.cells import Status, Store
@@ -50,25 +52,14 @@ class Task:
 
     def to_text(self) -> str:
         """JSON for a process elsewhere."""
-        cells = [{"kind": cell.kind, "labels": cell.labels, "settings": cell.settings} for cell in self.cells]
-        return json.dumps(
-            {
-                "results": str(self.results.resolve()),
-                "study": self.study,
-                "cells": cells,
-                "limits": self.limits.model_dump(),
-                "shorter": self.shorter,
-            }
-        )
+        return _as_text().dump_json(replace(self, results=self.results.resolve())).decode()
 
     @classmethod
     def from_text(cls, text: str) -> Task:
         """The task of a text that `to_text` wrote."""
-        content = json.loads(text)
-        return cls(
-            Path(content["results"]),
-            content["study"],
-            tuple(Cell(**cell) for cell in content["cells"]),
-            Limits(**content["limits"]),
-            tuple(content["shorter"]),
-        )
+        return _as_text().validate_json(text)
+
+
+@cache
+def _as_text() -> TypeAdapter[Task]:
+    return TypeAdapter(Task)

@@ -6,9 +6,10 @@ import math
 import socket
 import time
 from contextlib import ExitStack
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from bench.files import to_json
+from bench.files import to_json, write_atomically
 from bench.run.attempt import Progress
 from bench.run.lease import Leases
 from bench.run.task import OnEvent, Task, end_event
@@ -47,6 +48,7 @@ def perform_timing(task: Task, leases: Leases, on_event: OnEvent) -> bool:
 
 def _session(task: Task, cells: list[Cell], on_event: OnEvent) -> None:
     from bench.measure.efficiency.session import SILENCE_S, measure_group
+    from bench.measure.rows import row
     from bench.run.machine import timing_identity
     from metrics.cost.device import describe_environment
 
@@ -73,7 +75,7 @@ def _session(task: Task, cells: list[Cell], on_event: OnEvent) -> None:
     if here != machine:
         different = next(key for key in machine if here.get(key) != machine[key])
         reason = f"error: planned for {different} {machine[different]}, this machine has {here[different]}"
-        results = {cell.id: [_missing(reason)] for cell in cells}
+        results = {cell.id: [row(STEP_LATENCY, math.nan, reason=reason)] for cell in cells}
     else:
         results = measure_group(
             [_timed_cell(cell, task.limits.memory_gib) for cell in cells],
@@ -86,14 +88,12 @@ def _session(task: Task, cells: list[Cell], on_event: OnEvent) -> None:
     common = {"device": environment["device"], "threads": wanted["threads"], "session": session}
     for cell_id, rows in results.items():
         state, reason = _outcome(rows)
-        status = store.cell(cell_id).finish(state, [common | row for row in rows], reason=reason, started=started)
+        status = store.cell(cell_id).finish(state, [common | one for one in rows], reason=reason, started=started)
         on_event(by_id[cell_id], end_event(status))
 
 
 def _keep_ceilings(store: Store, environment: dict[str, Any], results: dict[str, list[dict[str, Any]]]) -> None:
     """Add the device's ceilings, measured once per session, to the environment of each cell."""
-    from bench.files import write_atomically
-
     for cell_id, rows in results.items():
         rates = {
             row["metric"]: row["value"] for row in rows if row["metric"] in (DEVICE_PRODUCT_RATE, DEVICE_COPY_RATE)
@@ -102,36 +102,21 @@ def _keep_ceilings(store: Store, environment: dict[str, Any], results: dict[str,
             write_atomically(store.cell(cell_id).path / "environment.json", to_json(environment | rates, indent=2))
 
 
-def _missing(reason: str) -> dict[str, Any]:
-    from bench.measure.rows import row
-
-    return row(STEP_LATENCY, math.nan, reason=reason)
-
-
 def _timed_cell(cell: Cell, memory_limit_gib: float | None) -> EfficiencyCell:
     from bench.measure.efficiency.cell import EfficiencyCell
 
-    settings = cell.settings
+    settings, known = cell.settings, {one.name for one in fields(EfficiencyCell)}
+    measured = {name: value for name, value in settings["measure"].items() if name in known}
     return EfficiencyCell(
         id=cell.id,
         arm=cell.labels["arm"],
         config=settings["model"],
-        lengths=tuple(settings["measure"]["lengths"]),
-        threads=settings["measure"]["threads"],
-        device=settings["machine"]["device"],
         kernels=settings.get("kernels", {}),
-        batch=settings["measure"]["batch"],
         sample_steps=settings["sample"]["steps"],
         sampler=settings["sample"]["sampler"],
         memory_limit_gib=memory_limit_gib,
-        memory_budget_gib=settings["measure"]["memory_budget_gib"],
-        prune=settings["measure"]["prune"],
-        compile=settings["measure"]["compile"],
-        precision=settings["measure"].get("precision", "float32"),
-        graphs=settings["measure"].get("graphs", False),
-        energy=settings["measure"].get("energy", True),
-        measure_training=settings["measure"]["training"],
         plugins=tuple(settings["plugins"]),
+        **measured | {"device": settings["machine"]["device"]},
     )
 
 

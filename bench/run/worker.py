@@ -35,7 +35,7 @@ def main(argv: list[str]) -> int:
         return 1
     started = time.time()
     try:
-        rows, environment_rows = _run(configuration, folder, events)
+        rows = _run(configuration, folder, events)
     except Exception as error:
         if disk_is_full(error):
             print(f"no space left on the device that holds {folder.path}", file=sys.stderr)
@@ -43,47 +43,40 @@ def main(argv: list[str]) -> int:
         traceback.print_exc()
         failure = failure_of(error)
         state, reason = failure.state, failure.reason
-        rows, environment_rows = failure_rows(configuration["kind"], reason), {}
+        rows = failure_rows(configuration["kind"], reason)
     else:
         state, reason = "done", ""
     if not lease.exists():
         print(f"{lease} is gone: another runner has taken this cell over", file=sys.stderr)
         return LEASE_LOST
-    rows = [environment_rows | row for row in rows]
     peak = peak_bytes(processes_of(configuration["settings"]))
     folder.finish(state, rows, reason=reason, started=started, peak_bytes=peak)
     return 0
 
 
-def _run(
-    configuration: dict[str, Any], folder: CellFolder, events: Events
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def _run(configuration: dict[str, Any], folder: CellFolder, events: Events) -> list[dict[str, Any]]:
     import torch
 
     from bench.measure.quality.training import training_device
     from metrics.cost.device import describe_environment
 
-    threads = int(configuration["labels"].get("threads", 1))
+    settings, threads = configuration["settings"], int(configuration["labels"].get("threads", 1))
     torch.set_num_threads(threads)
-    environment = describe_environment(training_device(configuration["settings"]))
+    environment = describe_environment(training_device(settings))
     folder.mark_running(environment)
-    common = {"device": environment["device"], "threads": threads}
     if configuration["kind"] == "reference":
-        from bench.measure.quality.reference import measure_reference
-
-        return measure_reference(configuration["settings"], folder.path, events), common
-    if "midi" in configuration["settings"]:
-        from bench.measure.quality.outside import measure_outside
-
-        return measure_outside(configuration["settings"], folder.path, events), common
-    from bench.measure.quality.cell import measure_quality
-
-    if processes_of(configuration["settings"]) > 1:
+        from bench.measure.quality.reference import measure_reference as measure
+    elif "midi" in settings:
+        from bench.measure.quality.outside import measure_outside as measure
+    else:
+        from bench.measure.quality.cell import measure_quality as measure
+    if processes_of(settings) > 1:
         from bench.run.ranks import train_together
 
-        trained = train_together(configuration["settings"], folder.path, events)
+        trained = train_together(settings, folder.path, events)
         write_atomically(folder.path / "environment.json", to_json(environment | {"training": trained}, indent=2))
-    return measure_quality(configuration["settings"], folder.path, events), common
+    common = {"device": environment["device"], "threads": threads}
+    return [common | row for row in measure(settings, folder.path, events)]
 
 
 def failure_rows(kind: str, reason: str) -> list[dict[str, Any]]:

@@ -7,7 +7,6 @@ than the manifest allows, writes into a new folder inside the results folder, an
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import lzma
 import re
@@ -22,7 +21,7 @@ from typing import Any
 
 from bench import versions
 from bench.errors import UserError
-from bench.files import HASH_CHUNK_BYTES, file_sha256, read_json, to_json
+from bench.files import file_sha256, read_json, to_json
 from bench.store.cells import FINISHED, Store
 
 MANIFEST = "manifest.json"
@@ -195,13 +194,9 @@ def _unpack(archive: zipfile.ZipFile, files: dict[str, Any], bundle: Path, targe
 
 
 def _extract(archive: zipfile.ZipFile, name: str, entry: dict[str, Any], path: Path, bundle: Path) -> None:
-    digest, left = hashlib.sha256(), entry["bytes"]
+    if archive.getinfo(name).file_size > entry["bytes"]:  # no more than this is ever read from the archive
+        raise UserError(f"{bundle}: {name} is larger than its {MANIFEST} says")
     with archive.open(name) as source, path.open("wb") as stream:
-        while chunk := source.read(min(HASH_CHUNK_BYTES, left + 1)):
-            left -= len(chunk)
-            if left < 0:
-                raise UserError(f"{bundle}: {name} is larger than its {MANIFEST} says")
-            digest.update(chunk)
-            stream.write(chunk)
-    if left or digest.hexdigest() != entry["sha256"]:
+        shutil.copyfileobj(source, stream)
+    if path.stat().st_size != entry["bytes"] or file_sha256(path) != entry["sha256"]:
         raise UserError(f"{bundle}: {name} does not match its checksum")

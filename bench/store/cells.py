@@ -81,10 +81,8 @@ class CellFolder:
     def begin(self, cell: Cell) -> None:
         """Write the configuration before anything is measured; earlier half-written measurements are dropped."""
         self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / "measurements.jsonl").unlink(missing_ok=True)
-        (self.path / "status.json").unlink(missing_ok=True)
-        (self.path / "progress.json").unlink(missing_ok=True)
-        for path in self.path.glob(".*.json*"):  # left by a process that was killed in mid-write
+        written = [self.path / name for name in ("measurements.jsonl", "status.json", "progress.json")]
+        for path in (*written, *self.path.glob(".*.json*")):  # the latter left by a process killed in mid-write
             path.unlink(missing_ok=True)
         shutil.rmtree(self.samples, ignore_errors=True)
         self.write_configuration(cell)
@@ -190,7 +188,7 @@ class CellFolder:
         configuration = self.configuration()
         if configuration is None:
             return "cell.json cannot be read"
-        if not _names_its_settings(configuration):
+        if str(configuration.get("id")).rpartition("-")[2] != _hash(configuration.get("settings"), 12):
             return "the settings in cell.json are not those that its id names"
         return ""
 
@@ -214,16 +212,11 @@ class CellFolder:
     def attempts(self) -> list[dict[str, Any]]:
         """When and where processes began the cell: at (Unix time), host, pid; cut lines are left out."""
         found = []
-        try:
-            lines = (self.path / "attempts.jsonl").read_text(errors="replace").split("\n")
-        except OSError:
-            return []
-        for line in lines:
-            with suppress(ValueError):
-                value = json.loads(line)
-                if isinstance(value, dict):
-                    found.append(value)
-        return found
+        with suppress(OSError):
+            for line in (self.path / "attempts.jsonl").read_text(errors="replace").split("\n"):
+                with suppress(ValueError):
+                    found.append(json.loads(line))
+        return [value for value in found if isinstance(value, dict)]
 
     def write_progress(self, event: dict[str, Any]) -> None:
         """Keep the newest event for `status`; a lost one does no harm, so nothing is flushed to the disk."""
@@ -259,20 +252,17 @@ class Store:
         before = read_json(self.folder / "study.json")
         if before is not None:
             self._check_format(before)
+        first = claims or {}
+        if any(self.folder.glob("*/cell.json")):
+            first = recorded if isinstance(recorded := (before or {}).get("claims"), dict) else {}
         content = {
             "format": versions.FORMAT,
             "study": study,
             "notes": notes,
-            "claims": self._first_claims(dict(claims or {})),
+            "claims": dict(first),
             "cells": [{"id": cell.id, "kind": cell.kind, "labels": cell.labels} for cell in cells],
         }
         write_atomically(self.folder / "study.json", to_json(content, indent=2))
-
-    def _first_claims(self, claims: dict[str, str]) -> dict[str, str]:
-        if not any(self.folder.glob("*/cell.json")):
-            return claims
-        recorded = (read_json(self.folder / "study.json") or {}).get("claims")
-        return recorded if isinstance(recorded, dict) else {}
 
     def plan(self) -> dict[str, Any]:
         """Content of study.json. Raises UserError where the study was never run or the file is damaged."""
@@ -302,10 +292,6 @@ def identity(cell_id: str) -> str:
     """Kind and hash of a cell's id, without the arm's name in between: equal for equal cells of any study."""
     kind, _, rest = cell_id.partition("-")
     return f"{kind}-{rest.rpartition('-')[2]}"
-
-
-def _names_its_settings(configuration: dict[str, Any]) -> bool:
-    return str(configuration.get("id")).rpartition("-")[2] == _hash(configuration.get("settings"), 12)
 
 
 def _time(status: dict[str, Any], name: str) -> float | None:

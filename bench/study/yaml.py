@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from bench.errors import UserError
+from bench.errors import UserError, first_line
 
 DEEPEST = 40
 MOST_VALUES = 200_000
@@ -78,6 +79,17 @@ class Place:
         name = _dotted(key)
         text = f"{at}: {name + ': ' if name else ''}{problem}"
         return UserError(" ".join(text.splitlines()))
+
+    @contextmanager
+    def naming(
+        self, *key: str | int, arm: str = "", of: type[Exception] | tuple[type[Exception], ...] = ValueError
+    ) -> Iterator[None]:
+        """Errors of these types in the block become a UserError at `key`, with the name of the arm where one is given
+        and the first line of their message."""
+        try:
+            yield
+        except of as error:
+            raise self.error(key, f"{arm}: {first_line(error)}" if arm else first_line(error)) from error
 
 
 def _dotted(key: KeyPath) -> str:

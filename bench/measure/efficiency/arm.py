@@ -66,15 +66,11 @@ class TimedArm:
         generator = torch.Generator().manual_seed(length)
         return allowed[torch.randint(len(allowed), (batch, length), generator=generator)].to(self.device)
 
-    def call(self, kind: str, length: int) -> Callable[[], Any]:
-        """The call that `kind` names ("step", "train", "sample"), with the batch of the cell."""
+    def call(self, kind: str, length: int, *network: Network) -> Callable[[], Any]:
+        """The call that `kind` names ("step", "train", "sample"), with the batch of the cell; `network`: in place of
+        the model in a step or a training step."""
         batch = self.settings["training_batch" if kind == "train" else "batch"]
-        return {"step": self.step, "train": self.train, "sample": self.sample}[kind](length, batch)
-
-    def compiled_call(self, kind: str, length: int) -> Callable[[], Any]:
-        """`call` of a step or a training step, the network under torch.compile."""
-        batch = self.settings["training_batch" if kind == "train" else "batch"]
-        return {"step": self.step, "train": self.train}[kind](length, batch, torch.compile(self.model))
+        return {"step": self.step, "train": self.train, "sample": self.sample}[kind](length, batch, *network)
 
     def step(self, length: int, batch: int, network: Network | None = None) -> Callable[[], Any]:
         """One denoising step: the forward pass of the network (default: the model) as a sampler calls it."""

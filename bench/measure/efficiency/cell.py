@@ -34,7 +34,7 @@ class EfficiencyCell:
     """Operator -> the kernel that is asked for, see `bench.study.settings.KernelSettings`."""
     sample_steps: int = 128
     sampler: str = "ancestral"
-    measure_training: bool = True
+    training: bool = True
     memory_limit_gib: float | None = None
     """Most memory the process may take beyond what it has before the model; CPU on Linux only."""
     memory_budget_gib: float | None = None
@@ -76,7 +76,11 @@ class EfficiencyCell:
         if not right:
             raise EfficiencyError(f"efficiency cell {self.arm}: {name} = {value!r}; allowed: {allowed}")
 
+    def batch_of(self, kind: str) -> int:
+        """Sequences in a call of this kind."""
+        return self.training_batch if kind == "train" else self.batch
+
     @property
     def kinds(self) -> tuple[str, ...]:
         """Kinds of calls that this cell times."""
-        return ("step", "train", "sample") if self.measure_training else ("step", "sample")
+        return ("step", "train", "sample") if self.training else ("step", "sample")

@@ -8,7 +8,6 @@ import torch
 from torch.nn import functional
 
 from metrics.cost.computed_memory import ComputedMemory, batch_for, computed_memory
-from metrics.cost.memory import largest_that_fits
 
 if TYPE_CHECKING:
     from architectures.backbone import BackboneConfig
@@ -39,36 +38,9 @@ def training_memory(
         return computed_memory(backbone, loss, attention=attention)
 
 
-def batch_at(
-    config: BackboneConfig,
-    length: int,
-    target_bytes: float,
-    *,
-    dtype: torch.dtype = torch.float32,
-    attention: str = "fused",
-) -> float:
+def batch_at(config: BackboneConfig, length: int, target_bytes: float, *, attention: str = "fused") -> float:
     """The batch, as a real number, that needs `target_bytes` in training; NaN when one sequence needs more.
 
     Answers "which batch would give the published 21 GB?" for a backbone of known size.
     """
-    return batch_for(
-        target_bytes, lambda batch: training_memory(config, length, batch, dtype=dtype, attention=attention)
-    )
-
-
-def longest_at(
-    config: BackboneConfig,
-    target_bytes: float,
-    *,
-    batch: int = 1,
-    dtype: torch.dtype = torch.float32,
-    attention: str = "fused",
-    limit: int = 1 << 17,
-) -> int:
-    """The longest sequence, a multiple of the stride up to `limit`, that trains within `target_bytes`; 0 if none."""
-
-    def fits(length: int) -> bool:
-        needed = training_memory(config, length, batch, dtype=dtype, attention=attention)
-        return needed.total_bytes <= target_bytes
-
-    return largest_that_fits(fits, step=config.stride, limit=limit)
+    return batch_for(target_bytes, lambda batch: training_memory(config, length, batch, attention=attention))

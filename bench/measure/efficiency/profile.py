@@ -56,6 +56,12 @@ class Spent:
     share: float
     calls: int
 
+    @property
+    def mixer(self) -> str:
+        """The part without the number of its layer, or the end of the stem."""
+        number, _, name = self.part.partition(" ")
+        return name if number.isdecimal() else self.part
+
 
 @dataclass(frozen=True)
 class StepProfile:
@@ -71,21 +77,14 @@ class StepProfile:
 
     def shares(self) -> tuple[list[str], list[str], dict[tuple[str, str], float]]:
         """Parts and kinds, largest first, and the share of each pair; layers of one mixer are taken together."""
-        parts, kinds = list(self.by_mixer()), list(self.by_kind())
-        table: dict[tuple[str, str], float] = {}
+        table: dict[tuple[str, str], float] = defaultdict(float)
         for one in self.spent:
-            number, _, name = one.part.partition(" ")
-            key = (name if number.isdecimal() else one.part, one.kind)
-            table[key] = table.get(key, 0.0) + one.share
-        return parts, kinds, table
+            table[one.mixer, one.kind] += one.share
+        return list(self.by_mixer()), list(self.by_kind()), dict(table)
 
     def by_mixer(self) -> dict[str, float]:
         """Mixer, or end of the stem, -> share of the step, all its layers together."""
-        sums: dict[str, float] = defaultdict(float)
-        for part, share in self.by_part().items():
-            number, _, name = part.partition(" ")
-            sums[name if number.isdecimal() else part] += share
-        return dict(sorted(sums.items(), key=lambda item: -item[1]))
+        return self._sum("mixer")
 
     def by_kind(self) -> dict[str, float]:
         """Kind of operator -> share of the step."""

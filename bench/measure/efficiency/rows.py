@@ -58,46 +58,44 @@ def session_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:
 
 
 def _start_row(record: Record) -> dict[str, Any]:
-    if record.start_s is None:
+    ready = record.newest("ready")
+    if ready is None:
         return missing(cost.PROCESS_START, record.death[1] if record.death else "the process never said it was ready")
-    return row(cost.PROCESS_START, sum(record.start_s), raw=list(record.start_s))
+    start_s = [ready["import_s"], ready["build_s"]]
+    return row(cost.PROCESS_START, sum(start_s), raw=start_s)
 
 
 def _ceiling_rows(record: Record) -> list[dict[str, Any]]:
     """The device's own ceilings, measured once a session."""
-    if not record.ceilings:
+    ceilings = record.newest("ceilings")
+    if ceilings is None:
         return []
     rates = {
-        cost.DEVICE_PRODUCT_RATE: record.ceilings["flops_per_s"] / GIGA,
-        cost.DEVICE_COPY_RATE: record.ceilings["bytes_per_s"] / GIGA,
+        cost.DEVICE_PRODUCT_RATE: ceilings["flops_per_s"] / GIGA,
+        cost.DEVICE_COPY_RATE: ceilings["bytes_per_s"] / GIGA,
     }
-    note = f"{record.ceilings['dtype']}, {record.ceilings['threads']} threads"
+    note = f"{ceilings['dtype']}, {ceilings['threads']} threads"
     return [row(name, value, note=note) for name, value in rates.items()]
 
 
 def _compile_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:
     if not cell.compile:
         return [missing(cost.COMPILE_TIME, "not asked for (measure.efficiency.compile)")]
-    failed = [reason for (figure, _), (_, reason) in record.failures.items() if figure == "compile"]
-    reason = failed[0] if failed else record.death[1] if record.death else "no length could be run"
+    from metrics.statistics import interquartile_range
+
+    reason = record.reason("compile", "no length could be run")
     found = []
     for kind in (kind for kind in cell.kinds if kind != "sample"):
         compile_time, latency = COMPILED[kind]
-        compiled = {length: times for (one, length), times in record.compiled.items() if one == kind}
+        compiled = record.by_length("compiled", kind)
         found += [] if compiled else [missing(compile_time, reason)]
-        for length, (compile_s, samples_s) in compiled.items():
-            where = {"length": length, "batch": cell.training_batch if kind == "train" else cell.batch}
-            found.append(row(compile_time, compile_s, **where))
-            found.append(_compiled_row(latency, samples_s) | where)
+        for length, times in compiled.items():
+            where = {"length": length, "batch": cell.batch_of(kind)}
+            times_ms = sorted(sample * MS for sample in times["samples_s"])
+            more = {"raw": times_ms, "n": len(times_ms), "iqr": interquartile_range(times_ms)}
+            found.append(row(compile_time, times["compile_s"], **where))
+            found.append(row(latency, times_ms[len(times_ms) // 2], **more, **where))
     return found
-
-
-def _compiled_row(metric: str, samples_s: list[float]) -> dict[str, Any]:
-    from metrics.statistics import interquartile_range
-
-    times_ms = sorted(sample * MS for sample in samples_s)
-    more = {"raw": times_ms, "n": len(times_ms), "iqr": interquartile_range(times_ms)}
-    return row(metric, times_ms[len(times_ms) // 2], **more)
 
 
 def _fit_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:
@@ -107,14 +105,11 @@ def _fit_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:
     found = []
     for figure, metric in FITS.items():
         note = f"budget {cell.memory_budget_gib:g} GiB"
-        if figure in record.fits:
-            length, value = record.fits[figure]
-            reason = "" if value else f"not one step fits {cell.memory_budget_gib:g} GiB"
-            found.append(row(metric, value or math.nan, length=length, note=note, reason=reason))
-        else:
-            failed = [reason for (name, _), (_, reason) in record.failures.items() if name == f"fit {figure}"]
-            reason = failed[0] if failed else record.death[1] if record.death else "not searched"
-            found.append(missing(metric, reason))
+        fits = record.by_length("fit", figure)
+        for length, fit in fits.items():
+            reason = "" if fit["value"] else f"not one step fits {cell.memory_budget_gib:g} GiB"
+            found.append(row(metric, fit["value"] or math.nan, length=length, note=note, reason=reason))
+        found += [] if fits else [missing(metric, record.reason(f"fit {figure}", "not searched"))]
     return found
 
 
@@ -129,7 +124,8 @@ def rows_of(cell: EfficiencyCell, record: Record, not_planned: Mapping[int, str]
         found += [_flops_row(cell, record, counter, length) for counter in COUNTS]
         found += _energy_rows(cell, record, length)
         found.append(_parameters_row(record))
-        rows += [_complete(one, length, cell.batch, record.kernels.get(length, "")) for one in found]
+        warm = record.newest("warm", "step", length)
+        rows += [_complete(one, length, cell.batch, warm["kernel"] if warm else "") for one in found]
     whole = _energy_rows(cell, record, None) + session_rows(cell, record)
     return rows + [_complete(one, one.get("length"), cell.batch, "") for one in whole]
 
@@ -167,8 +163,7 @@ def _timing(metric: str, scale: float, rounds_s: list[list[float]]) -> dict[str,
     return row(metric, interval.value, raw=raw, round_sizes=[len(one) for one in rounds], **bounds)
 
 
-def _missing(metric: str, why: tuple[str, str], asked_bytes: float = math.nan) -> dict[str, Any]:
-    status, reason = why
+def _missing(metric: str, status: str, reason: str, asked_bytes: float = math.nan) -> dict[str, Any]:
     return missing(metric, reason, status) | {"asked_bytes": asked_bytes}
 
 
@@ -176,31 +171,31 @@ def _latency_row(
     cell: EfficiencyCell, record: Record, kind: str, length: int, not_planned: Mapping[int, str]
 ) -> dict[str, Any]:
     metric, scale = LATENCIES[kind]
-    rounds_s = record.rounds_s.get((kind, length), [])
-    if rounds_s:
-        found = _timing(metric, scale, rounds_s)
-        disagree = (kind, length) in record.clocks_disagree
+    rounds = record.all("samples", kind, length)
+    if rounds:
+        found = _timing(metric, scale, record.rounds_s(kind, length))
+        disagree = not all(one["clocks_agree"] for one in rounds)
         notes = [*record.notes, *["the two clocks differ by over 5 %"] * disagree]
-        notes += [record.sample_notes[length]] if kind == "sample" and length in record.sample_notes else []
+        notes += [rounds[-1]["note"]] if rounds[-1]["note"] else []
         found["note"] = "; ".join([*notes, record.death[1]] if record.death else notes)
         found["stopped_by"] = record.stopped.get((kind, length), "" if kind != "sample" else "planned samples")
     else:
         why = record.why_missing(kind, length, cell.prune)
-        if kind == "sample" and why == ("failed", "not measured") and length in not_planned:
-            why = ("timeout", not_planned[length])
-        found = _missing(metric, why, record.asked(kind, length))
+        if kind == "sample" and why[:2] == ("failed", "not measured") and length in not_planned:
+            why = ("timeout", not_planned[length], math.nan)
+        found = _missing(metric, *why)
     if kind == "sample":
-        nfe = record.nfe.get(length)
-        found |= {"sample_steps": cell.sample_steps, "sampler": cell.sampler, "nfe": round(nfe) if nfe else None}
-    return found | {"batch": cell.training_batch if kind == "train" else cell.batch}
+        nfe = [calls for one in rounds for calls in one["nfe"]]
+        found |= {"sample_steps": cell.sample_steps, "sampler": cell.sampler, "nfe": round(nfe[-1]) if nfe else None}
+    return found | {"batch": cell.batch_of(kind)}
 
 
 def _phase_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dict[str, Any]]:
     """The three parts of a training step, where it was measured."""
+    rounds = [one["phases_s"] for one in record.all("samples", "train", length)]
     return [
-        _timing(cost.TRAIN_PHASES[phase], MS, rounds_s) | {"batch": cell.training_batch}
-        for (phase, at), rounds_s in record.phases_s.items()
-        if at == length
+        _timing(cost.TRAIN_PHASES[phase], MS, [one[phase] for one in rounds]) | {"batch": cell.training_batch}
+        for phase in (rounds[0] if rounds else ())
     ]
 
 
@@ -209,26 +204,26 @@ def _derived_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dic
     from metrics.statistics import rounds_interval
 
     found = [
-        row(metric, record.cold_s[kind, length] * MS)
+        row(metric, warm["cold_s"] * MS)
         for kind, metric in COLD.items()
-        if (kind, length) in record.cold_s
+        if (warm := record.newest("warm", kind, length))
     ]
 
     def rate(kind: str, metric: str, amount: float) -> None:
-        rounds_s = [[sample for sample in one if sample > 0] for one in record.rounds_s.get((kind, length), [])]
+        rounds_s = [[sample for sample in one if sample > 0] for one in record.rounds_s(kind, length)]
         if any(rounds_s):
             taken_s = rounds_interval(rounds_s)
             bounds = {"low": amount / taken_s.high, "high": amount / taken_s.low, "n": taken_s.n}
-            batch = cell.training_batch if kind == "train" else cell.batch
-            found.append(row(metric, amount / taken_s.value, batch=batch, **bounds))
+            found.append(row(metric, amount / taken_s.value, batch=cell.batch_of(kind), **bounds))
 
     rate("step", cost.TOKENS_PER_SECOND, cell.batch * length)
-    if record.ceilings and length in record.traffic:
-        flops, moved_bytes = record.traffic[length]
+    ceilings, traffic = record.newest("ceilings"), record.newest("traffic", length=length)
+    if ceilings and traffic:
+        flops = traffic["executed_flops"]
         training_flops = TRAINING_PASSES * flops / cell.batch * cell.training_batch
-        rate("step", cost.STEP_COMPUTE_SHARE, flops / record.ceilings["flops_per_s"])
-        rate("step", cost.STEP_BANDWIDTH_SHARE, moved_bytes / record.ceilings["bytes_per_s"])
-        rate("train", cost.TRAIN_STEP_COMPUTE_SHARE, training_flops / record.ceilings["flops_per_s"])
+        rate("step", cost.STEP_COMPUTE_SHARE, flops / ceilings["flops_per_s"])
+        rate("step", cost.STEP_BANDWIDTH_SHARE, traffic["moved_bytes"] / ceilings["bytes_per_s"])
+        rate("train", cost.TRAIN_STEP_COMPUTE_SHARE, training_flops / ceilings["flops_per_s"])
     return found
 
 
@@ -237,15 +232,14 @@ def _memory_rows(cell: EfficiencyCell, record: Record, kind: str, length: int) -
     from metrics.statistics import rounds_interval
 
     metric = PEAKS[kind]
-    batch = {"batch": cell.training_batch if kind == "train" else cell.batch}
-    message = record.peaks.get((kind, length))
+    batch = {"batch": cell.batch_of(kind)}
+    message = record.newest("memory", kind, length)
     if message is None:
-        why, asked = record.why_missing(f"{kind} memory", length, cell.prune), record.asked(f"{kind} memory", length)
-        return [_missing(metric, why, asked) | batch]
+        return [_missing(metric, *record.why_missing(f"{kind} memory", length, cell.prune)) | batch]
     peaks = [peak / GIB for peak in message["peaks_bytes"]]
     peak = rounds_interval([[one] for one in peaks])
     if math.isnan(peak.value):
-        found = [_missing(metric, ("done", message["reason"]))]
+        found = [_missing(metric, "done", message["reason"])]
     else:
         bounds = {"low": peak.low, "high": peak.high, "n": peak.n, "round_sizes": [1] * len(peaks)}
         found = [row(metric, peak.value, raw=peaks, **bounds)]
@@ -255,41 +249,36 @@ def _memory_rows(cell: EfficiencyCell, record: Record, kind: str, length: int) -
         total = sum(parts.values()) / GIB
         found.append(row(cost.COMPUTED_MEMORY_TRAINING, total))
         found += [row(cost.WORKSPACE_MEMORY_TRAINING, peak.value - total)] if peak.value == peak.value else []
-        found.append(row(cost.COMPUTED_BATCH_AT_21_GB, message["published_batch"], reason=_no_batch(message)))
+        reason = "one sequence needs more, or no backbone" if math.isnan(message["published_batch"]) else ""
+        found.append(row(cost.COMPUTED_BATCH_AT_21_GB, message["published_batch"], reason=reason))
     return [one | batch for one in found]
 
 
-def _no_batch(message: Mapping[str, Any]) -> str:
-    return "" if message["published_batch"] == message["published_batch"] else "one sequence needs more, or no backbone"
-
-
 def _flops_row(cell: EfficiencyCell, record: Record, counter: str, length: int) -> dict[str, Any]:
-    key = (counter, length)
-    if key not in record.flops:
-        why = record.why_missing(counter, length, cell.prune)
-        return _missing(COUNTS[counter], why, record.asked(counter, length)) | {"batch": 1}
-    value = record.flops[key] / 1e9
-    note = "not counted: " + ", ".join(record.uncounted[key]) if record.uncounted[key] else ""
+    counts = {name: found for name in COUNTS if (found := record.newest("flops", name, length))}
+    if counter not in counts:
+        return _missing(COUNTS[counter], *record.why_missing(counter, length, cell.prune)) | {"batch": 1}
+    own = counts.pop(counter)
+    value = own["flops"] / 1e9
+    note = "not counted: " + ", ".join(own["uncounted"]) if own["uncounted"] else ""
     if counter == "formula":
-        own = record.flops[key]
-        others = [
-            (name, record.flops[name, length]) for name in COUNTS if (name, length) in record.flops and name != counter
-        ]
-        note = ", ".join(f"{name} {100 * (flops / own - 1):+.2f} %" for name, flops in others)
+        others = [f"{name} {100 * (one['flops'] / own['flops'] - 1):+.2f} %" for name, one in counts.items()]
+        note = ", ".join(others)
     return row(COUNTS[counter], value, raw=[value], note=note, batch=1)
 
 
 def _energy_rows(cell: EfficiencyCell, record: Record, length: int | None) -> list[dict[str, Any]]:
     """Joules of a call; one row without a length where the device has no counter."""
-    found = []
-    for (kind, at), (joules, calls, reason) in record.energy.items():
-        if at == length:
-            batch = cell.training_batch if kind == "train" else cell.batch
-            found.append(row(ENERGY[kind], joules, n=calls, reason=reason, batch=batch))
-    return found
+    found = {kind: record.newest("energy", kind, length) for kind in ENERGY}
+    return [
+        row(ENERGY[kind], use["joules"], n=use["calls"], reason=use["reason"], batch=cell.batch_of(kind))
+        for kind, use in found.items()
+        if use
+    ]
 
 
 def _parameters_row(record: Record) -> dict[str, Any]:
-    if record.parameters is None:
-        return _missing(cost.PARAMETERS, record.death or ("failed", "not measured"))
-    return row(cost.PARAMETERS, record.parameters, raw=[float(record.parameters)])
+    ready = record.newest("ready")
+    if ready is None:
+        return _missing(cost.PARAMETERS, *(record.death or ("failed", "not measured")))
+    return row(cost.PARAMETERS, ready["parameters"], raw=[float(ready["parameters"])])

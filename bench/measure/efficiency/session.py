@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -89,13 +89,13 @@ def samples_planned(cost_s: Mapping[int, float], rounds: int, time_cap_s: float,
     return planned
 
 
+@dataclass
 class _Arm:
     """A cell, its process while it lives, and its record."""
 
-    def __init__(self, cell: EfficiencyCell) -> None:
-        self.cell = cell
-        self.record = Record()
-        self.process: WorkerProcess | None = None
+    cell: EfficiencyCell
+    record: Record = field(default_factory=Record)
+    process: WorkerProcess | None = None
 
 
 class _Group:
@@ -122,14 +122,20 @@ class _Group:
             some = self.arms[first : first + together]
             for arm in some:
                 cell = arm.cell
-                self.on_event(cell.id, {"event": "progress", "stage": "starting"})
+                self.show(arm, "starting")
                 arm.process = WorkerProcess(asdict(cell), cell.threads, cell.kernels, self.logs[cell.id])
             for arm in some:
                 self.turn(arm)
 
-    def turn(self, arm: _Arm, command: Mapping[str, Any] | None = None) -> None:
+    def show(self, arm: _Arm, stage: str, **more: Any) -> None:
+        """Report what is done with an arm now."""
+        self.on_event(arm.cell.id, {"event": "progress", "stage": stage, **more})
+
+    def turn(self, arm: _Arm, command: Mapping[str, Any] | None = None, stage: str = "", **progress: Any) -> None:
         """The turn of one arm: send the command, if any, and record its answers until it is done or has ended."""
         assert arm.process is not None
+        if stage:
+            self.show(arm, stage, **progress)
         try:
             if command is not None:
                 arm.process.send(command)
@@ -139,7 +145,7 @@ class _Group:
                     self.on_event(arm.cell.id, message)
         except CellFailure as failure:
             arm.record.death = (failure.state, failure.reason)
-            self.on_event(arm.cell.id, {"event": "progress", "stage": failure.reason})
+            self.show(arm, failure.reason)
             arm.process.close()
             arm.process = None
 
@@ -150,32 +156,30 @@ class _Group:
         self.warn(busy_warning(self.arms[0].cell.device))
         for arm in self.alive[:1]:
             self.turn(arm, {"command": "ceilings"})
-        ceilings = next((arm.record.ceilings for arm in self.arms if arm.record.ceilings), None)
-        for arm in self.arms:
-            arm.record.ceilings = ceilings
+        if found := next(filter(None, (arm.record.newest("ceilings") for arm in self.arms)), None):
+            for arm in self.arms:
+                arm.record.take(found)
 
     def warn(self, warning: str) -> None:
         """Add a warning to the rows of every arm: it may concern all of a session."""
         for arm in self.arms if warning else []:
             arm.record.notes.append(warning)
-            self.on_event(arm.cell.id, {"event": "progress", "stage": warning, "warning": warning})
+            self.show(arm, warning, warning=warning)
 
     def optional(self) -> None:
         """Compilation, and the search for what fits a memory budget, of the cells with those settings."""
         for arm in self.alive:
             if arm.cell.compile:
-                self.on_event(arm.cell.id, {"event": "progress", "stage": "compiling"})
-                self.turn(arm, {"command": "compile"})
+                self.turn(arm, {"command": "compile"}, "compiling")
         for arm in self.alive:
             if arm.cell.memory_budget_gib:
-                self.on_event(arm.cell.id, {"event": "progress", "stage": "searching what fits"})
-                self.turn(arm, {"command": "fit", "budget_bytes": arm.cell.memory_budget_gib * 2**30})
+                budget_bytes = arm.cell.memory_budget_gib * 2**30
+                self.turn(arm, {"command": "fit", "budget_bytes": budget_bytes}, "searching what fits")
 
     def everyone(self, command: str, stage: str) -> None:
         """One command to each arm in turn."""
         for arm in self.alive:
-            self.on_event(arm.cell.id, {"event": "progress", "stage": stage})
-            self.turn(arm, {"command": command})
+            self.turn(arm, {"command": command}, stage)
 
     def time_rounds(self, rounds: int, relative_width: float, time_cap_s: float) -> None:
         """Rounds of timed calls until every interval is narrow enough, or the cap."""
@@ -193,8 +197,8 @@ class _Group:
             round_began = time.monotonic()
             progress = {"done": done, "total": max(rounds, done + 1), "left_s": max(0, rounds - done) * last_s}
             for arm in self.alive:
-                self.on_event(arm.cell.id, {"event": "progress", "stage": "timing", **progress})
-                self.turn(arm, {"command": "round", "work": self.work(arm, wide, samples, done)})
+                command = {"command": "round", "work": self.work(arm, wide, samples, done)}
+                self.turn(arm, command, "timing", **progress)
             last_s = time.monotonic() - round_began
             done += 1
             if done >= rounds:
@@ -229,9 +233,8 @@ class _Group:
         """Largest relative half width that an arm still has for one figure; 0 when no living arm measures it."""
         from metrics.statistics import rounds_interval
 
-        found = [
-            rounds_interval(arm.record.rounds_s[key]).relative_width for arm in self.alive if key in arm.record.rounds_s
-        ]
+        rounds_s = [arm.record.rounds_s(*key) for arm in self.alive if arm.record.all("samples", *key)]
+        found = [rounds_interval(one).relative_width for one in rounds_s]
         return max((math.inf if math.isnan(width) else width for width in found), default=0.0)
 
     def calls_of(self, warm_s: float | None) -> int:

@@ -23,6 +23,7 @@ from architectures.kernel_choice import countable  # noqa: E402
 from bench.child import Events, end_with_parent, own_output  # noqa: E402
 from bench.errors import failure_of, is_out_of_memory  # noqa: E402
 from bench.measure.efficiency.arm import TimedArm, kernels_of_call  # noqa: E402
+from bench.measure.efficiency.record import COUNTERS  # noqa: E402
 from bench.plugins import load_plugins  # noqa: E402
 from metrics.cost.computed_memory import computed_memory  # noqa: E402
 from metrics.cost.energy import available_energy_source, measure_energy  # noqa: E402
@@ -59,7 +60,7 @@ class EfficiencyWorker:
         self.settings, self.emit = settings, emit
         torch.set_num_threads(settings["threads"])
         load_plugins(settings["plugins"])
-        self.kinds = ("step", "train") if settings["measure_training"] else ("step",)
+        self.kinds = ("step", "train") if settings["training"] else ("step",)
         self.failed: set[tuple[str, int]] = set()
         self.sampled: set[int] = set()
         self.warm_s: dict[tuple[str, int], float] = {}
@@ -103,7 +104,7 @@ class EfficiencyWorker:
         """FLOPs of one sequence, forward, by formula and by two counters; bytes; energy where the device counts it."""
         with limit_lifted(), countable():  # counters hold more than the model does, and see torch's operators only
             for length in self.settings["lengths"]:
-                for counter in ("formula", "fvcore", "dispatch", "traffic"):
+                for counter in COUNTERS:
                     self._attempt(counter, length, self._count, counter)
         kinds = [*self.kinds, "sample"]
         if not self.settings["energy"] or not available_energy_source(self.arm.device):
@@ -111,7 +112,7 @@ class EfficiencyWorker:
             if self.settings["energy"]:
                 reason = measure_energy(lambda: None, device=self.arm.device).reason
             for kind in kinds:
-                self.emit("energy", kind=kind, length=None, joules=math.nan, reason=reason)
+                self.emit("energy", kind=kind, length=None, joules=math.nan, calls=0, reason=reason)
             return
         for kind in kinds:
             for length in self.settings["lengths"]:
@@ -137,11 +138,11 @@ class EfficiencyWorker:
 
         def fit_batch(length: int) -> None:
             found = largest_that_fits(lambda size: self._fits(length, size, *room), limit=LARGEST_BATCH)
-            self.emit("fit", figure="batch", length=length, value=found)
+            self.emit("fit", kind="batch", length=length, value=found)
 
         def fit_length(length: int) -> None:
             found = largest_that_fits(lambda size: self._fits(size, batch, *room), step=stride, limit=LONGEST)
-            self.emit("fit", figure="length", length=None, value=found)
+            self.emit("fit", kind="length", length=None, value=found)
 
         self._attempt("fit batch", longest, fit_batch)
         self._attempt("fit length", longest, fit_length)
@@ -185,7 +186,7 @@ class EfficiencyWorker:
                 if self.settings["prune"]:
                     self.failed |= {(figure, other) for other in self.settings["lengths"] if other > length}
             reported = {"status": failure.state, "reason": reason, "asked_bytes": asked_bytes}
-            self.emit("failed", figure=figure, length=length, **reported)
+            self.emit("failed", kind=figure, length=length, **reported)
 
     def _asked(self, problem: BaseException, reason: str) -> tuple[str, float]:
         """Reason of a failure for lack of memory, and bytes beyond the process without a model: those held when the
@@ -203,13 +204,14 @@ class EfficiencyWorker:
         call = self.arm.call(kind, length)
         times = time_calls(call, 1, warmup=1, device=self.arm.device)
         self.warm_s[kind, length] = times.median_s
-        kernel: dict[str, str] = {}
+        ran: dict[str, str] = {}
         if kind == "step":
             with self.arm.autocast():
-                kernel = self.arm.model.kernels() if hasattr(self.arm.model, "kernels") else {}  # type: ignore[operator]
-            kernel = kernel | kernels_of_call(call)
+                ran = self.arm.model.kernels() if hasattr(self.arm.model, "kernels") else {}  # type: ignore[operator]
+            ran = ran | kernels_of_call(call)
             if self.settings["precision"] != "float32":
-                kernel = kernel | {"precision": self.settings["precision"]}
+                ran = ran | {"precision": self.settings["precision"]}
+        kernel = " ".join(f"{name}={one}" for name, one in ran.items())
         self.emit("warm", kind=kind, length=length, cold_s=times.cold_s, warm_s=times.median_s, kernel=kernel)
 
     def _time(self, length: int, kind: str, calls: int) -> None:
@@ -235,7 +237,7 @@ class EfficiencyWorker:
     def _compile(self, length: int) -> None:
         for kind in self.kinds:
             if (kind, length) not in self.failed:
-                call = self.arm.compiled_call(kind, length)
+                call = self.arm.call(kind, length, torch.compile(self.arm.model))
                 times = time_calls(call, COMPILED_CALLS, warmup=1, device=self.arm.device)
                 seconds = {"compile_s": times.cold_s - times.median_s, "samples_s": times.samples_s}
                 self.emit("compiled", kind=kind, length=length, **seconds)
@@ -276,7 +278,7 @@ class EfficiencyWorker:
         if counter == "formula":
             if not hasattr(model, "flops"):
                 raise ValueError("the model has no flops(length) of its own")
-            self.emit("flops", counter=counter, length=length, flops=model.flops(length).total)  # type: ignore[operator]
+            self.emit("flops", kind=counter, length=length, flops=model.flops(length).total, uncounted=[])  # type: ignore[operator]
             return
         if counter == "traffic":
             with torch.no_grad():
@@ -293,7 +295,7 @@ class EfficiencyWorker:
             with torch.no_grad():  # the counter's module tracker cannot work in inference mode
                 counted = count_by_dispatch(lambda: model(tokens_BL))
         uncounted = sorted(counted.uncounted)
-        self.emit("flops", counter=counter, length=length, flops=counted.products, uncounted=uncounted)
+        self.emit("flops", kind=counter, length=length, flops=counted.products, uncounted=uncounted)
 
     def _power(self, length: int, kind: str) -> None:
         use = measure_energy(self.arm.call(kind, length), device=self.arm.device)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from bench.data import TokenCorpus
     from bench.diffusion import AbsorbingDiffusion, Sample
+    from bench.diffusion.evaluation import BitsPerToken
     from bench.training import TrainSettings
     from bench.training.progress import Progress, TrainResult
 
@@ -165,19 +166,8 @@ def device_of(module: torch.nn.Module) -> torch.device:
 
 def training_rows(result: TrainResult) -> list[dict[str, Any]]:
     """Validation bits/token with its Monte-Carlo interval, the last training loss, and the training time."""
-    rows = []
-    if result.validation is not None:
-        bits = result.validation
-        rows.append(
-            row(
-                BITS,
-                bits.value,
-                low=bits.low,
-                high=bits.high,
-                n=bits.n_windows,
-                definition=quantity_of(BITS).definition,
-            )
-        )
+    bits = result.validation
+    rows = [] if bits is None else [_bits_row(BITS, bits)]
     losses = [line["loss"] for line in result.history if line.get("loss") is not None]
     if losses:
         rows.append(row(TRAIN_LOSS, losses[-1], n=1, definition=quantity_of(TRAIN_LOSS).definition))
@@ -200,9 +190,13 @@ def bound_rows(
     draws, most = settings.final_validation_draws, settings.final_validation_windows
     bits = elbo_bits_per_token(backbone, windows, diffusion, draws=draws, max_windows=most, device=device)
     steps = "continuous time" if diffusion.steps is None else f"{diffusion.steps} steps"
-    limits = {"low": bits.low, "high": bits.high, "n": bits.n_windows}
-    definition = quantity_of(STATE_DEPENDENT_BITS).definition.format(steps=steps)
-    return [row(STATE_DEPENDENT_BITS, bits.value, definition=definition, **limits)]
+    return [_bits_row(STATE_DEPENDENT_BITS, bits, steps=steps)]
+
+
+def _bits_row(metric: str, bits: BitsPerToken, **words: str) -> dict[str, Any]:
+    """The row of bits/token with its Monte-Carlo interval; `words` complete the metric's definition."""
+    definition = quantity_of(metric).definition.format(**words)
+    return row(metric, bits.value, low=bits.low, high=bits.high, n=bits.n_windows, definition=definition)
 
 
 def music_rows(

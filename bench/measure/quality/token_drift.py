@@ -24,15 +24,14 @@ def token_drift_row(
     tokens: TokenCorpus,
     generated: np.ndarray,
     held_out: np.ndarray,
-    *,
-    seed: int = 0,
-    device: torch.device | str = "cpu",
-    time_input: bool = False,
+    **options: Any,
 ) -> dict[str, Any]:
-    """The row `drift_bits` of an arm: its generated sequences (n, L) beside held-out windows (m, L) without PAD."""
+    """The row `drift_bits` of an arm: its generated sequences (n, L) beside held-out windows (m, L) without PAD.
+
+    `options`: those of `masked_bits`.
+    """
     from metrics import token_drift
 
-    options: dict[str, Any] = {"seed": seed, "device": device, "time_input": time_input}
     sides = [
         [
             (beat_of_token(tokens, row), bits)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from bench.errors import UserError
+from bench.run.executors.remote import RemoteExecutor
 from bench.run.lease import Leases
 from bench.run.task import OnEvent, Task
 from bench.store.reuse import OtherStudies
@@ -35,11 +36,11 @@ def make_executor(name: str, jobs: int | None, options: dict[str, str]) -> Execu
             raise UserError(f"--option {next(iter(options))}: the local executor takes no options; use --jobs")
         return LocalExecutor(jobs)
     if name == "slurm":
-        from bench.run.executors.slurm import SlurmExecutor
+        from bench.run.executors.slurm import Submitit
 
-        return SlurmExecutor(jobs, options)
+        return RemoteExecutor(Submitit(jobs, options))
     if name == "ray":
-        from bench.run.executors.ray_cluster import RayExecutor
+        from bench.run.executors.ray_cluster import Ray
 
-        return RayExecutor(jobs, options)
+        return RemoteExecutor(Ray(jobs, options))
     raise UserError(f"--executor {name!r}: {allowed_words(name, NAMES)}")

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bench.run.lease import HELD_POLL_S, Leases
@@ -19,11 +20,11 @@ from bench.study.grid import Cell
 Message = tuple[Cell, dict[str, Any]] | BaseException | None
 
 
+@dataclass(frozen=True)
 class LocalExecutor:
     """`jobs` cells at once; by default as many as the cores allow at the threads a cell has."""
 
-    def __init__(self, jobs: int | None = None) -> None:
-        self.jobs = jobs
+    jobs: int | None = None
 
     def run(self, tasks: Sequence[Task], leases: Leases, others: OtherStudies, on_event: OnEvent) -> None:
         """See `Executor.run`."""

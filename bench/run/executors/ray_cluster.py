@@ -7,8 +7,7 @@ import logging
 import os
 from typing import Any
 
-from bench.errors import UserError
-from bench.run.executors.remote import RemoteExecutor
+from bench.errors import UserError, as_user_error
 from bench.run.perform import perform_text
 from bench.run.task import Task
 from bench.study.yaml import allowed_words
@@ -16,16 +15,11 @@ from bench.study.yaml import allowed_words
 OPTIONS = ("address", "gpus")
 
 
-class RayExecutor(RemoteExecutor):
+class Ray:
     """Ray tasks. `address=auto` or `address=HOST:PORT`: a cluster that runs, with this folder on every node; without
     it a cluster of this machine alone. `gpus=1`: GPUs per cell.
     """
 
-    def __init__(self, jobs: int | None, options: dict[str, str]) -> None:
-        super().__init__(_Ray(jobs, options))
-
-
-class _Ray:
     at_once: int | None = None  # ray queues what does not fit
 
     def __init__(self, jobs: int | None, options: dict[str, str]) -> None:
@@ -38,15 +32,13 @@ class _Ray:
 
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
         address = options.get("address")
-        try:
+        with as_user_error(ConnectionError, ValueError, RuntimeError, words="--executor ray: "):
             self.gpus = float(options.get("gpus", 0))
             wanted: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": logging.ERROR}
             if not address:
                 wanted |= {"num_cpus": jobs or os.cpu_count(), "include_dashboard": False}
             if not ray.is_initialized():
                 ray.init(**wanted)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise UserError(f"--executor ray: {str(error).splitlines()[0]}") from error
         self.remote = ray.remote(max_retries=0)(perform_text)
 
     def submit(self, task: Task) -> Any:

@@ -51,9 +51,7 @@ class _Job:
 
 def follow(scheduler: Scheduler, tasks: Sequence[Task], on_event: OnEvent) -> None:
     """Submit every task, read events from its cells' files, submit again what was lost, until all cells have ended."""
-    timing = deque(_Job(task) for task in tasks if task.timing)
-    waiting = timing or deque(_Job(task) for task in tasks if not task.timing)
-    later = deque(_Job(task) for task in tasks if not task.timing) if timing else deque[_Job]()
+    waiting, later = (deque(_Job(task) for task in tasks if task.timing is timing) for timing in (True, False))
     out: list[_Job] = []
     try:
         while waiting or out or later:
@@ -121,11 +119,11 @@ def _give_up(job: _Job, why: str, on_event: OnEvent) -> None:
     _pass_on(job, on_event)
 
 
+@dataclass(frozen=True)
 class RemoteExecutor:
     """An executor on top of a scheduler."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
-        self.scheduler = scheduler
+    scheduler: Scheduler
 
     def run(self, tasks: Sequence[Task], leases: object, others: OtherStudies, on_event: OnEvent) -> None:
         """See `Executor.run`; leases are held where the jobs run."""

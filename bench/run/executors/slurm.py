@@ -7,8 +7,7 @@ from typing import Any
 
 import yaml
 
-from bench.errors import UserError
-from bench.run.executors.remote import RemoteExecutor
+from bench.errors import UserError, as_user_error
 from bench.run.perform import perform_text
 from bench.run.task import Task
 
@@ -16,16 +15,11 @@ JOBS_FOLDER = ".jobs"
 MINUTES = 24 * 60
 
 
-class SlurmExecutor(RemoteExecutor):
+class Submitit:
     """Jobs of a cluster; `options` are submitit's parameters (`slurm_partition=gpu`, `timeout_min=600`), and
     `cluster=local` runs the same jobs as processes of this machine.
     """
 
-    def __init__(self, jobs: int | None, options: dict[str, str]) -> None:
-        super().__init__(_Submitit(jobs, options))
-
-
-class _Submitit:
     def __init__(self, jobs: int | None, options: dict[str, str]) -> None:
         if importlib.util.find_spec("submitit") is None:
             raise UserError('--executor slurm needs submitit: pip install "smdim-bench[slurm]"')
@@ -37,14 +31,12 @@ class _Submitit:
         """A job for `task`; its log lies under `.jobs` of the study."""
         import submitit
 
-        try:
+        with as_user_error(RuntimeError, NameError, TypeError, OSError, words="--executor slurm: "):
             executor = submitit.AutoExecutor(folder=task.store.folder / JOBS_FOLDER, cluster=self.cluster)
             cpus = {"cpus_per_task": task.threads} if executor.cluster == "slurm" else {}
             name = f"smdim-{task.study}"
             executor.update_parameters(**{"name": name, "timeout_min": MINUTES} | cpus | self.options)
             return executor.submit(perform_text, task.to_text())
-        except (RuntimeError, NameError, TypeError, OSError) as error:
-            raise UserError(f"--executor slurm: {str(error).splitlines()[0]}") from error
 
     def ended(self, handle: Any) -> str | None:
         """See `Scheduler.ended`."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from architectures import CATALOG
 from architectures import mixer as registry
-from bench.cli.architectures import print_architectures, register
+from bench.cli import app
+from bench.cli.architectures import print_architectures
 from bench.errors import UserError
 
 BLOCK = """
@@ -41,8 +41,6 @@ def run(monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "_BY_NAME", dict(registry._BY_NAME))
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.chdir(tmp_path)
-    app = typer.Typer()
-    register(app)
     yield lambda *arguments: CliRunner().invoke(app, arguments)
     for name in ("command_good", "command_bad"):
         sys.modules.pop(name, None)

@@ -18,12 +18,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def app() -> typer.Typer:
-    from bench.cli import corpus
+    from bench.cli import app
 
-    made = typer.Typer()
-    corpus.register(made)
-    made.command("other")(lambda: None)
-    return made
+    return app
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import symusic
 import typer
 from typer.testing import CliRunner, Result
 
-from bench.cli import metrics as commands
 from bench.errors import UserError
 
 DEMO = Path(__file__).parents[3] / "bench" / "data" / "demo"
@@ -24,9 +23,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def app() -> typer.Typer:
-    made = typer.Typer()
-    commands.register(made)
-    return made
+    from bench.cli import app
+
+    return app
 
 
 @pytest.fixture(scope="module")

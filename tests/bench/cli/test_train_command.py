@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import typer
 from typer.testing import CliRunner, Result
 
 from architectures import mixer as registry
+from bench.cli import app
 from bench.cli import displays as train_display
 from bench.cli import train as command
 from bench.cli.options import settings_of
@@ -54,9 +54,6 @@ def train(music: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """Runs the command on twelve small pieces."""
     monkeypatch.setenv("SMDIM_BENCH_CACHE", str(cache))
     monkeypatch.setenv("COLUMNS", "200")
-    app = typer.Typer()
-    command.register(app)
-    app.command("other")(lambda: None)
 
     def run(*options: str, arm: str = "AF*2", budget: str = "12steps") -> Result:
         return CliRunner().invoke(

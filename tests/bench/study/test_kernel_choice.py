@@ -138,5 +138,5 @@ def test_a_study_for_another_machine_is_planned_whatever_kernels_this_one_has(st
     from bench.study.grid import Study
 
     loaded = study(own="{attention: cudnn}")
-    first, other = make_plan(Study(loaded.content, loaded.place, elsewhere=True)).cells
+    first, other = make_plan(Study(loaded.content, loaded.place, other_machine=True)).cells
     assert other.settings["kernels"] == {"attention": "cudnn"} and first.id != other.id

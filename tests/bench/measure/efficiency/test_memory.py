@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from architectures.backbone import Backbone
 from architectures.catalog import resolve
-from bench.measure.efficiency.memory import batch_at, longest_at, training_memory
+from bench.measure.efficiency.memory import batch_at, training_memory
 from metrics.cost.computed_memory import saved_bytes
 
 
@@ -34,15 +34,6 @@ def test_the_batch_that_fills_a_memory_fills_it():
 def test_scores_that_are_kept_leave_room_for_fewer_sequences():
     config = resolve("transformer", vocab_size=30, width=32)
     assert batch_at(config, 2048, 1e9, attention="unfused") < batch_at(config, 2048, 1e9)
-
-
-def test_the_longest_sequence_fits_and_the_next_does_not():
-    config = resolve("transformer", vocab_size=30, width=32, depth=1)
-    budget_bytes = 3e6
-    longest = longest_at(config, budget_bytes, limit=4096)
-    assert longest % config.stride == 0 and 0 < longest < 4096
-    assert training_memory(config, longest).total_bytes <= budget_bytes
-    assert training_memory(config, longest + config.stride).total_bytes > budget_bytes
 
 
 def test_half_precision_weighs_half():

@@ -54,20 +54,21 @@ def test_rows_name_the_precision_and_ceilings_are_taken_in_it(monkeypatch: pytes
     worker.ceilings()
     worker.audit()
     kernels = [content["kernel"] for event, content in told if event == "warm" and content["kind"] == "step"]
-    assert [kernel["precision"] for kernel in kernels] == ["bfloat16"]
+    assert [kernel.split()[-1] for kernel in kernels] == ["precision=bfloat16"]
     assert asked == [torch.bfloat16]
     energy = [content for event, content in told if event == "energy"]
     assert len(energy) == 3 and all("not asked for" in one["reason"] for one in energy)
 
 
 def test_the_share_of_a_training_step_is_that_on_paper() -> None:
-    record = Record(
-        rounds_s={("step", LENGTH): [[0.1], [0.1]], ("train", LENGTH): [[0.5], [0.5]]},
-        traffic={LENGTH: (1000.0, 10.0)},
-        ceilings={"flops_per_s": 1e4, "bytes_per_s": 1e3, "dtype": "bfloat16", "threads": 1},
-        sample_notes={LENGTH: "CUDA graphs of 1 batch sizes"},
-    )
-    record.rounds_s["sample", LENGTH] = [[2.0], [2.0]]
+    record = Record()
+    record.take({"event": "traffic", "length": LENGTH, "executed_flops": 1000.0, "moved_bytes": 10.0})
+    rates = {"flops_per_s": 1e4, "bytes_per_s": 1e3}
+    record.take({"event": "ceilings", "dtype": "bfloat16", "threads": 1} | rates)
+    for kind, seconds, note in (("step", 0.1, ""), ("train", 0.5, ""), ("sample", 2.0, "CUDA graphs of 1 batch sizes")):
+        samples = {"samples_s": [seconds], "phases_s": {}, "clocks_agree": True, "nfe": [], "note": note}
+        for _ in range(2):
+            record.take({"event": "samples", "kind": kind, "length": LENGTH} | samples)
     rows = {row["metric"]: row for row in rows_of(cell(batch=2, training_batch=4), record, {})}
     assert rows["step_compute_share"]["value"] == pytest.approx(1000 / 0.1 / 1e4)  # 1,000 FLOPs of two sequences
     assert rows["train_step_compute_share"]["value"] == pytest.approx(3 * 2000 / 0.5 / 1e4)  # of four, three times

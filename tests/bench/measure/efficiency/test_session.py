@@ -167,7 +167,7 @@ def test_without_pruning_every_length_is_tried_and_has_what_was_asked_for(sessio
 
 
 def test_rounds_go_on_while_intervals_are_wide_and_samples_only_where_there_is_time(cell, tmp_path):
-    endless = replace(cell("a", (16,), measure_training=False), sample_steps=10**7)
+    endless = replace(cell("a", (16,), training=False), sample_steps=10**7)
     found = measure_group(
         [endless], rounds=2, calls_per_round=1, relative_width=1e-9, time_cap_s=0.5, log_folder=tmp_path
     )
@@ -233,9 +233,11 @@ def test_the_largest_batch_and_length_within_a_budget_are_found_by_trials(cell, 
         efficiency_worker, "peak_memory", lambda call, **_: PeakMemory(1000.0 * tried[-1], "resident")
     )
     worker.fit(budget_bytes=64_000 * 21.5)
-    found = {told["figure"]: (told["length"], told["value"]) for event, told in heard if event == "fit"}
+    found = {told["kind"]: (told["length"], told["value"]) for event, told in heard if event == "fit"}
     assert found == {"batch": (64, 21), "length": (None, 64 * 21.5 // 3)}
-    record = Record(fits=found)
+    record = Record()
+    for event, told in heard:
+        record.take({"event": event, **told})
     rows = {row["metric"]: row for row in rows_of(cell("a", (64,), memory_budget_gib=0.5), record, {})}
     assert rows["largest_batch_training"]["value"] == 21 and rows["largest_batch_training"]["length"] == 64
     assert rows["largest_length_training"]["value"] == 458 and "0.5 GiB" in rows["largest_length_training"]["note"]
