@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,17 +51,28 @@ def module_name(path: Path, root: Path) -> str:
     return ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
 
 
-def imports(root: Path) -> dict[str, set[str]]:
-    """Module -> the modules of this project that it names in any import, also inside functions and for types alone."""
+@cache
+def import_statements(root: Path) -> dict[Path, list[ast.Import | ast.ImportFrom]]:
+    """Product file -> every import in it, also inside functions and for types alone."""
     packages = sorted({room.split(".")[0] for room in ORDER})
-    files = {module_name(path, root): path for package in packages for path in (root / package).rglob("*.py")}
+    return {
+        path: [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)]
+        for package in packages
+        for path in (root / package).rglob("*.py")
+    }
+
+
+@cache
+def imports(root: Path) -> dict[str, set[str]]:
+    """Module -> the modules of this project that it imports."""
+    files = {module_name(path, root): path for path in import_statements(root)}
     found: dict[str, set[str]] = {}
     for module, path in files.items():
         named = set()
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in import_statements(root)[path]:
             if isinstance(node, ast.Import):
                 named |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
+            else:
                 assert node.level == 0 and node.module, f"{path}: a relative import"
                 inner = {f"{node.module}.{alias.name}" for alias in node.names}
                 named |= {name if name in files else node.module for name in inner}
@@ -141,10 +153,8 @@ def test_a_planted_fault_is_found(tmp_path: Path, files: dict[str, str], wrong: 
 def test_optional_packages_are_imported_in_one_file_each() -> None:
     for package in ("mamba_ssm", "flash_attn", "causal_conv1d", "ray", "submitit", "music21"):
         users = []
-        for room in ("bench", "architectures", "metrics"):
-            for path in (ROOT / room).rglob("*.py"):
-                for node in ast.walk(ast.parse(path.read_text())):
-                    names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-                    names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-                    users += [path] * any(name.split(".")[0] == package for name in names)
+        for path, nodes in import_statements(ROOT).items():
+            for node in nodes:
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+                users += [path] * any(name.split(".")[0] == package for name in names)
         assert len(set(users)) <= 1, f"{package}: {users}"
