@@ -27,9 +27,9 @@ from typer.testing import CliRunner
 import bench
 from architectures import mixer
 from bench.cli import app
-from bench.data.registry import CORPORA
-from bench.diffusion.samplers.registry import SAMPLERS
-from bench.report.figures.figure import FIGURES
+from bench.data.catalog import CORPORA
+from bench.diffusion.samplers import SAMPLERS
+from bench.report.figures import FIGURES
 from bench.study.grid import find_study, load_study
 from metrics import quantities
 
@@ -140,6 +140,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def registrations_undone() -> Iterator[None]:
     """What a block registers or imports from its folder is gone afterwards."""
+    mixer.registered_mixers()  # fills its registry on the first call, as does quantities.quantities()
+    quantities.quantities()
     registries = (
         *(mixer._BY_LETTER, mixer._BY_NAME, SAMPLERS, FIGURES, CORPORA),
         *(quantities._QUANTITIES, quantities._FUNCTIONS),
