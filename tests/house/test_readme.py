@@ -10,9 +10,12 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import typer
@@ -22,8 +25,13 @@ from markdown_it.token import Token
 from typer.testing import CliRunner
 
 import bench
+from architectures import mixer
 from bench.cli import app
+from bench.data.catalog import CORPORA
+from bench.diffusion.samplers import SAMPLERS
+from bench.report.figures import FIGURES
 from bench.study.grid import find_study, load_study
+from metrics import quantities
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -38,6 +46,7 @@ UsageError = typer.BadParameter.__base__ or Exception  # of the click that typer
 LONG_OPTIONS = {"--map", "--watch"}  # options that make a reading command compute for minutes or wait
 
 
+@cache
 def tokens(page: Path) -> list[Token]:
     return MarkdownIt("commonmark").enable("table").parse(page.read_text())
 
@@ -47,11 +56,12 @@ def inline(page: Path) -> Iterator[Token]:
         yield from token.children or []
 
 
-def blocks(language: str, pages: list[Path] = PAGES) -> list[tuple[str, str]]:
+@cache
+def blocks(language: str) -> list[tuple[str, str]]:
     """(page and line, text) of each fenced block."""
     return [
         (f"{page.name}:{token.map[0] + 1}", token.content)
-        for page in pages
+        for page in PAGES
         for token in tokens(page)
         if token.type == "fence" and token.info == language and token.map
     ]
@@ -61,6 +71,7 @@ def named(found: list[tuple[str, str]]) -> list:
     return [pytest.param(text, id=where) for where, text in found]
 
 
+@cache
 def commands() -> list[tuple[str, list[str], bool]]:
     """(page, words from the program's name on, whether it stands in running text) of every command shown.
 
@@ -91,13 +102,19 @@ def calls(program: str) -> list:
     ]
 
 
+@cache
+def program() -> Any:
+    """The program's parser with all its commands and options."""
+    return typer.main.get_command(app)
+
+
 def parsed(arguments: list[str], *, mention: bool = False) -> tuple[str, dict[str, Any]]:
     """Command and parameters of a call of `smdim-bench`, by the parser of the program; nothing runs.
 
     Raises click's UsageError for an unknown option, a missing argument or a value of the wrong type. A mention in
     running text may be the name of a command alone.
     """
-    command, path, rest = typer.main.get_command(app), [], list(arguments)
+    command, path, rest = program(), [], list(arguments)
     while hasattr(command, "commands"):
         assert rest or mention, f"smdim-bench {shlex.join(arguments)}: not a command"
         if not rest:
@@ -118,6 +135,21 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(REFERENCE, folder / "results" / "reference" / "cpu-2-cores" / "quickstart")
     shutil.copytree(REFERENCE, folder / "results" / "quickstart")
     return folder
+
+
+@contextmanager
+def registrations_undone() -> Iterator[None]:
+    """What a block registers or imports from its folder is gone afterwards."""
+    mixer.registered_mixers()  # fills its registry on the first call, as does quantities.quantities()
+    quantities.quantities()
+    registries = (
+        *(mixer._BY_LETTER, mixer._BY_NAME, SAMPLERS, FIGURES, CORPORA),
+        *(quantities._QUANTITIES, quantities._FUNCTIONS),
+    )
+    with ExitStack() as stack:
+        for registry in registries:
+            stack.enter_context(patch.dict(registry))
+        yield
 
 
 def test_pages_are_found_and_each_block_has_a_language_that_is_checked() -> None:
@@ -142,17 +174,22 @@ def test_every_study_shown_is_valid(text: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", named([block for block in blocks("python") if "register_mixer" not in block[1]]))
 def test_every_python_block_runs(text: str, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
-    if re.search(r"^@|register", text, re.MULTILINE):  # in a process of its own: what it registers would stay here
-        done = subprocess.run([sys.executable, "-P", "-c", text], capture_output=True, text=True, timeout=60)
-        assert done.returncode == 0, done.stderr
-    else:
+    with registrations_undone():
         exec(compile(text, "block", "exec"), {"__name__": "__main__"})
 
 
-def test_the_mixer_shown_passes_the_contract_and_joins_a_study(tmp_path: Path) -> None:
+def test_the_mixer_shown_passes_the_contract_and_joins_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with registrations_undone():
+        _mixer_in_a_study(tmp_path)
+    sys.modules.pop("my_block")
+
+
+def _mixer_in_a_study(folder: Path) -> None:
     (code,) = [text for _, text in blocks("python") if "register_mixer" in text]
-    (tmp_path / "my_block.py").write_text(code)
-    assert "FAILED" not in smdim_bench(tmp_path, "check", "my_block")
+    (folder / "my_block.py").write_text(code)
+    assert "FAILED" not in smdim_bench("check", "my_block")
     (study,) = [text for _, text in blocks("yaml") if "plugins" in text]
     content = yaml.safe_load(study)
     content["seeds"] = [0]
@@ -164,12 +201,19 @@ def test_the_mixer_shown_passes_the_contract_and_joins_a_study(tmp_path: Path) -
     }
     once = {"lengths": [64], "rounds": 1, "calls_per_round": 1, "time_cap_s": 1, "threads": 1, "training": False}
     content["measure"]["efficiency"] = once
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    smdim_bench(tmp_path, "run", "mine.yaml", "--no-report")
-    frame = bench.load_results(tmp_path / "results" / "mine").frame
+    (folder / "mine.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    planned = smdim_bench("plan", "mine.yaml")
+    assert "5 cells" in planned
+    assert re.search(r"XFA\*2: .* in params against smdim", planned)
+    content["axes"] = {"arm": ["XFA*2"]}  # run without the arm that needs no test here, and without a match to it
+    del content["match"]
+    (folder / "mine.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    smdim_bench("run", "mine.yaml", "--no-report")
+    frame = bench.load_results(folder / "results" / "mine").frame
     timed = frame[(frame.metric == "step_latency") & (frame.kind == "efficiency")]
-    assert sorted(timed.arm) == ["XFA*2", "smdim"]
+    assert sorted(timed.arm) == ["XFA*2"]
     assert (timed.value > 0).all()
+    assert set(frame[frame.kind == "quality"].arm) == {"XFA*2"}
 
 
 def test_every_command_is_of_a_program_that_is_checked() -> None:
@@ -194,9 +238,7 @@ def test_every_command_exists_and_reading_ones_run(
     if name not in READING or not here or LONG_OPTIONS & set(arguments) or (in_text and not options):
         return
     monkeypatch.chdir(workplace)
-    done = CliRunner().invoke(app, arguments, catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    assert done.output.strip()
+    assert smdim_bench(*arguments).strip()
 
 
 @pytest.mark.parametrize(
@@ -361,9 +403,8 @@ def test_the_citation_names_this_version() -> None:
     assert f"## {bench.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def smdim_bench(folder: Path, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "bench", *arguments], cwd=folder, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+def smdim_bench(*arguments: str) -> str:
+    """Output of a command in the working directory."""
+    done = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.output

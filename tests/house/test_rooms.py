@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -53,25 +52,24 @@ def module_name(path: Path, root: Path) -> str:
 
 
 @cache
-def parsed(root: Path) -> dict[Path, list[ast.Import | ast.ImportFrom]]:
-    """Import statements of each file of this project."""
+def import_statements(root: Path) -> dict[Path, list[ast.Import | ast.ImportFrom]]:
+    """Product file -> every import in it, also inside functions and for types alone."""
     packages = sorted({room.split(".")[0] for room in ORDER})
-    return {path: list(statements(path)) for package in packages for path in (root / package).rglob("*.py")}
+    return {
+        path: [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Import | ast.ImportFrom)]
+        for package in packages
+        for path in (root / package).rglob("*.py")
+    }
 
 
-def statements(path: Path) -> Iterator[ast.Import | ast.ImportFrom]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            yield node
-
-
+@cache
 def imports(root: Path) -> dict[str, set[str]]:
-    """Module -> the modules of this project that it names in any import, also inside functions and for types alone."""
-    files = {module_name(path, root): path for path in parsed(root)}
+    """Module -> the modules of this project that it imports."""
+    files = {module_name(path, root): path for path in import_statements(root)}
     found: dict[str, set[str]] = {}
     for module, path in files.items():
         named = set()
-        for node in parsed(root)[path]:
+        for node in import_statements(root)[path]:
             if isinstance(node, ast.Import):
                 named |= {alias.name for alias in node.names}
             else:
@@ -154,9 +152,9 @@ def test_a_planted_fault_is_found(tmp_path: Path, files: dict[str, str], wrong: 
 
 def test_optional_packages_are_imported_in_one_file_each() -> None:
     for package in ("mamba_ssm", "flash_attn", "causal_conv1d", "ray", "submitit", "music21"):
-        users = set()
-        for path, nodes in parsed(ROOT).items():
+        users = []
+        for path, nodes in import_statements(ROOT).items():
             for node in nodes:
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
-                users |= {path for name in names if name.split(".")[0] == package}
-        assert len(users) <= 1, f"{package}: {users}"
+                users += [path] * any(name.split(".")[0] == package for name in names)
+        assert len(set(users)) <= 1, f"{package}: {users}"

@@ -8,6 +8,7 @@ import re
 import tokenize
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,7 @@ NAMES = re.compile(
 PLAIN = [
     (re.compile(rf"(?<![\w-])(?:{pattern})(?![\w-])", re.IGNORECASE), instead) for pattern, instead in WORDS.items()
 ]
+ANY = re.compile("|".join(WORDS), re.IGNORECASE)  # a text without it needs no search pattern by pattern
 
 # A module's docstring opens with a noun phrase or an imperative.
 RIDDLE = re.compile(r"(?:What|Who|Whose|How|Whether|Where|Why|When|Which|Is|Are|Does|Do|Can)\b")
@@ -65,6 +67,8 @@ Place = tuple[int, str]  # line, what is wrong
 
 
 def in_text(text: str, line: int = 1) -> Iterator[Place]:
+    if not ANY.search(text):
+        return
     for pattern, instead in PLAIN:
         for found in pattern.finditer(text):
             yield line + text[: found.start()].count("\n"), f"{found[0]!r}: {instead}"
@@ -117,14 +121,16 @@ def in_literals(tokens: list[tokenize.TokenInfo]) -> Iterator[Place]:
                 yield token.start[0], f"a crumb of a string, {token.string[:40]}"
 
 
-def prose(text: str) -> Iterator[tuple[int, str]]:
-    """(line, text) of the strings, docstrings and comments of a Python file."""
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.lineno, node.value
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT:
-            yield token.start[0], token.string
+@cache
+def read(text: str) -> tuple[list[ast.AST], list[tokenize.TokenInfo], list[Place]]:
+    """Syntax nodes and tokens of a Python file, and (line, text) of its strings, docstrings and comments."""
+    nodes = list(ast.walk(ast.parse(text)))
+    tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
+    strings = [
+        (node.lineno, node.value) for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    comments = [(token.start[0], token.string) for token in tokens if token.type == tokenize.COMMENT]
+    return nodes, tokens, strings + comments
 
 
 def glued(texts: dict[str, list[Place]]) -> list[str]:
@@ -145,13 +151,13 @@ def glued(texts: dict[str, list[Place]]) -> list[str]:
 
 def in_source(text: str) -> list[Place]:
     """Every place of a Python file that the lists forbid."""
-    tree = ast.parse(text)
-    tokens = list(tokenize.generate_tokens(io.StringIO(text).readline))
-    found = list(in_module_docstring(ast.get_docstring(tree) or ""))
+    nodes, tokens, prose = read(text)
+    assert isinstance(nodes[0], ast.Module)
+    found = list(in_module_docstring(ast.get_docstring(nodes[0]) or ""))
     found += in_literals(tokens)
-    for line, part in prose(text):
+    for line, part in prose:
         found += in_text(part, line)
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             found += in_name(node.name, node.lineno)
         elif isinstance(node, ast.arg):
@@ -180,9 +186,10 @@ def test_product_code_uses_plain_words(room: str) -> None:
     assert not found, f"{len(found)} places\n" + "\n".join(found)
 
 
+@cache
 def product_prose() -> dict[str, list[Place]]:
     files = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
-    return {path.relative_to(ROOT).as_posix(): list(prose(path.read_text())) for path in files} | {
+    return {path.relative_to(ROOT).as_posix(): read(path.read_text())[2] for path in files} | {
         page.name: [(1, page.read_text())] for page in PAGES
     }
 

@@ -105,7 +105,7 @@ def claims_table(paper: Paper, judged: list[Judged]) -> Table:
         texts = (accepted_words(one.claim), one.claim.text, f"{quantity.kind} of {quantity.metric}", where)
         rows.append((Entry(one.claim.id), Entry(verdict_words(one)), measured, *map(Entry, texts)))
     notes = (
-        "A verdict speaks of this study's sizes, corpus and machine. It cannot say that a published figure is wrong, "
+        "A verdict is about this study's sizes, corpus and machine. It cannot say that a published figure is wrong, "
         "for the settings behind it are not known to us.",
         f"Source: {paper.source}. Settings behind the published figures that are not known to us: {paper.not_known}.",
         f"Acceptance intervals have the hash {claims_hash(paper)}. How the words were read:",

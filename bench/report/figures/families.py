@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MOST_LINES = 8
-"""Lines that can be told apart in one panel."""
+"""Lines that can be distinguished in one panel."""
 FAMILY_TICKS = 3
 """Lengths with a number under one of its panels."""
 FAINT: dict[str, Any] = {"colors": "#d4d4d4", "linewidths": 0.6, "zorder": 0}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Draw = Callable[[pd.DataFrame, Path, float], "Figure"]
-MOST_ARMS = 24  # more cannot be told apart in one panel
+MOST_ARMS = 24  # more cannot be distinguished in one panel
 
 
 @dataclass(frozen=True)

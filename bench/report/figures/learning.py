@@ -66,7 +66,7 @@ def learning_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
 
 
 def _shown(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the cells whose curves are drawn: more than a few an arm cannot be told apart."""
+    """Rows of the cells whose curves are drawn: more than a few an arm cannot be distinguished."""
     rows = frame[frame["kind"] == QUALITY]
     settings = rows[["corpus", "length"]].drop_duplicates().head(1)
     rows = rows.merge(settings, on=["corpus", "length"])

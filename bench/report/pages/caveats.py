@@ -1,4 +1,4 @@
-"""How to read a report, and caveats on quoting a figure of it."""
+"""Notes on reading a report, and caveats on quoting a figure of it."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def _timing_caveats(frame: pd.DataFrame, together: bool) -> list[str]:
         words.append("Some timings name no session, so whether the arms took turns is not known.")
     elif len(sessions) == 1:
         words.append(
-            "Timings are interleaved: the arms took turns in one session, so a slow spell of the machine hit all of "
-            "them."
+            "Timings are interleaved: the arms took turns in one session, so a slow spell of the machine hit "
+            "all of them."
         )
     else:
         words.append(
@@ -78,7 +78,7 @@ def _blind_overlap(frame: pd.DataFrame) -> list[str]:
     return [
         f"On this corpus and n, tokens drawn one by one at random (unigram-tokens, OA mean {floor:.3f}) overlap with "
         f"the held-out music no less than other real music does ({ceiling:.3f}): the held-out pieces differ from the "
-        "rest, and OA mean cannot tell here which arm makes music. Read bits/token first."
+        "rest, and OA mean cannot show here which arm makes music. Read bits/token first."
     ]
 
 
@@ -90,8 +90,8 @@ def _quality_caveats(frame: pd.DataFrame) -> list[str]:
     seeds = quality["seed"].dropna().nunique()
     words = [
         f"OA was computed on n = {pieces} generated pieces a cell. It rises with n and depends on the definition, so a "
-        "value means something only beside the real-vs-real row of the same n and never against a figure from "
-        "elsewhere.",
+        "value means something only beside the real-vs-real row of the same n and never against a figure "
+        "from elsewhere.",
     ]
     oa = quality[quality["metric"].str.startswith("oa_attribute")]
     if len(oa):

@@ -72,7 +72,7 @@ def _by_length(points: Points, metric: str, arms: list[str]) -> RichTable:
 def _growth(points: Points, arms: list[str], baseline: str, folder: Path) -> RichTable:
     """Exponents of the growth with length, and where a step costs as much as the baseline's."""
     words = (
-        "k of cost = a L^k; at the right, where a step costs as much: `cheaper` or `dearer` at all lengths, or beyond"
+        "k of cost = a L^k; at the right, where a step costs as much: `cheaper` or `costlier` at all lengths, or beyond"
     )
     result = narrow_table("Growth with length", words)
     result.add_column("arm", no_wrap=True)

@@ -191,7 +191,7 @@ def _group_heads(table: Table, shown: Sequence[int], groups: Sequence[str]) -> l
 
 
 def _span(table: Table, index: int) -> int:
-    """Columns that LaTeX needs for one of ours: a figure with intervals takes two."""
+    """Columns that LaTeX needs for one column of a table: a figure with intervals takes two."""
     return 2 if _has_figures(table, index, intervals=True) else 1
 
 

@@ -30,7 +30,7 @@ def effect_words(effect: Effect) -> str:
         return f"{side}: {quantity.label} is {size} ({many}; one seed has no interval)."
     bounds = f"95 % interval {number(difference.low)} to {number(difference.high)}"
     if difference.low <= 0 <= difference.high:
-        return f"{side}: {quantity.label} shows no effect that these seeds can tell from none ({bounds}; {many})."
+        return f"{side}: {quantity.label} shows no effect that these seeds can separate from none ({bounds}; {many})."
     good = quantity.loss(difference.value) < 0
     return f"{side}: {quantity.label} is {size}, which is {'better' if good else 'worse'} ({bounds}; {many})."
 
@@ -71,7 +71,7 @@ def ablation_tables(frame: pd.DataFrame) -> list[Table]:
         )
     notes = [
         "An effect is the mean of the arms at a level less the mean of the other arms that have the factor, paired by "
-        "seed. Arms differ in more than one factor, so effects of factors that go together cannot be told apart.",
+        "seed. Arms differ in more than one factor, so effects of factors that go together cannot be separated.",
         "Intervals are not corrected for the number of effects: read them as descriptions.",
     ]
     notes += [f"Rotations of one cycle: {', '.join(group)}." for group in rotation_groups(patterns_of(frame))]

@@ -41,7 +41,7 @@ def growth_tables(frame: pd.DataFrame, folder: Path | None) -> list[Table]:
 
 
 def slope_table(points: Points, metric: str, arms: list[str], folder: Path | None) -> Table:
-    """d log y / d log L between neighbouring lengths; the interval is over rounds (weighings for memory)."""
+    """d log y / d log L between neighbouring lengths; the interval is over rounds (measurements for memory)."""
     lengths = points.lengths()
     body = []
     for arm in arms:
@@ -98,7 +98,7 @@ def closed_form_table(points: Points, arms: list[str]) -> Table:
 
 
 def crossover_table(points: Points, metric: str, arms: list[str], folder: Path | None) -> Table:
-    """Where the arm of the row is cheaper or dearer than the arm of the column: at all lengths, or beyond one."""
+    """Where the arm of the row is cheaper or costlier than the arm of the column: at all lengths, or beyond one."""
     shown = [arm for arm in arms if len(points.where(arm=arm).lengths()) > 1]
     if len(shown) < 2:
         return Table(f"crossovers_{metric}", "", (), ())
@@ -113,8 +113,8 @@ def crossover_table(points: Points, metric: str, arms: list[str], folder: Path |
         entries = [crossing(cells.get((row, column)), row) for column in shown[place + 1 :]]
         body.append((Entry(row), *[Entry("")] * (place + 1), *entries))
     notes = (
-        f"Row against column, at {lengths[0]} to {lengths[-1]} tokens. `cheaper` or `dearer`: no crossover is reached "
-        "there; with a question mark where the interval of the ratio holds 1 at some length. `cheaper beyond N "
+        f"Row against column, at {lengths[0]} to {lengths[-1]} tokens. `cheaper` or `costlier`: no crossover is "
+        "reached there; with a question mark where the interval of the ratio holds 1 at some length. `cheaper beyond N "
         "[low, high]`: the length at which both cost the same, with its 95 % interval over rounds, `?` for an end past "
         "the measured lengths; `undecided`: that interval holds them all.",
     )
@@ -129,11 +129,11 @@ def crossing(found: Crossover | None, row: str) -> Entry:
     if math.isnan(found.length):
         if found.words.startswith("equal"):
             return Entry("equal")
-        word = "cheaper" if f": {row} is cheaper" in found.words else "dearer"
+        word = "cheaper" if f": {row} is cheaper" in found.words else "costlier"
         return Entry(word + ("?" if "not significantly" in found.words else ""))
     if found.low == 0 and found.high == math.inf:
         return Entry("undecided")
-    word = "cheaper" if found.words.startswith(f"{row} is") else "dearer"
+    word = "cheaper" if found.words.startswith(f"{row} is") else "costlier"
     text = f"{word} beyond {found.length:.0f}"
     if not math.isnan(found.low):
         ends = [f"{end:.0f}" if 0 < end < math.inf else "?" for end in (found.low, found.high)]

@@ -70,7 +70,7 @@ def test_effects_are_told_in_words_no_stronger_than_their_interval(frame):
     (table,) = ablation_tables(frame)
     words = {row[0].text: row[-1].text for row in table.rows}
     attention = words["attention in the block: with (OA mean)"]
-    assert "shows no effect that these seeds can tell from none" in attention
+    assert "shows no effect that these seeds can separate from none" in attention
     assert ablation_tables(frame[frame["kind"] == "efficiency"]) == []
 
 

@@ -34,7 +34,7 @@ from bench.store.cells import CellFolder
 
 HERE = Path(__file__).parent
 LONGEST_BEATS = 128.0
-MOST_ARMS_HEARD = 24
+MOST_ARMS_PLAYED = 24
 SAMPLES_EACH = 2
 REAL_COLOURS = ("#333333", "#cccccc")
 LARGEST_BYTES = 2_000_000  # of all cells together; beyond it the page names the files instead
@@ -84,18 +84,18 @@ def document(name: str, body: str, pieces: list[dict[str, Any]]) -> str:
 def _samples(frame: pd.DataFrame, folder: Path) -> tuple[str, list[dict[str, Any]]]:
     """The piano rolls of real pieces and of every arm, and the notes behind them."""
     arms = arm_order(frame)
-    heard = samples_by_arm(frame, folder, arms[:MOST_ARMS_HEARD], each=SAMPLES_EACH)
-    if not heard:
+    played = samples_by_arm(frame, folder, arms[:MOST_ARMS_PLAYED], each=SAMPLES_EACH)
+    if not played:
         return "<p>No cell left a readable MIDI file.</p>", []
     colours = looks(arms)
     chosen = [(piece, REAL_COLOURS) for piece in real_pieces(frame, folder, each=SAMPLES_EACH)]
-    chosen += [(piece, (colours[arm].colour, colours[arm].on_dark)) for arm in heard for piece in heard[arm]]
+    chosen += [(piece, (colours[arm].colour, colours[arm].on_dark)) for arm in played for piece in played[arm]]
     data = [_piece_data(piece, pair) for piece, pair in chosen]
     rolls = "\n".join(
         sample_html(index, piece.title, len(entry["notes"]), entry["beats"], len(piece.notes) > len(entry["notes"]))
         for index, ((piece, _), entry) in enumerate(zip(chosen, data, strict=True))
     )
-    left_out = len(arms) - len(arms[:MOST_ARMS_HEARD])
+    left_out = len(arms) - len(arms[:MOST_ARMS_PLAYED])
     words = "The first samples of each arm's first seed, not selected, beside real music of the corpus."
     words += f" {left_out} further arms are in the results folder." if left_out else ""
     return f'<p>{words}</p><div class="samples">{rolls}</div>', data
