@@ -13,9 +13,9 @@ from metrics.music.attribute import ATTRIBUTES, BINS, attribute_bins, histogram_
 from metrics.music.chords import sounding_steps
 from metrics.music.notes import TICKS_PER_BEAT, Notes
 from metrics.music.outliers import pitch_limits
-from metrics.music.resample import half_weights, interval
+from metrics.music.resample import measured
 from metrics.quantities import Better, Kind, Section, music_metric, register
-from metrics.result import MetricResult, missing
+from metrics.result import MetricResult, check_known, missing
 
 WINDOW_BEATS: Final = 16.0
 HOP_BEATS: Final = 8.0
@@ -70,8 +70,7 @@ def drift(
     least-squares slope over relative position; pieces with fewer than 3 windows are left out. Unit: change over the
     length of a piece. `parts`: slope_generated, slope_reference, n_reference, left_out.
     """
-    if measure not in MEASURES:
-        raise ValueError(f"drift measure {measure!r} is unknown; allowed: {', '.join(MEASURES)}")
+    check_known("drift measure", measure, MEASURES)
     try:
         windows = measure_windows(generated, reference, measure, train=train)
     except ValueError as error:
@@ -119,17 +118,18 @@ def _against_reference(
             reason = f"no {side} piece has {FEWEST_WINDOWS} windows of 16 beats with notes"
             return missing(name, len(kept[0]), reason)
     value = float(kept[0].mean() - kept[1].mean())
-    low, high = float("nan"), float("nan")
-    if intervals:
-        draws = [half_weights(len(v), [seed, side]) @ v / len(v) for side, v in enumerate(kept)]
-        low, high = interval(value, draws[0] - draws[1], min(len(v) for v in kept))
     parts = {
-        "slope_generated": float(kept[0].mean()),
-        "slope_reference": float(kept[1].mean()),
-        "n_reference": float(len(kept[1])),
-        "left_out": float(sum(len(v) for v in slopes) - sum(len(v) for v in kept)),
+        "slope_generated": kept[0].mean(),
+        "slope_reference": kept[1].mean(),
+        "n_reference": len(kept[1]),
+        "left_out": sum(len(v) for v in slopes) - sum(len(v) for v in kept),
     }
-    return MetricResult(name, value, len(kept[0]), "", low, high, parts)
+
+    def redraw(*weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        first, second = (w @ v / len(v) for w, v in zip(weights, kept, strict=True))
+        return first - second
+
+    return measured(name, value, [*map(len, kept)], redraw, parts, intervals=intervals, seed=seed)
 
 
 def measure_windows(
@@ -145,8 +145,7 @@ def measure_windows(
         "outliers": lambda: _outlier_windows(generated, reference, train),
         "density": lambda: (_density_windows(generated), _density_windows(reference)),
     }
-    if measure not in makers:
-        raise ValueError(f"drift measure {measure!r} is unknown; allowed: {', '.join(MEASURES)}")
+    check_known("drift measure", measure, makers)
     return makers[measure]()
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.music.notes import Notes, per_piece
+from metrics.result import check_known
 
 # Yang & Lerch's twelve note lengths, in beats: whole to 16th, the same dotted, half to 8th triplets.
 NOTE_LENGTHS_BEATS: Final = np.array([4, 2, 1, 1 / 2, 1 / 4, 3, 3 / 2, 3 / 4, 3 / 8, 4 / 3, 2 / 3, 1 / 3])
@@ -112,8 +113,7 @@ DIMENSIONS: Final = {
 def feature_matrix(pieces: Sequence[Notes], feature: str) -> NDArray[np.float64]:
     """One row a piece: shape (pieces, dimension). NaN rows where a piece has no notes, or too few for the feature."""
     known = FEATURES | BAR_FEATURES
-    if feature not in known:
-        raise ValueError(f"feature {feature!r} is unknown; allowed: {', '.join(known)}")
+    check_known("feature", feature, known)
     rows = [feature_vector(piece, feature) if len(piece) else None for piece in pieces]
     width = DIMENSIONS.get(feature, 1)
     return np.array([np.full(width, np.nan) if row is None else row for row in rows], np.float64).reshape(-1, width)

@@ -7,6 +7,8 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.result import check_known
+
 EXACT_KERNELS: Final = 2000  # up to here every kernel is evaluated; above, the grid (error below 1e-6, see the tests)
 STEPS_PER_BANDWIDTH: Final = 16
 MOST_GRID_POINTS: Final = 1 << 18
@@ -41,8 +43,7 @@ def scott_bandwidth(values: NDArray[np.float64], copies: int = 1) -> float:
 
 def density_of(values: NDArray[np.float64], bandwidth: float, *, method: str = "auto") -> Density:
     """Kernel density of `values`: `exact`, `grid`, or `auto`, which takes the exact one up to EXACT_KERNELS values."""
-    if method not in ("auto", "exact", "grid"):
-        raise ValueError(f"method {method!r} is unknown; allowed: auto, exact, grid")
+    check_known("method", method, ("auto", "exact", "grid"))
     exact = method == "exact" or (method == "auto" and len(values) <= EXACT_KERNELS)
     return ExactDensity(values, bandwidth) if exact else GridDensity(values, bandwidth)
 
