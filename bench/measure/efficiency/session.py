@@ -227,7 +227,7 @@ class _Group:
 
     def widest(self, key: tuple[str, int]) -> float:
         """Largest relative half width that an arm still has for one figure; 0 when no living arm measures it."""
-        from metrics.statistics import rounds_interval
+        from metrics.statistics.rounds import rounds_interval
 
         found = [
             rounds_interval(arm.record.rounds_s[key]).relative_width for arm in self.alive if key in arm.record.rounds_s

@@ -15,15 +15,10 @@ from bench.report.analysis.references import CEILING, reference_point
 from bench.report.rows.points import Group, Point, Points, quality_group, quality_points
 from metrics.headlines import PRIMARY
 from metrics.quantities import quantity_of
-from metrics.statistics import (
-    Interval,
-    best_arm,
-    holm,
-    minimum_detectable_effect,
-    paired_difference,
-    seeds_needed,
-    smallest_p_value,
-)
+from metrics.statistics.comparison import holm, paired_difference, smallest_p_value
+from metrics.statistics.intervals import Interval
+from metrics.statistics.power import minimum_detectable_effect, seeds_needed
+from metrics.statistics.ranking import best_arm
 
 ALPHA = 0.05
 

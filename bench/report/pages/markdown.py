@@ -6,17 +6,7 @@ from collections.abc import Sequence
 
 from bench.report.figures import FIGURES
 from bench.report.pages.caveats import HOW_TO_READ, caveats
-from bench.report.pages.content import (
-    ABLATION,
-    CLAIMS,
-    COST,
-    DETAILS,
-    NO_FAILURES,
-    NOTHING_IN_SHORT,
-    QUALITY,
-    Content,
-    failures_table,
-)
+from bench.report.pages.content import NO_FAILURES, NOTHING_IN_SHORT, Content, Section, failures_table
 from bench.report.rows.frame import study_name
 from bench.report.rows.provenance import provenance
 from bench.report.rows.study import study_notes, study_question
@@ -32,9 +22,11 @@ def markdown_report(content: Content) -> str:
     lines += _section("In short", _bullets(content.in_short) or [NOTHING_IN_SHORT])
     run = ["| | |", "| :--- | :--- |", *(f"| {name} | {words} |" for name, words in provenance(frame))]
     lines += _section("What was run", [*run, *(["", *_bullets(planned)] if planned else [])])
-    lines += _section(QUALITY, _with_tables(content.tables[QUALITY]) or ["No quality cell was measured."])
-    lines += _section(COST, _with_tables(content.tables[COST]) or ["No efficiency cell was measured."])
-    for title in (ABLATION, CLAIMS):
+    lines += _section(
+        Section.QUALITY, _with_tables(content.tables[Section.QUALITY]) or ["No quality cell was measured."]
+    )
+    lines += _section(Section.COST, _with_tables(content.tables[Section.COST]) or ["No efficiency cell was measured."])
+    for title in (Section.ABLATION, Section.CLAIMS):
         lines += _section(title, _with_tables(content.tables[title])) if content.tables[title] else []
     shown: list[str] = []
     for figure in (FIGURES[name] for name in content.figures):
@@ -44,7 +36,11 @@ def markdown_report(content: Content) -> str:
     lines += _section("How to read this", _bullets(HOW_TO_READ))
     lines += _section("Caveats", _bullets(caveats(frame, together=content.together)))
     lines += _section("Failures", failures.to_markdown().splitlines() if failures.rows else [NO_FAILURES])
-    lines += _section(DETAILS, _with_tables(content.tables[DETAILS])) if content.tables[DETAILS] else []
+    lines += (
+        _section(Section.DETAILS, _with_tables(content.tables[Section.DETAILS]))
+        if content.tables[Section.DETAILS]
+        else []
+    )
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -18,7 +18,7 @@ from bench.report.tables.table import Entry, Table
 from metrics.cost.quantities import FORWARD_GFLOPS
 from metrics.headlines import COSTS, GROWING
 from metrics.quantities import quantity_of
-from metrics.statistics import Crossover, length_polynomial, local_slopes
+from metrics.statistics.scaling import Crossover, length_polynomial, local_slopes
 
 FEWEST_LENGTHS = 3
 NEGLIGIBLE = 1e-9
@@ -63,7 +63,7 @@ def _slope(low: Point | None, high: Point | None, folder: Path | None) -> Entry:
         values = [[low.value, high.value]]
     if not all(value > 0 for turn in values for value in turn):
         return Entry(NOTHING)
-    slope = local_slopes([low.length, high.length], values)[0].slope
+    slope = local_slopes([low.length, high.length], values)[0]
     return Entry.interval(slope, cell_ids=Points([low, high]).cell_ids())
 
 

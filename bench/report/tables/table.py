@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bench.errors import UserError
 from bench.report.tables.numbers import NOTHING, with_interval
-from metrics.statistics import Interval
+from metrics.statistics.intervals import Interval
 
 
 @dataclass(frozen=True)

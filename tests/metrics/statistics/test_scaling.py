@@ -7,12 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from metrics.statistics import (
-    crossover,
-    growth_exponent,
-    length_polynomial,
-    local_slopes,
-)
+from metrics.statistics.scaling import crossover, growth_exponent, length_polynomial, local_slopes
 
 LENGTHS = [256, 362, 512, 724, 1024, 1448, 2048, 2896, 4096]
 L = np.array(LENGTHS, dtype=float)
