@@ -77,19 +77,23 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def panels(figure: Figure, count: int, columns: int, **options: Any) -> list[Axes]:
+    """`count` axes in rows of `columns`; places left over stay empty."""
+    axes = list(figure.subplots(-(-count // columns), columns, squeeze=False, **options).flat)
+    for axis in axes[count:]:
+        axis.set_axis_off()
+    return axes[:count]
+
+
 def panel_grid(
     width: float, count: int, columns: int, row_in: float, legend_in: float = 0.35, **options: Any
 ) -> tuple[Figure, list[Axes]]:
-    """A new figure of `count` tidy panels in rows of `columns`, each row `row_in` inches high, and its axes; places
-    left over stay empty."""
-    rows = -(-count // columns)
-    figure = new_figure(width, rows * row_in + legend_in)
-    axes = list(figure.subplots(rows, columns, squeeze=False, **options).flat)
-    for axis in axes[:count]:
+    """A new figure of `count` tidy panels in rows of `columns`, each row `row_in` inches high, and its axes."""
+    figure = new_figure(width, -(-count // columns) * row_in + legend_in)
+    axes = panels(figure, count, columns, **options)
+    for axis in axes:
         tidy_axes(axis)
-    for axis in axes[count:]:
-        axis.set_axis_off()
-    return figure, axes[:count]
+    return figure, axes
 
 
 def tidy_axes(axis: Axes) -> None:

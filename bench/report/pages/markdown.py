@@ -12,6 +12,11 @@ from bench.report.rows.provenance import provenance
 from bench.report.rows.study import study_notes, study_question
 from bench.report.tables.table import Table
 
+NONE_MEASURED = {
+    Section.QUALITY: ["No quality cell was measured."],
+    Section.COST: ["No efficiency cell was measured."],
+}
+
 
 def markdown_report(content: Content) -> str:
     """The report as text, with the figures and CSV files linked beside it."""
@@ -22,12 +27,8 @@ def markdown_report(content: Content) -> str:
     lines += _section("In short", _bullets(content.in_short) or [NOTHING_IN_SHORT])
     run = ["| | |", "| :--- | :--- |", *(f"| {name} | {words} |" for name, words in provenance(frame))]
     lines += _section("What was run", [*run, *(["", *_bullets(planned)] if planned else [])])
-    lines += _section(
-        Section.QUALITY, _with_tables(content.tables[Section.QUALITY]) or ["No quality cell was measured."]
-    )
-    lines += _section(Section.COST, _with_tables(content.tables[Section.COST]) or ["No efficiency cell was measured."])
-    for title in (Section.ABLATION, Section.CLAIMS):
-        lines += _section(title, _with_tables(content.tables[title])) if content.tables[title] else []
+    for title in (Section.QUALITY, Section.COST, Section.ABLATION, Section.CLAIMS):
+        lines += _tables_under(title, content.tables[title])
     shown: list[str] = []
     for figure in (FIGURES[name] for name in content.figures):
         shown += [f"### {figure.title}", "", f"![{figure.title}](figures/{figure.name}.png)", "", figure.caption, ""]
@@ -36,11 +37,7 @@ def markdown_report(content: Content) -> str:
     lines += _section("How to read this", _bullets(HOW_TO_READ))
     lines += _section("Caveats", _bullets(caveats(frame, together=content.together)))
     lines += _section("Failures", failures.to_markdown().splitlines() if failures.rows else [NO_FAILURES])
-    lines += (
-        _section(Section.DETAILS, _with_tables(content.tables[Section.DETAILS]))
-        if content.tables[Section.DETAILS]
-        else []
-    )
+    lines += _tables_under(Section.DETAILS, content.tables[Section.DETAILS])
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -52,8 +49,10 @@ def _bullets(sentences: Sequence[str]) -> list[str]:
     return [f"- {sentence}" for sentence in sentences]
 
 
-def _with_tables(tables: Sequence[Table]) -> list[str]:
+def _tables_under(title: Section, tables: Sequence[Table]) -> list[str]:
+    """A section of tables; of quality and cost a sentence where there are none, of others nothing."""
     lines: list[str] = []
     for table in tables:
         lines += [f"### {table.title}", "", table.to_markdown(), f"[{table.name}.csv](tables/{table.name}.csv)", ""]
-    return lines
+    lines = lines or NONE_MEASURED.get(title, [])
+    return _section(title, lines) if lines else []
