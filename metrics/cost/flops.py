@@ -10,7 +10,7 @@ import logging
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -49,7 +49,6 @@ class CountedFlops:
     uncounted: dict[str, int]
     counter: str
     circular: tuple[str, ...] = ()
-    convention: str = field(default="multiply-add = 2", init=False)
 
     @property
     def products(self) -> float:

@@ -81,19 +81,6 @@ def oa_distance_all(
     return [*(with_interval(result, redrawn) for result, redrawn in each), mean]
 
 
-@music_metric()
-def oa_distance_mean(
-    generated: Sequence[Notes],
-    reference: Sequence[Notes],
-    *,
-    limits: str = "full",
-    intervals: bool = True,
-    seed: int = 0,
-) -> MetricResult:
-    """Mean of `oa_distance` over the nine features; `parts`: the nine values."""
-    return oa_distance_all(generated, reference, limits=limits, intervals=intervals, seed=seed)[-1]
-
-
 def _one(
     generated: Sequence[Notes], reference: Sequence[Notes], feature: str, limits: str, seed: int | None
 ) -> tuple[MetricResult, Redraws | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,12 +99,16 @@ def _token_windows(pieces: Sequence[TokenBits]) -> PieceWindows:
         if len(beats) != len(bits):
             raise ValueError(f"a piece has {len(beats)} beats and {len(bits)} bits; allowed: one of each a token")
         end = float(beats[-1]) if len(beats) else 0.0
-        starts = _starts(end)
-        first, last = _window_edges(np.asarray(beats, np.float64), starts)
-        total = np.concatenate([[0.0], np.cumsum(bits)])
-        with np.errstate(invalid="ignore"):
-            windows.append((total[last] - total[first]) / (last - first))
+        windows.append(_window_means(np.asarray(beats, np.float64), bits, _starts(end)))
     return windows
+
+
+def _window_means(onset: NDArray[np.float64], values: NDArray[Any], starts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of the values whose onset lies in each window; NaN where none does: shape (windows,)."""
+    first, last = _window_edges(onset, starts)
+    total = np.concatenate([[0], np.cumsum(values)])
+    with np.errstate(invalid="ignore"):
+        return (total[last] - total[first]) / (last - first)
 
 
 def _against_reference(
@@ -213,16 +217,11 @@ def _outlier_windows(
     generated: Sequence[Notes], reference: Sequence[Notes], train: Sequence[Notes]
 ) -> tuple[PieceWindows, PieceWindows]:
     low, high = pitch_limits(train, "percentile")
-    sides: list[PieceWindows] = []
-    for pieces in (generated, reference):
-        windows = []
-        for piece in pieces:
-            first, last = _window_edges(piece.onset, window_starts(piece))
-            outside = np.concatenate([[0], np.cumsum((piece.pitch < low) | (piece.pitch > high))])
-            with np.errstate(invalid="ignore"):
-                windows.append((outside[last] - outside[first]) / (last - first))
-        sides.append(windows)
-    return sides[0], sides[1]
+    first, second = (
+        [_window_means(p.onset, (p.pitch < low) | (p.pitch > high), window_starts(p)) for p in pieces]
+        for pieces in (generated, reference)
+    )
+    return first, second
 
 
 def _density_windows(pieces: Sequence[Notes]) -> PieceWindows:

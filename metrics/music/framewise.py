@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from metrics.music.features import bar_of_notes
 from metrics.music.notes import Notes, per_piece
 from metrics.music.resample import measured
-from metrics.quantities import SHARE, Section, music_metric, register
+from metrics.quantities import SHARE, Section, music_metric, register_each
 from metrics.result import MetricResult, check_known, missing
 
 WINDOW_BARS: Final = 4
@@ -19,18 +20,9 @@ HOP_BARS: Final = 2
 SMALLEST_DEVIATION: Final = 1e-6  # added to every standard deviation, as SCHmUBERT does
 ATTRIBUTES: Final = ("pitch", "duration")
 STATISTICS: Final = ("consistency", "variance")
-OA_FRAMEWISE: Final = {
-    (attribute, statistic): register(
-        f"oa_framewise_{attribute}_{statistic}",
-        "1",
-        "higher",
-        bounds=SHARE,
-        definition=f"oa_framewise/{attribute}/{statistic} v1",
-        section=Section.NEIGHBOURS,
-    )
-    for attribute in ATTRIBUTES
-    for statistic in STATISTICS
-}
+OA_FRAMEWISE: Final = register_each(
+    "oa_framewise", product(ATTRIBUTES, STATISTICS), "1", "higher", bounds=SHARE, section=Section.NEIGHBOURS
+)
 
 
 def gaussian_overlap(

@@ -23,11 +23,9 @@ class Density(Protocol):
 
     def pdf(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Density at x."""
-        ...
 
     def cdf(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mass at or below x."""
-        ...
 
 
 def scott_bandwidth(values: NDArray[np.float64], copies: int = 1) -> float:
@@ -84,9 +82,11 @@ class GridDensity:
     """
 
     def __init__(self, values: NDArray[np.float64], bandwidth: float) -> None:
+        from scipy.fft import next_fast_len
+
         low, high = values.min() - REACH * bandwidth, values.max() + REACH * bandwidth
         self.step = max(bandwidth / STEPS_PER_BANDWIDTH, (high - low) / MOST_GRID_POINTS)
-        size = _fast_length(int(np.ceil((high - low) / self.step)) + 4)
+        size = next_fast_len(max(int(np.ceil((high - low) / self.step)) + 4, 64), real=True)
         self.points = low + self.step * np.arange(size)
         mass = spline_counts((values - low) / self.step, size) / len(values)
         frequency = 2 * np.pi * np.fft.rfftfreq(size, self.step)
@@ -142,9 +142,3 @@ def divergence_nats(p: Density, q: Density, low: float, high: float, points: int
     shares = [np.maximum(density.pdf(x), 0) for density in (p, q)]
     first, second = (np.maximum(s / s.sum(), 1e-12) if s.sum() > 0 else np.full(points, 1 / points) for s in shares)
     return float((first * np.log(first / second)).sum())
-
-
-def _fast_length(count: int) -> int:
-    from scipy.fft import next_fast_len
-
-    return int(next_fast_len(max(count, 64), real=True))

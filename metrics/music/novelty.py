@@ -12,20 +12,13 @@ from metrics.music.grid import TIME_BINS, duration_bins, snap_beats, time_bins
 from metrics.music.notes import Notes, per_piece, with_notes
 from metrics.music.resample import mean_measured
 from metrics.music.vectors import scaling, summary_vectors
-from metrics.quantities import POSITIVE, Section, music_metric, register
+from metrics.quantities import POSITIVE, Section, music_metric, register_each
 from metrics.result import MetricResult, check_known, missing
 
 KINDS: Final = ("longest_copy", "nearest_distance")
 NOVELTY: Final = {
-    kind: register(
-        f"novelty_{kind}",
-        "notes" if kind == "longest_copy" else "1",
-        "none",
-        bounds=POSITIVE,
-        definition=f"novelty/{kind} v1",
-        section=Section.NOVELTY,
-    )
-    for kind in KINDS
+    **register_each("novelty", KINDS[:1], "notes", "none", bounds=POSITIVE, section=Section.NOVELTY),
+    **register_each("novelty", KINDS[1:], "1", "none", bounds=POSITIVE, section=Section.NOVELTY),
 }
 MOST_NEIGHBOURS: Final = 1000  # training pieces that the nearest one is sought among, evenly picked
 
@@ -113,13 +106,6 @@ def _shared(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> tuple[NDAr
     return masks[0], masks[1]
 
 
-def _among(values: NDArray[np.uint64], sorted_ones: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    if not len(sorted_ones):
-        return np.zeros(len(values), bool)
-    place = np.searchsorted(sorted_ones, values)
-    return sorted_ones[np.minimum(place, len(sorted_ones) - 1)] == values
-
-
 def _halve(
     longest: NDArray[np.int64], asked: Passages, known: Passages, mine: Places, theirs: Places, bounds: tuple[int, int]
 ) -> None:
@@ -149,7 +135,7 @@ def _halve(
             left = _keyed(asked, own, asked.owner[own], middle)
             right = _keyed(known, there, for_piece, middle)
             found = np.zeros(len(longest), bool)
-            found[asked.owner[own[left[1]]][_among(left[0], np.sort(right[0]))]] = True
+            found[asked.owner[own[left[1]]][np.isin(left[0], right[0])]] = True
             low, high = np.where(found, middle, low), np.where(found, high, middle - 1)
             high = np.maximum(low, high)
         longest[for_piece] = low[for_piece]

@@ -10,24 +10,14 @@ from numpy.typing import NDArray
 
 from metrics.music.notes import Notes, with_notes
 from metrics.music.resample import measured
-from metrics.quantities import SHARE, Section, music_metric, register
+from metrics.quantities import SHARE, Section, music_metric, register_each
 from metrics.result import MetricResult, check_known, missing
 
 PIANO_LOWEST, PIANO_HIGHEST = 21, 108  # the keys of a piano
 TAIL_PERCENT: Final = 0.5
 KINDS: Final = ("percentile", "range", "absolute")
-PITCH_OUTLIERS: Final = {
-    kind: register(
-        f"pitch_outliers_{kind}",
-        "1",
-        "nearest",
-        bounds=SHARE,
-        label=f"Pitch outliers ({kind})",
-        definition=f"pitch_outliers/{kind} v1",
-        section=Section.OUTLIERS,
-    )
-    for kind in KINDS
-}
+_MORE: Final = {"bounds": SHARE, "label": "Pitch outliers ({})", "section": Section.OUTLIERS}
+PITCH_OUTLIERS: Final = register_each("pitch_outliers", KINDS, "1", "nearest", **_MORE)
 
 
 def pitch_limits(train: Sequence[Notes], kind: str) -> tuple[int, int]:

@@ -35,9 +35,7 @@ class Comparison:
     group: Group
     metric: str
     arm: str
-    baseline: str
     difference: Interval
-    p_value: float
     adjusted_p: float
     verdict: str
     allowed_p: float
@@ -85,9 +83,7 @@ def _compare_group(group: Group, points: Points, baseline: str) -> list[Comparis
             group,
             point.metric,
             point.arm,
-            baseline,
             pair.difference,
-            pair.p_value,
             float(p_value),
             _verdict(pair.difference, float(p_value), family, point.metric),
             ALPHA / max(family, 1),

@@ -29,7 +29,7 @@ LEFT_OUT = {
     "ablation": ("arms", "against", "in words"),
     "cost_": ("pattern", "kernel"),
 }
-SPECIAL = {
+SPECIAL: dict[str, str | int | None] = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
     "%": r"\%",
@@ -118,15 +118,11 @@ def _columns(table: Table) -> tuple[list[int], list[str]]:
         values = {row[index].text for row in table.rows if not row[0].text.startswith("(")}
         if name in left_out:
             continue
-        if len(table.rows) > 1 and len(values) == 1 and not _has_figures(table, index, intervals=True):
+        if len(table.rows) > 1 and len(values) == 1 and not table.has_interval(index):
             shared.append(f"{name} {values.pop()}")
         else:
             kept.append(index)
     return kept, shared
-
-
-def _has_figures(table: Table, index: int, *, intervals: bool = False) -> bool:
-    return any(math.isfinite(row[index].low if intervals else row[index].value) for row in table.rows)
 
 
 def _blocks(table: Table, columns: Sequence[int]) -> list[list[int]]:
@@ -135,7 +131,7 @@ def _blocks(table: Table, columns: Sequence[int]) -> list[list[int]]:
 
 
 def _width(table: Table, index: int) -> float:
-    if _has_figures(table, index, intervals=True):
+    if table.has_interval(index):
         parts = [row[index].text.partition(" [") for row in table.rows]
         number, interval = (max(len(part[at]) for part in parts) for at in (0, 2))
         wide = number * CHARACTER_IN + (interval + 2) * INTERVAL_CHARACTER_IN
@@ -186,11 +182,11 @@ def _group_heads(table: Table, shown: Sequence[int], groups: Sequence[str]) -> l
 
 def _span(table: Table, index: int) -> int:
     """Columns that LaTeX needs for one of ours: a figure with intervals takes two."""
-    return 2 if _has_figures(table, index, intervals=True) else 1
+    return 2 if table.has_interval(index) else 1
 
 
 def _column_type(table: Table, index: int) -> str:
-    if index and _has_figures(table, index):
+    if index and table.is_numeric(index):
         numbers = [_number(row[index]) for row in table.rows if math.isfinite(row[index].value)]
         whole = max(len(number.partition(".")[0].lstrip("-")) for number in numbers)
         decimals = max(len(number.partition(".")[2]) for number in numbers)
@@ -206,14 +202,14 @@ def _number(entry: Entry) -> str:
 
 
 def _head(table: Table, index: int, name: str) -> str:
-    if index and _has_figures(table, index):
+    if index and table.is_numeric(index):
         return rf"\multicolumn{{{_span(table, index)}}}{{c}}{{{escaped(name)}}}"
     return escaped(name)
 
 
 def _entry(table: Table, index: int, entry: Entry) -> str:
     mark = escaped(entry.mark)
-    if not index or not _has_figures(table, index):
+    if not index or not table.is_numeric(index):
         return escaped(entry.text) + mark
     wide = _span(table, index) == 2
     if not math.isfinite(entry.value):
