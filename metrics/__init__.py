@@ -7,23 +7,17 @@ from typing import Any
 
 from metrics.quantities import music_functions
 
-_HOME = {  # name -> module, without the functions of music metrics: those are in the registry
-    "Notes": "music.notes",
-    "NotesError": "music.notes",
-    "read_notes": "music.files",
-    "read_folder": "music.files",
-    "music_files": "music.files",
-    "MetricResult": "result",
-    "feature_matrix": "music.features",
-    "summary_vectors": "music.vectors",
-    "quality_table": "music.table",
-    "reference_rows": "music.table",
-    "corrupted": "music.corruptions",
-    "sensitivity_responses": "music.sensitivity",
-    "shuffled_pieces": "music.table",
-    "unigram_pieces": "music.table",
-    "uniform_pieces": "music.table",
+_NAMES = {  # names of each module, without the functions of music metrics: those are in the registry
+    "music.notes": "Notes NotesError",
+    "music.files": "read_notes read_folder music_files",
+    "result": "MetricResult",
+    "music.features": "feature_matrix",
+    "music.vectors": "summary_vectors",
+    "music.table": "quality_table reference_rows shuffled_pieces unigram_pieces uniform_pieces",
+    "music.corruptions": "corrupted",
+    "music.sensitivity": "sensitivity_responses",
 }
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeVar
 Better = Literal["lower", "higher", "nearest", "none"]
 Kind = Literal["music", "quality", "cost", "training"]
 Bounds = tuple[float, float]
+Key = TypeVar("Key", str, tuple[str, str])
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 ANY: Final[Bounds] = (-math.inf, math.inf)
@@ -96,6 +97,19 @@ def register(name: str, unit: str, better: Better, **more: Any) -> str:
     if _QUANTITIES.setdefault(name, added) != added:
         raise ValueError(f"quantity {name!r} is registered twice, with different contents")
     return name
+
+
+def register_each(stem: str, kinds: Iterable[Key], unit: str, better: Better, **more: Any) -> dict[Key, str]:
+    """Register `stem_kind` with the definition `stem/kind v1` for each kind, a word or a tuple of words; kind -> name.
+
+    A `label` in `more` has the place {} for the kind.
+    """
+    found = {}
+    for kind in kinds:
+        words: list[str] = [kind] if isinstance(kind, str) else list(kind)
+        own = more | {"label": more.get("label", "").format(*words), "definition": f"{'/'.join([stem, *words])} v1"}
+        found[kind] = register("_".join([stem, *words]), unit, better, **own)
+    return found
 
 
 def music_metric(*variants: Mapping[str, Any]) -> Callable[[Function], Function]:

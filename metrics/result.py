@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from metrics.quantities import Better, quantity_of
@@ -46,6 +47,12 @@ class MetricResult:
     def better(self) -> Better:
         """Which way is better: "lower", "higher", "nearest" (to the held-out value) or "none"."""
         return quantity_of(self.name).better
+
+
+def check_known(what: str, word: str, allowed: Iterable[str]) -> None:
+    """Raise ValueError for a word that is not among the allowed ones; `what` it names stands in the message."""
+    if word not in allowed:
+        raise ValueError(f"{what} {word!r} is unknown; allowed: {', '.join(allowed)}")
 
 
 def missing(name: str, n: int, reason: str, definition: str = "") -> MetricResult:

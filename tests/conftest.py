@@ -1,7 +1,14 @@
 """Settings every test shares: one thread a process, none that spins, no window; GPU tests skip with a reason, and long
 modules start first."""
 
+from __future__ import annotations
+
 import os
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -20,8 +27,6 @@ LONG = (  # modules that start many processes
 
 
 def pytest_collection_modifyitems(items: list) -> None:
-    import pytest
-
     items.sort(key=lambda item: item.path.name not in LONG)  # begun first, so that no worker ends with one
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
@@ -31,3 +36,46 @@ def pytest_collection_modifyitems(items: list) -> None:
     if not torch.cuda.is_available():
         for item in marked:
             item.add_marker(pytest.mark.skip(reason="no CUDA device on this machine"))
+
+
+REDUCTIONS = {"aten::sum", "aten::mean", "aten::amax", "aten::max", "aten::prod", "aten::cumsum", "aten::var"}
+"""One operation for each element that goes in."""
+OPERATIONS = {
+    **dict.fromkeys(("aten::_softmax", "aten::_safe_softmax", "aten::_log_softmax"), 5),
+    **dict.fromkeys(("aten::addcmul", "aten::addcmul_", "aten::lerp"), 2),
+}
+"""Operations for an element of the result; of a softmax: compare for the maximum, subtract, exp, add up, divide."""
+
+
+@pytest.fixture
+def count_arithmetic() -> Callable[[Callable[[], Any]], dict[str, int]]:
+    """Operator -> operations executed by a call, a multiply-add being two, an exp or a comparison one.
+
+    For references that write a kernel out (attention as two products and a softmax, a scan as a loop): their count is
+    an independent check of the formula of the fused kernel. An operator that is neither a product nor in the tables
+    above counts one operation an element of its result. A fused kernel counts as one operator.
+    """
+    import torch
+    from torch.utils._pytree import tree_leaves
+    from torch.utils.flop_counter import flop_registry
+
+    from metrics.cost.kernels import OperatorWatch, does_arithmetic, packet_name
+
+    def count(call: Callable[[], Any]) -> dict[str, int]:
+        counts: Counter[str] = Counter()
+
+        def add(packet: Any, args: Any, kwargs: Any, result: Any) -> None:
+            name = packet_name(packet)
+            if packet in flop_registry:
+                counts[name] += flop_registry[packet](*args, **kwargs, out_val=result)
+            elif name in REDUCTIONS:
+                counts[name] += args[0].numel()
+            elif does_arithmetic(name):
+                sizes = [leaf.numel() for leaf in tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+                counts[name] += max(sizes, default=0) * OPERATIONS.get(name, 1)
+
+        with torch.no_grad(), OperatorWatch(add):
+            call()
+        return dict(counts)
+
+    return count

@@ -49,7 +49,7 @@ def claim_map(arm: str = "smdim", baseline: str = "transformer") -> list[dict[st
 
 def _row(arm: str, baseline: str, width: int, layers: int, stride: int, matching: str) -> dict[str, Any]:
     from architectures.matching import MatchingError
-    from metrics.statistics import growth_exponent
+    from metrics.statistics.scaling import growth_exponent
 
     setting = {"width": width, "layers": layers, "stride": stride, "matching": matching}
     base_config = _config(baseline, width, 1 if matching == "no stem" else stride)

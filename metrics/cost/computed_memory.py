@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,15 +66,10 @@ def _fused(
     )[0]
 
 
-@contextmanager
-def _attention(kind: str) -> Any:
+def _attention(kind: str) -> AbstractContextManager[Any]:
     if kind not in ("fused", "unfused"):
         raise ValueError(f"attention = {kind!r}; allowed: fused, unfused")
-    if kind == "unfused":
-        yield
-        return
-    with _FusedAttention():
-        yield
+    return _FusedAttention() if kind == "fused" else nullcontext()
 
 
 def saved_bytes(forward: Callable[[], Any], module: nn.Module, *, attention: str = "fused") -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -33,14 +32,9 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        device = None
-    known = device is not None and (str(device) in there or (device == torch.device("cuda") and len(there) > 1))
-    if device is None or not known:
+    if name not in there and not (name == "cuda" and len(there) > 1):
         raise ValueError(f"device = {name!r}: not on this machine; there are auto, {', '.join(there)}")
-    return device
+    return torch.device(name)
 
 
 def work_on(device: torch.device | str) -> None:
@@ -177,13 +171,9 @@ def _own_processes() -> set[int]:
 
 def _gpu_processes() -> list[str]:
     """Names and ids of other processes that hold memory on a GPU, from the driver."""
-    command = ["nvidia-smi", "--query-compute-apps=pid,process_name", "--format=csv,noheader"]
-    with suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-        lines = [line.partition(", ") for line in done.stdout.splitlines()] if done.returncode == 0 else []
-        own = _own_processes()
-        return [f"{name} (process {pid})" for pid, _, name in lines if pid.isdecimal() and int(pid) not in own]
-    return []
+    answer = _output_of("nvidia-smi", "--query-compute-apps=pid,process_name", "--format=csv,noheader") or ""
+    lines, own = [line.partition(", ") for line in answer.splitlines()], _own_processes()
+    return [f"{name} (process {pid})" for pid, _, name in lines if pid.isdecimal() and int(pid) not in own]
 
 
 def library_versions() -> dict[str, str]:
@@ -201,17 +191,16 @@ def git_commit(folder: Path | None = None) -> str | None:
     An installed copy that only lies inside another checkout is not part of it, so this file must be tracked.
     """
     place = folder or Path(__file__).resolve().parent
-    if folder is None and _git(place, "ls-files", "--error-unmatch", Path(__file__).name) is None:
+    git = ("git", "-C", str(place))
+    if folder is None and _output_of(*git, "ls-files", "--error-unmatch", Path(__file__).name) is None:
         return None
-    return _git(place, "describe", "--always", "--abbrev=12", "--dirty=+changes", "--exclude=*") or None
+    return _output_of(*git, "describe", "--always", "--abbrev=12", "--dirty=+changes", "--exclude=*") or None
 
 
-def _git(folder: Path, *words: str) -> str | None:
-    """What git answers in a folder; None where it fails or is not installed."""
+def _output_of(*command: str) -> str | None:
+    """Output of a command; None where it fails, takes over ten seconds or is not installed."""
     try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=10, check=False
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
@@ -227,11 +216,9 @@ def describe_gpu(device: torch.device) -> dict[str, Any]:
         "cuda": torch.version.cuda,
     }
     query = "driver_version,clocks.sm,clocks.mem,temperature.gpu,clocks_event_reasons.active,utilization.gpu"
-    command = ["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader", f"--id={properties.uuid}"]
-    with suppress(OSError, subprocess.TimeoutExpired):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
-        if done.returncode == 0:
-            described |= dict(zip(query.split(","), (value.strip() for value in done.stdout.split(",")), strict=False))
+    answer = _output_of("nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader", f"--id={properties.uuid}")
+    if answer is not None:
+        described |= dict(zip(query.split(","), map(str.strip, answer.split(",")), strict=False))
     return described
 
 
@@ -240,15 +227,3 @@ def _read(path: str) -> str:
     with suppress(OSError):
         return Path(path).read_text(errors="replace")
     return ""
-
-
-def main() -> None:
-    """Print the description of this machine, for a bug report."""
-    import json
-
-    json.dump(describe_environment(resolve_device("auto")), sys.stdout, indent=2)
-    sys.stdout.write("\n")
-
-
-if __name__ == "__main__":
-    main()

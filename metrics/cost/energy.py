@@ -27,8 +27,6 @@ class EnergyCounter(Protocol):
 
     def joules(self) -> float: ...
 
-    def since(self, start_joules: float) -> float: ...
-
 
 @dataclass(frozen=True)
 class EnergyUse:
@@ -72,10 +70,6 @@ class RaplCounter:
         self._last_uj = now_uj
         return self._turned_uj / 1e6
 
-    def since(self, start_joules: float) -> float:
-        """Joules since `start_joules` was read."""
-        return self.joules() - start_joules
-
 
 class NvmlCounter:
     """The total-energy counter of a GPU, through the driver's own library (Volta and later)."""
@@ -103,10 +97,6 @@ class NvmlCounter:
         status = self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle, ctypes.byref(total_mj))
         self._check(status, "nvmlDeviceGetTotalEnergyConsumption")
         return total_mj.value / 1e3
-
-    def since(self, start_joules: float) -> float:
-        """Joules since `start_joules` was read."""
-        return self.joules() - start_joules
 
 
 def energy_counter(device: torch.device | str) -> EnergyCounter:
@@ -141,7 +131,7 @@ def measure_energy(
         function()
         synchronise(device if torch.device(device).type == "cuda" else "cpu")
         calls += 1
-    used_joules, elapsed_s = counter.since(start_joules), time.perf_counter() - began
+    used_joules, elapsed_s = counter.joules() - start_joules, time.perf_counter() - began
     if not used_joules > 0:
         return EnergyUse(math.nan, calls, elapsed_s, counter.source, f"{counter.source}: the counter did not move")
     return EnergyUse(used_joules / calls, calls, elapsed_s, counter.source)

@@ -10,7 +10,7 @@ import logging
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import prod
 from typing import Any
 
@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 
-from metrics.cost.kernels import OperatorLog, does_arithmetic
+from metrics.cost.kernels import OperatorLog, does_arithmetic, packet_name
 
 SCAN_OPERATOR = "smdim_bench::selective_scan"
 SCAN_BACKWARD_OPERATOR = "smdim_bench::selective_scan_backward"
@@ -49,7 +49,6 @@ class CountedFlops:
     uncounted: dict[str, int]
     counter: str
     circular: tuple[str, ...] = ()
-    convention: str = field(default="multiply-add = 2", init=False)
 
     @property
     def products(self) -> float:
@@ -146,8 +145,8 @@ def count_by_dispatch(call: Callable[[], Any], *, formulas: Mapping[str, Formula
     with log, counter:
         call()
     counts = counter.get_flop_counts().get("Global", {})
-    by_operator = {_packet_name(packet): float(count) for packet, count in counts.items()}
-    known = {_packet_name(packet) for packet in counter.flop_registry}
+    by_operator = {packet_name(packet): float(count) for packet, count in counts.items()}
+    known = {packet_name(packet) for packet in counter.flop_registry}
     uncounted = {name: calls for name, calls in log.calls.items() if name not in known and does_arithmetic(name)}
     circular = tuple(name for name in sorted(by_operator) if name in rules)
     return CountedFlops(
@@ -163,11 +162,6 @@ def _dispatch_formulas() -> dict[str, Formula]:
         SCAN_OPERATOR: scan_flops,
         SCAN_BACKWARD_OPERATOR: scan_backward_flops,
     }
-
-
-def _packet_name(packet: Any) -> str:
-    """ "namespace::name" of an operator packet."""
-    return getattr(packet, "_qualified_op_name", str(packet))
 
 
 def _packet(name: str) -> Any:

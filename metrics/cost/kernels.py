@@ -38,24 +38,38 @@ def does_arithmetic(name: str) -> bool:
     return namespace not in {"prim", "profiler"} and operator not in MOVEMENT
 
 
-class OperatorLog(TorchDispatchMode):
-    """Counts the calls of every operator dispatched inside it, by "namespace::name"; backward operators as well.
+class OperatorWatch(TorchDispatchMode):
+    """Calls `seen(packet, args, kwargs, result)` after every operator dispatched inside it, backward ones as well.
 
     Composite operators are taken apart first: in inference mode they arrive whole, and the kernel behind an attention
     call would stay hidden.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seen: Callable[[Any, Any, Mapping[str, Any], Any], None]) -> None:
         super().__init__()
-        self.calls: Counter[str] = Counter()
+        self.seen = seen
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
+        options = kwargs or {}
         with self:
-            if hasattr(func, "decompose") and (result := func.decompose(*args, **(kwargs or {}))) is not NotImplemented:
+            if hasattr(func, "decompose") and (result := func.decompose(*args, **options)) is not NotImplemented:
                 return result
-        packet = getattr(func, "_overloadpacket", func)
-        self.calls[getattr(packet, "_qualified_op_name", str(packet))] += 1
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **options)
+        self.seen(getattr(func, "_overloadpacket", func), args, options, result)
+        return result
+
+
+def packet_name(packet: Any) -> str:
+    """ "namespace::name" of an operator packet."""
+    return getattr(packet, "_qualified_op_name", str(packet))
+
+
+class OperatorLog(OperatorWatch):
+    """Counts the calls of every operator dispatched inside it, by "namespace::name"."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda packet, *_: self.calls.update([packet_name(packet)]))
+        self.calls: Counter[str] = Counter()
 
 
 class _AttentionCalls(TorchFunctionMode):

@@ -127,26 +127,23 @@ def limit_growth(growth_bytes: float) -> None:
     present = private_bytes()
     if sys.platform != "linux" or math.isnan(present):
         raise ValueError("a memory limit can only be set on Linux")
+    _limit_data(present + growth_bytes)
+
+
+def _limit_data(most_bytes: float) -> int:
+    """Set the limit of private memory (infinite: the hard limit); returns the one before."""
     import resource
 
-    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
-    resource.setrlimit(resource.RLIMIT_DATA, (int(present + growth_bytes), hard))
+    before, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (hard if math.isinf(most_bytes) else int(most_bytes), hard))
+    return before
 
 
 @contextmanager
 def limit_lifted() -> Iterator[None]:
     """A block without the limit of `limit_growth`, for work that is not the model's."""
-    if sys.platform != "linux":
+    with growth_limited(0.0, math.inf):
         yield
-        return
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (hard, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
 
 
 def private_bytes() -> float:
@@ -163,14 +160,11 @@ def growth_limited(start_bytes: float, growth_bytes: float, device: torch.device
     if torch.device(device).type != "cpu" or sys.platform != "linux" or math.isnan(start_bytes):
         yield
         return
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (int(start_bytes + growth_bytes), hard))
+    before = _limit_data(start_bytes + growth_bytes)
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+        _limit_data(before)
 
 
 def requested_bytes(problem: BaseException) -> float:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from metrics.cost.kernels import does_arithmetic
+from metrics.cost.kernels import OperatorWatch, does_arithmetic, packet_name
 from metrics.cost.latency import time_calls
 
 PRODUCT_SIZE = {"cpu": 2048, "cuda": 8192}
@@ -52,31 +51,21 @@ def measure_ceilings(
     return Ceilings(2 * size**3 / product_s, moved / copy_s, str(dtype).removeprefix("torch."), torch.get_num_threads())
 
 
-class _Traffic(TorchDispatchMode):
-    """Sums the bytes of every operator's tensors."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.total_bytes = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None) -> Any:
-        with self:
-            if (result := func.decompose(*args, **(kwargs or {}))) is not NotImplemented:
-                return result
-        result = func(*args, **(kwargs or {}))
-        name = getattr(func._overloadpacket, "_qualified_op_name", "")
-        if does_arithmetic(name) or name in {"aten::copy_", "aten::clone", "aten::_to_copy", "aten::cat"}:
-            tensors = [leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, torch.Tensor)]
-            self.total_bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-        return result
-
-
 def traffic_bytes(call: Callable[[], Any]) -> int:
     """Bytes that the operators of `call` read and write when each fetches its inputs and stores its outputs once.
 
     What a cache keeps from one operator to the next is not taken off, so it is an upper bound for the memory bus, and a
     share of bandwidth over 1 means that caches helped. Works on the meta device.
     """
-    with torch.no_grad(), _Traffic() as traffic:
+    moved = 0
+
+    def add(packet: Any, args: Any, kwargs: Any, result: Any) -> None:
+        nonlocal moved
+        name = packet_name(packet)
+        if does_arithmetic(name) or name in {"aten::copy_", "aten::clone", "aten::_to_copy", "aten::cat"}:
+            tensors = [leaf for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, torch.Tensor)]
+            moved += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+    with torch.no_grad(), OperatorWatch(add):
         call()
-    return traffic.total_bytes
+    return moved

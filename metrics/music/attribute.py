@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -10,9 +11,9 @@ from numpy.typing import NDArray
 
 from metrics.music.grid import PITCH_BINS, TIME_BINS, VELOCITY_BINS, duration_bins, snap_beats, time_bins, velocity_bins
 from metrics.music.notes import Notes, per_piece, with_notes
-from metrics.music.resample import half_weights, interval
+from metrics.music.resample import measured
 from metrics.quantities import SHARE, Section, music_metric, register
-from metrics.result import MetricResult, missing
+from metrics.result import MetricResult, check_known, missing
 
 ATTRIBUTES: Final = ("pitch", "velocity", "duration", "interval")
 LABELS: Final = {"interval": "onset interval"}
@@ -39,15 +40,14 @@ def attribute_bins(notes: Notes, attribute: str) -> NDArray[np.int64]:
     pitch: 128 bins; velocity: 32; duration and interval: the token grid. The interval is taken between consecutive
     notes in onset order after snapping onsets to the grid, so the notes of one chord are 0 apart.
     """
+    check_known("attribute", attribute, ATTRIBUTES)
     if attribute == "pitch":
         return notes.pitch.astype(np.int64)
     if attribute == "velocity":
         return velocity_bins(notes.velocity)
     if attribute == "duration":
         return duration_bins(notes.duration)
-    if attribute == "interval":
-        return time_bins(np.diff(snap_beats(notes.onset)))
-    raise ValueError(f"attribute {attribute!r} is unknown; allowed: {', '.join(ATTRIBUTES)}")
+    return time_bins(np.diff(snap_beats(notes.onset)))
 
 
 @per_piece
@@ -89,30 +89,28 @@ def oa_attribute(
     """
     if attribute is None:
         return _mean(generated, reference, paired=paired, intervals=intervals, seed=seed)
-    if attribute not in ATTRIBUTES:
-        attribute_bins(Notes.from_arrays([], [], []), attribute)
+    check_known("attribute", attribute, ATTRIBUTES)
     if paired:
         return _paired(generated, reference, attribute)
     name = OA_ATTRIBUTE[attribute]
     gen, ref = with_notes(generated), with_notes(reference)
-    reason = _too_little(gen, ref)
-    if reason:
-        return missing(name, len(gen), reason)
+    for side, pieces in (("generated", gen), ("reference", ref)):
+        if not pieces:
+            return missing(name, len(gen), f"no {side} piece has notes")
     counts = [attribute_counts(pieces, attribute) for pieces in (gen, ref)]
     if not all(table.any() for table in counts):
         return missing(name, len(gen), "no piece has two notes")
     value = float(histogram_overlap(counts[0].sum(0), counts[1].sum(0)))
-    low, high = float("nan"), float("nan")
-    if intervals:
-        redrawn = _redraw(counts[0], counts[1], seed)
-        low, high = interval(value, redrawn, min(len(gen), len(ref)), "overlap")
     parts = {"n_reference": len(ref), "notes_generated": counts[0].sum(), "notes_reference": counts[1].sum()}
-    return MetricResult(name, value, len(gen), "", low, high, _floats(parts))
+    redraw = partial(_mean_overlap, [counts])
+    return measured(name, value, [len(gen), len(ref)], redraw, parts, intervals=intervals, seed=seed, scale="overlap")
 
 
-def _redraw(generated: NDArray[np.float64], reference: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    draws = [half_weights(len(counts), [seed, side]) @ counts for side, counts in enumerate((generated, reference))]
-    return histogram_overlap(*draws)
+def _mean_overlap(
+    tables: Sequence[Sequence[NDArray[np.float64]]], *weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Overlap under weights of the pieces, mean over pairs of counts (generated, reference)."""
+    return np.mean([histogram_overlap(*(w @ c for w, c in zip(weights, pair, strict=True))) for pair in tables], 0)
 
 
 def _mean(
@@ -124,14 +122,12 @@ def _mean(
     if failed is not None:
         return missing(name, failed.n, f"{failed.name}: {failed.reason}")
     value = float(np.mean([result.value for result in each]))
-    low, high = float("nan"), float("nan")
-    if intervals and not paired:
-        gen, ref = with_notes(generated), with_notes(reference)
-        tables = [(attribute_counts(gen, a), attribute_counts(ref, a)) for a in ATTRIBUTES]
-        redrawn = np.mean([_redraw(g, r, seed) for g, r in tables], 0)
-        low, high = interval(value, redrawn, min(len(gen), len(ref)), "overlap")
     parts = {a: result.value for a, result in zip(ATTRIBUTES, each, strict=True)}
-    return MetricResult(name, value, each[0].n, "", low, high, parts)
+    if paired:
+        return MetricResult(name, value, each[0].n, parts=parts)
+    sides = [with_notes(generated), with_notes(reference)]
+    redraw = partial(_mean_overlap, [[attribute_counts(pieces, a) for pieces in sides] for a in ATTRIBUTES])
+    return measured(name, value, [*map(len, sides)], redraw, parts, intervals=intervals, seed=seed, scale="overlap")
 
 
 def _paired(generated: Sequence[Notes], reference: Sequence[Notes], attribute: str) -> MetricResult:
@@ -158,14 +154,3 @@ def _bar_counts(notes: Notes, attribute: str, edges: NDArray[np.float64]) -> NDA
     counts = np.zeros((len(edges) - 1, BINS[attribute]))
     np.add.at(counts, (bar[inside], bins[inside]), 1)
     return counts
-
-
-def _too_little(generated: Sequence[Notes], reference: Sequence[Notes]) -> str:
-    for side, pieces in (("generated", generated), ("reference", reference)):
-        if not pieces:
-            return f"no {side} piece has notes"
-    return ""
-
-
-def _floats(parts: dict[str, float]) -> dict[str, float]:
-    return {key: float(value) for key, value in parts.items()}

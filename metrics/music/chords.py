@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metrics.music.grid import snap_beats
 from metrics.music.notes import TICKS_PER_BEAT, Notes, per_piece, with_notes
-from metrics.music.resample import Scale, half_weights, interval
+from metrics.music.resample import Scale, measured
 from metrics.quantities import POSITIVE, SHARE, Section, music_metric, register
 from metrics.result import MetricResult, missing
 
@@ -120,21 +120,17 @@ def chord_density(
         return missing(name, 0, "no generated piece has notes")
     profiles = _profiles(gen, kind)
     value = float(profile_statistic(profiles.sum(0), statistic))
-    low, high = float("nan"), float("nan")
-    if intervals and statistic != "max":
-        redrawn = profile_statistic(half_weights(len(gen), [seed, 0]) @ profiles, statistic)
-        low, high = interval(value, redrawn, len(gen), _scale(statistic))
     parts = {"mean_over_pieces": float(profile_statistic(profiles, statistic).mean())}
     held_out = with_notes(reference)
     if held_out:
         parts["reference"] = float(profile_statistic(_profiles(held_out, kind).sum(0), statistic))
-    return MetricResult(name, value, len(gen), "", low, high, parts)
+    scale: Scale = "rate" if statistic in SHARES else "level" if statistic in ("p95", "p99") else "linear"
+    intervals = intervals and statistic != "max"
 
+    def redraw(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return profile_statistic(weights @ profiles, statistic)
 
-def _scale(statistic: str) -> Scale:
-    if statistic in SHARES:
-        return "rate"
-    return "level" if statistic in ("p95", "p99") else "linear"
+    return measured(name, value, [len(gen)], redraw, parts, intervals=intervals, seed=seed, scale=scale)
 
 
 def _profiles(pieces: Sequence[Notes], kind: str) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from metrics.music.grid import snap_beats
 from metrics.music.notes import Notes
+from metrics.result import check_known
 
 JITTER_SEMITONES: Final = 12
 
@@ -99,8 +100,7 @@ CORRUPTIONS: Final[dict[str, tuple[Corrupt, tuple[float, ...], str]]] = {
 def corrupted(pieces: Sequence[Notes], corruption: str, level: float, seed: int = 0) -> list[Notes]:
     """The pieces with one corruption at one level; the same seed damages the same notes. ValueError for unknown
     names."""
-    if corruption not in CORRUPTIONS:
-        raise ValueError(f"corruption {corruption!r} is unknown; allowed: {', '.join(CORRUPTIONS)}")
+    check_known("corruption", corruption, CORRUPTIONS)
     pool = Pool.of(pieces)
     return [
         CORRUPTIONS[corruption][0](piece, level, np.random.default_rng([seed, index]), pool)

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.music.notes import Notes, per_piece
-from metrics.music.resample import half_weights, interval
+from metrics.music.resample import Scale, mean_measured
 from metrics.quantities import Better, Section, music_metric, register
-from metrics.result import MetricResult, missing
+from metrics.result import MetricResult, check_known, missing
 
 STEPS_PER_BEAT: Final = 24  # resolution of the groove; muspy leaves it to the file, which makes files incomparable
 MAJOR: Final = np.array([1, 0, 1, 0, 1, 1, 0, 1, 0, 1, 0, 1], bool)
@@ -105,25 +105,17 @@ def describe(
     0.5 but for the departures named at each function. To be read beside the held-out value. Pieces without
     a value are left out. `parts`: sd (over pieces), left_out, reference.
     """
-    if descriptor not in DESCRIPTORS:
-        raise ValueError(f"descriptor {descriptor!r} is unknown; allowed: {', '.join(DESCRIPTORS)}")
+    check_known("descriptor", descriptor, DESCRIPTORS)
     values = _values(generated, descriptor)
     kept = values[np.isfinite(values)]
     if not len(kept):
         return missing(descriptor, 0, "no generated piece has a value")
-    value = float(kept.mean())
-    low, high = float("nan"), float("nan")
-    if intervals:
-        drawn = half_weights(len(kept), [seed, 0]) @ kept / len(kept)
-        low, high = interval(value, drawn, len(kept), "linear" if descriptor == PITCH_CLASS_ENTROPY else "rate")
-    parts = {
-        "sd": float(kept.std(ddof=1)) if len(kept) > 1 else float("nan"),
-        "left_out": float(len(values) - len(kept)),
-    }
+    parts = {"sd": kept.std(ddof=1) if len(kept) > 1 else np.nan, "left_out": len(values) - len(kept)}
     held_out = _values(reference, descriptor)
     if np.isfinite(held_out).any():
-        parts["reference"] = float(np.nanmean(held_out))
-    return MetricResult(descriptor, value, len(kept), "", low, high, parts)
+        parts["reference"] = np.nanmean(held_out)
+    scale: Scale = "linear" if descriptor == PITCH_CLASS_ENTROPY else "rate"
+    return mean_measured(descriptor, kept, parts, intervals=intervals, seed=seed, scale=scale)
 
 
 def _values(pieces: Sequence[Notes], descriptor: str) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from metrics.music.notes import Notes
 from metrics.music.overlap import LIMITS, feature_rows, overlap_and_redraws, with_interval
 from metrics.music.overlap_interval import Redraws
 from metrics.quantities import SHARE, Section, music_metric, register
-from metrics.result import MetricResult, missing
+from metrics.result import MetricResult, check_known, missing
 
 
 def _register(name: str, what: str, label: str = "") -> str:
@@ -81,26 +81,10 @@ def oa_distance_all(
     return [*(with_interval(result, redrawn) for result, redrawn in each), mean]
 
 
-@music_metric()
-def oa_distance_mean(
-    generated: Sequence[Notes],
-    reference: Sequence[Notes],
-    *,
-    limits: str = "full",
-    intervals: bool = True,
-    seed: int = 0,
-) -> MetricResult:
-    """Mean of `oa_distance` over the nine features; `parts`: the nine values."""
-    return oa_distance_all(generated, reference, limits=limits, intervals=intervals, seed=seed)[-1]
-
-
 def _one(
     generated: Sequence[Notes], reference: Sequence[Notes], feature: str, limits: str, seed: int | None
 ) -> tuple[MetricResult, Redraws | None]:
-    if feature not in FEATURES | BAR_FEATURES:
-        raise ValueError(f"feature {feature!r} is unknown; allowed: {', '.join(FEATURES | BAR_FEATURES)}")
-    if limits not in LIMITS:
-        raise ValueError(f"limits {limits!r} is unknown; allowed: {', '.join(LIMITS)}")
+    check_known("limits", limits, LIMITS)
     tables = [feature_rows(feature_matrix(pieces, feature), "") for pieces in (generated, reference)]
     result, redrawn = overlap_and_redraws(tables[0], tables[1], limits=limits, seed=seed)
     return replace(result, name=OA_DISTANCE[feature], definition=definition_of(feature, limits)), redrawn

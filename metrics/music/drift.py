@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,9 @@ from metrics.music.attribute import ATTRIBUTES, BINS, attribute_bins, histogram_
 from metrics.music.chords import sounding_steps
 from metrics.music.notes import TICKS_PER_BEAT, Notes
 from metrics.music.outliers import pitch_limits
-from metrics.music.resample import half_weights, interval
+from metrics.music.resample import measured
 from metrics.quantities import Better, Kind, Section, music_metric, register
-from metrics.result import MetricResult, missing
+from metrics.result import MetricResult, check_known, missing
 
 WINDOW_BEATS: Final = 16.0
 HOP_BEATS: Final = 8.0
@@ -70,8 +70,7 @@ def drift(
     least-squares slope over relative position; pieces with fewer than 3 windows are left out. Unit: change over the
     length of a piece. `parts`: slope_generated, slope_reference, n_reference, left_out.
     """
-    if measure not in MEASURES:
-        raise ValueError(f"drift measure {measure!r} is unknown; allowed: {', '.join(MEASURES)}")
+    check_known("drift measure", measure, MEASURES)
     try:
         windows = measure_windows(generated, reference, measure, train=train)
     except ValueError as error:
@@ -100,12 +99,16 @@ def _token_windows(pieces: Sequence[TokenBits]) -> PieceWindows:
         if len(beats) != len(bits):
             raise ValueError(f"a piece has {len(beats)} beats and {len(bits)} bits; allowed: one of each a token")
         end = float(beats[-1]) if len(beats) else 0.0
-        starts = _starts(end)
-        first, last = _window_edges(np.asarray(beats, np.float64), starts)
-        total = np.concatenate([[0.0], np.cumsum(bits)])
-        with np.errstate(invalid="ignore"):
-            windows.append((total[last] - total[first]) / (last - first))
+        windows.append(_window_means(np.asarray(beats, np.float64), bits, _starts(end)))
     return windows
+
+
+def _window_means(onset: NDArray[np.float64], values: NDArray[Any], starts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of the values whose onset lies in each window; NaN where none does: shape (windows,)."""
+    first, last = _window_edges(onset, starts)
+    total = np.concatenate([[0], np.cumsum(values)])
+    with np.errstate(invalid="ignore"):
+        return (total[last] - total[first]) / (last - first)
 
 
 def _against_reference(
@@ -119,17 +122,18 @@ def _against_reference(
             reason = f"no {side} piece has {FEWEST_WINDOWS} windows of 16 beats with notes"
             return missing(name, len(kept[0]), reason)
     value = float(kept[0].mean() - kept[1].mean())
-    low, high = float("nan"), float("nan")
-    if intervals:
-        draws = [half_weights(len(v), [seed, side]) @ v / len(v) for side, v in enumerate(kept)]
-        low, high = interval(value, draws[0] - draws[1], min(len(v) for v in kept))
     parts = {
-        "slope_generated": float(kept[0].mean()),
-        "slope_reference": float(kept[1].mean()),
-        "n_reference": float(len(kept[1])),
-        "left_out": float(sum(len(v) for v in slopes) - sum(len(v) for v in kept)),
+        "slope_generated": kept[0].mean(),
+        "slope_reference": kept[1].mean(),
+        "n_reference": len(kept[1]),
+        "left_out": sum(len(v) for v in slopes) - sum(len(v) for v in kept),
     }
-    return MetricResult(name, value, len(kept[0]), "", low, high, parts)
+
+    def redraw(*weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        first, second = (w @ v / len(v) for w, v in zip(weights, kept, strict=True))
+        return first - second
+
+    return measured(name, value, [*map(len, kept)], redraw, parts, intervals=intervals, seed=seed)
 
 
 def measure_windows(
@@ -145,8 +149,7 @@ def measure_windows(
         "outliers": lambda: _outlier_windows(generated, reference, train),
         "density": lambda: (_density_windows(generated), _density_windows(reference)),
     }
-    if measure not in makers:
-        raise ValueError(f"drift measure {measure!r} is unknown; allowed: {', '.join(MEASURES)}")
+    check_known("drift measure", measure, makers)
     return makers[measure]()
 
 
@@ -214,16 +217,11 @@ def _outlier_windows(
     generated: Sequence[Notes], reference: Sequence[Notes], train: Sequence[Notes]
 ) -> tuple[PieceWindows, PieceWindows]:
     low, high = pitch_limits(train, "percentile")
-    sides: list[PieceWindows] = []
-    for pieces in (generated, reference):
-        windows = []
-        for piece in pieces:
-            first, last = _window_edges(piece.onset, window_starts(piece))
-            outside = np.concatenate([[0], np.cumsum((piece.pitch < low) | (piece.pitch > high))])
-            with np.errstate(invalid="ignore"):
-                windows.append((outside[last] - outside[first]) / (last - first))
-        sides.append(windows)
-    return sides[0], sides[1]
+    first, second = (
+        [_window_means(p.onset, (p.pitch < low) | (p.pitch > high), window_starts(p)) for p in pieces]
+        for pieces in (generated, reference)
+    )
+    return first, second
 
 
 def _density_windows(pieces: Sequence[Notes]) -> PieceWindows:

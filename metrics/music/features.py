@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.music.notes import Notes, per_piece
+from metrics.result import check_known
 
 # Yang & Lerch's twelve note lengths, in beats: whole to 16th, the same dotted, half to 8th triplets.
 NOTE_LENGTHS_BEATS: Final = np.array([4, 2, 1, 1 / 2, 1 / 4, 3, 3 / 2, 3 / 4, 3 / 8, 4 / 3, 2 / 3, 1 / 3])
@@ -50,8 +51,7 @@ def pitch_class_histogram(notes: Notes) -> NDArray[np.float64]:
 
 def pitch_class_transitions(notes: Notes) -> NDArray[np.float64]:
     """Share of each step from pitch class to pitch class among consecutive notes, sum 1: shape (144,), row = from."""
-    classes = notes.pitch.astype(np.int64) % 12
-    return _shares(np.bincount(classes[:-1] * 12 + classes[1:], minlength=144).astype(np.float64))
+    return _transitions(notes.pitch.astype(np.int64) % 12)
 
 
 def note_length_histogram(notes: Notes) -> NDArray[np.float64]:
@@ -61,8 +61,7 @@ def note_length_histogram(notes: Notes) -> NDArray[np.float64]:
 
 def note_length_transitions(notes: Notes) -> NDArray[np.float64]:
     """Share of each step from note length to note length among consecutive notes, sum 1: shape (144,), row = from."""
-    classes = _length_classes(notes)
-    return _shares(np.bincount(classes[:-1] * 12 + classes[1:], minlength=144).astype(np.float64))
+    return _transitions(_length_classes(notes))
 
 
 def used_pitches_per_bar(notes: Notes) -> NDArray[np.float64]:
@@ -80,8 +79,8 @@ def pitch_class_histogram_per_bar(notes: Notes) -> NDArray[np.float64]:
     """Mean over the bars with notes of each bar's own pitch class shares: shape (12,)."""
     bar, bars = bar_of_notes(notes)
     table = np.bincount(bar * 12 + notes.pitch % 12, weights=notes.duration, minlength=bars * 12).reshape(bars, 12)
-    filled = table.sum(1) > 0
-    return _shares_by_row(table[filled]).mean(0) if filled.any() else np.full(12, np.nan)
+    filled = table[table.sum(1) > 0]
+    return (filled / filled.sum(1, keepdims=True)).mean(0) if len(filled) else np.full(12, np.nan)
 
 
 FEATURES: Final[dict[str, Feature]] = {
@@ -112,8 +111,7 @@ DIMENSIONS: Final = {
 def feature_matrix(pieces: Sequence[Notes], feature: str) -> NDArray[np.float64]:
     """One row a piece: shape (pieces, dimension). NaN rows where a piece has no notes, or too few for the feature."""
     known = FEATURES | BAR_FEATURES
-    if feature not in known:
-        raise ValueError(f"feature {feature!r} is unknown; allowed: {', '.join(known)}")
+    check_known("feature", feature, known)
     rows = [feature_vector(piece, feature) if len(piece) else None for piece in pieces]
     width = DIMENSIONS.get(feature, 1)
     return np.array([np.full(width, np.nan) if row is None else row for row in rows], np.float64).reshape(-1, width)
@@ -141,10 +139,10 @@ def _length_classes(notes: Notes) -> NDArray[np.int64]:
     return order[np.searchsorted(middles, notes.duration - 1e-9, side="left")]
 
 
+def _transitions(classes: NDArray[np.int64]) -> NDArray[np.float64]:
+    return _shares(np.bincount(classes[:-1] * 12 + classes[1:], minlength=144).astype(np.float64))
+
+
 def _shares(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     total = counts.sum()
     return counts / total if total > 0 else np.full(counts.shape, np.nan)
-
-
-def _shares_by_row(table: NDArray[np.float64]) -> NDArray[np.float64]:
-    return table / table.sum(1, keepdims=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from typing import Final
 
 import numpy as np
@@ -10,27 +11,18 @@ from numpy.typing import NDArray
 
 from metrics.music.features import bar_of_notes
 from metrics.music.notes import Notes, per_piece
-from metrics.music.resample import half_weights, interval
-from metrics.quantities import SHARE, Section, music_metric, register
-from metrics.result import MetricResult, missing
+from metrics.music.resample import measured
+from metrics.quantities import SHARE, Section, music_metric, register_each
+from metrics.result import MetricResult, check_known, missing
 
 WINDOW_BARS: Final = 4
 HOP_BARS: Final = 2
 SMALLEST_DEVIATION: Final = 1e-6  # added to every standard deviation, as SCHmUBERT does
 ATTRIBUTES: Final = ("pitch", "duration")
 STATISTICS: Final = ("consistency", "variance")
-OA_FRAMEWISE: Final = {
-    (attribute, statistic): register(
-        f"oa_framewise_{attribute}_{statistic}",
-        "1",
-        "higher",
-        bounds=SHARE,
-        definition=f"oa_framewise/{attribute}/{statistic} v1",
-        section=Section.NEIGHBOURS,
-    )
-    for attribute in ATTRIBUTES
-    for statistic in STATISTICS
-}
+OA_FRAMEWISE: Final = register_each(
+    "oa_framewise", product(ATTRIBUTES, STATISTICS), "1", "higher", bounds=SHARE, section=Section.NEIGHBOURS
+)
 
 
 def gaussian_overlap(
@@ -65,8 +57,7 @@ def adjacent_overlaps(notes: Notes, attribute: str) -> NDArray[np.float64]:
 
     Windows lie wholly inside the piece; pairs with an empty window are left out.
     """
-    if attribute not in ATTRIBUTES:
-        raise ValueError(f"attribute {attribute!r} is unknown; allowed: {', '.join(ATTRIBUTES)}")
+    check_known("attribute", attribute, ATTRIBUTES)
     if not len(notes):
         return np.zeros(0)
     bar, bars = bar_of_notes(notes)
@@ -105,10 +96,8 @@ def oa_framewise(
     are left out. `parts`: mean_generated, mean_reference, variance_generated, variance_reference, n_reference,
     left_out.
     """
-    if statistic not in STATISTICS:
-        raise ValueError(f"statistic {statistic!r} is unknown; allowed: {', '.join(STATISTICS)}")
-    if attribute not in ATTRIBUTES:
-        raise ValueError(f"attribute {attribute!r} is unknown; allowed: {', '.join(ATTRIBUTES)}")
+    check_known("statistic", statistic, STATISTICS)
+    check_known("attribute", attribute, ATTRIBUTES)
     name = OA_FRAMEWISE[attribute, statistic]
     means = [_piece_means(pieces, attribute) for pieces in (generated, reference)]
     kept = [values[np.isfinite(values)] for values in means]
@@ -118,22 +107,22 @@ def oa_framewise(
             reason = f"needs {needed} {side} pieces of at least 6 bars with notes, got {len(values)}"
             return missing(name, len(kept[0]), reason)
     parts = {
-        "mean_generated": float(kept[0].mean()),
-        "mean_reference": float(kept[1].mean()),
-        "variance_generated": float(kept[0].var()),
-        "variance_reference": float(kept[1].var()),
-        "n_reference": float(len(kept[1])),
-        "left_out": float(sum(len(values) for values in means) - sum(len(values) for values in kept)),
+        "mean_generated": kept[0].mean(),
+        "mean_reference": kept[1].mean(),
+        "variance_generated": kept[0].var(),
+        "variance_reference": kept[1].var(),
+        "n_reference": len(kept[1]),
+        "left_out": sum(len(values) for values in means) - sum(len(values) for values in kept),
     }
     key = "mean" if statistic == "consistency" else "variance"
     if parts[f"{key}_reference"] == 0:
         return missing(name, len(kept[0]), f"the reference's own {key} is 0")
-    value = float(_closeness(np.array(parts[f"{key}_generated"]), np.array(parts[f"{key}_reference"])))
-    low, high = float("nan"), float("nan")
-    if intervals:
-        draws = [_moments(half_weights(len(v), [seed, side]), v, key) for side, v in enumerate(kept)]
-        low, high = interval(value, _closeness(draws[0], draws[1]), min(len(v) for v in kept), "overlap")
-    return MetricResult(name, value, len(kept[0]), "", low, high, parts)
+    value = float(_closeness(parts[f"{key}_generated"], parts[f"{key}_reference"]))
+
+    def redraw(*weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return _closeness(*(_moments(w, v, key) for w, v in zip(weights, kept, strict=True)))
+
+    return measured(name, value, [*map(len, kept)], redraw, parts, intervals=intervals, seed=seed, scale="overlap")
 
 
 def _piece_means(pieces: Sequence[Notes], attribute: str) -> NDArray[np.float64]:

@@ -7,6 +7,8 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.result import check_known
+
 EXACT_KERNELS: Final = 2000  # up to here every kernel is evaluated; above, the grid (error below 1e-6, see the tests)
 STEPS_PER_BANDWIDTH: Final = 16
 MOST_GRID_POINTS: Final = 1 << 18
@@ -21,11 +23,9 @@ class Density(Protocol):
 
     def pdf(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Density at x."""
-        ...
 
     def cdf(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mass at or below x."""
-        ...
 
 
 def scott_bandwidth(values: NDArray[np.float64], copies: int = 1) -> float:
@@ -41,8 +41,7 @@ def scott_bandwidth(values: NDArray[np.float64], copies: int = 1) -> float:
 
 def density_of(values: NDArray[np.float64], bandwidth: float, *, method: str = "auto") -> Density:
     """Kernel density of `values`: `exact`, `grid`, or `auto`, which takes the exact one up to EXACT_KERNELS values."""
-    if method not in ("auto", "exact", "grid"):
-        raise ValueError(f"method {method!r} is unknown; allowed: auto, exact, grid")
+    check_known("method", method, ("auto", "exact", "grid"))
     exact = method == "exact" or (method == "auto" and len(values) <= EXACT_KERNELS)
     return ExactDensity(values, bandwidth) if exact else GridDensity(values, bandwidth)
 
@@ -83,9 +82,11 @@ class GridDensity:
     """
 
     def __init__(self, values: NDArray[np.float64], bandwidth: float) -> None:
+        from scipy.fft import next_fast_len
+
         low, high = values.min() - REACH * bandwidth, values.max() + REACH * bandwidth
         self.step = max(bandwidth / STEPS_PER_BANDWIDTH, (high - low) / MOST_GRID_POINTS)
-        size = _fast_length(int(np.ceil((high - low) / self.step)) + 4)
+        size = next_fast_len(max(int(np.ceil((high - low) / self.step)) + 4, 64), real=True)
         self.points = low + self.step * np.arange(size)
         mass = spline_counts((values - low) / self.step, size) / len(values)
         frequency = 2 * np.pi * np.fft.rfftfreq(size, self.step)
@@ -141,9 +142,3 @@ def divergence_nats(p: Density, q: Density, low: float, high: float, points: int
     shares = [np.maximum(density.pdf(x), 0) for density in (p, q)]
     first, second = (np.maximum(s / s.sum(), 1e-12) if s.sum() > 0 else np.full(points, 1 / points) for s in shares)
     return float((first * np.log(first / second)).sum())
-
-
-def _fast_length(count: int) -> int:
-    from scipy.fft import next_fast_len
-
-    return int(next_fast_len(max(count, 64), real=True))

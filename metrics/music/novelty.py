@@ -10,22 +10,15 @@ from numpy.typing import NDArray
 
 from metrics.music.grid import TIME_BINS, duration_bins, snap_beats, time_bins
 from metrics.music.notes import Notes, per_piece, with_notes
-from metrics.music.resample import half_weights, interval
+from metrics.music.resample import mean_measured
 from metrics.music.vectors import scaling, summary_vectors
-from metrics.quantities import POSITIVE, Section, music_metric, register
-from metrics.result import MetricResult, missing
+from metrics.quantities import POSITIVE, Section, music_metric, register_each
+from metrics.result import MetricResult, check_known, missing
 
 KINDS: Final = ("longest_copy", "nearest_distance")
 NOVELTY: Final = {
-    kind: register(
-        f"novelty_{kind}",
-        "notes" if kind == "longest_copy" else "1",
-        "none",
-        bounds=POSITIVE,
-        definition=f"novelty/{kind} v1",
-        section=Section.NOVELTY,
-    )
-    for kind in KINDS
+    **register_each("novelty", KINDS[:1], "notes", "none", bounds=POSITIVE, section=Section.NOVELTY),
+    **register_each("novelty", KINDS[1:], "1", "none", bounds=POSITIVE, section=Section.NOVELTY),
 }
 MOST_NEIGHBOURS: Final = 1000  # training pieces that the nearest one is sought among, evenly picked
 
@@ -113,13 +106,6 @@ def _shared(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> tuple[NDAr
     return masks[0], masks[1]
 
 
-def _among(values: NDArray[np.uint64], sorted_ones: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    if not len(sorted_ones):
-        return np.zeros(len(values), bool)
-    place = np.searchsorted(sorted_ones, values)
-    return sorted_ones[np.minimum(place, len(sorted_ones) - 1)] == values
-
-
 def _halve(
     longest: NDArray[np.int64], asked: Passages, known: Passages, mine: Places, theirs: Places, bounds: tuple[int, int]
 ) -> None:
@@ -149,7 +135,7 @@ def _halve(
             left = _keyed(asked, own, asked.owner[own], middle)
             right = _keyed(known, there, for_piece, middle)
             found = np.zeros(len(longest), bool)
-            found[asked.owner[own[left[1]]][_among(left[0], np.sort(right[0]))]] = True
+            found[asked.owner[own[left[1]]][np.isin(left[0], right[0])]] = True
             low, high = np.where(found, middle, low), np.where(found, high, middle - 1)
             high = np.maximum(low, high)
         longest[for_piece] = low[for_piece]
@@ -183,8 +169,7 @@ def novelty(
     `parts`: largest (copy) or smallest (distance), n_train, reference, and for copies copied_whole, the share of
     pieces of which at least 90 % is one copy.
     """
-    if kind not in KINDS:
-        raise ValueError(f"novelty kind {kind!r} is unknown; allowed: {', '.join(KINDS)}")
+    check_known("novelty kind", kind, KINDS)
     name = NOVELTY[kind]
     gen, known, held_out = with_notes(generated), with_notes(train), with_notes(reference)
     for side, pieces in (("generated", gen), ("training", known)):
@@ -195,22 +180,18 @@ def novelty(
         copies = longest_copies([*gen, *held_out], known).astype(np.float64)
         values, beside = copies[: len(gen)], copies[len(gen) :]
         lengths = np.array([max(len(piece) - 1, 1) for piece in gen])
-        parts |= {"largest": float(values.max()), "copied_whole": float((values >= 0.9 * lengths).mean())}
+        parts |= {"largest": values.max(), "copied_whole": (values >= 0.9 * lengths).mean()}
     else:
         picked = np.unique(np.linspace(0, len(known) - 1, min(len(known), MOST_NEIGHBOURS)).astype(np.int64))
         known = [known[i] for i in picked]
         values, beside = _nearest([gen, held_out], known)
         if not len(values):
             return missing(name, len(gen), "needs 2 training pieces with two notes each")
-        parts["smallest"] = float(values.min())
-    value = float(values.mean())
-    low, high = float("nan"), float("nan")
-    if intervals:
-        low, high = interval(value, half_weights(len(values), [seed, 0]) @ values / len(values), len(values))
-    parts["n_train"] = float(len(known))
+        parts["smallest"] = values.min()
+    parts["n_train"] = len(known)
     if len(beside):
-        parts["reference"] = float(beside.mean())
-    return MetricResult(name, value, len(values), "", low, high, parts)
+        parts["reference"] = beside.mean()
+    return mean_measured(name, values, parts, intervals=intervals, seed=seed)
 
 
 def _nearest(sets: Sequence[Sequence[Notes]], train: Sequence[Notes]) -> list[NDArray[np.float64]]:

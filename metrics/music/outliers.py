@@ -9,25 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.music.notes import Notes, with_notes
-from metrics.music.resample import half_weights, interval
-from metrics.quantities import SHARE, Section, music_metric, register
-from metrics.result import MetricResult, missing
+from metrics.music.resample import measured
+from metrics.quantities import SHARE, Section, music_metric, register_each
+from metrics.result import MetricResult, check_known, missing
 
 PIANO_LOWEST, PIANO_HIGHEST = 21, 108  # the keys of a piano
 TAIL_PERCENT: Final = 0.5
 KINDS: Final = ("percentile", "range", "absolute")
-PITCH_OUTLIERS: Final = {
-    kind: register(
-        f"pitch_outliers_{kind}",
-        "1",
-        "nearest",
-        bounds=SHARE,
-        label=f"Pitch outliers ({kind})",
-        definition=f"pitch_outliers/{kind} v1",
-        section=Section.OUTLIERS,
-    )
-    for kind in KINDS
-}
+_MORE: Final = {"bounds": SHARE, "label": "Pitch outliers ({})", "section": Section.OUTLIERS}
+PITCH_OUTLIERS: Final = register_each("pitch_outliers", KINDS, "1", "nearest", **_MORE)
 
 
 def pitch_limits(train: Sequence[Notes], kind: str) -> tuple[int, int]:
@@ -37,8 +27,7 @@ def pitch_limits(train: Sequence[Notes], kind: str) -> tuple[int, int]:
     percentile, rounded down to a pitch that occurs, and 99.5th, rounded up. Raises ValueError for an unknown kind or
     no training notes.
     """
-    if kind not in KINDS:
-        raise ValueError(f"pitch outlier kind {kind!r} is unknown; allowed: {', '.join(KINDS)}")
+    check_known("pitch outlier kind", kind, KINDS)
     if kind == "absolute":
         return PIANO_LOWEST, PIANO_HIGHEST
     pieces = with_notes(train)
@@ -86,18 +75,18 @@ def pitch_outliers(
         return missing(name, len(gen), str(error))
     counts = outlier_counts(gen, limits)
     value = float(counts[:, 0].sum() / counts[:, 1].sum())
-    low, high = float("nan"), float("nan")
-    if intervals:
-        drawn = half_weights(len(gen), [seed, 0]) @ counts
-        low, high = interval(value, drawn[:, 0] / drawn[:, 1], len(gen), "rate")
     parts = {
-        "mean_over_pieces": float((counts[:, 0] / counts[:, 1]).mean()),
-        "pieces_with_any": float((counts[:, 0] > 0).mean()),
-        "lowest": float(limits[0]),
-        "highest": float(limits[1]),
+        "mean_over_pieces": (counts[:, 0] / counts[:, 1]).mean(),
+        "pieces_with_any": (counts[:, 0] > 0).mean(),
+        "lowest": limits[0],
+        "highest": limits[1],
     }
     held_out = with_notes(reference)
     if held_out:
         held_counts = outlier_counts(held_out, limits)
-        parts["reference"] = float(held_counts[:, 0].sum() / held_counts[:, 1].sum())
-    return MetricResult(name, value, len(gen), "", low, high, parts)
+        parts["reference"] = held_counts[:, 0].sum() / held_counts[:, 1].sum()
+
+    def redraw(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.divide(*(weights @ counts).T)
+
+    return measured(name, value, [len(gen)], redraw, parts, intervals=intervals, seed=seed, scale="rate")

@@ -12,7 +12,7 @@ from metrics.music.kde import FLAT, REACH, GridDensity, density_of, divergence_n
 from metrics.music.overlap_interval import LEFT_OUT, Redraws, overlap_redraws
 from metrics.music.resample import interval, stretch
 from metrics.quantities import SHARE, Section, music_metric, register
-from metrics.result import MetricResult, missing
+from metrics.result import MetricResult, check_known, missing
 
 LIMITS: Final = ("full", "data")
 DEFINITION: Final = "oa_distance/features/limits-{} v1"
@@ -59,8 +59,7 @@ def oa_from_features(
     value expected at this N and M.
     Raises ValueError for unknown limits or columns that differ.
     """
-    if limits not in LIMITS:
-        raise ValueError(f"limits {limits!r} is unknown; allowed: {', '.join(LIMITS)}")
+    check_known("limits", limits, LIMITS)
     result, redrawn = overlap_and_redraws(
         feature_rows(generated, "generated"),
         feature_rows(reference, "reference"),

@@ -8,12 +8,14 @@ middle: the figure of half the pieces is biased further than that of the whole.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from metrics.result import MetricResult
 
 REPLICATES: Final = 300
 LEVEL: Final = 0.95
@@ -36,6 +38,50 @@ def half_weights(
     squared, which is 1 for halves.
     """
     return _draw_parts(count, (seed,) if isinstance(seed, int) else tuple(seed), replicates, left_out)
+
+
+def measured(
+    name: str,
+    value: float,
+    counts: Sequence[int],
+    redraw: Callable[..., NDArray[np.float64]],
+    parts: Mapping[str, float],
+    *,
+    intervals: bool,
+    seed: int,
+    scale: Scale = "linear",
+    replicates: int = REPLICATES,
+) -> MetricResult:
+    """A result with its interval over pieces, and its `parts`.
+
+    `counts` are the pieces of each set, the generated first. `redraw` takes a table of `half_weights` for each set,
+    (replicates, count), and gives the figure of each draw; it is not called without `intervals`.
+    """
+    low, high = float("nan"), float("nan")
+    if intervals:
+        weights = (half_weights(count, [seed, side], replicates) for side, count in enumerate(counts))
+        low, high = interval(value, redraw(*weights), min(counts), scale)
+    return MetricResult(name, value, counts[0], "", low, high, {part: float(parts[part]) for part in parts})
+
+
+def mean_measured(
+    name: str,
+    values: NDArray[np.float64],
+    parts: Mapping[str, float],
+    *,
+    intervals: bool,
+    seed: int,
+    scale: Scale = "linear",
+) -> MetricResult:
+    """The mean of one value a piece as a result, see `measured`."""
+    means = partial(_weighted_means, values)
+    return measured(
+        name, float(values.mean()), [len(values)], means, parts, intervals=intervals, seed=seed, scale=scale
+    )
+
+
+def _weighted_means(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    return weights @ values / len(values)
 
 
 def stretch(left_out: float) -> float:

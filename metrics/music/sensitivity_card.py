@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -65,11 +66,14 @@ def card_markdown(responses: Sequence[Response], about: str) -> str:
 
 
 def _cell(response: Response) -> str:
-    mark = {"moves": " M", "stays": " S", "blind": " B", "": ""}[response.expectation]
-    size = "" if np.isnan(response.response) else "0" if response.response == 0 else f"{response.response:.1f}"
-    if np.isinf(response.response):
-        size = "inf"
-    return f"{size or 'n/a'}{mark}{'!' if response.holds is False else ''}"
+    size = response.response
+    text = "n/a" if np.isnan(size) else "0" if size == 0 else f"{size:.1f}"
+    return f"{text} {_mark(response)}".rstrip()
+
+
+def _mark(response: Response) -> str:
+    """Letter of what was stated beforehand, with `!` where it failed; empty where nothing was."""
+    return response.expectation[:1].upper() + ("!" if response.holds is False else "")
 
 
 def card_figure(responses: Sequence[Response], path: Path, title: str) -> None:
@@ -84,24 +88,21 @@ def card_figure(responses: Sequence[Response], path: Path, title: str) -> None:
     table = np.full((len(metrics), len(columns)), np.nan)
     for response in responses:
         place = metrics.index(response.metric), columns.index((response.corruption, response.level))
-        table[place] = min(response.response, BRIGHTEST) if not np.isnan(response.response) else np.nan
+        table[place] = np.minimum(response.response, BRIGHTEST)
     figure, axes = pyplot.subplots(figsize=(9.5, 0.21 * len(metrics) + 2.2), layout="constrained")
     image = axes.imshow(np.sqrt(table), aspect="auto", cmap="viridis", vmin=0, vmax=np.sqrt(BRIGHTEST))
-    axes.set_xticks(range(len(columns)), [f"{name.replace('_', ' ')} {level:g}" for name, level in columns])
-    axes.tick_params(axis="x", rotation=60, labelsize=8)
-    for label in axes.get_xticklabels():
-        label.set_horizontalalignment("right")
+    names = [f"{name.replace('_', ' ')} {level:g}" for name, level in columns]
+    axes.set_xticks(range(len(columns)), names, rotation=60, ha="right", fontsize=8)
     axes.set_yticks(range(len(metrics)), metrics, fontsize=7)
     for response in responses:
         if response.expectation:
             place = columns.index((response.corruption, response.level)), metrics.index(response.metric)
             bright = table[place[1], place[0]] > BRIGHTEST / 3
-            text = {"moves": "M", "stays": "S", "blind": "B"}[response.expectation] + ("" if response.holds else "!")
             colour = "#ff5a36" if not response.holds else "black" if bright else "white"
-            axes.text(*place, text, ha="center", va="center", fontsize=6, color=colour, weight="bold")
-    for first, second in zip(range(len(columns) - 1), range(1, len(columns)), strict=True):
-        if columns[first][0] != columns[second][0]:
-            axes.axvline(first + 0.5, color="white", linewidth=1.5)
+            axes.text(*place, _mark(response), ha="center", va="center", fontsize=6, color=colour, weight="bold")
+    for index, ((first, _), (second, _)) in enumerate(pairwise(columns)):
+        if first != second:
+            axes.axvline(index + 0.5, color="white", linewidth=1.5)
     bar = figure.colorbar(image, ax=axes, shrink=0.4, pad=0.01)
     ticks = [0.0, 0.25, VISIBLE, 2.0, 4.0, BRIGHTEST]
     bar.set_ticks([float(np.sqrt(tick)) for tick in ticks], labels=[f"{tick:g}" for tick in ticks])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from metrics.music.features import bar_of_notes
 from metrics.music.grid import STEPS_PER_BEAT, TIME_BINS, duration_bins, snap_beats
 from metrics.music.notes import Notes, per_piece
-from metrics.music.resample import half_weights, interval
+from metrics.music.resample import measured
 from metrics.quantities import SHARE, Section, music_metric, register
 from metrics.result import MetricResult, missing
 
@@ -83,19 +83,17 @@ def structure_similarity_error(
         return missing(STRUCTURE_ERROR, len(tables[0]), reason)
     curves = [_curve(table.sum(0)) for table in tables]
     value = float(np.abs(curves[0] - curves[1])[used].mean())
-    low, high = float("nan"), float("nan")
-    if intervals:
-        draws = [
-            _curve(np.einsum("rp,pcl->rcl", half_weights(len(table), [seed, side]), table))
-            for side, table in enumerate(tables)
-        ]
-        redrawn = np.nanmean(np.abs(draws[0] - draws[1])[:, used], axis=1)
-        low, high = interval(value, redrawn, min(len(table) for table in tables), "overlap")
-    parts = {"lags": float(used.sum()), "n_reference": float(len(tables[1]))}
+
+    def redraw(*weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        draws = [_curve(np.einsum("rp,pcl->rcl", w, table)) for w, table in zip(weights, tables, strict=True)]
+        return np.nanmean(np.abs(draws[0] - draws[1])[:, used], axis=1)
+
+    parts = {"lags": used.sum(), "n_reference": len(tables[1])}
     for lag in (1, 4, 8, 16):
         for side, curve in zip(("generated", "reference"), curves, strict=True):
-            parts[f"lag_{lag}_{side}"] = float(curve[lag - 1]) if used[lag - 1] else float("nan")
-    return MetricResult(STRUCTURE_ERROR, value, len(tables[0]), "", low, high, parts)
+            parts[f"lag_{lag}_{side}"] = curve[lag - 1] if used[lag - 1] else np.nan
+    counts = [*map(len, tables)]
+    return measured(STRUCTURE_ERROR, value, counts, redraw, parts, intervals=intervals, seed=seed, scale="overlap")
 
 
 def _curve(table: NDArray[np.float64]) -> NDArray[np.float64]:

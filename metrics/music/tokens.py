@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from metrics.music.resample import half_weights, interval
+from metrics.music.resample import mean_measured
 from metrics.quantities import POSITIVE, SHARE, music_metric, register
 from metrics.result import MetricResult, missing
 
@@ -46,12 +46,8 @@ def grammar_errors(
         return missing(GRAMMAR_ERRORS, 0, "no token sequences")
     if not (np.isfinite(rates).all() and rates.min() >= 0 and rates.max() <= 1):
         raise ValueError(f"checker must give shares in 0..1, got {rates.min()}..{rates.max()}")
-    value = float(rates.mean())
-    low, high = float("nan"), float("nan")
-    if intervals:
-        low, high = interval(value, half_weights(len(rates), [seed, 0]) @ rates / len(rates), len(rates), "rate")
-    parts = {"sequences_with_any": float((rates > 0).mean()), "worst": float(rates.max())}
-    return MetricResult(GRAMMAR_ERRORS, value, len(rates), "", low, high, parts)
+    parts = {"sequences_with_any": (rates > 0).mean(), "worst": rates.max()}
+    return mean_measured(GRAMMAR_ERRORS, rates, parts, intervals=intervals, seed=seed, scale="rate")
 
 
 @music_metric()
@@ -64,11 +60,7 @@ def token_entropy(sequences: Sequence[Any], *, intervals: bool = True, seed: int
     found = np.array([_entropy(np.asarray(sequence)) for sequence in sequences], np.float64)
     if not len(found):
         return missing(TOKEN_ENTROPY, 0, "no token sequences")
-    value = float(found.mean())
-    low, high = float("nan"), float("nan")
-    if intervals:
-        low, high = interval(value, half_weights(len(found), [seed, 0]) @ found / len(found), len(found))
-    return MetricResult(TOKEN_ENTROPY, value, len(found), "", low, high, {"lowest": found.min()})
+    return mean_measured(TOKEN_ENTROPY, found, {"lowest": found.min()}, intervals=intervals, seed=seed)
 
 
 def _entropy(tokens: np.ndarray) -> float:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -10,9 +12,9 @@ from numpy.typing import NDArray
 
 from metrics.music.features import feature_matrix
 from metrics.music.notes import Notes
-from metrics.music.resample import REPLICATES, half_weights, interval
+from metrics.music.resample import REPLICATES, measured
 from metrics.quantities import POSITIVE, Section, music_metric, register
-from metrics.result import MetricResult, missing
+from metrics.result import MetricResult, check_known, missing
 
 SUMMARY_FEATURES: Final = (
     "used_pitches",
@@ -67,8 +69,7 @@ def vector_distance(
     bandwidth the median distance within the reference; 0 in the mean for equal sources, so single values may be below
     0. `parts`: n_reference, dimension.
     """
-    if kind not in KINDS:
-        raise ValueError(f"vector distance {kind!r} is unknown; allowed: {', '.join(KINDS)}")
+    check_known("vector distance", kind, KINDS)
     name = VECTOR_DISTANCE[kind]
     gen, ref = summary_vectors(generated), summary_vectors(reference)
     size = min(len(gen), len(ref))
@@ -80,16 +81,12 @@ def vector_distance(
     gen, ref = (
         (vectors[np.sort(generator.permutation(len(vectors))[:size])] - centre) / scale for vectors in (gen, ref)
     )
-    redraw = _frechet if kind == "frechet" else _Discrepancy(gen, ref)
-    value = float(redraw(gen, ref, np.ones((1, size)), np.ones((1, size)))[0])
-    low, high = float("nan"), float("nan")
-    if intervals:
-        draws = FRECHET_REPLICATES if kind == "frechet" else REPLICATES
-        drawn = redraw(gen, ref, half_weights(size, [seed, 0], draws), half_weights(size, [seed, 1], draws))
-        low, high = interval(value, drawn, size)
-        low = max(low, 0.0) if kind == "frechet" else low
-    parts = {"n_reference": float(size), "dimension": float(gen.shape[1])}
-    return MetricResult(name, value, size, "", low, high, parts)
+    redraw = partial(_frechet, gen, ref) if kind == "frechet" else partial(_discrepancy, _kernels(gen, ref))
+    value = float(redraw(np.ones((1, size)), np.ones((1, size)))[0])
+    parts = {"n_reference": size, "dimension": gen.shape[1]}
+    draws = FRECHET_REPLICATES if kind == "frechet" else REPLICATES
+    found = measured(name, value, [size] * 2, redraw, parts, intervals=intervals, seed=seed, replicates=draws)
+    return replace(found, low=max(found.low, 0.0)) if kind == "frechet" else found
 
 
 @music_metric()
@@ -118,29 +115,24 @@ def _frechet(
     return np.maximum(((means[0] - means[1]) ** 2).sum(1) + trace, 0)
 
 
-class _Discrepancy:
-    """Unbiased squared MMD under piece weights; the kernel matrices are computed once."""
+def _kernels(first: NDArray[np.float64], second: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Gaussian kernels of the pairs within the first, within the second and between both sets: N N, M M, N M."""
+    from scipy.spatial.distance import cdist, pdist
 
-    def __init__(self, first: NDArray[np.float64], second: NDArray[np.float64]) -> None:
-        from scipy.spatial.distance import cdist, pdist
+    width = float(np.median(pdist(second))) or 1.0
+    pairs = ((first, first), (second, second), (first, second))
+    return [np.exp(-cdist(a, b, "sqeuclidean") / (2 * width**2)) for a, b in pairs]
 
-        width = float(np.median(pdist(second))) or 1.0
-        pairs = ((first, first), (second, second), (first, second))
-        self.kernels = [np.exp(-cdist(a, b, "sqeuclidean") / (2 * width**2)) for a, b in pairs]
 
-    def __call__(
-        self,
-        first: NDArray[np.float64],
-        second: NDArray[np.float64],
-        left: NDArray[np.float64],
-        right: NDArray[np.float64],
-    ) -> NDArray[np.float64]:
-        def mean(kernel: NDArray[np.float64], a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-            return ((a @ kernel) * b).sum(1)
-
-        within = []
-        for kernel, weights in zip(self.kernels[:2], (left, right), strict=True):
-            pairs = weights.sum(1) ** 2 - (weights**2).sum(1)
-            within.append((mean(kernel, weights, weights) - (weights**2).sum(1)) / pairs)  # the diagonal is 1
-        across = mean(self.kernels[2], left, right) / (left.sum(1) * right.sum(1))
-        return within[0] + within[1] - 2 * across
+def _discrepancy(
+    kernels: Sequence[NDArray[np.float64]], left: NDArray[np.float64], right: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Unbiased squared MMD under piece weights: R N, R M -> R."""
+    sides = ((left, left), (right, right), (left, right))
+    first, second, across = (((a @ kernel) * b).sum(1) for kernel, (a, b) in zip(kernels, sides, strict=True))
+    squares = [(weights**2).sum(1) for weights in (left, right)]
+    within = [
+        (total - own) / (weights.sum(1) ** 2 - own)  # the diagonal is 1
+        for total, own, weights in zip((first, second), squares, (left, right), strict=True)
+    ]
+    return within[0] + within[1] - 2 * (across / (left.sum(1) * right.sum(1)))

@@ -13,15 +13,6 @@ from metrics.statistics.intervals import Interval, mean_interval
 
 
 @dataclass(frozen=True)
-class LocalSlope:
-    """d log y / d log L between two neighbouring lengths: 1 is linear, 2 quadratic growth."""
-
-    low_length: float
-    high_length: float
-    slope: Interval
-
-
-@dataclass(frozen=True)
 class LengthPolynomial:
     """y = constant + linear L + quadratic L^2, with the largest relative error at a fitted length."""
 
@@ -63,8 +54,9 @@ def check_rounds(lengths: Sequence[float], rounds_RL: Sequence[Sequence[float]] 
 
 def local_slopes(
     lengths: Sequence[float], rounds_RL: Sequence[Sequence[float]] | np.ndarray, level: float = 0.95
-) -> list[LocalSlope]:
-    """The exponent between each length and the next, one value a round, with a t interval over rounds.
+) -> list[Interval]:
+    """d log y / d log L between each length and the next, one value a round, with a t interval over rounds: 1 is
+    linear, 2 quadratic growth.
 
     `rounds_RL` (rounds, lengths): the median of each round. One round (FLOPs, computed memory) gives slopes without
     intervals. Raises ValueError for values that are not positive.
@@ -72,10 +64,7 @@ def local_slopes(
     values = check_rounds(lengths, rounds_RL)
     steps = np.diff(np.log(np.asarray(lengths, dtype=np.float64)))
     slopes = np.diff(np.log(values), axis=1) / steps  # R L -> R L-1
-    return [
-        LocalSlope(float(lengths[i]), float(lengths[i + 1]), mean_interval(slopes[:, i], level))
-        for i in range(len(steps))
-    ]
+    return [mean_interval(of_rounds, level) for of_rounds in slopes.T]
 
 
 def growth_exponent(

@@ -81,7 +81,7 @@ def _ceiling_rows(record: Record) -> list[dict[str, Any]]:
 def _compile_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:
     if not cell.compile:
         return [missing(cost.COMPILE_TIME, "not asked for (measure.efficiency.compile)")]
-    from metrics.statistics import interquartile_range
+    from metrics.statistics.rounds import interquartile_range
 
     reason = record.reason("compile", "no length could be run")
     found = []
@@ -152,7 +152,7 @@ def _timing(metric: str, scale: float, rounds_s: list[list[float]]) -> dict[str,
 
     A time that is not positive is the clock's fault and no measurement: it is left out, and named when none is left.
     """
-    from metrics.statistics import interquartile_range, rounds_interval
+    from metrics.statistics.rounds import interquartile_range, rounds_interval
 
     rounds = [[sample * scale for sample in one if sample > 0] for one in rounds_s]
     raw = [sample for one in rounds for sample in one]
@@ -201,7 +201,7 @@ def _phase_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dict[
 
 def _derived_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dict[str, Any]]:
     """The cold calls, tokens a second and the shares of the device's ceilings, from the calls behind the latency."""
-    from metrics.statistics import rounds_interval
+    from metrics.statistics.rounds import rounds_interval
 
     found = [
         row(metric, warm["cold_s"] * MS)
@@ -229,7 +229,7 @@ def _derived_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dic
 
 def _memory_rows(cell: EfficiencyCell, record: Record, kind: str, length: int) -> list[dict[str, Any]]:
     """The measured peak over several calls; on CUDA what allocator and driver held; for training what is computed."""
-    from metrics.statistics import rounds_interval
+    from metrics.statistics.rounds import rounds_interval
 
     metric = PEAKS[kind]
     batch = {"batch": cell.batch_of(kind)}

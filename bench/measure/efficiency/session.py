@@ -231,7 +231,7 @@ class _Group:
 
     def widest(self, key: tuple[str, int]) -> float:
         """Largest relative half width that an arm still has for one figure; 0 when no living arm measures it."""
-        from metrics.statistics import rounds_interval
+        from metrics.statistics.rounds import rounds_interval
 
         rounds_s = [arm.record.rounds_s(*key) for arm in self.alive if arm.record.all("samples", *key)]
         found = [rounds_interval(one).relative_width for one in rounds_s]

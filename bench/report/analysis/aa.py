@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.files import canonical_hash
 from bench.report.rows.points import Points
 from bench.store.cells import CellFolder
-from metrics.statistics import Interval
+from metrics.statistics.intervals import Interval
 
 AA_TOLERANCE = 0.02
 """How far from 1 the ratio of one model to itself may be: two processes of one model keep a difference of up to about

@@ -11,7 +11,7 @@ from bench.report.analysis.comparable import EXACT
 from bench.report.analysis.comparisons import by_seed, verdict
 from bench.report.rows.points import Point, Points, cost_points, quality_points
 from metrics.headlines import COSTS, PRIMARY
-from metrics.statistics import holm, paired_difference
+from metrics.statistics.comparison import holm, paired_difference
 
 
 @dataclass(frozen=True)

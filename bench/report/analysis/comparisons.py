@@ -15,15 +15,10 @@ from bench.report.analysis.references import CEILING, reference_point
 from bench.report.rows.points import Group, Point, Points, quality_group, quality_points
 from metrics.headlines import PRIMARY
 from metrics.quantities import quantity_of
-from metrics.statistics import (
-    Interval,
-    best_arm,
-    holm,
-    minimum_detectable_effect,
-    paired_difference,
-    seeds_needed,
-    smallest_p_value,
-)
+from metrics.statistics.comparison import holm, paired_difference, smallest_p_value
+from metrics.statistics.intervals import Interval
+from metrics.statistics.power import minimum_detectable_effect, seeds_needed
+from metrics.statistics.ranking import best_arm
 
 ALPHA = 0.05
 
@@ -40,9 +35,7 @@ class Comparison:
     group: Group
     metric: str
     arm: str
-    baseline: str
     difference: Interval
-    p_value: float
     adjusted_p: float
     verdict: str
     allowed_p: float
@@ -90,9 +83,7 @@ def _compare_group(group: Group, points: Points, baseline: str) -> list[Comparis
             group,
             point.metric,
             point.arm,
-            baseline,
             pair.difference,
-            pair.p_value,
             float(p_value),
             _verdict(pair.difference, float(p_value), family, point.metric),
             ALPHA / max(family, 1),

@@ -14,7 +14,7 @@ from bench.report.analysis.patterns import cycle_of, read_pattern
 from bench.report.rows.arms import arm_order
 from bench.report.rows.points import Group, Points, quality_group, quality_points
 from metrics.headlines import PRIMARY
-from metrics.statistics import Interval, mean_interval
+from metrics.statistics.intervals import Interval, mean_interval
 
 MIXERS = {"M": "Mamba", "F": "feed-forward", "A": "attention"}
 _AXIS = re.compile(r"(\w+)=(\S+)")

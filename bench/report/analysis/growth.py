@@ -7,7 +7,9 @@ from pathlib import Path
 from bench.report.analysis.comparable import EXACT, kernel_conflict
 from bench.report.rows.points import Point, Points
 from bench.report.rows.rounds import round_medians, rounds_of
-from metrics.statistics import Crossover, Interval, crossover, growth_exponent, rounds_ratio
+from metrics.statistics.intervals import Interval
+from metrics.statistics.rounds import rounds_ratio
+from metrics.statistics.scaling import Crossover, crossover, growth_exponent
 
 
 def took_turns(point: Point, base: Point) -> bool:

@@ -12,7 +12,7 @@ from bench.report.rows.arms import arm_order
 from bench.report.rows.pieces import read_midi, sample_paths
 from metrics.music.drift import HOP_BEATS, WINDOW_BEATS, measure_windows
 from metrics.music.notes import Notes
-from metrics.statistics import Interval, mean_interval
+from metrics.statistics.intervals import Interval, mean_interval
 
 MOST_PIECES = 48  # of an arm; more are not read, so that a large study is still drawn in seconds
 FEWEST_PIECES = 3  # that must reach a window before their mean is drawn

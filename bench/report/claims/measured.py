@@ -18,7 +18,7 @@ from bench.report.analysis.references import CEILING, grammar_marks, reference_p
 from bench.report.claims.paper import Quantity
 from bench.report.rows.points import Point, Points, group_words, quality_group
 from metrics.cost.quantities import BITS
-from metrics.statistics import Interval, mean_interval
+from metrics.statistics.intervals import Interval, mean_interval
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, le
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.frame import QUALITY
 from metrics.music.drift import HOP_BEATS, WINDOWED
-from metrics.statistics import Interval
+from metrics.statistics.intervals import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

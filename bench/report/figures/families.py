@@ -43,6 +43,21 @@ def family_grid(
     one_scale: panels of one measure have the same scale; else each has numbers of its own. In one column there are
     the measures of `NARROW_COSTS` only, and two families stand side by side, the others below them.
     """
+
+    def column(axes: Any, title: str, members: list[str], first: bool) -> None:
+        """One family from top to bottom, its legend last."""
+        shown = {arm: arms[arm] for arm in members}
+        for axis, measure in zip(axes, measures, strict=False):
+            tidy_axes(axis)
+            panel(axis, measure, shown, [arm for arm in arms if arm not in shown])
+            axis.set_title(title if measure == measures[0] else "")
+            axis.set_ylabel(labels[measure].replace(" [", "\n[") if first else "")
+            axis.tick_params(labelleft=first or not one_scale, labelbottom=measure == measures[-1])
+            axis.set_xlabel("length [tokens]" if measure == measures[-1] else "")
+        handles = arm_handles({wrapped(arm): look for arm, look in shown.items()})
+        legend = axes[-1].legend(handles=handles, loc="upper center", handlelength=1.6, borderaxespad=0)
+        legend.set_in_layout(False)  # a long name shall not make its column wider than the others
+
     groups = families(arms, patterns)
     narrow = is_narrow(width)
     measures = [one for one in labels if not narrow or one in NARROW_COSTS] or list(labels)
@@ -53,9 +68,10 @@ def family_grid(
     parts = figure.subfigures(len(bands), 1, height_ratios=[sum(one) for one in heights], squeeze=False)
     for part, band, height in zip(parts[:, 0], bands, heights, strict=True):
         grid = part.subplots(len(height), columns, squeeze=False, gridspec_kw={"height_ratios": height})
-        for column in range(columns):
-            titled = band[column] if column < len(band) else None
-            _column(grid[:, column], titled, measures, labels, arms, panel, column == 0, one_scale)
+        for place, family in enumerate(band):
+            column(grid[:, place], *family, first=place == 0)
+        for axis in (*grid[-1], *grid[:, len(band) :].flat):  # places of legends, and of families that there are not
+            axis.set_axis_off()
         for row in grid[:-1] if one_scale else ():
             _share_scale(row[: len(band)])
     return figure
@@ -65,36 +81,6 @@ def _heights(measures: int, band: list[tuple[str, list[str]]], narrow: bool) -> 
     """Inches of each row of panels and of the row of legends under them."""
     most = max(sum(1 + wrapped(arm).count("\n") for arm in members) for _, members in band)
     return [NARROW_ROW_IN if narrow else ROW_IN] * measures + [LEGEND_LINE_IN * most + 0.25]
-
-
-def _column(
-    axes: Any,
-    titled: tuple[str, list[str]] | None,
-    measures: list[str],
-    labels: Mapping[str, str],
-    arms: dict[str, Look],
-    panel: Panel,
-    first: bool,
-    one_scale: bool,
-) -> None:
-    """One family from top to bottom, its legend last; without one the places stay empty."""
-    axes[-1].set_axis_off()
-    if titled is None:
-        for axis in axes:
-            axis.set_axis_off()
-        return
-    title, members = titled
-    shown = {arm: arms[arm] for arm in members}
-    for axis, measure in zip(axes, measures, strict=False):
-        tidy_axes(axis)
-        panel(axis, measure, shown, [arm for arm in arms if arm not in shown])
-        axis.set_title(title if measure == measures[0] else "")
-        axis.set_ylabel(labels[measure].replace(" [", "\n[") if first else "")
-        axis.tick_params(labelleft=first or not one_scale, labelbottom=measure == measures[-1])
-        axis.set_xlabel("length [tokens]" if measure == measures[-1] else "")
-    handles = arm_handles({wrapped(arm): look for arm, look in shown.items()})
-    legend = axes[-1].legend(handles=handles, loc="upper center", handlelength=1.6, borderaxespad=0)
-    legend.set_in_layout(False)  # a long name shall not make its column wider than the others
 
 
 def wrapped(arm: str) -> str:

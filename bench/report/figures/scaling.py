@@ -22,7 +22,7 @@ from bench.report.rows.points import Point, Points, cost_points
 from bench.report.rows.study import baseline_arm
 from metrics.headlines import GROWING
 from metrics.quantities import quantity_of
-from metrics.statistics import Interval
+from metrics.statistics.intervals import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

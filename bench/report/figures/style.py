@@ -79,9 +79,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 def panels(figure: Figure, count: int, columns: int, **options: Any) -> list[Axes]:
     """`count` axes in rows of `columns`; places left over stay empty."""
-    rows = -(-count // columns)
-    grid = figure.subplots(rows, columns, squeeze=False, **options)
-    axes = [axis for row in grid for axis in row]
+    axes = list(figure.subplots(-(-count // columns), columns, squeeze=False, **options).flat)
     for axis in axes[count:]:
         axis.set_axis_off()
     return axes[:count]

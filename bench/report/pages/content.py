@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
@@ -24,9 +25,18 @@ from bench.report.tables.quality import detail_tables, quality_tables
 from bench.report.tables.samplers import sampler_tables
 from bench.report.tables.table import Table
 
-QUALITY, COST, ABLATION, CLAIMS, DETAILS = "Quality", "Cost", "Ablation", "Claims", "All metrics"
 NOTHING_IN_SHORT = "Nothing here can be said in a sentence; see the tables."
 NO_FAILURES = "None: every row has its figure."
+
+
+class Section(StrEnum):
+    """Headings over the tables of a report."""
+
+    QUALITY = "Quality"
+    COST = "Cost"
+    ABLATION = "Ablation"
+    CLAIMS = "Claims"
+    DETAILS = "All metrics"
 
 
 @dataclass(frozen=True)
@@ -66,16 +76,16 @@ def report_tables(frame: pd.DataFrame, folder: Path, baseline: str, *, force: bo
     """Every table of a report by its section; where samplers vary, one table of them instead of one for each."""
     sampling = sampler_tables(frame)
     return {
-        QUALITY: sampling or [*quality_tables(frame), *comparison_tables(frame, baseline), *rank_tables(frame)],
-        COST: [
+        Section.QUALITY: sampling or [*quality_tables(frame), *comparison_tables(frame, baseline), *rank_tables(frame)],
+        Section.COST: [
             *cost_tables(frame, force=force),
             *scaling_table(frame, folder, baseline),
             *audit_tables(frame, folder, baseline),
             *growth_tables(frame, folder),
         ],
-        ABLATION: ablation_tables(frame),
-        CLAIMS: claims_tables(frame, folder),
-        DETAILS: [] if sampling else detail_tables(frame),
+        Section.ABLATION: ablation_tables(frame),
+        Section.CLAIMS: claims_tables(frame, folder),
+        Section.DETAILS: [] if sampling else detail_tables(frame),
     }
 
 

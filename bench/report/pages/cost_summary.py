@@ -57,10 +57,8 @@ def shown_lengths(lengths: list[int]) -> list[int]:
 
 def _by_length(points: Points, metric: str, arms: list[str]) -> RichTable:
     lengths = shown_lengths(points.lengths())
-    result = narrow_table(f"{quantity_of(metric).short_heading}, median ± half of its 95 % interval")
-    result.add_column("arm", no_wrap=True)
-    for length in lengths:
-        result.add_column(f"{length}", justify="right")
+    title = f"{quantity_of(metric).short_heading}, median ± half of its 95 % interval"
+    result = narrow_table(title, [str(length) for length in lengths])
     result.add_column("kernels")
     for arm in arms:
         line = points.where(arm=arm)
@@ -74,10 +72,7 @@ def _growth(points: Points, arms: list[str], baseline: str, folder: Path) -> Ric
     words = (
         "k of cost = a L^k; at the right, where a step costs as much: `cheaper` or `costlier` at all lengths, or beyond"
     )
-    result = narrow_table("Growth with length", words)
-    result.add_column("arm", no_wrap=True)
-    for metric in GROWING:
-        result.add_column(GROWING_LABELS[metric], justify="right")
+    result = narrow_table("Growth with length", list(GROWING_LABELS.values()), words)
     result.add_column(f"a step beside {baseline}")
     for arm in arms:
         exponents = [_exponent(points.where(metric=metric, arm=arm).measured(), folder) for metric in GROWING]
@@ -102,9 +97,7 @@ def _score(point: Point | None) -> str:
 
 
 def _rich(table: Table, columns: int = 99) -> RichTable:
-    result = narrow_table(table.title, "\n".join(table.notes))
-    for place, column in enumerate(table.columns[:columns]):
-        result.add_column(column, justify="left" if place == 0 else "right")
+    result = narrow_table(table.title, table.columns[1:columns], "\n".join(table.notes), first=table.columns[0])
     for row in table.rows:
         result.add_row(*(entry.text for entry in row[:columns]))
     return result

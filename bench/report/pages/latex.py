@@ -7,11 +7,14 @@ Columns that do not fit beside each other within `TEXT_WIDTH_IN` go into a secon
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from itertools import groupby
+from typing import TypeVar
 
 from bench.report.tables.table import Entry, Table
 
+Item = TypeVar("Item")
 TEXT_WIDTH_IN = 7.0
 CHARACTER_IN = 0.064  # mean width of a character at \footnotesize, seen in compiled tables
 BETWEEN_IN = 0.17  # two \tabcolsep
@@ -26,7 +29,7 @@ LEFT_OUT = {
     "ablation": ("arms", "against", "in words"),
     "cost_": ("pattern", "kernel"),
 }
-SPECIAL = {
+SPECIAL: dict[str, str | int | None] = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
     "%": r"\%",
@@ -45,7 +48,7 @@ SETUP = r"\sisetup{mode=match, reset-text-series=false, text-series-to-math=true
 
 def escaped(text: str) -> str:
     """Text that LaTeX prints as it is."""
-    return "".join(SPECIAL.get(char, char) for char in text)
+    return text.translate(str.maketrans(SPECIAL))
 
 
 def to_latex(table: Table, footnotes: Sequence[str] = ()) -> str:
@@ -74,16 +77,21 @@ def _pages(table: Table) -> list[tuple[tuple[Entry, ...], ...]]:
     """The rows in runs that fit a page beside the notes, counting the lines that long words are broken into."""
     kept, _ = _columns(table)
     blocks = len(_blocks(table, kept))
-    pages: list[list[tuple[Entry, ...]]] = [[]]
-    lines = 0
-    for row in table.rows:
-        needed = blocks * max(-(-len(row[index].text) // WIDEST_WORDS) for index in (0, *kept))
-        if pages[-1] and lines + needed > MOST_LINES:
-            pages.append([])
-            lines = 0
-        pages[-1].append(row)
-        lines += needed
-    return [tuple(rows) for rows in pages]
+    lines = [blocks * max(-(-len(row[index].text) // WIDEST_WORDS) for index in (0, *kept)) for row in table.rows]
+    return [tuple(rows) for rows in _runs(table.rows, lines, MOST_LINES)]
+
+
+def _runs(items: Sequence[Item], sizes: Iterable[float], most: float, start: float = 0) -> list[list[Item]]:
+    """The items in runs, each as long as `start` and its sizes stay within `most`; at least one run."""
+    runs: list[list[Item]] = [[]]
+    used = start
+    for item, size in zip(items, sizes, strict=True):
+        if runs[-1] and used + size > most:
+            runs.append([])
+            used = start
+        runs[-1].append(item)
+        used += size
+    return runs
 
 
 def _float(table: Table, footnotes: Sequence[str]) -> str:
@@ -110,40 +118,27 @@ def _columns(table: Table) -> tuple[list[int], list[str]]:
         values = {row[index].text for row in table.rows if not row[0].text.startswith("(")}
         if name in left_out:
             continue
-        if len(table.rows) > 1 and len(values) == 1 and not _has_figures(table, index, intervals=True):
+        if len(table.rows) > 1 and len(values) == 1 and not table.has_interval(index):
             shared.append(f"{name} {values.pop()}")
         else:
             kept.append(index)
     return kept, shared
 
 
-def _has_figures(table: Table, index: int, *, intervals: bool = False) -> bool:
-    return any(math.isfinite(row[index].low if intervals else row[index].value) for row in table.rows)
-
-
 def _blocks(table: Table, columns: Sequence[int]) -> list[list[int]]:
     """The columns in blocks that fit the text width beside the first column."""
-    first = _width(table, 0)
-    blocks: list[list[int]] = [[]]
-    used = first
-    for index in columns:
-        width = _width(table, index)
-        if blocks[-1] and used + width > TEXT_WIDTH_IN:
-            blocks.append([])
-            used = first
-        blocks[-1].append(index)
-        used += width
-    return blocks
+    return _runs(columns, [_width(table, index) for index in columns], TEXT_WIDTH_IN, _width(table, 0))
 
 
 def _width(table: Table, index: int) -> float:
-    texts = [table.columns[index], *(row[index].text + row[index].mark for row in table.rows)]
-    if _has_figures(table, index, intervals=True):
+    if table.has_interval(index):
         parts = [row[index].text.partition(" [") for row in table.rows]
         number, interval = (max(len(part[at]) for part in parts) for at in (0, 2))
         wide = number * CHARACTER_IN + (interval + 2) * INTERVAL_CHARACTER_IN
         return max(wide, len(_group(table.columns[index])[1]) * CHARACTER_IN) + BETWEEN_IN
-    longest = max(map(len, texts))
+    longest = max(
+        len(text) for text in (table.columns[index], *(row[index].text + row[index].mark for row in table.rows))
+    )
     if longest > WIDEST_WORDS:
         return LONG_COLUMN_IN + BETWEEN_IN
     return longest * CHARACTER_IN + BETWEEN_IN
@@ -170,33 +165,28 @@ def _tabular(table: Table, columns: Sequence[int]) -> list[str]:
 
 def _group(heading: str) -> tuple[str, str]:
     """The group a column belongs to and its name within it: `L = 512` is `512` under `length [tokens]`."""
-    if heading.startswith("L = "):
-        return "length [tokens]", heading.removeprefix("L = ")
-    if heading.startswith("OA "):
-        return "overlapping area", heading.removeprefix("OA ")
-    return "", heading
+    groups = {"L = ": "length [tokens]", "OA ": "overlapping area"}
+    start = next((start for start in groups if heading.startswith(start)), "")
+    return groups.get(start, ""), heading.removeprefix(start)
 
 
 def _group_heads(table: Table, shown: Sequence[int], groups: Sequence[str]) -> list[str]:
-    cells, rules, at, start = [], [], 1, 0
-    while start < len(shown):
-        end = start + 1
-        while groups[start] and end < len(shown) and groups[end] == groups[start]:
-            end += 1
-        width = sum(_span(table, index) for index in shown[start:end])
-        cells.append(rf"\multicolumn{{{width}}}{{c}}{{{escaped(groups[start])}}}")
-        rules += [rf"\cmidrule(lr){{{at}-{at + width - 1}}}"] if groups[start] else []
-        at, start = at + width, end
+    cells, rules, at = [], [], 1
+    for (group, _), part in groupby(zip(groups, shown, strict=True), key=lambda one: (one[0], one[0] or one[1])):
+        width = sum(_span(table, index) for _, index in part)
+        cells.append(rf"\multicolumn{{{width}}}{{c}}{{{escaped(group)}}}")
+        rules += [rf"\cmidrule(lr){{{at}-{at + width - 1}}}"] if group else []
+        at += width
     return [" & ".join(cells) + r" \\", *rules]
 
 
 def _span(table: Table, index: int) -> int:
     """Columns that LaTeX needs for one column of a table: a figure with intervals takes two."""
-    return 2 if _has_figures(table, index, intervals=True) else 1
+    return 2 if table.has_interval(index) else 1
 
 
 def _column_type(table: Table, index: int) -> str:
-    if index and _has_figures(table, index):
+    if index and table.is_numeric(index):
         numbers = [_number(row[index]) for row in table.rows if math.isfinite(row[index].value)]
         whole = max(len(number.partition(".")[0].lstrip("-")) for number in numbers)
         decimals = max(len(number.partition(".")[2]) for number in numbers)
@@ -212,14 +202,14 @@ def _number(entry: Entry) -> str:
 
 
 def _head(table: Table, index: int, name: str) -> str:
-    if index and _has_figures(table, index):
+    if index and table.is_numeric(index):
         return rf"\multicolumn{{{_span(table, index)}}}{{c}}{{{escaped(name)}}}"
     return escaped(name)
 
 
 def _entry(table: Table, index: int, entry: Entry) -> str:
     mark = escaped(entry.mark)
-    if not index or not _has_figures(table, index):
+    if not index or not table.is_numeric(index):
         return escaped(entry.text) + mark
     wide = _span(table, index) == 2
     if not math.isfinite(entry.value):

@@ -6,21 +6,16 @@ from collections.abc import Sequence
 
 from bench.report.figures import FIGURES
 from bench.report.pages.caveats import HOW_TO_READ, caveats
-from bench.report.pages.content import (
-    ABLATION,
-    CLAIMS,
-    COST,
-    DETAILS,
-    NO_FAILURES,
-    NOTHING_IN_SHORT,
-    QUALITY,
-    Content,
-    failures_table,
-)
+from bench.report.pages.content import NO_FAILURES, NOTHING_IN_SHORT, Content, Section, failures_table
 from bench.report.rows.frame import study_name
 from bench.report.rows.provenance import provenance
 from bench.report.rows.study import study_notes, study_question
 from bench.report.tables.table import Table
+
+NONE_MEASURED = {
+    Section.QUALITY: ["No quality cell was measured."],
+    Section.COST: ["No efficiency cell was measured."],
+}
 
 
 def markdown_report(content: Content) -> str:
@@ -32,10 +27,8 @@ def markdown_report(content: Content) -> str:
     lines += _section("In short", _bullets(content.in_short) or [NOTHING_IN_SHORT])
     run = ["| | |", "| :--- | :--- |", *(f"| {name} | {words} |" for name, words in provenance(frame))]
     lines += _section("What was run", [*run, *(["", *_bullets(planned)] if planned else [])])
-    lines += _section(QUALITY, _with_tables(content.tables[QUALITY]) or ["No quality cell was measured."])
-    lines += _section(COST, _with_tables(content.tables[COST]) or ["No efficiency cell was measured."])
-    for title in (ABLATION, CLAIMS):
-        lines += _section(title, _with_tables(content.tables[title])) if content.tables[title] else []
+    for title in (Section.QUALITY, Section.COST, Section.ABLATION, Section.CLAIMS):
+        lines += _tables_under(title, content.tables[title])
     shown: list[str] = []
     for figure in (FIGURES[name] for name in content.figures):
         shown += [f"### {figure.title}", "", f"![{figure.title}](figures/{figure.name}.png)", "", figure.caption, ""]
@@ -44,7 +37,7 @@ def markdown_report(content: Content) -> str:
     lines += _section("How to read this", _bullets(HOW_TO_READ))
     lines += _section("Caveats", _bullets(caveats(frame, together=content.together)))
     lines += _section("Failures", failures.to_markdown().splitlines() if failures.rows else [NO_FAILURES])
-    lines += _section(DETAILS, _with_tables(content.tables[DETAILS])) if content.tables[DETAILS] else []
+    lines += _tables_under(Section.DETAILS, content.tables[Section.DETAILS])
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -56,8 +49,10 @@ def _bullets(sentences: Sequence[str]) -> list[str]:
     return [f"- {sentence}" for sentence in sentences]
 
 
-def _with_tables(tables: Sequence[Table]) -> list[str]:
+def _tables_under(title: Section, tables: Sequence[Table]) -> list[str]:
+    """A section of tables; of quality and cost a sentence where there are none, of others nothing."""
     lines: list[str] = []
     for table in tables:
         lines += [f"### {table.title}", "", table.to_markdown(), f"[{table.name}.csv](tables/{table.name}.csv)", ""]
-    return lines
+    lines = lines or NONE_MEASURED.get(title, [])
+    return _section(title, lines) if lines else []

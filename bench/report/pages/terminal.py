@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.report.analysis.references import grammar_marks
@@ -34,11 +35,9 @@ def summary_table(table: Any) -> Table:
     quality, references, cost = quality_points(frame), reference_points(frame), cost_points(frame)
     marks = grammar_marks(quality, references)
     longest = max(cost.lengths(), default=None)
-    result = narrow_table(study_name(frame), _caption(set(marks.values()), quality, longest), title_justify="center")
-    result.add_column("arm", no_wrap=True)
-    result.add_column("reads")
-    for heading in ("params", *(name for _, name in QUALITY), *(name for _, name in COST)):
-        result.add_column(heading, justify="right")
+    figures = ("params", *(name for _, name in QUALITY), *(name for _, name in COST))
+    caption = _caption(set(marks.values()), quality, longest)
+    result = narrow_table(study_name(frame), figures, caption, words=("reads",), title_justify="center")
     for arm in arm_order(frame):
         mine, spent = quality.where(arm=arm), cost.where(arm=arm, length=longest)
         state = {MARKS.get(mark, "") for (_, _, name), mark in marks.items() if name == arm}
@@ -54,13 +53,24 @@ def summary_table(table: Any) -> Table:
     return result
 
 
-def narrow_table(title: str, caption: str = "", *, title_justify: Any = "left") -> Table:
-    """An empty rich table without padding, so that many columns fit 80 characters; title and caption are no markup."""
+def narrow_table(
+    title: str,
+    figures: Sequence[str],
+    caption: str = "",
+    *,
+    first: str = "",
+    words: Sequence[str] = (),
+    title_justify: Any = "left",
+) -> Table:
+    """A rich table without rows and padding, so that many columns fit 80 characters; title and caption are no markup.
+
+    Columns: the arm, or `first` where that may be broken; those of `words`; those of `figures`, set at the right.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    return Table(
+    result = Table(
         title=Text(title),
         caption=Text(caption),
         title_justify=title_justify,
@@ -69,6 +79,12 @@ def narrow_table(title: str, caption: str = "", *, title_justify: Any = "left") 
         padding=0,
         collapse_padding=True,
     )
+    result.add_column(first or "arm", no_wrap=not first)
+    for heading in words:
+        result.add_column(heading)
+    for heading in figures:
+        result.add_column(heading, justify="right")
+    return result
 
 
 def print_table(console: Console, table: ReportTable) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -52,33 +52,28 @@ def failures(frame: pd.DataFrame) -> list[tuple[str, str, str, str, str]]:
     """Missing figures with their reasons, one row per status and reason: arms with lengths, status, reason, metrics,
     cells (the first three by name). Cells that ended badly come before figures that finished cells could not give.
     """
-    groups: dict[tuple[str, str], list[Row]] = {}
     missing = frame[frame["value"].isna()].sort_values("status", key=lambda column: column == "done", kind="stable")
-    for row in missing.astype(object).where(missing.notna(), None).to_dict("records"):
-        groups.setdefault((row["status"], row["reason"]), []).append({str(key): value for key, value in row.items()})
     found = []
     everyone = set(frame.loc[frame["kind"] != REFERENCE, "arm"])
-    for (status, reason), rows in groups.items():
-        cells = list(dict.fromkeys(row["cell_id"] for row in rows))
+    for (status, reason), rows in missing.groupby(["status", "reason"], sort=False):
+        cells = rows["cell_id"].unique()
         shown = ", ".join(cells[:3]) + (f" and {len(cells) - 3} more" if len(cells) > 3 else "")
-        lengths = sorted({row["length"] for row in rows if row["length"] is not None})
+        lengths = sorted(rows["length"].dropna().unique())
         at = f" (L = {', '.join(map(str, lengths))})" if lengths else ""
-        metrics = dict.fromkeys(row["metric"] for row in rows)
         found.append(
             (
-                _arms_named([row["arm"] for row in rows], everyone) + at,
-                status or "n/a",
-                reason or "no reason recorded",
-                ", ".join(metrics),
+                _arms_named(list(rows["arm"].unique()), everyone) + at,
+                str(status) or "n/a",
+                str(reason) or "no reason recorded",
+                ", ".join(rows["metric"].unique()),
                 shown,
             )
         )
     return found
 
 
-def _arms_named(arms: list[str], everyone: set[str]) -> str:
+def _arms_named(names: Sequence[str], everyone: set[str]) -> str:
     """Arms by name; "all n arms" where they are many and all."""
-    names = dict.fromkeys(arms)
     if len(names) > MOST_NAMED and set(names) == everyone:
         return f"all {len(names)} arms"
     return ", ".join(names)

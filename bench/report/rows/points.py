@@ -14,7 +14,7 @@ import pandas as pd
 
 from bench.report.rows.frame import EFFICIENCY, QUALITY, REFERENCE, Row, records
 from metrics.quantities import quantity_of
-from metrics.statistics import mean_interval
+from metrics.statistics.intervals import mean_interval
 
 COST_KEYS = ("metric", "length", "arm", "kernel", "device", "threads", "batch")
 QUALITY_KEYS = ("corpus", "length", "sampler", "sample_steps", "arm", "metric")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from bench.report.rows.points import Point
@@ -37,8 +38,5 @@ def round_medians(folder: Path, point: Point) -> list[float]:
 
 
 def _split(raw: list[float], sizes: list[int]) -> list[list[float]]:
-    rounds, start = [], 0
-    for size in sizes:
-        rounds.append(raw[start : start + size])
-        start += size
-    return rounds if start == len(raw) else []
+    calls = iter(raw)
+    return [list(islice(calls, size)) for size in sizes] if sum(sizes) == len(raw) else []

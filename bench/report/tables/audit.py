@@ -22,7 +22,7 @@ from metrics.cost.quantities import (
     TRAIN_STEP_LATENCY,
 )
 from metrics.quantities import quantity_of
-from metrics.statistics import Interval
+from metrics.statistics.intervals import Interval
 
 TIMED = (STEP_LATENCY, TRAIN_STEP_LATENCY)
 COUNTERS = {FORWARD_GFLOPS_FVCORE: "fvcore", FORWARD_GFLOPS_DISPATCH: "FlopCounterMode"}

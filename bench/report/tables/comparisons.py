@@ -15,7 +15,7 @@ from bench.report.tables.numbers import number
 from bench.report.tables.table import Entry, Table
 from metrics.headlines import PRIMARY
 from metrics.quantities import quantity_of
-from metrics.statistics import rank_arms
+from metrics.statistics.ranking import rank_arms
 
 MOST_PAIR_DRAWS = 2e7  # arms x arms x draws that are held in memory at once
 

@@ -18,7 +18,7 @@ from bench.report.tables.table import Entry, Table
 from metrics.cost.quantities import FORWARD_GFLOPS
 from metrics.headlines import COSTS, GROWING
 from metrics.quantities import quantity_of
-from metrics.statistics import Crossover, length_polynomial, local_slopes
+from metrics.statistics.scaling import Crossover, length_polynomial, local_slopes
 
 FEWEST_LENGTHS = 3
 NEGLIGIBLE = 1e-9
@@ -63,7 +63,7 @@ def _slope(low: Point | None, high: Point | None, folder: Path | None) -> Entry:
         values = [[low.value, high.value]]
     if not all(value > 0 for turn in values for value in turn):
         return Entry(NOTHING)
-    slope = local_slopes([low.length, high.length], values)[0].slope
+    slope = local_slopes([low.length, high.length], values)[0]
     return Entry.interval(slope, cell_ids=Points([low, high]).cell_ids())
 
 
@@ -79,15 +79,8 @@ def closed_form_table(points: Points, arms: list[str]) -> Table:
         square = found.quadratic if found.quadratic * lengths[-1] > NEGLIGIBLE * found.linear else 0.0
         level = found.linear / square if square else math.nan
         error = found.worst_error if found.worst_error > NEGLIGIBLE else 0.0
-        body.append(
-            (
-                Entry(arm),
-                Entry.figure(found.linear * 1e3),
-                Entry.figure(square * 1e6),
-                Entry.figure(level, reason="no term in L^2"),
-                Entry.figure(100 * error),
-            )
-        )
+        figures = (found.linear * 1e3, square * 1e6, level, 100 * error)
+        body.append((Entry(arm), *(Entry.figure(one, reason="no term in L^2") for one in figures)))
     terms = ("b [MFLOPs a token]", "c [kFLOPs a token^2]", "L at which both terms are equal")
     notes = (
         "Least squares in relative error, no term negative; an error over rounding says that the form is another.",

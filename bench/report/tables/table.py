@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bench.errors import UserError
 from bench.report.tables.numbers import NOTHING, with_interval
-from metrics.statistics import Interval
+from metrics.statistics.intervals import Interval
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Table:
 
     def to_markdown(self) -> str:
         """A GitHub pipe table with its notes under it."""
-        numeric = [self._is_numeric(index) for index in range(len(self.columns))]
+        numeric = [self.is_numeric(index) for index in range(len(self.columns))]
         lines = [
             "| " + " | ".join(_escaped(name) for name in self.columns) + " |",
             "|" + "|".join(" ---: " if right else " :--- " for right in numeric) + "|",
@@ -107,7 +107,7 @@ class Table:
         """
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
-        intervals = [self._has_interval(index) for index in range(len(self.columns))]
+        intervals = [self.has_interval(index) for index in range(len(self.columns))]
         header: list[str] = []
         for name, wide in zip(self.columns, intervals, strict=True):
             header += [name, f"{name} low", f"{name} high"] if wide else [name]
@@ -115,16 +115,18 @@ class Table:
         for row in self.rows:
             fields: list[str] = []
             for index, (entry, wide) in enumerate(zip(row, intervals, strict=True)):
-                value = _raw(entry.value) if self._is_numeric(index) and not _is_words(entry) else entry.text
+                value = _raw(entry.value) if self.is_numeric(index) and not _is_words(entry) else entry.text
                 fields += [value, _raw(entry.low), _raw(entry.high)] if wide else [value]
             cells = dict.fromkeys(cell for entry in row for cell in entry.cell_ids)
             writer.writerow([*fields, " ".join(cells)])
         return buffer.getvalue()
 
-    def _is_numeric(self, index: int) -> bool:
+    def is_numeric(self, index: int) -> bool:
+        """Whether a column has a figure."""
         return any(math.isfinite(row[index].value) for row in self.rows)
 
-    def _has_interval(self, index: int) -> bool:
+    def has_interval(self, index: int) -> bool:
+        """Whether a column has a figure with an interval."""
         return any(math.isfinite(row[index].low) for row in self.rows)
 
 

@@ -14,7 +14,7 @@ from bench.report.pages.cost_summary import cost_summary, shown_lengths
 from bench.report.rows.frame import as_frame
 from bench.report.tables.audit import audit_tables
 from bench.report.tables.growth import growth_tables
-from metrics.statistics import Interval
+from metrics.statistics.intervals import Interval
 
 LENGTHS = (256, 512, 1024, 2048)
 ROUNDS = 12

@@ -13,7 +13,7 @@ from bench.report.pages.sentences import in_short
 from bench.report.rows.frame import as_frame, failures
 from bench.report.rows.points import cost_points
 from bench.report.tables.growth import closed_form_table, crossing
-from metrics.statistics import Crossover
+from metrics.statistics.scaling import Crossover
 
 ARMS = [f"arm-{place}" for place in range(9)]
 

@@ -30,7 +30,7 @@ def test_two_packages_add_up_and_parts_of_a_package_do_not(powercap):
     powercap(0, 500_100)
     powercap(1, 250_200)
     powercap("0:0", 0)
-    assert counter.since(start) == pytest.approx(0.75)
+    assert counter.joules() - start == pytest.approx(0.75)
 
 
 def test_a_counter_that_wrapped_around_is_unwrapped(powercap):
@@ -38,9 +38,9 @@ def test_a_counter_that_wrapped_around_is_unwrapped(powercap):
     counter = RaplCounter(powercap.folder)
     start = counter.joules()
     powercap(0, 100_000)
-    assert counter.since(start) == pytest.approx(0.2)
+    assert counter.joules() - start == pytest.approx(0.2)
     powercap(0, 50_000)
-    assert counter.since(start) == pytest.approx(1.15)
+    assert counter.joules() - start == pytest.approx(1.15)
 
 
 class Meter:
@@ -56,9 +56,6 @@ class Meter:
 
     def joules(self):
         return 40.0 + self.each * self.calls
-
-    def since(self, start):
-        return self.joules() - start
 
 
 def test_joules_of_a_call():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metrics import Notes, frechet_distance, vector_distance
-from metrics.music.vectors import _Discrepancy
+from metrics.music.vectors import _discrepancy, _kernels
 
 
 def pieces(seed: int, count: int, width: int = 24) -> list[Notes]:
@@ -44,7 +44,7 @@ def test_discrepancy_of_four_points_by_hand():
     ones = np.ones((1, 2))
     half = np.exp(-0.5)
     expected = 1 + half - 2 * (2 * 1 + 2 * half) / 4
-    assert _Discrepancy(first, second)(first, second, ones, ones)[0] == pytest.approx(expected)
+    assert _discrepancy(_kernels(first, second), ones, ones)[0] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("kind", ["frechet", "mmd"])

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from metrics.statistics import holm, paired_difference, sign_flip_p_value, smallest_p_value
+from metrics.statistics.comparison import holm, paired_difference, sign_flip_p_value, smallest_p_value
 
 
 def test_all_differences_of_one_sign_give_the_smallest_p():

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from metrics.statistics import mean_interval, median_interval
+from metrics.statistics.intervals import mean_interval, median_interval
 
 
 def test_mean_of_two_seeds_reaches_twelve_standard_errors():

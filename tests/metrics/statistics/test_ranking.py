@@ -7,13 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from metrics.statistics import (
-    best_arm,
-    minimum_detectable_effect,
-    paired_power,
-    rank_arms,
-    seeds_needed,
-)
+from metrics.statistics.power import minimum_detectable_effect, paired_power, seeds_needed
+from metrics.statistics.ranking import best_arm, rank_arms
 
 
 def table(seeds, shifts, generator):
@@ -73,7 +68,7 @@ def test_power_of_the_textbook_case():
 
 def test_power_stands_for_the_sign_flip_test_too():
     generator = np.random.default_rng(4)
-    from metrics.statistics import sign_flip_p_value
+    from metrics.statistics.comparison import sign_flip_p_value
 
     found = np.mean([sign_flip_p_value(generator.normal(1.0, 1.0, 10)) <= 0.05 for _ in range(400)])
     assert found == pytest.approx(paired_power(1.0, 1.0, 10), abs=0.06)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from metrics.statistics import interquartile_range, rounds_interval, rounds_ratio
+from metrics.statistics.rounds import interquartile_range, rounds_interval, rounds_ratio
 
 
 def test_rounds_that_agree_have_no_width_and_one_round_has_none_at_all():

@@ -31,7 +31,7 @@ def bullets(sentences: Iterable[str], kind: str = "") -> str:
 
 def table_html(table: Table) -> str:
     """A table with sortable columns in a box that scrolls sideways, and its notes."""
-    numeric = [any(math.isfinite(row[index].value) for row in table.rows) for index in range(len(table.columns))]
+    numeric = [table.is_numeric(index) for index in range(len(table.columns))]
     heads = "".join(
         f'<th scope="col"{" class=figure" if right else ""}><button type="button">{escape(name)}</button></th>'
         for name, right in zip(table.columns, numeric, strict=True)

@@ -13,17 +13,7 @@ import pandas as pd
 from bench.files import read_json
 from bench.report.figures import FIGURES
 from bench.report.pages.caveats import HOW_TO_READ, caveats
-from bench.report.pages.content import (
-    ABLATION,
-    CLAIMS,
-    COST,
-    DETAILS,
-    NO_FAILURES,
-    NOTHING_IN_SHORT,
-    QUALITY,
-    Content,
-    failures_table,
-)
+from bench.report.pages.content import NO_FAILURES, NOTHING_IN_SHORT, Content, Section, failures_table
 from bench.report.pages.html.elements import bullets, figure_html, plain_table, sample_html, section, slug, table_html
 from bench.report.rows.arms import arm_order, looks
 from bench.report.rows.frame import study_name
@@ -46,7 +36,7 @@ def html_report(content: Content) -> str:
     shown, pieces = _samples(frame, folder)
     planned, failures = bullets(study_notes(folder)), failures_table(frame)
     sections = {"Summary": bullets(content.in_short) or f"<p>{NOTHING_IN_SHORT}</p>"}
-    for title in (CLAIMS, QUALITY, COST, ABLATION):
+    for title in (Section.CLAIMS, Section.QUALITY, Section.COST, Section.ABLATION):
         if content.tables[title]:
             sections[title] = "\n".join(map(table_html, content.tables[title]))
     drawn = ((FIGURES[name], png) for name, png in content.figures.items())
@@ -57,8 +47,8 @@ def html_report(content: Content) -> str:
     sections["How to read this"] = bullets(HOW_TO_READ)
     sections["Caveats"] = bullets(caveats(frame, together=content.together))
     sections["Failures"] = table_html(failures) if failures.rows else f"<p>{NO_FAILURES}</p>"
-    if content.tables[DETAILS]:
-        sections[DETAILS] = "\n".join(map(table_html, content.tables[DETAILS]))
+    if content.tables[Section.DETAILS]:
+        sections[Section.DETAILS] = "\n".join(map(table_html, content.tables[Section.DETAILS]))
     sections["Configuration"] = _configuration(folder, frame["cell_id"].unique())
     links = "".join(f'<a href="#{slug(title)}">{escape(title)}</a>' for title in sections)
     body = "\n".join(section(title, inner) for title, inner in sections.items())

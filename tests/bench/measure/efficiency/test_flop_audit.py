@@ -12,7 +12,6 @@ from architectures.backbone import Backbone, BackboneConfig
 from architectures.catalog import CATALOG, resolve
 from architectures.scan import reference
 from architectures.scan.inputs import ScanInputs
-from metrics.cost.arithmetic import count_arithmetic
 from metrics.cost.flops import SCAN_OPERATOR, count_by_dispatch, count_by_tracing, executed_scan_flops, scan_flops
 
 TOLERANCE = 0.005
@@ -75,7 +74,7 @@ def test_the_backward_pass_of_a_scan_is_seen_as_an_operator_of_its_own():
 
 
 @pytest.mark.parametrize(("batch", "channels", "state", "length"), [(1, 4, 16, 64), (2, 8, 16, 32), (1, 4, 64, 16)])
-def test_the_scan_spelled_out_executes_seven_a_state(batch, channels, state, length):
+def test_the_scan_spelled_out_executes_seven_a_state(batch, channels, state, length, count_arithmetic):
     def random(*shape):
         return torch.rand(*shape, dtype=torch.float64)
 
