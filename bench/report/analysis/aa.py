@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 
 from bench.files import canonical_hash
-from bench.report.rows.points import Points
+from bench.report.rows.summaries import Summaries
 from bench.store.cells import CellFolder
 from metrics.statistics.intervals import Interval
 
@@ -15,15 +15,15 @@ AA_TOLERANCE = 0.02
 1 % for as long as they live (where their memory lies, for one), and no number of rounds makes it go away."""
 
 
-def same_models(points: Points, folder: Path) -> list[list[str]]:
+def same_models(summaries: Summaries, folder: Path) -> list[list[str]]:
     """Groups of two or more arms whose cells hold one and the same model, on the same kernels asked for."""
     groups: dict[str, dict[str, None]] = {}
-    for point in points:
-        for cell in point.cell_ids:
+    for summary in summaries:
+        for cell in summary.cell_ids:
             settings = (CellFolder(folder / cell).configuration() or {}).get("settings")
             if isinstance(settings, dict) and "model" in settings:
                 same = canonical_hash([settings["model"], settings.get("kernels", {})])
-                groups.setdefault(same, {})[point.arm] = None
+                groups.setdefault(same, {})[summary.arm] = None
     return [list(arms) for arms in groups.values() if len(arms) > 1]
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.report.analysis.comparable import EXACT
 from bench.report.analysis.comparisons import by_seed, verdict
-from bench.report.rows.points import Point, Points, cost_points, quality_points
+from bench.report.rows.summaries import Summaries, Summary, cost_summaries, quality_summaries
 from metrics.headlines import COSTS, PRIMARY
 from metrics.statistics.comparison import holm, paired_difference
 
@@ -19,8 +19,8 @@ class Change:
     """A figure in both studies. `verdict`: "lower", "higher", "no difference found", "not tested" or why not
     compared."""
 
-    first: Point
-    second: Point
+    first: Summary
+    second: Summary
     verdict: str
     forced: bool = False
 
@@ -32,25 +32,25 @@ def changes(first: pd.DataFrame, second: pd.DataFrame, *, force: bool = False) -
     where their intervals lie apart (counts: where they differ at all); the primary scores by an exact test paired
     by seed, Holm-corrected; other scores are shown and not tested.
     """
-    costs = _matched(cost_points(first), cost_points(second), lambda p: (p.metric, p.arm, p.length, p.batch))
+    costs = _matched(cost_summaries(first), cost_summaries(second), lambda p: (p.metric, p.arm, p.length, p.batch))
     scores = _matched(
-        quality_points(first),
-        quality_points(second),
+        quality_summaries(first),
+        quality_summaries(second),
         lambda p: (p.metric, p.arm, p.corpus, p.length, p.sampler, p.sample_steps),
     )
     known = [(one, other) for one, other in costs if one.metric in COSTS]
     return [_cost_change(one, other, force) for one, other in known] + _score_changes(scores)
 
 
-def _matched(first: Points, second: Points, key: Callable[[Point], object]) -> list[tuple[Point, Point]]:
-    others = {key(point): point for point in second.measured()}
-    return [(point, others[key(point)]) for point in first.measured() if key(point) in others]
+def _matched(first: Summaries, second: Summaries, key: Callable[[Summary], object]) -> list[tuple[Summary, Summary]]:
+    others = {key(summary): summary for summary in second.measured()}
+    return [(summary, others[key(summary)]) for summary in first.measured() if key(summary) in others]
 
 
-def _cost_change(first: Point, second: Point, force: bool) -> Change:
+def _cost_change(first: Summary, second: Summary, force: bool) -> Change:
     if first.metric in EXACT:
         return Change(first, second, _side(first.value, second.value))
-    ran = [(point.device, point.threads, point.kernel) for point in (first, second)]
+    ran = [(summary.device, summary.threads, summary.kernel) for summary in (first, second)]
     if ran[0] != ran[1] and not force:
         names = ("device", "threads", "kernel")
         differing = [
@@ -69,7 +69,7 @@ def _side(first: float, second: float) -> str:
     return "no difference found" if first == second else "lower" if second < first else "higher"
 
 
-def _score_changes(pairs: list[tuple[Point, Point]]) -> list[Change]:
+def _score_changes(pairs: list[tuple[Summary, Summary]]) -> list[Change]:
     tested = [(one, other) for one, other in pairs if one.metric in PRIMARY]
     found = [paired_difference(by_seed(other), by_seed(one)) for one, other in tested]
     adjusted = holm([pair.p_value for pair in found])

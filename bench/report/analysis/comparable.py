@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bench.report.rows.points import Point, Points
+from bench.report.rows.summaries import Summaries, Summary
 from metrics.cost.quantities import FORWARD_GFLOPS, PARAMETERS
 
 EXACT = (FORWARD_GFLOPS, PARAMETERS)
@@ -26,36 +26,36 @@ def kernel_conflict(kernels: Iterable[str]) -> str:
     return "; ".join(differing)
 
 
-def first_setting(points: Points) -> Points:
-    """Of each metric the points on its first device, with its first threads and batch; one an arm and length, without a
-    figure where it has none.
+def first_setting(summaries: Summaries) -> Summaries:
+    """Of each metric the summaries on its first device, with its first threads and batch; one per arm and length,
+    without a figure where it has none.
 
     Growth along length and ratios of arms have no meaning across devices.
     """
     settings: dict[str, tuple[object, ...]] = {}
-    kept: dict[tuple[str, str, int | None], Point] = {}
-    for point in sorted(points, key=lambda point: not point.measured):
-        if not point.measured or settings.setdefault(point.metric, point.setting) == point.setting:
-            kept.setdefault((point.metric, point.arm, point.length), point)
-    return Points(kept.values())
+    kept: dict[tuple[str, str, int | None], Summary] = {}
+    for summary in sorted(summaries, key=lambda summary: not summary.measured):
+        if not summary.measured or settings.setdefault(summary.metric, summary.setting) == summary.setting:
+            kept.setdefault((summary.metric, summary.arm, summary.length), summary)
+    return Summaries(kept.values())
 
 
-def settings_left_out(points: Points) -> str:
+def settings_left_out(summaries: Summaries) -> str:
     """A sentence for a table that `first_setting` made smaller; "" where it left nothing out."""
-    chosen = first_setting(points)
-    if len(chosen) == len(points):
+    chosen = first_setting(summaries)
+    if len(chosen) == len(summaries):
         return ""
     devices = ", ".join(map(str, chosen.distinct("device")))
     return f"Only what was measured on {devices or 'one device'}, with one number of threads, batch and kernel an arm."
 
 
-def lowest_apart(points: Points) -> str | None:
+def lowest_apart(summaries: Summaries) -> str | None:
     """The arm whose interval lies wholly below every other arm's; None where two overlap or there are fewer than two.
 
     A count (`EXACT`) is compared by itself; any other figure without an interval leaves the question open.
     """
-    measured = sorted(points.measured(), key=lambda point: point.span[1])
-    if len(measured) < 2 or any(not point.has_interval and point.metric not in EXACT for point in measured):
+    measured = sorted(summaries.measured(), key=lambda summary: summary.span[1])
+    if len(measured) < 2 or any(not summary.has_interval and summary.metric not in EXACT for summary in measured):
         return None
     first, others = measured[0], measured[1:]
     return first.arm if all(first.span[1] < other.span[0] for other in others) else None

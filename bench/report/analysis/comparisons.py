@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from bench.report.analysis.references import CEILING, reference_point
-from bench.report.rows.points import Group, Point, Points, quality_group, quality_points
+from bench.report.analysis.references import CEILING, reference_summary
+from bench.report.rows.summaries import Group, Summaries, Summary, quality_group, quality_summaries
 from metrics.headlines import PRIMARY
 from metrics.quantities import quantity_of
 from metrics.statistics.comparison import holm, paired_difference, smallest_p_value
@@ -52,9 +52,9 @@ class Comparison:
         return seeds_needed(self.difference.value, _deviation(self.difference), self.allowed_p)
 
 
-def by_seed(point: Point) -> dict[int, float]:
-    """The figures of a point by their seed; rows without a seed cannot be paired and stay out."""
-    pairs = zip(point.seeds, point.values, strict=True)
+def by_seed(summary: Summary) -> dict[int, float]:
+    """The figures of a summary by their seed; rows without a seed cannot be paired and stay out."""
+    pairs = zip(summary.seeds, summary.values, strict=True)
     return {seed: value for seed, value in pairs if seed is not None and math.isfinite(value)}
 
 
@@ -64,31 +64,31 @@ def comparisons(frame: pd.DataFrame, baseline: str) -> list[Comparison]:
     Empty where the baseline has no figure. The error rate over all verdicts "better" and "worse" of one table is 5 %.
     """
     found = []
-    for group, points in quality_points(frame).groups(quality_group):
-        found += _compare_group(group, points, baseline)
+    for group, summaries in quality_summaries(frame).groups(quality_group):
+        found += _compare_group(group, summaries, baseline)
     return found
 
 
-def _compare_group(group: Group, points: Points, baseline: str) -> list[Comparison]:
+def _compare_group(group: Group, summaries: Summaries, baseline: str) -> list[Comparison]:
     tested = []
     for metric in PRIMARY:
-        base = points.measured().first(metric=metric, arm=baseline)
-        others = [point for point in points.where(metric=metric).measured() if point.arm != baseline]
+        base = summaries.measured().first(metric=metric, arm=baseline)
+        others = [summary for summary in summaries.where(metric=metric).measured() if summary.arm != baseline]
         if base is not None:
-            tested += [(point, paired_difference(by_seed(point), by_seed(base))) for point in others]
+            tested += [(summary, paired_difference(by_seed(summary), by_seed(base))) for summary in others]
     adjusted = holm([pair.p_value for _, pair in tested])
     family = sum(not math.isnan(pair.p_value) for _, pair in tested)
     return [
         Comparison(
             group,
-            point.metric,
-            point.arm,
+            summary.metric,
+            summary.arm,
             pair.difference,
             float(p_value),
-            _verdict(pair.difference, float(p_value), family, point.metric),
+            _verdict(pair.difference, float(p_value), family, summary.metric),
             ALPHA / max(family, 1),
         )
-        for (point, pair), p_value in zip(tested, adjusted, strict=True)
+        for (summary, pair), p_value in zip(tested, adjusted, strict=True)
     ]
 
 
@@ -118,30 +118,30 @@ def verdict(difference: Interval, adjusted_p: float, family: int, *, below: str,
     return "no difference found"
 
 
-def best_arms(points: Points, references: Points) -> dict[str, str]:
+def best_arms(summaries: Summaries, references: Summaries) -> dict[str, str]:
     """For each primary metric of one table the arm that is significantly best; a metric without one is absent.
 
     The best arm must be significantly better than every other; the level is shared among the metrics of the table.
     """
     found: dict[str, str] = {}
     for metric in PRIMARY:
-        values = losses(points.where(metric=metric), references)
+        values = losses(summaries.where(metric=metric), references)
         if len(values) > 1:
             best = best_arm(values, better="lower", level=1 - ALPHA / len(PRIMARY))
             found |= {metric: best.arm} if best.arm else {}
     return found
 
 
-def losses(points: Points, references: Points) -> dict[str, dict[int, float]]:
-    """Arm -> seed -> a number that is lower where the arm is better, for points of one metric.
+def losses(summaries: Summaries, references: Summaries) -> dict[str, dict[int, float]]:
+    """Arm -> seed -> a number that is lower where the arm is better, for summaries of one metric.
 
     A metric that is best near real music goes by its distance to the ceiling row. Arms stay out where they have no
     value, where that row is missing and where no way is better.
     """
     found: dict[str, dict[int, float]] = {}
-    for point in points:
-        ceiling = reference_point(references, CEILING, point.metric, point.corpus, point.length)
+    for summary in summaries:
+        ceiling = reference_summary(references, CEILING, summary.metric, summary.corpus, summary.length)
         held_out = math.nan if ceiling is None else ceiling.value
-        mine = {seed: quantity_of(point.metric).loss(value, held_out) for seed, value in by_seed(point).items()}
-        found |= {point.arm: mine} if any(map(math.isfinite, mine.values())) else {}
+        mine = {seed: quantity_of(summary.metric).loss(value, held_out) for seed, value in by_seed(summary).items()}
+        found |= {summary.arm: mine} if any(map(math.isfinite, mine.values())) else {}
     return found

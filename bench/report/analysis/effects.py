@@ -12,7 +12,7 @@ import pandas as pd
 from bench.report.analysis.comparisons import by_seed
 from bench.report.analysis.patterns import cycle_of, read_pattern
 from bench.report.rows.arms import arm_order
-from bench.report.rows.points import Group, Points, quality_group, quality_points
+from bench.report.rows.summaries import Group, Summaries, quality_group, quality_summaries
 from metrics.headlines import PRIMARY
 from metrics.statistics.intervals import Interval, mean_interval
 
@@ -62,25 +62,25 @@ def _place(mixers: list[str]) -> str:
 def effects(frame: pd.DataFrame) -> list[Effect]:
     """Main effects on the primary metrics, in every quality setting; a factor that does not vary has none."""
     found = []
-    for group, points in quality_points(frame).groups(quality_group):
-        arms = [arm for arm in arm_order(frame) if points.where(arm=arm)]
-        levels = {arm: _factors_of(points, arm) for arm in arms}
+    for group, summaries in quality_summaries(frame).groups(quality_group):
+        arms = [arm for arm in arm_order(frame) if summaries.where(arm=arm)]
+        levels = {arm: _factors_of(summaries, arm) for arm in arms}
         for metric in PRIMARY:
-            measured = points.where(metric=metric).measured()
+            measured = summaries.where(metric=metric).measured()
             for factor in dict.fromkeys(name for one in levels.values() for name in one):
                 found += _effects_of(group, metric, factor, measured, levels)
     return found
 
 
-def _factors_of(points: Points, arm: str) -> dict[str, str]:
-    first = points.where(arm=arm)[0]
+def _factors_of(summaries: Summaries, arm: str) -> dict[str, str]:
+    first = summaries.where(arm=arm)[0]
     return factors(arm, first.pattern, first.direction)
 
 
 def _effects_of(
-    group: Group, metric: str, factor: str, points: Points, levels: dict[str, dict[str, str]]
+    group: Group, metric: str, factor: str, summaries: Summaries, levels: dict[str, dict[str, str]]
 ) -> list[Effect]:
-    having = {arm: one[factor] for arm, one in levels.items() if factor in one and points.where(arm=arm)}
+    having = {arm: one[factor] for arm, one in levels.items() if factor in one and summaries.where(arm=arm)}
     kinds = list(dict.fromkeys(having.values()))
     if len(kinds) < 2:
         return []
@@ -90,39 +90,39 @@ def _effects_of(
         arms = tuple(arm for arm in having if having[arm] == level)
         against = tuple(arm for arm in having if having[arm] != level)
         others = kinds[1 - kinds.index(level)] if len(kinds) == 2 else "the others"
-        cells = Points(points.where(arm=arm)[0] for arm in having).cell_ids()
-        difference = _difference(points, arms, against)
+        cells = Summaries(summaries.where(arm=arm)[0] for arm in having).cell_ids()
+        difference = _difference(summaries, arms, against)
         found.append(Effect(group, metric, factor, level, others, arms, against, difference, cells))
     return found
 
 
-def _difference(points: Points, arms: tuple[str, ...], against: tuple[str, ...]) -> Interval:
+def _difference(summaries: Summaries, arms: tuple[str, ...], against: tuple[str, ...]) -> Interval:
     """Mean over the seeds that all arms have of (mean of `arms` - mean of `against`)."""
-    first, second = _arm_means(points, arms), _arm_means(points, against)
+    first, second = _arm_means(summaries, arms), _arm_means(summaries, against)
     return mean_interval([first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())])
 
 
-def _arm_means(points: Points, arms: Iterable[str]) -> dict[int, float]:
+def _arm_means(summaries: Summaries, arms: Iterable[str]) -> dict[int, float]:
     """Mean over the arms for each seed that all of them have."""
-    values = [by_seed(points.where(arm=arm)[0]) for arm in arms]
+    values = [by_seed(summaries.where(arm=arm)[0]) for arm in arms]
     seeds = set.intersection(*(set(one) for one in values))
     return {seed: float(np.mean([one[seed] for one in values])) for seed in seeds}
 
 
-def depth_interaction(points: Points) -> tuple[Interval, int, int] | None:
+def depth_interaction(summaries: Summaries) -> tuple[Interval, int, int] | None:
     """Effect of late against early attention at the deepest less at the shallowest depth that have both; the two
     depths."""
     cells: dict[tuple[int, str], list[str]] = {}
-    for arm in points.distinct("arm"):
-        found = read_pattern(points.where(arm=arm)[0].pattern)
-        place = _factors_of(points, arm).get("place of attention")
+    for arm in summaries.distinct("arm"):
+        found = read_pattern(summaries.where(arm=arm)[0].pattern)
+        place = _factors_of(summaries, arm).get("place of attention")
         if found and found.repeats > 1 and place in ("early", "late"):
             cells.setdefault((found.repeats, place), []).append(arm)
     depths = sorted(depth for depth, place in cells if place == "early" and (depth, "late") in cells)
     if len(depths) < 2:
         return None
     deep, shallow = depths[-1], depths[0]
-    means = {key: _arm_means(points, arms) for key, arms in cells.items() if key[0] in (deep, shallow)}
+    means = {key: _arm_means(summaries, arms) for key, arms in cells.items() if key[0] in (deep, shallow)}
     seeds = sorted(set.intersection(*(set(one) for one in means.values())))
     gains = {
         depth: np.array([means[depth, "late"][seed] - means[depth, "early"][seed] for seed in seeds])

@@ -6,22 +6,22 @@ import math
 
 import numpy as np
 
-from bench.report.rows.points import Point, Points
+from bench.report.rows.summaries import Summaries, Summary
 
 DRAWS = 4000
-Pair = tuple[Point, Point]
+Pair = tuple[Summary, Summary]
 """Score and cost of an arm."""
 
 
-def score_and_cost(quality: Points, costs: Points, score: str, cost: str) -> list[Pair]:
+def score_and_cost(quality: Summaries, costs: Summaries, score: str, cost: str) -> list[Pair]:
     """Score and cost of each arm at the same length; the first corpus and sampler only, for a panel shows one."""
     rows = quality.where(metric=score)
     if not rows:
         return []
     first = rows[0]
     same = rows.where(corpus=first.corpus, length=first.length, sampler=first.sampler, sample_steps=first.sample_steps)
-    found = ((point, costs.first(metric=cost, arm=point.arm, length=point.length)) for point in same)
-    return [(point, spent) for point, spent in found if spent is not None]
+    found = ((summary, costs.first(metric=cost, arm=summary.arm, length=summary.length)) for summary in same)
+    return [(summary, spent) for summary, spent in found if spent is not None]
 
 
 def chance_on_front(pairs: list[Pair], lower_is_better: bool, *, draws: int = DRAWS, seed: int = 0) -> list[float]:
@@ -38,16 +38,16 @@ def chance_on_front(pairs: list[Pair], lower_is_better: bool, *, draws: int = DR
     return [float(share) for share in 1 - better.any(axis=0).mean(axis=-1)]
 
 
-def _draw_score(point: Point, generator: np.random.Generator, draws: int) -> np.ndarray:
-    values = np.array([value for value in point.values if math.isfinite(value)])
+def _draw_score(summary: Summary, generator: np.random.Generator, draws: int) -> np.ndarray:
+    values = np.array([value for value in summary.values if math.isfinite(value)])
     if len(values) < 2:
-        return np.full(draws, point.value)
+        return np.full(draws, summary.value)
     spread = float(values.std(ddof=1)) / math.sqrt(len(values))
-    return point.value + spread * generator.standard_t(len(values) - 1, size=draws)
+    return summary.value + spread * generator.standard_t(len(values) - 1, size=draws)
 
 
-def _draw_cost(point: Point, generator: np.random.Generator, draws: int) -> np.ndarray:
-    if not point.has_interval or point.low <= 0:
-        return np.full(draws, point.value)
-    spread = math.log(point.high / point.low) / (2 * 1.96)
-    return point.value * np.exp(spread * generator.standard_normal(draws))
+def _draw_cost(summary: Summary, generator: np.random.Generator, draws: int) -> np.ndarray:
+    if not summary.has_interval or summary.low <= 0:
+        return np.full(draws, summary.value)
+    spread = math.log(summary.high / summary.low) / (2 * 1.96)
+    return summary.value * np.exp(spread * generator.standard_normal(draws))

@@ -5,60 +5,60 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.report.analysis.comparable import EXACT, kernel_conflict
-from bench.report.rows.points import Point, Points
 from bench.report.rows.rounds import round_medians, rounds_of
+from bench.report.rows.summaries import Summaries, Summary
 from metrics.statistics.intervals import Interval
 from metrics.statistics.rounds import rounds_ratio
 from metrics.statistics.scaling import Crossover, crossover, growth_exponent
 
 
-def took_turns(point: Point, base: Point) -> bool:
+def took_turns(summary: Summary, base: Summary) -> bool:
     """Whether both were timed in the same sessions, so that their rounds pair."""
-    return set(point.sessions) == set(base.sessions) != {""}
+    return set(summary.sessions) == set(base.sessions) != {""}
 
 
-def ratio_in_turns(point: Point, base: Point, folder: Path | None) -> Interval | None:
+def ratio_in_turns(summary: Summary, base: Summary, folder: Path | None) -> Interval | None:
     """The ratio of two costs within rounds; None where they were not timed in turns or no raw samples are kept."""
-    if folder is None or not took_turns(point, base):
+    if folder is None or not took_turns(summary, base):
         return None
-    first, second = rounds_of(folder, point), rounds_of(folder, base)
+    first, second = rounds_of(folder, summary), rounds_of(folder, base)
     return rounds_ratio(first, second) if first and second else None
 
 
 def cost_ratio(
-    point: Point, points: Points, baseline: str, folder: Path | None, *, together: bool = False
+    summary: Summary, summaries: Summaries, baseline: str, folder: Path | None, *, together: bool = False
 ) -> Interval | None:
-    """The point as a multiple of the baseline arm's in the same setting; None where that was not measured, or ran on
+    """The summary as a multiple of the baseline arm's in the same setting; None where that was not measured, or ran on
     another kernel for the same operation (unless `together`).
 
     The interval is over rounds where both were timed in turns; a count is exact; anything else has none.
     """
-    base = points.beside(point, baseline)
-    if base is None or (not together and kernel_conflict([*point.kernels, *base.kernels])):
+    base = summaries.beside(summary, baseline)
+    if base is None or (not together and kernel_conflict([*summary.kernels, *base.kernels])):
         return None
-    value = point.value / base.value
-    exact = value if point.metric in EXACT else float("nan")
-    return ratio_in_turns(point, base, folder) or Interval(value, exact, exact, 1)
+    value = summary.value / base.value
+    exact = value if summary.metric in EXACT else float("nan")
+    return ratio_in_turns(summary, base, folder) or Interval(value, exact, exact, 1)
 
 
-def round_ratios(point: Point, points: Points, baseline: str, folder: Path) -> list[float]:
+def round_ratios(summary: Summary, summaries: Summaries, baseline: str, folder: Path) -> list[float]:
     """The ratio of round medians in each round that `cost_ratio` rests on; [] where it rests on none."""
-    base = points.beside(point, baseline)
-    if base is None or not took_turns(point, base):
+    base = summaries.beside(summary, baseline)
+    if base is None or not took_turns(summary, base):
         return []
-    both = zip(round_medians(folder, point), round_medians(folder, base), strict=False)
+    both = zip(round_medians(folder, summary), round_medians(folder, base), strict=False)
     return [mine / theirs for mine, theirs in both if theirs]
 
 
-def meeting(points: Points, arm: str, baseline: str, folder: Path | None) -> Crossover | None:
-    """Where two arms cost the same on the metric of `points`; None where they share fewer than two lengths, ran on
+def meeting(summaries: Summaries, arm: str, baseline: str, folder: Path | None) -> Crossover | None:
+    """Where two arms cost the same on the metric of `summaries`; None where they share fewer than two lengths, ran on
     different kernels, or have a figure that is not positive."""
-    first, second = points.where(arm=arm), points.where(arm=baseline)
+    first, second = summaries.where(arm=arm), summaries.where(arm=baseline)
     lengths = sorted(set(first.lengths()) & set(second.lengths()))
     if len(lengths) < 2 or kernel_conflict([*first.kernels(), *second.kernels()]):
         return None
     sides = [[next(p for p in side if p.length == length) for length in lengths] for side in (first, second)]
-    tables = [round_table(side, folder) or [[point.value for point in side]] for side in sides]
+    tables = [round_table(side, folder) or [[summary.value for summary in side]] for side in sides]
     count = min(map(len, tables))
     try:
         return crossover(lengths, tables[0][:count], tables[1][:count], names=(arm, baseline))
@@ -66,23 +66,23 @@ def meeting(points: Points, arm: str, baseline: str, folder: Path | None) -> Cro
         return None
 
 
-def round_table(points: list[Point], folder: Path | None) -> list[list[float]]:
-    """Round medians (rounds, points), as many rounds as all points have; [] where no raw samples are kept."""
-    rounds = [round_medians(folder, point) if folder else [] for point in points]
+def round_table(summaries: list[Summary], folder: Path | None) -> list[list[float]]:
+    """Round medians (rounds, summaries), as many rounds as all summaries have; [] where no raw samples are kept."""
+    rounds = [round_medians(folder, summary) if folder else [] for summary in summaries]
     return [list(turn) for turn in zip(*rounds, strict=False)]
 
 
-def cost_exponent(line: Points, folder: Path | None) -> tuple[Interval, str]:
-    """Exponent of the cost in length over one arm's points, with words on where its interval comes from.
+def cost_exponent(line: Summaries, folder: Path | None) -> tuple[Interval, str]:
+    """Exponent of the cost in length over one arm's summaries, with words on where its interval comes from.
 
     Timings have one exponent a round, so a t interval over rounds; counts are exact; else there is no interval.
     """
-    ordered = [point for point in line.by_length() if point.value > 0]
-    lengths = [float(point.length or 0) for point in ordered]
+    ordered = [summary for summary in line.by_length() if summary.value > 0]
+    lengths = [float(summary.length or 0) for summary in ordered]
     table = round_table(ordered, folder)
     if len(table) > 1 and all(value > 0 for turn in table for value in turn):
         return growth_exponent(lengths, table), f"{len(table)} rounds"
-    exponent = growth_exponent(lengths, [[point.value for point in ordered]])
-    if all(point.metric in EXACT for point in ordered):
+    exponent = growth_exponent(lengths, [[summary.value for summary in ordered]])
+    if all(summary.metric in EXACT for summary in ordered):
         return Interval(exponent.value, exponent.value, exponent.value, 1), "counted, so exact"
     return exponent, "no raw rounds, so no interval"

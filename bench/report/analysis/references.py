@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.report.rows.points import Point, Points
+from bench.report.rows.summaries import Summaries, Summary
 from metrics.cost.quantities import BITS
 
 CEILING = "real-vs-real"
@@ -10,7 +10,7 @@ GRAMMAR = "grammar"
 ArmKey = tuple[str, int | None, str]
 
 
-def reference_point(references: Points, arm: str, metric: str, corpus: str, length: int | None) -> Point | None:
+def reference_summary(references: Summaries, arm: str, metric: str, corpus: str, length: int | None) -> Summary | None:
     """The measured reference for a corpus and length, else the one without a corpus or length of its own; None where
     there is none."""
     for wanted_corpus in (corpus, ""):
@@ -21,18 +21,18 @@ def reference_point(references: Points, arm: str, metric: str, corpus: str, leng
     return None
 
 
-def grammar_marks(quality: Points, references: Points) -> dict[ArmKey, str]:
+def grammar_marks(quality: Summaries, references: Summaries) -> dict[ArmKey, str]:
     """For each (corpus, length, arm) with validation bits/token: "no more" where the mean is not below the grammar
     baseline, "open" where the mean is below but the interval reaches it (or there is none), "" where it lies wholly
     below, "unknown" without a baseline."""
     marks: dict[ArmKey, str] = {}
-    for point in quality.where(metric=BITS).measured():
-        baseline = reference_point(references, GRAMMAR, BITS, point.corpus, point.length)
+    for summary in quality.where(metric=BITS).measured():
+        baseline = reference_summary(references, GRAMMAR, BITS, summary.corpus, summary.length)
         if baseline is None:
             mark = "unknown"
-        elif point.value >= baseline.value:
+        elif summary.value >= baseline.value:
             mark = "no more"
         else:
-            mark = "" if point.high < baseline.value else "open"
-        marks[(point.corpus, point.length, point.arm)] = mark
+            mark = "" if summary.high < baseline.value else "open"
+        marks[(summary.corpus, summary.length, summary.arm)] = mark
     return marks

@@ -4,35 +4,35 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.report.rows.points import Point, Points, quality_points
+from bench.report.rows.summaries import Summaries, Summary, quality_summaries
 
 
-def base_arm(point: Point) -> str:
-    """The arm's name without what the point names anyway: `smdim sampler=cached steps=8` -> `smdim`."""
-    words = (f"sampler={point.sampler}", f"steps={point.sample_steps}")
-    return " ".join(word for word in point.arm.split(" ") if word not in words)
+def base_arm(summary: Summary) -> str:
+    """The arm's name without what the summary names anyway: `smdim sampler=cached steps=8` -> `smdim`."""
+    words = (f"sampler={summary.sampler}", f"steps={summary.sample_steps}")
+    return " ".join(word for word in summary.arm.split(" ") if word not in words)
 
 
-def varies_sampler(points: Points) -> bool:
+def varies_sampler(summaries: Summaries) -> bool:
     """Whether some arm was sampled in more than one way, as an axis of the study."""
-    return any(base_arm(point) != point.arm for point in points)
+    return any(base_arm(summary) != summary.arm for summary in summaries)
 
 
 def one_a_training(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with one way of sampling for each arm, under the arm's own name, for figures of training alone. A study
     that does not vary the sampler is returned as it is."""
-    points = quality_points(frame)
-    if not varies_sampler(points):
+    summaries = quality_summaries(frame)
+    if not varies_sampler(summaries):
         return frame
     first: dict[str, str] = {}
-    for point in points:
-        first.setdefault(base_arm(point), point.arm)
+    for summary in summaries:
+        first.setdefault(base_arm(summary), summary.arm)
     own_name = {arm: base for base, arm in first.items()}
     kept = frame[(frame["kind"] != "quality") | frame["arm"].isin(list(own_name))]
     return kept.assign(arm=kept["arm"].replace(own_name))
 
 
-def network_calls(point: Point) -> float | None:
-    """Network calls a piece (NFE) of a point: the middle of its range over seeds; None where not recorded."""
-    ends = [float(part) for part in point.nfe.split("-") if part]
+def network_calls(summary: Summary) -> float | None:
+    """Network calls a piece (NFE) of a summary: the middle of its range over seeds; None where not recorded."""
+    ends = [float(part) for part in summary.nfe.split("-") if part]
     return sum(ends) / len(ends) if ends else None

@@ -14,9 +14,9 @@ from bench.report.analysis.comparable import EXACT, kernel_conflict
 from bench.report.analysis.comparisons import by_seed, losses
 from bench.report.analysis.growth import cost_exponent, ratio_in_turns
 from bench.report.analysis.patterns import same_mixers
-from bench.report.analysis.references import CEILING, grammar_marks, reference_point
+from bench.report.analysis.references import CEILING, grammar_marks, reference_summary
 from bench.report.claims.paper import Quantity
-from bench.report.rows.points import Point, Points, group_words, quality_group
+from bench.report.rows.summaries import Summaries, Summary, group_words, quality_group
 from metrics.cost.quantities import BITS
 from metrics.statistics.intervals import Interval, mean_interval
 
@@ -45,20 +45,20 @@ class Measured:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The points of a study, and the folder that holds the raw samples."""
+    """The summaries of a study, and the folder that holds the raw samples."""
 
-    cost: Points
-    quality: Points
-    references: Points
+    cost: Summaries
+    quality: Summaries
+    references: Summaries
     folder: Path | None = None
     patterns: dict[str, str] = field(default_factory=dict)
 
-    def unlearned(self, quantity: Quantity, point: Point) -> str:
-        """That the arm of this point learned no more than the grammar, so that its music is no evidence; "" if it
+    def unlearned(self, quantity: Quantity, summary: Summary) -> str:
+        """That the arm of this summary learned no more than the grammar, so that its music is no evidence; "" if it
         learned more."""
         marks = grammar_marks(self.quality, self.references)
-        if quantity.metric != BITS and marks.get((point.corpus, point.length, point.arm)) == "no more":
-            return f"{point.arm} learned no more than the grammar here"
+        if quantity.metric != BITS and marks.get((summary.corpus, summary.length, summary.arm)) == "no more":
+            return f"{summary.arm} learned no more than the grammar here"
         return ""
 
 
@@ -76,7 +76,7 @@ def measure(quantity: Quantity, evidence: Evidence) -> list[Measured]:
 
 
 def _missing(quantity: Quantity, evidence: Evidence) -> Measured:
-    everything = Points([*evidence.cost, *evidence.quality])
+    everything = Summaries([*evidence.cost, *evidence.quality])
     rows = everything.where(metric=quantity.metric)
     if not rows:
         return Measured(reason=f"the study has no {quantity.metric}")
@@ -84,14 +84,14 @@ def _missing(quantity: Quantity, evidence: Evidence) -> Measured:
         return Measured(reason=f"the study has no arm {quantity.arm}")
     if quantity.length and not rows.where(arm=quantity.arm, length=quantity.length):
         return Measured(reason=f"{quantity.arm} was not measured at {quantity.length} tokens")
-    failed = [point.reason for point in rows.where(arm=quantity.arm) if not point.measured and point.reason]
+    failed = [summary.reason for summary in rows.where(arm=quantity.arm) if not summary.measured and summary.reason]
     return Measured(reason=failed[0] if failed else "what it is compared with was not measured")
 
 
-def _measured(points: Points, quantity: Quantity, **equal: Any) -> Points:
-    """Points of the quantity's metric that have a figure, at its length where it names one."""
+def _measured(summaries: Summaries, quantity: Quantity, **equal: Any) -> Summaries:
+    """Summaries of the quantity's metric that have a figure, at its length where it names one."""
     at = {} if quantity.length is None else {"length": quantity.length}
-    return points.where(metric=quantity.metric, **at, **equal).measured()
+    return summaries.where(metric=quantity.metric, **at, **equal).measured()
 
 
 def _joined(*words: str) -> str:
@@ -99,35 +99,35 @@ def _joined(*words: str) -> str:
 
 
 def _ratios(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
-    for point in _measured(evidence.cost, quantity, arm=quantity.arm):
-        base = evidence.cost.beside(point, quantity.baseline)
+    for summary in _measured(evidence.cost, quantity, arm=quantity.arm):
+        base = evidence.cost.beside(summary, quantity.baseline)
         if base is not None:
-            yield _one_ratio(point, base, evidence.folder)
+            yield _one_ratio(summary, base, evidence.folder)
 
 
-def _one_ratio(point: Point, base: Point, folder: Path | None) -> Measured:
+def _one_ratio(summary: Summary, base: Summary, folder: Path | None) -> Measured:
     found: dict[str, Any] = {
-        "where": _joined(f"L = {point.length}", point.device),
-        "cell_ids": Points([point, base]).cell_ids(),
+        "where": _joined(f"L = {summary.length}", summary.device),
+        "cell_ids": Summaries([summary, base]).cell_ids(),
     }
-    conflict = kernel_conflict([*point.kernels, *base.kernels])
+    conflict = kernel_conflict([*summary.kernels, *base.kernels])
     if conflict:
         return Measured(**found, reason=f"kernels differ ({conflict})")
-    value = point.value / base.value
-    if point.metric in EXACT:
+    value = summary.value / base.value
+    if summary.metric in EXACT:
         return Measured(value, value, value, **found, note="counted, so exact")
-    ratio = ratio_in_turns(point, base, folder)
+    ratio = ratio_in_turns(summary, base, folder)
     if ratio is not None:
         return Measured.of(ratio, **found, note=f"{ratio.n} rounds in turns")
-    if point.has_interval and base.has_interval:
-        low, high = point.low / base.high, point.high / base.low
+    if summary.has_interval and base.has_interval:
+        low, high = summary.low / base.high, summary.high / base.low
         return Measured(value, low, high, **found, note="from both intervals, wider than need be")
     return Measured(value, **found, note="measured once, so no interval")
 
 
 def _exponents(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
-    points = evidence.cost.where(metric=quantity.metric, arm=quantity.arm).measured()
-    for (setting, _), line in points.groups(lambda point: (point.setting, point.kernel)):
+    summaries = evidence.cost.where(metric=quantity.metric, arm=quantity.arm).measured()
+    for (setting, _), line in summaries.groups(lambda summary: (summary.setting, summary.kernel)):
         lengths = line.lengths()
         if len(lengths) >= 3:
             interval, note = cost_exponent(line, evidence.folder)
@@ -137,20 +137,24 @@ def _exponents(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
 
 def _leads(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
     for group, rows in evidence.quality.where(metric=quantity.metric).groups(quality_group):
-        points = _measured(rows, quantity)
-        mine = points.first(arm=quantity.arm)
-        others = [point for point in points if point.arm != quantity.arm and _is_rival(point.arm, quantity, evidence)]
+        summaries = _measured(rows, quantity)
+        mine = summaries.first(arm=quantity.arm)
+        others = [
+            summary
+            for summary in summaries
+            if summary.arm != quantity.arm and _is_rival(summary.arm, quantity, evidence)
+        ]
         if mine is not None and others:
             yield _smallest_lead(mine, others, evidence, group_words(group), evidence.unlearned(quantity, mine))
 
 
-def _smallest_lead(mine: Point, others: list[Point], evidence: Evidence, where: str, reason: str) -> Measured:
+def _smallest_lead(mine: Summary, others: list[Summary], evidence: Evidence, where: str, reason: str) -> Measured:
     """The lead over the arm that comes nearest, or is furthest ahead.
 
     To be ahead of all, every lead's 95 % interval must be above the bound, so the lowest end counts; to be behind
     one of k, an interval of level 1 - 0.05 / k must lie below it, so the upper end is the lowest of those.
     """
-    lost = losses(Points([mine, *others]), evidence.references)
+    lost = losses(Summaries([mine, *others]), evidence.references)
     if not lost and by_seed(mine):
         return Measured(where=where, reason=f"no way of {mine.metric} is better without real music to compare with")
     leads = {arm: _paired(values, lost.get(mine.arm, {})) for arm, values in lost.items() if arm != mine.arm}
@@ -161,7 +165,7 @@ def _smallest_lead(mine: Point, others: list[Point], evidence: Evidence, where: 
     joint = [mean_interval(values, 1 - 0.05 / len(leads)) for values in leads.values()]
     nearest = min(leads, key=lambda arm: float(np.mean(leads[arm])))
     low, high = min(one.low for one in plain), min(one.high for one in joint)
-    cells = Points([mine, *others]).cell_ids()
+    cells = Summaries([mine, *others]).cell_ids()
     note = f"smallest lead, over {nearest}, of those over {', '.join(leads)}"
     return Measured(float(np.mean(leads[nearest])), low, high, where, leads[nearest], cells, note, reason)
 
@@ -181,8 +185,8 @@ def _is_rival(arm: str, quantity: Quantity, evidence: Evidence) -> bool:
 
 
 def _changes(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
-    points = evidence.quality.where(metric=quantity.metric, arm=quantity.arm).measured()
-    for (corpus, sampler), line in points.groups(lambda point: (point.corpus, point.sampler)):
+    summaries = evidence.quality.where(metric=quantity.metric, arm=quantity.arm).measured()
+    for (corpus, sampler), line in summaries.groups(lambda summary: (summary.corpus, summary.sampler)):
         lengths = line.lengths()
         first = line.first(length=min(lengths, default=None))
         last = line.first(length=quantity.length or max(lengths, default=None))
@@ -192,43 +196,45 @@ def _changes(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
         levels = [
             f"{length}: {ceiling.value:.3f}"
             for length in (first.length, last.length)
-            if (ceiling := reference_point(evidence.references, CEILING, quantity.metric, corpus, length))
+            if (ceiling := reference_summary(evidence.references, CEILING, quantity.metric, corpus, length))
         ]
         yield Measured.of(
             mean_interval(values),
             where=_joined(corpus, sampler),
             values=values,
-            cell_ids=Points([first, last]).cell_ids(),
+            cell_ids=Summaries([first, last]).cell_ids(),
             note=f"{last.length} minus {first.length} tokens; real against real {_joined(*levels) or 'not measured'}",
             reason=evidence.unlearned(quantity, last) or evidence.unlearned(quantity, first),
         )
 
 
 def _excesses(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
-    for point in _measured(evidence.quality, quantity, arm=quantity.arm):
-        reference = reference_point(evidence.references, quantity.over, quantity.metric, point.corpus, point.length)
+    for summary in _measured(evidence.quality, quantity, arm=quantity.arm):
+        reference = reference_summary(
+            evidence.references, quantity.over, quantity.metric, summary.corpus, summary.length
+        )
         if reference is None:
             continue
-        excess = _level(point, quantity, evidence, less=reference.value)
+        excess = _level(summary, quantity, evidence, less=reference.value)
         known = reference.has_interval
         note = f"{quantity.over} has {reference.value:.3g}, its spread over pieces is {'' if known else 'not '}included"
         above, below = (reference.high - reference.value, reference.value - reference.low) if known else (0.0, 0.0)
-        cells = (*point.cell_ids, *reference.cell_ids)
+        cells = (*summary.cell_ids, *reference.cell_ids)
         yield replace(excess, low=excess.low - above, high=excess.high + below, cell_ids=cells, note=note)
 
 
 def _levels(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
-    for point in _measured(evidence.quality, quantity, arm=quantity.arm):
-        yield _level(point, quantity, evidence)
+    for summary in _measured(evidence.quality, quantity, arm=quantity.arm):
+        yield _level(summary, quantity, evidence)
 
 
-def _level(point: Point, quantity: Quantity, evidence: Evidence, less: float = 0.0) -> Measured:
+def _level(summary: Summary, quantity: Quantity, evidence: Evidence, less: float = 0.0) -> Measured:
     """The arm's figure in each seed, less another figure."""
-    values = tuple(value - less for value in by_seed(point).values())
+    values = tuple(value - less for value in by_seed(summary).values())
     return Measured.of(
         mean_interval(values),
-        where=group_words(quality_group(point)),
+        where=group_words(quality_group(summary)),
         values=values,
-        cell_ids=point.cell_ids,
-        reason=evidence.unlearned(quantity, point),
+        cell_ids=summary.cell_ids,
+        reason=evidence.unlearned(quantity, summary),
     )

@@ -13,8 +13,8 @@ from bench.files import to_json, write_atomically
 from bench.report.analysis.patterns import patterns_of
 from bench.report.claims.measured import Evidence, Measured, measure
 from bench.report.claims.paper import Claim, Paper, claims_hash, claims_recorded
-from bench.report.rows.points import cost_points, quality_points, reference_points
 from bench.report.rows.study import recorded_claims
+from bench.report.rows.summaries import cost_summaries, quality_summaries, reference_summaries
 from bench.report.tables.numbers import number
 from bench.report.tables.table import Entry, Table
 
@@ -39,7 +39,9 @@ def judge(paper: Paper, frame: pd.DataFrame, folder: Path | None = None) -> list
     Interval inside the accepted one: reproduced; apart from it: contradicted; else inconclusive. A quantity that
     the study does not have, or may not compare (kernels), is "not comparable" with the reason.
     """
-    evidence = Evidence(cost_points(frame), quality_points(frame), reference_points(frame), folder, patterns_of(frame))
+    evidence = Evidence(
+        cost_summaries(frame), quality_summaries(frame), reference_summaries(frame), folder, patterns_of(frame)
+    )
     return [_judged(claim, found) for claim in paper.claims for found in measure(claim.quantity, evidence)]
 
 

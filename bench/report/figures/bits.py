@@ -12,7 +12,7 @@ from bench.report.figures.figure import figure
 from bench.report.figures.marks import draw_by_arm, reference_handles, reference_levels
 from bench.report.figures.style import NothingToShow, drawn_arms, legend_below, panel_grid
 from bench.report.rows.frame import QUALITY
-from bench.report.rows.points import quality_points, reference_points
+from bench.report.rows.summaries import quality_summaries, reference_summaries
 from metrics.cost.quantities import BITS
 
 if TYPE_CHECKING:
@@ -30,16 +30,16 @@ BASELINES = ("grammar", "bigram")  # unigram is far above and would flatten the 
 )
 def bits_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """Mean, seeds and interval of each arm; a panel for each corpus and length, with one scale that holds them all."""
-    references = reference_points(frame)
-    points = quality_points(frame).where(metric=BITS).measured()
-    if not points:
+    references = reference_summaries(frame)
+    summaries = quality_summaries(frame).where(metric=BITS).measured()
+    if not summaries:
         raise NothingToShow(f"bits figure: the table has no measured {BITS} row")
-    arms = drawn_arms(frame, points)
-    groups = points.groups(lambda point: (point.corpus, point.length))
+    arms = drawn_arms(frame, summaries)
+    groups = summaries.groups(lambda summary: (summary.corpus, summary.length))
     drawn, axes = panel_grid(width, len(groups), len(groups), 2.4, 0, sharey=True)
     for position, (axis, ((corpus, length), part)) in enumerate(zip(axes, groups, strict=True)):
         levels = reference_levels(axis, references, BITS, corpus, length, BASELINES)
-        shown = levels + [value for point in part for value in point.values if math.isfinite(value)]
+        shown = levels + [value for summary in part for value in summary.values if math.isfinite(value)]
         margin = max(0.12 * (max(shown) - min(shown)), 0.05)
         low, high = (min(shown) - margin, max(shown) + margin)
         if position:

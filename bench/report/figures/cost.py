@@ -25,7 +25,7 @@ from bench.report.figures.style import (
 )
 from bench.report.rows.arms import Look
 from bench.report.rows.frame import EFFICIENCY
-from bench.report.rows.points import Points, cost_points
+from bench.report.rows.summaries import Summaries, cost_summaries
 from metrics.headlines import COSTS
 from metrics.quantities import quantity_of
 
@@ -48,52 +48,52 @@ MOST_EXPONENTS = 5  # more do not fit beside the curves
 )
 def cost_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """A panel for every measured cost metric; more arms than one panel can show are drawn by family, a column each."""
-    points = cost_points(frame)
-    metrics = [name for name in COSTS if points.where(metric=name).measured()]
+    summaries = cost_summaries(frame)
+    metrics = [name for name in COSTS if summaries.where(metric=name).measured()]
     if not metrics:
         raise NothingToShow("cost figure: the table has no measured efficiency row")
-    arms = drawn_arms(frame, points)
+    arms = drawn_arms(frame, summaries)
     labels = {metric: quantity_of(metric).short_heading for metric in metrics}
     if len(arms) > MOST_LINES:
 
         def panel(axis: Axes, metric: str, shown: dict[str, Look], others: list[str]) -> None:
-            rows = points.where(metric=metric)
+            rows = summaries.where(metric=metric)
             lines = [rows.where(arm=arm).by_length() for arm in others]
-            draw_faint(axis, [[(point.length or 0, point.value) for point in line] for line in lines])
+            draw_faint(axis, [[(summary.length or 0, summary.value) for summary in line] for line in lines])
             _cost_panel(axis, rows, shown, folder, FAMILY_TICKS)
 
         return family_grid(labels, arms, patterns_of(frame), panel, width)
     columns, row_in, ticks = (2, 1.5, 4) if is_narrow(width) else (3, 1.9, MOST_TICKS)
     drawn, axes = panel_grid(width, len(metrics), columns, row_in)
     for axis, (metric, label) in zip(axes, labels.items(), strict=True):
-        _cost_panel(axis, points.where(metric=metric), arms, folder, ticks)
+        _cost_panel(axis, summaries.where(metric=metric), arms, folder, ticks)
         axis.set_title(label)
-        _exponents(axis, points.where(metric=metric), arms, folder, small=is_narrow(width))
+        _exponents(axis, summaries.where(metric=metric), arms, folder, small=is_narrow(width))
     legend_below(drawn, arm_handles(arms))
     return drawn
 
 
-def _cost_panel(axis: Axes, points: Points, arms: dict[str, Look], folder: Path, ticks: int) -> None:
-    lengths = points.lengths()
+def _cost_panel(axis: Axes, summaries: Summaries, arms: dict[str, Look], folder: Path, ticks: int) -> None:
+    lengths = summaries.lengths()
     for place, (arm, look) in enumerate(arms.items()):
-        for line in _lines(points, arm):
-            exact = points[0].metric in EXACT  # without intervals there is nothing to set side by side
+        for line in _lines(summaries, arm):
+            exact = summaries[0].metric in EXACT  # without intervals there is nothing to set side by side
             shift = 1.0 if exact else shift_of(place, len(arms), lengths)
             _draw_line(axis, line, look, folder, shift, thin=len(arms) >= MANY_ARMS)
     axis.set_yscale("log")
     length_axis(axis, lengths, ticks)
-    axis.margins(y=0.05 if len(points.measured()) == len(points) else 0.15)
+    axis.margins(y=0.05 if len(summaries.measured()) == len(summaries) else 0.15)
     few_decade_ticks(axis)
 
 
-def _lines(points: Points, arm: str) -> list[Points]:
-    """The arm's points on each kernel, device, number of threads and batch."""
-    return [line for _, line in points.where(arm=arm).groups(lambda point: (point.kernel, point.setting))]
+def _lines(summaries: Summaries, arm: str) -> list[Summaries]:
+    """The arm's summaries on each kernel, device, number of threads and batch."""
+    return [line for _, line in summaries.where(arm=arm).groups(lambda summary: (summary.kernel, summary.setting))]
 
 
-def _exponents(axis: Axes, points: Points, arms: dict[str, Look], folder: Path, *, small: bool) -> None:
+def _exponents(axis: Axes, summaries: Summaries, arms: dict[str, Look], folder: Path, *, small: bool) -> None:
     """The exponent of each arm's growth at the upper left of a panel, on top of each other and in the arm's colour."""
-    lines = {arm: _lines(points.measured(), arm) for arm in arms}
+    lines = {arm: _lines(summaries.measured(), arm) for arm in arms}
     whole = {arm: found[0] for arm, found in lines.items() if len(found) == 1 and len(found[0].lengths()) > 2}
     if len(whole) > MOST_EXPONENTS:
         return
@@ -105,14 +105,14 @@ def _exponents(axis: Axes, points: Points, arms: dict[str, Look], folder: Path, 
         text.set(color=arms[arm].colour, transform=axis.transAxes)
 
 
-def _draw_line(axis: Axes, line: Points, look: Look, folder: Path, shift: float, *, thin: bool) -> None:
-    """One arm's points with their intervals, or rounds where those are few; points without a figure become a cross at
+def _draw_line(axis: Axes, line: Summaries, look: Look, folder: Path, shift: float, *, thin: bool) -> None:
+    """One arm's summaries with their intervals, or rounds where those are few; one without a figure becomes a cross at
     the upper edge. Lengths are drawn times `shift`, so that what several arms have at one length lies side by side."""
     done = line.by_length()
-    xs = [float(point.length or 0) * shift for point in done]
-    axis.plot(xs, [point.value for point in done], zorder=3, **look.line, **WHITE_EDGE)
-    spreads = [spread_of(point, x, folder) for x, point in zip(xs, done, strict=True)]
+    xs = [float(summary.length or 0) * shift for summary in done]
+    axis.plot(xs, [summary.value for summary in done], zorder=3, **look.line, **WHITE_EDGE)
+    spreads = [spread_of(summary, x, folder) for x, summary in zip(xs, done, strict=True)]
     draw_spreads(axis, spreads, look.colour, thin=thin)
-    for point in line:
-        if not point.measured and point.length:
-            draw_cross(axis, float(point.length) * shift, 0.97, look.colour, clip_on=False, zorder=4)
+    for summary in line:
+        if not summary.measured and summary.length:
+            draw_cross(axis, float(summary.length) * shift, 0.97, look.colour, clip_on=False, zorder=4)

@@ -13,7 +13,7 @@ from bench.report.figures.figure import figure
 from bench.report.figures.marks import draw_by_arm, reference_line
 from bench.report.figures.style import NothingToShow, arm_handles, drawn_arms, is_narrow, legend_below, panel_grid
 from bench.report.rows.frame import QUALITY
-from bench.report.rows.points import quality_group, quality_points
+from bench.report.rows.summaries import quality_group, quality_summaries
 from metrics.music.drift import DRIFT
 from metrics.quantities import quantity_of
 
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 )
 def drift_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """A panel a measure; the first corpus, length and sampler of the table."""
-    points = quality_points(frame).where(metric=list(DRIFT.values())).measured()
-    if not points:
+    summaries = quality_summaries(frame).where(metric=list(DRIFT.values())).measured()
+    if not summaries:
         raise NothingToShow("drift figure: the table has no measured drift row")
-    points = points.groups(quality_group)[0][1]
-    arms = drawn_arms(frame, points)
-    metrics = [metric for metric in DRIFT.values() if points.where(metric=metric)]
+    summaries = summaries.groups(quality_group)[0][1]
+    arms = drawn_arms(frame, summaries)
+    metrics = [metric for metric in DRIFT.values() if summaries.where(metric=metric)]
     drawn, axes = panel_grid(width, len(metrics), len(metrics), 2.1, 0)
     for axis, metric in zip(axes, metrics, strict=True):
-        mine = points.where(metric=metric)
+        mine = summaries.where(metric=metric)
         draw_by_arm(axis, mine, arms)
         reference_line(axis, 0)
-        axis.set_ylim(limits_around([0.0, *(value for point in mine for value in point.values)], 0.3, 0.1))
+        axis.set_ylim(limits_around([0.0, *(value for summary in mine for value in summary.values)], 0.3, 0.1))
         label = quantity_of(metric).short
         axis.set_title(textwrap.fill(label, 12) if is_narrow(width) else label)
         axis.locator_params(axis="y", nbins=5)

@@ -14,7 +14,7 @@ from bench.report.figures.marks import reference_handles, reference_line
 from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, legend_below, panel_grid
 from bench.report.rows.arms import arm_order, looks
 from bench.report.rows.frame import QUALITY
-from bench.report.rows.points import cost_points, quality_points, reference_points
+from bench.report.rows.summaries import cost_summaries, quality_summaries, reference_summaries
 from metrics.cost.quantities import BITS, FORWARD_GFLOPS
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ def learning_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     handles = arm_handles(arms)
     grammar = None
     if y == "validation_value":
-        grammar = reference_points(frame).measured().first(arm="grammar", metric=BITS)
-        handles += reference_handles(reference_points(frame), ["grammar"])
+        grammar = reference_summaries(frame).measured().first(arm="grammar", metric=BITS)
+        handles += reference_handles(reference_summaries(frame), ["grammar"])
     columns, row_in = (1, 1.6) if is_narrow(width) else (len(xs), 2.15)
     drawn, axes = panel_grid(width, len(xs), columns, row_in, sharey=True)
     for position, (axis, x) in enumerate(zip(axes, xs, strict=True)):
@@ -77,10 +77,12 @@ def _shown(frame: pd.DataFrame) -> pd.DataFrame:
 def _with_flops(history: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """Adds `tflops`: tokens seen times three forward passes' FLOPs a token, where the arm's forward pass was
     counted."""
-    counts = cost_points(frame).where(metric=FORWARD_GFLOPS).measured()
-    lengths = {point.arm: point.length for point in quality_points(frame)}
+    counts = cost_summaries(frame).where(metric=FORWARD_GFLOPS).measured()
+    lengths = {summary.arm: summary.length for summary in quality_summaries(frame)}
     per_token = {
-        point.arm: 3 * point.value / (point.length or 1) for point in counts if point.length == lengths.get(point.arm)
+        summary.arm: 3 * summary.value / (summary.length or 1)
+        for summary in counts
+        if summary.length == lengths.get(summary.arm)
     }
     if history.empty or "tokens" not in history or not per_token:
         return history

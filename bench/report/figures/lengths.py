@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.report.analysis.references import CEILING, reference_point
+from bench.report.analysis.references import CEILING, reference_summary
 from bench.report.figures.axes import length_axis, limits_around
 from bench.report.figures.figure import figure
 from bench.report.figures.marks import (
@@ -20,7 +20,7 @@ from bench.report.figures.marks import (
 )
 from bench.report.figures.style import NothingToShow, arm_handles, drawn_arms, is_narrow, legend_below, panel_grid
 from bench.report.rows.frame import QUALITY
-from bench.report.rows.points import Points, quality_points, reference_points
+from bench.report.rows.summaries import Summaries, quality_summaries, reference_summaries
 from metrics.headlines import OUTLIERS
 from metrics.music.attribute import OA_MEAN
 from metrics.music.distance import OA_DISTANCE_MEAN
@@ -46,41 +46,47 @@ SHOWN = (CEILING, "unigram-tokens")
 def lengths_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """Scores against tokens a piece, a line an arm, moved sideways so that intervals lie beside each other; the first
     corpus and sampler of the table."""
-    points = quality_points(frame).where(metric=METRICS).measured()
-    if points:
-        points = points.where(corpus=points[0].corpus, sampler=points[0].sampler, sample_steps=points[0].sample_steps)
-    metrics = [name for name in METRICS if len(points.where(metric=name).lengths()) > 1]
+    summaries = quality_summaries(frame).where(metric=METRICS).measured()
+    if summaries:
+        summaries = summaries.where(
+            corpus=summaries[0].corpus, sampler=summaries[0].sampler, sample_steps=summaries[0].sample_steps
+        )
+    metrics = [name for name in METRICS if len(summaries.where(metric=name).lengths()) > 1]
     if not metrics:
         raise NothingToShow("lengths figure: quality was measured at one length only; vary length")
-    references, arms = reference_points(frame), drawn_arms(frame, points)
+    references, arms = reference_summaries(frame), drawn_arms(frame, summaries)
     drawn, axes = panel_grid(width, len(metrics), 2, 1.5 if is_narrow(width) else 1.9, 0.45)
     for axis, metric in zip(axes, metrics, strict=True):
-        mine = points.where(metric=metric)
+        mine = summaries.where(metric=metric)
         levels = _reference_lines(axis, references, metric, mine)
         for place, (arm, look) in enumerate(arms.items()):
             line = mine.where(arm=arm).by_length()
             shift = 2 ** (0.06 * (place - (len(arms) - 1) / 2))
-            axis.plot([(point.length or 0) * shift for point in line], [point.value for point in line], **look.line)
+            axis.plot(
+                [(summary.length or 0) * shift for summary in line], [summary.value for summary in line], **look.line
+            )
             spreads = [spread_of(one, (one.length or 0) * shift) for one in line if one.interval == "seeds"]
             draw_spreads(axis, spreads, look.colour)
-        axis.set_ylim(limits_around([*levels, *(point.value for point in mine)], 0.5, 0.05))
+        axis.set_ylim(limits_around([*levels, *(summary.value for summary in mine)], 0.5, 0.05))
         length_axis(axis, mine.lengths())
         axis.set_title(quantity_of(metric).label)
     legend_below(drawn, [*arm_handles(arms), *reference_handles(references, SHOWN)])
     return drawn
 
 
-def _reference_lines(axis: Axes, references: Points, metric: str, points: Points) -> list[float]:
-    """Ceiling and floor at the lengths of the points; the levels that were drawn."""
+def _reference_lines(axis: Axes, references: Summaries, metric: str, summaries: Summaries) -> list[float]:
+    """Ceiling and floor at the lengths of the summaries; the levels that were drawn."""
     levels = []
     for name in SHOWN:
-        found = [(at, reference_point(references, name, metric, points[0].corpus, at)) for at in points.lengths()]
-        known = [(at, point) for at, point in found if point is not None]
-        values = [point.value for _, point in known]
+        found = [
+            (at, reference_summary(references, name, metric, summaries[0].corpus, at)) for at in summaries.lengths()
+        ]
+        known = [(at, summary) for at, summary in found if summary is not None]
+        values = [summary.value for _, summary in known]
         style = {"linestyle": REFERENCE_DASHES[name], "linewidth": 0.9, "zorder": 1}
         axis.plot([at for at, _ in known], values, color=REFERENCE_COLOUR, **style)
         levels += values
-        band = [(at, point.low, point.high) for at, point in known if point.has_interval]
+        band = [(at, summary.low, summary.high) for at, summary in known if summary.has_interval]
         if name == CEILING and band:
             at, low, high = zip(*band, strict=True)
             axis.fill_between(at, low, high, **BAND)

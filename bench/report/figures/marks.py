@@ -9,11 +9,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.report.analysis.references import CEILING, reference_point
+from bench.report.analysis.references import CEILING, reference_summary
 from bench.report.figures.style import WHITE_EDGE
 from bench.report.rows.arms import Look
-from bench.report.rows.points import Point, Points
 from bench.report.rows.rounds import round_medians
+from bench.report.rows.summaries import Summaries, Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,14 +53,14 @@ class Spread:
     dots: Sequence[float] | None = None
 
 
-def spread_of(point: Point, at: float, folder: Path | None = None) -> Spread:
-    """The interval of a point, or its samples (seeds, rounds) where they are few; no dots where few were not kept."""
-    if point.interval == "seeds":
-        samples = [value for value in point.values if math.isfinite(value)]
+def spread_of(summary: Summary, at: float, folder: Path | None = None) -> Spread:
+    """The interval of a summary, or its samples (seeds, rounds) where they are few; no dots where few were not kept."""
+    if summary.interval == "seeds":
+        samples = [value for value in summary.values if math.isfinite(value)]
     else:
-        samples = round_medians(folder, point) if folder is not None else []
-    count = len(samples) or (int(point.n) if point.n.isdigit() else FEWEST_SAMPLES)
-    return Spread(at, point.value, point.low, point.high, samples if count < FEWEST_SAMPLES else None)
+        samples = round_medians(folder, summary) if folder is not None else []
+    count = len(samples) or (int(summary.n) if summary.n.isdigit() else FEWEST_SAMPLES)
+    return Spread(at, summary.value, summary.low, summary.high, samples if count < FEWEST_SAMPLES else None)
 
 
 def draw_spreads(
@@ -99,25 +99,25 @@ def draw_cross(axis: Axes, at: float, height: float, colour: str, **style: Any) 
 
 
 def draw_by_arm(
-    axis: Axes, points: Points, arms: dict[str, Look], *, bounds: tuple[float, float] | None = None
+    axis: Axes, summaries: Summaries, arms: dict[str, Look], *, bounds: tuple[float, float] | None = None
 ) -> None:
     """Arms side by side: seeds as small dots, the mean as the arm's marker, its interval over seeds as a line within
     `bounds`."""
     lowest, highest = bounds or (-math.inf, math.inf)
     for position, (arm, look) in enumerate(arms.items()):
-        point = points.first(arm=arm)
-        if point is None:
+        summary = summaries.first(arm=arm)
+        if summary is None:
             continue
-        if not point.measured:
+        if not summary.measured:
             draw_cross(axis, position, 0.04, look.colour)
             continue
-        if point.interval == "seeds":
-            ends = [max(point.low, lowest), min(point.high, highest)]
+        if summary.interval == "seeds":
+            ends = [max(summary.low, lowest), min(summary.high, highest)]
             axis.plot([position] * 2, ends, color=look.colour, linewidth=1.1, zorder=2)
-        seeds = [value for value in point.values if math.isfinite(value)]
+        seeds = [value for value in summary.values if math.isfinite(value)]
         axis.plot([position + 0.24] * len(seeds), seeds, color=look.colour, zorder=3, **DOTS)
         style = WHITE_EDGE | {"marker": look.marker, "markersize": 5}
-        axis.plot([position], [point.value], color=look.colour, zorder=4, **style)
+        axis.plot([position], [summary.value], color=look.colour, zorder=4, **style)
     axis.set_xlim(-0.6, len(arms) - 0.4)
     axis.set_xticks([])
     axis.grid(False, axis="x")
@@ -129,20 +129,20 @@ def reference_line(axis: Axes, value: float, dashes: Any = "-") -> None:
 
 
 def reference_levels(
-    axis: Axes, references: Points, metric: str, corpus: str, length: int | None, names: Sequence[str]
+    axis: Axes, references: Summaries, metric: str, corpus: str, length: int | None, names: Sequence[str]
 ) -> list[float]:
     """Draws the levels of reference rows across the panel, the ceiling's with its band; the levels drawn."""
-    found = {name: reference_point(references, name, metric, corpus, length) for name in names}
-    known = {name: point for name, point in found.items() if point is not None}
-    for name, point in known.items():
-        reference_line(axis, point.value, REFERENCE_DASHES[name])
-        if name == CEILING and point.has_interval:
-            axis.axhspan(point.low, point.high, **BAND)
-    return [point.value for point in known.values()]
+    found = {name: reference_summary(references, name, metric, corpus, length) for name in names}
+    known = {name: summary for name, summary in found.items() if summary is not None}
+    for name, summary in known.items():
+        reference_line(axis, summary.value, REFERENCE_DASHES[name])
+        if name == CEILING and summary.has_interval:
+            axis.axhspan(summary.low, summary.high, **BAND)
+    return [summary.value for summary in known.values()]
 
 
-def reference_handles(references: Points, names: Sequence[str]) -> list[Any]:
-    """Legend entries of those reference arms that the points hold."""
+def reference_handles(references: Summaries, names: Sequence[str]) -> list[Any]:
+    """Legend entries of those reference arms that the summaries hold."""
     from matplotlib.lines import Line2D
 
     style: dict[str, Any] = {"color": REFERENCE_COLOUR, "linewidth": 0.9}

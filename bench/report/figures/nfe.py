@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.report.analysis.references import CEILING, reference_point
+from bench.report.analysis.references import CEILING, reference_summary
 from bench.report.analysis.samplers import base_arm, network_calls, varies_sampler
 from bench.report.figures.figure import figure
 from bench.report.figures.marks import reference_handles, reference_line
 from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, legend_below, panel_grid
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.frame import QUALITY
-from bench.report.rows.points import Point, Points, quality_points, reference_points
+from bench.report.rows.summaries import Summaries, Summary, quality_summaries, reference_summaries
 from metrics.headlines import SAMPLED
 from metrics.quantities import quantity_of
 
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
 def nfe_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """Scores against network calls a piece, a line an arm (a sampler, where the study varies it); seeds as small
     dots."""
-    points = quality_points(frame).where(metric=SAMPLED).measured()
-    points = Points(point for point in points if network_calls(point))
-    if len(points.distinct("sample_steps")) < 2:
+    summaries = quality_summaries(frame).where(metric=SAMPLED).measured()
+    summaries = Summaries(summary for summary in summaries if network_calls(summary))
+    if len(summaries.distinct("sample_steps")) < 2:
         raise NothingToShow("nfe figure: every arm was sampled with one number of steps T; vary sample.steps")
-    references = reference_points(frame)
-    lines = _lines(points, frame)
-    metrics = [metric for metric in SAMPLED if points.where(metric=metric)]
+    references = reference_summaries(frame)
+    lines = _lines(summaries, frame)
+    metrics = [metric for metric in SAMPLED if summaries.where(metric=metric)]
     drawn, axes = panel_grid(width, len(metrics), min(len(metrics), 1 if is_narrow(width) else 3), 1.9)
     for axis, metric in zip(axes, metrics, strict=True):
         for _, look, line in lines:
             _draw_line(axis, line.where(metric=metric), look)
-        ceiling = reference_point(references, CEILING, metric, points[0].corpus, points[0].length)
+        ceiling = reference_summary(references, CEILING, metric, summaries[0].corpus, summaries[0].length)
         if ceiling is not None:
             reference_line(axis, ceiling.value)
         axis.set_xscale("log", base=2)
@@ -55,30 +55,32 @@ def nfe_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     return drawn
 
 
-def _lines(points: Points, frame: pd.DataFrame) -> list[tuple[str, Look, Points]]:
-    """Name, look and points of each line: an arm, or an arm and sampler."""
-    by_sampler = varies_sampler(points)
-    order = list(dict.fromkeys(base_arm(point) for arm in arm_order(frame) for point in points.where(arm=arm)))
+def _lines(summaries: Summaries, frame: pd.DataFrame) -> list[tuple[str, Look, Summaries]]:
+    """Name, look and summaries of each line: an arm, or an arm and sampler."""
+    by_sampler = varies_sampler(summaries)
+    order = list(dict.fromkeys(base_arm(summary) for arm in arm_order(frame) for summary in summaries.where(arm=arm)))
     several = len(order) > 1
 
-    def name(point: Point) -> str:
+    def name(summary: Summary) -> str:
         if not by_sampler:
-            return point.arm
-        return f"{base_arm(point)}, {point.sampler}" if several else point.sampler
+            return summary.arm
+        return f"{base_arm(summary)}, {summary.sampler}" if several else summary.sampler
 
-    groups = sorted(points.groups(name), key=lambda group: order.index(base_arm(group[1][0])))
+    groups = sorted(summaries.groups(name), key=lambda group: order.index(base_arm(group[1][0])))
     found = looks([name for name, _ in groups])
     lines = []
     for title, rows in groups:
-        parts = rows.groups(lambda point: (point.corpus, point.length, point.sampler))
+        parts = rows.groups(lambda summary: (summary.corpus, summary.length, summary.sampler))
         lines += [(title, found[title], line) for _, line in parts]
     return lines
 
 
-def _draw_line(axis: Axes, points: Points, look: Look) -> None:
-    ordered = sorted(points, key=lambda point: network_calls(point) or 0)
-    xs = [network_calls(point) or 0 for point in ordered]
-    axis.plot(xs, [point.value for point in ordered], **look.line)
-    for x, point in zip(xs, ordered, strict=True):
-        if len(point.values) > 1:
-            axis.plot([x] * len(point.values), point.values, color=look.colour, marker=".", markersize=2, linestyle="")
+def _draw_line(axis: Axes, summaries: Summaries, look: Look) -> None:
+    ordered = sorted(summaries, key=lambda summary: network_calls(summary) or 0)
+    xs = [network_calls(summary) or 0 for summary in ordered]
+    axis.plot(xs, [summary.value for summary in ordered], **look.line)
+    for x, summary in zip(xs, ordered, strict=True):
+        if len(summary.values) > 1:
+            axis.plot(
+                [x] * len(summary.values), summary.values, color=look.colour, marker=".", markersize=2, linestyle=""
+            )

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from bench.report.analysis.patterns import cycle_of, layers_of, patterns_of
-from bench.report.analysis.references import CEILING, reference_point
+from bench.report.analysis.references import CEILING, reference_summary
 from bench.report.figures.figure import figure
 from bench.report.figures.style import NothingToShow, is_narrow, new_figure
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import QUALITY
-from bench.report.rows.points import Points, quality_group, quality_points, reference_points
+from bench.report.rows.summaries import Summaries, quality_group, quality_summaries, reference_summaries
 from bench.report.tables.numbers import number
 from metrics.cost.quantities import BITS
 from metrics.headlines import HEADLINES
@@ -41,17 +41,17 @@ CLEAR = 2.0
 def orders_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """A heat map of scores, a row an order and a column a metric; the first corpus, length and sampler."""
     rows = ordered_rows(frame)
-    points = quality_points(frame).measured()
-    if points:
-        points = points.groups(quality_group)[0][1]
-    arms = [arm for arm, _ in rows if points.where(arm=arm)]
+    summaries = quality_summaries(frame).measured()
+    if summaries:
+        summaries = summaries.groups(quality_group)[0][1]
+    arms = [arm for arm, _ in rows if summaries.where(arm=arm)]
     if len(arms) < 2:
         raise NothingToShow("orders figure: fewer than two arms hold the same mixers in different order")
     import seaborn as sns
 
     limit, head_in = (4, 1.15) if is_narrow(width) else (8, 0.95)
-    metrics = [metric for metric in HEADLINES if points.where(metric=metric, arm=arms)][:limit]
-    values, shades = _matrix(points, reference_points(frame), arms, metrics)
+    metrics = [metric for metric in HEADLINES if summaries.where(metric=metric, arm=arms)][:limit]
+    values, shades = _matrix(summaries, reference_summaries(frame), arms, metrics)
     patterns = patterns_of(frame)
     drawn = new_figure(width, 0.3 * len(arms) + head_in)
     axis = drawn.add_subplot()
@@ -101,7 +101,9 @@ def ordered_rows(frame: pd.DataFrame) -> list[tuple[str, str]]:
     return rows
 
 
-def _matrix(points: Points, references: Points, arms: list[str], metrics: list[str]) -> tuple[np.ndarray, np.ndarray]:
+def _matrix(
+    summaries: Summaries, references: Summaries, arms: list[str], metrics: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
     """Values (arms, metrics) and their distance from the column's mean in standard errors of a mean, above 0 where
     better; a metric that is best near real music by its distance to the ceiling row.
 
@@ -110,13 +112,15 @@ def _matrix(points: Points, references: Points, arms: list[str], metrics: list[s
     values = np.full((len(arms), len(metrics)), math.nan)
     shades = np.zeros_like(values)
     for column, metric in enumerate(metrics):
-        found = {arm: points.first(metric=metric, arm=arm) for arm in arms}
-        values[:, column] = [point.value if point else math.nan for point in found.values()]
+        found = {arm: summaries.first(metric=metric, arm=arm) for arm in arms}
+        values[:, column] = [summary.value if summary else math.nan for summary in found.values()]
         variances = [
-            np.nanvar(point.values, ddof=1) / point.done for point in found.values() if point and point.done > 1
+            np.nanvar(summary.values, ddof=1) / summary.done
+            for summary in found.values()
+            if summary and summary.done > 1
         ]
         error = math.sqrt(float(np.mean(variances))) if variances else 0.0
-        ceiling = reference_point(references, CEILING, metric, points[0].corpus, points[0].length)
+        ceiling = reference_summary(references, CEILING, metric, summaries[0].corpus, summaries[0].length)
         held_out = math.nan if ceiling is None else ceiling.value
         losses = np.array([quantity_of(metric).loss(value, held_out) for value in values[:, column]])
         if error > 0 and np.isfinite(losses).any():

@@ -16,7 +16,7 @@ from bench.report.figures.marks import draw_spreads, spread_of
 from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, legend_below, panel_grid
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.frame import QUALITY
-from bench.report.rows.points import cost_points, quality_points
+from bench.report.rows.summaries import cost_summaries, quality_summaries
 from metrics.cost.quantities import BITS, FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE, STEP_LATENCY
 from metrics.headlines import PRIMARY
 from metrics.quantities import quantity_of
@@ -45,7 +45,7 @@ AROUND_IN = (0.55, 0.45)
 )
 def pareto_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """A panel for each score and cost, at the length of the quality cells; needs two arms that have both."""
-    costs, quality = cost_points(frame).measured(), quality_points(frame).measured()
+    costs, quality = cost_summaries(frame).measured(), quality_summaries(frame).measured()
     wanted = [(score, cost) for score in PRIMARY for cost in COSTS]
     found = {key: pairs for key in wanted if len(pairs := score_and_cost(quality, costs, *key)) > 1}
     if not found:

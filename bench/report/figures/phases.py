@@ -11,7 +11,7 @@ from bench.report.figures.figure import figure
 from bench.report.figures.style import NothingToShow, is_narrow, legend_below, panel_grid
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import EFFICIENCY
-from bench.report.rows.points import cost_points
+from bench.report.rows.summaries import cost_summaries
 from metrics.cost.quantities import TRAIN_PHASES
 
 if TYPE_CHECKING:
@@ -43,21 +43,21 @@ def shown_lengths(lengths: list[int], most: int) -> list[int]:
 def phases_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """A bar an arm and length, as shares of the training step, so that short and long steps can be read together. Of
     more than `MOST_BARS` only some lengths are shown."""
-    points = cost_points(frame).where(metric=list(PHASES)).measured()
-    arms = [arm for arm in arm_order(frame) if points.where(arm=arm)]
+    summaries = cost_summaries(frame).where(metric=list(PHASES)).measured()
+    arms = [arm for arm in arm_order(frame) if summaries.where(arm=arm)]
     if not arms:
         raise NothingToShow("phases figure: no training step was timed in parts")
     from matplotlib.patches import Patch
 
-    lengths = shown_lengths(points.lengths(), MOST_BARS // len(arms))
-    bars = [(arm, length) for arm in arms for length in points.where(arm=arm).lengths() if length in lengths]
+    lengths = shown_lengths(summaries.lengths(), MOST_BARS // len(arms))
+    bars = [(arm, length) for arm in arms for length in summaries.where(arm=arm).lengths() if length in lengths]
     drawn, (axis,) = panel_grid(width, 1, 1, 0.16 * len(bars), 1.1 if is_narrow(width) else 0.9)
     for place, (arm, length) in enumerate(bars):
-        found = {metric: points.first(metric=metric, arm=arm, length=length) for metric in PHASES}
-        total = sum(point.value for point in found.values() if point is not None)
+        found = {metric: summaries.first(metric=metric, arm=arm, length=length) for metric in PHASES}
+        total = sum(summary.value for summary in found.values() if summary is not None)
         start = 0.0
-        for metric, point in found.items():
-            share = point.value / total if point is not None else 0.0
+        for metric, summary in found.items():
+            share = summary.value / total if summary is not None else 0.0
             _, colour, hatch = PHASES[metric]
             style = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0.3}
             axis.barh([place], [share], left=[start], height=0.8, **style)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from bench.report.figures.figure import figure
 from bench.report.figures.marks import draw_by_arm, reference_handles, reference_levels
 from bench.report.figures.style import NothingToShow, arm_handles, drawn_arms, is_narrow, legend_below, panel_grid
 from bench.report.rows.frame import QUALITY
-from bench.report.rows.points import Group, quality_group, quality_points, reference_points
+from bench.report.rows.summaries import Group, quality_group, quality_summaries, reference_summaries
 from metrics.headlines import OVERLAPS
 from metrics.quantities import quantity_of
 
@@ -32,13 +32,13 @@ MOST_GROUPS = 6  # rows of panels; more fill pages
 )
 def quality_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """OA of each attribute by arm; a row of panels for each corpus, length, sampler and T."""
-    references = reference_points(frame)
-    points = quality_points(frame).where(metric=OVERLAPS)
-    if not points.measured():
+    references = reference_summaries(frame)
+    summaries = quality_summaries(frame).where(metric=OVERLAPS)
+    if not summaries.measured():
         raise NothingToShow("quality figure: the table has no measured oa_* row")
-    arms = drawn_arms(frame, points)
-    metrics = [metric for metric in OVERLAPS if points.where(metric=metric)]
-    groups = points.groups(quality_group)
+    arms = drawn_arms(frame, summaries)
+    metrics = [metric for metric in OVERLAPS if summaries.where(metric=metric)]
+    groups = summaries.groups(quality_group)
     if len(groups) > MOST_GROUPS:
         raise NothingToShow(f"quality figure: {len(groups)} settings of sampler and T; the nfe figure shows them")
     most, row_in = (3, 1.35) if is_narrow(width) else (5, 1.7)

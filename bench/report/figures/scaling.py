@@ -18,8 +18,8 @@ from bench.report.figures.marks import FEWEST_SAMPLES, MANY_ARMS, Spread, draw_s
 from bench.report.figures.style import NothingToShow, arm_handles, drawn_arms, is_narrow, legend_below, panel_grid
 from bench.report.rows.arms import Look
 from bench.report.rows.frame import EFFICIENCY
-from bench.report.rows.points import Point, Points, cost_points
 from bench.report.rows.study import baseline_arm
+from bench.report.rows.summaries import Summaries, Summary, cost_summaries
 from metrics.headlines import GROWING
 from metrics.quantities import quantity_of
 from metrics.statistics.intervals import Interval
@@ -41,18 +41,18 @@ if TYPE_CHECKING:
 def scaling_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """A panel for each metric at which the baseline and another arm were measured at two lengths."""
     baseline = baseline_arm(folder, frame)
-    points = first_setting(cost_points(frame).where(metric=GROWING).measured())
-    metrics = [metric for metric in GROWING if _are_lines(points.where(metric=metric), baseline)]
+    summaries = first_setting(cost_summaries(frame).where(metric=GROWING).measured())
+    metrics = [metric for metric in GROWING if _are_lines(summaries.where(metric=metric), baseline)]
     if not metrics:
         raise NothingToShow(f"scaling figure: no arm was measured beside {baseline or 'a baseline'} at two lengths")
-    arms = {arm: look for arm, look in drawn_arms(frame, points).items() if arm != baseline}
+    arms = {arm: look for arm, look in drawn_arms(frame, summaries).items() if arm != baseline}
     labels = {metric: quantity_of(metric).short for metric in metrics}
     if len(arms) > MOST_LINES:
 
         def panel(axis: Axes, metric: str, shown: dict[str, Look], others: list[str]) -> None:
-            rows = points.where(metric=metric)
+            rows = summaries.where(metric=metric)
             lines = [ratios_by_length(rows, arm, baseline, folder) for arm in others]
-            draw_faint(axis, [[(point.length or 0, ratio.value) for point, ratio in line] for line in lines])
+            draw_faint(axis, [[(summary.length or 0, ratio.value) for summary, ratio in line] for line in lines])
             _ratio_panel(axis, rows, shown, baseline, folder, FAMILY_TICKS)
 
         labels = {metric: f"{label} [{baseline} = 1]" for metric, label in labels.items()}
@@ -60,36 +60,40 @@ def scaling_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     most, row_in, ticks = (2, 1.5, 4) if is_narrow(width) else (3, 1.8, MOST_TICKS)
     drawn, axes = panel_grid(width, len(metrics), min(len(metrics), most), row_in)
     for axis, (metric, label) in zip(axes, labels.items(), strict=True):
-        _ratio_panel(axis, points.where(metric=metric), arms, baseline, folder, ticks)
+        _ratio_panel(axis, summaries.where(metric=metric), arms, baseline, folder, ticks)
         axis.set_title(label)
     drawn.supylabel(f"multiple of {baseline}", fontsize="medium")
     legend_below(drawn, arm_handles(arms))
     return drawn
 
 
-def _are_lines(points: Points, baseline: str) -> bool:
-    at = set(points.where(arm=baseline).lengths())
-    return any(len(at & set(points.where(arm=arm).lengths())) > 1 for arm in points.distinct("arm") if arm != baseline)
+def _are_lines(summaries: Summaries, baseline: str) -> bool:
+    at = set(summaries.where(arm=baseline).lengths())
+    return any(
+        len(at & set(summaries.where(arm=arm).lengths())) > 1 for arm in summaries.distinct("arm") if arm != baseline
+    )
 
 
-def _ratio_panel(axis: Axes, points: Points, arms: dict[str, Look], baseline: str, folder: Path, ticks: int) -> None:
+def _ratio_panel(
+    axis: Axes, summaries: Summaries, arms: dict[str, Look], baseline: str, folder: Path, ticks: int
+) -> None:
     """The ratios of these arms; room for each of them and the line at 1, long intervals are cut at the edge."""
-    shown, lengths, exact = [1.0], points.lengths(), points[0].metric in EXACT
+    shown, lengths, exact = [1.0], summaries.lengths(), summaries[0].metric in EXACT
     for place, (arm, look) in enumerate(arms.items()):
         shift = 1.0 if exact else shift_of(place, len(arms), lengths)
-        known = ratios_by_length(points, arm, baseline, folder)
+        known = ratios_by_length(summaries, arm, baseline, folder)
         if not known:
             continue
         values = [ratio.value for _, ratio in known]
         shown += values
-        xs = [(point.length or 0) * shift for point, _ in known]
+        xs = [(summary.length or 0) * shift for summary, _ in known]
         axis.plot(xs, values, zorder=3, **look.line)
         spreads = []
-        for x, (point, ratio) in zip(xs, known, strict=True) if not exact else ():
-            dots = round_ratios(point, points, baseline, folder) if ratio.n < FEWEST_SAMPLES else None
+        for x, (summary, ratio) in zip(xs, known, strict=True) if not exact else ():
+            dots = round_ratios(summary, summaries, baseline, folder) if ratio.n < FEWEST_SAMPLES else None
             spreads.append(Spread(x, ratio.value, ratio.low, ratio.high, dots))
         draw_spreads(axis, spreads, look.colour, thin=len(arms) >= MANY_ARMS)
-        met = meeting(points, arm, baseline, folder)
+        met = meeting(summaries, arm, baseline, folder)
         if met is not None and not math.isnan(met.length):
             axis.plot([met.length], [1], marker="d", markersize=6, color=look.colour, markerfacecolor="white", zorder=4)
     reference_line(axis, 1)
@@ -98,7 +102,11 @@ def _ratio_panel(axis: Axes, points: Points, arms: dict[str, Look], baseline: st
     axis.set_ylim(max(0.0, low), high)
 
 
-def ratios_by_length(points: Points, arm: str, baseline: str, folder: Path | None) -> list[tuple[Point, Interval]]:
-    """The arm's points with their ratios to the baseline, from short to long, as far as they can be compared."""
-    ratios = [(point, cost_ratio(point, points, baseline, folder)) for point in points.where(arm=arm).by_length()]
-    return [(point, ratio) for point, ratio in ratios if ratio is not None]
+def ratios_by_length(
+    summaries: Summaries, arm: str, baseline: str, folder: Path | None
+) -> list[tuple[Summary, Interval]]:
+    """The arm's summaries with their ratios to the baseline, from short to long, as far as they can be compared."""
+    ratios = [
+        (summary, cost_ratio(summary, summaries, baseline, folder)) for summary in summaries.where(arm=arm).by_length()
+    ]
+    return [(summary, ratio) for summary, ratio in ratios if ratio is not None]

@@ -13,7 +13,7 @@ import pandas as pd
 from bench.errors import UserError
 from bench.files import write_atomically
 from bench.report.rows.arms import Look, arm_order, looks
-from bench.report.rows.points import Points
+from bench.report.rows.summaries import Summaries
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,9 +104,9 @@ def tidy_axes(axis: Axes) -> None:
     axis.set_axisbelow(True)
 
 
-def drawn_arms(frame: pd.DataFrame, points: Points) -> dict[str, Look]:
-    """The arms that have points, in the order of legends, with the look of each."""
-    return {arm: look for arm, look in looks(arm_order(frame)).items() if points.where(arm=arm)}
+def drawn_arms(frame: pd.DataFrame, summaries: Summaries) -> dict[str, Look]:
+    """The arms that have summaries, in the order of legends, with the look of each."""
+    return {arm: look for arm, look in looks(arm_order(frame)).items() if summaries.where(arm=arm)}
 
 
 def arm_handles(arms: Mapping[str, Look], *, lines: bool = True) -> list[Any]:

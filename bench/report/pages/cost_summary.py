@@ -13,8 +13,8 @@ from bench.report.analysis.growth import cost_exponent, meeting
 from bench.report.pages.terminal import narrow_table, plus_minus
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import EFFICIENCY, QUALITY, as_frame, rows_of
-from bench.report.rows.points import Point, Points, cost_points
 from bench.report.rows.study import baseline_arm
+from bench.report.rows.summaries import Summaries, Summary, cost_summaries
 from bench.report.tables.audit import aa_table, flop_audit_table, ratio_table
 from bench.report.tables.growth import crossing
 from bench.report.tables.numbers import NOTHING
@@ -39,12 +39,14 @@ def cost_summary(frame: pd.DataFrame, folder: Path) -> list[RichTable]:
     frame = as_frame(frame)
     if not len(rows_of(frame, EFFICIENCY)) or len(rows_of(frame, QUALITY)):
         return []
-    points, baseline, arms = first_setting(cost_points(frame)), baseline_arm(folder, frame), arm_order(frame)
-    tables = [_by_length(points.where(metric=metric), metric, arms) for metric in SHOWN if points.where(metric=metric)]
-    tables.append(_growth(points, arms, baseline, folder))
-    flops, same = flop_audit_table(frame, points, arms), same_models(points, folder)
+    summaries, baseline, arms = first_setting(cost_summaries(frame)), baseline_arm(folder, frame), arm_order(frame)
+    tables = [
+        _by_length(summaries.where(metric=metric), metric, arms) for metric in SHOWN if summaries.where(metric=metric)
+    ]
+    tables.append(_growth(summaries, arms, baseline, folder))
+    flops, same = flop_audit_table(frame, summaries, arms), same_models(summaries, folder)
     tables += [_rich(flops, COLUMNS_PRINTED)] if flops.rows else []
-    pairs = (aa_table(points, same, folder), ratio_table(points, arms, baseline, same, folder))
+    pairs = (aa_table(summaries, same, folder), ratio_table(summaries, arms, baseline, same, folder))
     return tables + [_rich(table) for table in pairs if 0 < len(table.rows) <= MOST_PAIRS]
 
 
@@ -55,19 +57,19 @@ def shown_lengths(lengths: list[int]) -> list[int]:
     return [n for n in lengths if n & (n - 1) == 0][-MOST_LENGTHS:] or lengths[-MOST_LENGTHS:]
 
 
-def _by_length(points: Points, metric: str, arms: list[str]) -> RichTable:
-    lengths = shown_lengths(points.lengths())
+def _by_length(summaries: Summaries, metric: str, arms: list[str]) -> RichTable:
+    lengths = shown_lengths(summaries.lengths())
     title = f"{quantity_of(metric).short_heading}, median ± half of its 95 % interval"
     result = narrow_table(title, [str(length) for length in lengths])
     result.add_column("kernels")
     for arm in arms:
-        line = points.where(arm=arm)
+        line = summaries.where(arm=arm)
         values = [_score(line.first(length=length)) for length in lengths]
         result.add_row(arm, *values, "; ".join(line.kernels()))
     return result
 
 
-def _growth(points: Points, arms: list[str], baseline: str, folder: Path) -> RichTable:
+def _growth(summaries: Summaries, arms: list[str], baseline: str, folder: Path) -> RichTable:
     """Exponents of the growth with length, and where a step costs as much as the baseline's."""
     words = (
         "k of cost = a L^k; at the right, where a step costs as much: `cheaper` or `costlier` at all lengths, or beyond"
@@ -75,14 +77,14 @@ def _growth(points: Points, arms: list[str], baseline: str, folder: Path) -> Ric
     result = narrow_table("Growth with length", list(GROWING_LABELS.values()), words)
     result.add_column(f"a step beside {baseline}")
     for arm in arms:
-        exponents = [_exponent(points.where(metric=metric, arm=arm).measured(), folder) for metric in GROWING]
-        steps = points.where(metric=STEP_LATENCY).measured()
+        exponents = [_exponent(summaries.where(metric=metric, arm=arm).measured(), folder) for metric in GROWING]
+        steps = summaries.where(metric=STEP_LATENCY).measured()
         beside = "" if arm == baseline else crossing(meeting(steps, arm, baseline, folder), arm).text
         result.add_row(arm, *exponents, beside)
     return result
 
 
-def _exponent(line: Points, folder: Path) -> str:
+def _exponent(line: Summaries, folder: Path) -> str:
     if len(line.lengths()) < 2:
         return NOTHING
     interval, _ = cost_exponent(line, folder)
@@ -90,10 +92,10 @@ def _exponent(line: Points, folder: Path) -> str:
     return f"{interval.value:.2f}±{half:.2f}" if half > 0 else f"{interval.value:.2f}"
 
 
-def _score(point: Point | None) -> str:
-    if point is None or not point.measured:
-        return point.reason.partition(":")[0] if point is not None and point.reason else NOTHING
-    return plus_minus(point, widest=point.value)
+def _score(summary: Summary | None) -> str:
+    if summary is None or not summary.measured:
+        return summary.reason.partition(":")[0] if summary is not None and summary.reason else NOTHING
+    return plus_minus(summary, widest=summary.value)
 
 
 def _rich(table: Table, columns: int = 99) -> RichTable:

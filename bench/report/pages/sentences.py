@@ -12,7 +12,14 @@ from bench.report.analysis.comparisons import best_arms
 from bench.report.analysis.growth import cost_ratio
 from bench.report.analysis.references import CEILING, grammar_marks
 from bench.report.analysis.samplers import network_calls, one_a_training, varies_sampler
-from bench.report.rows.points import Point, Points, cost_points, quality_group, quality_points, reference_points
+from bench.report.rows.summaries import (
+    Summaries,
+    Summary,
+    cost_summaries,
+    quality_group,
+    quality_summaries,
+    reference_summaries,
+)
 from bench.report.tables.numbers import number, with_interval
 from metrics.cost.quantities import FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE, PEAK_MEMORY_TRAINING, STEP_LATENCY
 from metrics.headlines import PRIMARY
@@ -37,21 +44,21 @@ def in_short(frame: pd.DataFrame, baseline: str, folder: Path | None = None, *, 
 
 
 def _cost_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None, together: bool) -> list[str]:
-    points = first_setting(cost_points(frame).measured())
+    summaries = first_setting(cost_summaries(frame).measured())
     words = []
     for metric, label in COMPARED.items():
-        rows = points.where(metric=metric)
+        rows = summaries.where(metric=metric)
         longest = max(rows.lengths(), default=None)
         rows = rows.where(length=longest)
         base = rows.first(arm=baseline)
-        others = [point for point in rows if point.arm != baseline]
+        others = [summary for summary in rows if summary.arm != baseline]
         if base is None or not others:
             continue
         conflict = kernel_conflict(rows.kernels())
         if conflict and "latency" in metric and not together:
             words.append(f"{label} is not compared at {longest} tokens: kernels differ ({conflict}).")
             continue
-        found = [(point.arm, cost_ratio(point, rows, baseline, folder, together=together)) for point in others]
+        found = [(summary.arm, cost_ratio(summary, rows, baseline, folder, together=together)) for summary in others]
         found.sort(key=lambda one: math.inf if one[1] is None else one[1].value)
         ratios = [
             f"{arm} {with_interval(ratio.value, ratio.low if metric not in EXACT else math.nan, ratio.high)}"
@@ -72,38 +79,38 @@ def _listed(words: list[str]) -> str:
 
 
 def _quality_sentences(frame: pd.DataFrame) -> list[str]:
-    points, references = quality_points(frame), reference_points(frame)
+    summaries, references = quality_summaries(frame), reference_summaries(frame)
     words = []
     for metric in PRIMARY:
-        rows = points.where(metric=metric).measured()
+        rows = summaries.where(metric=metric).measured()
         if len(rows.groups(quality_group)) != 1:
             continue
         quantity = quantity_of(metric)
-        rows = Points(sorted(rows, key=lambda point: quantity.loss(point.value)))
+        rows = Summaries(sorted(rows, key=lambda summary: quantity.loss(summary.value)))
         unit = "" if quantity.unit == "1" else f" {quantity.unit}"
-        apart = _apart(rows, best_arms(points, references))
+        apart = _apart(rows, best_arms(summaries, references))
         text = f"{quantity.label}: best mean {number(rows[0].value)}{unit} ({rows[0].arm}){apart}"
         ceiling = references.measured().first(arm=CEILING, metric=metric)
         if ceiling is not None:
             text += f"; real against real music reaches {number(ceiling.value)}"
         words.append(text + ".")
-    return words + sampler_sentences(frame) + _grammar_sentences(quality_points(one_a_training(frame)), references)
+    return words + sampler_sentences(frame) + _grammar_sentences(quality_summaries(one_a_training(frame)), references)
 
 
 def sampler_sentences(frame: pd.DataFrame) -> list[str]:
     """OA mean with the most network calls, and the fewest calls whose mean lies within its interval over seeds; one
     sentence a corpus and length, none where the study does not vary the sampler."""
-    points = quality_points(frame)
-    if not varies_sampler(points):
+    summaries = quality_summaries(frame)
+    if not varies_sampler(summaries):
         return []
     words = []
-    rows = Points(point for point in points.where(metric=OA_MEAN).measured() if network_calls(point))
-    for (corpus, length), group in rows.groups(lambda point: (point.corpus, point.length)):
-        by_calls = sorted(group, key=lambda point: network_calls(point) or 0.0)
+    rows = Summaries(summary for summary in summaries.where(metric=OA_MEAN).measured() if network_calls(summary))
+    for (corpus, length), group in rows.groups(lambda summary: (summary.corpus, summary.length)):
+        by_calls = sorted(group, key=lambda summary: network_calls(summary) or 0.0)
         most = by_calls[-1]
         text = f"OA mean at {length} tokens of {corpus}: {_drawn(most)}"
         if most.interval == "seeds" and most.has_interval:
-            fewest = next(point for point in by_calls if most.low <= point.value <= most.high)
+            fewest = next(summary for summary in by_calls if most.low <= summary.value <= most.high)
             text += (
                 f" [{number(most.low)}, {number(most.high)}]; the fewest calls within that interval: {_drawn(fewest)}"
             )
@@ -111,13 +118,13 @@ def sampler_sentences(frame: pd.DataFrame) -> list[str]:
     return words
 
 
-def _drawn(point: Point) -> str:
-    calls = network_calls(point) or math.nan
-    return f"{number(point.value)} with {calls:.0f} calls ({point.sampler}, T = {point.sample_steps})"
+def _drawn(summary: Summary) -> str:
+    calls = network_calls(summary) or math.nan
+    return f"{number(summary.value)} with {calls:.0f} calls ({summary.sampler}, T = {summary.sample_steps})"
 
 
-def _grammar_sentences(points: Points, references: Points) -> list[str]:
-    marks = grammar_marks(points, references)
+def _grammar_sentences(summaries: Summaries, references: Summaries) -> list[str]:
+    marks = grammar_marks(summaries, references)
     words = []
     no_more = sorted({arm for (_, _, arm), mark in marks.items() if mark == "no more"})
     still_open = sorted({arm for (_, _, arm), mark in marks.items() if mark == "open"})
@@ -130,13 +137,13 @@ def _grammar_sentences(points: Points, references: Points) -> list[str]:
     return words
 
 
-def _apart(rows: Points, best: dict[str, str]) -> str:
-    """Whether the first of the sorted points is significantly better than every other."""
+def _apart(rows: Summaries, best: dict[str, str]) -> str:
+    """Whether the first of the sorted summaries is significantly better than every other."""
     if len(rows) < 2:
         return ""
     if best.get(rows[0].metric) == rows[0].arm:
         return ", significantly better than every other arm"
-    seeds = min(point.done for point in rows)
+    seeds = min(summary.done for summary in rows)
     return f", not significantly ahead of every other arm with {seeds} seed{'s' if seeds != 1 else ''}"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench.report.analysis.references import grammar_marks
 from bench.report.rows.arms import REFERENCE_ORDER, arm_order
 from bench.report.rows.frame import as_frame, study_name
-from bench.report.rows.points import Point, Points, cost_points, quality_points, reference_points
+from bench.report.rows.summaries import Summaries, Summary, cost_summaries, quality_summaries, reference_summaries
 from bench.report.tables.cost import joined, parameters_entry
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.quality import NO_MORE, OPEN, seeds_entry
@@ -32,7 +32,7 @@ def summary_table(table: Any) -> Table:
     cost at the longest length, reference rows below. Marks as in the report: † no more than the grammar, ‡ not
     settled."""
     frame = as_frame(table)
-    quality, references, cost = quality_points(frame), reference_points(frame), cost_points(frame)
+    quality, references, cost = quality_summaries(frame), reference_summaries(frame), cost_summaries(frame)
     marks = grammar_marks(quality, references)
     longest = max(cost.lengths(), default=None)
     figures = ("params", *(name for _, name in QUALITY), *(name for _, name in COST))
@@ -41,11 +41,11 @@ def summary_table(table: Any) -> Table:
     for arm in arm_order(frame):
         mine, spent = quality.where(arm=arm), cost.where(arm=arm, length=longest)
         state = {MARKS.get(mark, "") for (_, _, name), mark in marks.items() if name == arm}
-        direction = joined(Points([*mine, *spent]), "direction").text
+        direction = joined(Summaries([*mine, *spent]), "direction").text
         result.add_row(
             " ".join([arm, *sorted(mark for mark in state if mark)]),
             _reads(direction),
-            parameters_entry(Points([*mine, *spent])).text,
+            parameters_entry(Summaries([*mine, *spent])).text,
             *(_score(mine.first(metric=metric)) for metric, _ in QUALITY),
             *(_score(spent.first(metric=metric)) for metric, _ in COST),
         )
@@ -106,19 +106,19 @@ def _reads(direction: str) -> str:
     return "none" if direction.startswith(("no ", "none")) else direction.removeprefix("Mamba ")
 
 
-def plus_minus(point: Point, widest: float = math.inf) -> str:
+def plus_minus(summary: Summary, widest: float = math.inf) -> str:
     """A figure ± half of its 95 % interval, `?` for a half of `widest` or more; memory is shown without."""
-    half = (point.high - point.low) / 2
-    if "memory" in point.metric or not half > 0:
-        return number(point.value)
-    return f"{number(point.value)}±{number(half, 1) if half < widest else '?'}"
+    half = (summary.high - summary.low) / 2
+    if "memory" in summary.metric or not half > 0:
+        return number(summary.value)
+    return f"{number(summary.value)}±{number(half, 1) if half < widest else '?'}"
 
 
-def _score(point: Point | None) -> str:
-    return plus_minus(point) if point is not None and point.measured else NOTHING
+def _score(summary: Summary | None) -> str:
+    return plus_minus(summary) if summary is not None and summary.measured else NOTHING
 
 
-def _add_references(result: Table, references: Points) -> None:
+def _add_references(result: Table, references: Summaries) -> None:
     found = []
     for arm in REFERENCE_ORDER:
         scores = [_score(references.first(arm=arm, metric=metric)) for metric, _ in QUALITY]
@@ -130,7 +130,7 @@ def _add_references(result: Table, references: Points) -> None:
         result.add_row(f"({arm})", "", "", *scores, *("" for _ in COST), style="dim")
 
 
-def _caption(states: set[str], quality: Points, longest: int | None) -> str:
+def _caption(states: set[str], quality: Summaries, longest: int | None) -> str:
     words = []
     if quality:
         words.append(

@@ -15,8 +15,8 @@ from bench.report.pages.html.page import html_report
 from bench.report.pages.latex import to_latex
 from bench.report.pages.markdown import markdown_report
 from bench.report.rows.frame import as_frame
-from bench.report.rows.points import points_kept
 from bench.report.rows.provenance import provenance
+from bench.report.rows.summaries import summaries_kept
 from bench.store.table import load_results
 
 REPORT_FILE, PAGE_FILE = "report.md", "report.html"
@@ -36,7 +36,7 @@ def read_table(results_folder: Path) -> pd.DataFrame:
 def write(results_folder: Path, table: Any = None, *, force: bool = False) -> Path:
     """See `bench.report.write_report`."""
     frame = read_table(results_folder) if table is None else as_frame(table)
-    with points_kept():
+    with summaries_kept():
         content = gather(frame, results_folder, force=force)
         _write_parts(content)
         write_atomically(results_folder / PAGE_FILE, html_report(content))

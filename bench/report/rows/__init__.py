@@ -1,1 +1,1 @@
-"""The results of a study as reports read them: table, arms, points, raw rounds, pieces, study.json."""
+"""The results of a study as reports read them: table, arms, summaries, raw rounds, pieces, study.json."""

@@ -1,4 +1,4 @@
-"""Raw timings of a cost point, round by round, from the cell folders."""
+"""Raw timings of a cost summary, round by round, from the cell folders."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
-from bench.report.rows.points import Point
+from bench.report.rows.summaries import Summary
 from bench.store.cells import CellFolder
 
 
-def rounds_of(folder: Path, point: Point) -> list[list[float]]:
-    """Timed calls behind a point, a list a round, in the unit of the point; empty where no raw samples are kept."""
-    for cell_id in point.cell_ids:
+def rounds_of(folder: Path, summary: Summary) -> list[list[float]]:
+    """Timed calls behind a summary, a list a round, in the unit of the summary; empty where no raw samples are kept."""
+    for cell_id in summary.cell_ids:
         path = folder / cell_id
         try:
             written = (path / "measurements.jsonl").stat()
-            found = _timed(path, written.st_mtime_ns, written.st_size).get((point.metric, point.length))
+            found = _timed(path, written.st_mtime_ns, written.st_size).get((summary.metric, summary.length))
         except (OSError, ValueError):
             continue
         if found is not None:
@@ -32,9 +32,9 @@ def _timed(path: Path, _modified: int, _size: int) -> dict[tuple[str, int | None
     return {(row["metric"], row.get("length")): (row.get("raw", []), row["round_sizes"]) for row in reversed(rows)}
 
 
-def round_medians(folder: Path, point: Point) -> list[float]:
-    """Median of the timed calls of each round behind a point; empty where no raw samples are kept."""
-    return [statistics.median(one) for one in rounds_of(folder, point) if one]
+def round_medians(folder: Path, summary: Summary) -> list[float]:
+    """Median of the timed calls of each round behind a summary; empty where no raw samples are kept."""
+    return [statistics.median(one) for one in rounds_of(folder, summary) if one]
 
 
 def _split(raw: list[float], sizes: list[int]) -> list[list[float]]:

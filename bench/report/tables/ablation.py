@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.report.analysis.effects import Effect, depth_interaction, effects
 from bench.report.analysis.patterns import patterns_of, rotation_groups
-from bench.report.rows.points import group_words, quality_group, quality_points
+from bench.report.rows.summaries import group_words, quality_group, quality_summaries
 from bench.report.tables.numbers import number
 from bench.report.tables.table import Entry, Table
 from metrics.headlines import PRIMARY
@@ -38,9 +38,9 @@ def effect_words(effect: Effect) -> str:
 def interaction_words(frame: pd.DataFrame) -> list[str]:
     """Change of the effect of attention's place with depth: late less early, deepest less shallowest, seeds paired."""
     sentences = []
-    for group, points in quality_points(frame).groups(quality_group):
+    for group, summaries in quality_summaries(frame).groups(quality_group):
         for metric in PRIMARY:
-            found = depth_interaction(points.where(metric=metric).measured())
+            found = depth_interaction(summaries.where(metric=metric).measured())
             if found is not None:
                 change, deep, shallow = found
                 sentences.append(

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.report.analysis.aa import AA_TOLERANCE, decision, same_models
 from bench.report.analysis.growth import cost_ratio
 from bench.report.rows.arms import arm_order
-from bench.report.rows.points import Point, Points, cost_points
+from bench.report.rows.summaries import Summaries, Summary, cost_summaries
 from bench.report.tables.numbers import NOTHING
 from bench.report.tables.table import Entry, Table
 from metrics.cost.quantities import (
@@ -30,20 +30,20 @@ COUNTERS = {FORWARD_GFLOPS_FVCORE: "fvcore", FORWARD_GFLOPS_DISPATCH: "FlopCount
 
 def audit_tables(frame: pd.DataFrame, folder: Path, baseline: str) -> list[Table]:
     """Ratios to the baseline arm, A/A pairs where one model runs under several names, and FLOPs by three counters."""
-    points, arms = cost_points(frame), arm_order(frame)
-    same = same_models(points, folder)
+    summaries, arms = cost_summaries(frame), arm_order(frame)
+    same = same_models(summaries, folder)
     tables = [
-        aa_table(points, same, folder),
-        ratio_table(points, arms, baseline, same, folder),
-        flop_audit_table(frame, points, arms),
+        aa_table(summaries, same, folder),
+        ratio_table(summaries, arms, baseline, same, folder),
+        flop_audit_table(frame, summaries, arms),
     ]
     return [table for table in tables if table.rows]
 
 
-def aa_table(points: Points, groups: list[list[str]], folder: Path) -> Table:
+def aa_table(summaries: Summaries, groups: list[list[str]], folder: Path) -> Table:
     """Every pair of names of one model: the ratio of their times should be 1."""
     pairs = [pair for group in groups for pair in combinations(group, 2)]
-    found = [(f"{other} / {one}", *row) for one, other in pairs for row in _ratios(points, other, one, folder)]
+    found = [(f"{other} / {one}", *row) for one, other in pairs for row in _ratios(summaries, other, one, folder)]
     ratios = [ratio for _, _, ratio in found]
     called = sum(decision(ratio) in ("slower", "faster") for ratio in ratios)
     apart = sum(ratio.excludes(1.0) for ratio in ratios)
@@ -58,11 +58,11 @@ def aa_table(points: Points, groups: list[list[str]], folder: Path) -> Table:
     return Table("aa", "A/A: one arm under two names", _COLUMNS, _rows(found), notes)
 
 
-def ratio_table(points: Points, arms: list[str], baseline: str, groups: list[list[str]], folder: Path) -> Table:
+def ratio_table(summaries: Summaries, arms: list[str], baseline: str, groups: list[list[str]], folder: Path) -> Table:
     """Times of each arm as a multiple of the baseline's, with a decision."""
     twins = next((group for group in groups if baseline in group), [])
     others = [arm for arm in arms if arm != baseline and arm not in twins]
-    found = [(f"{arm} / {baseline}", *row) for arm in others for row in _ratios(points, arm, baseline, folder)]
+    found = [(f"{arm} / {baseline}", *row) for arm in others for row in _ratios(summaries, arm, baseline, folder)]
     notes = (
         "Median over rounds of the ratio within a round. Each row is decided by itself, at the level of 5 %; slower "
         f"and faster are said from {AA_TOLERANCE:.0%} on, as two processes of one model may differ by that.",
@@ -73,37 +73,37 @@ def ratio_table(points: Points, arms: list[str], baseline: str, groups: list[lis
 _COLUMNS = ("pair", "cost", "tokens", "ratio", "rounds", "decision")
 
 
-def _ratios(points: Points, arm: str, other: str, folder: Path) -> list[tuple[Point, Interval]]:
-    timed = [point for metric in TIMED for point in points.where(metric=metric, arm=arm).measured()]
-    found = ((point, cost_ratio(point, points, other, folder)) for point in timed)
-    return [(point, ratio) for point, ratio in found if ratio is not None]
+def _ratios(summaries: Summaries, arm: str, other: str, folder: Path) -> list[tuple[Summary, Interval]]:
+    timed = [summary for metric in TIMED for summary in summaries.where(metric=metric, arm=arm).measured()]
+    found = ((summary, cost_ratio(summary, summaries, other, folder)) for summary in timed)
+    return [(summary, ratio) for summary, ratio in found if ratio is not None]
 
 
-def _rows(found: list[tuple[str, Point, Interval]]) -> tuple[tuple[Entry, ...], ...]:
+def _rows(found: list[tuple[str, Summary, Interval]]) -> tuple[tuple[Entry, ...], ...]:
     return tuple(
         (
             Entry(pair),
-            Entry(quantity_of(point.metric).label),
-            Entry.count(point.length or 0),
-            Entry.interval(ratio, cell_ids=point.cell_ids),
+            Entry(quantity_of(summary.metric).label),
+            Entry.count(summary.length or 0),
+            Entry.interval(ratio, cell_ids=summary.cell_ids),
             Entry.count(ratio.n),
             Entry(decision(ratio)),
         )
-        for pair, point, ratio in found
+        for pair, summary, ratio in found
     )
 
 
-def flop_audit_table(frame: pd.DataFrame, points: Points, arms: list[str]) -> Table:
+def flop_audit_table(frame: pd.DataFrame, summaries: Summaries, arms: list[str]) -> Table:
     """Our own formula at the longest length, how far two counters are from it, and what they could not count."""
-    length = max(points.lengths(), default=None)
+    length = max(summaries.lengths(), default=None)
     body = []
     for arm in arms:
-        own = points.first(metric=FORWARD_GFLOPS, arm=arm, length=length)
+        own = summaries.first(metric=FORWARD_GFLOPS, arm=arm, length=length)
         if own is None:
             continue
         entries = [Entry(arm), Entry.figure(own.value, cell_ids=own.cell_ids, reason=own.reason)]
         for metric in COUNTERS:
-            counted = points.first(metric=metric, arm=arm, length=length)
+            counted = summaries.first(metric=metric, arm=arm, length=length)
             share = 100 * (counted.value / own.value - 1) if counted else math.nan
             entries.append(Entry(NOTHING) if math.isnan(share) else Entry(f"{share:+.2f} %", share))
         body.append((*entries, Entry(_uncounted(frame, arm, length))))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.report.analysis.comparisons import by_seed, comparisons, losses
 from bench.report.rows.arms import arm_order
-from bench.report.rows.points import group_words, quality_group, quality_points, reference_points
+from bench.report.rows.summaries import group_words, quality_group, quality_summaries, reference_summaries
 from bench.report.tables.cost import rotation_notes
 from bench.report.tables.numbers import number
 from bench.report.tables.table import Entry, Table
@@ -53,25 +53,25 @@ def comparison_tables(frame: pd.DataFrame, baseline: str) -> list[Table]:
 
 def rank_tables(frame: pd.DataFrame) -> list[Table]:
     """Arms from best to worst on the primary metrics: the ranks each may have and its chance of being the best."""
-    body, references = [], reference_points(frame)
-    for group, points in quality_points(frame).groups(quality_group):
+    body, references = [], reference_summaries(frame)
+    for group, summaries in quality_summaries(frame).groups(quality_group):
         for metric in PRIMARY:
-            rows = points.where(metric=metric)
+            rows = summaries.where(metric=metric)
             values = losses(rows, references)
             shared = set.intersection(*(set(one) for one in values.values())) if len(values) > 1 else set()
             if not shared:
                 continue
             draws = int(min(20_000, MOST_PAIR_DRAWS / len(values) ** 2))
             for ranked in rank_arms(values, better="lower", draws=draws):
-                point = rows.where(arm=ranked.arm)[0]
-                mean = float(np.mean([by_seed(point)[seed] for seed in sorted(shared)]))
+                summary = rows.where(arm=ranked.arm)[0]
+                mean = float(np.mean([by_seed(summary)[seed] for seed in sorted(shared)]))
                 body.append(
                     (
                         Entry(f"{ranked.arm}: {quantity_of(metric).heading}"),
                         Entry.count(ranked.rank),
                         Entry(f"{ranked.low_rank} to {ranked.high_rank}"),
                         Entry.figure(ranked.probability_best, reason="one seed says nothing of chances"),
-                        Entry.figure(mean, cell_ids=point.cell_ids),
+                        Entry.figure(mean, cell_ids=summary.cell_ids),
                         Entry(group_words(group)),
                     )
                 )

@@ -10,7 +10,7 @@ import pandas as pd
 from bench.report.analysis.comparable import kernel_conflict, lowest_apart
 from bench.report.analysis.patterns import patterns_of, rotation_note
 from bench.report.rows.arms import arm_order
-from bench.report.rows.points import Point, Points, cost_points
+from bench.report.rows.summaries import Summaries, Summary, cost_summaries
 from bench.report.tables.numbers import NOTHING, millions
 from bench.report.tables.table import Entry, Table, numbered
 from metrics.headlines import COSTS
@@ -30,52 +30,54 @@ def cost_tables(frame: pd.DataFrame, *, force: bool = False) -> list[Table]:
     noted. Where kernels differ nothing is bold. With `force` all settings are in one table, and a figure that is bold
     although kernels or settings differ is marked *."""
     order = arm_order(frame)
-    points = Points(sorted(cost_points(frame), key=lambda point: order.index(point.arm)))
+    summaries = Summaries(sorted(cost_summaries(frame), key=lambda summary: order.index(summary.arm)))
     tables = []
     for metric in COSTS:
         quantity = quantity_of(metric)
-        rows = points.where(metric=metric)
-        settings = [setting for setting, _ in rows.measured().groups(lambda point: point.setting)]
+        rows = summaries.where(metric=metric)
+        settings = [setting for setting, _ in rows.measured().groups(lambda summary: summary.setting)]
         several = len(settings) > 1
         if several and force:
             tables.append(_cost_table(frame, _named_by_setting(rows), quantity, f"cost_{metric}", None, force, several))
             continue
         for position, setting in enumerate(settings or [None]):
-            chosen = Points(p for p in rows if p.setting == setting or not p.measured) if several else rows
+            chosen = Summaries(p for p in rows if p.setting == setting or not p.measured) if several else rows
             if chosen:
                 name = numbered(f"cost_{metric}", position, len(settings))
                 tables.append(_cost_table(frame, chosen, quantity, name, setting, force, several))
     return tables
 
 
-def _named_by_setting(points: Points) -> Points:
-    """The points with their device, threads and batch in the name of the arm."""
-    return Points(
-        replace(point, arm=f"{point.arm}{_setting_words(point.setting)}") if point.measured else point
-        for point in points
+def _named_by_setting(summaries: Summaries) -> Summaries:
+    """The summaries with their device, threads and batch in the name of the arm."""
+    return Summaries(
+        replace(summary, arm=f"{summary.arm}{_setting_words(summary.setting)}") if summary.measured else summary
+        for summary in summaries
     )
 
 
 def _cost_table(
     frame: pd.DataFrame,
-    points: Points,
+    summaries: Summaries,
     quantity: Quantity,
     name: str,
     setting: Setting | None,
     force: bool,
     several: bool,
 ) -> Table:
-    lengths = points.lengths()
-    arms = points.distinct("arm")
-    conflict = kernel_conflict(points.kernels())
+    lengths = summaries.lengths()
+    arms = summaries.distinct("arm")
+    conflict = kernel_conflict(summaries.kernels())
     mixed = bool(conflict) or (several and setting is None)
-    best = {length: None if conflict and not force else lowest_apart(points.where(length=length)) for length in lengths}
+    best = {
+        length: None if conflict and not force else lowest_apart(summaries.where(length=length)) for length in lengths
+    }
     body, reasons = [], dict[str, list[str]]()
     for arm in arms:
-        part = points.where(arm=arm)
+        part = summaries.where(arm=arm)
         entries = [Entry(arm), joined(part, "pattern"), joined(part, "direction"), parameters_entry(part)]
         for length in lengths:
-            entry = point_entry(part.first(length=length))
+            entry = summary_entry(part.first(length=length))
             if entry.reason:
                 reasons.setdefault(entry.reason, []).append(f"{arm} at {length}")
             first = best[length] == arm
@@ -98,24 +100,24 @@ def rotation_notes(frame: pd.DataFrame, arms: list[str]) -> list[str]:
     return [note] if note else []
 
 
-def point_entry(point: Point | None) -> Entry:
-    """A point as a table entry with its interval; without a figure its reason, without a point nothing."""
-    if point is None:
+def summary_entry(summary: Summary | None) -> Entry:
+    """A summary as a table entry with its interval; without a figure its reason, without a summary nothing."""
+    if summary is None:
         return Entry("")
-    reason = point.reason or "no reason recorded"
-    entry = Entry.figure(point.value, point.low, point.high, cell_ids=point.cell_ids, reason=reason)
-    return replace(entry, metric=point.metric, length=point.length)
+    reason = summary.reason or "no reason recorded"
+    entry = Entry.figure(summary.value, summary.low, summary.high, cell_ids=summary.cell_ids, reason=reason)
+    return replace(entry, metric=summary.metric, length=summary.length)
 
 
-def joined(points: Points, name: str) -> Entry:
+def joined(summaries: Summaries, name: str) -> Entry:
     """The different values of a field as words, `n/a` where none is known."""
-    values: list[Any] = points.distinct(name)
+    values: list[Any] = summaries.distinct(name)
     return Entry(" / ".join(str(value) for value in values) or NOTHING)
 
 
-def parameters_entry(points: Points) -> Entry:
-    """Parameters in millions, as a figure where all points agree."""
-    texts = points.distinct("parameters")
+def parameters_entry(summaries: Summaries) -> Entry:
+    """Parameters in millions, as a figure where all summaries agree."""
+    texts = summaries.distinct("parameters")
     if len(texts) == 1 and texts[0].isdigit():
         return Entry(millions(float(texts[0])), float(texts[0]))
     return Entry(" / ".join(millions(float(text)) if text.isdigit() else text for text in texts) or NOTHING)

@@ -12,7 +12,7 @@ import pandas as pd
 from bench.report.analysis.comparable import first_setting, settings_left_out
 from bench.report.analysis.growth import cost_exponent, meeting, round_table
 from bench.report.rows.arms import arm_order
-from bench.report.rows.points import Point, Points, cost_points
+from bench.report.rows.summaries import Summaries, Summary, cost_summaries
 from bench.report.tables.numbers import NOTHING
 from bench.report.tables.table import Entry, Table
 from metrics.cost.quantities import FORWARD_GFLOPS
@@ -27,25 +27,25 @@ NEGLIGIBLE = 1e-9
 
 def growth_tables(frame: pd.DataFrame, folder: Path | None) -> list[Table]:
     """Local slopes a metric, closed forms of FLOPs and crossovers of all pairs, where there are enough lengths."""
-    everything = cost_points(frame).measured()
-    points = first_setting(everything)
-    if len(points.lengths()) < FEWEST_LENGTHS:
+    everything = cost_summaries(frame).measured()
+    summaries = first_setting(everything)
+    if len(summaries.lengths()) < FEWEST_LENGTHS:
         return []
     arms = arm_order(frame)
-    tables = [slope_table(points.where(metric=metric), metric, arms, folder) for metric in GROWING]
-    tables.append(closed_form_table(points.where(metric=FORWARD_GFLOPS), arms))
-    tables += [crossover_table(points.where(metric=metric), metric, arms, folder) for metric in GROWING]
+    tables = [slope_table(summaries.where(metric=metric), metric, arms, folder) for metric in GROWING]
+    tables.append(closed_form_table(summaries.where(metric=FORWARD_GFLOPS), arms))
+    tables += [crossover_table(summaries.where(metric=metric), metric, arms, folder) for metric in GROWING]
     left_out = settings_left_out(everything)
     notes = (left_out,) if left_out else ()
     return [replace(table, notes=(*table.notes, *notes)) for table in tables if table.rows]
 
 
-def slope_table(points: Points, metric: str, arms: list[str], folder: Path | None) -> Table:
+def slope_table(summaries: Summaries, metric: str, arms: list[str], folder: Path | None) -> Table:
     """d log y / d log L between neighbouring lengths; the interval is over rounds (measurements for memory)."""
-    lengths = points.lengths()
+    lengths = summaries.lengths()
     body = []
     for arm in arms:
-        line = {point.length: point for point in points.where(arm=arm) if point.length and point.value > 0}
+        line = {summary.length: summary for summary in summaries.where(arm=arm) if summary.length and summary.value > 0}
         if len(line) < 2:
             continue
         entries = [_slope(line.get(low), line.get(high), folder) for low, high in pairwise(lengths)]
@@ -55,7 +55,7 @@ def slope_table(points: Points, metric: str, arms: list[str], folder: Path | Non
     return Table(f"slopes_{metric}", f"Local slopes: {quantity_of(metric).label}", columns, tuple(body), notes)
 
 
-def _slope(low: Point | None, high: Point | None, folder: Path | None) -> Entry:
+def _slope(low: Summary | None, high: Summary | None, folder: Path | None) -> Entry:
     if low is None or high is None or low.length is None or high.length is None:
         return Entry(NOTHING)
     values = round_table([low, high], folder)
@@ -64,14 +64,14 @@ def _slope(low: Point | None, high: Point | None, folder: Path | None) -> Entry:
     if not all(value > 0 for turn in values for value in turn):
         return Entry(NOTHING)
     slope = local_slopes([low.length, high.length], values)[0]
-    return Entry.interval(slope, cell_ids=Points([low, high]).cell_ids())
+    return Entry.interval(slope, cell_ids=Summaries([low, high]).cell_ids())
 
 
-def closed_form_table(points: Points, arms: list[str]) -> Table:
+def closed_form_table(summaries: Summaries, arms: list[str]) -> Table:
     """FLOPs of a forward pass as b L + c L^2, exact for every mixer but those that use FFTs."""
     body = []
     for arm in arms:
-        line = sorted((p.length, p.value) for p in points.where(arm=arm) if p.length)
+        line = sorted((p.length, p.value) for p in summaries.where(arm=arm) if p.length)
         if len(line) < FEWEST_LENGTHS:
             continue
         lengths, gflops = zip(*line, strict=True)
@@ -90,14 +90,14 @@ def closed_form_table(points: Points, arms: list[str]) -> Table:
     )
 
 
-def crossover_table(points: Points, metric: str, arms: list[str], folder: Path | None) -> Table:
+def crossover_table(summaries: Summaries, metric: str, arms: list[str], folder: Path | None) -> Table:
     """Where the arm of the row is cheaper or costlier than the arm of the column: at all lengths, or beyond one."""
-    shown = [arm for arm in arms if len(points.where(arm=arm).lengths()) > 1]
+    shown = [arm for arm in arms if len(summaries.where(arm=arm).lengths()) > 1]
     if len(shown) < 2:
         return Table(f"crossovers_{metric}", "", (), ())
-    lengths = points.lengths()
+    lengths = summaries.lengths()
     cells = {
-        (row, column): meeting(points, row, column, folder)
+        (row, column): meeting(summaries, row, column, folder)
         for place, row in enumerate(shown)
         for column in shown[place + 1 :]
     }
@@ -136,11 +136,11 @@ def crossing(found: Crossover | None, row: str) -> Entry:
 
 def scaling_table(frame: pd.DataFrame, folder: Path | None, baseline: str) -> list[Table]:
     """For each metric and arm: the exponent of its growth with length, and where it costs the same as the baseline."""
-    everything = cost_points(frame).measured()
-    points = first_setting(everything)
+    everything = cost_summaries(frame).measured()
+    summaries = first_setting(everything)
     body = []
     for metric in COSTS:
-        rows = points.where(metric=metric)
+        rows = summaries.where(metric=metric)
         for arm in arm_order(frame):
             line = rows.where(arm=arm)
             if len(line.lengths()) < 2:

@@ -8,19 +8,19 @@ from dataclasses import replace
 import pandas as pd
 
 from bench.report.analysis.comparisons import best_arms
-from bench.report.analysis.references import GRAMMAR, ArmKey, grammar_marks, reference_point
+from bench.report.analysis.references import GRAMMAR, ArmKey, grammar_marks, reference_summary
 from bench.report.rows.arms import REFERENCE_ORDER, arm_order
-from bench.report.rows.points import (
+from bench.report.rows.summaries import (
     Group,
-    Point,
-    Points,
-    cost_points,
+    Summaries,
+    Summary,
+    cost_summaries,
     group_words,
     quality_group,
-    quality_points,
-    reference_points,
+    quality_summaries,
+    reference_summaries,
 )
-from bench.report.tables.cost import joined, parameters_entry, point_entry, rotation_notes
+from bench.report.tables.cost import joined, parameters_entry, rotation_notes, summary_entry
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table, numbered
 from metrics.cost.quantities import BITS, FORWARD_GFLOPS
@@ -45,9 +45,9 @@ SETTINGS = (
 def quality_tables(frame: pd.DataFrame) -> list[Table]:
     """The headline scores, one table per corpus, length, sampler and T; ceiling, floors and baselines stand
     under the arms."""
-    points, references, costs = quality_points(frame), reference_points(frame), cost_points(frame)
-    marks = grammar_marks(points, references)
-    groups = points.groups(quality_group)
+    summaries, references, costs = quality_summaries(frame), reference_summaries(frame), cost_summaries(frame)
+    marks = grammar_marks(summaries, references)
+    groups = summaries.groups(quality_group)
     tables = []
     for position, (group, rows) in enumerate(groups):
         metrics = [metric for metric in HEADLINES if rows.where(metric=metric)]
@@ -64,58 +64,58 @@ def quality_tables(frame: pd.DataFrame) -> list[Table]:
 
 def detail_tables(frame: pd.DataFrame) -> list[Table]:
     """Every metric of the quality cells in the long form: rows metrics, columns arms and references."""
-    points, references = quality_points(frame), reference_points(frame)
-    groups = points.groups(quality_group)
+    summaries, references = quality_summaries(frame), reference_summaries(frame)
+    groups = summaries.groups(quality_group)
     return [
         _detail_table(frame, rows, references, group, numbered("metrics", position, len(groups)))
         for position, (group, rows) in enumerate(groups)
     ]
 
 
-def seeds_entry(points: Points) -> Entry:
+def seeds_entry(summaries: Summaries) -> Entry:
     """How many seeds gave a figure, `1 of 2` where some did not."""
-    done, asked = max(point.done for point in points), max(point.asked for point in points)
+    done, asked = max(summary.done for summary in summaries), max(summary.asked for summary in summaries)
     return Entry(str(done) if done == asked else f"{done} of {asked}", float(done))
 
 
-def score_entry(point: Point | None, without: Entry) -> Entry:
-    """A score with its interval over seeds (one within a cell stays out); `without` where there is no point."""
-    if point is None:
+def score_entry(summary: Summary | None, without: Entry) -> Entry:
+    """A score with its interval over seeds (one within a cell stays out); `without` where there is no summary."""
+    if summary is None:
         return without
-    return point_entry(point if point.interval == "seeds" else replace(point, low=math.nan, high=math.nan))
+    return summary_entry(summary if summary.interval == "seeds" else replace(summary, low=math.nan, high=math.nan))
 
 
 def _arm_row(
-    points: Points, metrics: list[str], marks: dict[ArmKey, str], costs: Points, best: dict[str, str]
+    summaries: Summaries, metrics: list[str], marks: dict[ArmKey, str], costs: Summaries, best: dict[str, str]
 ) -> tuple[Entry, ...]:
-    first = points[0]
+    first = summaries[0]
     mark = {"no more": NO_MORE, "open": OPEN}.get(marks.get((first.corpus, first.length, first.arm), ""), "")
-    music = [point.n for point in points.measured() if point.metric.startswith("oa_") and point.n]
+    music = [summary.n for summary in summaries.measured() if summary.metric.startswith("oa_") and summary.n]
     gflops = costs.first(metric=FORWARD_GFLOPS, arm=first.arm, length=first.length)
     return (
         Entry(first.arm, mark=mark),
-        *(replace(score_entry(points.first(metric=m), NOT_ASKED), best=best.get(m) == first.arm) for m in metrics),
-        seeds_entry(points),
+        *(replace(score_entry(summaries.first(metric=m), NOT_ASKED), best=best.get(m) == first.arm) for m in metrics),
+        seeds_entry(summaries),
         Entry(music[0] if music else NOTHING),
-        *(joined(points, name) for name in ("sample_steps", "nfe", "train_steps", "direction", "pattern")),
-        parameters_entry(points),
-        Entry(NOTHING) if gflops is None else point_entry(gflops),
+        *(joined(summaries, name) for name in ("sample_steps", "nfe", "train_steps", "direction", "pattern")),
+        parameters_entry(summaries),
+        Entry(NOTHING) if gflops is None else summary_entry(gflops),
     )
 
 
-def _reference_rows(references: Points, metrics: list[str], group: Group) -> list[tuple[Entry, ...]]:
+def _reference_rows(references: Summaries, metrics: list[str], group: Group) -> list[tuple[Entry, ...]]:
     body = []
     for arm in REFERENCE_ORDER:
-        points = [reference_point(references, arm, metric, group[0], group[1]) for metric in metrics]
-        pieces = next((point.n for point in points if point is not None and point.metric != BITS), "")
-        if any(points):
-            scores = [point_entry(point) for point in points]
+        summaries = [reference_summary(references, arm, metric, group[0], group[1]) for metric in metrics]
+        pieces = next((summary.n for summary in summaries if summary is not None and summary.metric != BITS), "")
+        if any(summaries):
+            scores = [summary_entry(summary) for summary in summaries]
             body.append((Entry(f"({arm})"), *scores, Entry(""), Entry(pieces), *(Entry("") for _ in SETTINGS[2:])))
     return body
 
 
 def _notes(
-    frame: pd.DataFrame, points: Points, arms: list[str], marks: dict[ArmKey, str], references: Points
+    frame: pd.DataFrame, summaries: Summaries, arms: list[str], marks: dict[ArmKey, str], references: Summaries
 ) -> list[str]:
     notes = []
     if references:
@@ -123,29 +123,29 @@ def _notes(
             "Rows in brackets are references: the ceiling (real-vs-real), the floors and the token baselines; "
             "their intervals are over pieces."
         )
-    seeds = max(point.done for point in points)
+    seeds = max(summary.done for summary in summaries)
     if seeds == 1:
         notes.append("One seed only: no interval over seeds can be given, and nothing is ranked.")
     elif seeds > 1:
         words = "cut at the bounds of the metric (0 and 1 for overlaps and shares)"
         notes.append(f"Brackets after a mean: 95 % Student-t interval over {seeds} seeds, {words}.")
-    notes += _grammar_notes(points, arms, marks, references)
-    notes += _missing_notes(points.where(metric=HEADLINES))
+    notes += _grammar_notes(summaries, arms, marks, references)
+    notes += _missing_notes(summaries.where(metric=HEADLINES))
     return notes + rotation_notes(frame, arms)
 
 
-def _missing_notes(points: Points) -> list[str]:
+def _missing_notes(summaries: Summaries) -> list[str]:
     reasons: dict[str, list[str]] = {}
-    for point in points:
-        if point.reason:
-            reasons.setdefault(point.reason, []).append(point.arm)
+    for summary in summaries:
+        if summary.reason:
+            reasons.setdefault(summary.reason, []).append(summary.arm)
     return [f"Without a figure: {', '.join(dict.fromkeys(names))}: {reason}" for reason, names in reasons.items()]
 
 
-def _grammar_notes(points: Points, arms: list[str], marks: dict[ArmKey, str], references: Points) -> list[str]:
-    corpus, length = points[0].corpus, points[0].length
+def _grammar_notes(summaries: Summaries, arms: list[str], marks: dict[ArmKey, str], references: Summaries) -> list[str]:
+    corpus, length = summaries[0].corpus, summaries[0].length
     here = {marks[(corpus, length, arm)] for arm in arms if (corpus, length, arm) in marks}
-    grammar = reference_point(references, GRAMMAR, BITS, corpus, length)
+    grammar = reference_summary(references, GRAMMAR, BITS, corpus, length)
     baseline = "" if grammar is None else f" ({number(grammar.value)} bits/token)"
     words = {
         "no more": f"{NO_MORE} learned no more than the grammar: mean validation bits/token is not below the `grammar` "
@@ -157,17 +157,17 @@ def _grammar_notes(points: Points, arms: list[str], marks: dict[ArmKey, str], re
     return [text for mark, text in words.items() if mark in here]
 
 
-def _detail_table(frame: pd.DataFrame, points: Points, references: Points, group: Group, name: str) -> Table:
-    arms = [arm for arm in arm_order(frame) if points.where(arm=arm)]
+def _detail_table(frame: pd.DataFrame, summaries: Summaries, references: Summaries, group: Group, name: str) -> Table:
+    arms = [arm for arm in arm_order(frame) if summaries.where(arm=arm)]
     shown = [arm for arm in REFERENCE_ORDER if references.where(arm=arm)]
     body = []
-    for metric in points.distinct("metric"):
-        rows = points.where(metric=metric)
+    for metric in summaries.distinct("metric"):
+        rows = summaries.where(metric=metric)
         quantity = quantity_of(metric, rows[0].unit)
         entries = [Entry(metric), Entry("" if quantity.unit == "1" else quantity.unit), Entry(quantity.better)]
         entries += [score_entry(rows.first(arm=arm), NOT_ASKED) for arm in arms]
-        entries += [point_entry(reference_point(references, arm, metric, group[0], group[1])) for arm in shown]
+        entries += [summary_entry(reference_summary(references, arm, metric, group[0], group[1])) for arm in shown]
         body.append(tuple(entries))
     columns = ("metric", "unit", "better", *arms, *(f"({arm})" for arm in shown))
-    notes = tuple(_missing_notes(points))
+    notes = tuple(_missing_notes(summaries))
     return Table(name, f"All metrics ({group_words(group)})", columns, tuple(body), notes)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.report.analysis.references import CEILING, reference_point
+from bench.report.analysis.references import CEILING, reference_summary
 from bench.report.analysis.samplers import base_arm, varies_sampler
-from bench.report.rows.points import Points, quality_points, reference_points
-from bench.report.tables.cost import joined, point_entry
+from bench.report.rows.summaries import Summaries, quality_summaries, reference_summaries
+from bench.report.tables.cost import joined, summary_entry
 from bench.report.tables.quality import score_entry, seeds_entry
 from bench.report.tables.table import Entry, Table, numbered
 from metrics.headlines import SAMPLING
@@ -19,28 +19,30 @@ def sampler_tables(frame: pd.DataFrame) -> list[Table]:
 
     One table a corpus and length; none where the study does not vary the sampler.
     """
-    points, references = quality_points(frame), reference_points(frame)
-    if not varies_sampler(points):
+    summaries, references = quality_summaries(frame), reference_summaries(frame)
+    if not varies_sampler(summaries):
         return []
-    sampled = {(point.corpus, point.length) for point in points if point.metric in SAMPLING}
-    groups = [group for group in points.groups(lambda point: (point.corpus, point.length)) if group[0] in sampled]
+    sampled = {(summary.corpus, summary.length) for summary in summaries if summary.metric in SAMPLING}
+    groups = [
+        group for group in summaries.groups(lambda summary: (summary.corpus, summary.length)) if group[0] in sampled
+    ]
     tables = []
     for position, ((corpus, length), rows) in enumerate(groups):
         tables.append(_table(rows, references, corpus, length, numbered("samplers", position, len(groups))))
     return tables
 
 
-def _table(points: Points, references: Points, corpus: str, length: int | None, name: str) -> Table:
-    metrics = [metric for metric in SAMPLING if points.where(metric=metric)]
+def _table(summaries: Summaries, references: Summaries, corpus: str, length: int | None, name: str) -> Table:
+    metrics = [metric for metric in SAMPLING if summaries.where(metric=metric)]
     body = []
-    groups = points.groups(lambda point: (base_arm(point), point.sampler, point.sample_steps))
+    groups = summaries.groups(lambda summary: (base_arm(summary), summary.sampler, summary.sample_steps))
     for (arm, sampler, steps), rows in groups:
         scores = [score_entry(rows.first(metric=metric), Entry("")) for metric in metrics]
         body.append((Entry(arm), Entry(sampler), Entry(str(steps)), joined(rows, "nfe"), *scores, seeds_entry(rows)))
-    ceiling = [reference_point(references, CEILING, metric, corpus, length) for metric in metrics]
+    ceiling = [reference_summary(references, CEILING, metric, corpus, length) for metric in metrics]
     if any(ceiling):
-        body.append((Entry(f"({CEILING})"), *[Entry("")] * 3, *map(point_entry, ceiling), Entry("")))
-    headings = [quantity_of(metric, _unit(points, metric)).heading for metric in metrics]
+        body.append((Entry(f"({CEILING})"), *[Entry("")] * 3, *map(summary_entry, ceiling), Entry("")))
+    headings = [quantity_of(metric, _unit(summaries, metric)).heading for metric in metrics]
     title = f"Samplers, mean over seeds (corpus {corpus}, L = {length})"
     notes = (
         "NFE: network calls a piece. Seconds are those of all pieces of a cell together, beside whatever else ran: "
@@ -50,5 +52,5 @@ def _table(points: Points, references: Points, corpus: str, length: int | None, 
     return Table(name, title, ("arm", "sampler", "T", "NFE", *headings, "seeds"), tuple(body), notes)
 
 
-def _unit(points: Points, metric: str) -> str:
-    return next((point.unit for point in points.where(metric=metric) if point.unit), "")
+def _unit(summaries: Summaries, metric: str) -> str:
+    return next((summary.unit for summary in summaries.where(metric=metric) if summary.unit), "")

@@ -12,7 +12,7 @@ from bench.errors import UserError
 from bench.report.analysis.growth import cost_exponent
 from bench.report.claims.paper import claims_hash, load_paper, shipped_claims
 from bench.report.claims.verdict import fixed_before, judge, save_verdicts, verdict_words
-from bench.report.rows.points import cost_points
+from bench.report.rows.summaries import cost_summaries
 
 TEMPLATE = """
 name: made-up
@@ -83,9 +83,9 @@ def test_rounds_taken_in_turns_give_the_interval(tmp_path, frame):
         cell = tmp_path / f"efficiency-{arm}"
         cell.mkdir()
         (cell / "measurements.jsonl").write_text(json.dumps(row) + "\n")
-    from bench.report.rows.points import Points
+    from bench.report.rows.summaries import Summaries
 
-    evidence = Evidence(cost_points(frame), Points(), Points(), tmp_path)
+    evidence = Evidence(cost_summaries(frame), Summaries(), Summaries(), tmp_path)
     quantity = Quantity(kind="ratio", metric="step_latency", arm="smdim", baseline="transformer", length=256)
     (found,) = measure(quantity, evidence)
     # every round has the ratio 0.5 although the machine slowed down by 9/7
@@ -94,10 +94,10 @@ def test_rounds_taken_in_turns_give_the_interval(tmp_path, frame):
 
 
 def test_exponent_of_a_power_law_counted_timed_and_without_rounds(frame, tmp_path):
-    points = cost_points(frame)
-    counted, words = cost_exponent(points.where(metric="forward_gflops", arm="transformer"), None)
+    summaries = cost_summaries(frame)
+    counted, words = cost_exponent(summaries.where(metric="forward_gflops", arm="transformer"), None)
     assert (counted.value, counted.low, counted.high) == pytest.approx((1.4, 1.4, 1.4)) and words == "counted, so exact"
-    timed = points.where(metric="step_latency", arm="transformer")
+    timed = summaries.where(metric="step_latency", arm="transformer")
     assert cost_exponent(timed, None)[1] == "no raw rounds, so no interval"
     rows = []
     for length in (256, 512, 1024, 2048):

@@ -10,7 +10,7 @@ import pytest
 
 from bench.report.analysis.comparisons import best_arms, comparisons, losses
 from bench.report.rows.frame import as_frame
-from bench.report.rows.points import Points, quality_points, reference_points
+from bench.report.rows.summaries import Summaries, quality_summaries, reference_summaries
 from bench.report.tables.comparisons import rank_tables
 from metrics.headlines import PRIMARY
 from metrics.quantities import quantity_of
@@ -40,7 +40,7 @@ def shared_seeds(generator: np.random.Generator, seeds: int) -> np.ndarray:
 
 def called(frame: pd.DataFrame) -> bool:
     verdicts = {found.verdict for found in comparisons(frame, "transformer")}
-    return bool(verdicts & {"better", "worse"}) or bool(best_arms(quality_points(frame), Points()))
+    return bool(verdicts & {"better", "worse"}) or bool(best_arms(quality_summaries(frame), Summaries()))
 
 
 def test_two_seeds_cannot_decide_and_say_so():
@@ -49,7 +49,7 @@ def test_two_seeds_cannot_decide_and_say_so():
     found = comparisons(frame, "transformer")
     assert {one.verdict for one in found} == {"cannot be decided with 2 seeds"}
     assert {one.detectable for one in found} == {math.inf}
-    assert best_arms(quality_points(frame), Points()) == {}
+    assert best_arms(quality_summaries(frame), Summaries()) == {}
 
 
 def test_ten_seeds_decide_a_large_difference_in_the_right_direction():
@@ -60,7 +60,7 @@ def test_ten_seeds_decide_a_large_difference_in_the_right_direction():
     found = {(one.arm, one.metric): one.verdict for one in comparisons(study_of(values), "transformer")}
     assert found["smdim", PRIMARY[0]] == "better"
     assert found["mamba", PRIMARY[1]] == "worse"
-    assert best_arms(quality_points(study_of(values)), Points()) == {PRIMARY[0]: "smdim"}
+    assert best_arms(quality_summaries(study_of(values)), Summaries()) == {PRIMARY[0]: "smdim"}
 
 
 def test_differences_are_arm_minus_baseline_over_shared_seeds():
@@ -109,7 +109,7 @@ def test_a_metric_that_is_best_near_real_music_ranks_by_the_distance(monkeypatch
     for module in ("bench.report.analysis.comparisons", "bench.report.tables.comparisons"):
         monkeypatch.setattr(f"{module}.PRIMARY", (metric,))
     frame = nearest_frame(metric, ceiling)
-    found = best_arms(quality_points(frame), reference_points(frame))
+    found = best_arms(quality_summaries(frame), reference_summaries(frame))
     assert found == ({metric: best} if best else {})
     tables = rank_tables(frame)
     assert [row[0].text.split(":")[0] for table in tables for row in table.rows[:1]] == ([best] if best else [])
@@ -119,7 +119,7 @@ def test_a_metric_that_is_best_near_real_music_ranks_by_the_distance(monkeypatch
 
 def test_a_metric_without_a_better_way_names_no_arm():
     frame = nearest_frame("novelty_longest_copy", 0.2)
-    assert losses(quality_points(frame), reference_points(frame)) == {}
+    assert losses(quality_summaries(frame), reference_summaries(frame)) == {}
 
 
 def test_only_metrics_with_a_better_way_of_their_own_are_primary():

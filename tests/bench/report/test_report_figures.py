@@ -15,7 +15,7 @@ from bench.report.claims.paper import load_paper
 from bench.report.figures import FIGURES, draw
 from bench.report.figures.claim_map import claim_map_figure
 from bench.report.figures.style import DOUBLE_COLUMN_IN, SINGLE_COLUMN_IN, NothingToShow, save_figure
-from bench.report.rows.points import Point
+from bench.report.rows.summaries import Summary
 
 
 def layout_faults(figure) -> list[str]:
@@ -139,7 +139,7 @@ def test_meeting_point_of_two_costs_is_marked(frame, results_folder):
 def test_chance_on_the_front_of_arms_known_exactly():
     from bench.report.analysis.front import chance_on_front
 
-    def point(value: float) -> Point:
+    def summary(value: float) -> Summary:
         blank = {
             "low": math.nan,
             "high": math.nan,
@@ -151,9 +151,9 @@ def test_chance_on_the_front_of_arms_known_exactly():
         }
         words = {"reason": "", "unit": "", "pattern": "", "direction": "", "kernels": (), "sessions": ()}
         texts = {"n": "", "parameters": "", "nfe": "", "train_steps": ""}
-        return Point("m", "a", value, values=(value,), **blank, **words, **texts)
+        return Summary("m", "a", value, values=(value,), **blank, **words, **texts)
 
-    pairs = [(point(3.0), point(10.0)), (point(3.5), point(5.0)), (point(3.6), point(6.0))]
+    pairs = [(summary(3.0), summary(10.0)), (summary(3.5), summary(5.0)), (summary(3.6), summary(6.0))]
     assert chance_on_front(pairs, lower_is_better=True) == [1.0, 1.0, 0.0]
     assert chance_on_front(pairs, lower_is_better=False) == [0.0, 1.0, 1.0]
 
@@ -237,9 +237,9 @@ def test_two_rounds_are_two_dots_and_no_interval(frame, tmp_path):
 def test_small_labels_cover_neither_markers_nor_each_other():
     from bench.report.figures.pareto import place_labels
 
-    points = [(50.0, 50.0), (58.0, 52.0), (52.0, 58.0), (96.0, 50.0)]
-    places = place_labels(points, (16.0, 6.5), (100.0, 100.0))
-    boxes = [(x + dx, y + dy, x + dx + 16, y + dy + 6.5) for (x, y), (dx, dy) in zip(points, places, strict=True)]
+    summaries = [(50.0, 50.0), (58.0, 52.0), (52.0, 58.0), (96.0, 50.0)]
+    places = place_labels(summaries, (16.0, 6.5), (100.0, 100.0))
+    boxes = [(x + dx, y + dy, x + dx + 16, y + dy + 6.5) for (x, y), (dx, dy) in zip(summaries, places, strict=True)]
     for one, other in itertools.combinations(boxes, 2):
         assert min(one[2], other[2]) <= max(one[0], other[0]) or min(one[3], other[3]) <= max(one[1], other[1])
     assert all(left >= 0 and right <= 100 for left, _, right, _ in boxes)

@@ -11,7 +11,7 @@ from bench.report import write_report
 from bench.report.pages.content import draw_all
 from bench.report.pages.sentences import in_short
 from bench.report.rows.frame import as_frame, failures
-from bench.report.rows.points import cost_points
+from bench.report.rows.summaries import cost_summaries
 from bench.report.tables.growth import closed_form_table, crossing
 from metrics.statistics.scaling import Crossover
 
@@ -50,7 +50,7 @@ def test_what_all_arms_lack_is_one_short_row(timed):
 
 
 def test_rounding_is_no_quadratic_term(timed):
-    table = closed_form_table(cost_points(timed).where(metric="forward_gflops"), ARMS[:1])
+    table = closed_form_table(cost_summaries(timed).where(metric="forward_gflops"), ARMS[:1])
     assert [entry.value for entry in table.rows[0][1:]] == [
         pytest.approx(2),
         0.0,

@@ -1,4 +1,4 @@
-"""Points of tables and figures: the mean of the rows of one arm and metric under one setting, with its interval."""
+"""Summaries of tables and figures: the mean of the rows of one arm and metric under one setting, with its interval."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ REFERENCE_KEYS = ("corpus", "length", "arm", "metric")
 
 
 @dataclass(frozen=True)
-class Point:
+class Summary:
     """The mean of the rows of one arm and metric under one setting.
 
     `value` is the mean of the figures that are there, `low` and `high` its 95 % interval: over seeds or repeats
@@ -82,66 +82,68 @@ class Point:
         return (self.low, self.high) if self.has_interval else (self.value, self.value)
 
 
-class Points(list[Point]):
-    """Points in the order of the table, with the selections that reports make."""
+class Summaries(list[Summary]):
+    """Summaries in the order of the table, with the selections that reports make."""
 
-    def where(self, **equal: Any) -> Points:
-        """Points whose fields equal the given values; a list or tuple of values means any of them."""
+    def where(self, **equal: Any) -> Summaries:
+        """Summaries whose fields equal the given values; a list or tuple of values means any of them."""
         metric, arm = equal.get("metric"), equal.get("arm")
-        pool: Iterable[Point] = self
+        pool: Iterable[Summary] = self
         if isinstance(metric, str):
             pool = self._index.get((metric, arm if isinstance(arm, str) else None), [])
         tests = [(name, value if isinstance(value, list | tuple) else (value,)) for name, value in equal.items()]
-        return Points(point for point in pool if all(getattr(point, name) in allowed for name, allowed in tests))
+        return Summaries(
+            summary for summary in pool if all(getattr(summary, name) in allowed for name, allowed in tests)
+        )
 
     @cached_property
-    def _index(self) -> dict[tuple[str, str | None], list[Point]]:
-        """Points by metric and arm, and of every arm under None; made once, for nothing is added after reading."""
-        found: dict[tuple[str, str | None], list[Point]] = {}
-        for point in self:
-            found.setdefault((point.metric, point.arm), []).append(point)
-            found.setdefault((point.metric, None), []).append(point)
+    def _index(self) -> dict[tuple[str, str | None], list[Summary]]:
+        """Summaries by metric and arm, and of every arm under None; made once, for nothing is added after reading."""
+        found: dict[tuple[str, str | None], list[Summary]] = {}
+        for summary in self:
+            found.setdefault((summary.metric, summary.arm), []).append(summary)
+            found.setdefault((summary.metric, None), []).append(summary)
         return found
 
-    def measured(self) -> Points:
-        """Points that have a figure."""
-        return Points(point for point in self if point.measured)
+    def measured(self) -> Summaries:
+        """Summaries that have a figure."""
+        return Summaries(summary for summary in self if summary.measured)
 
-    def first(self, **equal: Any) -> Point | None:
+    def first(self, **equal: Any) -> Summary | None:
         """The first of `where`, or None."""
         found = self.where(**equal)
         return found[0] if found else None
 
     def distinct(self, name: str) -> list[Any]:
         """The values of a field, each once, in order of appearance; None and "" left out."""
-        return [value for value in dict.fromkeys(getattr(point, name) for point in self) if value not in (None, "")]
+        return [value for value in dict.fromkeys(getattr(summary, name) for summary in self) if value not in (None, "")]
 
     def lengths(self) -> list[int]:
         """Lengths from short to long."""
         return sorted(self.distinct("length"))
 
-    def by_length(self) -> Points:
-        """Points that have a figure and a length, from short to long."""
-        return Points(sorted((p for p in self.measured() if p.length), key=lambda point: point.length or 0))
+    def by_length(self) -> Summaries:
+        """Summaries that have a figure and a length, from short to long."""
+        return Summaries(sorted((p for p in self.measured() if p.length), key=lambda summary: summary.length or 0))
 
-    def beside(self, point: Point, arm: str) -> Point | None:
-        """The cost of another arm in the setting of `point`; None where it has no figure."""
-        found = self.first(metric=point.metric, arm=arm, length=point.length, setting=(point.setting,))
+    def beside(self, summary: Summary, arm: str) -> Summary | None:
+        """The cost of another arm in the setting of `summary`; None where it has no figure."""
+        found = self.first(metric=summary.metric, arm=arm, length=summary.length, setting=(summary.setting,))
         return found if found is not None and found.measured else None
 
     def kernels(self) -> list[str]:
-        """Every kernel that ran behind these points."""
-        return list(dict.fromkeys(kernel for point in self for kernel in point.kernels))
+        """Every kernel that ran behind these summaries."""
+        return list(dict.fromkeys(kernel for summary in self for kernel in summary.kernels))
 
     def cell_ids(self) -> tuple[str, ...]:
-        """Every cell behind these points."""
-        return tuple(dict.fromkeys(cell for point in self for cell in point.cell_ids))
+        """Every cell behind these summaries."""
+        return tuple(dict.fromkeys(cell for summary in self for cell in summary.cell_ids))
 
-    def groups(self, key: Callable[[Point], Hashable]) -> list[tuple[Any, Points]]:
-        """Points grouped by `key`, groups in order of appearance."""
-        found: dict[Hashable, Points] = {}
-        for point in self:
-            found.setdefault(key(point), Points()).append(point)
+    def groups(self, key: Callable[[Summary], Hashable]) -> list[tuple[Any, Summaries]]:
+        """Summaries grouped by `key`, groups in order of appearance."""
+        found: dict[Hashable, Summaries] = {}
+        for summary in self:
+            found.setdefault(key(summary), Summaries()).append(summary)
         return list(found.items())
 
 
@@ -160,7 +162,7 @@ def _range(values: Iterable[int | None]) -> str:
     return str(known[0]) if len(known) == 1 else f"{known[0]}-{known[-1]}"
 
 
-def _point(rows: list[Row], key: dict[str, Any]) -> Point:
+def _summary(rows: list[Row], key: dict[str, Any]) -> Summary:
     values = tuple(row["value"] for row in rows)
     interval = mean_interval(values)
     low, high, source = interval.low, interval.high, "seeds"
@@ -170,7 +172,7 @@ def _point(rows: list[Row], key: dict[str, Any]) -> Point:
     if interval.n < 2:
         measured = next((row for row in rows if math.isfinite(row["value"])), {"low": math.nan, "high": math.nan})
         low, high, source = measured["low"], measured["high"], "cell"
-    return Point(
+    return Summary(
         **key,
         value=interval.value,
         low=low,
@@ -194,12 +196,12 @@ def _point(rows: list[Row], key: dict[str, Any]) -> Point:
     )
 
 
-_kept: ContextVar[dict[tuple[int, str], tuple[pd.DataFrame, Points]] | None] = ContextVar("points", default=None)
+_kept: ContextVar[dict[tuple[int, str], tuple[pd.DataFrame, Summaries]] | None] = ContextVar("summaries", default=None)
 
 
 @contextmanager
-def points_kept() -> Iterator[None]:
-    """Until the block ends the points of a frame are made once; it must not be changed meanwhile.
+def summaries_kept() -> Iterator[None]:
+    """Until the block ends the summaries of a frame are made once; it must not be changed meanwhile.
 
     Every table and figure of a report uses the same ones; making them again took most of the time of a large study.
     """
@@ -210,50 +212,54 @@ def points_kept() -> Iterator[None]:
         _kept.reset(token)
 
 
-def _points(frame: pd.DataFrame, kind: str, keys: tuple[str, ...]) -> Points:
+def _summaries(frame: pd.DataFrame, kind: str, keys: tuple[str, ...]) -> Summaries:
     kept = _kept.get()
     if kept is None:
-        return _made_points(frame, kind, keys)
+        return _made_summaries(frame, kind, keys)
     if (id(frame), kind) not in kept:  # the frame is held too, so that its id stays its own
-        kept[id(frame), kind] = (frame, _made_points(frame, kind, keys))
+        kept[id(frame), kind] = (frame, _made_summaries(frame, kind, keys))
     return kept[id(frame), kind][1]
 
 
-def _made_points(frame: pd.DataFrame, kind: str, keys: tuple[str, ...]) -> Points:
+def _made_summaries(frame: pd.DataFrame, kind: str, keys: tuple[str, ...]) -> Summaries:
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in records(frame, kind):
         groups.setdefault(tuple(row[name] for name in keys), []).append(row)
-    return Points(_point(rows, dict(zip(keys, key, strict=True))) for key, rows in groups.items())
+    return Summaries(_summary(rows, dict(zip(keys, key, strict=True))) for key, rows in groups.items())
 
 
-def cost_points(frame: pd.DataFrame) -> Points:
-    """One point per metric, length, arm, kernel, device, threads and batch of the efficiency cells.
+def cost_summaries(frame: pd.DataFrame) -> Summaries:
+    """One summary per metric, length, arm, kernel, device, threads and batch of the efficiency cells.
 
-    A row that failed may have no kernel; it is a point of its own only where its arm and length have no figure
+    A row that failed may have no kernel; it is a summary of its own only where its arm and length have no figure
     at all.
     """
-    points = _points(frame, EFFICIENCY, COST_KEYS)
-    done = {(point.metric, point.length, point.arm) for point in points if point.measured}
-    return Points(point for point in points if point.measured or (point.metric, point.length, point.arm) not in done)
+    summaries = _summaries(frame, EFFICIENCY, COST_KEYS)
+    done = {(summary.metric, summary.length, summary.arm) for summary in summaries if summary.measured}
+    return Summaries(
+        summary
+        for summary in summaries
+        if summary.measured or (summary.metric, summary.length, summary.arm) not in done
+    )
 
 
-def quality_points(frame: pd.DataFrame) -> Points:
-    """One point per corpus, length, sampler, T, arm and metric of the quality cells: the mean over seeds and
+def quality_summaries(frame: pd.DataFrame) -> Summaries:
+    """One summary per corpus, length, sampler, T, arm and metric of the quality cells: the mean over seeds and
     its interval."""
-    return _points(frame, QUALITY, QUALITY_KEYS)
+    return _summaries(frame, QUALITY, QUALITY_KEYS)
 
 
-def reference_points(frame: pd.DataFrame) -> Points:
-    """One point per corpus, length, reference arm (ceiling, floor, baseline) and metric."""
-    return _points(frame, REFERENCE, REFERENCE_KEYS)
+def reference_summaries(frame: pd.DataFrame) -> Summaries:
+    """One summary per corpus, length, reference arm (ceiling, floor, baseline) and metric."""
+    return _summaries(frame, REFERENCE, REFERENCE_KEYS)
 
 
 Group = tuple[str, int | None, str, int | None]
 
 
-def quality_group(point: Point) -> Group:
-    """Corpus, length, sampler and T of a point."""
-    return point.corpus, point.length, point.sampler, point.sample_steps
+def quality_group(summary: Summary) -> Group:
+    """Corpus, length, sampler and T of a summary."""
+    return summary.corpus, summary.length, summary.sampler, summary.sample_steps
 
 
 def group_words(group: Group) -> str:
