@@ -43,14 +43,14 @@ def changes(first: pd.DataFrame, second: pd.DataFrame, *, force: bool = False) -
 
 
 def _matched(first: Summaries, second: Summaries, key: Callable[[Summary], object]) -> list[tuple[Summary, Summary]]:
-    others = {key(summary): summary for summary in second.measured()}
-    return [(summary, others[key(summary)]) for summary in first.measured() if key(summary) in others]
+    others = {key(one): one for one in second.measured()}
+    return [(one, others[key(one)]) for one in first.measured() if key(one) in others]
 
 
 def _cost_change(first: Summary, second: Summary, force: bool) -> Change:
     if first.metric in EXACT:
         return Change(first, second, _side(first.value, second.value))
-    ran = [(summary.device, summary.threads, summary.kernel) for summary in (first, second)]
+    ran = [(one.device, one.threads, one.kernel) for one in (first, second)]
     if ran[0] != ran[1] and not force:
         names = ("device", "threads", "kernel")
         differing = [

@@ -55,7 +55,7 @@ def lowest_apart(summaries: Summaries) -> str | None:
     A count (`EXACT`) is compared by itself; any other figure without an interval leaves the question open.
     """
     measured = sorted(summaries.measured(), key=lambda summary: summary.span[1])
-    if len(measured) < 2 or any(not summary.has_interval and summary.metric not in EXACT for summary in measured):
+    if len(measured) < 2 or any(not one.has_interval and one.metric not in EXACT for one in measured):
         return None
     first, others = measured[0], measured[1:]
     return first.arm if all(first.span[1] < other.span[0] for other in others) else None

@@ -73,9 +73,9 @@ def _compare_group(group: Group, summaries: Summaries, baseline: str) -> list[Co
     tested = []
     for metric in PRIMARY:
         base = summaries.measured().first(metric=metric, arm=baseline)
-        others = [summary for summary in summaries.where(metric=metric).measured() if summary.arm != baseline]
+        others = [one for one in summaries.where(metric=metric).measured() if one.arm != baseline]
         if base is not None:
-            tested += [(summary, paired_difference(by_seed(summary), by_seed(base))) for summary in others]
+            tested += [(one, paired_difference(by_seed(one), by_seed(base))) for one in others]
     adjusted = holm([pair.p_value for _, pair in tested])
     family = sum(not math.isnan(pair.p_value) for _, pair in tested)
     return [

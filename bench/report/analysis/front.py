@@ -20,7 +20,7 @@ def score_and_cost(quality: Summaries, costs: Summaries, score: str, cost: str) 
         return []
     first = rows[0]
     same = rows.where(corpus=first.corpus, length=first.length, sampler=first.sampler, sample_steps=first.sample_steps)
-    found = ((summary, costs.first(metric=cost, arm=summary.arm, length=summary.length)) for summary in same)
+    found = ((one, costs.first(metric=cost, arm=one.arm, length=one.length)) for one in same)
     return [(summary, spent) for summary, spent in found if spent is not None]
 
 

@@ -58,7 +58,7 @@ def meeting(summaries: Summaries, arm: str, baseline: str, folder: Path | None) 
     if len(lengths) < 2 or kernel_conflict([*first.kernels(), *second.kernels()]):
         return None
     sides = [[next(p for p in side if p.length == length) for length in lengths] for side in (first, second)]
-    tables = [round_table(side, folder) or [[summary.value for summary in side]] for side in sides]
+    tables = [round_table(side, folder) or [[one.value for one in side]] for side in sides]
     count = min(map(len, tables))
     try:
         return crossover(lengths, tables[0][:count], tables[1][:count], names=(arm, baseline))
@@ -68,7 +68,7 @@ def meeting(summaries: Summaries, arm: str, baseline: str, folder: Path | None) 
 
 def round_table(summaries: list[Summary], folder: Path | None) -> list[list[float]]:
     """Round medians (rounds, summaries), as many rounds as all summaries have; [] where no raw samples are kept."""
-    rounds = [round_medians(folder, summary) if folder else [] for summary in summaries]
+    rounds = [round_medians(folder, one) if folder else [] for one in summaries]
     return [list(turn) for turn in zip(*rounds, strict=False)]
 
 
@@ -77,12 +77,12 @@ def cost_exponent(line: Summaries, folder: Path | None) -> tuple[Interval, str]:
 
     Timings have one exponent a round, so a t interval over rounds; counts are exact; else there is no interval.
     """
-    ordered = [summary for summary in line.by_length() if summary.value > 0]
-    lengths = [float(summary.length or 0) for summary in ordered]
+    ordered = [one for one in line.by_length() if one.value > 0]
+    lengths = [float(one.length or 0) for one in ordered]
     table = round_table(ordered, folder)
     if len(table) > 1 and all(value > 0 for turn in table for value in turn):
         return growth_exponent(lengths, table), f"{len(table)} rounds"
-    exponent = growth_exponent(lengths, [[summary.value for summary in ordered]])
-    if all(summary.metric in EXACT for summary in ordered):
+    exponent = growth_exponent(lengths, [[one.value for one in ordered]])
+    if all(one.metric in EXACT for one in ordered):
         return Interval(exponent.value, exponent.value, exponent.value, 1), "counted, so exact"
     return exponent, "no raw rounds, so no interval"

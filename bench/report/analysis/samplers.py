@@ -15,7 +15,7 @@ def base_arm(summary: Summary) -> str:
 
 def varies_sampler(summaries: Summaries) -> bool:
     """Whether some arm was sampled in more than one way, as an axis of the study."""
-    return any(base_arm(summary) != summary.arm for summary in summaries)
+    return any(base_arm(one) != one.arm for one in summaries)
 
 
 def one_a_training(frame: pd.DataFrame) -> pd.DataFrame:

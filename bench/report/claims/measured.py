@@ -84,7 +84,7 @@ def _missing(quantity: Quantity, evidence: Evidence) -> Measured:
         return Measured(reason=f"the study has no arm {quantity.arm}")
     if quantity.length and not rows.where(arm=quantity.arm, length=quantity.length):
         return Measured(reason=f"{quantity.arm} was not measured at {quantity.length} tokens")
-    failed = [summary.reason for summary in rows.where(arm=quantity.arm) if not summary.measured and summary.reason]
+    failed = [one.reason for one in rows.where(arm=quantity.arm) if not one.measured and one.reason]
     return Measured(reason=failed[0] if failed else "what it is compared with was not measured")
 
 
@@ -139,11 +139,7 @@ def _leads(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
     for group, rows in evidence.quality.where(metric=quantity.metric).groups(quality_group):
         summaries = _measured(rows, quantity)
         mine = summaries.first(arm=quantity.arm)
-        others = [
-            summary
-            for summary in summaries
-            if summary.arm != quantity.arm and _is_rival(summary.arm, quantity, evidence)
-        ]
+        others = [one for one in summaries if one.arm != quantity.arm and _is_rival(one.arm, quantity, evidence)]
         if mine is not None and others:
             yield _smallest_lead(mine, others, evidence, group_words(group), evidence.unlearned(quantity, mine))
 

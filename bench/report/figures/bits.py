@@ -39,7 +39,7 @@ def bits_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     drawn, axes = panel_grid(width, len(groups), len(groups), 2.4, 0, sharey=True)
     for position, (axis, ((corpus, length), part)) in enumerate(zip(axes, groups, strict=True)):
         levels = reference_levels(axis, references, BITS, corpus, length, BASELINES)
-        shown = levels + [value for summary in part for value in summary.values if math.isfinite(value)]
+        shown = levels + [value for one in part for value in one.values if math.isfinite(value)]
         margin = max(0.12 * (max(shown) - min(shown)), 0.05)
         low, high = (min(shown) - margin, max(shown) + margin)
         if position:

@@ -59,7 +59,7 @@ def cost_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
         def panel(axis: Axes, metric: str, shown: dict[str, Look], others: list[str]) -> None:
             rows = summaries.where(metric=metric)
             lines = [rows.where(arm=arm).by_length() for arm in others]
-            draw_faint(axis, [[(summary.length or 0, summary.value) for summary in line] for line in lines])
+            draw_faint(axis, [[(one.length or 0, one.value) for one in line] for line in lines])
             _cost_panel(axis, rows, shown, folder, FAMILY_TICKS)
 
         return family_grid(labels, arms, patterns_of(frame), panel, width)
@@ -109,8 +109,8 @@ def _draw_line(axis: Axes, line: Summaries, look: Look, folder: Path, shift: flo
     """One arm's summaries with their intervals, or rounds where those are few; one without a figure becomes a cross at
     the upper edge. Lengths are drawn times `shift`, so that what several arms have at one length lies side by side."""
     done = line.by_length()
-    xs = [float(summary.length or 0) * shift for summary in done]
-    axis.plot(xs, [summary.value for summary in done], zorder=3, **look.line, **WHITE_EDGE)
+    xs = [float(one.length or 0) * shift for one in done]
+    axis.plot(xs, [one.value for one in done], zorder=3, **look.line, **WHITE_EDGE)
     spreads = [spread_of(summary, x, folder) for x, summary in zip(xs, done, strict=True)]
     draw_spreads(axis, spreads, look.colour, thin=thin)
     for summary in line:

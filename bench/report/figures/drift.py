@@ -41,7 +41,7 @@ def drift_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
         mine = summaries.where(metric=metric)
         draw_by_arm(axis, mine, arms)
         reference_line(axis, 0)
-        axis.set_ylim(limits_around([0.0, *(value for summary in mine for value in summary.values)], 0.3, 0.1))
+        axis.set_ylim(limits_around([0.0, *(value for one in mine for value in one.values)], 0.3, 0.1))
         label = quantity_of(metric).short
         axis.set_title(textwrap.fill(label, 12) if is_narrow(width) else label)
         axis.locator_params(axis="y", nbins=5)

@@ -78,12 +78,8 @@ def _with_flops(history: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """Adds `tflops`: tokens seen times three forward passes' FLOPs a token, where the arm's forward pass was
     counted."""
     counts = cost_summaries(frame).where(metric=FORWARD_GFLOPS).measured()
-    lengths = {summary.arm: summary.length for summary in quality_summaries(frame)}
-    per_token = {
-        summary.arm: 3 * summary.value / (summary.length or 1)
-        for summary in counts
-        if summary.length == lengths.get(summary.arm)
-    }
+    lengths = {one.arm: one.length for one in quality_summaries(frame)}
+    per_token = {one.arm: 3 * one.value / (one.length or 1) for one in counts if one.length == lengths.get(one.arm)}
     if history.empty or "tokens" not in history or not per_token:
         return history
     return history.assign(tflops=history["tokens"] * history["arm"].map(per_token) * 1e-3)

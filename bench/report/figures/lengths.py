@@ -62,12 +62,10 @@ def lengths_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
         for place, (arm, look) in enumerate(arms.items()):
             line = mine.where(arm=arm).by_length()
             shift = 2 ** (0.06 * (place - (len(arms) - 1) / 2))
-            axis.plot(
-                [(summary.length or 0) * shift for summary in line], [summary.value for summary in line], **look.line
-            )
+            axis.plot([(one.length or 0) * shift for one in line], [one.value for one in line], **look.line)
             spreads = [spread_of(one, (one.length or 0) * shift) for one in line if one.interval == "seeds"]
             draw_spreads(axis, spreads, look.colour)
-        axis.set_ylim(limits_around([*levels, *(summary.value for summary in mine)], 0.5, 0.05))
+        axis.set_ylim(limits_around([*levels, *(one.value for one in mine)], 0.5, 0.05))
         length_axis(axis, mine.lengths())
         axis.set_title(quantity_of(metric).label)
     legend_below(drawn, [*arm_handles(arms), *reference_handles(references, SHOWN)])

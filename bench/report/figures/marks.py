@@ -138,7 +138,7 @@ def reference_levels(
         reference_line(axis, summary.value, REFERENCE_DASHES[name])
         if name == CEILING and summary.has_interval:
             axis.axhspan(summary.low, summary.high, **BAND)
-    return [summary.value for summary in known.values()]
+    return [one.value for one in known.values()]
 
 
 def reference_handles(references: Summaries, names: Sequence[str]) -> list[Any]:

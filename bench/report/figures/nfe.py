@@ -33,7 +33,7 @@ def nfe_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """Scores against network calls a piece, a line an arm (a sampler, where the study varies it); seeds as small
     dots."""
     summaries = quality_summaries(frame).where(metric=SAMPLED).measured()
-    summaries = Summaries(summary for summary in summaries if network_calls(summary))
+    summaries = Summaries(one for one in summaries if network_calls(one))
     if len(summaries.distinct("sample_steps")) < 2:
         raise NothingToShow("nfe figure: every arm was sampled with one number of steps T; vary sample.steps")
     references = reference_summaries(frame)
@@ -58,7 +58,7 @@ def nfe_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
 def _lines(summaries: Summaries, frame: pd.DataFrame) -> list[tuple[str, Look, Summaries]]:
     """Name, look and summaries of each line: an arm, or an arm and sampler."""
     by_sampler = varies_sampler(summaries)
-    order = list(dict.fromkeys(base_arm(summary) for arm in arm_order(frame) for summary in summaries.where(arm=arm)))
+    order = list(dict.fromkeys(base_arm(one) for arm in arm_order(frame) for one in summaries.where(arm=arm)))
     several = len(order) > 1
 
     def name(summary: Summary) -> str:
@@ -77,8 +77,8 @@ def _lines(summaries: Summaries, frame: pd.DataFrame) -> list[tuple[str, Look, S
 
 def _draw_line(axis: Axes, summaries: Summaries, look: Look) -> None:
     ordered = sorted(summaries, key=lambda summary: network_calls(summary) or 0)
-    xs = [network_calls(summary) or 0 for summary in ordered]
-    axis.plot(xs, [summary.value for summary in ordered], **look.line)
+    xs = [network_calls(one) or 0 for one in ordered]
+    axis.plot(xs, [one.value for one in ordered], **look.line)
     for x, summary in zip(xs, ordered, strict=True):
         if len(summary.values) > 1:
             axis.plot(

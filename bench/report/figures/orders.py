@@ -113,12 +113,8 @@ def _matrix(
     shades = np.zeros_like(values)
     for column, metric in enumerate(metrics):
         found = {arm: summaries.first(metric=metric, arm=arm) for arm in arms}
-        values[:, column] = [summary.value if summary else math.nan for summary in found.values()]
-        variances = [
-            np.nanvar(summary.values, ddof=1) / summary.done
-            for summary in found.values()
-            if summary and summary.done > 1
-        ]
+        values[:, column] = [one.value if one else math.nan for one in found.values()]
+        variances = [np.nanvar(one.values, ddof=1) / one.done for one in found.values() if one and one.done > 1]
         error = math.sqrt(float(np.mean(variances))) if variances else 0.0
         ceiling = reference_summary(references, CEILING, metric, summaries[0].corpus, summaries[0].length)
         held_out = math.nan if ceiling is None else ceiling.value

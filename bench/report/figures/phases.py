@@ -54,7 +54,7 @@ def phases_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     drawn, (axis,) = panel_grid(width, 1, 1, 0.16 * len(bars), 1.1 if is_narrow(width) else 0.9)
     for place, (arm, length) in enumerate(bars):
         found = {metric: summaries.first(metric=metric, arm=arm, length=length) for metric in PHASES}
-        total = sum(summary.value for summary in found.values() if summary is not None)
+        total = sum(one.value for one in found.values() if one is not None)
         start = 0.0
         for metric, summary in found.items():
             share = summary.value / total if summary is not None else 0.0

@@ -106,7 +106,5 @@ def ratios_by_length(
     summaries: Summaries, arm: str, baseline: str, folder: Path | None
 ) -> list[tuple[Summary, Interval]]:
     """The arm's summaries with their ratios to the baseline, from short to long, as far as they can be compared."""
-    ratios = [
-        (summary, cost_ratio(summary, summaries, baseline, folder)) for summary in summaries.where(arm=arm).by_length()
-    ]
+    ratios = [(one, cost_ratio(one, summaries, baseline, folder)) for one in summaries.where(arm=arm).by_length()]
     return [(summary, ratio) for summary, ratio in ratios if ratio is not None]

@@ -51,14 +51,14 @@ def _cost_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None, tog
         longest = max(rows.lengths(), default=None)
         rows = rows.where(length=longest)
         base = rows.first(arm=baseline)
-        others = [summary for summary in rows if summary.arm != baseline]
+        others = [one for one in rows if one.arm != baseline]
         if base is None or not others:
             continue
         conflict = kernel_conflict(rows.kernels())
         if conflict and "latency" in metric and not together:
             words.append(f"{label} is not compared at {longest} tokens: kernels differ ({conflict}).")
             continue
-        found = [(summary.arm, cost_ratio(summary, rows, baseline, folder, together=together)) for summary in others]
+        found = [(one.arm, cost_ratio(one, rows, baseline, folder, together=together)) for one in others]
         found.sort(key=lambda one: math.inf if one[1] is None else one[1].value)
         ratios = [
             f"{arm} {with_interval(ratio.value, ratio.low if metric not in EXACT else math.nan, ratio.high)}"
@@ -104,13 +104,13 @@ def sampler_sentences(frame: pd.DataFrame) -> list[str]:
     if not varies_sampler(summaries):
         return []
     words = []
-    rows = Summaries(summary for summary in summaries.where(metric=OA_MEAN).measured() if network_calls(summary))
+    rows = Summaries(one for one in summaries.where(metric=OA_MEAN).measured() if network_calls(one))
     for (corpus, length), group in rows.groups(lambda summary: (summary.corpus, summary.length)):
         by_calls = sorted(group, key=lambda summary: network_calls(summary) or 0.0)
         most = by_calls[-1]
         text = f"OA mean at {length} tokens of {corpus}: {_drawn(most)}"
         if most.interval == "seeds" and most.has_interval:
-            fewest = next(summary for summary in by_calls if most.low <= summary.value <= most.high)
+            fewest = next(one for one in by_calls if most.low <= one.value <= most.high)
             text += (
                 f" [{number(most.low)}, {number(most.high)}]; the fewest calls within that interval: {_drawn(fewest)}"
             )
@@ -143,7 +143,7 @@ def _apart(rows: Summaries, best: dict[str, str]) -> str:
         return ""
     if best.get(rows[0].metric) == rows[0].arm:
         return ", significantly better than every other arm"
-    seeds = min(summary.done for summary in rows)
+    seeds = min(one.done for one in rows)
     return f", not significantly ahead of every other arm with {seeds} seed{'s' if seeds != 1 else ''}"
 
 

@@ -92,9 +92,7 @@ class Summaries(list[Summary]):
         if isinstance(metric, str):
             pool = self._index.get((metric, arm if isinstance(arm, str) else None), [])
         tests = [(name, value if isinstance(value, list | tuple) else (value,)) for name, value in equal.items()]
-        return Summaries(
-            summary for summary in pool if all(getattr(summary, name) in allowed for name, allowed in tests)
-        )
+        return Summaries(one for one in pool if all(getattr(one, name) in allowed for name, allowed in tests))
 
     @cached_property
     def _index(self) -> dict[tuple[str, str | None], list[Summary]]:
@@ -107,7 +105,7 @@ class Summaries(list[Summary]):
 
     def measured(self) -> Summaries:
         """Summaries that have a figure."""
-        return Summaries(summary for summary in self if summary.measured)
+        return Summaries(one for one in self if one.measured)
 
     def first(self, **equal: Any) -> Summary | None:
         """The first of `where`, or None."""
@@ -116,7 +114,7 @@ class Summaries(list[Summary]):
 
     def distinct(self, name: str) -> list[Any]:
         """The values of a field, each once, in order of appearance; None and "" left out."""
-        return [value for value in dict.fromkeys(getattr(summary, name) for summary in self) if value not in (None, "")]
+        return [value for value in dict.fromkeys(getattr(one, name) for one in self) if value not in (None, "")]
 
     def lengths(self) -> list[int]:
         """Lengths from short to long."""
@@ -133,11 +131,11 @@ class Summaries(list[Summary]):
 
     def kernels(self) -> list[str]:
         """Every kernel that ran behind these summaries."""
-        return list(dict.fromkeys(kernel for summary in self for kernel in summary.kernels))
+        return list(dict.fromkeys(kernel for one in self for kernel in one.kernels))
 
     def cell_ids(self) -> tuple[str, ...]:
         """Every cell behind these summaries."""
-        return tuple(dict.fromkeys(cell for summary in self for cell in summary.cell_ids))
+        return tuple(dict.fromkeys(cell for one in self for cell in one.cell_ids))
 
     def groups(self, key: Callable[[Summary], Hashable]) -> list[tuple[Any, Summaries]]:
         """Summaries grouped by `key`, groups in order of appearance."""
@@ -235,12 +233,8 @@ def cost_summaries(frame: pd.DataFrame) -> Summaries:
     at all.
     """
     summaries = _summaries(frame, EFFICIENCY, COST_KEYS)
-    done = {(summary.metric, summary.length, summary.arm) for summary in summaries if summary.measured}
-    return Summaries(
-        summary
-        for summary in summaries
-        if summary.measured or (summary.metric, summary.length, summary.arm) not in done
-    )
+    done = {(one.metric, one.length, one.arm) for one in summaries if one.measured}
+    return Summaries(one for one in summaries if one.measured or (one.metric, one.length, one.arm) not in done)
 
 
 def quality_summaries(frame: pd.DataFrame) -> Summaries:

@@ -74,8 +74,8 @@ _COLUMNS = ("pair", "cost", "tokens", "ratio", "rounds", "decision")
 
 
 def _ratios(summaries: Summaries, arm: str, other: str, folder: Path) -> list[tuple[Summary, Interval]]:
-    timed = [summary for metric in TIMED for summary in summaries.where(metric=metric, arm=arm).measured()]
-    found = ((summary, cost_ratio(summary, summaries, other, folder)) for summary in timed)
+    timed = [one for metric in TIMED for one in summaries.where(metric=metric, arm=arm).measured()]
+    found = ((one, cost_ratio(one, summaries, other, folder)) for one in timed)
     return [(summary, ratio) for summary, ratio in found if ratio is not None]
 
 

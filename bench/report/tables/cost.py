@@ -51,8 +51,7 @@ def cost_tables(frame: pd.DataFrame, *, force: bool = False) -> list[Table]:
 def _named_by_setting(summaries: Summaries) -> Summaries:
     """The summaries with their device, threads and batch in the name of the arm."""
     return Summaries(
-        replace(summary, arm=f"{summary.arm}{_setting_words(summary.setting)}") if summary.measured else summary
-        for summary in summaries
+        replace(one, arm=f"{one.arm}{_setting_words(one.setting)}") if one.measured else one for one in summaries
     )
 
 

@@ -45,7 +45,7 @@ def slope_table(summaries: Summaries, metric: str, arms: list[str], folder: Path
     lengths = summaries.lengths()
     body = []
     for arm in arms:
-        line = {summary.length: summary for summary in summaries.where(arm=arm) if summary.length and summary.value > 0}
+        line = {one.length: one for one in summaries.where(arm=arm) if one.length and one.value > 0}
         if len(line) < 2:
             continue
         entries = [_slope(line.get(low), line.get(high), folder) for low, high in pairwise(lengths)]

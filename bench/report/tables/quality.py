@@ -74,7 +74,7 @@ def detail_tables(frame: pd.DataFrame) -> list[Table]:
 
 def seeds_entry(summaries: Summaries) -> Entry:
     """How many seeds gave a figure, `1 of 2` where some did not."""
-    done, asked = max(summary.done for summary in summaries), max(summary.asked for summary in summaries)
+    done, asked = max(one.done for one in summaries), max(one.asked for one in summaries)
     return Entry(str(done) if done == asked else f"{done} of {asked}", float(done))
 
 
@@ -90,7 +90,7 @@ def _arm_row(
 ) -> tuple[Entry, ...]:
     first = summaries[0]
     mark = {"no more": NO_MORE, "open": OPEN}.get(marks.get((first.corpus, first.length, first.arm), ""), "")
-    music = [summary.n for summary in summaries.measured() if summary.metric.startswith("oa_") and summary.n]
+    music = [one.n for one in summaries.measured() if one.metric.startswith("oa_") and one.n]
     gflops = costs.first(metric=FORWARD_GFLOPS, arm=first.arm, length=first.length)
     return (
         Entry(first.arm, mark=mark),
@@ -107,9 +107,9 @@ def _reference_rows(references: Summaries, metrics: list[str], group: Group) -> 
     body = []
     for arm in REFERENCE_ORDER:
         summaries = [reference_summary(references, arm, metric, group[0], group[1]) for metric in metrics]
-        pieces = next((summary.n for summary in summaries if summary is not None and summary.metric != BITS), "")
+        pieces = next((one.n for one in summaries if one is not None and one.metric != BITS), "")
         if any(summaries):
-            scores = [summary_entry(summary) for summary in summaries]
+            scores = [summary_entry(one) for one in summaries]
             body.append((Entry(f"({arm})"), *scores, Entry(""), Entry(pieces), *(Entry("") for _ in SETTINGS[2:])))
     return body
 
@@ -123,7 +123,7 @@ def _notes(
             "Rows in brackets are references: the ceiling (real-vs-real), the floors and the token baselines; "
             "their intervals are over pieces."
         )
-    seeds = max(summary.done for summary in summaries)
+    seeds = max(one.done for one in summaries)
     if seeds == 1:
         notes.append("One seed only: no interval over seeds can be given, and nothing is ranked.")
     elif seeds > 1:

@@ -22,7 +22,7 @@ def sampler_tables(frame: pd.DataFrame) -> list[Table]:
     summaries, references = quality_summaries(frame), reference_summaries(frame)
     if not varies_sampler(summaries):
         return []
-    sampled = {(summary.corpus, summary.length) for summary in summaries if summary.metric in SAMPLING}
+    sampled = {(one.corpus, one.length) for one in summaries if one.metric in SAMPLING}
     groups = [
         group for group in summaries.groups(lambda summary: (summary.corpus, summary.length)) if group[0] in sampled
     ]
@@ -53,4 +53,4 @@ def _table(summaries: Summaries, references: Summaries, corpus: str, length: int
 
 
 def _unit(summaries: Summaries, metric: str) -> str:
-    return next((summary.unit for summary in summaries.where(metric=metric) if summary.unit), "")
+    return next((one.unit for one in summaries.where(metric=metric) if one.unit), "")
