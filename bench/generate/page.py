@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.report.pages.html.elements import plain_table, sample_html, section
+from bench.report.pages.html.elements import plain_table, roll_data, sample_html, section
 from bench.report.pages.html.page import document
 
 GIVEN_COLOURS = ("#555555", "#bbbbbb")  # on a light ground, on a dark one
@@ -63,15 +63,5 @@ def roll_of_score(title: str, score: Any, *, drawn_track: str = "", region: tupl
 
 def _data(roll: Roll) -> dict[str, Any]:
     notes = [(*note, 0) for note in roll.given] + [(*note, 1) for note in roll.drawn]
-    notes = sorted(note for note in notes if note[0] < LONGEST_BEATS)
-    return {
-        "notes": [[round(onset, 3), round(duration, 3), *rest] for onset, duration, *rest in notes],
-        "beats": round(min(LONGEST_BEATS, max(note[0] + note[1] for note in notes)), 2),
-        "tempo": min(max(roll.beats_per_minute, 30.0), 300.0),
-        "low": min(note[2] for note in notes),
-        "high": max(note[2] for note in notes),
-        "colour": GIVEN_COLOURS[0],
-        "dark": GIVEN_COLOURS[1],
-        "second": DRAWN_COLOURS[0],
-        "secondDark": DRAWN_COLOURS[1],
-    }
+    colours = dict(zip(("colour", "dark", "second", "secondDark"), GIVEN_COLOURS + DRAWN_COLOURS, strict=True))
+    return roll_data(sorted(notes), roll.beats_per_minute, LONGEST_BEATS, **colours)

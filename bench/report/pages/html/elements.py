@@ -6,6 +6,7 @@ import base64
 import math
 from collections.abc import Iterable, Sequence
 from html import escape
+from typing import Any
 
 from bench.report.tables.numbers import number
 from bench.report.tables.table import Entry, Table
@@ -81,6 +82,22 @@ def figure_html(title: str, caption: str, png: bytes) -> str:
         f'<figure><h3>{escape(title)}</h3><img alt="{escape(title)}. {escape(caption)}" '
         f'src="data:image/png;base64,{data}"><figcaption>{escape(caption)}</figcaption></figure>'
     )
+
+
+def roll_data(
+    notes: Iterable[Sequence[float]], beats_per_minute: float, longest_beats: float, **colours: str
+) -> dict[str, Any]:
+    """A piece as the player of the page takes it, of notes (onset, duration, pitch, ...) in quarter notes; those that
+    begin after `longest_beats` are left out."""
+    shown = [note for note in notes if note[0] < longest_beats]
+    return {
+        "notes": [[round(onset, 3), round(duration, 3), *rest] for onset, duration, *rest in shown],
+        "beats": round(min(longest_beats, max(note[0] + note[1] for note in shown)), 2),
+        "tempo": min(max(beats_per_minute, 30.0), 300.0),
+        "low": min(note[2] for note in shown),
+        "high": max(note[2] for note in shown),
+        **colours,
+    }
 
 
 def sample_html(index: int, title: str, notes: int, beats: float, cut: bool) -> str:

@@ -14,10 +14,19 @@ from bench.files import read_json
 from bench.report.figures import FIGURES
 from bench.report.pages.caveats import HOW_TO_READ, caveats
 from bench.report.pages.content import NO_FAILURES, NOTHING_IN_SHORT, Content, Section, failures_table
-from bench.report.pages.html.elements import bullets, figure_html, plain_table, sample_html, section, slug, table_html
+from bench.report.pages.html.elements import (
+    bullets,
+    figure_html,
+    plain_table,
+    roll_data,
+    sample_html,
+    section,
+    slug,
+    table_html,
+)
 from bench.report.rows.arms import arm_order, looks
 from bench.report.rows.frame import study_name
-from bench.report.rows.pieces import Piece, real_pieces, samples_by_arm
+from bench.report.rows.pieces import real_pieces, samples_by_arm
 from bench.report.rows.provenance import provenance
 from bench.report.rows.study import STUDY_FILE, study_notes, study_question
 from bench.store.cells import CellFolder
@@ -80,7 +89,10 @@ def _samples(frame: pd.DataFrame, folder: Path) -> tuple[str, list[dict[str, Any
     colours = looks(arms)
     chosen = [(piece, REAL_COLOURS) for piece in real_pieces(frame, folder, each=SAMPLES_EACH)]
     chosen += [(piece, (colours[arm].colour, colours[arm].on_dark)) for arm in played for piece in played[arm]]
-    data = [_piece_data(piece, pair) for piece, pair in chosen]
+    data = [
+        roll_data(piece.notes, piece.beats_per_minute, LONGEST_BEATS, colour=light, dark=dark)
+        for piece, (light, dark) in chosen
+    ]
     rolls = "\n".join(
         sample_html(index, piece.title, len(entry["notes"]), entry["beats"], len(piece.notes) > len(entry["notes"]))
         for index, ((piece, _), entry) in enumerate(zip(chosen, data, strict=True))
@@ -89,19 +101,6 @@ def _samples(frame: pd.DataFrame, folder: Path) -> tuple[str, list[dict[str, Any
     words = "The first samples of each arm's first seed, not selected, beside real music of the corpus."
     words += f" {left_out} further arms are in the results folder." if left_out else ""
     return f'<p>{words}</p><div class="samples">{rolls}</div>', data
-
-
-def _piece_data(piece: Piece, colours: tuple[str, str]) -> dict[str, Any]:
-    notes = [note for note in piece.notes if note[0] < LONGEST_BEATS]
-    return {
-        "notes": [[round(onset, 3), round(duration, 3), pitch, velocity] for onset, duration, pitch, velocity in notes],
-        "beats": round(min(LONGEST_BEATS, max(note[0] + note[1] for note in notes)), 2),
-        "tempo": min(max(piece.beats_per_minute, 30.0), 300.0),
-        "low": min(note[2] for note in notes),
-        "high": max(note[2] for note in notes),
-        "colour": colours[0],
-        "dark": colours[1],
-    }
 
 
 def _configuration(folder: Path, cell_ids: Iterable[str]) -> str:
