@@ -17,15 +17,10 @@ SAMPLED_PATTERNS = 200_000
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Mean of first - second over the seeds both have, its interval, and the exact paired test.
-
-    `verdict` is "higher", "lower", "no difference found" or "cannot be decided with n seeds".
-    """
+    """Mean of first - second over the seeds both have, its interval, and the p value of the exact paired test."""
 
     difference: Interval
     p_value: float
-    smallest_p: float
-    verdict: str
 
 
 def smallest_p_value(pairs: int) -> float:
@@ -62,24 +57,15 @@ def paired_difference(
     first: Mapping[int, float] | Sequence[float] | np.ndarray,
     second: Mapping[int, float] | Sequence[float] | np.ndarray,
     level: float = 0.95,
-    corrected_level: float | None = None,
 ) -> PairedDifference:
-    """first - second over paired seeds (same data, same noise): mean, t interval, exact sign-flip p and a verdict.
+    """first - second over paired seeds (same data, same noise): mean, t interval and exact sign-flip p.
 
     Mappings seed -> value are paired by key (seeds that only one arm has are left out); sequences are paired by
-    position and must be equally long. A pair with a NaN is left out. `corrected_level` is the p below which the table
-    calls a difference (default 1 - level); where even the smallest attainable p is above it, the verdict says that
-    n seeds cannot decide, instead of "no difference".
+    position and must be equally long. A pair with a NaN is left out.
     """
     differences = pair_values(first, second)
     differences = differences[~np.isnan(differences)]
-    allowed = 1 - level if corrected_level is None else corrected_level
-    p_value = sign_flip_p_value(differences)
-    smallest = smallest_p_value(differences.size)
-    difference = mean_interval(differences, level)
-    return PairedDifference(
-        difference, p_value, smallest, verdict(difference.value, p_value, differences.size, allowed)
-    )
+    return PairedDifference(mean_interval(differences, level), sign_flip_p_value(differences))
 
 
 def pair_values(
@@ -97,17 +83,6 @@ def pair_values(
             f"paired values: {len(first)} and {len(second)} values do not pair up; give mappings seed -> value"
         )
     return np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64)
-
-
-def verdict(difference: float, p_value: float, pairs: int, allowed: float) -> str:
-    """The words for a test: a direction, "no difference found", or that so few seeds cannot decide."""
-    if pairs == 0:
-        return "not compared: no seed in common"
-    if smallest_p_value(pairs) > allowed:
-        return f"cannot be decided with {pairs} seed{'s' if pairs > 1 else ''}"
-    if p_value > allowed:
-        return "no difference found"
-    return "higher" if difference > 0 else "lower"
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:

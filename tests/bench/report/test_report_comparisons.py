@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.report.analysis.comparisons import best_arms, comparisons, losses
+from bench.report.analysis.comparisons import best_arms, comparisons, losses, verdict
 from bench.report.rows.frame import as_frame
 from bench.report.rows.summaries import Summaries, quality_summaries, reference_summaries
 from bench.report.tables.comparisons import rank_tables
 from metrics.headlines import PRIMARY
 from metrics.quantities import quantity_of
+from metrics.statistics.comparison import paired_difference
 
 ARMS = ("transformer", "smdim", "mamba", "fam")
 
@@ -164,3 +165,25 @@ def test_ranks_by_mean_with_chances_that_sum_to_one():
 def test_one_seed_gives_no_chance_of_being_best():
     (table,) = rank_tables(study_of(np.arange(8.0).reshape(2, 4, 1)))
     assert {row[3].text for row in table.rows} == {"n/a"}
+
+
+def said(first, second, family: int = 1) -> str:
+    pair = paired_difference(first, second)
+    adjusted = min(1.0, family * pair.p_value)
+    return verdict(pair.difference, adjusted, family, below="lower", above="higher")
+
+
+def test_two_seeds_cannot_decide():
+    assert said([10.0, 10.1], [0.0, 0.0]) == "cannot be decided with 2 seeds"
+
+
+def test_six_seeds_decide_alone_but_not_among_ten_tests():
+    better, worse = [2.0, 2.1, 2.2, 2.3, 2.4, 2.5], [1.0] * 6
+    assert said(better, worse) == "higher"
+    assert said(worse, better) == "lower"
+    assert said(better, worse, family=10) == "cannot be decided with 6 seeds"
+
+
+def test_no_difference_and_no_seed_in_common():
+    assert said([1, 2, 1, 2, 1, 2], [2, 1, 2, 1, 2, 1]) == "no difference found"
+    assert said({1: 1.0}, {2: 1.0}).startswith("not compared")
