@@ -22,22 +22,6 @@ LOG_DECAY_FLOOR = -5.0  # keeps exponents in a chunk of 16 under 40, inside floa
 NORM_EPSILON = 1e-5
 
 
-def gla_reference(
-    query_BLHK: torch.Tensor, key_BLHK: torch.Tensor, value_BLHV: torch.Tensor, log_decay_BLHK: torch.Tensor
-) -> torch.Tensor:
-    """S_t = diag(exp(g_t)) S_(t-1) + k_t v_t^T;  o_t = S_t^T q_t, one step after another, in float64: (B, L, H, V).
-
-    Source: Yang et al. 2023, arXiv 2312.06635, eq. 3.
-    """
-    query, key, value, decay = (t.double() for t in (query_BLHK, key_BLHK, value_BLHV, log_decay_BLHK.double().exp()))
-    state = torch.zeros_like(key[:, 0, :, :, None] * value[:, 0, :, None])  # B H K V
-    outputs = []
-    for t in range(query.shape[1]):
-        state = decay[:, t, :, :, None] * state + key[:, t, :, :, None] * value[:, t, :, None]
-        outputs.append((query[:, t, :, :, None] * state).sum(dim=2))  # B H K V -> B H V
-    return torch.stack(outputs, dim=1).to(value_BLHV.dtype)  # -> B L H V
-
-
 def gla_chunked(
     query_BLHK: torch.Tensor,
     key_BLHK: torch.Tensor,
@@ -45,7 +29,8 @@ def gla_chunked(
     log_decay_BLHK: torch.Tensor,
     chunk: int = CHUNK,
 ) -> torch.Tensor:
-    """The same as `gla_reference` in chunks (Yang et al. 2023, section 4.1), for decays not under exp(-5) a step.
+    """S_t = diag(exp(g_t)) S_(t-1) + k_t v_t^T; o_t = S_t^T q_t (Yang et al. 2023, arXiv 2312.06635, eq. 3), in chunks
+    (section 4.1), for decays not under exp(-5) a step.
 
     Within a chunk the decay between two steps is split at the chunk's middle, so that no factor leaves float32.
     """

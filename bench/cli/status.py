@@ -154,7 +154,8 @@ def diff(one: CellArgument, other: CellArgument, results: ResultsOption = RESULT
     from rich.text import Text
 
     from bench.errors import UserError
-    from bench.run.overview import differences, find_cell
+    from bench.files import differences
+    from bench.run.overview import find_cell
 
     folders = [find_cell(results, word) for word in (one, other)]
     contents = []

@@ -112,20 +112,3 @@ def find_cell(results: Path, wanted: str) -> CellFolder:
         raise UserError(f"no cell {wanted!r} under {results}; `smdim-bench status STUDY` names the cells")
     some = ", ".join(f"{path.parent.name}/{path.name}" for path in found[:4])
     raise UserError(f"{wanted!r} fits {len(found)} cells, give more of the name: {some}{', ...' if found[4:] else ''}")
-
-
-def flat(value: Any, prefix: str = "") -> dict[str, Any]:
-    """Nested settings as `train.steps` -> value; lists stay whole."""
-    if not isinstance(value, dict):
-        return {prefix: value}
-    found: dict[str, Any] = {}
-    for key, item in value.items():
-        found |= flat(item, f"{prefix}.{key}" if prefix else str(key))
-    return found
-
-
-def differences(one: dict[str, Any], other: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """(key, value here, value there) of all that differs between two nested mappings; None for what is not there."""
-    left, right = flat(one), flat(other)
-    keys = dict.fromkeys([*left, *right])
-    return [(key, left.get(key), right.get(key)) for key in keys if left.get(key) != right.get(key)]

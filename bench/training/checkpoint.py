@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from bench.files import file_sha256, write_atomically
+from bench.files import differences, file_sha256, write_atomically
 from bench.training.errors import TrainingError
 from bench.training.optimiser import AveragedWeights
 
@@ -145,15 +145,10 @@ def module_tensors(module: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str
     return kept, aliases
 
 
-def first_difference(then: Any, now: Any, where: str = "") -> str | None:
+def first_difference(then: dict[str, Any], now: dict[str, Any]) -> str | None:
     """Words for the first setting that differs between two nested dictionaries, or None: `train.batch: 8, now 16`."""
-    if isinstance(then, dict) and isinstance(now, dict):
-        for key in sorted({*then, *now}):
-            found = first_difference(then.get(key), now.get(key), f"{where}.{key}" if where else str(key))
-            if found:
-                return found
-        return None
-    return None if then == now else f"{where}: {then}, now {now}"
+    words = sorted(f"{key}: {left}, now {right}" for key, left, right in differences(then, now))
+    return words[0] if words else None
 
 
 def _write_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -10,7 +10,7 @@ from architectures.attention import Attention, rotate
 from architectures.contract import check_slot, measured_direction
 from architectures.convolution import Convolution
 from architectures.feed_forward import FeedForward
-from architectures.linear_attention import gla_chunked, gla_reference
+from architectures.linear_attention import gla_chunked
 from architectures.long_convolution import Hyena, ImplicitFilter, fft_convolve
 from architectures.mamba import Mamba
 from architectures.mamba2 import Mamba2
@@ -42,6 +42,22 @@ BUILT_IN = (
     "H",
     "H(bidirectional)",
 )
+
+
+def gla_reference(
+    query_BLHK: torch.Tensor, key_BLHK: torch.Tensor, value_BLHV: torch.Tensor, log_decay_BLHK: torch.Tensor
+) -> torch.Tensor:
+    """S_t = diag(exp(g_t)) S_(t-1) + k_t v_t^T;  o_t = S_t^T q_t, one step after another, in float64: (B, L, H, V).
+
+    Source: Yang et al. 2023, arXiv 2312.06635, eq. 3.
+    """
+    query, key, value, decay = (t.double() for t in (query_BLHK, key_BLHK, value_BLHV, log_decay_BLHK.double().exp()))
+    state = torch.zeros_like(key[:, 0, :, :, None] * value[:, 0, :, None])  # B H K V
+    outputs = []
+    for t in range(query.shape[1]):
+        state = decay[:, t, :, :, None] * state + key[:, t, :, :, None] * value[:, t, :, None]
+        outputs.append((query[:, t, :, :, None] * state).sum(dim=2))  # B H K V -> B H V
+    return torch.stack(outputs, dim=1).to(value_BLHV.dtype)  # -> B L H V
 
 
 @pytest.fixture(autouse=True)

@@ -71,10 +71,6 @@ class StepProfile:
     step_ms: float
     steps: int
 
-    def by_part(self) -> dict[str, float]:
-        """Part -> share of the step."""
-        return self._sum("part")
-
     def shares(self) -> tuple[list[str], list[str], dict[tuple[str, str], float]]:
         """Parts and kinds, largest first, and the share of each pair; layers of one mixer are taken together."""
         table: dict[tuple[str, str], float] = defaultdict(float)
