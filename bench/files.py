@@ -1,4 +1,4 @@
-"""Atomic writes, JSON, and hashes of files and settings."""
+"""Atomic writes, JSON, and hashes and differences of settings."""
 
 from __future__ import annotations
 

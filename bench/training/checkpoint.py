@@ -147,8 +147,7 @@ def module_tensors(module: nn.Module) -> tuple[dict[str, torch.Tensor], dict[str
 
 def first_difference(then: dict[str, Any], now: dict[str, Any]) -> str | None:
     """Words for the first setting that differs between two nested dictionaries, or None: `train.batch: 8, now 16`."""
-    words = sorted(f"{key}: {left}, now {right}" for key, left, right in differences(then, now))
-    return words[0] if words else None
+    return min((f"{key}: {left}, now {right}" for key, left, right in differences(then, now)), default=None)
 
 
 def _write_tensors(tensors: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -8,154 +8,162 @@ from typing import Any, Final
 from metrics.quantities import ANY, POSITIVE, Better, Kind, register
 
 
-def _add(kind: Kind, name: str, unit: str, definition: str = "", better: Better = "lower", **more: Any) -> str:
+def _register(kind: Kind, name: str, unit: str, definition: str = "", better: Better = "lower", **more: Any) -> str:
     return register(name, unit, better, kind=kind, definition=definition, **{"bounds": POSITIVE, **more})
 
 
-_cost, _training, _quality = partial(_add, "cost"), partial(_add, "training"), partial(_add, "quality")
+_register_cost = partial(_register, "cost")
+_register_training = partial(_register, "training")
+_register_quality = partial(_register, "quality")
 
-STEP_LATENCY: Final = _cost(
+STEP_LATENCY: Final = _register_cost(
     "step_latency",
     "ms",
     "one forward pass of the denoiser as the sampler calls it, median of warm calls v1",
     label="Latency, one denoising step",
     short="One denoising step",
 )
-SAMPLE_LATENCY: Final = _cost(
+SAMPLE_LATENCY: Final = _register_cost(
     "sample_latency",
     "s",
     "a whole sample from all-MASK to tokens, every step run, median of calls v1",
     label="Latency, whole sample",
     short="Whole sample",
 )
-TRAIN_STEP_LATENCY: Final = _training(
+TRAIN_STEP_LATENCY: Final = _register_training(
     "train_step_latency",
     "ms",
     "forward with loss, backward and AdamW update on one batch, median of warm calls v1",
     label="Latency, one training step",
     short="One training step",
 )
-PEAK_MEMORY_INFERENCE: Final = _cost(
+PEAK_MEMORY_INFERENCE: Final = _register_cost(
     "peak_memory_inference",
     "GiB",
     "peak growth over the process without a model: weights, activations, workspace v2",
     label="Peak memory, inference",
     short="Memory, inference",
 )
-PEAK_MEMORY_TRAINING: Final = _training(
+PEAK_MEMORY_TRAINING: Final = _register_training(
     "peak_memory_training",
     "GiB",
     "peak growth over the process without a model, in a step with optimiser state v2",
     label="Peak memory, training",
     short="Memory, training",
 )
-FORWARD_GFLOPS: Final = _cost(
+FORWARD_GFLOPS: Final = _register_cost(
     "forward_gflops",
     "GFLOPs",
     "own formula, one sequence, forward, multiply-add = 2, scan 9 L D N v1",
     label="Forward pass",
 )
-FORWARD_GFLOPS_FVCORE: Final = _cost(
+FORWARD_GFLOPS_FVCORE: Final = _register_cost(
     "forward_gflops_fvcore",
     "GFLOPs",
     "fvcore with rules for attention and scan, no norms, one sequence, multiply-add = 2 v1",
 )
-FORWARD_GFLOPS_DISPATCH: Final = _cost(
+FORWARD_GFLOPS_DISPATCH: Final = _register_cost(
     "forward_gflops_dispatch",
     "GFLOPs",
     "FlopCounterMode with rules for attention and scan, one sequence, multiply-add = 2 v1",
 )
-PARAMETERS: Final = _cost("parameters", "1", "trained values, shared ones once v1", "none")
-TOKENS_PER_SECOND: Final = _cost("tokens_per_second", "tokens/s", "batch x length / step_latency v1", "higher")
+PARAMETERS: Final = _register_cost("parameters", "1", "trained values, shared ones once v1", "none")
+TOKENS_PER_SECOND: Final = _register_cost("tokens_per_second", "tokens/s", "batch x length / step_latency v1", "higher")
 
-STEP_LATENCY_COLD: Final = _cost("step_latency_cold", "ms", "first forward pass of the process at this length v1")
-STEP_LATENCY_COMPILED: Final = _cost(
+STEP_LATENCY_COLD: Final = _register_cost(
+    "step_latency_cold", "ms", "first forward pass of the process at this length v1"
+)
+STEP_LATENCY_COMPILED: Final = _register_cost(
     "step_latency_compiled", "ms", "step_latency under torch.compile, in one block and not in turns v1"
 )
-COMPILE_TIME: Final = _cost("compile_time", "s", "first call of the step under torch.compile, less a later one v1")
-TRAIN_STEP_LATENCY_COLD: Final = _training(
+COMPILE_TIME: Final = _register_cost(
+    "compile_time", "s", "first call of the step under torch.compile, less a later one v1"
+)
+TRAIN_STEP_LATENCY_COLD: Final = _register_training(
     "train_step_latency_cold", "ms", "first training step of the process at this length v1"
 )
-TRAIN_STEP_LATENCY_COMPILED: Final = _training(
+TRAIN_STEP_LATENCY_COMPILED: Final = _register_training(
     "train_step_latency_compiled", "ms", "train_step_latency under torch.compile, in one block and not in turns v1"
 )
-TRAIN_COMPILE_TIME: Final = _training(
+TRAIN_COMPILE_TIME: Final = _register_training(
     "train_compile_time", "s", "first training step under torch.compile, less a later one v1"
 )
 TRAIN_PHASES: Final = {
-    phase: _training(f"train_{phase}_latency", "ms", short=phase) for phase in ("forward", "backward", "optimiser")
+    phase: _register_training(f"train_{phase}_latency", "ms", short=phase)
+    for phase in ("forward", "backward", "optimiser")
 }
-PROCESS_START: Final = _cost("process_start", "s", "imports and model build of a fresh process v1")
+PROCESS_START: Final = _register_cost("process_start", "s", "imports and model build of a fresh process v1")
 
-DRIVER_MEMORY_INFERENCE: Final = _cost(
+DRIVER_MEMORY_INFERENCE: Final = _register_cost(
     "driver_memory_inference", "GiB", "memory in use on the whole GPU as the driver reports it, after a step v1"
 )
-DRIVER_MEMORY_TRAINING: Final = _training(
+DRIVER_MEMORY_TRAINING: Final = _register_training(
     "driver_memory_training", "GiB", "memory in use on the whole GPU as the driver reports it, after a training step v1"
 )
-RESERVED_MEMORY_INFERENCE: Final = _cost("reserved_memory_inference", "GiB")
-RESERVED_MEMORY_TRAINING: Final = _training("reserved_memory_training", "GiB")
+RESERVED_MEMORY_INFERENCE: Final = _register_cost("reserved_memory_inference", "GiB")
+RESERVED_MEMORY_TRAINING: Final = _register_training("reserved_memory_training", "GiB")
 COMPUTED_MEMORY: Final = {
-    part: _training(f"computed_{part}_memory", "GiB") for part in ("weight", "gradient", "optimiser", "activation")
+    part: _register_training(f"computed_{part}_memory", "GiB")
+    for part in ("weight", "gradient", "optimiser", "activation")
 }
-COMPUTED_MEMORY_TRAINING: Final = _training(
+COMPUTED_MEMORY_TRAINING: Final = _register_training(
     "computed_memory_training", "GiB", "weights, gradients, AdamW state, saved activations; computed, not measured v1"
 )
-WORKSPACE_MEMORY_TRAINING: Final = _training(
+WORKSPACE_MEMORY_TRAINING: Final = _register_training(
     "workspace_memory_training",
     "GiB",
     "peak_memory_training less computed_memory_training; below 0 where gradients come as activations go v1",
     bounds=ANY,
 )
-COMPUTED_BATCH_AT_21_GB: Final = _training(
+COMPUTED_BATCH_AT_21_GB: Final = _register_training(
     "computed_batch_at_21_gb", "1", "training batch whose computed memory is the 21 GB of arXiv 2603.00576 v1", "higher"
 )
-LARGEST_BATCH_TRAINING: Final = _training(
+LARGEST_BATCH_TRAINING: Final = _register_training(
     "largest_batch_training", "1", "largest training batch within the memory budget, by real steps v1", "higher"
 )
-LARGEST_LENGTH_TRAINING: Final = _training(
+LARGEST_LENGTH_TRAINING: Final = _register_training(
     "largest_length_training",
     "tokens",
     "longest sequence that trains within the memory budget, by real steps v1",
     "higher",
 )
 
-STEP_COMPUTE_SHARE: Final = _cost(
+STEP_COMPUTE_SHARE: Final = _register_cost(
     "step_compute_share",
     "1",
     "executed FLOPs / step_latency / rate of a large product on this device (MFU) v1",
     "higher",
 )
-TRAIN_STEP_COMPUTE_SHARE: Final = _training(
+TRAIN_STEP_COMPUTE_SHARE: Final = _register_training(
     "train_step_compute_share",
     "1",
     "3 x executed forward FLOPs / train_step_latency / rate of a large product (MFU) v1",
     "higher",
 )
-STEP_BANDWIDTH_SHARE: Final = _cost(
+STEP_BANDWIDTH_SHARE: Final = _register_cost(
     "step_bandwidth_share",
     "1",
     "bytes read and written by operators / step_latency / rate of a large copy v1",
     "higher",
 )
-DEVICE_PRODUCT_RATE: Final = _cost("device_product_rate", "GFLOP/s", better="none")
-DEVICE_COPY_RATE: Final = _cost("device_copy_rate", "GB/s", better="none")
+DEVICE_PRODUCT_RATE: Final = _register_cost("device_product_rate", "GFLOP/s", better="none")
+DEVICE_COPY_RATE: Final = _register_cost("device_copy_rate", "GB/s", better="none")
 
-STEP_ENERGY: Final = _cost(
+STEP_ENERGY: Final = _register_cost(
     "step_energy", "J", "energy counter of the device over repeated steps, idle power included v1"
 )
-SAMPLE_ENERGY: Final = _cost(
+SAMPLE_ENERGY: Final = _register_cost(
     "sample_energy", "J", "energy counter of the device over whole samples, idle power included v1"
 )
-TRAIN_STEP_ENERGY: Final = _training(
+TRAIN_STEP_ENERGY: Final = _register_training(
     "train_step_energy", "J", "energy counter of the device over repeated training steps, idle power included v1"
 )
-SAMPLING_TIME: Final = _cost("sampling_time", "s", better="none")  # the machine may have been busy
-TRAINING_TIME: Final = _training("training_time", "s", better="none")
-TRAIN_LOSS: Final = _training("train_loss", "nats/token", "loss of the last log line v1", "none")
+SAMPLING_TIME: Final = _register_cost("sampling_time", "s", better="none")  # the machine may have been busy
+TRAINING_TIME: Final = _register_training("training_time", "s", better="none")
+TRAIN_LOSS: Final = _register_training("train_loss", "nats/token", "loss of the last log line v1", "none")
 
-BITS: Final = _quality("validation_bits_per_token", "bits/token", "count-form ELBO v1", label="Validation")
-STATE_DEPENDENT_BITS: Final = _quality(
+BITS: Final = _register_quality("validation_bits_per_token", "bits/token", "count-form ELBO v1", label="Validation")
+STATE_DEPENDENT_BITS: Final = _register_quality(
     "state_dependent_bits_per_token",
     "bits/token",
     "state-dependent ELBO, {steps} v1",

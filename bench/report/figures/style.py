@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SINGLE_COLUMN_IN = 3.3
 DOUBLE_COLUMN_IN = 7.0
 FORMATS = ("png", "pdf", "svg")
 PNG_DOTS_PER_INCH = 200

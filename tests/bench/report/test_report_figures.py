@@ -14,8 +14,10 @@ from bench.report.claims.mapped import mapped_claims
 from bench.report.claims.paper import load_paper
 from bench.report.figures import FIGURES, draw
 from bench.report.figures.claim_map import claim_map_figure
-from bench.report.figures.style import DOUBLE_COLUMN_IN, SINGLE_COLUMN_IN, NothingToShow, save_figure
+from bench.report.figures.style import DOUBLE_COLUMN_IN, NothingToShow, save_figure
 from bench.report.rows.summaries import Summary
+
+SINGLE_COLUMN_IN = 3.3
 
 
 def layout_faults(figure) -> list[str]:

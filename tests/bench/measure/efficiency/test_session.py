@@ -29,7 +29,7 @@ def session(cell, folder):
     if ON_LINUX:
         limited = {"trouble": "oom", "memory_limit_gib": 1.0}
         arms.append(cell("oom", (16, 32, 64), **limited))
-        arms.append(cell("unpruned", (16, 32, 64), **limited, measure_training=False, prune=False))
+        arms.append(cell("unpruned", (16, 32, 64), **limited, training=False, prune=False))
     events = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("metrics.cost.device.BusyWatch.busy", lambda self: [(42, "spinner", 0.98)])
