@@ -5,7 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from metrics.quantities import music_functions
+from metrics.quantities import SOURCES, music_functions
+
+SOURCES += ["metrics.cost.quantities", "metrics.music"]
 
 _NAMES = {  # names of each module, without the functions of music metrics: those are in the registry
     "music.notes": "Notes NotesError",

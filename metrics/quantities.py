@@ -87,6 +87,8 @@ class Quantity:
         return losses.get(self.better, math.nan)
 
 
+SOURCES: list[str] = []
+"""Modules that register names, and packages of such modules: `metrics` lists them, a look-up imports them."""
 _QUANTITIES: dict[str, Quantity] = {}
 _FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Mapping[str, Any], ...]]] = {}
 
@@ -130,9 +132,9 @@ def music_metric(*variants: Mapping[str, Any]) -> Callable[[Function], Function]
 @cache
 def _load() -> None:
     """Import every module that registers names."""
-    import_module("metrics.cost.quantities")
-    for module in iter_modules(import_module("metrics.music").__path__, "metrics.music."):
-        import_module(module.name)
+    for source in SOURCES:
+        for module in iter_modules(getattr(import_module(source), "__path__", ()), f"{source}."):
+            import_module(module.name)
 
 
 def quantity_of(name: str, unit: str = "") -> Quantity:
