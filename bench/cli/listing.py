@@ -52,8 +52,7 @@ def _table(title: str, rows: Sequence[tuple[str, ...]], *headers: str) -> None:
 
 
 def _first_sentence(text: str | None) -> str:
-    lines = (text or "").strip().split("\n\n")[0]
-    return " ".join(lines.split())
+    return " ".join((text or "").strip().split("\n\n")[0].split())
 
 
 def _studies() -> None:
@@ -87,11 +86,8 @@ def _metrics() -> None:
     import metrics
     from metrics.quantities import quantities
 
-    rows = []
-    for name in metrics.__all__:
-        value = getattr(metrics, name)
-        if inspect.isfunction(value):
-            rows.append((name, _first_sentence(value.__doc__)))
+    offered = {name: getattr(metrics, name) for name in metrics.__all__}
+    rows = [(name, _first_sentence(value.__doc__)) for name, value in offered.items() if inspect.isfunction(value)]
     _table("metrics", rows, "function", "what it computes")
     for kind, members in groupby(quantities(), key=lambda one: one.kind):
         names = [(one.name, one.unit, one.better, one.definition) for one in members]
