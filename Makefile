@@ -19,7 +19,7 @@ bench: $(VENV)/.bench
 	$(BIN)/smdim-bench run $(STUDY)
 
 test: $(VENV)/.test
-	$(BIN)/pytest -q -n auto --maxprocesses 4
+	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist worksteal
 
 # the Triton scan without a GPU: its interpreter, in an environment of its own because torch for CPUs brings no Triton
 test-triton: $(VENV)-triton/.test

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +25,18 @@ GIB = 2**30
 MIB = 2**20
 
 
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Garbage collection off: over all that is imported it would take a tenth of a short command."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()  # keeps what was imported out of the collection at exit as well
+        gc.enable()
+
+
+@_without_collection()
 def plan(
     study: StudyArgument,
     overrides: SetOption = None,
@@ -34,9 +49,6 @@ def plan(
 
     With two or more seeds done it also lists how many seeds each comparison needs.
     """
-    import gc
-
-    gc.disable()  # the command is short: garbage collection over all that is imported takes a tenth of it
     from rich.console import Console
 
     from bench.run.estimate import Estimator, seeds_for_comparisons
@@ -62,7 +74,6 @@ def plan(
         reference = loaded.content.match.reference if loaded.content.match else None
         named = reference or loaded.content.baseline.arm
         _seeds(seeds_for_comparisons(store, named, len(loaded.content.seeds)), len(loaded.content.seeds), console)
-    gc.freeze()  # keeps it out of the collection at exit as well
 
 
 def planned(study: Study, console: Console) -> Plan:

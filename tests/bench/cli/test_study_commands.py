@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import zipfile
 from pathlib import Path
@@ -252,6 +253,7 @@ def test_a_study_for_a_gpu_is_planned_where_there_is_none(command, monkeypatch: 
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     text = command("plan", "gpu/training_step")
+    assert gc.isenabled()
     assert "device = 'cuda': not on this machine; there are auto, cpu; planned as if timed here" in text
     assert "3 cells to run" in text
     with pytest.raises(UserError, match="device = 'cuda': not on this machine"):
