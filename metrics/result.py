@@ -16,7 +16,8 @@ class MetricResult:
     `name` is a registered one (`metrics.quantities`), from which unit, definition and which way is better are read.
     `value` is NaN with `reason` when it could not be computed; `n` counts the generated pieces behind it.
     `low` and `high` bound a 95 % interval over pieces: where the value would lie had other pieces of the same two
-    sources been drawn, n unchanged. `parts` are the figures behind the value, by name. `definition` is given only
+    sources been drawn, n unchanged. `songs` counts the songs that the `n` pieces are excerpts of (0: not told).
+    `parts` are the figures behind the value, by name. `definition` is given only
     where options change the registered one.
     """
 
@@ -28,6 +29,7 @@ class MetricResult:
     high: float = math.nan
     parts: dict[str, float] = field(default_factory=dict)
     definition: str = ""
+    songs: int = 0
 
     def __post_init__(self) -> None:
         if not self.definition:

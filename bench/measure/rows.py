@@ -23,7 +23,7 @@ def missing(metric: str, reason: str, status: str = "done") -> dict[str, Any]:
 
 def metric_row(result: MetricResult) -> dict[str, Any]:
     """The row of a metric's result."""
-    more = {name: getattr(result, name) for name in ("low", "high", "n", "reason", "definition")}
+    more = {name: getattr(result, name) for name in ("low", "high", "n", "songs", "reason", "definition")}
     return row(result.name, result.value, **more, parts=dict(result.parts))
 
 

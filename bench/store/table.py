@@ -59,6 +59,7 @@ SCHEMA = {
     "asked_bytes": Column(
         float, "where memory ran out: bytes held and asked for beyond the process without a model, at least"
     ),
+    "songs": Column(int, "songs that the pieces behind the value are excerpts of"),
 }
 """The columns in their order (format 1)."""
 COLUMNS = tuple(SCHEMA)

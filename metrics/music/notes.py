@@ -31,6 +31,7 @@ class Notes:
     all (N,). `duration` ends where the same pitch starts again, if that comes first; `held` is the duration before
     that cut, so that the pitches that sound at an instant are still those of the file (default: `duration`).
     `meters` are (beat, bar length in beats) from the time signatures of the whole file; empty means bars of 4 beats.
+    `song` is the piece of music that these notes are an excerpt of; empty: they are a whole piece of their own.
     Raises NotesError when arrays differ in length or hold NaN, infinite times or pitches outside 0..127.
     """
 
@@ -41,6 +42,7 @@ class Notes:
     name: str = ""
     meters: Meters = ()
     held: NDArray[np.float64] | None = field(default=None, repr=False)
+    song: str = ""
     remembered: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -172,6 +174,12 @@ def _whole_numbers(values: ArrayLike, what: str, name: str) -> NDArray[np.int16]
     if array.size and not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 127):
         raise NotesError(f"notes {name!r}: {what} must lie in 0..127, got {array.min()}..{array.max()}")
     return array.astype(np.int16)
+
+
+def song_numbers(pieces: Sequence[Notes]) -> NDArray[np.int64]:
+    """Number of the song of each piece, 0 for the first song: shape (N,). A piece without a song is one of its own."""
+    found: dict[str | int, int] = {}
+    return np.array([found.setdefault(piece.song or index, len(found)) for index, piece in enumerate(pieces)], np.int64)
 
 
 def with_notes(pieces: Sequence[Notes]) -> list[Notes]:
