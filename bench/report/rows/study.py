@@ -1,4 +1,4 @@
-"""The results folder's `study.json` as a report reads it: question, notes, baseline, ranking of kernels, claims."""
+"""The results folder's `study.json` as a report reads it: question, notes, baseline, margins, claims and the like."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.files import read_json
 from bench.report.rows.arms import arm_order
+from metrics.quantities import Margin, known_quantity
 
 STUDY_FILE = "study.json"
 
@@ -44,6 +45,16 @@ def baseline_arm(folder: Path, frame: pd.DataFrame) -> str:
     arms = arm_order(frame)
     wanted = (_entry(folder, "study", "baseline", "arm"), "transformer", *arms)
     return next((str(arm) for arm in wanted if arm in arms), "")
+
+
+def stated_margins(folder: Path) -> dict[str, Margin]:
+    """Quantity -> the smallest difference that matters, as the study states it; those that it does not state are
+    absent."""
+    stated = _entry(folder, "study", "matters")
+    if not isinstance(stated, dict):
+        return {}
+    named = [(known_quantity(name), given) for name, given in stated.items()]
+    return {quantity.name: quantity.margin_of(given) for quantity, given in named}
 
 
 def kernels_together(folder: Path) -> bool:
