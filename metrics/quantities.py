@@ -63,7 +63,8 @@ class Quantity:
     forward pass or a sample, "training" from a training step. Without a `label` the name with spaces, without a
     `short` label the label, without a `definition` the name with version 1. `matters`: the smallest difference that
     matters where a study states none, `0.03` in the unit or `"2%"` of the value compared with. `also`: another name
-    under which a study may state it.
+    under which a study may state it. `spread`: standard deviation of one arm's error at one seed in an earlier study,
+    which a plan assumes where no similar cell is done.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Quantity:
     section: Section = Section.NONE
     matters: float | str | None = None
     also: str = ""
+    spread: float | None = None
 
     def __post_init__(self) -> None:
         label = self.label or self.name.replace("_", " ")

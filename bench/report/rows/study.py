@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,11 @@ def stated_margins(folder: Path) -> dict[str, Margin]:
     """Quantity -> the smallest difference that matters, as the study states it; those that it does not state are
     absent."""
     stated = _entry(folder, "study", "matters")
-    if not isinstance(stated, dict):
-        return {}
+    return read_margins(stated) if isinstance(stated, dict) else {}
+
+
+def read_margins(stated: Mapping[str, Any]) -> dict[str, Margin]:
+    """Quantity -> its margin, from `matters` of a study."""
     named = [(known_quantity(name), given) for name, given in stated.items()]
     return {quantity.name: quantity.margin_of(given) for quantity, given in named}
 
