@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
 
 from metrics.statistics.intervals import Interval, without_interval
 from metrics.statistics.simultaneous import Family
@@ -119,13 +122,15 @@ def simultaneous_interval(
     return Interval(value, value - half, value + half, seeds, level)
 
 
-def satterthwaite(variances: tuple[float, float], freedoms: tuple[float, float]) -> float:
-    """Degrees of freedom of the sum of two estimated variances; infinite where both are 0.
+def satterthwaite(variances: Sequence[ArrayLike], freedoms: Sequence[ArrayLike]) -> np.ndarray:
+    """Degrees of freedom of a sum of estimated variances, for numbers or arrays; infinite where all are 0.
 
     Source: Satterthwaite (1946), doi 10.2307/3002019.
     """
-    below = sum(variance**2 / freedom for variance, freedom in zip(variances, freedoms, strict=True) if variance)
-    return sum(variances) ** 2 / below if below else math.inf
+    parts = [np.asarray(variance, dtype=np.float64) for variance in variances]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        below = sum(np.where(one > 0, one**2 / np.asarray(of), 0.0) for one, of in zip(parts, freedoms, strict=True))
+        return np.where(below > 0, sum(parts) ** 2 / below, math.inf)
 
 
 def primary_level(metrics: int, alpha: float = 0.05) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from metrics.statistics.differences import FEWEST_SEEDS, Components, satterthwaite
-from metrics.statistics.simultaneous import Family
+from metrics.statistics.simultaneous import Family, shared_rate
 
 MOST = 10_000
 """Beyond so many seeds or songs a comparison counts as undecidable."""
@@ -130,18 +130,22 @@ def _scaled(
         raise ValueError(f"kind = {kind!r}; allowed: baseline, pairs")
     if seeds < FEWEST_SEEDS or arms < 2:
         return math.inf
-    return sd * unit("pairs" if kind == "pairs" else "baseline", arms, seeds, level, power) if sd else 0.0
+    return sd * unit(kind, arms, seeds, level, power) if sd else 0.0
+
+
+def _family(kind: str, arms: int, seeds: int, level: float) -> Family:
+    return Family("pairs" if kind == "pairs" else "baseline", arms, shared_rate(arms, (arms - 1) * (seeds - 1), level))
 
 
 @lru_cache(maxsize=1024)
 def _unit_effect(kind: str, arms: int, seeds: int, level: float, power: float) -> float:
-    family = Family("pairs" if kind == "pairs" else "baseline", arms)
+    family = _family(kind, arms, seeds, level)
     return _first(lambda effect: decision_chance(effect, None, Components(2.0), family, seeds, 0, level) - power)
 
 
 @lru_cache(maxsize=1024)
 def _unit_margin(kind: str, arms: int, seeds: int, level: float, power: float) -> float:
-    family = Family("pairs" if kind == "pairs" else "baseline", arms)
+    family = _family(kind, arms, seeds, level)
     error, half_Q = _half_widths(Components(2.0), family, seeds, 0, level)
 
     def missing(margin: float) -> float:
@@ -184,7 +188,7 @@ def _half_widths(
     rest = components.residual * of_songs
     parts = ((components.seed + rest) / seeds, (components.song * of_songs + rest / seeds) if songs else 0.0)
     true_error = math.sqrt(max(sum(parts) - rest / seeds, 0.0))
-    freedom = satterthwaite(parts, ((family.arms - 1) * (seeds - 1), songs - 1))
+    freedom = float(satterthwaite(parts, ((family.arms - 1) * (seeds - 1), songs - 1)))
     half = family.critical(freedom, level) * math.sqrt(sum(parts))
     return true_error, half * _scale_quantiles(freedom)
 
