@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -263,7 +262,7 @@ class _Run:
                 total=self.devices.total_array,
                 each=each,
             )
-        self._write({f"validation_{name}": value for name, value in asdict(bits).items()})
+        self._write({f"validation_{name}": value for name, value in bits.summary().items()})
         self.ledger.note_bits(bits.value)
         if (
             not self.ledger.stopped
