@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.measure.quality.likelihood import bits_row, nats_vectors
-from bench.measure.quality.music import held_out_windows, to_notes, token_rows, train_notes
+from bench.measure.quality.music import held_out_windows, to_notes, token_results, train_notes
 from bench.measure.quality.process import build_constraint
 from bench.measure.quality.token_drift import token_drift_row
 from bench.measure.quality.training import CellTraining, diverged, shared_training
-from bench.measure.rows import metric_row, missing, row
+from bench.measure.rows import generated_vectors, metric_row, missing, row
 from bench.store.vectors import NATS, Vector, write_vectors
 from metrics.cost.quantities import BITS, SAMPLING_TIME, STATE_DEPENDENT_BITS, TRAIN_LOSS, TRAINING_TIME
 from metrics.music.drift import DRIFT_BITS
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bench.diffusion import AbsorbingDiffusion, Sample
     from bench.diffusion.evaluation import BitsPerToken
     from bench.training.progress import Progress, TrainResult
+    from metrics import MetricResult
 
 Emit = Callable[..., None]
 EVENT_INTERVAL_S = 0.5
@@ -66,7 +67,9 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
         names = f"{one:05d}-" if len(played) > 1 else ""
         found = [row(SAMPLING_TIME, elapsed_s, n=len(sample.nfe), raw=sample.nfe, note=note)]
         sequences = sample.tokens_BL.cpu().numpy()
-        found += music_rows(tokens, sequences, one, folder, emit, names)
+        results = music_results(tokens, sequences, one, folder, emit, names)
+        found += [metric_row(result) for result in results]
+        vectors += generated_vectors(results, one)
         found.append(_drift_row(backbone, diffusion, tokens, sample.tokens_BL, settings))
         rows += [{"length": one, "nfe": calls} | line for line in found]
     write_vectors(folder, vectors)
@@ -208,9 +211,9 @@ def likelihood_vectors(training: CellTraining, result: TrainResult, own: BitsPer
     ]
 
 
-def music_rows(
+def music_results(
     tokens: TokenCorpus, sequences: np.ndarray, length: int, folder: Path, emit: Emit, names: str = ""
-) -> list[dict[str, Any]]:
+) -> list[MetricResult]:
     """Writes the pieces as MIDI files, whose names begin with `names`, and measures them against as many held-out
     windows of the same length."""
     from metrics import quality_table
@@ -220,5 +223,4 @@ def music_rows(
         tokens.decode_to_file(sequence, folder / "samples" / f"{names}{index:03d}.mid")
     generated = to_notes(tokens, sequences, "generated")
     reference = to_notes(tokens, held_out_windows(tokens, length, len(sequences)), "test")
-    results = quality_table(generated, reference, train_notes(tokens, length))
-    return token_rows(tokens, sequences) + [metric_row(result) for result in results]
+    return token_results(tokens, sequences) + quality_table(generated, reference, train_notes(tokens, length))

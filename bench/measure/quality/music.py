@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.errors import UserError
-from bench.measure.rows import metric_row
 
 if TYPE_CHECKING:
     from bench.data import TokenCorpus, TokenizerSettings
-    from metrics import Notes
+    from metrics import MetricResult, Notes
 
 
 REFERENCE_SEED = 20260  # one choice of held-out windows, the same for every arm and seed
@@ -63,12 +62,11 @@ def to_notes(tokens: TokenCorpus, sequences: np.ndarray, name: str) -> list[Note
     return [read_notes(tokens.decode(row), name=f"{name}-{index:03d}") for index, row in enumerate(sequences)]
 
 
-def token_rows(tokens: TokenCorpus, sequences: np.ndarray) -> list[dict[str, Any]]:
-    """Rows of token entropy and grammar errors of token sequences (n, L)."""
+def token_results(tokens: TokenCorpus, sequences: np.ndarray) -> list[MetricResult]:
+    """Token entropy and grammar errors of token sequences (n, L)."""
     from bench.data.remi import build_tokenizer
     from metrics import grammar_errors, token_entropy
 
     tokenizer = build_tokenizer(tokens.settings)
     pieces = [sequence.astype(int).tolist() for sequence in sequences]
-    results = (token_entropy(pieces), grammar_errors(pieces, lambda piece: tokenizer.tokens_errors([piece])[0]))
-    return [metric_row(result) for result in results]
+    return [token_entropy(pieces), grammar_errors(pieces, lambda piece: tokenizer.tokens_errors([piece])[0])]

@@ -10,7 +10,8 @@ import numpy as np
 
 from bench.data.pieces import SPLITS
 from bench.measure.quality.music import held_out_windows, load_tokens, to_notes, train_notes
-from bench.measure.rows import metric_row, missing
+from bench.measure.rows import generated_vectors, metric_row, missing
+from bench.store.vectors import write_vectors
 from metrics.cost.quantities import BITS
 from metrics.headlines import COSTS
 
@@ -51,7 +52,9 @@ def measure_outside(settings: dict[str, Any], folder: Path, emit: Callable[..., 
     ]
     reference = to_notes(tokens, held_out_windows(tokens, length, wanted), "test")
     rows = [missing(BITS, REASON)]
-    rows += [metric_row(result) for result in quality_table(generated, reference, train_notes(tokens, length))]
+    results = quality_table(generated, reference, train_notes(tokens, length))
+    rows += [metric_row(result) for result in results]
+    write_vectors(folder, generated_vectors(results, length))
     for one in settings["cost_lengths"]:
         rows += [missing(name, REASON) | {"kind": "efficiency", "length": one} for name in COSTS]
     return rows

@@ -8,9 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from bench.files import write_atomically
-from bench.measure.quality.music import REFERENCE_SEED, held_out_windows, load_tokens, to_notes, token_rows, train_notes
-from bench.measure.rows import metric_row, row
+from bench.measure.quality.music import (
+    REFERENCE_SEED,
+    held_out_windows,
+    load_tokens,
+    to_notes,
+    token_results,
+    train_notes,
+)
+from bench.measure.rows import metric_row, real_vectors, row
+from bench.store.vectors import write_vectors
 from metrics.cost.quantities import BITS
+from metrics.music.table import CEILING
 
 BASELINE_DEFINITIONS = {
     "unigram": "unigram, Laplace-smoothed v1",
@@ -22,8 +31,9 @@ BASELINE_DEFINITIONS = {
 def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[..., None]) -> list[dict[str, Any]]:
     """Rows of the token baselines (bits/token), and of the music metrics for sets of known quality.
 
-    Leaves the held-out windows as MIDI files in `samples/`, to compare with generated ones, and
-    `data.json`: which piece is on which side of the split, the tokenizer settings, the files skipped.
+    Leaves the held-out windows as MIDI files in `samples/`, to compare with generated ones, their values one by one in
+    `vectors.parquet`, and `data.json`: which piece is on which side of the split, the tokenizer settings, the files
+    skipped.
     """
     from bench.data import token_baselines
     from metrics import reference_rows
@@ -40,8 +50,13 @@ def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[...
     windows = held_out_windows(tokens, length, pieces)
     for index, window in enumerate(windows):
         tokens.decode_to_file(window, folder / "samples" / f"real-{index:03d}.mid")
-    rows += [line | {"arm": "real-vs-real"} for line in token_rows(tokens, windows)]
+    of_tokens = token_results(tokens, windows)
+    rows += [metric_row(result) | {"arm": CEILING} for result in of_tokens]
     reference, train = to_notes(tokens, windows, "test"), train_notes(tokens, length)
-    for name, results in reference_rows(reference, train, seed=REFERENCE_SEED).items():
+    found = reference_rows(reference, train, seed=REFERENCE_SEED)
+    for name, results in found.items():
         rows += [metric_row(result) | {"arm": name} for result in results]
+    values = {result.name: result.values for result in of_tokens}
+    values |= {result.name: result.reference_values for result in found.get(CEILING, ())}
+    write_vectors(folder, real_vectors(values, [piece.song for piece in reference], length))
     return rows

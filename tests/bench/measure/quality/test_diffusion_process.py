@@ -93,7 +93,13 @@ def test_a_multi_scale_cell_trains_plays_and_has_both_figures(tmp_path: Path) ->
     folder = tmp_path / "results" / "tiny" / cell.id
     folder.mkdir(parents=True)
     rows = {row["metric"]: row for row in measure_quality(cell.settings, folder, lambda **event: None)}
-    vectors = read_vectors(folder).groupby("metric")[["value", "tokens"]].sum()
+    found = read_vectors(folder)
+    generated = found[found["side"] == "generated"]
+    for metric in ("empty_beat_rate", "token_entropy", "chord_density_onset_mean"):
+        of_metric = generated[generated["metric"] == metric]
+        assert of_metric["piece"].tolist() == [0, 1, 2] and set(of_metric["song"]) == {""}
+        assert rows[metric]["value"] == pytest.approx(of_metric["value"].mean(), rel=1e-12, nan_ok=True)
+    vectors = found[found["side"] == "validation"].groupby("metric")[["value", "tokens"]].sum()
     own, uniform = rows["state_dependent_bits_per_token"], rows["validation_bits_per_token"]
     assert own["definition"] == "state-dependent ELBO, 64 steps v1" and uniform["definition"] == "count-form ELBO v1"
     assert 4 < own["value"] < 12 and 4 < uniform["value"] < 12
