@@ -163,6 +163,13 @@ TRAINING_TIME: Final = _register_training("training_time", "s", better="none")
 TRAIN_LOSS: Final = _register_training("train_loss", "nats/token", "loss of the last log line v1", "none")
 
 BITS: Final = _register_quality("validation_bits_per_token", "bits/token", "count-form ELBO v1", label="Validation")
+LAST_QUARTER_FALL: Final = _register_quality(
+    "last_quarter_fall",
+    "bits/token",
+    "learning curve at 3/4 of the steps less at the end, one grid of windows and masks v1",
+    "none",
+    bounds=ANY,
+)
 STATE_DEPENDENT_BITS: Final = _register_quality(
     "state_dependent_bits_per_token",
     "bits/token",

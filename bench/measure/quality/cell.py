@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,14 @@ from bench.measure.quality.token_drift import token_drift_row
 from bench.measure.quality.training import CellTraining, diverged, shared_training
 from bench.measure.rows import generated_vectors, metric_row, missing, row
 from bench.store.vectors import NATS, Vector, write_vectors
-from metrics.cost.quantities import BITS, SAMPLING_TIME, STATE_DEPENDENT_BITS, TRAIN_LOSS, TRAINING_TIME
+from metrics.cost.quantities import (
+    BITS,
+    LAST_QUARTER_FALL,
+    SAMPLING_TIME,
+    STATE_DEPENDENT_BITS,
+    TRAIN_LOSS,
+    TRAINING_TIME,
+)
 from metrics.music.drift import DRIFT_BITS
 from metrics.quantities import quantity_of
 
@@ -172,16 +180,27 @@ def device_of(module: torch.nn.Module) -> torch.device:
 
 
 def training_rows(result: TrainResult, songs: Sequence[str]) -> list[dict[str, Any]]:
-    """Validation bits/token with its interval over songs, the last training loss, and the training time.
+    """Validation bits/token with its interval over songs, its fall in the last quarter of the training, the last
+    training loss, and the training time.
 
     `songs` names the song of each validation window."""
     bits = result.validation
-    rows = [] if bits is None else [bits_row(BITS, bits, songs)]
+    rows = [] if bits is None else [bits_row(BITS, bits, songs), fall_row(result.history)]
     losses = [line["loss"] for line in result.history if line.get("loss") is not None]
     if losses:
         rows.append(row(TRAIN_LOSS, losses[-1], n=1, definition=quantity_of(TRAIN_LOSS).definition))
     rows.append(row(TRAINING_TIME, result.seconds, n=1))
     return rows
+
+
+def fall_row(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The fall of the learning curve in the last quarter of the training."""
+    from bench.training.progress import last_quarter_fall, validation_points
+
+    fall, points = last_quarter_fall(history), len(validation_points(history))
+    if math.isnan(fall):
+        return missing(LAST_QUARTER_FALL, f"{points} points of the learning curve; train.validations of 2 or more")
+    return row(LAST_QUARTER_FALL, fall, n=points, definition=quantity_of(LAST_QUARTER_FALL).definition)
 
 
 def own_bound(training: CellTraining) -> BitsPerToken | None:
