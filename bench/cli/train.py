@@ -150,7 +150,7 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
         console.print(f"stopped at step {result.steps:,}; the same command goes on from there", highlight=False)
         raise typer.Exit(130)
     if main:
-        rows = [row | {"train_steps": result.steps} for row in training_rows(result, training.songs)]
+        rows = [row | {"train_steps": result.steps} for row in training_rows(training, result)]
         state, reason = ("diverged", "the loss blew up") if result.diverged else ("done", "")
         write_vectors(path, likelihood_vectors(training, result))
         folder.finish(state, [] if result.diverged else rows, reason=reason, started=started)

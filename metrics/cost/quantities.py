@@ -163,6 +163,18 @@ TRAINING_TIME: Final = _register_training("training_time", "s", better="none")
 TRAIN_LOSS: Final = _register_training("train_loss", "nats/token", "loss of the last log line v1", "none")
 
 BITS: Final = _register_quality("validation_bits_per_token", "bits/token", "count-form ELBO v1", label="Validation")
+BITS_PER_NOTE: Final = _register_quality(
+    "bits_per_note",
+    "bits/note",
+    "nats of the scored windows over the notes whose tokens they hold, in bits v1",
+    label="Validation",
+)
+BITS_PER_BEAT: Final = _register_quality(
+    "bits_per_beat",
+    "bits/beat",
+    "nats of the scored windows over the quarter notes from their first token to the next window's, in bits v1",
+    label="Validation",
+)
 LAST_QUARTER_FALL: Final = _register_quality(
     "last_quarter_fall",
     "bits/token",

@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.measure.quality.likelihood import bits_row, nats_vectors
+from bench.measure.quality.extent import window_extent
+from bench.measure.quality.likelihood import SIDE, bits_row, music_bits_rows, nats_vectors
 from bench.measure.quality.music import held_out_windows, to_notes, token_results, train_notes
 from bench.measure.quality.process import build_constraint
 from bench.measure.quality.token_drift import token_drift_row
@@ -63,7 +64,7 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
         "kernel": " ".join(f"{kind}={name}" for kind, name in backbone.kernels().items()),
         "parameters": count_parameters(backbone),
     }
-    rows, calls, own = training_rows(result, training.songs), 0, own_bound(training)
+    rows, calls, own = training_rows(training, result), 0, own_bound(training)
     if own is not None:
         steps = "continuous time" if diffusion.steps is None else f"{diffusion.steps} steps"
         rows.append(bits_row(STATE_DEPENDENT_BITS, own, training.songs, steps=steps))
@@ -179,13 +180,14 @@ def device_of(module: torch.nn.Module) -> torch.device:
     return next(module.parameters()).device
 
 
-def training_rows(result: TrainResult, songs: Sequence[str]) -> list[dict[str, Any]]:
-    """Validation bits/token with its interval over songs, its fall in the last quarter of the training, the last
-    training loss, and the training time.
-
-    `songs` names the song of each validation window."""
-    bits = result.validation
-    rows = [] if bits is None else [bits_row(BITS, bits, songs), fall_row(result.history)]
+def training_rows(training: CellTraining, result: TrainResult) -> list[dict[str, Any]]:
+    """Validation bits/token, bits/note and bits/beat with intervals over songs, the fall of the learning curve in the
+    last quarter of the training, the last training loss, and the training time."""
+    bits, rows = result.validation, []
+    if bits is not None:
+        extent = window_extent(training.tokens, SIDE, training.length, bits.windows)
+        rows += [bits_row(BITS, bits, training.songs), *music_bits_rows(bits, training.songs, extent)]
+        rows.append(fall_row(result.history))
     losses = [line["loss"] for line in result.history if line.get("loss") is not None]
     if losses:
         rows.append(row(TRAIN_LOSS, losses[-1], n=1, definition=quantity_of(TRAIN_LOSS).definition))

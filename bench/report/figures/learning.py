@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MOST_SEEDS = 5
 AXES_X = {"step": "training step", "elapsed_s": "training time [s]", "tflops": "training TFLOPs (3 x forward)"}
 FINAL = "final_value"
-CROSS: Final = {"marker": "x", "linestyle": "none", "markersize": 4, "markeredgewidth": 1}
+CROSS: Final[dict[str, Any]] = {"marker": "x", "linestyle": "none", "markersize": 4, "markeredgewidth": 1}
 AXES_Y = {
     "validation_value": "validation [bits/token]",
     "masked_cross_entropy": "masked cross-entropy [nats/token]",

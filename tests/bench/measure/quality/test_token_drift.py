@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from bench.data import TokenCorpus, load_corpus, tokenize
-from bench.measure.quality.token_drift import beat_of_token, masked_bits, token_drift_row
+from bench.measure.quality.token_drift import masked_bits, token_drift_row
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +34,6 @@ def test_each_token_costs_what_the_denoiser_says():
     bits = [1.0, 2.0, 3.0, 0.5]
     found = masked_bits(Guess(bits), np.full((3, 4), 3), 7, seed=1)
     assert found.tolist() == [pytest.approx(bits, abs=1e-5)] * 3
-
-
-def test_tokens_stand_at_their_bar_and_position(tokens: TokenCorpus):
-    ids = {word: index for index, word in enumerate(tokens.vocabulary)}
-    words = ["Position_4", "Pitch_60", "Bar_None", "Position_8", "Pitch_60", "Bar_None", "Bar_None", "Position_31"]
-    sequence = np.array([ids[word] for word in words])
-    assert beat_of_token(tokens, sequence).tolist() == [0.5, 0.5, 0.5, 1, 1, 4, 8, 11.875]
 
 
 def test_a_denoiser_that_knows_nothing_needs_the_same_bits_everywhere(tokens: TokenCorpus):
