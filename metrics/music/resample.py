@@ -77,10 +77,10 @@ def measured(
         if not reason:
             drawn, without = _redrawn(sets, redraw, seed, replicates)
             low, high = interval(value, drawn, min(counts), scale, degrees_of_freedom(without))
-    told = {part: float(parts[part]) for part in parts}
-    told |= {f"songs_{side}": float(count) for side, count in zip(SIDES[1:], counts[1:], strict=False)}
+    named = {part: float(parts[part]) for part in parts}
+    named |= {f"songs_{side}": float(count) for side, count in zip(SIDES[1:], counts[1:], strict=False)}
     own, beside = [tuple(side.tolist()) for side in (*values, np.zeros(0), np.zeros(0))][:2]
-    return MetricResult(name, value, len(sets[0]), reason, low, high, told, "", counts[0], own, beside)
+    return MetricResult(name, value, len(sets[0]), reason, low, high, named, "", counts[0], own, beside)
 
 
 def _redrawn(
