@@ -17,7 +17,7 @@ class MetricResult:
     `value` is NaN with `reason` when it could not be computed; `n` counts the generated pieces behind it.
     `low` and `high` bound a 95 % interval over pieces: where the value would lie had other pieces of the same two
     sources been drawn, n unchanged; NaN with a `reason` where there are too few songs for one. `songs` counts the songs
-    that the `n` pieces are excerpts of (0: not told). `parts` are the figures behind the value, by name. `values` are
+    that the `n` pieces are excerpts of (0: not known). `parts` are the figures behind the value, by name. `values` are
     the figure of each generated piece, in their order and NaN for a piece without one, and `reference_values` those of
     the reference pieces; empty for a metric that has none by piece. `definition` is given only where options change the
     registered one.

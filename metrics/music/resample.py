@@ -28,7 +28,7 @@ SMALLEST_VARIANCE: Final = 1e-24  # of moves; below, rounding
 SIDES: Final = ("generated", "reference")
 SMALLEST_RATE: Final = 1 / 20  # of the value: stands for a rate of 0 in a half, since the log-odds of 0 are infinite
 
-Scale = Literal["linear", "overlap", "rate", "level"]
+Scale = Literal["linear", "overlap", "rate", "distance", "level"]
 Songs = NDArray[np.int64]
 """Number of the song of each piece of a set, from 0: shape (N,), see `metrics.music.notes.song_numbers`."""
 
@@ -77,10 +77,10 @@ def measured(
         if not reason:
             drawn, without = _redrawn(sets, redraw, seed, replicates)
             low, high = interval(value, drawn, min(counts), scale, degrees_of_freedom(without))
-    told = {part: float(parts[part]) for part in parts}
-    told |= {f"songs_{side}": float(count) for side, count in zip(SIDES[1:], counts[1:], strict=False)}
+    named = {part: float(parts[part]) for part in parts}
+    named |= {f"songs_{side}": float(count) for side, count in zip(SIDES[1:], counts[1:], strict=False)}
     own, beside = [tuple(side.tolist()) for side in (*values, np.zeros(0), np.zeros(0))][:2]
-    return MetricResult(name, value, len(sets[0]), reason, low, high, told, "", counts[0], own, beside)
+    return MetricResult(name, value, len(sets[0]), reason, low, high, named, "", counts[0], own, beside)
 
 
 def _redrawn(
@@ -195,8 +195,10 @@ def interval(
     """95 % interval around `value`: value -/+ t x spread of the redrawn figures, on the scale that suits, t with songs
     - 1 degrees of freedom, or fewer if `degrees` is smaller. `stretched` multiplies the spread, see `stretch`.
 
-    `overlap`: arcsine of the square root, for figures in 0..1 near 1. `rate`: log-odds, for shares near 0. `level`:
-    whole numbers such as a 95th percentile of counts; quantiles of the redrawn figures, widened to hold the value.
+    `overlap`: arcsine of the square root, for figures in 0..1 near 1. `rate`: log-odds, for shares near 0. `distance`:
+    square root, for distances near 0; the spread is taken about `value`, since halves lie further apart than wholes, so
+    that the interval is wide where the distance is hardly more than chance. `level`: whole numbers such as a 95th
+    percentile of counts; quantiles of the redrawn figures, widened to hold the value.
     NaN for fewer than 3 songs, and for a rate of 0 or 1, which has no spread. Covers the expected value of the
     metric at this number of pieces; an overlap of few pieces lies below that of many by construction.
     """
@@ -211,7 +213,9 @@ def interval(
     from scipy.special import stdtrit
 
     points = _there(np.append(redrawn, value), value, scale)
-    half_width = float(stdtrit(min(songs - 1, degrees), (1 + LEVEL) / 2)) * stretched * float(points[:-1].std())
+    middle = points[-1] if scale == "distance" else points[:-1].mean()
+    spread = stretched * float(np.sqrt(((points[:-1] - middle) ** 2).mean()))
+    half_width = float(stdtrit(min(songs - 1, degrees), (1 + LEVEL) / 2)) * spread
     low, high = _back(points[-1] + half_width * np.array([-1.0, 1.0]), scale)
     return float(low), float(high)
 
@@ -223,10 +227,12 @@ def _there(x: NDArray[np.float64], value: float, scale: Scale) -> NDArray[np.flo
         edge = SMALLEST_RATE * min(value, 1 - value)
         kept = np.clip(x, edge, 1 - edge)
         return np.log(kept / (1 - kept))
-    return x
+    return np.sqrt(np.maximum(x, 0)) if scale == "distance" else x
 
 
 def _back(y: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
     if scale == "overlap":
         return np.sin(np.clip(y, 0, np.pi / 2)) ** 2
+    if scale == "distance":
+        return np.maximum(y, 0) ** 2
     return 1 / (1 + np.exp(-y)) if scale == "rate" else y

@@ -94,7 +94,7 @@ def structure_similarity_error(
     for lag in (1, 4, 8, 16):
         for side, curve in zip(("generated", "reference"), curves, strict=True):
             parts[f"lag_{lag}_{side}"] = curve[lag - 1] if used[lag - 1] else np.nan
-    return measured(STRUCTURE_ERROR, value, sets, redraw, parts, intervals=intervals, seed=seed, scale="overlap")
+    return measured(STRUCTURE_ERROR, value, sets, redraw, parts, intervals=intervals, seed=seed, scale="distance")
 
 
 def _curve(table: NDArray[np.float64]) -> NDArray[np.float64]:

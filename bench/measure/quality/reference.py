@@ -47,7 +47,7 @@ def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[...
     rows = baseline_rows(tokens, length, {name: (bits, BASELINE_DEFINITIONS[name]) for name, bits in found.items()})
     emit(event="progress", stage="floors and ceiling")
     windows = held_out_windows(tokens, length, pieces)
-    for index, window in enumerate(windows):
+    for index, window in enumerate(windows.tokens):
         tokens.decode_to_file(window, folder / "samples" / f"real-{index:03d}.mid")
     of_tokens = token_results(tokens, windows)
     rows += [metric_row(result) | {"arm": CEILING} for result in of_tokens]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.measure.quality.music import held_out_windows, load_tokens
 from bench.measure.quality.reference import measure_reference
 from bench.store.vectors import read_vectors
 
@@ -27,3 +28,11 @@ def test_every_held_out_window_has_its_values_and_its_song(measured: tuple[list[
     entropy = next(row for row in rows if row["metric"] == "token_entropy")
     own = vectors[vectors["metric"] == "token_entropy"]
     assert own["value"].mean() == pytest.approx(entropy["value"], rel=1e-12)
+
+
+def test_windows_are_of_the_test_side_and_say_which_song(measured: tuple[list[dict], Path]) -> None:
+    vectors = read_vectors(measured[1])
+    tokens = load_tokens("demo/lieder", {})
+    songs = vectors[vectors["metric"] == "token_entropy"]["song"].tolist()
+    assert songs == list(held_out_windows(tokens, 64, 6).songs)
+    assert set(songs) <= {piece.id for piece in tokens.stream("test").pieces}
