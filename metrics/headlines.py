@@ -6,6 +6,8 @@ from typing import Final
 
 from metrics.cost.quantities import (
     BITS,
+    BITS_PER_BEAT,
+    BITS_PER_NOTE,
     FORWARD_GFLOPS,
     PEAK_MEMORY_INFERENCE,
     PEAK_MEMORY_TRAINING,
@@ -26,7 +28,7 @@ SOUNDING, ONSET = (CHORD_DENSITY[kind, "mean"] for kind in ("sounding", "onset")
 PRIMARY: Final = (BITS, OA_MEAN)
 """The only ones that are tested, so that no table can look for the metric that happens to differ."""
 OVERLAPS: Final = (OA_MEAN, *OA_ATTRIBUTE.values())
-HEADLINES: Final = (BITS, *OVERLAPS, OA_DISTANCE_MEAN, OUTLIERS, SOUNDING, ONSET)
+HEADLINES: Final = (BITS, BITS_PER_NOTE, BITS_PER_BEAT, *OVERLAPS, OA_DISTANCE_MEAN, OUTLIERS, SOUNDING, ONSET)
 FAILED: Final = (BITS, OA_MEAN, OUTLIERS, ONSET)
 """Rows of a quality cell that failed, so that it stays in sight."""
 SAMPLED: Final = (OA_MEAN, OA_DISTANCE_MEAN, OUTLIERS, TOKEN_ENTROPY, SOUNDING, GRAMMAR_ERRORS)

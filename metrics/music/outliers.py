@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.music.notes import Notes, with_notes
+from metrics.music.notes import Notes, by_piece, song_numbers, with_notes
 from metrics.music.resample import measured
 from metrics.quantities import SHARE, Section, music_metric, register_each
 from metrics.result import MetricResult, check_known, missing
@@ -85,8 +85,11 @@ def pitch_outliers(
     if held_out:
         held_counts = outlier_counts(held_out, limits)
         parts["reference"] = held_counts[:, 0].sum() / held_counts[:, 1].sum()
+    sides = ((generated, gen), (reference, held_out))
+    values = [by_piece(pieces, np.divide(*outlier_counts(kept, limits).T)) for pieces, kept in sides]
 
     def redraw(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.divide(*(weights @ counts).T)
 
-    return measured(name, value, [len(gen)], redraw, parts, intervals=intervals, seed=seed, scale="rate")
+    more: dict[str, Any] = {"intervals": intervals, "seed": seed, "values": values}
+    return measured(name, value, [song_numbers(gen)], redraw, parts, scale="rate", **more)

@@ -21,6 +21,7 @@ from bench.report.rows.summaries import (
     quality_summaries,
     reference_summaries,
 )
+from bench.report.tables.convergence import convergence_notes
 from bench.report.tables.cost import joined, parameters_entry, rotation_notes, summary_entry
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table, numbered
@@ -134,6 +135,7 @@ def _notes(
         words = "cut at the bounds of the metric (0 and 1 for overlaps and shares)"
         notes.append(f"Brackets after a mean: 95 % Student-t interval over {seeds} seeds, {words}.")
     notes += _grammar_notes(summaries, arms, marks, references)
+    notes += convergence_notes(summaries)
     notes += _missing_notes(summaries.where(metric=HEADLINES))
     return notes + rotation_notes(frame, arms)
 
