@@ -13,6 +13,7 @@ from metrics.music.attribute import ATTRIBUTES, BINS, attribute_bins, histogram_
 from metrics.music.chords import sounding_steps
 from metrics.music.notes import TICKS_PER_BEAT, Notes
 from metrics.music.outliers import pitch_limits
+from metrics.music.draws import means_of_draws
 from metrics.music.resample import measured
 from metrics.quantities import Better, Kind, Section, music_metric, register
 from metrics.result import MetricResult, check_known, missing
@@ -52,7 +53,23 @@ def _starts(end_beats: float) -> NDArray[np.float64]:
     return np.arange(max(count, 0), dtype=np.float64) * HOP_BEATS
 
 
-@music_metric(*({"measure": measure} for measure in MEASURES))
+def _redraws(
+    pool: Sequence[Notes],
+    chosen: NDArray[np.int64],
+    *,
+    reference: Sequence[Notes],
+    measure: str,
+    train: Sequence[Notes] = (),
+) -> NDArray[np.float64]:
+    try:
+        windows = measure_windows(pool, reference, measure, train=train)
+    except ValueError:
+        return np.full(len(chosen), np.nan)
+    slopes, beside = (np.array([_slope(values) for values in side]) for side in windows)
+    return means_of_draws(slopes, chosen) - (np.nanmean(beside) if np.isfinite(beside).any() else np.nan)
+
+
+@music_metric(*({"measure": measure} for measure in MEASURES), redraws=_redraws)
 def drift(
     generated: Sequence[Notes],
     reference: Sequence[Notes],
