@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.music.draws import REDRAWS, Draws, draw_pieces, halves
+from metrics.music.draws import REDRAWS, Draws, draw_pieces, halves, means_of_draws
 from metrics.music.floors import FLOORS
 from metrics.music.notes import Notes, song_numbers, with_notes
 from metrics.quantities import Section, music_functions, quantity_of, redraws_of
@@ -43,6 +43,11 @@ class Redrawn:
         """The results of a metric for the first draw, and the values of every draw (R,)."""
         first = self._called(function, options, 0)
         batch = redraws_of(function) if self.against is None else None
+        if batch == "mean":
+            whole = function(self.pool, **options)
+            pieces = np.array(whole.values)
+            shift = whole.value - np.nanmean(pieces) if whole.measured else np.nan
+            return [(first[0], means_of_draws(pieces, self.draws.chosen) + shift)]
         if batch is not None:
             taken = signature(batch).parameters
             values = batch(self.pool, self.draws.chosen, **{name: options[name] for name in options if name in taken})
