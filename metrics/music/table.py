@@ -42,6 +42,8 @@ class Redrawn:
     def values(self, function: Callable[..., Any], options: Options) -> list[tuple[MetricResult, Values]]:
         """The results of a metric for the first draw, and the values of every draw (R,)."""
         first = self._called(function, options, 0)
+        if len(self.draws.chosen) == 1:
+            return [(result, np.array([result.value])) for result in first]
         batch = redraws_of(function) if self.against is None else None
         if batch == "mean":
             whole = function(self.pool, **options)
