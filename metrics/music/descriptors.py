@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.music.notes import Notes, per_piece
+from metrics.music.notes import Notes, per_piece, song_numbers
 from metrics.music.resample import Scale, mean_measured
 from metrics.quantities import Better, Section, music_metric, register
 from metrics.result import MetricResult, check_known, missing
@@ -115,7 +115,8 @@ def describe(
     if np.isfinite(held_out).any():
         parts["reference"] = np.nanmean(held_out)
     scale: Scale = "linear" if descriptor == PITCH_CLASS_ENTROPY else "rate"
-    return mean_measured(descriptor, kept, parts, intervals=intervals, seed=seed, scale=scale)
+    more: dict[str, Any] = {"intervals": intervals, "seed": seed, "reference_values": held_out}
+    return mean_measured(descriptor, values, song_numbers(generated), parts, scale=scale, **more)
 
 
 def _values(pieces: Sequence[Notes], descriptor: str) -> NDArray[np.float64]:

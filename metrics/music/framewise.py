@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.music.features import bar_of_notes
-from metrics.music.notes import Notes, per_piece
+from metrics.music.notes import Notes, per_piece, song_numbers
 from metrics.music.resample import measured
 from metrics.quantities import SHARE, Section, music_metric, register_each
 from metrics.result import MetricResult, check_known, missing
@@ -100,7 +100,7 @@ def oa_framewise(
     piece to NaN, the last full window kept.
     Measures whether pieces are as coherent as real ones, not whether they sound like them. Pieces shorter than 6 bars
     are left out. `parts`: mean_generated, mean_reference, variance_generated, variance_reference, n_reference,
-    left_out.
+    songs_reference, left_out.
     """
     check_known("statistic", statistic, STATISTICS)
     check_known("attribute", attribute, ATTRIBUTES)
@@ -128,7 +128,9 @@ def oa_framewise(
     def redraw(*weights: NDArray[np.float64]) -> NDArray[np.float64]:
         return _closeness(*(_moments(w, v, key) for w, v in zip(weights, kept, strict=True)))
 
-    return measured(name, value, [*map(len, kept)], redraw, parts, intervals=intervals, seed=seed, scale="overlap")
+    sets = [song_numbers(p)[np.isfinite(v)] for p, v in zip((generated, reference), means, strict=True)]
+    more: dict[str, Any] = {"intervals": intervals, "seed": seed, "values": means if statistic == "consistency" else ()}
+    return measured(name, value, sets, redraw, parts, scale="overlap", **more)
 
 
 def _piece_means(pieces: Sequence[Notes], attribute: str) -> NDArray[np.float64]:

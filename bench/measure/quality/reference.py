@@ -38,7 +38,7 @@ def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[...
     ]
     emit(event="progress", stage="floors and ceiling")
     windows = held_out_windows(tokens, length, pieces)
-    for index, window in enumerate(windows):
+    for index, window in enumerate(windows.tokens):
         tokens.decode_to_file(window, folder / "samples" / f"real-{index:03d}.mid")
     rows += [line | {"arm": "real-vs-real"} for line in token_rows(tokens, windows)]
     reference, train = to_notes(tokens, windows, "test"), train_notes(tokens, length)

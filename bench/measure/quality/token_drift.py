@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from bench.data import TokenCorpus
+    from bench.measure.quality.music import SongWindows
 
 PAIRS = 2  # of complementary masks: every token is masked once in each
 BATCH = 8
@@ -23,10 +24,10 @@ def token_drift_row(
     denoise: Callable[..., torch.Tensor],
     tokens: TokenCorpus,
     generated: np.ndarray,
-    held_out: np.ndarray,
+    held_out: SongWindows,
     **options: Any,
 ) -> dict[str, Any]:
-    """The row `drift_bits` of an arm: its generated sequences (n, L) beside held-out windows (m, L) without PAD.
+    """The row `drift_bits` of an arm: its generated sequences (n, L) beside held-out windows (m, L).
 
     `options`: those of `masked_bits`.
     """
@@ -37,9 +38,9 @@ def token_drift_row(
             (beat_of_token(tokens, row), bits)
             for row, bits in zip(rows, masked_bits(denoise, rows, tokens.mask_id, **options), strict=True)
         ]
-        for rows in (generated, held_out)
+        for rows in (generated, held_out.tokens)
     ]
-    return metric_row(token_drift(sides[0], sides[1]))
+    return metric_row(token_drift(sides[0], sides[1], reference_songs=held_out.song_numbers))
 
 
 def masked_bits(

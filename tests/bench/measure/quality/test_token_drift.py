@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from bench.data import TokenCorpus, load_corpus, tokenize
+from bench.measure.quality.music import SongWindows
 from bench.measure.quality.token_drift import beat_of_token, masked_bits, token_drift_row
 
 
@@ -51,6 +52,6 @@ def test_a_denoiser_that_knows_nothing_needs_the_same_bits_everywhere(tokens: To
 
     pieces = np.stack([piece[:1500] for piece in tokens.pieces("train") if len(piece) >= 1500][:4])
     assert masked_bits(nothing, pieces, tokens.mask_id)[0, 0] == pytest.approx(math.log2(size - 1))
-    row = token_drift_row(nothing, tokens, pieces[:2], pieces[2:])
+    row = token_drift_row(nothing, tokens, pieces[:2], SongWindows(pieces[2:], ("a", "b")))
     assert (row["metric"], row["n"], row["unit"]) == ("drift_bits", 2, "bits/token")
     assert row["value"] == pytest.approx(0, abs=1e-5)
