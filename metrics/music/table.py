@@ -16,7 +16,7 @@ from metrics.music.floors import FLOORS
 from metrics.music.notes import Notes, song_numbers, with_notes
 from metrics.quantities import Section, music_functions, quantity_of, redraws_of
 from metrics.result import MetricResult
-from metrics.statistics.separation import separation
+from metrics.statistics.redraws import separation
 
 CEILING: Final = "real-vs-real"
 REFERENCE_SETS: Final = (CEILING, *FLOORS)
