@@ -220,11 +220,10 @@ def nearest_neighbour_accuracy(
     more: dict[str, Any] = {"scale": "overlap", "replicates": NEIGHBOUR_REPLICATES}
     value, name = float(sides.mean()), NEAREST_NEIGHBOUR_ACCURACY
     result = _result(name, value, found, redraw, parts, intervals=intervals, seed=seed, **more)
-    if (
-        result.low == result.high
-    ):  # every piece right, or none: no spread, but the exact binomial bound of as many songs
+    if np.isfinite(result.low) and value in (0, 1):  # halves hardly spread: at least the exact binomial bound
         edge = ((1 - LEVEL) / 2) ** (1 / (result.songs + result.parts["songs_reference"]))
-        result = replace(result, low=min(result.low, edge), high=max(result.high, 1 - edge))
+        bounds = {"low": min(result.low, edge)} if value == 1 else {"high": max(result.high, 1 - edge)}
+        result = replace(result, **bounds)
     return result
 
 
