@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
 
@@ -9,7 +10,14 @@ import numpy as np
 import pytest
 
 from metrics import Notes, kernel_distance, nearest_neighbour_accuracy
-from metrics.music.two_samples import Neighbours, Samples, discrepancy, kernel_of
+from metrics.music.two_samples import (
+    Samples,
+    discrepancy,
+    kernel_of,
+    kernel_redraws,
+    neighbour_redraws,
+    side_accuracies,
+)
 
 
 def pieces(seed: int, count: int, width: int = 12, song: str = "") -> list[Notes]:
@@ -29,7 +37,8 @@ def samples(first: list[float], second: list[float], songs: list[int] | None = N
     """Two sets of points on a line."""
     points = np.array([*first, *second], float)
     numbers = np.arange(len(points)) if songs is None else np.array(songs)
-    return Samples(np.abs(points[:, None] - points), numbers, len(first), 1.0, "training", 0)
+    apart = np.where(numbers[:, None] == numbers, np.inf, np.abs(points[:, None] - points))
+    return Samples(apart, numbers, np.arange(len(first)), 1.0, "training")
 
 
 def brute_force(kernel: np.ndarray, songs: np.ndarray, generated: int, weights: np.ndarray | None = None) -> float:
@@ -54,9 +63,7 @@ def test_estimate_of_four_points_by_hand():
     found = samples([0, 0], [0, 1])
     near = kernel_of(np.array([1.0]), 1.0)[0]
     ones = np.ones((1, 2))
-    assert discrepancy(kernel_of(found.distances, 1.0), found.strangers, ones, ones)[0] == pytest.approx(
-        1 + near - 2 * (1 + near) / 2
-    )
+    assert discrepancy(kernel_of(found.distances, 1.0), ones, ones)[0] == pytest.approx(1 + near - 2 * (1 + near) / 2)
 
 
 def test_estimate_is_the_sum_over_pairs_of_different_songs_under_weights():
@@ -65,7 +72,7 @@ def test_estimate_is_the_sum_over_pairs_of_different_songs_under_weights():
     found = samples(generator.normal(size=4).tolist(), generator.normal(size=4).tolist(), songs.tolist())
     kernel, weights = kernel_of(found.distances, 1.0), generator.random(8)
     for given in (np.ones(8), weights):
-        value = discrepancy(kernel, found.strangers, given[None, :4], given[None, 4:])[0]
+        value = discrepancy(kernel, given[None, :4], given[None, 4:])[0]
         assert value == pytest.approx(brute_force(kernel, songs, 4, given))
 
 
@@ -77,7 +84,7 @@ def test_mean_over_all_splits_of_one_set_is_0():
         rest = [i for i in range(8) if i not in chosen]
         found = samples(points[list(chosen)].tolist(), points[rest].tolist())
         ones = np.ones((1, 4))
-        values.append(discrepancy(kernel_of(found.distances, 1.0), found.strangers, ones, ones)[0])
+        values.append(discrepancy(kernel_of(found.distances, 1.0), ones, ones)[0])
     assert np.mean(values) == pytest.approx(0, abs=1e-12)
     assert min(values) < 0 < max(values)
 
@@ -129,7 +136,7 @@ def test_too_few_pieces_and_one_song_are_reasons():
         assert "got 2 generated and 5 reference" in metric(pieces(0, 2), pieces(1, 5)).reason
         assert "needs 3 reference or training pieces" in metric([], []).reason
         one = pieces(0, 5, song="a")
-        assert metric(one, pieces(1, 5)).reason == "needs 2 songs on each side, the generated pieces are of one"
+        assert metric(one, pieces(1, 5)).reason == "needs pieces of 2 songs on each side, the generated ones are of one"
 
 
 @pytest.mark.parametrize(
@@ -142,38 +149,41 @@ def test_too_few_pieces_and_one_song_are_reasons():
     ],
 )
 def test_accuracy_of_points_on_a_line(first: list[float], second: list[float], sides: tuple[float, float]):
-    neighbours = Neighbours.of(samples(first, second))
-    ones = np.ones((1, 3))
-    assert neighbours.accuracies(ones, ones)[0].tolist() == pytest.approx(list(sides))
+    assert side_accuracies(samples(first, second), np.ones(6)).tolist() == pytest.approx(list(sides))
 
 
 def test_an_excerpt_of_the_same_song_is_no_neighbour():
     # 0 and 0.1 are of one song, as are 5 and 5.1; without that each would be the other's neighbour
     found = samples([0, 0.1, 4], [1, 5, 5.1], [0, 0, 1, 2, 3, 3])
-    ones = np.ones((1, 3))
     # 0 and 0.1 -> 1; 4 -> 5; 1 -> 0.1; 5 and 5.1 -> 4: every neighbour is of the other set
-    assert Neighbours.of(found).accuracies(ones, ones)[0].tolist() == [0, 0]
-    assert Neighbours.of(samples([0, 0.1, 4], [1, 5, 5.1])).accuracies(ones, ones)[0].tolist() == [2 / 3, 2 / 3]
+    assert side_accuracies(found, np.ones(6)).tolist() == [0, 0]
+    alone = samples([0, 0.1, 4], [1, 5, 5.1])
+    assert side_accuracies(alone, np.ones(6)).tolist() == [2 / 3, 2 / 3]
 
 
-def test_a_redraw_knows_only_its_own_pieces_and_a_piece_drawn_twice_stays_one():
-    neighbours = Neighbours.of(samples([0, 1, 10], [11, 12, 30]))
+def test_a_redraw_holds_only_its_own_pieces_and_a_piece_drawn_twice_stays_one():
     # 1 and 12 are left out: 0 -> 10, 10 -> 11, 11 -> 10, 30 -> 11
-    left, right = np.array([[2.0, 0.0, 1.0]]), np.array([[1.0, 0.0, 3.0]])
-    assert neighbours.accuracies(left, right)[0].tolist() == [2 / 3, 3 / 4]
+    weights = np.array([2.0, 0.0, 1.0, 1.0, 0.0, 3.0])
+    assert side_accuracies(samples([0, 1, 10], [11, 12, 30]), weights).tolist() == [2 / 3, 3 / 4]
 
 
-def test_far_neighbours_are_enough_where_many_are_left_out():
-    generator = np.random.default_rng(1)
-    found = samples(generator.normal(size=100).tolist(), generator.normal(0.5, 1, 100).tolist())
-    neighbours = Neighbours.of(found)
-    assert neighbours.places.shape == (200, 64)
-    weights = (generator.random((2, 100)) < 0.5) * 2.0
-    drawn = np.flatnonzero(weights.ravel() > 0)
-    apart = found.distances[np.ix_(drawn, drawn)] + np.where(np.eye(len(drawn)) > 0, np.inf, 0)
-    hit = (drawn[apart.argmin(1)] < 100) == (drawn < 100)
-    expected = [hit[drawn < 100].mean(), hit[drawn >= 100].mean()]
-    assert neighbours.accuracies(weights[:1], weights[1:])[0].tolist() == pytest.approx(expected)
+def test_a_set_against_itself():
+    train, same = pieces(0, 20), pieces(1, 8)
+    assert kernel_distance(same, same, train, intervals=False).value == pytest.approx(0, abs=1e-12)
+    assert nearest_neighbour_accuracy(same, same, train, intervals=False).value == 0.5
+
+
+@pytest.mark.parametrize(
+    ("metric", "redraws"), [(kernel_distance, kernel_redraws), (nearest_neighbour_accuracy, neighbour_redraws)]
+)
+def test_draws_made_at_once_have_the_values_of_draws_made_one_by_one(metric: Callable, redraws: Callable):
+    train, reference = pieces(0, 20), pieces(1, 7)
+    pool = [*pieces(2, 12), Notes.from_arrays([0], [1], [60]), *pieces(3, 6, song="a")]
+    generator = np.random.default_rng(0)
+    chosen = np.array([generator.permutation(len(pool))[:8] for _ in range(6)])
+    expected = [metric([pool[i] for i in row], reference, train, intervals=False).value for row in chosen]
+    assert redraws(pool, chosen, reference, train).tolist() == pytest.approx(expected)
+    assert np.isnan(redraws(pool[:2], np.array([[0, 1]]), reference, train)).all()
 
 
 def test_accuracy_of_equal_sources_is_that_of_chance_and_of_others_1():
@@ -187,3 +197,5 @@ def test_accuracy_of_equal_sources_is_that_of_chance_and_of_others_1():
     assert abs(values.mean() - 11 / 23) < 3 * values.std(ddof=1) / np.sqrt(len(values))
     other = nearest_neighbour_accuracy(pieces(1, 12, width=3), pieces(2, 20), train)
     assert (other.value, other.n, other.parts["n_reference"], other.better) == (1, 12, 12, "nearest")
+    # all 24 right: the rate p with p^24 = 0.025
+    assert (other.low, other.high) == (pytest.approx(0.025 ** (1 / 24)), 1)
