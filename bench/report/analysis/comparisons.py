@@ -26,6 +26,7 @@ from bench.report.rows.summaries import (
     quality_summaries,
     reference_summaries,
 )
+from bench.store.vectors import NATS, read_vectors
 from metrics.cost.quantities import BITS
 from metrics.headlines import PRIMARY
 from metrics.quantities import Margin, Quantity, quantity_of
@@ -287,10 +288,6 @@ def _fitted(totals: SongTotals) -> tuple[SongModel | None, str]:
 
 def _totals_of(cell: Path) -> dict[str, tuple[float, float]]:
     """Nats and tokens of the held-out windows of a cell by song; {} where it holds none."""
-    try:
-        from bench.store.vectors import NATS, read_vectors
-    except ImportError:
-        return {}
     vectors = read_vectors(cell)
     if vectors is None:
         return {}
