@@ -301,6 +301,20 @@ class StudyFile(Settings):
     match: Match | None = None
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="each seeds weights, data order, noise and sampling")
     measure: Measure
+    matters: dict[str, Any] = Field(
+        default_factory=dict,
+        exclude_if=lambda stated: not stated,
+        json_schema_extra={
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": "number", "exclusiveMinimum": 0},
+                    {"type": "string", "pattern": r"^\s*[0-9.eE+-]+\s*%\s*$"},
+                ]
+            }
+        },
+        description="quantity -> the smallest difference that matters, as a number in its unit or as a percentage; "
+        "changes verdicts alone, and no cell",
+    )
     limits: Limits = Limits()
     plugins: tuple[str, ...] = Field((), description="modules that register further mixers")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 
-from bench.report.analysis.comparisons import best_arms
+from bench.report.analysis.comparisons import compared
 from bench.report.analysis.references import GRAMMAR, ArmKey, grammar_marks, reference_summary
 from bench.report.rows.arms import REFERENCE_ORDER, arm_order
 from bench.report.rows.summaries import (
@@ -26,6 +27,7 @@ from bench.report.tables.table import Entry, Table, numbered
 from metrics.cost.quantities import BITS, FORWARD_GFLOPS
 from metrics.headlines import HEADLINES
 from metrics.quantities import quantity_of
+from metrics.statistics.differences import FEWEST_SEEDS
 
 NO_MORE, OPEN = "†", "‡"
 NOT_ASKED = Entry(NOTHING, reason="not asked of this arm")
@@ -42,9 +44,9 @@ SETTINGS = (
 )
 
 
-def quality_tables(frame: pd.DataFrame) -> list[Table]:
+def quality_tables(frame: pd.DataFrame, folder: Path | None = None) -> list[Table]:
     """The headline scores, one table per corpus, length, sampler and T; ceiling, floors and baselines stand
-    under the arms."""
+    under the arms. Bold, in a column of a primary metric: better than every other arm."""
     summaries, references, costs = quality_summaries(frame), reference_summaries(frame), cost_summaries(frame)
     marks = grammar_marks(summaries, references)
     groups = summaries.groups(quality_group)
@@ -52,7 +54,7 @@ def quality_tables(frame: pd.DataFrame) -> list[Table]:
     for position, (group, rows) in enumerate(groups):
         metrics = [metric for metric in HEADLINES if rows.where(metric=metric)]
         arms = [arm for arm in arm_order(frame) if rows.where(arm=arm)]
-        best = best_arms(rows, references)
+        best = {one.quantity.name: one.best for one in compared(frame, folder) if one.group == group}
         body = [_arm_row(rows.where(arm=arm), metrics, marks, costs, best) for arm in arms]
         body += _reference_rows(references, metrics, group)
         columns = ("arm", *(quantity_of(metric).heading for metric in metrics), *SETTINGS)
@@ -125,7 +127,9 @@ def _notes(
         )
     seeds = max(one.done for one in summaries)
     if seeds == 1:
-        notes.append("One seed only: no interval over seeds can be given, and nothing is ranked.")
+        notes.append(
+            f"One seed only: no interval over seeds, and every comparison is open; at least {FEWEST_SEEDS} seeds."
+        )
     elif seeds > 1:
         words = "cut at the bounds of the metric (0 and 1 for overlaps and shares)"
         notes.append(f"Brackets after a mean: 95 % Student-t interval over {seeds} seeds, {words}.")

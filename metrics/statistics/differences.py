@@ -1,0 +1,145 @@
+"""Difference of two arms with its simultaneous interval and the variance components that it rests on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from metrics.statistics.intervals import Interval, without_interval
+from metrics.statistics.simultaneous import Family
+
+Direction = Literal["higher", "lower"]
+"""The values that are better."""
+FEWEST_SEEDS = 3
+"""Seeds under which nothing is called: two show one spread only, and no arm that spreads more widely than others."""
+ROUNDING = 1e-12
+"""Share of the largest value under which a difference or a spread is rounding error and counts as 0."""
+
+
+@dataclass(frozen=True)
+class Components:
+    """Variance components of a difference between two arms, in the squared unit of the difference.
+
+    `seed`: of one seed's difference (two errors of arm x seed); `song`: of one song's; `residual`: of one song in one
+    seed. The variance of the mean over S seeds and G songs is seed / S + song / G + residual / (S G). A block model has
+    the first alone.
+    """
+
+    seed: float
+    song: float = 0.0
+    residual: float = 0.0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """first - second: estimate with its simultaneous interval, and the plain paired t interval beside it.
+
+    Parameters
+    ----------
+    interval
+        Covers together with all other intervals of `family` at its level; `n` counts the seeds that both arms have.
+        The one interval that decides.
+    paired
+        Student's interval of this pair alone over the same seeds, uncorrected: n - 1 degrees of freedom.
+    standard_error, freedom
+        Of the estimate, in its unit, and the degrees of freedom of that error.
+    songs
+        Songs behind each value where songs are random too; 0 where only seeds are.
+    """
+
+    first: str
+    second: str
+    interval: Interval
+    paired: Interval
+    standard_error: float
+    freedom: float
+    family: Family
+    components: Components
+    songs: int = 0
+
+    @property
+    def value(self) -> float:
+        """The estimate."""
+        return self.interval.value
+
+    @property
+    def seeds(self) -> int:
+        """Seeds that both arms have."""
+        return self.interval.n
+
+    @property
+    def side(self) -> int:
+        """1 or -1 where the interval lies above or below 0, else 0; 0 under `FEWEST_SEEDS` seeds."""
+        if self.seeds < FEWEST_SEEDS or not self.interval.excludes(0.0):
+            return 0
+        return 1 if self.value > 0 else -1
+
+    @cached_property
+    def p_value(self) -> float:
+        """p adjusted for the family: at most 1 - level exactly where the interval excludes 0; NaN without interval."""
+        if math.isnan(self.interval.low):
+            return math.nan
+        if self.standard_error == 0:
+            return 1.0 if self.value == 0 else 0.0
+        return self.family.p_value(self.value / self.standard_error, self.freedom)
+
+    def reversed(self) -> Difference:
+        """second - first."""
+        return replace(
+            self,
+            first=self.second,
+            second=self.first,
+            interval=_negative(self.interval),
+            paired=_negative(self.paired),
+        )
+
+    def ratio(self) -> Interval:
+        """first / second with its interval, where the values are natural logarithms."""
+        one = self.interval
+        return Interval(math.exp(one.value), math.exp(one.low), math.exp(one.high), one.n, one.level, one.reason)
+
+
+def _negative(interval: Interval) -> Interval:
+    """The interval of the value with its sign changed."""
+    return Interval(-interval.value, -interval.high, -interval.low, interval.n, interval.level, interval.reason)
+
+
+def simultaneous_interval(
+    value: float, standard_error: float, freedom: float, family: Family, seeds: int, level: float, reason: str = ""
+) -> Interval:
+    """The interval of one estimate as a member of a family; without one where a reason is given."""
+    if not reason and not freedom > 0:
+        reason = "one seed has no interval" if seeds == 1 else "too few values for a spread between seeds"
+    if reason:
+        return without_interval(value, seeds, level, reason)
+    half = family.critical(freedom, level) * standard_error if standard_error else 0.0
+    return Interval(value, value - half, value + half, seeds, level)
+
+
+def satterthwaite(variances: Sequence[ArrayLike], freedoms: Sequence[ArrayLike]) -> np.ndarray:
+    """Degrees of freedom of a sum of estimated variances, for numbers or arrays; infinite where all are 0.
+
+    Source: Satterthwaite (1946), doi 10.2307/3002019.
+    """
+    parts = [np.asarray(variance, dtype=np.float64) for variance in variances]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        below = sum(np.where(one > 0, one**2 / np.asarray(of), 0.0) for one, of in zip(parts, freedoms, strict=True))
+        return np.where(below > 0, sum(parts) ** 2 / below, math.inf)
+
+
+def primary_level(metrics: int, alpha: float = 0.05) -> float:
+    """Level of each of `metrics` primary metrics so that any false call among all of them has chance `alpha`."""
+    if metrics < 1:
+        raise ValueError(f"{metrics} primary metrics: at least one is needed")
+    return 1 - alpha / metrics
+
+
+def largest(values: Iterable[float]) -> float:
+    """The largest absolute value, 0 for none: the scale that rounding is judged by."""
+    return max(map(abs, values), default=0.0)
