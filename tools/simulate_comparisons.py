@@ -15,13 +15,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from metrics.statistics.blocks import block_variance, widest_arm
 from metrics.statistics.differences import satterthwaite
-from metrics.statistics.simultaneous import Family, Kind, shared_rate
+from metrics.statistics.simultaneous import Family, Kind
 from metrics.statistics.songs import ratio_residuals, song_freedom, song_variances
 
 TABLES = 10_000
@@ -134,21 +134,15 @@ def intervals(tables: Tables, kind: Kind, level: float = 0.95) -> Intervals:
         )
         parts = (variance_NC, of_songs_NC / songs)
         freedom_NC = satterthwaite(parts, ((arms - 1) * (seeds - 1), song_freedom(tables.shares)[:, None]))
-        variance_NC = sum(parts)
-    family = Family(kind, arms, shared_rate(arms, (arms - 1) * (seeds - 1), level))
-    return Intervals(mean_NA[:, one] - mean_NA[:, two], critical(family, freedom_NC, level) * np.sqrt(variance_NC))
-
-
-def critical(family: Family, freedom: np.ndarray, level: float) -> np.ndarray:
-    """Critical values at many degrees of freedom, read off 60 computed ones."""
-    places = np.unique(np.linspace(1 / freedom.max(), 1 / freedom.min(), 60))
-    return np.interp(1 / freedom, places, [family.critical(1 / place, level) for place in places])
+        variance_NC = parts[0] + parts[1]
+    sizes_NC = Family.together(kind, arms, (arms - 1) * (seeds - 1), level).criticals(freedom_NC, level)
+    return Intervals(mean_NA[:, one] - mean_NA[:, two], sizes_NC * np.sqrt(variance_NC))
 
 
 def shares(setting: Setting, tables: int, seed: int) -> dict[str, float]:
     """Share of tables with a false call in either family, shares of power and of "same", over `tables` tables."""
     generator = np.random.default_rng(seed)
-    found: list[dict[str, np.ndarray]] = []
+    found: list[dict[str, Any]] = []
     for start in range(0, tables, CHUNK):
         drawn = draw(setting, min(CHUNK, tables - start), generator)
         base, pairs = intervals(drawn, "baseline"), intervals(drawn, "pairs")

@@ -16,8 +16,7 @@ from metrics.statistics.differences import (
     largest,
     simultaneous_interval,
 )
-from metrics.statistics.intervals import mean_interval
-from metrics.statistics.simultaneous import Family, Kind, shared_rate
+from metrics.statistics.simultaneous import Family
 
 ArmValues = Mapping[str, Mapping[int, float]]
 """Arm -> seed -> value."""
@@ -93,18 +92,18 @@ class BlockModel:
     def against(self, baseline: str, level: float = 0.95) -> dict[str, Difference]:
         """arm - baseline for every other arm: Dunnett's intervals.
 
-        Together with those of `pairs` they cover with chance `level` (`shared_rate`), so that verdicts against the
+        Together with those of `pairs` they cover with chance `level` (`Family.together`), so that verdicts against the
         baseline, the bold figure and ranks are one family. Raises ValueError for a baseline without values.
         """
         if baseline not in self.values:
             raise ValueError(f"baseline {baseline!r} has no value; allowed: {', '.join(self.values)}")
-        family = self._family("baseline", level)
+        family = Family.together("baseline", len(self.values), self.freedom, level)
         others = [arm for arm in self.values if arm != baseline]
         return {arm: self.difference((arm,), (baseline,), family, level) for arm in others}
 
     def pairs(self, level: float = 0.95) -> dict[tuple[str, str], Difference]:
         """first - second for every two arms: Tukey's intervals, which cover as those of `against`."""
-        family = self._family("pairs", level)
+        family = Family.together("pairs", len(self.values), self.freedom, level)
         return {(a, b): self.difference((a,), (b,), family, level) for a, b in combinations(self.values, 2)}
 
     def contrast(
@@ -123,24 +122,20 @@ class BlockModel:
         family = Family("chosen", len(self.values), 1 / comparisons)
         return self.difference(tuple(first), tuple(second), family, level)
 
-    def _family(self, kind: Kind, level: float) -> Family:
-        return Family(kind, len(self.values), shared_rate(len(self.values), self.freedom, level))
-
     def difference(self, first: tuple[str, ...], second: tuple[str, ...], family: Family, level: float) -> Difference:
         """Mean of the arms `first` less mean of the arms `second` as a member of a family."""
         one, two = ([self.values[arm] for arm in side] for side in (first, second))
-        shared = sorted(set.intersection(*(set(row) for row in one + two)))
-        by_seed = [float(np.mean([r[s] for r in one]) - np.mean([r[s] for r in two])) for s in shared]
-        value = float(np.mean(by_seed)) if shared else math.nan
-        if abs(value) <= ROUNDING * largest(x for row in one + two for x in row.values()):
+        shared = [seed for seed in one[0] if all(seed in row for row in one + two)]
+        by_seed = tuple(sum(r[s] for r in one) / len(one) - sum(r[s] for r in two) / len(two) for s in shared)
+        value = sum(by_seed) / len(shared) if shared else math.nan
+        if abs(value) <= ROUNDING * largest(row[s] for row in one + two for s in shared):
             value = 0.0
         components = Components(self.sigma**2 * (1 / len(one) + 1 / len(two)))
         error = math.sqrt(components.seed / len(shared)) if shared else math.nan
         reason = "" if shared else "no seed in common"
         interval = simultaneous_interval(value, error, self.freedom, family, len(shared), level, reason)
-        paired = mean_interval(by_seed, level)
         names = (" + ".join(first), " + ".join(second))
-        return Difference(*names, interval, paired, error, self.freedom, family, components)
+        return Difference(*names, interval, by_seed, error, self.freedom, family, components)
 
 
 def block_errors(table_AS: np.ndarray) -> np.ndarray:

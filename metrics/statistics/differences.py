@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metrics.statistics.intervals import Interval, without_interval
+from metrics.statistics.intervals import Interval, mean_interval, without_interval
 from metrics.statistics.simultaneous import Family
 
 Direction = Literal["higher", "lower"]
@@ -38,15 +38,15 @@ class Components:
 
 @dataclass(frozen=True)
 class Difference:
-    """first - second: estimate with its simultaneous interval, and the plain paired t interval beside it.
+    """first - second: estimate with its simultaneous interval, and the plain paired t interval beside it (`paired`).
 
     Parameters
     ----------
     interval
         Covers together with all other intervals of `family` at its level; `n` counts the seeds that both arms have.
         The one interval that decides.
-    paired
-        Student's interval of this pair alone over the same seeds, uncorrected: n - 1 degrees of freedom.
+    by_seed
+        The difference of each of these seeds.
     standard_error, freedom
         Of the estimate, in its unit, and the degrees of freedom of that error.
     songs
@@ -56,7 +56,7 @@ class Difference:
     first: str
     second: str
     interval: Interval
-    paired: Interval
+    by_seed: tuple[float, ...]
     standard_error: float
     freedom: float
     family: Family
@@ -72,6 +72,11 @@ class Difference:
     def seeds(self) -> int:
         """Seeds that both arms have."""
         return self.interval.n
+
+    @cached_property
+    def paired(self) -> Interval:
+        """Student's interval of this pair alone, uncorrected: n - 1 degrees of freedom. Beside, never for a verdict."""
+        return mean_interval(self.by_seed, self.interval.level)
 
     @property
     def side(self) -> int:
@@ -96,7 +101,7 @@ class Difference:
             first=self.second,
             second=self.first,
             interval=_negative(self.interval),
-            paired=_negative(self.paired),
+            by_seed=tuple(-value for value in self.by_seed),
         )
 
     def ratio(self) -> Interval:
@@ -118,7 +123,11 @@ def simultaneous_interval(
         reason = "one seed has no interval" if seeds == 1 else "too few values for a spread between seeds"
     if reason:
         return without_interval(value, seeds, level, reason)
-    half = family.critical(freedom, level) * standard_error if standard_error else 0.0
+    if float(freedom).is_integer():
+        size = family.critical(freedom, level)
+    else:
+        size = float(family.criticals(np.array([freedom]), level)[0])
+    half = size * standard_error
     return Interval(value, value - half, value + half, seeds, level)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import optimize, special, stats
 
 from metrics.statistics.differences import FEWEST_SEEDS, Components, satterthwaite
-from metrics.statistics.simultaneous import Family, shared_rate
+from metrics.statistics.simultaneous import Family
 
 MOST = 10_000
 """Beyond so many seeds or songs a comparison counts as undecidable."""
@@ -134,7 +134,7 @@ def _scaled(
 
 
 def _family(kind: str, arms: int, seeds: int, level: float) -> Family:
-    return Family("pairs" if kind == "pairs" else "baseline", arms, shared_rate(arms, (arms - 1) * (seeds - 1), level))
+    return Family.together("pairs" if kind == "pairs" else "baseline", arms, (arms - 1) * (seeds - 1), level)
 
 
 @lru_cache(maxsize=1024)
@@ -189,16 +189,16 @@ def _half_widths(
     parts = ((components.seed + rest) / seeds, (components.song * of_songs + rest / seeds) if songs else 0.0)
     true_error = math.sqrt(max(sum(parts) - rest / seeds, 0.0))
     freedom = float(satterthwaite(parts, ((family.arms - 1) * (seeds - 1), songs - 1)))
-    half = family.critical(freedom, level) * math.sqrt(sum(parts))
+    half = float(family.criticals(np.array([freedom]), level)[0]) * math.sqrt(sum(parts))
     return true_error, half * _scale_quantiles(freedom)
 
 
 @lru_cache(maxsize=1024)
 def _scale_quantiles(freedom: float) -> np.ndarray:
-    """400 evenly likely values of estimated over true standard error."""
+    """200 evenly likely values of estimated over true standard error."""
     if math.isinf(freedom):
         return np.ones(1)
-    return np.sqrt(stats.chi2.ppf((np.arange(400) + 0.5) / 400, freedom) / freedom)
+    return np.sqrt(stats.chi2.ppf((np.arange(200) + 0.5) / 200, freedom) / freedom)
 
 
 def _between(low: np.ndarray, high: np.ndarray, mean: float, error: float) -> np.ndarray:

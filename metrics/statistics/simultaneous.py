@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 from scipy import optimize, special, stats
+from scipy.interpolate import BarycentricInterpolator
 
 from metrics.statistics.intervals import check_level
 
@@ -46,6 +47,16 @@ class Family:
             return math.nan
         return _critical(self.kind, self.arms, min(float(freedom), NORMAL_LIMIT), self.share * (1 - level))
 
+    def criticals(self, freedom: np.ndarray, level: float = 0.95) -> np.ndarray:
+        """`critical` at many degrees of freedom, no integers perhaps: from 2 on interpolated, within 1e-5 of it."""
+        check_level(level)
+        known = np.minimum(np.asarray(freedom, dtype=np.float64), NORMAL_LIMIT)
+        curve = _curve(self.kind, self.arms, self.share * (1 - level))
+        found = np.exp(curve(1 / np.maximum(known, 2.0)))
+        few = known < 2
+        found[few] = [self.critical(one, level) for one in known[few]]
+        return np.asarray(found)
+
     def p_value(self, statistic: float, freedom: float) -> float:
         """Chance that the largest |t| of the family reaches `statistic` where all arms are equal, over `share`.
 
@@ -59,6 +70,11 @@ class Family:
         single = self.kind == "chosen" or self.arms == 2
         chance = float(2 * stats.t.sf(size, known)) if single else 1.0 - _inside(self.kind, self.arms, known, size)
         return min(1.0, max(0.0, chance) / self.share)
+
+    @classmethod
+    def together(cls, kind: Kind, arms: int, freedom: float, level: float = 0.95) -> Family:
+        """Arms against a baseline, or all pairs, where both are read side by side (`shared_rate`)."""
+        return cls(kind, arms, shared_rate(arms, freedom, level))
 
 
 @lru_cache(maxsize=1024)
@@ -88,6 +104,14 @@ def _critical(kind: Kind, arms: int, freedom: float, alpha: float) -> float:
     bonferroni = float(stats.t.isf(alpha / 2 / count, freedom))
     found = optimize.brentq(lambda size: _inside(kind, arms, freedom, size) - 1 + alpha, single, bonferroni, xtol=1e-9)
     return float(found)
+
+
+@lru_cache(maxsize=256)
+def _curve(kind: Kind, arms: int, alpha: float) -> BarycentricInterpolator:
+    """Logarithm of the critical value as a polynomial of 1 / degrees of freedom, from 2 degrees on."""
+    count = 16
+    places = 0.25 * (1 + np.cos((2 * np.arange(count) + 1) * math.pi / (2 * count)))  # Chebyshev's, within 0 to 1/2
+    return BarycentricInterpolator(places, np.log([_critical(kind, arms, 1 / place, alpha) for place in places]))
 
 
 def _inside(kind: Kind, arms: int, freedom: float, size: float) -> float:

@@ -43,14 +43,15 @@ class Verdict:
 
     @property
     def text(self) -> str:
-        """For a table: "better", "worse by less than matters", "same within 0.03", "open: 7 seeds would decide"."""
+        """For a table: "better", "worse by less than matters", "same within 0.03", "open: 7 seeds would decide",
+        "open (2 seeds): 4 seeds would decide"."""
         if self.differs:
             return f"{self.word} by less than matters" if self.small else self.word
         if self.word == "same":
             return f"same within {self.margin:.3g}"
         if self.needed is None:
             return f"open: {self.reason}"
-        return f"open: {f'{self.reason}; ' if self.reason else ''}{self.needed.text} would decide"
+        return f"open{f' ({self.reason})' if self.reason else ''}: {self.needed.text} would decide"
 
 
 def verdict(
