@@ -161,7 +161,7 @@ class Compared:
 
 
 def verdict_words(found: Verdict, difference: Difference | None) -> str:
-    """A verdict as it is printed: `better`, `same within 0.03`, `open: 2 seeds; 7 seeds would decide`."""
+    """A verdict as it is printed: `better`, `same within 0.03`, `open (2 seeds): 7 seeds would decide`."""
     if difference is not None and difference.seeds == 1:
         return f"open: one seed has no interval; at least {FEWEST_SEEDS} seeds"
     return found.text

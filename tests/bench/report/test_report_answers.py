@@ -80,7 +80,7 @@ def test_effects_have_the_verdicts_of_the_differences(frame):
     (table,) = ablation_tables(frame)
     words = {row[0].text: row[-1].text for row in table.rows}
     attention = words["attention in the block: with (kernel distance)"]
-    assert ": open: 2 seeds; " in attention and "2 against 1 arms, 2 seeds" in attention
+    assert ": open (2 seeds): " in attention and "2 against 1 arms, 2 seeds" in attention
     assert ablation_tables(frame[frame["kind"] == "efficiency"]) == []
     third = frame[(frame["kind"] == "quality") & (frame["seed"] == 0)]
     third = third.assign(seed=2, cell_id=third["cell_id"] + "-2", value=third["value"] + 0.01)
@@ -119,15 +119,16 @@ def test_growth_table_gives_exponents_and_meeting_lengths(frame):
 
 def test_two_runs_side_by_side(frame):
     slower = frame.copy()
-    timed = (slower["arm"] == "mamba") & (slower["metric"] == "step_latency")
-    slower.loc[timed, ["value", "low", "high"]] *= 1.5
+    larger = (slower["arm"] == "mamba") & slower["metric"].isin(["peak_memory_inference", "forward_gflops"])
+    slower.loc[larger, ["value", "low", "high"]] *= 1.5
     slower["version"] = "study=2"
     assert differing_settings(frame, slower) == [("versions", "study=1", "study=2")]
     verdicts = {(c.first.arm, c.first.metric, c.first.length): c.verdict for c in changes(frame, slower)}
-    assert verdicts["mamba", "step_latency", 256] == "worse"
-    assert verdicts["smdim", "step_latency", 256].startswith("open")
+    assert verdicts["mamba", "peak_memory_inference", 256] == verdicts["mamba", "forward_gflops", 256] == "worse"
+    assert verdicts["smdim", "peak_memory_inference", 256] == "open: the intervals meet"
     assert verdicts["smdim", "forward_gflops", 256] == "same"
-    assert verdicts["smdim", "kernel_distance", 512].startswith("open: 2 seeds")
+    assert verdicts["smdim", "step_latency", 256] == "open: one process per arm; 3 replicates would decide"
+    assert verdicts["smdim", "kernel_distance", 512].startswith("open (2 seeds)")
     assert verdicts["smdim", "oa_mean", 512] == "not compared: no primary metric"
     settings, table = change_tables(frame, slower, ("old", "new"))
     assert settings.columns == ("setting", "old", "new") and "new against old" in table.columns
