@@ -89,7 +89,7 @@ def compare(
     folders = results_folder(first, results), results_folder(second, results)
     names = ("A", "B") if folders[0].name == folders[1].name else (folders[0].name, folders[1].name)
     frames = [as_frame(load_results(folder)) for folder in folders]
-    tables = change_tables(frames[0], frames[1], names, force=force)
+    tables = change_tables(frames[0], frames[1], names, folders, force=force)
     console = Console()
     for table in tables:
         print_table(console, table)

@@ -177,9 +177,42 @@ def _whole_numbers(values: ArrayLike, what: str, name: str) -> NDArray[np.int16]
 
 
 def song_numbers(pieces: Sequence[Notes]) -> NDArray[np.int64]:
-    """Number of the song of each piece, 0 for the first song: shape (N,). A piece without a song is one of its own."""
-    found: dict[str | int, int] = {}
-    return np.array([found.setdefault(piece.song or index, len(found)) for index, piece in enumerate(pieces)], np.int64)
+    """Number of the song of each piece, 0 for the first song: shape (N,). A piece without a song is one of its own.
+
+    Pieces with the same notes are of one song, whatever their names: copies are no further evidence.
+    """
+    root: dict[int | str, int] = {}  # first piece of each song and of each content
+    numbers = np.arange(len(pieces), dtype=np.int64)
+    for index, piece in enumerate(pieces):
+        keys = [_content(piece), *([f"song {piece.song}"] if piece.song else [])]
+        known = {int(numbers[root[key]]) for key in keys if key in root}
+        if known:
+            numbers[index] = min(known)
+        if len(known) > 1:  # a copy joins two songs
+            numbers[np.isin(numbers, list(known))] = min(known)
+        for key in keys:
+            root.setdefault(key, index)
+    return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+
+
+def repeated_pieces(pieces: Sequence[Notes]) -> list[list[Notes]]:
+    """Groups of two or more pieces that hold the same notes, in order of their first piece."""
+    groups: dict[str, list[Notes]] = {}
+    for piece in with_notes(pieces):
+        groups.setdefault(_content(piece), []).append(piece)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+@per_piece
+def _content(notes: Notes) -> str:
+    return notes.content_hash
+
+
+def by_piece(pieces: Sequence[Notes], figures: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Figures of the pieces that have notes, in the places of all pieces, NaN for the others: shape (N,)."""
+    table = np.full(len(pieces), np.nan)
+    table[[len(piece) > 0 for piece in pieces]] = figures
+    return table
 
 
 def with_notes(pieces: Sequence[Notes]) -> list[Notes]:

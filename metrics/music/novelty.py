@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.music.grid import TIME_BINS, duration_bins, snap_beats, time_bins
-from metrics.music.notes import Notes, per_piece, with_notes
+from metrics.music.notes import Notes, by_piece, per_piece, song_numbers, with_notes
 from metrics.music.resample import mean_measured
-from metrics.music.vectors import scaling, summary_vectors
+from metrics.music.vectors import scaling, summary_table, summary_vectors
 from metrics.quantities import POSITIVE, Section, music_metric, register_each
 from metrics.result import MetricResult, check_known, missing
 
@@ -150,7 +150,7 @@ def _keyed(
     return passages.hashes(places, sizes[piece]) ^ (piece.astype(np.uint64) * MIXER), room
 
 
-@music_metric(*({"kind": kind} for kind in KINDS))
+@music_metric(*({"kind": kind} for kind in KINDS), redraws="mean")
 def novelty(
     generated: Sequence[Notes],
     train: Sequence[Notes],
@@ -178,32 +178,33 @@ def novelty(
     parts: dict[str, float] = {}
     if kind == "longest_copy":
         copies = longest_copies([*gen, *held_out], known).astype(np.float64)
-        values, beside = copies[: len(gen)], copies[len(gen) :]
         lengths = np.array([max(len(piece) - 1, 1) for piece in gen])
-        parts |= {"largest": values.max(), "copied_whole": (values >= 0.9 * lengths).mean()}
+        parts |= {"largest": copies[: len(gen)].max(), "copied_whole": (copies[: len(gen)] >= 0.9 * lengths).mean()}
+        values, beside = by_piece(generated, copies[: len(gen)]), by_piece(reference, copies[len(gen) :])
     else:
         picked = np.unique(np.linspace(0, len(known) - 1, min(len(known), MOST_NEIGHBOURS)).astype(np.int64))
         known = [known[i] for i in picked]
-        values, beside = _nearest([gen, held_out], known)
-        if not len(values):
+        values, beside = _nearest([generated, reference], known)
+        if np.isnan(values).all():
             return missing(name, len(gen), "needs 2 training pieces with two notes each")
-        parts["smallest"] = values.min()
+        parts["smallest"] = np.nanmin(values)
     parts["n_train"] = len(known)
-    if len(beside):
-        parts["reference"] = beside.mean()
-    return mean_measured(name, values, parts, intervals=intervals, seed=seed)
+    if np.isfinite(beside).any():
+        parts["reference"] = float(np.nanmean(beside))
+    more: dict[str, Any] = {"intervals": intervals, "seed": seed, "reference_values": beside}
+    return mean_measured(name, values, song_numbers(generated), parts, **more)
 
 
 def _nearest(sets: Sequence[Sequence[Notes]], train: Sequence[Notes]) -> list[NDArray[np.float64]]:
+    """Distance of each piece to the nearest training piece, NaN for a piece with fewer than two notes."""
     from scipy.spatial.distance import cdist
 
     known = summary_vectors(train)
     if len(known) < 2:
-        return [np.zeros(0) for _ in sets]
+        return [np.full(len(pieces), np.nan) for pieces in sets]
     centre, scale = scaling(known)
     known = (known - centre) / scale
-    vectors = [summary_vectors(pieces) for pieces in sets]
-    return [cdist((v - centre) / scale, known).min(1) if len(v) else np.zeros(0) for v in vectors]
+    return [cdist((summary_table(pieces) - centre) / scale, known).min(1) for pieces in sets]
 
 
 def _powers(count: int, base: int) -> NDArray[np.uint64]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metrics.music.features import bar_of_notes
 from metrics.music.grid import STEPS_PER_BEAT, TIME_BINS, duration_bins, snap_beats
-from metrics.music.notes import Notes, per_piece
+from metrics.music.notes import Notes, per_piece, song_numbers
 from metrics.music.resample import measured
 from metrics.quantities import SHARE, Section, music_metric, register
 from metrics.result import MetricResult, missing
@@ -69,13 +69,15 @@ def structure_similarity_error(
     better.
 
     Source: Museformer (Yu et al. 2022, arXiv 2210.10349), similarity error. Departures: times on the token grid; lags
-    with fewer than 30 pairs of bars in either set are left out. `parts`: lags used, n_reference, and mean similarity
-    at lags 1, 4, 8 and 16 of both sets (NaN where left out).
+    with fewer than 30 pairs of bars in either set are left out. `parts`: lags used, n_reference, songs_reference, and
+    mean similarity at lags 1, 4, 8 and 16 of both sets (NaN where left out).
     """
     tables = [
         np.array([bar_similarity(p) for p in pieces]).reshape(-1, 2, MOST_LAGS) for pieces in (generated, reference)
     ]
-    tables = [table[table[:, 1].sum(1) > 0] for table in tables]
+    filled = [table[:, 1].sum(1) > 0 for table in tables]
+    sets = [song_numbers(pieces)[mask] for pieces, mask in zip((generated, reference), filled, strict=True)]
+    tables = [table[mask] for table, mask in zip(tables, filled, strict=True)]
     pairs = [table[:, 1].sum(0) if len(table) else np.zeros(MOST_LAGS) for table in tables]
     used = (pairs[0] >= FEWEST_PAIRS) & (pairs[1] >= FEWEST_PAIRS)
     if not used.any():
@@ -92,8 +94,7 @@ def structure_similarity_error(
     for lag in (1, 4, 8, 16):
         for side, curve in zip(("generated", "reference"), curves, strict=True):
             parts[f"lag_{lag}_{side}"] = curve[lag - 1] if used[lag - 1] else np.nan
-    counts = [*map(len, tables)]
-    return measured(STRUCTURE_ERROR, value, counts, redraw, parts, intervals=intervals, seed=seed, scale="overlap")
+    return measured(STRUCTURE_ERROR, value, sets, redraw, parts, intervals=intervals, seed=seed, scale="distance")
 
 
 def _curve(table: NDArray[np.float64]) -> NDArray[np.float64]:

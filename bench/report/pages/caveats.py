@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 
 from bench.report.analysis.comparable import kernel_conflict
-from bench.report.analysis.references import CEILING
 from bench.report.rows.frame import EFFICIENCY, QUALITY, REFERENCE, rows_of
 from bench.report.rows.provenance import listed
+from metrics.headlines import PRIMARY
 from metrics.music.attribute import OA_MEAN
+from metrics.quantities import quantity_of
+from metrics.statistics.differences import FEWEST_SEEDS
+from metrics.statistics.redraws import SEPARATED
 
+PRIMARY_NAMES = ", ".join(
+    quantity_of(metric).unit if quantity_of(metric).unit != "1" else quantity_of(metric).label for metric in PRIMARY
+)
 HOW_TO_READ = (
     "An arm is one denoiser backbone; everything else (embedding, compression, diffusion, training, sampling) is the "
     "same for all arms.",
-    "Figures in square brackets are 95 % intervals: over timed calls for cost, over seeds for quality, over pieces "
-    "for reference rows.",
+    "Figures in square brackets are 95 % intervals: over timed calls for cost, over seeds for quality; for "
+    "ceiling and floors the 95 % range of redraws of their songs.",
     "Bold in a cost table: the whole interval lies below that of every other arm; nothing is bold where kernels "
     "differ or intervals overlap.",
-    "Bold in a quality table: significantly better than every other arm (exact test paired by seed, Holm-corrected "
-    "over the primary metrics bits/token and OA mean); the other columns are descriptions and never bold.",
+    "Bold in a quality table: better than every other arm by the simultaneous intervals of all pairs, in a column of a "
+    f"primary metric ({PRIMARY_NAMES}); the other columns are descriptions and never bold. OA stays among them for "
+    "comparison with papers.",
+    "better, worse, same and open mean the same in every table and sentence: the interval of the difference, corrected "
+    "for all comparisons of its metric, excludes 0, lies within the margin that matters, or does neither.",
     "`n/a` is a figure that was not measured; the reason stands under the table. It never means zero.",
     "T is the number of denoising steps asked of the sampler, NFE the number of network calls it really made.",
     "bits/token is an upper bound on the negative log-likelihood (ELBO) of held-out music; lower is better.",
@@ -69,16 +76,15 @@ def _timing_caveats(frame: pd.DataFrame, together: bool) -> list[str]:
 
 
 def _blind_overlap(frame: pd.DataFrame) -> list[str]:
-    """A warning where tokens drawn at random overlap with the held-out music as well as other real music does."""
-    rows = frame[(frame["kind"] == REFERENCE) & (frame["metric"] == OA_MEAN)]
-    mean = rows.groupby("arm")["value"].mean()
-    ceiling, floor = mean.get(CEILING, math.nan), mean.get("unigram-tokens", math.nan)
-    if not floor >= ceiling:
+    """A warning where OA mean does not separate real music from music without order."""
+    rows = frame[(frame["kind"] == REFERENCE) & (frame["metric"] == OA_MEAN) & (frame["auc"] < SEPARATED)]
+    if rows.empty:
         return []
+    worst = rows.groupby("arm", sort=False)["auc"].min()
+    floors = ", ".join(f"{arm} ({area:.2f})" for arm, area in worst.items())
     return [
-        f"On this corpus and n, tokens drawn one by one at random (unigram-tokens, OA mean {floor:.3f}) overlap with "
-        f"the held-out music no less than other real music does ({ceiling:.3f}): the held-out pieces differ from the "
-        "rest, and OA mean cannot show here which arm makes music. Read bits/token first."
+        f"At this n OA mean does not separate real music from {floors} (area under the curve over redraws, 0.5 is "
+        "chance): it cannot show here which arm makes music. It is for comparison with papers; read bits/token first."
     ]
 
 
@@ -102,12 +108,10 @@ def _quality_caveats(frame: pd.DataFrame) -> list[str]:
             "as high as the real one."
         )
     words += _blind_overlap(frame)
-    if seeds < 2:
-        words.append("One seed only: no interval over seeds, so no arm can be called better than another.")
-    elif seeds < 5:
+    if seeds < FEWEST_SEEDS:
         words.append(
-            f"{seeds} seeds: the Student-t factor is {_t_factor(seeds):.1f}, so intervals are wide by right. They say "
-            f"how little {seeds} seeds can settle, not that the arms are equal."
+            f"{seeds} seed{'s' if seeds != 1 else ''}: every comparison is open, however large the difference; at "
+            f"least {FEWEST_SEEDS} seeds. That says how little few seeds can settle, not that the arms are equal."
         )
     words.append(
         "Direction matters: a forward-only Mamba cannot see the tokens to the right, which a denoiser needs; compare "
@@ -123,9 +127,3 @@ def _paper_caveats() -> list[str]:
         "behind them are settings not known to us. What can be compared are ratios between backbones that share "
         "everything else."
     ]
-
-
-def _t_factor(seeds: int) -> float:
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, seeds - 1))

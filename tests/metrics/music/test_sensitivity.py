@@ -27,6 +27,7 @@ TOO_FEW_PIECES = {
     ("frechet_distance", "unigram_tokens"),
     ("mmd_distance", "unigram_tokens"),
     ("oa_mean", "transposition"),
+    ("pitch_outliers_percentile", "pitch_jitter"),
 }
 
 
