@@ -47,8 +47,8 @@ class Redrawn:
         batch = redraws_of(function) if self.against is None else None
         if batch == "mean":
             whole = function(self.pool, **options)
-            pieces = np.array(whole.values)
-            shift = whole.value - np.nanmean(pieces) if whole.measured else np.nan
+            pieces = np.array(whole.values) if whole.measured else np.full(len(self.pool), np.nan)
+            shift = whole.value - np.nanmean(pieces) if whole.measured else 0.0
             return [(first[0], means_of_draws(pieces, self.draws.chosen) + shift)]
         if batch is not None:
             taken = signature(batch).parameters
