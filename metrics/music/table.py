@@ -155,7 +155,8 @@ def _redrawn_sets(
     if size:
         base = [ceiling.pool[place] for place in ceiling.draws.chosen[0]]
         if size <= MOST_REDRAWN:
-            base = ceiling.pool[: max(FLOOR_POOL[0] * size, FLOOR_POOL[1])]
+            order = generator.permutation(len(ceiling.pool))[: max(FLOOR_POOL[0] * size, FLOOR_POOL[1])]
+            base = [ceiling.pool[place] for place in order]
         for name in rows:
             if name in FLOORS:
                 made = FLOORS[name](base, source, seed)
