@@ -19,6 +19,7 @@ from metrics.cost.quantities import (
 from metrics.music.attribute import OA_ATTRIBUTE, OA_MEAN
 from metrics.music.chords import CHORD_DENSITY
 from metrics.music.distance import OA_DISTANCE_MEAN
+from metrics.music.infilling import INFILLING
 from metrics.music.outliers import PITCH_OUTLIERS
 from metrics.music.tokens import GRAMMAR_ERRORS, TOKEN_ENTROPY
 
@@ -28,7 +29,17 @@ SOUNDING, ONSET = (CHORD_DENSITY[kind, "mean"] for kind in ("sounding", "onset")
 PRIMARY: Final = (BITS, OA_MEAN)
 """The only ones that are tested, so that no table can look for the metric that happens to differ."""
 OVERLAPS: Final = (OA_MEAN, *OA_ATTRIBUTE.values())
-HEADLINES: Final = (BITS, BITS_PER_NOTE, BITS_PER_BEAT, *OVERLAPS, OA_DISTANCE_MEAN, OUTLIERS, SOUNDING, ONSET)
+HEADLINES: Final = (
+    BITS,
+    BITS_PER_NOTE,
+    BITS_PER_BEAT,
+    *OVERLAPS,
+    OA_DISTANCE_MEAN,
+    OUTLIERS,
+    SOUNDING,
+    ONSET,
+    *INFILLING,
+)
 FAILED: Final = (BITS, OA_MEAN, OUTLIERS, ONSET)
 """Rows of a quality cell that failed, so that it stays in sight."""
 SAMPLED: Final = (OA_MEAN, OA_DISTANCE_MEAN, OUTLIERS, TOKEN_ENTROPY, SOUNDING, GRAMMAR_ERRORS)

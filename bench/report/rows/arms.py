@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from metrics.music.infilling import INFILLING_REFERENCES
+
 # Colours after Okabe and Ito (2008), distinct under the common colour-vision deficiencies; in grey, markers and
 # dashes distinguish the arms. After the first twelve colours come again, with another marker and other dashes.
 LOOKS: tuple[tuple[str, str, Any], ...] = (
@@ -37,7 +39,8 @@ LOOKS: tuple[tuple[str, str, Any], ...] = (
     ("#8C6D31", "<", "-"),
 )
 FIXED = ("smdim", "transformer", "mamba", "mamba-causal", "fam", "amf", "maf", "afm", "fma")
-REFERENCE_ORDER = ("real-vs-real", "shuffled", "unigram-tokens", "uniform-tokens", "unigram", "bigram", "grammar")
+BASELINES = ("unigram", "bigram", "grammar")
+REFERENCE_ORDER = ("real-vs-real", "shuffled", "unigram-tokens", "uniform-tokens", *BASELINES, *INFILLING_REFERENCES)
 
 
 @dataclass(frozen=True)
