@@ -125,21 +125,20 @@ def _note_f1(generated: Notes, hidden: Notes) -> float:
 def _chroma(generated: Notes, hidden: Notes) -> float:
     edges = _bar_edges(generated, hidden)
     tables = [_counts(notes, edges, notes.pitch.astype(np.int64) % 12, 12) for notes in (generated, hidden)]
-    norms = [np.linalg.norm(table, axis=1) for table in tables]
-    heard = (norms[0] > 0) | (norms[1] > 0)
-    product, size = (tables[0] * tables[1]).sum(1)[heard], (norms[0] * norms[1])[heard]
-    return (
-        float(np.divide(product, size, out=np.zeros(len(size)), where=size > 0).mean()) if heard.any() else float("nan")
-    )
+    squares = [(table**2).sum(1) for table in tables]
+    filled = (squares[0] > 0) | (squares[1] > 0)
+    product, size = (tables[0] * tables[1]).sum(1)[filled], np.sqrt(squares[0] * squares[1])[filled]
+    cosines = np.divide(product, size, out=np.zeros(len(size)), where=size > 0)
+    return float(cosines.mean()) if len(cosines) else float("nan")
 
 
 def _groove(generated: Notes, hidden: Notes) -> float:
     edges = _bar_edges(generated, hidden)
     steps = np.maximum(np.rint(np.diff(edges) * STEPS_PER_BEAT), 1).astype(np.int64)
     tables = [_counts(notes, edges, _step_in_bar(notes, edges), int(steps.max())) > 0 for notes in (generated, hidden)]
-    heard = (tables[0] | tables[1]).any(axis=1)
+    filled = (tables[0] | tables[1]).any(axis=1)
     differ = (tables[0] ^ tables[1]).sum(axis=1) / steps
-    return float(1 - differ[heard].mean()) if heard.any() else float("nan")
+    return float(1 - differ[filled].mean()) if filled.any() else float("nan")
 
 
 def _steps(notes: Notes) -> NDArray[np.int64]:
