@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.files import write_atomically
 from bench.measure.quality.infilling import infilling_references
@@ -21,6 +21,9 @@ from bench.measure.quality.music import (
 from bench.measure.rows import metric_row, real_vectors
 from bench.store.vectors import write_vectors
 from metrics.music.table import CEILING
+
+if TYPE_CHECKING:
+    from metrics import MetricResult
 
 BASELINE_DEFINITIONS = {
     "unigram": "unigram, Laplace-smoothed v1",
@@ -43,22 +46,27 @@ def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[...
     tokens = load_tokens(settings["corpus"], settings["tokenizer"])
     length, pieces = int(settings["length"]), int(settings["pieces"])
     write_atomically(folder / "data.json", json.dumps(tokens.record(), indent=1))
-    emit(event="progress", stage="token baselines")
-    found = token_baselines(tokens, length, SIDE)
-    rows = baseline_rows(tokens, length, {name: (bits, BASELINE_DEFINITIONS[name]) for name, bits in found.items()})
     emit(event="progress", stage="floors and ceiling")
     windows = held_out_windows(tokens, length, pieces)
     for index, window in enumerate(windows.tokens):
         tokens.decode_to_file(window, folder / "samples" / f"real-{index:03d}.mid")
     of_tokens = token_results(tokens, windows)
-    rows += [metric_row(result) | {"arm": CEILING} for result in of_tokens]
+    rows = [metric_row(result) | {"arm": CEILING} for result in of_tokens]
     reference, train = to_notes(tokens, windows, "test"), train_notes(tokens, length)
     tables = reference_rows(reference, train, seed=REFERENCE_SEED)
     for name, results in tables.items():
-        rows += [metric_row(result) | {"arm": name} for result in results]
+        rows += [metric_row(result) | {"arm": name} | redraw_columns(result) for result in results]
     if "infilling" in settings:
         rows += infilling_references(tokens, settings)
+    emit(event="progress", stage="token baselines")
+    found = token_baselines(tokens, length, SIDE)
+    rows += baseline_rows(tokens, length, {name: (bits, BASELINE_DEFINITIONS[name]) for name, bits in found.items()})
     values = {result.name: result.values for result in of_tokens}
     values |= {result.name: result.reference_values for result in tables.get(CEILING, ())}
     write_vectors(folder, real_vectors(values, [piece.song for piece in reference], length))
     return rows
+
+
+def redraw_columns(result: MetricResult) -> dict[str, float]:
+    """Columns of a reference row's redraws."""
+    return {name: result.parts[name] for name in ("sd", "auc") if name in result.parts}
