@@ -83,7 +83,7 @@ def _register(function: Callable[[Notes], float], unit: str, better: Better, hig
     return register(function.__name__, unit, better, bounds=(0.0, highest), section=Section.FORM)
 
 
-PITCH_CLASS_ENTROPY: Final = _register(pitch_class_entropy, "bits", "nearest", float("inf"))
+PITCH_CLASS_ENTROPY: Final = _register(pitch_class_entropy, "bits", "nearest", float(np.log2(12)))
 SCALE_CONSISTENCY: Final = _register(scale_consistency, "1", "nearest")
 GROOVE_CONSISTENCY: Final = _register(groove_consistency, "1", "nearest")
 EMPTY_BEAT_RATE: Final = _register(empty_beat_rate, "1", "none")
@@ -120,9 +120,10 @@ def describe(
 
 
 def _values(pieces: Sequence[Notes], descriptor: str) -> NDArray[np.float64]:
-    return np.array([_described(piece, descriptor) for piece in pieces], np.float64)
+    return np.array([described(piece, descriptor) for piece in pieces], np.float64)
 
 
 @per_piece
-def _described(notes: Notes, descriptor: str) -> float:
+def described(notes: Notes, descriptor: str) -> float:
+    """One descriptor of one piece, by name."""
     return DESCRIPTORS[descriptor](notes)

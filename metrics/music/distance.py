@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metrics.music.features import BAR_FEATURES, FEATURES, feature_matrix
 from metrics.music.notes import Notes, song_numbers
 from metrics.music.overlap import LIMITS, feature_rows, overlap_and_redraws, with_interval
+from metrics.music.overlap_draws import overlaps_of_draws
 from metrics.music.overlap_interval import Redraws
 from metrics.quantities import SHARE, Section, music_metric, register
 from metrics.result import MetricResult, check_known, missing
@@ -55,7 +57,15 @@ def oa_distance(
     return with_interval(*_one(generated, reference, feature, limits, seed if intervals else None))
 
 
-@music_metric({})
+def _redraws(
+    pool: Sequence[Notes], chosen: NDArray[np.int64], *, reference: Sequence[Notes], limits: str = "full"
+) -> list[NDArray[np.float64]]:
+    tables = ([feature_matrix(pieces, feature) for pieces in (pool, reference)] for feature in FEATURES)
+    each = [overlaps_of_draws(*pair, chosen, limits) for pair in tables]
+    return [*each, np.mean(each, 0)]
+
+
+@music_metric({}, redraws=_redraws)
 def oa_distance_all(
     generated: Sequence[Notes],
     reference: Sequence[Notes],

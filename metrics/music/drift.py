@@ -52,7 +52,7 @@ def _starts(end_beats: float) -> NDArray[np.float64]:
     return np.arange(max(count, 0), dtype=np.float64) * HOP_BEATS
 
 
-@music_metric(*({"measure": measure} for measure in MEASURES))
+@music_metric(*({"measure": measure} for measure in MEASURES), redraws="mean")
 def drift(
     generated: Sequence[Notes],
     reference: Sequence[Notes],

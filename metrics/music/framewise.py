@@ -34,18 +34,24 @@ def gaussian_overlap(
     """Integral of min of two normal densities, exact, elementwise; equal to `statistics.NormalDist.overlap`.
 
     Two normals of different deviation cross twice, of one deviation once; between crossings the smaller mass counts.
+    With u the distance from the mean of the narrower one, s its deviation, w the wider one's, d the difference of the
+    means: (w^2 - s^2) u^2 + 2 d s^2 u = s^2 (d^2 + 2 w^2 ln(w / s)). The roots are taken in the form that does not
+    cancel where the deviations are equal up to rounding, where `NormalDist.overlap` does.
     """
     from scipy.special import ndtr
 
     m1, s1, m2, s2 = np.broadcast_arrays(first_mean, first_deviation, second_mean, second_deviation)
-    a, b = s2**2 - s1**2, m1 * s2**2 - m2 * s1**2
-    root = s1 * s2 * np.sqrt((m1 - m2) ** 2 + np.abs(a) * 2 * np.abs(np.log(s2 / s1)))
-    same = a == 0
+    swap = s1 > s2
+    narrow, wide = np.where(swap, s2, s1), np.where(swap, s1, s2)
+    apart = np.where(swap, m1 - m2, m2 - m1)
+    square, linear = (wide - narrow) * (wide + narrow), apart * narrow**2
+    constant = narrow**2 * (apart**2 + 2 * wide**2 * np.log1p((wide - narrow) / narrow))
+    larger = -(linear + np.copysign(np.sqrt(linear**2 + square * constant), linear))
     with np.errstate(divide="ignore", invalid="ignore"):
-        crossings = [np.where(same, (m1 + m2) / 2, (b + sign * root) / a) for sign in (-1, 1)]
+        crossings = [np.where(larger == 0, 0.0, root) for root in (larger / square, -constant / larger)]
     low, high = np.minimum(*crossings), np.maximum(*crossings)
     masses = []
-    for mean, deviation in ((m1, s1), (m2, s2)):
+    for mean, deviation in ((0.0, narrow), (apart, wide)):
         below, above = ndtr((low - mean) / deviation), ndtr((mean - high) / deviation)
         masses.append((below, 1 - below - above, above))
     return np.clip(np.sum([np.minimum(*pair) for pair in zip(*masses, strict=True)], axis=0), 0, 1)

@@ -150,7 +150,7 @@ def _keyed(
     return passages.hashes(places, sizes[piece]) ^ (piece.astype(np.uint64) * MIXER), room
 
 
-@music_metric(*({"kind": kind} for kind in KINDS))
+@music_metric(*({"kind": kind} for kind in KINDS), redraws="mean")
 def novelty(
     generated: Sequence[Notes],
     train: Sequence[Notes],

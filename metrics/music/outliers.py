@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -33,6 +34,11 @@ def pitch_limits(train: Sequence[Notes], kind: str) -> tuple[int, int]:
     pieces = with_notes(train)
     if not pieces:
         raise ValueError(f"pitch outlier kind {kind!r} needs training pieces with notes")
+    return _limits(tuple(pieces), kind)
+
+
+@lru_cache(maxsize=8)  # one training side measures many sets
+def _limits(pieces: tuple[Notes, ...], kind: str) -> tuple[int, int]:
     pitches = np.concatenate([piece.pitch for piece in pieces])
     if kind == "range":
         return int(pitches.min()), int(pitches.max())

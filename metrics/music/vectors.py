@@ -25,6 +25,8 @@ SUMMARY_FEATURES: Final = (
     "pitch_class_histogram",
     "note_length_histogram",
 )
+HISTOGRAMS: Final = (slice(5, 17), slice(17, 29))
+SUMMARY_WIDTH: Final = 29
 KINDS: Final = {"frechet": POSITIVE, "mmd": ANY}  # kind -> bounds; the unbiased estimate may be below 0
 VECTOR_DISTANCE: Final = {
     kind: register(
@@ -50,7 +52,7 @@ def scaling(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[
     """Mean and scale of each column; the twelve columns of a histogram share one scale, so that rare bins stay
     small."""
     variance = vectors.var(0, ddof=1)
-    for histogram in (slice(5, 17), slice(17, 29)):
+    for histogram in HISTOGRAMS:
         variance[histogram] = variance[histogram].sum()
     deviation = np.sqrt(variance)
     return vectors.mean(0), np.where(deviation > 1e-12, deviation, 1.0)
