@@ -73,6 +73,13 @@ def halves(songs: NDArray[np.int64], generator: np.random.Generator, draws: int 
     return first, second
 
 
+def weights_of_draws(chosen: NDArray[np.int64], pieces: int) -> NDArray[np.float64]:
+    """How often each draw holds each of the pieces of a pool: (R, N) -> (R, P)."""
+    weights = np.zeros((len(chosen), pieces))
+    np.add.at(weights, (np.arange(len(chosen))[:, None], chosen), 1)
+    return weights
+
+
 def means_of_draws(values: NDArray[np.float64], chosen: NDArray[np.int64]) -> NDArray[np.float64]:
     """Mean over each draw of one value a piece, those without a value left out: (P,), (R, N) -> (R,)."""
     kept = np.isfinite(values)[chosen]

@@ -16,7 +16,7 @@ from metrics.music.floors import FLOORS
 from metrics.music.notes import Notes, song_numbers, with_notes
 from metrics.quantities import Section, music_functions, quantity_of, redraws_of
 from metrics.result import MetricResult
-from metrics.statistics.separation import separation
+from metrics.statistics.redraws import separation
 
 CEILING: Final = "real-vs-real"
 REFERENCE_SETS: Final = (CEILING, *FLOORS)
@@ -42,6 +42,8 @@ class Redrawn:
     def values(self, function: Callable[..., Any], options: Options) -> list[tuple[MetricResult, Values]]:
         """The results of a metric for the first draw, and the values of every draw (R,)."""
         first = self._called(function, options, 0)
+        if len(self.draws.chosen) == 1:
+            return [(result, np.array([result.value])) for result in first]
         batch = redraws_of(function) if self.against is None else None
         if batch == "mean":
             whole = function(self.pool, **options)
