@@ -21,7 +21,8 @@ REAL = "real music"
 
 @dataclass(frozen=True)
 class Course:
-    """The mean of a measure over the pieces of an arm in each window, with its 95 % interval over pieces.
+    """The mean of a measure over the pieces of an arm in each window, with its 95 % interval over pieces, or over songs
+    for real music, a song's excerpts averaged first.
 
     `beats` are the middles of the windows; `pieces` how many pieces there are.
     """
