@@ -41,6 +41,7 @@ def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[...
     """
     from bench.data import token_baselines
     from metrics import reference_rows
+    from metrics.music.table import CEILING
 
     tokens = load_tokens(settings["corpus"], settings["tokenizer"])
     length, pieces = int(settings["length"]), int(settings["pieces"])
