@@ -87,7 +87,7 @@ def test_quality_table_has_settings_marks_and_reference_rows(frame):
     (table,) = quality_tables(frame)
     assert [row[0].text for row in table.rows] == [
         "smdim", "transformer", "mamba", "fam",
-        "(real-vs-real)", "(shuffled)", "(uniform-tokens)", "(unigram)", "(bigram)", "(grammar)",
+        "(real-vs-real)", "(uniform-tokens)", "(shuffled)", "(unigram)", "(bigram)", "(grammar)",
     ]  # fmt: skip
     assert [row[0].mark for row in table.rows[:4]] == ["", "", "‡", "†"]
     assert table.entry("smdim", "OA mean").text == "0.790 [0.663, 0.917]"
