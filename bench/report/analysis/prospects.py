@@ -22,6 +22,8 @@ from metrics.statistics.songs import SongModel
 
 MOST_STUDIES = 5
 """Other studies that are searched for similar cells, newest first."""
+MOST_SPREADS = 1e6
+"""A difference of so many spreads that is not called never is."""
 Setting = tuple[str, int | None]
 """Corpus and length."""
 
@@ -103,12 +105,15 @@ def _shown_from(source: Source, family: Family, seeds: int, level: float) -> flo
     def missing(effect: float) -> float:
         return decision_chance(effect, None, source.components, family, seeds, source.songs, level) - POWER
 
-    if seeds < FEWEST_SEEDS or source.songs == 1:
-        return math.inf
-    high = math.sqrt(sum((source.components.seed, source.components.song, source.components.residual)))
-    while high and missing(high) < 0:
+    high = math.sqrt(source.components.seed + source.components.song + source.components.residual)
+    if high == 0:
+        return 0.0 if seeds >= FEWEST_SEEDS else math.inf
+    most = MOST_SPREADS * high
+    while missing(high) < 0:
         high *= 2
-    return float(brentq(missing, 0.0, high)) if high else 0.0
+        if high > most:
+            return math.inf
+    return float(brentq(missing, 0.0, high))
 
 
 def _compared_in(folder: Path) -> list[Compared]:

@@ -138,6 +138,16 @@ def test_lead_needs_every_rival_and_two_seeds_decide_nothing(verdict, frame):
     assert verdict("lead", "oa_mean", "against: all", "[-0.1, .inf]", more).verdict == "reproduced"
 
 
+def test_two_seeds_contradict_nothing_however_clear(verdict, frame):
+    rows = (frame["arm"] == "smdim") & (frame["metric"] == "oa_mean")
+    frame.loc[rows, "value"] = [0.1, 0.1002]
+    only = frame[frame["arm"].isin(["smdim", "transformer"])].copy()
+    only.loc[(only["arm"] == "transformer") & (only["metric"] == "oa_mean"), "value"] = [0.9, 0.9001]
+    judged = verdict("lead", "oa_mean", "against: all", "[0, .inf]", only)
+    assert judged.measured.high < -0.7 and judged.verdict == "inconclusive"
+    assert verdict("lead", "oa_mean", "against: all", "[0, .inf]", more_seeds(only, 1)).verdict == "contradicted"
+
+
 def test_lead_within_the_noise_is_inconclusive_with_a_number_of_seeds(verdict, frame):
     bits = {("smdim", 0): 3.9, ("smdim", 1): 3.7, ("transformer", 0): 4.0, ("transformer", 1): 3.9}
     for (arm, seed), value in bits.items():
