@@ -6,7 +6,10 @@ This module runs inside the reading processes of `bench.data.workers`.
 from __future__ import annotations
 
 import hashlib
+import io
+import lzma
 import re
+import tarfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +21,8 @@ from bench.errors import first_line
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 ABC_SUFFIXES = (".abc",)
+Member = int | str | None
+"""A piece's place in its file: number of a tune in an ABC file, name of a MIDI file in a tar.xz, None: the file."""
 READER_VERSION = 1
 """Raised with any change here that alters what is read from a file."""
 
@@ -59,14 +64,21 @@ class NoteArrays:
     meters: tuple[tuple[float, float], ...]
 
 
-def read_piece(path: Path, tune: int | None = None) -> Any:
+def parse_score(path: Path, member: Member = None) -> Any:
+    """The piece as symusic reads it, a `symusic.Score`. Raises UnreadableError with the reason."""
+    if path.suffix.lower() in ABC_SUFFIXES:
+        return _parse_abc(path, member)
+    return _parse_midi(_read_bytes(path) if member is None else _packed_bytes(path, member))
+
+
+def read_piece(path: Path, member: Member = None) -> Any:
     """The piece as a `symusic.Score` with one piano track: all non-drum tracks merged, notes of no length dropped.
 
     Tempos and time signatures are kept. Raises UnreadableError with the reason.
     """
     import symusic
 
-    score = _parse_abc(path, tune) if path.suffix.lower() in ABC_SUFFIXES else _parse_midi(path)
+    score = parse_score(path, member)
     if len(score.tracks) > MAX_TRACKS:
         raise UnreadableError(f"{len(score.tracks)} tracks (at most {MAX_TRACKS})")
     if score.note_num() == 0:
@@ -141,10 +153,9 @@ def _refuse_endless(score: Any) -> None:
         raise UnreadableError(f"{hours:.1f} hours long (at most {MAX_HOURS:g})")
 
 
-def _parse_midi(path: Path) -> Any:
+def _parse_midi(data: bytes) -> Any:
     import symusic
 
-    data = _read_bytes(path)
     if data[:4] != b"MThd":
         raise UnreadableError("not a MIDI file (no MThd at its start)")
     if data[4:8] == b"\x06\0\0\0":
@@ -167,15 +178,15 @@ def _parse_midi(path: Path) -> Any:
         raise UnreadableError(f"broken MIDI ({words.removeprefix('MiniMidi: ')[:80]})") from None
 
 
-def _parse_abc(path: Path, tune: int | None) -> Any:
+def _parse_abc(path: Path, member: Member) -> Any:
     import symusic
 
     tunes = abc_tunes(path)
-    if tune is None or tune not in tunes:
-        which = "no tune" if tune is None else f"no tune X:{tune}"
+    if not isinstance(member, int) or member not in tunes:
+        which = "no tune" if member is None else f"no tune X:{member}"
         raise UnreadableError(f"{which} in the ABC file")
     try:
-        return symusic.Score.from_abc(tunes[tune])
+        return symusic.Score.from_abc(tunes[member])
     except Exception as error:
         words = first_line(error)
         if "did not create" in words:  # with a temporary path after it
@@ -213,18 +224,41 @@ def _abc_tunes(path: Path, stamp: tuple[int, int]) -> dict[int, str]:
 
 def abc_tunes(path: Path) -> dict[int, str]:
     """Text of every tune of an ABC file (UTF-8 or Latin-1) by its X: number; repeated ones get free numbers."""
+    return _abc_tunes(path, _stamp(path))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
     try:
         stat = path.stat()
     except OSError as error:
         raise UnreadableError(f"cannot be read ({error.strerror})") from None
-    return _abc_tunes(path, (stat.st_mtime_ns, stat.st_size))
+    return stat.st_mtime_ns, stat.st_size
 
 
-def piece_bytes(path: Path, tune: int | None) -> bytes:
-    """What a piece's sha256 is taken of: the whole file, or the text of one tune; b"" when it cannot be read."""
+@lru_cache(maxsize=4)
+def _packed_files(path: Path, stamp: tuple[int, int]) -> dict[str, bytes]:
     try:
-        if tune is None:
+        with tarfile.open(fileobj=io.BytesIO(lzma.decompress(_read_bytes(path)))) as archive:
+            files = ((item.name, archive.extractfile(item)) for item in archive)
+            return {name: stream.read() for name, stream in files if stream is not None}
+    except (lzma.LZMAError, tarfile.TarError) as error:
+        raise UnreadableError(f"damaged archive ({first_line(error)[:80]})") from None
+
+
+def _packed_bytes(path: Path, name: int | str) -> bytes:
+    files = _packed_files(path, _stamp(path))
+    if name not in files:
+        raise UnreadableError(f"no file {name} in {path.name}")
+    return files[str(name)]
+
+
+def piece_bytes(path: Path, member: Member) -> bytes:
+    """What a piece's sha256 is taken of: the file, one in an archive, the text of one tune; b"" if it is unreadable."""
+    try:
+        if member is None:
             return _read_bytes(path)
-        return abc_tunes(path).get(tune, "").encode()
+        if isinstance(member, int):
+            return abc_tunes(path).get(member, "").encode()
+        return _packed_bytes(path, member)
     except UnreadableError:
         return b""

@@ -119,7 +119,7 @@ def _template(
 ) -> Template:
     if not hidden.any():
         raise GenerateError(
-            f"bars {bars[0]}:{bars[1]} of {song.path.name}: nothing is left to draw; allowed: bars with notes that are "
+            f"bars {bars[0]}:{bars[1]} of {song.name}: nothing is left to draw; allowed: bars with notes that are "
             "not all kept (or --bar-tokens for empty bars)"
         )
     allowed = _musical(song, len(tokens))

@@ -10,12 +10,10 @@ import pytest
 from metrics import Notes, quality_table, read_folder, reference_rows, shuffled_pieces, uniform_pieces, unigram_pieces
 from metrics.music.remi import PITCH, VELOCITY, VOCABULARY, token_counts
 
-LIEDER = Path(__file__).parents[3] / "bench" / "data" / "demo" / "lieder"
-
 
 @pytest.fixture(scope="module")
-def lieder() -> list[Notes]:
-    pieces, skipped = read_folder(LIEDER)
+def lieder(demo_music: Path) -> list[Notes]:
+    pieces, skipped = read_folder(demo_music / "lieder")
     assert (len(pieces), skipped) == (40, [])
     return pieces
 
@@ -87,8 +85,8 @@ def test_ceiling_pieces_are_in_neither_the_reference_nor_the_training_set(lieder
     assert few["real-vs-real"][0].n == 5
 
 
-def test_the_ceiling_is_of_the_references_own_kind(lieder: list[Notes]):
-    irish, _ = read_folder(LIEDER.parent / "irish")
+def test_the_ceiling_is_of_the_references_own_kind(lieder: list[Notes], demo_music: Path):
+    irish, _ = read_folder(demo_music / "irish")
     rows = [
         reference_rows(irish[:15], lieder, real=real, intervals=False, rows=["real-vs-real"])["real-vs-real"]
         for real in (None, irish[15:])

@@ -13,7 +13,6 @@ from metrics.music.sensitivity import EXPECTATIONS, Response, expectation, worse
 from metrics.music.sensitivity_card import card_csv, card_figure, card_markdown
 from metrics.music.table import quality_table
 
-DEMO = Path(__file__).parents[3] / "bench" / "data" / "demo"
 PIECE = Notes.from_arrays([0, 1, 2, 3], [1, 0.5, 1, 2], [60, 62, 64, 120], [10, 20, 30, 40])
 
 # Changes that 14 pieces cannot show (they do on 90 POP909 songs but for those named in the reference card).
@@ -32,8 +31,8 @@ TOO_FEW_PIECES = {
 
 
 @pytest.fixture(scope="module")
-def responses() -> list[Response]:
-    pieces, _ = read_folder(DEMO / "lieder")
+def responses(demo_music: Path) -> list[Response]:
+    pieces, _ = read_folder(demo_music / "lieder")
     return sensitivity_responses(pieces[:14], pieces[14:28], pieces[28:])
 
 

@@ -12,7 +12,6 @@ from bench.measure.quality.outside import REASON, measure_outside
 from bench.run.plan import make_plan
 from bench.study.grid import load_study
 
-DEMO = Path(__file__).parents[4] / "bench" / "data" / "demo" / "lieder"
 STUDY = """
 name: rivals
 question: How does it compare?
@@ -31,10 +30,10 @@ measure: {measure}
 
 
 @pytest.fixture
-def music(tmp_path: Path) -> Path:
+def music(tmp_path: Path, demo_music: Path) -> Path:
     folder = tmp_path / "rival"
     folder.mkdir()
-    for file in sorted(DEMO.glob("*.mid"))[:4]:
+    for file in sorted((demo_music / "lieder").glob("*.mid"))[:4]:
         shutil.copy(file, folder)
     (folder / "broken.mid").write_bytes(b"no music")
     return folder
