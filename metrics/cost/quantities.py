@@ -21,7 +21,7 @@ _register_quality = partial(_register, "quality")
 STEP_LATENCY: Final = _register_cost(
     "step_latency",
     "ms",
-    "one forward pass of the denoiser as the sampler calls it, median of warm calls v1",
+    "one forward pass of the denoiser as the sampler calls it, median of warm calls, mean over processes v2",
     label="Latency, one denoising step",
     matters=SAME_MODEL,
     short="One denoising step",
@@ -37,7 +37,7 @@ SAMPLE_LATENCY: Final = _register_cost(
 TRAIN_STEP_LATENCY: Final = _register_training(
     "train_step_latency",
     "ms",
-    "forward with loss, backward and AdamW update on one batch, median of warm calls v1",
+    "forward with loss, backward and AdamW update on one batch, median of warm calls, mean over processes v2",
     label="Latency, one training step",
     matters=SAME_MODEL,
     short="One training step",
@@ -157,13 +157,15 @@ DEVICE_PRODUCT_RATE: Final = _register_cost("device_product_rate", "GFLOP/s", be
 DEVICE_COPY_RATE: Final = _register_cost("device_copy_rate", "GB/s", better="none")
 
 STEP_ENERGY: Final = _register_cost(
-    "step_energy", "J", "energy counter of the device over repeated steps, idle power included v1"
+    "step_energy", "J", "energy counter of the device over repeated steps, less its idle power before them v2"
 )
 SAMPLE_ENERGY: Final = _register_cost(
-    "sample_energy", "J", "energy counter of the device over whole samples, idle power included v1"
+    "sample_energy", "J", "energy counter of the device over whole samples, less its idle power before them v2"
 )
 TRAIN_STEP_ENERGY: Final = _register_training(
-    "train_step_energy", "J", "energy counter of the device over repeated training steps, idle power included v1"
+    "train_step_energy",
+    "J",
+    "energy counter of the device over repeated training steps, less its idle power before them v2",
 )
 SAMPLING_TIME: Final = _register_cost("sampling_time", "s", better="none")  # the machine may have been busy
 TRAINING_TIME: Final = _register_training("training_time", "s", better="none")

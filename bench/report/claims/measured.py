@@ -10,9 +10,10 @@ from typing import Any
 
 from bench.report.analysis.comparable import EXACT, kernel_conflict
 from bench.report.analysis.comparisons import by_seed, cells_of, compare, over_seeds
-from bench.report.analysis.growth import cost_exponent, ratio_in_turns
+from bench.report.analysis.growth import cost_exponent
 from bench.report.analysis.patterns import same_mixers
 from bench.report.analysis.references import CEILING, grammar_marks, reference_summary
+from bench.report.analysis.times import TIMES, ratio_to
 from bench.report.claims.paper import Quantity
 from bench.report.rows.summaries import Summaries, Summary, group_words, quality_group
 from metrics.cost.quantities import BITS
@@ -108,10 +109,10 @@ def _ratios(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
     for summary in _measured(evidence.cost, quantity, arm=quantity.arm):
         base = evidence.cost.beside(summary, quantity.baseline)
         if base is not None:
-            yield _one_ratio(summary, base, evidence.folder)
+            yield _one_ratio(summary, base, evidence)
 
 
-def _one_ratio(summary: Summary, base: Summary, folder: Path | None) -> Measured:
+def _one_ratio(summary: Summary, base: Summary, evidence: Evidence) -> Measured:
     found: dict[str, Any] = {
         "where": _joined(f"L = {summary.length}", summary.device),
         "cell_ids": Summaries([summary, base]).cell_ids(),
@@ -122,9 +123,13 @@ def _one_ratio(summary: Summary, base: Summary, folder: Path | None) -> Measured
     value = summary.value / base.value
     if summary.metric in EXACT:
         return Measured(value, value, value, **found, note="counted, so exact")
-    ratio = ratio_in_turns(summary, base, folder)
+    ratio = ratio_to(summary, base, evidence.cost, evidence.folder)
+    if ratio is not None and ratio.replicates > 1:
+        return Measured.of(ratio.interval, **found, note=f"{ratio.replicates} replicates in turns; {ratio.words}")
+    if ratio is not None and summary.metric in TIMES:
+        return Measured(ratio.interval.value, **found, note="one process per arm, so no interval for the next one")
     if ratio is not None:
-        return Measured.of(ratio, **found, note=f"{ratio.n} rounds in turns")
+        return Measured.of(ratio.interval, **found, note=f"{ratio.interval.n} rounds in turns")
     if summary.has_interval and base.has_interval:
         low, high = summary.low / base.high, summary.high / base.low
         return Measured(value, low, high, **found, note="from both intervals, wider than need be")

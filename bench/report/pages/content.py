@@ -85,7 +85,7 @@ def report_tables(frame: pd.DataFrame, folder: Path, baseline: str, *, force: bo
             *([] if sampling else rank_tables(frame, folder)),
         ],
         Section.COST: [
-            *cost_tables(frame, force=force),
+            *cost_tables(frame, folder, force=force),
             *scaling_table(frame, folder, baseline),
             *audit_tables(frame, folder, baseline),
             *growth_tables(frame, folder),

@@ -72,7 +72,8 @@ def test_different_kernels_are_not_compared(verdict, frame):
     assert verdict_words(judged) == "not comparable: kernels differ (sdpa: flash, math)"
 
 
-def test_rounds_taken_in_turns_give_the_interval(tmp_path, frame):
+@pytest.mark.parametrize("replicates", [3, 1])
+def test_replicates_taken_in_turns_give_the_interval_and_one_process_none(tmp_path, frame, replicates):
     from bench.report.claims.measured import Evidence, measure
     from bench.report.claims.paper import Quantity
 
@@ -80,6 +81,7 @@ def test_rounds_taken_in_turns_give_the_interval(tmp_path, frame):
     for arm, timed in rounds.items():
         raw = [call for one in timed for call in one]
         row = {"metric": "step_latency", "length": 256, "raw": raw, "round_sizes": [len(one) for one in timed]}
+        row |= {"replicate_sizes": [3 // replicates] * replicates}
         cell = tmp_path / f"efficiency-{arm}"
         cell.mkdir()
         (cell / "measurements.jsonl").write_text(json.dumps(row) + "\n")
@@ -88,9 +90,10 @@ def test_rounds_taken_in_turns_give_the_interval(tmp_path, frame):
     evidence = Evidence(cost_summaries(frame), Summaries(), Summaries(), tmp_path)
     quantity = Quantity(kind="ratio", metric="step_latency", arm="smdim", baseline="transformer", length=256)
     (found,) = measure(quantity, evidence)
-    # every round has the ratio 0.5 although the machine slowed down by 9/7
-    assert (found.value, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
-    assert found.note == "3 rounds in turns"
+    # every replicate has the ratio 0.5 although the machine slowed down by 9/7
+    ends = (0.5, 0.5) if replicates == 3 else (math.nan, math.nan)
+    assert (found.value, found.low, found.high) == pytest.approx((0.5, *ends), nan_ok=True)
+    assert ("3 replicates in turns; faster" if replicates == 3 else "one process per arm") in found.note
 
 
 def test_exponent_of_a_power_law_counted_timed_and_without_rounds(frame, tmp_path):

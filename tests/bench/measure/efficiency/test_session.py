@@ -11,9 +11,10 @@ import pytest
 
 from bench.errors import UserError
 from bench.measure.efficiency.cell import EfficiencyCell
+from bench.measure.efficiency.group import Group
 from bench.measure.efficiency.record import Record
 from bench.measure.efficiency.rows import rows_of
-from bench.measure.efficiency.session import _Group, measure_group, samples_planned
+from bench.measure.efficiency.session import _Session, measure_group, samples_planned
 
 ON_LINUX = sys.platform == "linux"
 
@@ -36,6 +37,7 @@ def session(cell, folder):
         found = measure_group(
             arms,
             rounds=2,
+            replicates=1,
             calls_per_round=2,
             relative_width=math.inf,
             log_folder=folder / "logs",
@@ -54,7 +56,10 @@ def test_every_shape_of_every_arm_is_warmed_before_any_is_timed(session, folder)
     turns = [
         (name, {(length, mode) for _, length, mode in turn}) for name, turn in groupby(calls, lambda call: call[0])
     ]
-    assert [name for name, _ in turns if name in "ab"] == ["a", "b"] * 5  # warm-up, two rounds, memory, counting
+    assert [name for name, _ in turns if name in "ab"] == [
+        "a",
+        "b",
+    ] * 7  # warm-up, two samples, two rounds, memory, counting
     every_shape = {("16", "0"), ("32", "0"), ("16", "1"), ("32", "1")}
     assert dict(reversed(turns))["a"] == dict(reversed(turns))["b"] == every_shape
 
@@ -169,7 +174,7 @@ def test_without_pruning_every_length_is_tried_and_has_what_was_asked_for(sessio
 def test_rounds_go_on_while_intervals_are_wide_and_samples_only_where_there_is_time(cell, tmp_path):
     endless = replace(cell("a", (16,), training=False), sample_steps=10**7)
     found = measure_group(
-        [endless], rounds=2, calls_per_round=1, relative_width=1e-9, time_cap_s=0.5, log_folder=tmp_path
+        [endless], rounds=2, replicates=1, calls_per_round=1, relative_width=1e-9, time_cap_s=0.5, log_folder=tmp_path
     )
     rows = {(row["metric"], row["length"]): row for row in found["a"]}
     assert rows["step_latency", 16]["n"] >= 2 and rows["step_latency", 16]["stopped_by"] == "time cap of 0.5 s"
@@ -179,9 +184,10 @@ def test_rounds_go_on_while_intervals_are_wide_and_samples_only_where_there_is_t
 
 
 def test_short_calls_are_repeated_until_their_share_of_a_round_is_full():
-    group = _Group([], {}, lambda cell_id, event: None, 1.0, calls=2, block_s=0.2)
-    assert [group.calls_of(warm_s) for warm_s in (0.01, 0.09, 0.15, 3.0, None)] == [20, 2, 2, 2, 2]
-    assert _Group([], {}, lambda cell_id, event: None, 1.0, calls=4, block_s=0.0).calls_of(0.01) == 4
+    group = Group([], {}, lambda cell_id, event: None, 1.0)
+    short, one_block = _Session(group, 5, 1, 2, 0.2, 0.02, 1.0), _Session(group, 5, 1, 4, 0.0, 0.02, 1.0)
+    assert [short.calls_of(warm_s) for warm_s in (0.01, 0.09, 0.15, 3.0, None)] == [20, 2, 2, 2, 2]
+    assert one_block.calls_of(0.01) == 4
 
 
 def test_every_length_gets_one_sample_before_any_gets_two():
@@ -200,7 +206,7 @@ def test_a_cell_that_makes_no_sense_is_refused_by_name(setting, value):
         EfficiencyCell("a", "a", {"vocab_size": 20}, **({"lengths": (16,)} | {setting: value}))
 
 
-@pytest.mark.parametrize("setting", ["rounds", "calls_per_round", "relative_width", "time_cap_s"])
+@pytest.mark.parametrize("setting", ["rounds", "replicates", "calls_per_round", "relative_width", "time_cap_s"])
 def test_a_session_that_makes_no_sense_is_refused_by_name(cell, tmp_path, setting):
     with pytest.raises(UserError, match=setting):
         measure_group([cell("a")], log_folder=tmp_path, **{setting: 0})
@@ -238,7 +244,7 @@ def test_the_largest_batch_and_length_within_a_budget_are_found_by_trials(cell, 
     record = Record()
     for event, told in heard:
         record.take({"event": event, **told})
-    rows = {row["metric"]: row for row in rows_of(cell("a", (64,), memory_budget_gib=0.5), record, {})}
+    rows = {row["metric"]: row for row in rows_of(cell("a", (64,), memory_budget_gib=0.5), record, {}, {})}
     assert rows["largest_batch_training"]["value"] == 21 and rows["largest_batch_training"]["length"] == 64
     assert rows["largest_length_training"]["value"] == 458 and "0.5 GiB" in rows["largest_length_training"]["note"]
 
@@ -246,7 +252,7 @@ def test_the_largest_batch_and_length_within_a_budget_are_found_by_trials(cell, 
 @pytest.mark.gpu
 def test_a_gpu_is_timed_by_the_same_calls_with_two_clocks_and_the_drivers_memory(cell, tmp_path):
     on_gpu = replace(cell("a", (1024,)), device="cuda")
-    found = measure_group([on_gpu], rounds=2, relative_width=math.inf, log_folder=tmp_path)
+    found = measure_group([on_gpu], rounds=2, replicates=1, relative_width=math.inf, log_folder=tmp_path)
     rows = {(row["metric"], row["length"]): row for row in found["a"]}
     for metric in ("step_latency", "train_step_latency", "peak_memory_training", "reserved_memory_training"):
         assert rows[metric, 1024]["value"] > 0
@@ -261,7 +267,7 @@ def test_running_out_of_memory_on_a_gpu_is_a_row_and_the_other_arms_go_on(cell, 
         replace(cell("a", (16, 32)), device="cuda"),
         replace(cell("oom", (16, 32, 64), trouble="oom"), device="cuda"),
     ]
-    found = measure_group(arms, rounds=2, relative_width=math.inf, log_folder=tmp_path)
+    found = measure_group(arms, rounds=2, replicates=1, relative_width=math.inf, log_folder=tmp_path)
     rows = {(arm, row["metric"], row["length"]): row for arm, told in found.items() for row in told}
     assert rows["oom", "step_latency", 32]["status"] == "oom" and rows["oom", "step_latency", 16]["value"] > 0
     assert rows["oom", "train_step_latency", 64]["reason"] == "oom (inferred from length 32)"
