@@ -19,7 +19,6 @@ from bench.measure.quality.music import (
 )
 from bench.measure.rows import metric_row, real_vectors
 from bench.store.vectors import write_vectors
-from metrics.music.table import CEILING
 
 if TYPE_CHECKING:
     from metrics import MetricResult

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import pandas as pd
 
 from bench.report.analysis.comparable import kernel_conflict
