@@ -15,7 +15,7 @@ name: from-wheel
 question: does the wheel carry all it needs
 baseline:
   corpus: demo/irish
-  length: 32
+  length: 256
   model: {width: 32, layers: 2}
   diffusion: {steps: 32}
   train: {steps: 2, batch: 2, warmup_steps: 1, validations: 0}

@@ -23,7 +23,7 @@ question: is it refused
 baseline:
   arm: transformer
   corpus: demo/lieder
-  length: 64
+  length: 256
   model: {width: 32, stride: 4, layers: 2}
   train: {steps: 2, batch: 2, validations: 0, final_validation_windows: 4, final_validation_draws: 2}
   diffusion: {DIFFUSION}

@@ -136,8 +136,8 @@ def test_a_second_cell_waits_for_the_first(tmp_path: Path) -> None:
     assert second.communicate(timeout=60)[0] == "mine\n"
 
 
-def test_a_study_of_samplers_trains_once_and_its_figures_differ(tmp_path: Path) -> None:
-    (tmp_path / "study.yaml").write_text(STUDY)
+def test_a_study_of_samplers_trains_once_and_its_figures_differ(tmp_path: Path, demo_music: Path) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY.replace("demo/lieder", f"folder:{demo_music / 'lieder'}"))
     cells = [cell for cell in make_plan(load_study(tmp_path / "study.yaml")).cells if cell.kind == "quality"]
     assert len({training_id(cell.settings) for cell in cells}) == 1 < len({cell.id for cell in cells}) == 3
     found, stages = {}, list[list[str | None]]()
