@@ -84,11 +84,12 @@ def table_csv(rows: Sequence[MetricResult], marks: Marks, generated: str, refere
     """The whole table: one line a metric and set, `set` being "generated", the ceiling or a floor; parts as JSON."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    columns = ["set", "metric", "value", "unit", "low", "high", "n", "better", "definition", "reason", "parts"]
+    columns = ["set", "metric", "value", "unit", "low", "high", "n", "songs", "better", "definition", "reason", "parts"]
     writer.writerow([*columns, "generated", "reference", "seed"])
     for name, results in {"generated": rows, **marks}.items():
         for row in results:
             parts = json.dumps({key: None if math.isnan(part) else part for key, part in row.parts.items()})
-            figures = [row.value, row.unit, row.low, row.high, row.n, row.better, row.definition, row.reason, parts]
+            figures = [row.value, row.unit, row.low, row.high, row.n, row.songs]
+            figures += [row.better, row.definition, row.reason, parts]
             writer.writerow([name, row.name, *("" if f != f else f for f in figures), generated, reference, seed])
     return stream.getvalue()

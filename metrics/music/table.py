@@ -47,8 +47,8 @@ class Redrawn:
         batch = redraws_of(function) if self.against is None else None
         if batch == "mean":
             whole = function(self.pool, **options)
-            pieces = np.array(whole.values)
-            shift = whole.value - np.nanmean(pieces) if whole.measured else np.nan
+            pieces = np.array(whole.values) if whole.measured else np.full(len(self.pool), np.nan)
+            shift = whole.value - np.nanmean(pieces) if whole.measured else 0.0
             return [(first[0], means_of_draws(pieces, self.draws.chosen) + shift)]
         if batch is not None:
             taken = signature(batch).parameters
@@ -155,7 +155,8 @@ def _redrawn_sets(
     if size:
         base = [ceiling.pool[place] for place in ceiling.draws.chosen[0]]
         if size <= MOST_REDRAWN:
-            base = ceiling.pool[: max(FLOOR_POOL[0] * size, FLOOR_POOL[1])]
+            order = generator.permutation(len(ceiling.pool))[: max(FLOOR_POOL[0] * size, FLOOR_POOL[1])]
+            base = [ceiling.pool[place] for place in order]
         for name in rows:
             if name in FLOORS:
                 made = FLOORS[name](base, source, seed)

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.report.analysis.comparisons import compared
 from bench.report.analysis.references import (
+    CEILING,
     GRAMMAR,
     ArmKey,
     blind_to,
@@ -35,6 +36,7 @@ from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table, numbered
 from metrics.cost.quantities import BITS, FORWARD_GFLOPS
 from metrics.headlines import HEADLINES
+from metrics.music.tokens import TOKEN_ENTROPY
 from metrics.quantities import quantity_of
 from metrics.statistics.differences import FEWEST_SEEDS
 from metrics.statistics.redraws import SEPARATED, WITHIN
@@ -173,6 +175,7 @@ def _notes(
             "Rows in brackets are references: the ceiling (real-vs-real), the floors and the token baselines; "
             "intervals of ceiling and floors are the 95 % range of redraws of their songs."
         )
+        notes += _held_out_note(references, summaries[0])
     if any(place_of(one, references) for one in summaries.where(metric=HEADLINES)):
         notes.append(
             f"After a figure: its place among redraws of real music, against the same held-out pieces: {WITHIN} "
@@ -190,6 +193,16 @@ def _notes(
     notes += convergence_notes(summaries)
     notes += _missing_notes(summaries.where(metric=HEADLINES))
     return notes + rotation_notes(frame, arms)
+
+
+def _held_out_note(references: Summaries, arm: Summary) -> list[str]:
+    """How many held-out windows of how many songs the music is measured against."""
+    held_out = reference_summary(
+        references, CEILING, TOKEN_ENTROPY, arm.corpus, arm.length
+    )  # of the windows themselves
+    if held_out is None or held_out.songs in ("", "0"):
+        return []
+    return [f"Measured against {held_out.n} held-out windows of {held_out.songs} songs; intervals are over songs."]
 
 
 def _missing_notes(summaries: Summaries) -> list[str]:
