@@ -36,14 +36,20 @@ class Draws:
         return finite.mean() + (values - finite.mean()) / np.sqrt(1 - self.songs / self.pool_songs)
 
 
-def draw_pieces(songs: NDArray[np.int64], count: int, generator: np.random.Generator, draws: int = REDRAWS) -> Draws:
-    """`draws` draws of `count` pieces, or as many as nine tenths of the songs have.
+def draw_pieces(
+    songs: NDArray[np.int64],
+    count: int,
+    generator: np.random.Generator,
+    draws: int = REDRAWS,
+    largest_share: float = LARGEST_SHARE,
+) -> Draws:
+    """`draws` draws of `count` pieces, or as many as nine tenths (`largest_share`) of the songs have.
 
     `songs` (P,) numbers the song of each piece from 0. A song gives its pieces in one order in every draw: which of its
     pieces stands first is drawn once.
     """
     total = int(songs.max(initial=-1)) + 1
-    taken = min(count, max(int(LARGEST_SHARE * total), 1))
+    taken = min(count, max(int(largest_share * total), 1))
     order = np.lexsort((generator.random(len(songs)), songs))
     first = np.searchsorted(songs[order], np.arange(total))
     place = np.empty(len(songs), np.int64)  # of a piece among those of its song
