@@ -26,6 +26,7 @@ from bench.report.rows.summaries import (
     quality_summaries,
     reference_summaries,
 )
+from bench.store.vectors import NATS, read_vectors
 from metrics.cost.quantities import BITS
 from metrics.headlines import PRIMARY
 from metrics.quantities import Margin, Quantity, quantity_of
@@ -160,7 +161,7 @@ class Compared:
 
 
 def verdict_words(found: Verdict, difference: Difference | None) -> str:
-    """A verdict as it is printed: `better`, `same within 0.03`, `open: 2 seeds; 7 seeds would decide`."""
+    """A verdict as it is printed: `better`, `same within 0.03`, `open (2 seeds): 7 seeds would decide`."""
     if difference is not None and difference.seeds == 1:
         return f"open: one seed has no interval; at least {FEWEST_SEEDS} seeds"
     return found.text
@@ -287,10 +288,6 @@ def _fitted(totals: SongTotals) -> tuple[SongModel | None, str]:
 
 def _totals_of(cell: Path) -> dict[str, tuple[float, float]]:
     """Nats and tokens of the held-out windows of a cell by song; {} where it holds none."""
-    try:
-        from bench.store.vectors import NATS, read_vectors
-    except ImportError:
-        return {}
     vectors = read_vectors(cell)
     if vectors is None:
         return {}

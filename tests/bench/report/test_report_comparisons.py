@@ -62,8 +62,8 @@ def test_one_and_two_seeds_leave_everything_open_and_name_the_seeds_needed():
     assert set(verdicts(one).values()) == {"open: one seed has no interval; at least 3 seeds"}
     two = fixed((5.0, 5.1), (1.0, 1.11), (3.0, 3.12), (4.99, 5.1))
     found = verdicts(two)
-    assert found["smdim"] == "open: 2 seeds; 3 seeds would decide"
-    assert found["fam"].startswith("open: 2 seeds; ") and found["fam"].endswith("seeds would decide")
+    assert found["smdim"] == "open (2 seeds): 3 seeds would decide"
+    assert found["fam"].startswith("open (2 seeds): ") and found["fam"].endswith("seeds would decide")
     assert bits_of(two).best == "" and not any(entry.best for row in quality_tables(two)[0].rows for entry in row)
 
 
