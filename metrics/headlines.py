@@ -19,6 +19,7 @@ from metrics.cost.quantities import (
 from metrics.music.attribute import OA_ATTRIBUTE, OA_MEAN
 from metrics.music.chords import CHORD_DENSITY
 from metrics.music.distance import OA_DISTANCE_MEAN
+from metrics.music.infilling import INFILLING
 from metrics.music.outliers import PITCH_OUTLIERS
 from metrics.music.structure import STRUCTURE_ERROR
 from metrics.music.tokens import GRAMMAR_ERRORS, TOKEN_ENTROPY
@@ -43,6 +44,7 @@ HEADLINES: Final = (
     OUTLIERS,
     SOUNDING,
     ONSET,
+    *INFILLING,
 )
 FAILED: Final = (*PRIMARY, OA_MEAN, OUTLIERS, ONSET)
 """Rows of a quality cell that failed, so that it stays in sight."""

@@ -22,10 +22,11 @@ LARGEST_REFERENCE = 1000
 
 
 def measure(
-    generated: Annotated[Path, typer.Argument(help="Folder of MIDI, kar or ABC files, from any model.")],
+    generated: Annotated[Path | None, typer.Argument(help="Folder of MIDI, kar or ABC files, from any model.")] = None,
     reference: Annotated[
-        str, typer.Option(help="Held-out music: a folder, or a corpus (its test split; its training split trains).")
-    ],
+        str | None,
+        typer.Option(help="Held-out music: a folder, or a corpus (its test split; its training split trains)."),
+    ] = None,
     train: Annotated[
         str | None, typer.Option(help="Training music: limits of outliers, novelty, ceiling. A folder or a corpus.")
     ] = None,
@@ -46,6 +47,9 @@ def measure(
     quick: Annotated[
         bool, typer.Option("--quick", help="Without ceiling and floors: a figure alone says little.")
     ] = False,
+    pairs: Annotated[
+        tuple[Path, Path] | None, typer.Option(help="Infilled and hidden music instead: files compared by their names.")
+    ] = None,
 ) -> None:
     """Judge a folder of generated music against real music: every metric, its interval, its ceiling and its floors.
 
@@ -58,6 +62,10 @@ def measure(
     from metrics.music.excerpts import Extent
     from metrics.music.overlap import LIMITS
 
+    if pairs is not None:
+        return _pairs(pairs, generated or reference or train, output)
+    if generated is None or reference is None:
+        raise UserError("metrics: allowed: FOLDER --reference FOLDER_OR_CORPUS, or --pairs INFILLED HIDDEN")
     for option, value, allowed in (("--limits", limits, LIMITS), ("--grid", grid, ("auto", "none"))):
         if value not in allowed:
             raise UserError(f"{option} {value!r} is unknown; allowed: {', '.join(allowed)}")
@@ -93,6 +101,14 @@ def measure(
 
         write_atomically(output, table_csv(rows, marks, str(generated), reference, seed))
         console.print(f"table: {output}", highlight=False)
+
+
+def _pairs(pairs: tuple[Path, Path], other: object, output: Path | None) -> None:
+    from bench.cli.metrics_pairs import measure_pairs
+
+    if other:
+        raise UserError("--pairs: takes its two folders alone; allowed beside it: -o")
+    measure_pairs(*pairs, output)
 
 
 def sensitivity(

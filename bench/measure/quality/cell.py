@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.measure.quality.drawing import EVENT_INTERVAL_S, Emit, device_of, draw_pieces
 from bench.measure.quality.extent import window_extent
+from bench.measure.quality.infilling import measure_infilling
 from bench.measure.quality.likelihood import SIDE, bits_row, music_bits_rows, nats_vectors
 from bench.measure.quality.music import held_out_windows, to_notes, token_results, train_notes
-from bench.measure.quality.process import build_constraint
 from bench.measure.quality.token_drift import token_drift_row
 from bench.measure.quality.training import CellTraining, diverged, shared_training
 from bench.measure.rows import generated_vectors, metric_row, missing, row
@@ -33,13 +33,10 @@ if TYPE_CHECKING:
     import torch
 
     from bench.data import TokenCorpus
-    from bench.diffusion import AbsorbingDiffusion, Sample
+    from bench.diffusion import AbsorbingDiffusion
     from bench.diffusion.evaluation import BitsPerToken
     from bench.training.progress import Progress, TrainResult
     from metrics import MetricResult
-
-Emit = Callable[..., None]
-EVENT_INTERVAL_S = 0.5
 
 
 def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[dict[str, Any]]:
@@ -81,6 +78,10 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
         vectors += generated_vectors(results, one)
         found.append(_drift_row(backbone, diffusion, tokens, sample.tokens_BL, settings))
         rows += [{"length": one, "nfe": calls} | line for line in found]
+    if "infilling" in settings:
+        infilled, values = measure_infilling(backbone, diffusion, tokens, settings, emit)
+        rows += [{"length": length} | line for line in infilled]
+        vectors += values
     write_vectors(folder, vectors)
     return [common | {"nfe": calls} | line for line in rows]
 
@@ -124,60 +125,6 @@ def report_training(emit: Emit) -> Callable[[Progress], None]:
         )
 
     return report
-
-
-def draw_pieces(
-    backbone: torch.nn.Module,
-    diffusion: AbsorbingDiffusion,
-    tokens: TokenCorpus,
-    settings: dict[str, Any],
-    length: int,
-    emit: Emit,
-) -> tuple[Sample, float, str]:
-    """The generated pieces of the cell at one length, the seconds they took, and how the network was called.
-
-    They are drawn where the network's weights lie.
-    """
-    from bench.diffusion import SAMPLERS, generator_for
-    from bench.diffusion.sampling_step import CudaGraphs, SamplingStep
-
-    wanted = dict(settings["sample"])
-    count, steps, sampler = (wanted.pop(name) for name in ("pieces", "steps", "sampler"))
-    precision = wanted.pop("precision", "float32")
-    denoise = SamplingStep(backbone, precision=precision, recorder=CudaGraphs(), most=count)
-    if SAMPLERS[sampler].needs_window:  # the denoiser sees no more than it was trained on
-        wanted.setdefault("window", min(length, int(settings["length"])))
-    constraint = build_constraint(tokens, wanted.pop("constraints", None))
-    last, begun = 0.0, time.perf_counter()
-
-    def report(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= EVENT_INTERVAL_S:
-            last = time.monotonic()
-            left_s = (time.perf_counter() - begun) * (total - done) / done
-            emit(event="progress", stage=f"calls for {count} pieces", done=done, total=total, left_s=left_s)
-
-    sample = diffusion.sample(
-        denoise,
-        length=length,
-        count=count,
-        generator=generator_for(int(settings["seed"]), "sample"),
-        steps=steps,
-        sampler=sampler,
-        forbidden_ids=tokens.special_ids,
-        device=device_of(backbone),
-        progress=report,
-        constrain=constraint,
-        **wanted,
-    )
-    if constraint is not None:
-        sample = replace(sample, tokens_BL=constraint.settle(sample.tokens_BL))
-    return sample, time.perf_counter() - begun, denoise.words
-
-
-def device_of(module: torch.nn.Module) -> torch.device:
-    """Where the weights lie."""
-    return next(module.parameters()).device
 
 
 def training_rows(training: CellTraining, result: TrainResult) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.files import write_atomically
+from bench.measure.quality.infilling import infilling_references
 from bench.measure.quality.likelihood import SIDE, baseline_rows
 from bench.measure.quality.music import (
     REFERENCE_SEED,
@@ -55,6 +56,8 @@ def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[...
     tables = reference_rows(reference, train, seed=REFERENCE_SEED)
     for name, results in tables.items():
         rows += [metric_row(result) | {"arm": name} | redraw_columns(result) for result in results]
+    if "infilling" in settings:
+        rows += infilling_references(tokens, settings)
     values = {result.name: result.values for result in of_tokens}
     values |= {result.name: result.reference_values for result in tables.get(CEILING, ())}
     write_vectors(folder, real_vectors(values, [piece.song for piece in reference], length))

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 FOLDER = ".trainings"  # below the results: one file per training
-NOT_TRAINING = ("sample", "sample_lengths")  # settings that decide nothing before the first piece is drawn
+NOT_TRAINING = ("sample", "sample_lengths", "infilling")  # settings that decide nothing before the first piece is drawn
 NOT_TRAINING_PARTS = ("sampling", "metrics")
 ENDED = ("budget", "plateau")
 
