@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from metrics.statistics.blocks import block_variance
+from metrics.statistics.differences import satterthwaite
 from metrics.statistics.intervals import Interval, check_level, without_interval
 from metrics.statistics.rounds import round_medians
 
@@ -30,7 +32,7 @@ class Spread:
     """
 
     deviation: float
-    freedom: int
+    freedom: float
 
     def share(self, count: int, level: float = 0.95) -> float:
         """Half width of the interval of a mean of `count` logarithms, which is a share of the time: 0.02 for 2 %.
@@ -44,16 +46,36 @@ class Spread:
 
 
 def pooled_spread(groups: Iterable[Sequence[float]]) -> Spread:
-    """The spread of positive times within groups: squares of all groups over all their degrees of freedom.
-
-    Groups are the replicates of one arm each (spread between processes) or the rounds of one process each.
-    """
+    """The spread of positive times within groups, such as the rounds of one process each: squares of all groups over
+    all their degrees of freedom."""
     logarithms = [np.log(np.asarray(group, dtype=np.float64)) for group in groups if len(group)]
     freedom = sum(group.size - 1 for group in logarithms)
     if not freedom:
         return Spread(math.nan, 0)
     squares = sum(float(((group - group.mean()) ** 2).sum()) for group in logarithms)
     return Spread(math.sqrt(squares / freedom), freedom)
+
+
+def replicates_spread(times: Iterable[Sequence[float]]) -> Spread:
+    """The spread between the replicates of an arm, pooled over arms: of processes, and of the machine's state.
+
+    `times`: the times of each arm's replicates, NaN for one it lacks. Arms that lack one that others have take no part.
+    All arms of a replicate share the machine's state, so the degrees of freedom are Satterthwaite's of the two mean
+    squares, from replicates - 1 (only the machine's state differs) to arms x (replicates - 1) (it does not).
+    """
+    kept = [np.asarray(row, dtype=np.float64) for row in times]
+    count = max((int((row > 0).sum()) for row in kept), default=0)
+    whole = [row for row in kept if row.size == count and (row > 0).all()]
+    if count < 2 or not whole:
+        return Spread(math.nan, 0)
+    table_AR = np.log(np.stack(whole))
+    arms = len(table_AR)
+    if arms == 1:
+        return pooled_spread(whole)
+    of_replicates = arms * float(table_AR.mean(axis=0).var(ddof=1))
+    parts = (of_replicates / arms, float(block_variance(table_AR)) * (arms - 1) / arms)
+    freedom = float(satterthwaite(parts, (count - 1, (arms - 1) * (count - 1))))
+    return Spread(math.sqrt(sum(parts)), min(freedom, arms * (count - 1)))
 
 
 def replicate_time(rounds: Rounds) -> float:
@@ -71,7 +93,7 @@ def replicates_interval(times: Sequence[float], spread: Spread, level: float = 0
     times
         `replicate_time` of each replicate; NaN are left out. `n` counts the others.
     spread
-        Of the replicates of all arms of the session: arms x (replicates - 1) degrees of freedom.
+        Of the replicates of all arms of the session: `replicates_spread`.
     """
     check_level(level)
     kept = [time for time in times if time > 0]

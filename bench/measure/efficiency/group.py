@@ -53,7 +53,9 @@ class Group:
         self.turns = self.arms[shift:] + self.arms[:shift]
         self._start([arm for arm in self.turns if not replicate or (arm.record.death is None and arm.record.timed())])
         for arm in self.alive:
-            self.turn(arm, {"command": "warm", "work": self.timed_keys(arm)}, "warming up")
+            known_s = arm.record.warm_s
+            work = [(kind, n, known_s.get((kind, n))) for kind, n in sorted(self.timed_keys(arm))]
+            self.turn(arm, {"command": "warm", "work": work}, "warming up")
 
     def _start(self, wanted: list[Arm]) -> None:
         """Start processes, as many at a time as there are cores, and wait until each has built its model."""

@@ -34,14 +34,14 @@ COLD = {"step": cost.STEP_LATENCY_COLD, "train": cost.TRAIN_STEP_LATENCY_COLD}
 
 def spreads_of(records: Sequence[Record]) -> Spreads:
     """Spread between the replicates of an arm, pooled over the arms of a session, of all that was timed."""
-    from metrics.statistics.replicates import pooled_spread, replicate_time
+    from metrics.statistics.replicates import replicate_time, replicates_spread
 
     keys = {(kind, length) for record in records for kind, length in record.timed()}
     parts = [(*key, phase) for key in keys for phase in ("", *(cost.TRAIN_PHASES if key[0] == "train" else ()))]
     found = {}
     for part in parts:
-        groups = [[replicate_time(one) for one in record.replicates_s(*part)] for record in records]
-        found[part] = pooled_spread([time for time in times if time > 0] for times in groups)
+        timed = [_positive(record.replicates_s(*part)) for record in records]
+        found[part] = replicates_spread([replicate_time(rounds) for rounds in replicates] for replicates in timed)
     return found
 
 

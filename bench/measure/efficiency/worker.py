@@ -79,12 +79,11 @@ class EfficiencyWorker:
         built_s = time.perf_counter() - STARTED_S - imported_s
         emit("ready", parameters=parameters, import_s=imported_s, build_s=built_s)
 
-    def warm(self, work: list[list[Any]]) -> None:
-        """Run (kind, length) of all that will be timed before any is; emits cold and warm seconds and the kernels."""
-        for kind in self.kinds:
-            for length in self.settings["lengths"]:
-                if [kind, length] in work:
-                    self._attempt(kind, length, self._warm, kind)
+    def warm(self, work: list[tuple[str, int, float | None]]) -> None:
+        """Run all that will be timed before any of it is: (kind, length, seconds of a warm call, None where unknown);
+        where unknown, cold and warm seconds and the kernels that ran are emitted."""
+        for kind, length, known_s in work:
+            self._attempt(kind, length, self._warm, kind, known_s)
 
     def round(self, work: list[dict[str, Any]]) -> None:
         """This arm's turn: timed calls of each kind at each length; raw samples go out at once."""
@@ -208,8 +207,12 @@ class EfficiencyWorker:
         known = [size for size in (held, request) if not math.isnan(size)]
         return reason + (f"; {', '.join(around)}" if around else ""), sum(known) if known else math.nan
 
-    def _warm(self, length: int, kind: str) -> None:
+    def _warm(self, length: int, kind: str, known_s: float | None) -> None:
         call = self.arm.call(kind, length)
+        if known_s is not None:
+            self.warm_s[kind, length] = known_s
+            time_calls(call, 1, warmup=0, device=self.arm.device)
+            return
         times = time_calls(call, 1, warmup=1, device=self.arm.device)
         self.warm_s[kind, length] = times.median_s
         ran: dict[str, str] = {}
