@@ -36,8 +36,7 @@ INFILL_GROOVE: Final = _register(
 INFILLING: Final = (INFILL_NOTE_F1, INFILL_CHROMA, INFILL_GROOVE)
 OTHER_SONG: Final = "another-song"
 REPEATED_BARS: Final = "repeated-bars"
-INFILLING_REFERENCES: Final = (OTHER_SONG, REPEATED_BARS)
-"""Fillings without a network: bars of another song, and the bars before the hidden ones once more."""
+"""Fillings without a network: hidden bars of another song, and the bars before the hidden ones once more."""
 
 
 def infilling_results(

@@ -128,7 +128,7 @@ def _measured(
         draws = [np.einsum("rp,pcl->rcl", w, table) for w, table in zip(weights, tables, strict=True)]
         return _errors(draws[0], draws[1], weight)
 
-    parts: dict[str, float] = {"lags": np.count_nonzero(weight), "n_reference": len(tables[1])}
+    parts: dict[str, float] = {"lags": int((weight > 0).sum()), "n_reference": len(tables[1])}
     for lag in (1, 4, 8, 16):
         for side, curve in zip(("generated", "reference"), map(_curve, sums), strict=True):
             parts[f"lag_{lag}_{side}"] = curve[lag - 1] if weight[lag - 1] else np.nan

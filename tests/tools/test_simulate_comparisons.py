@@ -11,6 +11,9 @@ import simulate_comparisons as simulation
 from simulate_comparisons import Setting, draw, intervals, settings, shares
 
 from metrics.statistics.blocks import BlockModel
+from metrics.statistics.differences import Components
+from metrics.statistics.planning import decision_chance
+from metrics.statistics.simultaneous import Family
 from metrics.statistics.songs import SongModel
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "comparisons"
@@ -93,3 +96,13 @@ def test_a_run_writes_table_and_page(tmp_path, monkeypatch):
     page = (tmp_path / "README.md").read_text()
     assert page.startswith("# Simulated comparisons\n\n20 tables a setting") and "one arm x 3" in page
     assert len((tmp_path / "table.csv").read_text().splitlines()) > 30
+
+
+def test_the_chance_that_planning_gives_is_the_simulated_share():
+    setting = Setting(4, 5, songs=50, seed=0.2, song=2.0, noise=1.0, lengths=0.0)
+    found = intervals(draw(setting, 3000, np.random.default_rng(1)), "baseline")
+    value, half = found.value[:, 0] + 1.0, found.half[:, 0]
+    decided = (np.abs(value) > half) | (np.abs(value) + half < 2.0)
+    components = Components(2 * 0.2**2, 2 * 2.0**2, 2 * 1.0**2)
+    chance = decision_chance(1.0, 2.0, components, Family.together("baseline", 4, 12), 5, 50)
+    assert chance == pytest.approx(0.80, abs=0.01) and decided.mean() == pytest.approx(chance, abs=0.02)

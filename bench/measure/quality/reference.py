@@ -58,12 +58,12 @@ def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[...
         rows += [metric_row(result) | {"arm": name} | redraw_columns(result) for result in results]
     if "infilling" in settings:
         rows += infilling_references(tokens, settings)
-    values = {result.name: result.values for result in of_tokens}
-    values |= {result.name: result.reference_values for result in tables.get(CEILING, ())}
-    write_vectors(folder, real_vectors(values, [piece.song for piece in reference], length))
     emit(event="progress", stage="token baselines")
     found = token_baselines(tokens, length, SIDE)
     rows += baseline_rows(tokens, length, {name: (bits, BASELINE_DEFINITIONS[name]) for name, bits in found.items()})
+    values = {result.name: result.values for result in of_tokens}
+    values |= {result.name: result.reference_values for result in tables.get(CEILING, ())}
+    write_vectors(folder, real_vectors(values, [piece.song for piece in reference], length))
     return rows
 
 

@@ -1,4 +1,4 @@
-"""Convergence in the quality table, and the learning curve's figure."""
+"""Convergence and infilling in the quality table, and the learning curve's figure."""
 
 from __future__ import annotations
 
@@ -57,3 +57,15 @@ def test_the_larger_validation_is_a_cross_beside_the_curve(frame: pd.DataFrame, 
     assert "larger validation" in labels
     curve = next(one for one in drawn.axes[0].lines if len(one.get_xdata()) == 10)
     assert 3.5 not in curve.get_ydata()
+
+
+def test_infilling_has_columns_and_its_references_have_rows(frame: pd.DataFrame) -> None:
+    rows = frame[frame["metric"] == "validation_bits_per_token"]
+    arms = rows[(rows["kind"] == "quality") & (rows["arm"] == "smdim")].assign(metric="infill_note_f1", value=0.25)
+    references = [rows[rows["arm"] == "grammar"].assign(metric="infill_note_f1", arm=arm, value=value, n=16)
+                  for arm, value in (("real-vs-real", 1.0), ("another-song", 0.125))]  # fmt: skip
+    (table,) = quality_tables(pd.concat([frame, arms, *references], ignore_index=True))
+    column = table.columns.index("Infilled notes, F1")
+    shown = {row[0].text: row[column].value for row in table.rows}
+    assert (shown["smdim"], shown["(real-vs-real)"], shown["(another-song)"]) == (0.25, 1.0, 0.125)
+    assert "Infilled notes, F1" not in quality_tables(frame)[0].columns

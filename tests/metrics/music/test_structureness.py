@@ -42,6 +42,18 @@ def test_scape_plot_is_that_of_the_published_implementation():
     assert fitness.sum() == pytest.approx(9.335832776475208, abs=1e-12)
 
 
+def test_first_rows_and_columns_follow_the_published_implementation():
+    # a path reaches its third row only step by step, and its first column is not skipped when it is traced
+    table = np.array([
+        [1.0, -1.0, 0.4, -1.0, -1.0, 0.7], [-1.0, 1.0, -1.0, -1.0, -1.0, 0.9], [0.6, 0.9, 1.0, 0.6, -1.0, 0.4],
+        [0.9, -1.0, 0.6, 1.0, -1.0, 0.9], [-1.0, 0.4, -1.0, -1.0, 1.0, 0.5], [-1.0, 0.7, -1.0, 0.5, 0.7, 1.0],
+    ])  # fmt: skip
+    fitness = scape_plot(table)
+    assert fitness[1].tolist() == pytest.approx([0.4444444444444443, 0, 0.2, 0, 0.4137931034482758, 0], abs=1e-12)
+    assert fitness[2].tolist() == pytest.approx([0.09090909090909084, 0.2337662337662337, 0, 0, 0, 0], abs=1e-12)
+    assert fitness.sum() == pytest.approx(3.9769732924349155, abs=1e-12)
+
+
 def test_chroma_of_held_notes_and_of_silence():
     frames = chroma_frames(Notes.from_arrays([0, 0, 20], [8, 8, 4], [60, 67, 62]))
     assert frames.shape == (24, 12)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from bench.data import TokenCorpus, TokenizerSettings, load_corpus, tokenize
+from bench.data.reading import read_piece
+from bench.data.remi import decode, encode, vocabulary
 from bench.diffusion.evaluation import BitsPerToken
 from bench.measure.quality.extent import Extent, beat_of_token, count_notes, window_extent
 from bench.measure.quality.likelihood import baseline_rows, music_bits_rows
@@ -30,12 +34,14 @@ def test_tokens_stand_at_their_bar_and_position(tokens: TokenCorpus):
 
 
 @pytest.mark.parametrize("time_signatures", [False, True])
-def test_beats_are_those_of_the_decoder(time_signatures: bool) -> None:
-    made = tokenize(load_corpus("demo"), TokenizerSettings(time_signatures=time_signatures))
-    pitch = made.type_names.index("Pitch")
-    for piece in made.pieces("test"):
-        onsets = beat_of_token(made, piece)[made.type_of_token[piece] == pitch]
-        score = made.decode(piece)
+def test_beats_are_those_of_the_decoder(demo_music: Path, time_signatures: bool) -> None:
+    settings = TokenizerSettings(time_signatures=time_signatures)
+    words = vocabulary(settings)
+    made = SimpleNamespace(vocabulary=words, settings=settings, bar_id=words.index("Bar_None"))
+    is_pitch = np.array([word.startswith("Pitch_") for word in words])
+    for path in sorted(demo_music.glob("*/*.mid"))[::10]:  # 8 pieces in duple, triple and compound time
+        piece = encode(read_piece(path), settings)
+        onsets, score = beat_of_token(made, piece)[is_pitch[piece]], decode(piece, settings)
         assert sorted(onsets) == [note.time / score.ticks_per_quarter for note in score.tracks[0].notes]
 
 

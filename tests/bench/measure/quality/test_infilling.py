@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from architectures import build
-from bench.data import TokenCorpus, TokenizerSettings, load_corpus, tokenize
+from bench.data import TokenCorpus, load_corpus, tokenize
 from bench.diffusion import AbsorbingDiffusion
+from bench.diffusion.constraints import TokenLanguage
 from bench.errors import UserError
+from bench.measure.quality.drawing import fill_rows
 from bench.measure.quality.infilling import (
     Excerpt,
     bars_of,
@@ -94,12 +96,18 @@ def test_only_the_hidden_tokens_are_drawn_and_bars_never(
     from bench.measure.quality import infilling
 
     drawn = []
-    monkeypatch.setattr(infilling, "bars_of", lambda made, row, one: drawn.append(row) or bars_of(made, row, one))
-    settings = {"length": LENGTH, "seed": 0, "infilling": ASKED, "sample": {"pieces": 9, "steps": 16} | sampler}
+
+    def kept(*given: object, **more: object):
+        answer = fill_rows(*given, **more)
+        drawn.extend(answer[0].tokens_BL.numpy())
+        return answer
+
+    monkeypatch.setattr(infilling, "fill_rows", kept)
+    settings = {"length": LENGTH, "seed": 0, "infilling": ASKED, "sample": {"pieces": 9, "steps": 6} | sampler}
     backbone = build("transformer", vocab_size=tokens.vocab_size, width=32, stride=4, layers=2, seed=0)
     process = AbsorbingDiffusion(tokens.mask_id, tokens.pad_id, steps=16)
     rows, vectors = measure_infilling(backbone, process, tokens, settings, lambda **event: None)
-    for row, one in zip(drawn[:3], excerpts, strict=True):
+    for row, one in zip(drawn, excerpts, strict=True):
         assert (row[~one.hidden] == one.tokens[~one.hidden]).all() and (row[one.hidden] != one.tokens[one.hidden]).any()
         assert not np.isin(row[one.hidden], [tokens.bar_id, *tokens.special_ids]).any()
     assert [row["metric"] for row in rows] == list(INFILLING) and {row["n"] for row in rows} == {3}
@@ -173,7 +181,10 @@ def test_what_cannot_be_hidden_is_refused_before_anything_runs(tmp_path: Path, m
     assert words in str(caught.value) and "\n" not in str(caught.value) and "tiny.yaml" in str(caught.value)
 
 
-def test_rests_are_refused() -> None:
-    resting = tokenize(load_corpus("demo", subset="irish"), TokenizerSettings(rests=True))
+def test_rests_are_refused(tokens: TokenCorpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.measure.quality import infilling
+
+    language = TokenLanguage.of([*tokens.vocabulary, "Rest_1.0.8"], {})
+    monkeypatch.setattr(infilling, "token_language", lambda made: language)
     with pytest.raises(UserError, match="allowed: a tokenizer without rests"):
-        choose_excerpts(resting, 64, 1, 2)
+        choose_excerpts(tokens, LENGTH, 1, 2)
