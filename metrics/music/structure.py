@@ -132,7 +132,7 @@ def _measured(
     for lag in (1, 4, 8, 16):
         for side, curve in zip(("generated", "reference"), map(_curve, sums), strict=True):
             parts[f"lag_{lag}_{side}"] = curve[lag - 1] if weight[lag - 1] else np.nan
-    return measured(name, value, sets, redraw, parts, intervals=intervals, seed=seed, scale="overlap")
+    return measured(name, value, sets, redraw, parts, intervals=intervals, seed=seed, scale="rate")
 
 
 def _redraws(
