@@ -116,19 +116,17 @@ def register_each(stem: str, kinds: Iterable[Key], unit: str, better: Better, **
     return found
 
 
-def music_metric(
-    *variants: Mapping[str, Any], redraws: Redraws | None = None
-) -> Callable[[Function], Function]:
+def music_metric(*variants: Mapping[str, Any], redraws: Redraws | None = None) -> Callable[[Function], Function]:
     """Register a function of music metrics: `import metrics` offers it, and the quality table holds its results.
 
     Each of `variants` holds the options of one call for the table, which gives the generated pieces first and, as far
     as the function takes them, `reference`, `train`, `limits`, `intervals` and `seed` by name. The function returns a
     `MetricResult` or a list of them. Without variants it stays out of the table.
 
-    `redraws` makes the values of many draws from one pool at once, where calls one by one are slow. "mean": the value is
-    the mean of the pieces' `values`, less what depends on the reference alone. A function takes the pieces of the pool,
-    the places of each draw in it, int64 (R, N), and of the options above those it names, and returns the value of each
-    draw, float64 (R,), or a list of them in the order of the metric's results.
+    `redraws` makes the values of many draws from one pool at once, where calls one by one are slow. "mean": the value
+    is the mean of the pieces' `values`, less what depends on the reference alone. A function takes the pieces of the
+    pool, the places of each draw in it, int64 (R, N), and of the options above those it names, and returns the value
+    of each draw, float64 (R,), or a list of them in the order of the metric's results.
     """
 
     def enter(function: Function) -> Function:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,8 @@ def _read(
             skipped.append(Skipped(source.path, answer.reason, source.id))
             continue
         columns = (arrays.onset, arrays.duration, arrays.pitch, arrays.velocity)
-        found.append(Notes.from_arrays(*columns, name=source.id, meters=arrays.meters))
+        piece = Notes.from_arrays(*columns, name=source.id, meters=arrays.meters)
+        found.append(replace(piece, tempo=arrays.tempo, ticks=arrays.ticks))
     return found, skipped
 
 

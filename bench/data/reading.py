@@ -27,6 +27,8 @@ MAX_NOTES = 300_000
 MAX_QUARTERS = 30_000
 """Over two hours at 240 beats a minute; the longest MAESTRO performance has 5,300 quarter notes."""
 MAX_HOURS = 3.0
+DEFAULT_TEMPO = 120.0
+"""The MIDI standard's tempo where a file names none, in quarter notes a minute."""
 CONTENT_GRID = 96
 """Steps a quarter note on which two pieces are compared for being copies."""
 
@@ -49,7 +51,8 @@ class Inspection:
 class NoteArrays:
     """The notes of a piece as read: onset and duration in quarter notes float64, pitch and velocity int16, all (N,).
 
-    `meters` are (quarter note, quarter notes a bar) of its time signatures.
+    `meters` are (quarter note, quarter notes a bar) of its time signatures, `tempo` the median over time of its quarter
+    notes a minute, `ticks` its ticks a quarter note.
     """
 
     onset: np.ndarray
@@ -57,6 +60,8 @@ class NoteArrays:
     pitch: np.ndarray
     velocity: np.ndarray
     meters: tuple[tuple[float, float], ...]
+    tempo: float = DEFAULT_TEMPO
+    ticks: int = 0
 
 
 def read_piece(path: Path, tune: int | None = None) -> Any:
@@ -129,7 +134,20 @@ def note_arrays(score: Any) -> NoteArrays:
         pitch=notes["pitch"].astype(np.int16),
         velocity=notes["velocity"].astype(np.int16),
         meters=tuple(dict(signatures).items()),  # of two at one beat the longer
+        tempo=_usual_tempo(score),
+        ticks=int(score.ticks_per_quarter),
     )
+
+
+def _usual_tempo(score: Any) -> float:
+    changes = sorted((tempo.time, float(tempo.qpm)) for tempo in score.tempos)
+    if not changes or changes[0][0] > 0:
+        changes = [(0, DEFAULT_TEMPO), *changes]
+    times, tempos = np.array([time for time, _ in changes]), np.array([tempo for _, tempo in changes])
+    lengths = np.diff(np.append(times, max(score.end(), times[-1] + 1)))
+    order = np.argsort(tempos)
+    reached = np.cumsum((lengths / tempos)[order])
+    return float(tempos[order][np.searchsorted(reached, reached[-1] / 2)])
 
 
 def _refuse_endless(score: Any) -> None:

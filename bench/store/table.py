@@ -60,6 +60,12 @@ SCHEMA = {
         float, "where memory ran out: bytes held and asked for beyond the process without a model, at least"
     ),
     "songs": Column(int, "songs that the pieces behind the value are excerpts of"),
+    "sd": Column(
+        float, "standard deviation of a reference row's redraws, of which `low` and `high` are the 95 % range"
+    ),
+    "auc": Column(
+        float, "chance that redraws of real music are rated better than those of a floor; 0.5: not told apart"
+    ),
 }
 """The columns in their order (format 1)."""
 COLUMNS = tuple(SCHEMA)

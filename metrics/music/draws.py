@@ -36,14 +36,20 @@ class Draws:
         return finite.mean() + (values - finite.mean()) / np.sqrt(1 - self.songs / self.pool_songs)
 
 
-def draw_pieces(songs: NDArray[np.int64], count: int, generator: np.random.Generator, draws: int = REDRAWS) -> Draws:
-    """`draws` draws of `count` pieces, or as many as nine tenths of the songs have.
+def draw_pieces(
+    songs: NDArray[np.int64],
+    count: int,
+    generator: np.random.Generator,
+    draws: int = REDRAWS,
+    largest_share: float = LARGEST_SHARE,
+) -> Draws:
+    """`draws` draws of `count` pieces, or as many as nine tenths (`largest_share`) of the songs have.
 
     `songs` (P,) numbers the song of each piece from 0. A song gives its pieces in one order in every draw: which of its
     pieces stands first is drawn once.
     """
     total = int(songs.max(initial=-1)) + 1
-    taken = min(count, max(int(LARGEST_SHARE * total), 1))
+    taken = min(count, max(int(largest_share * total), 1))
     order = np.lexsort((generator.random(len(songs)), songs))
     first = np.searchsorted(songs[order], np.arange(total))
     place = np.empty(len(songs), np.int64)  # of a piece among those of its song
@@ -71,6 +77,13 @@ def halves(songs: NDArray[np.int64], generator: np.random.Generator, draws: int 
     tables = (np.array([one[:smallest] for one in side], np.int64).reshape(len(side), smallest) for side in sides)
     first, second = (Draws(table, 0, total) for table in tables)
     return first, second
+
+
+def weights_of_draws(chosen: NDArray[np.int64], pieces: int) -> NDArray[np.float64]:
+    """How often each draw holds each of the pieces of a pool: (R, N) -> (R, P)."""
+    weights = np.zeros((len(chosen), pieces))
+    np.add.at(weights, (np.arange(len(chosen))[:, None], chosen), 1)
+    return weights
 
 
 def means_of_draws(values: NDArray[np.float64], chosen: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -88,7 +88,7 @@ def shuffled_pieces(pieces: Sequence[Notes], train: Sequence[Notes] = (), seed: 
 
 
 def pitches_shuffled(pieces: Sequence[Notes], train: Sequence[Notes] = (), seed: int = 0) -> list[Notes]:
-    """Each piece with its pitches permuted and all else kept: rhythm and pitch statistics without melody and harmony."""
+    """Each piece with its pitches permuted and all else kept: rhythm and pitches without melody and harmony."""
     generator = np.random.default_rng([seed, 8])
 
     def shuffled(piece: Notes) -> Notes:
@@ -98,10 +98,11 @@ def pitches_shuffled(pieces: Sequence[Notes], train: Sequence[Notes] = (), seed:
     return _of_songs(map(shuffled, pieces), pieces)
 
 
+BIGRAM: Final = "bigram-tokens"  # a trained model has to make better music than this
 FLOORS: Final[dict[str, Maker]] = {
     "uniform-tokens": uniform_pieces,
     "unigram-tokens": unigram_pieces,
-    "bigram-tokens": bigram_pieces,
+    BIGRAM: bigram_pieces,
     "unigram-notes": unigram_notes,
     "shuffled": shuffled_pieces,
     "pitches-shuffled": pitches_shuffled,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -32,6 +33,7 @@ class Notes:
     that cut, so that the pitches that sound at an instant are still those of the file (default: `duration`).
     `meters` are (beat, bar length in beats) from the time signatures of the whole file; empty means bars of 4 beats.
     `song` is the piece of music that these notes are an excerpt of; empty: they are a whole piece of their own.
+    `tempo` [beats/min] (the median over time) and `ticks` (a beat) are those of the file; NaN and 0: not known.
     Raises NotesError when arrays differ in length or hold NaN, infinite times or pitches outside 0..127.
     """
 
@@ -43,6 +45,8 @@ class Notes:
     meters: Meters = ()
     held: NDArray[np.float64] | None = field(default=None, repr=False)
     song: str = ""
+    tempo: float = math.nan
+    ticks: int = 0
     remembered: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:

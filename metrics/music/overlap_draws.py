@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.music.draws import weights_of_draws
 from metrics.music.kde import FLAT, REACH, STEPS_PER_BANDWIDTH, scott_bandwidth, smoothed, spline_counts
 from metrics.music.overlap import Distances, overlap_of_distances
 
@@ -31,15 +32,13 @@ def overlaps_of_draws(
     intra = pdist(reference)
     inter = np.full((len(pool), len(reference)), np.nan)
     inter[finite] = cdist(pool[finite], reference)  # P M
-    kept = finite[chosen]  # R N
-    weight = np.zeros((len(chosen), len(pool)))
-    np.add.at(weight, (np.repeat(np.arange(len(chosen)), kept.sum(1)), chosen[kept]), 1)
+    weight = weights_of_draws(chosen, len(pool)) * finite  # R P
     count = weight.sum(1)
     width, widths = scott_bandwidth(intra, copies=2), _bandwidths(inter[finite], weight[:, finite])
     plain = (count < 2) | (widths == 0) | (width == 0)
     values = np.full(len(chosen), np.nan)
     for draw in np.flatnonzero(plain & (count >= 2)):  # a constant feature has rules of its own
-        values[draw] = overlap_of_distances(Distances(intra, inter[chosen[draw][kept[draw]]]), limits)[0]
+        values[draw] = overlap_of_distances(Distances(intra, inter[chosen[draw][finite[chosen[draw]]]]), limits)[0]
     smooth = np.flatnonzero(~plain)
     if len(smooth):
         given = (inter[finite], weight[smooth][:, finite], widths[smooth])

@@ -44,7 +44,11 @@ def note_tokens(notes: Notes) -> NDArray[np.int64]:
     fresh = np.diff(step, prepend=-1) != 0  # whether a Position stands before it
     ends = np.cumsum(bars + fresh + 3)
     tokens = np.full(int(ends[-1]) if len(ends) else 0, BAR, np.int64)
-    tokens[ends - 3], tokens[ends - 2], tokens[ends - 1] = PITCH + pitch - LOWEST_PITCH, VELOCITY + velocity, DURATION + duration
+    tokens[ends - 3], tokens[ends - 2], tokens[ends - 1] = (
+        PITCH + pitch - LOWEST_PITCH,
+        VELOCITY + velocity,
+        DURATION + duration,
+    )
     tokens[ends[fresh] - 4] = POSITION + step[fresh] % POSITIONS
     return tokens
 

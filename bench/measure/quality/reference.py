@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.files import write_atomically
 from bench.measure.quality.music import REFERENCE_SEED, held_out_windows, load_tokens, to_notes, token_rows, train_notes
 from bench.measure.rows import metric_row, row
 from metrics.cost.quantities import BITS
+
+if TYPE_CHECKING:
+    from metrics import MetricResult
 
 BASELINE_DEFINITIONS = {
     "unigram": "unigram, Laplace-smoothed v1",
@@ -27,21 +30,27 @@ def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[...
     """
     from bench.data import token_baselines
     from metrics import reference_rows
+    from metrics.music.table import CEILING
 
     tokens = load_tokens(settings["corpus"], settings["tokenizer"])
     length, pieces = int(settings["length"]), int(settings["pieces"])
     write_atomically(folder / "data.json", json.dumps(tokens.record(), indent=1))
-    emit(event="progress", stage="token baselines")
-    rows = [
-        row(BITS, bits, arm=name, definition=BASELINE_DEFINITIONS[name])
-        for name, bits in token_baselines(tokens, length, "validation").items()
-    ]
     emit(event="progress", stage="floors and ceiling")
     windows = held_out_windows(tokens, length, pieces)
     for index, window in enumerate(windows.tokens):
         tokens.decode_to_file(window, folder / "samples" / f"real-{index:03d}.mid")
-    rows += [line | {"arm": "real-vs-real"} for line in token_rows(tokens, windows)]
+    rows = [line | {"arm": CEILING} for line in token_rows(tokens, windows)]
     reference, train = to_notes(tokens, windows, "test"), train_notes(tokens, length)
     for name, results in reference_rows(reference, train, seed=REFERENCE_SEED).items():
-        rows += [metric_row(result) | {"arm": name} for result in results]
+        rows += [metric_row(result) | {"arm": name} | redraw_columns(result) for result in results]
+    emit(event="progress", stage="token baselines")
+    rows += [
+        row(BITS, bits, arm=name, definition=BASELINE_DEFINITIONS[name])
+        for name, bits in token_baselines(tokens, length, "validation").items()
+    ]
     return rows
+
+
+def redraw_columns(result: MetricResult) -> dict[str, float]:
+    """Columns of a reference row's redraws."""
+    return {name: result.parts[name] for name in ("sd", "auc") if name in result.parts}
