@@ -18,12 +18,12 @@ def place(value: float, mean: float, sd: float, low: float, high: float, better:
     """The place of a value among redraws of real music with this mean, standard deviation and 95 % range, in words.
 
     "within real music" inside the range, else how many standard deviations away on which side: "4.2 sd worse" where
-    lower or higher is better, "4.2 sd above" elsewhere. Empty where value or range is not known.
+    lower or higher is better, "4.2 sd above" elsewhere. Empty where one of the figures is not known.
 
     >>> place(0.7, 0.8, 0.02, 0.76, 0.84, "higher")
     '5.0 sd worse'
     """
-    if not all(map(math.isfinite, (value, mean, low, high))):
+    if not all(map(math.isfinite, (value, mean, sd, low, high))):
         return ""
     if low <= value <= high:
         return WITHIN
