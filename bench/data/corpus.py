@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -130,11 +131,11 @@ def _from_record(record: dict[str, Any]) -> Answer:
 
 
 def _without_fold(name: str) -> tuple[str, tuple[int, int] | None]:
-    corpus, at, words = name.rpartition("@")
-    if not at or not words[:1].isdecimal():  # a folder's name may hold an @
+    found = re.fullmatch(r"(.+)@([0-9]+of[0-9]+)", name)  # a folder's name may hold another @
+    if found is None:
         return name, None
     try:
-        return corpus, parse_fold(words)
+        return found[1], parse_fold(found[2])
     except ValueError as error:
         raise CorpusError(f"corpus {name}: {error}") from None
 
@@ -160,31 +161,29 @@ def _sides(
     notes: list[str] = []
     if copies:
         notes.append(f"{copies} pieces are copies of another (same notes); copies stand on one side")
-    official = listing.official and fold is None
-    if not official:
-        pairs = near_duplicates(usable, contents, progress)
-        if listing.stratified:
-            pairs = [pair for pair in pairs if part_of(pair.first) == part_of(pair.second)]
-        for number, pair in enumerate(pairs):
-            for name in (pair.first, pair.second):
-                alike[name].append(f"near {number}")
-        groups = group_copies(alike)
-        if pairs:
-            words = "1 pair of pieces are" if len(pairs) == 1 else f"{len(pairs)} pairs of pieces are"
-            notes.append(f"{words} near-duplicates, each on one side (`corpus check --near` names them)")
-    if official:
+    if listing.official and fold is None:
         published = {source.id: str(source.split) for source in usable}
         sides = keep_copies_together(published, groups)
         moved = sum(sides[piece] != published[piece] for piece in sides)
         if moved:
             notes.append(f"{moved} copies were moved from their official side to that of the held-out one")
-    else:
-        strata = {key: key.split("/")[0] for key in groups.values()} if listing.stratified else None
-        keys = set(groups.values())
-        if fold is not None and len(keys) < fold[1]:
-            raise CorpusError(f"{fold[1]} folds need as many different pieces, and there are {len(keys)}")
-        of_group = fold_split(keys, *fold, strata) if fold else hash_split(keys, strata)
-        sides = {piece: of_group[group] for piece, group in groups.items()}
+        return sides, tuple(notes)
+    pairs = near_duplicates(usable, contents, progress)
+    if listing.stratified:
+        pairs = [pair for pair in pairs if part_of(pair.first) == part_of(pair.second)]
+    for number, pair in enumerate(pairs):
+        for name in (pair.first, pair.second):
+            alike[name].append(f"near {number}")
+    if pairs:
+        words = "1 pair" if len(pairs) == 1 else f"{len(pairs)} pairs"
+        notes.append(f"{words} of near-duplicates, each on one side (`corpus check --near` names them)")
+    groups = group_copies(alike)
+    keys = set(groups.values())
+    strata = {key: part_of(key) for key in keys} if listing.stratified else None
+    if fold is not None and len(keys) < fold[1]:
+        raise CorpusError(f"{fold[1]} folds need as many different pieces, and there are {len(keys)}")
+    of_group = fold_split(keys, *fold, strata) if fold else hash_split(keys, strata)
+    sides = {piece: of_group[group] for piece, group in groups.items()}
     return sides, tuple(notes)
 
 

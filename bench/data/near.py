@@ -27,7 +27,7 @@ NEAR_VERSION = 1
 STEPS = 8
 THRESHOLD = 0.4
 LEAST_PASSAGES = 16
-"""A piece with fewer distinct passages is too short, or too plain, to be told from another."""
+"""A piece with fewer distinct passages is too short, or too plain, to be distinguished from another."""
 MOST_PIECES = 5_000
 """A larger corpus is not searched: all pairs of pieces are compared."""
 GRID = 24

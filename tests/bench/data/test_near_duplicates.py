@@ -69,9 +69,7 @@ def test_near_duplicates_stand_on_one_side_and_are_named(
     side = {piece.id: piece.split for piece in corpus.pieces}
     assert all(side[f"{index:02d}.mid"] == side[f"{index + 15:02d}.mid"] for index in range(15))
     assert sorted(side.values()).count("test") == 4  # two of fifteen groups
-    assert corpus.notes == (
-        "15 pairs of pieces are near-duplicates, each on one side (`corpus check --near` names them)",
-    )
+    assert corpus.notes == ("15 pairs of near-duplicates, each on one side (`corpus check --near` names them)",)
     printed = CliRunner().invoke(app, ["corpus", "check", f"folder:{tmp_path}", "--near"]).output
     assert f"near: 00.mid ({side['00.mid']}) and 15.mid ({side['15.mid']}) share 100% of their passages" in printed
     assert "the second 2 semitones higher" in printed
