@@ -22,12 +22,7 @@ def load_tokens(corpus: str, tokenizer: TokenizerSettings | Mapping[str, Any]) -
     """Tokens of `NAME`, `NAME/SUBSET` or `folder:PATH` under a tokenizer, or under its settings in a cell."""
     from bench.data import TokenizerSettings, load_corpus, tokenize
 
-    if corpus.startswith("folder:"):
-        loaded = load_corpus(corpus)
-    else:
-        name, _, subset = corpus.partition("/")
-        loaded = load_corpus(name, subset=subset or None)
-    return tokenize(loaded, TokenizerSettings.model_validate(tokenizer))
+    return tokenize(load_corpus(corpus), TokenizerSettings.model_validate(tokenizer))
 
 
 @dataclass(frozen=True)
