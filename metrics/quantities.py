@@ -1,10 +1,11 @@
-"""Registry of measured names: label, unit, which way is better, bounds and definition of each."""
+"""Registry of measured names: label, unit, which way is better, what difference matters, bounds and definition."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
 from importlib import import_module
@@ -39,6 +40,21 @@ class Section(StrEnum):
 
 
 @dataclass(frozen=True)
+class Margin:
+    """The smallest difference that matters: in the unit of its quantity, or as a share of the value compared with."""
+
+    size: float
+    relative: bool = False
+
+    def at(self, value: float) -> float:
+        """The margin in the unit of the quantity, where it is compared with `value`."""
+        return self.size * abs(value) if self.relative else self.size
+
+    def __str__(self) -> str:
+        return f"{100 * self.size:g} %" if self.relative else f"{self.size:g}"
+
+
+@dataclass(frozen=True)
 class Quantity:
     """A measured name and how its values are read.
 
@@ -46,7 +62,10 @@ class Quantity:
     held-out music; "none" is a description. `bounds`: lowest and highest possible value; intervals over seeds are cut
     there. `kind`: "music" is computed from notes, "quality" from tokens or the denoiser's predictions, "cost" from a
     forward pass or a sample, "training" from a training step. Without a `label` the name with spaces, without a
-    `short` label the label, without a `definition` the name with version 1.
+    `short` label the label, without a `definition` the name with version 1. `matters`: the smallest difference that
+    matters where a study states none, `0.03` in the unit or `"2%"` of the value compared with. `also`: another name
+    under which a study may state it. `spread`: standard deviation of one arm's error at one seed in an earlier study,
+    which a plan assumes where no similar cell is done.
     """
 
     name: str
@@ -58,12 +77,46 @@ class Quantity:
     short: str = ""
     definition: str = ""
     section: Section = Section.NONE
+    matters: float | str | None = None
+    also: str = ""
+    spread: float | None = None
 
     def __post_init__(self) -> None:
         label = self.label or self.name.replace("_", " ")
         defaults = {"label": label, "short": self.short or label, "definition": self.definition or f"{self.name} v1"}
         for field, value in defaults.items():
             object.__setattr__(self, field, value)
+        if self.matters is not None:
+            self.margin_of(self.matters)
+
+    @property
+    def margin(self) -> Margin | None:
+        """The smallest difference that matters where a study states none; None where no default is known."""
+        return None if self.matters is None else self.margin_of(self.matters)
+
+    def margin_of(self, given: object) -> Margin:
+        """The margin as it is written: `0.03` in the unit of the quantity, or `"2%"` of the value compared with.
+
+        Raises ValueError for anything that is no number above 0, and for a percentage of a quantity that has no true
+        zero or is itself a share.
+
+        >>> Quantity("step_latency", "ms", "lower", "cost", POSITIVE).margin_of("2%").at(50.0)
+        1.0
+        """
+        text = str(given).strip()
+        relative = text.endswith("%")
+        try:
+            size = math.nan if isinstance(given, bool) else float(text.removesuffix("%")) / (100 if relative else 1)
+        except ValueError:
+            size = math.nan
+        if not 0 < size < math.inf:
+            raise ValueError(f"must be a number above 0, or a percentage such as 2% (given: {given!r})")
+        if relative and self.bounds != POSITIVE:
+            why = "is a share" if self.bounds == SHARE else "may be 0 or below"
+            raise ValueError(
+                f"{self.name} {why}, so a percentage of it means nothing; give a number (given: {given!r})"
+            )
+        return Margin(size, relative)
 
     @property
     def heading(self) -> str:
@@ -151,6 +204,16 @@ def quantity_of(name: str, unit: str = "") -> Quantity:
     if name not in _QUANTITIES:
         _load()
     return _QUANTITIES.get(name) or Quantity(name, unit)
+
+
+def known_quantity(name: str) -> Quantity:
+    """The registered quantity of a name, or of its other name. Raises ValueError naming the nearest one for others."""
+    _load()
+    names = {one.also: one for one in _QUANTITIES.values() if one.also} | _QUANTITIES
+    if name in names:
+        return names[name]
+    near = get_close_matches(name, names, n=1, cutoff=0.0)
+    raise ValueError(f"{name!r} is no known quantity; the nearest one is {near[0]!r}")
 
 
 def quantities() -> list[Quantity]:

@@ -15,7 +15,7 @@ class MetricResult:
 
     `name` is a registered one (`metrics.quantities`), from which unit, definition and which way is better are read.
     `value` is NaN with `reason` when it could not be computed; `n` counts the generated pieces behind it.
-    `low` and `high` bound a 95 % interval over pieces: where the value would lie had other pieces of the same two
+    `low` and `high` bound a 95 % interval over songs: where the value would lie had other pieces of the same two
     sources been drawn, n unchanged; NaN with a `reason` where there are too few songs for one. `songs` counts the songs
     that the `n` pieces are excerpts of (0: not known). `parts` are the figures behind the value, by name. `values` are
     the figure of each generated piece, in their order and NaN for a piece without one, and `reference_values` those of

@@ -198,7 +198,7 @@ def table_csv(rows: Sequence[MetricResult], marks: Marks, generated: str, refere
     for name, results in {"generated": rows, **marks}.items():
         for row in results:
             parts = json.dumps({key: None if math.isnan(part) else part for key, part in row.parts.items()})
-            counts = [row.n, row.songs or "", where.get(row.name, "") if name == "generated" else ""]
+            counts = [row.n, row.songs, where.get(row.name, "") if name == "generated" else ""]
             words = [row.better, row.definition, row.reason, parts]
             figures = [row.value, row.unit, row.low, row.high, *counts, *words]
             writer.writerow([name, row.name, *("" if f != f else f for f in figures), generated, reference, seed])

@@ -17,12 +17,15 @@ from bench.cli.options import RESULTS, JobsOption, ResultsOption, SetOption, Stu
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.report.analysis.prospects import Prospect
     from bench.run.estimate import Estimate
     from bench.run.plan import Plan
+    from bench.store.cells import Store
     from bench.study.grid import Cell, Study
 
 GIB = 2**30
 MIB = 2**20
+MOST_PROSPECTS = 8
 
 
 @contextmanager
@@ -47,11 +50,11 @@ def plan(
 ) -> None:
     """List the cells of a study, with time, memory and disk estimated from done cells; nothing is run.
 
-    With two or more seeds done it also lists how many seeds each comparison needs.
+    It also says which differences the study's seeds can show, and warns where they can decide nothing.
     """
     from rich.console import Console
 
-    from bench.run.estimate import Estimator, seeds_for_comparisons
+    from bench.run.estimate import Estimator
     from bench.run.machine import threads_of
     from bench.store.cells import FINISHED, Store
     from bench.study.grid import load_study
@@ -70,10 +73,7 @@ def plan(
     threads = max((threads_of(cell) for cell in made.cells), default=1)
     at_once = jobs or max(1, (os.cpu_count() or 1) // threads)
     _total([cell for cell in made.cells if cell.id not in done], estimates, at_once, len(estimator.done), console)
-    if (store.folder / "study.json").is_file():
-        reference = loaded.content.match.reference if loaded.content.match else None
-        named = reference or loaded.content.baseline.arm
-        _seeds(seeds_for_comparisons(store, named, len(loaded.content.seeds)), len(loaded.content.seeds), console)
+    _prospects(loaded, made, store, console)
 
 
 def planned(study: Study, console: Console) -> Plan:
@@ -149,31 +149,50 @@ def _total(left: list[Cell], estimates: dict[str, Estimate], jobs: int, known: i
     console.print(words, highlight=False)
 
 
-def _seeds(needs: list[Any], planned: int, console: Console) -> None:
-    from rich.table import Table
+def _prospects(study: Study, made: Plan, store: Store, console: Console) -> None:
+    """Print which differences the seeds can show, what the finished ones show so far, and a warning where none can."""
+    from bench.report.analysis.prospects import done_so_far, prospects, warnings
+    from bench.report.rows.study import read_margins
 
-    if not needs:
+    if study.content.measure.quality is None:
         return
-    table = Table(
-        "metric", "arm", "against", "pilot seeds", "difference", "deviation", "seeds needed", f"{planned} find"
-    )
-    for need in needs:
-        table.add_row(
-            need.metric,
-            need.arm,
-            need.reference,
-            str(need.pilots),
-            f"{need.difference:+.4f}",
-            f"{need.deviation:.4f}",
-            "over 10,000" if need.seeds is None else str(need.seeds),
-            "nothing" if math.isinf(need.detectable) else f"{need.detectable:.4f}",
-        )
-    console.print(table)
-    console.print(
-        "seeds needed to find a difference as large as the one seen, and the smallest difference the study's "
-        f"{planned} seeds find; both with chance 0.8 at p 0.05, paired over seeds. A few pilot seeds say this roughly.",
-        highlight=False,
-    )
+    names: dict[tuple[str, int | None], set[str]] = {}
+    for cell in made.cells:
+        if cell.kind == "quality" and "seed" in cell.labels:
+            names.setdefault((cell.labels["corpus"], cell.labels["length"]), set()).add(cell.labels["arm"])
+    arms, seeds = {setting: len(found) for setting, found in names.items()}, len(study.content.seeds)
+    found = prospects(arms, seeds, read_margins(study.content.matters), store.folder)
+    for one in found[:MOST_PROSPECTS]:
+        console.print(f"{_prospect_words(one)}.", markup=False, highlight=False)
+    if found:
+        more = f"{len(found) - MOST_PROSPECTS} further settings alike. " if len(found) > MOST_PROSPECTS else ""
+        rule = "Differences from one baseline, called with chance 0.8, corrected for all arms and primary scores."
+        console.print(more + rule, highlight=False)
+    for words in warnings(arms, seeds):
+        console.print(words, style="yellow", highlight=False)
+    named = study.content.match.reference if study.content.match else None
+    rows = done_so_far(store.folder, named or study.content.baseline.arm)
+    if rows:
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table("score", "arm", "seeds done", "difference", "verdict so far")
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
+
+
+def _prospect_words(one: Prospect) -> str:
+    """A prospect as a sentence: what these seeds show, what would show the margin, and where the spread comes from."""
+    from bench.report.tables.numbers import number
+
+    at = f"{one.quantity.heading}, {one.setting[0]}, L = {one.setting[1]}, {one.arms} arms"
+    if one.source is None:
+        return f"{at}: no spread between seeds is known, since nothing like it was done"
+    least = "nothing" if math.isinf(one.shown_from) else f"differences from {number(one.shown_from, 2)} on"
+    shows = f"{one.seeds} seed{'s show' if one.seeds != 1 else ' shows'} {least}"
+    more = f"; {number(one.margin, 2)}, which matters, takes {one.needed.text}" if one.margin and one.needed else ""
+    return f"{at}: {shows}{more} (spread of one arm at one seed {number(one.source.spread, 2)}: {one.source.words})"
 
 
 def schema(

@@ -20,13 +20,14 @@ def report(
     """Write the tables, figures and report.md of a study again, and print its summary."""
     from rich.console import Console
 
-    from bench.report import summary_table, write_report
+    from bench.cli.run import print_summary
+    from bench.report import write_report
     from bench.store.table import load_results
 
     folder = results_folder(study, results)
     console = Console()
     path = write_report(folder, force=force)
-    console.print(summary_table(load_results(folder)))
+    print_summary(load_results(folder), console)
     console.print(f"report: {path}", highlight=False, soft_wrap=True)
 
 
@@ -89,7 +90,7 @@ def compare(
     folders = results_folder(first, results), results_folder(second, results)
     names = ("A", "B") if folders[0].name == folders[1].name else (folders[0].name, folders[1].name)
     frames = [as_frame(load_results(folder)) for folder in folders]
-    tables = change_tables(frames[0], frames[1], names, force=force)
+    tables = change_tables(frames[0], frames[1], names, folders, force=force)
     console = Console()
     for table in tables:
         print_table(console, table)

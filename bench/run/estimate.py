@@ -1,4 +1,4 @@
-"""Time, memory and disk of a plan, estimated from done cells, and the number of seeds its comparisons need."""
+"""Time, memory and disk of a plan, estimated from done cells."""
 
 from __future__ import annotations
 
@@ -7,15 +7,11 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench.store.cells import CellFolder, Store
+from bench.store.cells import CellFolder
 from bench.study.grid import Cell
 from metrics.cost.quantities import TRAINING_TIME
-
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 NEAREST = 5
 """Number of done cells, nearest in cost, that an estimate is made of."""
@@ -102,53 +98,6 @@ def wall_time_s(cells: Iterable[tuple[Cell, Estimate]], jobs: int) -> float:
     training = [estimate.time_s for cell, estimate in cells if cell.kind != "efficiency"]
     session = [estimate.time_s for cell, estimate in cells if cell.kind == "efficiency"]
     return sum(training) / jobs + max(session, default=0.0)
-
-
-@dataclass(frozen=True)
-class SeedNeed:
-    """Seeds that one comparison needs, from its pilot seeds."""
-
-    metric: str
-    arm: str
-    reference: str
-    pilots: int
-    difference: float
-    deviation: float
-    seeds: int | None  # to find a difference as large as the one seen; None: beyond all reach, or nothing seen
-    detectable: float  # smallest difference that the study's own number of seeds finds
-
-
-def seeds_for_comparisons(store: Store, reference: str, planned: int) -> list[SeedNeed]:
-    """For each arm against `reference`: the seeds needed, from two or more seeds that are done.
-
-    Paired over seeds at the same corpus and length; chance of finding 0.8 at p 0.05 (`metrics.statistics.power`).
-    """
-    from bench.store.table import load_results
-    from metrics.headlines import PRIMARY
-    from metrics.statistics.power import minimum_detectable_effect, seeds_needed
-
-    frame = load_results(store.folder).frame
-    frame = frame[(frame["kind"] == "quality") & (frame["status"] == "done")]
-    needs = []
-    for metric in PRIMARY:
-        values = frame[frame["metric"] == metric].dropna(subset=["value"])
-        for arm in values["arm"].unique():
-            pairs = _paired(values, arm, reference) if arm != reference else []
-            if len(pairs) < 2:
-                continue
-            mean, deviation = statistics.mean(pairs), statistics.stdev(pairs)
-            needed = seeds_needed(mean, deviation)
-            smallest = minimum_detectable_effect(deviation, planned)
-            needs.append(SeedNeed(metric, arm, reference, len(pairs), mean, deviation, needed, smallest))
-    return needs
-
-
-def _paired(values: pd.DataFrame, arm: str, reference: str) -> list[float]:
-    keys = ["corpus", "length", "seed"]
-    mine, theirs = (values[values["arm"] == name].drop_duplicates(keys) for name in (arm, reference))
-    joined = mine.merge(theirs, on=keys, suffixes=("", "_reference"))
-    # one difference a seed, so that lengths and corpora of a seed are not taken for further seeds
-    return list((joined["value"] - joined["value_reference"]).groupby(joined["seed"]).mean())
 
 
 @dataclass(frozen=True)

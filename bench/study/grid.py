@@ -28,6 +28,7 @@ from bench.study.settings import (
 from bench.study.source import axis_name, check_axes, check_number, excluded_values, read_source
 from bench.study.yaml import Model, Place, allowed_words, validate
 from bench.training.settings import TrainSettings
+from metrics.quantities import known_quantity
 
 STUDIES_FOLDER = Path(__file__).parents[1] / "studies"
 
@@ -157,11 +158,23 @@ def load_study(name_or_path: str | Path, overrides: Sequence[str] = (), *, many:
     content = validate(StudyFile, value, place)
     settings = [*PLAIN_AXES, *(f"{group}.<setting>" for group in SETTING_GROUPS)]
     check_axes(content.axes, content.exclude, settings, place)
+    _check_matters(content.matters, place)
     if not many:
         check_number(content.axes, content.seeds, place)
     study = Study(content, place)
     study.combinations()
     return study
+
+
+def _check_matters(stated: Mapping[str, Any], place: Place) -> None:
+    """Raise UserError for a quantity that is not known, one stated under two names, or a margin that is none."""
+    margins: dict[str, str] = {}
+    for name, given_margin in stated.items():
+        with place.naming("matters", name):
+            quantity = known_quantity(name)
+            quantity.margin_of(given_margin)
+            if margins.setdefault(quantity.name, name) != name:
+                raise ValueError(f"is stated twice, as {margins[quantity.name]} too")
 
 
 def find_study(name_or_path: str) -> Path:

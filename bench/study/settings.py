@@ -162,15 +162,18 @@ class EfficiencySettings(Settings):
     """What an efficiency cell times: one process per arm, all lengths, arms taking turns."""
 
     lengths: tuple[int, ...] = Field((256, 512, 1024, 2048), min_length=1, description="sequence lengths in tokens")
-    rounds: int = Field(5, ge=1, description="turns of each arm; the interval is over rounds")
+    rounds: int = Field(5, ge=1, description="turns of each arm, shared by the replicates")
+    replicates: int = Field(
+        3, ge=1, description="processes of each arm, one after the other; under 3 no time is called different"
+    )
     calls_per_round: int = Field(4, ge=1, description="timed calls per arm, length and round")
     seconds_per_round: float = Field(
         0.0, ge=0, exclude_if=lambda seconds: not seconds, description="short calls are repeated for as long in a round"
     )
     relative_width: float = Field(
-        0.02, gt=0, description="rounds end once every interval is within this share of its median"
+        0.02, gt=0, description="rounds end once the time of each process is known to this share of it"
     )
-    time_cap_s: float = Field(150.0, gt=0, description="seconds after which no further round starts")
+    time_cap_s: float = Field(150.0, gt=0, description="seconds of rounds after which no further one starts")
     threads: int = Field(2, ge=1, description="CPU threads while timing")
     batch: int = Field(1, ge=1, description="sequences per call")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
@@ -312,6 +315,20 @@ class StudyFile(Settings):
     match: Match | None = None
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="each seeds weights, data order, noise and sampling")
     measure: Measure
+    matters: dict[str, Any] = Field(
+        default_factory=dict,
+        exclude_if=lambda stated: not stated,
+        json_schema_extra={
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": "number", "exclusiveMinimum": 0},
+                    {"type": "string", "pattern": r"^\s*[0-9.eE+-]+\s*%\s*$"},
+                ]
+            }
+        },
+        description="quantity -> the smallest difference that matters, as a number in its unit or as a percentage; "
+        "changes verdicts alone, and no cell",
+    )
     limits: Limits = Limits()
     plugins: tuple[str, ...] = Field((), description="modules that register further mixers")
 

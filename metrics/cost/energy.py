@@ -18,6 +18,11 @@ from metrics.cost.latency import synchronise
 POWERCAP = Path("/sys/class/powercap")
 SHORTEST_S = 1.0
 """Calls are repeated for at least this long: the counters move in steps of some milliseconds to 100 ms."""
+REPEATS = 3
+"""Times that this is done: each is one value of the interval."""
+SETTLE_S = 1.0
+"""Wait before idle power is measured: a device that has just computed is not idle yet."""
+IDLE_S = 2.0
 
 
 class EnergyCounter(Protocol):
@@ -30,16 +35,30 @@ class EnergyCounter(Protocol):
 
 @dataclass(frozen=True)
 class EnergyUse:
-    """Joules of one call, averaged over `calls` in `elapsed_s`; NaN with a `reason` where the device has no counter.
+    """Joules of one call beyond what the idle device takes; NaN with a `reason` where that is not known.
 
-    The counter holds everything that ran on that device meanwhile, idle power included.
+    Parameters
+    ----------
+    joules_per_call
+        Mean over the repeats of (counted joules - `idle_w` x seconds) / calls.
+    low, high
+        Its 95 % interval by t over the repeats; the error of `idle_w` is not in it.
+    calls, repeats
+        Calls in all, and the joules of a call in each repeat.
+    idle_w
+        Watts of the idle device before the calls; what other processes took then is a part of them.
+    source
+        Name of the counter, which counts everything that runs on the device.
     """
 
     joules_per_call: float
-    calls: int
-    elapsed_s: float
-    source: str
+    calls: int = 0
+    source: str = "none"
     reason: str = ""
+    low: float = math.nan
+    high: float = math.nan
+    repeats: tuple[float, ...] = ()
+    idle_w: float = math.nan
 
 
 class RaplCounter:
@@ -109,32 +128,65 @@ def energy_counter(device: torch.device | str) -> EnergyCounter:
     raise OSError(f"no energy counter is known for {kind.type}")
 
 
+def measure_idle_power(
+    counter: EnergyCounter,
+    *,
+    settle_s: float = SETTLE_S,
+    idle_s: float = IDLE_S,
+    sleep: Callable[[float], Any] = time.sleep,
+) -> float:
+    """Watts that the device takes while this process waits: over `idle_s` seconds, `settle_s` after what ran before."""
+    sleep(settle_s)
+    began, start_joules = time.perf_counter(), counter.joules()
+    sleep(idle_s)
+    return (counter.joules() - start_joules) / (time.perf_counter() - began)
+
+
 def measure_energy(
     function: Callable[[], Any],
     *,
     device: torch.device | str = "cpu",
     counter: EnergyCounter | None = None,
+    idle_w: float | None = None,
     shortest_s: float = SHORTEST_S,
+    repeats: int = REPEATS,
 ) -> EnergyUse:
-    """Joules that one call of `function` takes, from as many calls as fill `shortest_s` seconds; call it warm.
+    """Joules that one call of `function` takes beyond the idle device; call it warm.
 
-    Without a counter nothing is run; a counter that did not move gives NaN as well. The `reason` is in the result.
+    Each of `repeats` repeats has as many calls as fill `shortest_s` seconds. `idle_w`: watts of the idle device where
+    they are known; else `measure_idle_power` before the calls. Without a counter nothing is run; a counter that did not
+    move gives NaN, and so do calls that took no more than the idle device. The `reason` is in the result.
     """
+    from metrics.statistics.intervals import mean_interval
+
     if counter is None:
         try:
             counter = energy_counter(device)
         except OSError as reason:
-            return EnergyUse(math.nan, 0, 0.0, "none", f"energy is not available: {reason}")
-    calls, began = 0, time.perf_counter()
-    start_joules = counter.joules()
+            return EnergyUse(math.nan, reason=f"energy is not available: {reason}")
+    idle_w = measure_idle_power(counter) if idle_w is None else idle_w
+    taken = [_one_repeat(function, device, counter, shortest_s) for _ in range(repeats)]
+    calls, source = sum(count for count, _, _ in taken), counter.source
+    if not all(joules > 0 for _, joules, _ in taken):
+        return EnergyUse(math.nan, calls, source, f"{source}: the counter did not move", idle_w=idle_w)
+    own = tuple((joules - idle_w * elapsed_s) / count for count, joules, elapsed_s in taken)
+    mean = mean_interval(own)
+    if not mean.value > 0:
+        words = f"{source}: no more than the {idle_w:.3g} W of the idle device"
+        return EnergyUse(math.nan, calls, source, words, repeats=own, idle_w=idle_w)
+    return EnergyUse(mean.value, calls, source, "", mean.low, mean.high, own, idle_w)
+
+
+def _one_repeat(
+    function: Callable[[], Any], device: torch.device | str, counter: EnergyCounter, shortest_s: float
+) -> tuple[int, float, float]:
+    """Calls, joules and seconds of one repeat."""
+    calls, began, start_joules = 0, time.perf_counter(), counter.joules()
     while calls == 0 or time.perf_counter() - began < shortest_s:
         function()
         synchronise(device if torch.device(device).type == "cuda" else "cpu")
         calls += 1
-    used_joules, elapsed_s = counter.joules() - start_joules, time.perf_counter() - began
-    if not used_joules > 0:
-        return EnergyUse(math.nan, calls, elapsed_s, counter.source, f"{counter.source}: the counter did not move")
-    return EnergyUse(used_joules / calls, calls, elapsed_s, counter.source)
+    return calls, counter.joules() - start_joules, time.perf_counter() - began
 
 
 def available_energy_source(device: torch.device | str) -> str:

@@ -22,7 +22,8 @@ BINS: Final = {"pitch": PITCH_BINS, "velocity": VELOCITY_BINS, "duration": TIME_
 
 
 def _register(name: str, definition: str, label: str = "", short: str = "") -> str:
-    more = {"bounds": SHARE, "section": Section.ATTRIBUTES, "label": label, "short": short}
+    # 16 real pieces against others of the same corpus come out with a standard deviation of 0.025 over draws
+    more = {"bounds": SHARE, "section": Section.ATTRIBUTES, "label": label, "short": short, "matters": 0.02}
     return register(name, "1", "higher", definition=f"oa_attribute/{definition} v1", **more)
 
 

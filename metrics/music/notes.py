@@ -183,8 +183,13 @@ def _whole_numbers(values: ArrayLike, what: str, name: str) -> NDArray[np.int16]
 def song_numbers(pieces: Sequence[Notes]) -> NDArray[np.int64]:
     """Number of the song of each piece, 0 for the first song: shape (N,). A piece without a song is one of its own.
 
-    Pieces with the same notes are of one song, whatever their names: copies are no further evidence.
+    Pieces with the same notes are of one song, whatever their names: copies are no further evidence. Read-only.
     """
+    return _song_numbers(tuple(pieces))
+
+
+@functools.lru_cache(maxsize=16)  # every metric of a table asks for the same sets
+def _song_numbers(pieces: tuple[Notes, ...]) -> NDArray[np.int64]:
     root: dict[int | str, int] = {}  # first piece of each song and of each content
     numbers = np.arange(len(pieces), dtype=np.int64)
     for index, piece in enumerate(pieces):
@@ -196,7 +201,9 @@ def song_numbers(pieces: Sequence[Notes]) -> NDArray[np.int64]:
             numbers[np.isin(numbers, list(known))] = min(known)
         for key in keys:
             root.setdefault(key, index)
-    return np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+    found = np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+    found.setflags(write=False)
+    return found
 
 
 def repeated_pieces(pieces: Sequence[Notes]) -> list[list[Notes]]:

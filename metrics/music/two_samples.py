@@ -33,8 +33,11 @@ def _register(name: str, better: str, **more: object) -> str:
     return register(name, "1", better, section=Section.CLOUDS, definition=definition, **more)  # type: ignore[arg-type]
 
 
-KERNEL_DISTANCE: Final = _register("kernel_distance", "lower", bounds=ANY)
-NEAREST_NEIGHBOUR_ACCURACY: Final = _register("nearest_neighbour_accuracy", "nearest", bounds=SHARE, label="1-NN")
+# Sets of 10 lieder against 10 others: a standard deviation of 0.010 and of 0.11 over draws; lieder against Irish: 0.28.
+KERNEL_DISTANCE: Final = _register("kernel_distance", "lower", bounds=ANY, matters=0.01, spread=0.01)
+NEAREST_NEIGHBOUR_ACCURACY: Final = _register(
+    "nearest_neighbour_accuracy", "nearest", bounds=SHARE, label="1-NN", matters=0.1
+)
 
 
 @dataclass(frozen=True)

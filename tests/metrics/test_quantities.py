@@ -10,7 +10,17 @@ import pytest
 import metrics
 from metrics import MetricResult, Notes, quality_table
 from metrics import quantities as registry
-from metrics.quantities import SHARE, Quantity, Section, music_metric, quantities, quantity_of, register
+from metrics.quantities import (
+    SHARE,
+    Margin,
+    Quantity,
+    Section,
+    known_quantity,
+    music_metric,
+    quantities,
+    quantity_of,
+    register,
+)
 
 STATED = {  # the decided ways, by how names begin
     "higher": ("oa_", "tokens_per_second"),
@@ -53,6 +63,26 @@ def test_headings_hold_the_unit():
     assert quantity_of("step_latency").short_heading == "One denoising step [ms]"
     assert quantity_of("oa_mean").heading == "OA mean"
     assert quantity_of("drift_density").heading == "drift density [pitches]"
+
+
+def test_a_margin_is_in_the_unit_or_a_share_of_the_value_compared_with():
+    assert str(quantity_of("oa_mean").margin) == "0.02" and quantity_of("oa_mean").margin.at(0.8) == 0.02
+    assert str(quantity_of("step_latency").margin) == "2 %" and quantity_of("step_latency").margin.at(50) == 1.0
+    assert quantity_of("oa_mean").margin_of("0.5") == Margin(0.5) and quantity_of("drift_oa").margin is None
+
+
+def test_every_default_margin_can_be_stated_by_a_study():
+    """A registration with a margin that a study could not state would raise when it is made."""
+    with pytest.raises(ValueError, match="must be a number above 0"):
+        Quantity("swing", matters=0.0)
+    with pytest.raises(ValueError, match="may be 0 or below"):
+        Quantity("swing", matters="2%")
+
+
+def test_a_quantity_is_found_by_its_other_name_and_a_wrong_one_names_the_nearest():
+    assert known_quantity("bits_per_token").name == "validation_bits_per_token"
+    with pytest.raises(ValueError, match="'oa_maen' is no known quantity; the nearest one is 'oa_mean'"):
+        known_quantity("oa_maen")
 
 
 def test_an_unknown_name_keeps_its_unit_and_no_way_is_better():

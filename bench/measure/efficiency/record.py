@@ -1,4 +1,4 @@
-"""Record of one measuring process: its messages by event, kind of call and length."""
+"""Record of the measuring processes of one arm: their messages by event, kind of call and length."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ Message = Mapping[str, Any]
 
 @dataclass
 class Record:
-    """What the process of one arm reported, in seconds, bytes, FLOPs and joules; failures with their reasons."""
+    """What the processes of one arm reported, one process a replicate, in seconds, bytes, FLOPs and joules; failures
+    with their reasons."""
 
     messages: dict[str, dict[tuple[str, Any], list[Message]]] = field(default_factory=dict)
     """Event -> (kind, length) -> its messages, oldest first; kind "" and length None where a message has none."""
@@ -25,9 +26,9 @@ class Record:
     notes: list[str] = field(default_factory=list)
 
     def take(self, message: Message) -> None:
-        """Add one message of the process."""
+        """Add one message of a process; "replicate" is 0 where it has none."""
         key = (message.get("kind", ""), message.get("length"))
-        self.messages.setdefault(message["event"], {}).setdefault(key, []).append(message)
+        self.messages.setdefault(message["event"], {}).setdefault(key, []).append({"replicate": 0, **message})
 
     def all(self, event: str, kind: str = "", length: int | None = None) -> list[Message]:
         """The messages of an event about a kind of call at a length."""
@@ -42,14 +43,31 @@ class Record:
         found = self.messages.get(event, {}).items()
         return {length: messages[-1] for (one, length), messages in found if one == kind}
 
+    def first(self, event: str, kind: str = "", length: int | None = None) -> Message | None:
+        """The first one of `all`, of the first replicate where that has one; None where there is none."""
+        return next(iter(self.all(event, kind, length)), None)
+
     @property
     def warm_s(self) -> dict[Key, float]:
         """Seconds of a warm call of each kind and length."""
         return {key: messages[-1]["warm_s"] for key, messages in self.messages.get("warm", {}).items()}
 
-    def rounds_s(self, kind: str, length: int) -> list[list[float]]:
-        """Seconds of the timed calls of each round."""
-        return [message["samples_s"] for message in self.all("samples", kind, length)]
+    def timed(self) -> list[Key]:
+        """What has been timed in rounds: all but whole samples."""
+        return [(kind, length) for kind, length in self.messages.get("samples", {}) if kind != "sample"]
+
+    def replicates_s(self, kind: str, length: int, phase: str = "") -> list[list[list[float]]]:
+        """Seconds of the timed calls, or of one of their phases: a list a replicate of lists a round.
+
+        A replicate in which this could not be timed has no round.
+        """
+        messages = self.all("samples", kind, length)
+        found: list[list[list[float]]] = [
+            [] for _ in range(1 + max((one["replicate"] for one in messages), default=-1))
+        ]
+        for one in messages:
+            found[one["replicate"]].append(one["phases_s"].get(phase, []) if phase else one["samples_s"])
+        return found
 
     def why_missing(self, figure: str, length: int, prune: bool) -> tuple[str, str, float]:
         """(status, reason, bytes held and requested when memory ran out) of a missing figure: its own failure, one at

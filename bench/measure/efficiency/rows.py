@@ -6,6 +6,13 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from bench.measure.efficiency.latency_rows import (
+    MS,
+    derived_rows,
+    latency_row,
+    phase_rows,
+    unmeasured,
+)
 from bench.measure.efficiency.record import Record
 from bench.measure.rows import missing, row
 from metrics.cost import quantities as cost
@@ -13,23 +20,15 @@ from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from bench.measure.efficiency.cell import EfficiencyCell
+    from bench.measure.efficiency.latency_rows import Spreads
 
-
-MS, GIGA = 1e3, 1e9
+GIGA = 1e9
 FITS = {"batch": cost.LARGEST_BATCH_TRAINING, "length": cost.LARGEST_LENGTH_TRAINING}
 GIB = 2**30
-TRAINING_PASSES = 3
-"""Forward passes that a training step costs: the backward pass is worth two."""
 SLOW_FALLBACKS = {"scan": ("torch", "reference"), "sdpa": ("math",), "ssd": ("torch",)}
 """Kernels that run where a fused one is not there; rows made with them say so."""
 ENERGY = {"step": cost.STEP_ENERGY, "train": cost.TRAIN_STEP_ENERGY, "sample": cost.SAMPLE_ENERGY}
-LATENCIES = {
-    "step": (cost.STEP_LATENCY, MS),
-    "train": (cost.TRAIN_STEP_LATENCY, MS),
-    "sample": (cost.SAMPLE_LATENCY, 1.0),
-}
-"""Kind of call -> metric, and a second in its unit."""
-COLD = {"step": cost.STEP_LATENCY_COLD, "train": cost.TRAIN_STEP_LATENCY_COLD}
+ENERGY_COLUMNS = ("value", "low", "high", "n", "raw", "reason", "note")
 COMPILED = {
     "step": (cost.COMPILE_TIME, cost.STEP_LATENCY_COMPILED),
     "train": (cost.TRAIN_COMPILE_TIME, cost.TRAIN_STEP_LATENCY_COMPILED),
@@ -58,7 +57,7 @@ def session_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:
 
 
 def _start_row(record: Record) -> dict[str, Any]:
-    ready = record.newest("ready")
+    ready = record.first("ready")
     if ready is None:
         return missing(cost.PROCESS_START, record.death[1] if record.death else "the process never said it was ready")
     start_s = [ready["import_s"], ready["build_s"]]
@@ -113,18 +112,20 @@ def _fit_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:
     return found
 
 
-def rows_of(cell: EfficiencyCell, record: Record, not_planned: Mapping[int, str]) -> list[dict[str, Any]]:
+def rows_of(
+    cell: EfficiencyCell, record: Record, not_planned: Mapping[int, str], spreads: Spreads
+) -> list[dict[str, Any]]:
     """All rows of one arm; `not_planned` says for which lengths no whole sample was drawn, and why."""
     rows = []
     for length in cell.lengths:
-        found = [_latency_row(cell, record, kind, length, not_planned) for kind in cell.kinds]
-        found += _phase_rows(cell, record, length) + _derived_rows(cell, record, length)
+        found = [latency_row(cell, record, kind, length, not_planned, spreads) for kind in cell.kinds]
+        found += phase_rows(cell, record, length, spreads) + derived_rows(cell, record, length, spreads)
         for kind in cell.kinds:
             found += _memory_rows(cell, record, kind, length) if kind in PEAKS else []
         found += [_flops_row(cell, record, counter, length) for counter in COUNTS]
         found += _energy_rows(cell, record, length)
         found.append(_parameters_row(record))
-        warm = record.newest("warm", "step", length)
+        warm = record.first("warm", "step", length)
         rows += [_complete(one, length, cell.batch, warm["kernel"] if warm else "") for one in found]
     whole = _energy_rows(cell, record, None) + session_rows(cell, record)
     return rows + [_complete(one, one.get("length"), cell.batch, "") for one in whole]
@@ -147,86 +148,6 @@ def slow_fallbacks(kernel: str) -> str:
     )
 
 
-def _timing(metric: str, scale: float, rounds_s: list[list[float]]) -> dict[str, Any]:
-    """A row of timed calls; `raw` in the row's unit, `round_sizes` says how it falls into rounds.
-
-    A time that is not positive is the clock's fault and no measurement: it is left out, and named when none is left.
-    """
-    from metrics.statistics.rounds import interquartile_range, rounds_interval
-
-    rounds = [[sample * scale for sample in one if sample > 0] for one in rounds_s]
-    raw = [sample for one in rounds for sample in one]
-    if not raw:
-        return missing(metric, "the clock did not move during any call, or went backward")
-    interval = rounds_interval(rounds)
-    bounds = {"low": interval.low, "high": interval.high, "n": interval.n, "iqr": interquartile_range(raw)}
-    return row(metric, interval.value, raw=raw, round_sizes=[len(one) for one in rounds], **bounds)
-
-
-def _missing(metric: str, status: str, reason: str, asked_bytes: float = math.nan) -> dict[str, Any]:
-    return missing(metric, reason, status) | {"asked_bytes": asked_bytes}
-
-
-def _latency_row(
-    cell: EfficiencyCell, record: Record, kind: str, length: int, not_planned: Mapping[int, str]
-) -> dict[str, Any]:
-    metric, scale = LATENCIES[kind]
-    rounds = record.all("samples", kind, length)
-    if rounds:
-        found = _timing(metric, scale, record.rounds_s(kind, length))
-        disagree = not all(one["clocks_agree"] for one in rounds)
-        notes = [*record.notes, *["the two clocks differ by over 5 %"] * disagree]
-        notes += [rounds[-1]["note"]] if rounds[-1]["note"] else []
-        found["note"] = "; ".join([*notes, record.death[1]] if record.death else notes)
-        found["stopped_by"] = record.stopped.get((kind, length), "" if kind != "sample" else "planned samples")
-    else:
-        why = record.why_missing(kind, length, cell.prune)
-        if kind == "sample" and why[:2] == ("failed", "not measured") and length in not_planned:
-            why = ("timeout", not_planned[length], math.nan)
-        found = _missing(metric, *why)
-    if kind == "sample":
-        nfe = [calls for one in rounds for calls in one["nfe"]]
-        found |= {"sample_steps": cell.sample_steps, "sampler": cell.sampler, "nfe": round(nfe[-1]) if nfe else None}
-    return found | {"batch": cell.batch_of(kind)}
-
-
-def _phase_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dict[str, Any]]:
-    """The three parts of a training step, where it was measured."""
-    rounds = [one["phases_s"] for one in record.all("samples", "train", length)]
-    return [
-        _timing(cost.TRAIN_PHASES[phase], MS, [one[phase] for one in rounds]) | {"batch": cell.training_batch}
-        for phase in (rounds[0] if rounds else ())
-    ]
-
-
-def _derived_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dict[str, Any]]:
-    """The cold calls, tokens a second and the shares of the device's ceilings, from the calls behind the latency."""
-    from metrics.statistics.rounds import rounds_interval
-
-    found = [
-        row(metric, warm["cold_s"] * MS)
-        for kind, metric in COLD.items()
-        if (warm := record.newest("warm", kind, length))
-    ]
-
-    def rate(kind: str, metric: str, amount: float) -> None:
-        rounds_s = [[sample for sample in one if sample > 0] for one in record.rounds_s(kind, length)]
-        if any(rounds_s):
-            taken_s = rounds_interval(rounds_s)
-            bounds = {"low": amount / taken_s.high, "high": amount / taken_s.low, "n": taken_s.n}
-            found.append(row(metric, amount / taken_s.value, batch=cell.batch_of(kind), **bounds))
-
-    rate("step", cost.TOKENS_PER_SECOND, cell.batch * length)
-    ceilings, traffic = record.newest("ceilings"), record.newest("traffic", length=length)
-    if ceilings and traffic:
-        flops = traffic["executed_flops"]
-        training_flops = TRAINING_PASSES * flops / cell.batch * cell.training_batch
-        rate("step", cost.STEP_COMPUTE_SHARE, flops / ceilings["flops_per_s"])
-        rate("step", cost.STEP_BANDWIDTH_SHARE, traffic["moved_bytes"] / ceilings["bytes_per_s"])
-        rate("train", cost.TRAIN_STEP_COMPUTE_SHARE, training_flops / ceilings["flops_per_s"])
-    return found
-
-
 def _memory_rows(cell: EfficiencyCell, record: Record, kind: str, length: int) -> list[dict[str, Any]]:
     """The measured peak over several calls; on CUDA what allocator and driver held; for training what is computed."""
     from metrics.statistics.rounds import rounds_interval
@@ -235,11 +156,11 @@ def _memory_rows(cell: EfficiencyCell, record: Record, kind: str, length: int) -
     batch = {"batch": cell.batch_of(kind)}
     message = record.newest("memory", kind, length)
     if message is None:
-        return [_missing(metric, *record.why_missing(f"{kind} memory", length, cell.prune)) | batch]
+        return [unmeasured(metric, *record.why_missing(f"{kind} memory", length, cell.prune)) | batch]
     peaks = [peak / GIB for peak in message["peaks_bytes"]]
     peak = rounds_interval([[one] for one in peaks])
     if math.isnan(peak.value):
-        found = [_missing(metric, "done", message["reason"])]
+        found = [unmeasured(metric, "done", message["reason"])]
     else:
         bounds = {"low": peak.low, "high": peak.high, "n": peak.n, "round_sizes": [1] * len(peaks)}
         found = [row(metric, peak.value, raw=peaks, **bounds)]
@@ -257,7 +178,7 @@ def _memory_rows(cell: EfficiencyCell, record: Record, kind: str, length: int) -
 def _flops_row(cell: EfficiencyCell, record: Record, counter: str, length: int) -> dict[str, Any]:
     counts = {name: found for name in COUNTS if (found := record.newest("flops", name, length))}
     if counter not in counts:
-        return _missing(COUNTS[counter], *record.why_missing(counter, length, cell.prune)) | {"batch": 1}
+        return unmeasured(COUNTS[counter], *record.why_missing(counter, length, cell.prune)) | {"batch": 1}
     own = counts.pop(counter)
     value = own["flops"] / 1e9
     note = "not counted: " + ", ".join(own["uncounted"]) if own["uncounted"] else ""
@@ -271,7 +192,7 @@ def _energy_rows(cell: EfficiencyCell, record: Record, length: int | None) -> li
     """Joules of a call; one row without a length where the device has no counter."""
     found = {kind: record.newest("energy", kind, length) for kind in ENERGY}
     return [
-        row(ENERGY[kind], use["joules"], n=use["calls"], reason=use["reason"], batch=cell.batch_of(kind))
+        row(ENERGY[kind], batch=cell.batch_of(kind), **{name: use[name] for name in ENERGY_COLUMNS})
         for kind, use in found.items()
         if use
     ]
@@ -280,5 +201,5 @@ def _energy_rows(cell: EfficiencyCell, record: Record, length: int | None) -> li
 def _parameters_row(record: Record) -> dict[str, Any]:
     ready = record.newest("ready")
     if ready is None:
-        return _missing(cost.PARAMETERS, *(record.death or ("failed", "not measured")))
+        return unmeasured(cost.PARAMETERS, *(record.death or ("failed", "not measured")))
     return row(cost.PARAMETERS, ready["parameters"], raw=[float(ready["parameters"])])

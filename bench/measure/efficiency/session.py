@@ -1,34 +1,33 @@
-"""A timing session: one process per arm, all arms in turns, so that drift of the machine affects every arm alike."""
+"""A timing session: one process per arm in each replicate, all arms in turns, so that drift of the machine affects
+every arm alike."""
 
 from __future__ import annotations
 
 import math
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.errors import CellFailure
 from bench.measure.efficiency.cell import EfficiencyCell, EfficiencyError
-from bench.measure.efficiency.process import WorkerProcess
-from bench.measure.efficiency.record import Record
+from bench.measure.efficiency.group import Arm, Group, OnEvent
+from bench.measure.efficiency.latency_rows import spreads_of
+from bench.measure.efficiency.record import Key
 from bench.measure.efficiency.rows import rows_of
 
-OnEvent = Callable[[str, dict[str, Any]], None]
 SILENCE_S = 900.0
 """Seconds without a message after which a measuring process counts as stuck; one comes after every block of calls."""
 FEWEST_ROUNDS = 2
-"""Rounds that are run however long they take: below two there is no interval."""
+"""Rounds of the first replicate that are run however long they take: where no other follows, one has no interval."""
 PATIENCE = 3
-"""The first `rounds` rounds may take this many time caps before they are cut short."""
+"""The first `rounds` rounds and the starts of further replicates may take this many time caps before they are cut."""
 
 
 def measure_group(
     cells: Sequence[EfficiencyCell],
     *,
     rounds: int = 5,
+    replicates: int = 3,
     calls_per_round: int = 4,
     seconds_per_round: float = 0.0,
     relative_width: float = 0.02,
@@ -39,16 +38,20 @@ def measure_group(
 ) -> dict[str, list[dict[str, Any]]]:
     """Measure all arms, taking turns in rounds (A B C A B C), and return the rows of each by cell id.
 
-    Every process warms all its shapes before anything is timed. After `rounds` rounds, those lengths go on of which
-    some arm's interval is wider than `relative_width` of its median, until `time_cap_s` seconds of rounds have passed;
-    `stopped_by` says which ended it; at three times the cap the session ends after any round but the first. What is
-    timed is called `calls_per_round` times in a round, or as often as fits into `seconds_per_round` where that is more.
-    Whole samples are drawn at most once a round, see `samples_planned`; memory, FLOPs, energy, compilation come last.
-    A process that dies leaves rows with NaN and the reason; the others go on. `on_event(cell id, event)` is called at
-    each step (`stage`, `done`, `total`, `left_s`). `log_folder`: a folder (for `<cell id>.log`), or log paths by cell
-    id. Raises EfficiencyError for settings that cannot be used; on KeyboardInterrupt all processes are ended first.
+    Two processes of one model keep a small difference for life, so everything timed in rounds is timed in `replicates`
+    replicates, one after the other: the processes of all arms are started, warmed, timed for their share of `rounds`
+    rounds, and ended. Then those lengths go on of which one process's own time is not yet known to `relative_width`,
+    until the replicate's share of `time_cap_s` seconds is spent; `stopped_by` says which ended it. Where `PATIENCE`
+    caps leave no time for it, a further replicate is not begun, which `stopped_by` says too; one is always whole.
+    What is timed is called `calls_per_round` times in a round, or as often as fits into `seconds_per_round` where that
+    is more. Whole samples (see `samples_planned`), memory, FLOPs, energy and compilation are of the first replicate.
+    A process that dies leaves what it has measured with the reason, and NaN for the rest; the others go on.
+    `on_event(cell id, event)` is called at each step (`stage`, `done`, `total`, `left_s`). `log_folder`: a folder (for
+    `<cell id>.log`), or log paths by cell id. Raises EfficiencyError for settings that cannot be used; on
+    KeyboardInterrupt all processes are ended first.
     """
-    for name, value in (("rounds", rounds), ("calls_per_round", calls_per_round)):
+    counts = (("rounds", rounds), ("replicates", replicates), ("calls_per_round", calls_per_round))
+    for name, value in counts:
         if value < 1:
             raise EfficiencyError(f"efficiency: {name} = {value}; allowed: at least 1")
     for name, amount in (("relative_width", relative_width), ("time_cap_s", time_cap_s), ("silence_s", silence_s)):
@@ -57,23 +60,21 @@ def measure_group(
     if len({cell.id for cell in cells}) < len(cells):
         raise EfficiencyError("efficiency: two cells have the same id")
     logs = log_folder if isinstance(log_folder, Mapping) else {cell.id: log_folder / f"{cell.id}.log" for cell in cells}
-    group = _Group(
-        cells, logs, on_event or (lambda cell_id, event: None), silence_s, calls_per_round, seconds_per_round
-    )
+    group = Group(cells, logs, on_event or (lambda cell_id, event: None), silence_s)
+    session = _Session(group, rounds, replicates, calls_per_round, seconds_per_round, relative_width, time_cap_s)
     try:
-        group.start()
-        group.everyone("warm", "warming up")
-        group.measure_device()
-        group.time_rounds(rounds, relative_width, time_cap_s)
-        group.everyone("memory", "measuring memory")
-        group.everyone("audit", "counting FLOPs")
-        group.optional()
+        for replicate in range(replicates):
+            if replicate and not session.time_for_another():
+                break
+            session.replicate(replicate)
+            group.end()
     except BaseException:
         group.kill()
         raise
     finally:
         group.end()
-    return {arm.cell.id: rows_of(arm.cell, arm.record, group.not_planned) for arm in group.arms}
+    spreads = spreads_of([arm.record for arm in group.arms])
+    return {arm.cell.id: rows_of(arm.cell, arm.record, session.not_planned, spreads) for arm in group.arms}
 
 
 def samples_planned(cost_s: Mapping[int, float], rounds: int, time_cap_s: float, left_s: float) -> dict[int, int]:
@@ -89,190 +90,146 @@ def samples_planned(cost_s: Mapping[int, float], rounds: int, time_cap_s: float,
     return planned
 
 
-@dataclass
-class _Arm:
-    """A cell, its process while it lives, and its record."""
-
-    cell: EfficiencyCell
-    record: Record = field(default_factory=Record)
-    process: WorkerProcess | None = None
-
-
-class _Group:
-    """The arms of one session."""
+class _Session:
+    """The rounds of a group of arms, and what is left of the time for them."""
 
     def __init__(
-        self, cells: Sequence[EfficiencyCell], logs: Mapping[str, Path], on_event: OnEvent, silence_s: float,
-        calls: int, block_s: float,
+        self, group: Group, rounds: int, replicates: int, calls: int, block_s: float, relative_width: float,
+        time_cap_s: float,
     ) -> None:  # fmt: skip
-        self.arms = [_Arm(cell) for cell in cells]
-        self.logs, self.on_event, self.silence_s = logs, on_event, silence_s
+        self.group, self.rounds, self.replicates = group, rounds, replicates
         self.calls, self.block_s = calls, block_s
+        self.relative_width, self.time_cap_s = relative_width, time_cap_s
+        self.share = math.ceil(rounds / replicates)
         self.not_planned: dict[int, str] = {}
+        self.spent_s = self.starts_s = self.last_start_s = self.last_round_s = 0.0
+        """Seconds of rounds and samples; of the starts after the first; of the newest start, and of its last round."""
 
-    @property
-    def alive(self) -> list[_Arm]:
-        """Arms whose process has not ended."""
-        return [arm for arm in self.arms if arm.process is not None]
+    def replicate(self, number: int) -> None:
+        """One replicate, `number` from 0: fresh processes, and their rounds."""
+        began = time.monotonic()
+        self.group.begin(number, self.replicates)
+        self.last_start_s = time.monotonic() - began
+        if number:
+            self.starts_s += self.last_start_s
+            self.time_rounds(number)
+            return
+        self.group.measure_device()
+        self.draw_samples()
+        self.time_rounds(number)
+        self.group.everyone("memory", "measuring memory")
+        self.group.everyone("audit", "counting FLOPs")
+        self.group.optional()
 
-    def start(self) -> None:
-        """Start the processes, as many at a time as there are cores, and wait until each has built its model."""
-        together = os.cpu_count() or 1
-        for first in range(0, len(self.arms), together):
-            some = self.arms[first : first + together]
-            for arm in some:
-                cell = arm.cell
-                self.show(arm, "starting")
-                arm.process = WorkerProcess(asdict(cell), cell.threads, cell.kernels, self.logs[cell.id])
-            for arm in some:
-                self.turn(arm)
+    def time_for_another(self) -> bool:
+        """Whether a further replicate, of one round at least, fits; where not, what was timed says so."""
+        number, need_s = self.group.replicate + 1, self.last_start_s + self.last_round_s
+        timed = [arm for arm in self.group.arms if arm.record.death is None and arm.record.timed()]
+        if timed and need_s <= PATIENCE * self.time_cap_s - self.spent_s - self.starts_s:
+            return True
+        for arm in self.group.arms:
+            reason = f"{number} of {self.replicates} replicates: time cap of {self.time_cap_s:g} s"
+            arm.record.stopped = {key: f"{words}; {reason}" for key, words in arm.record.stopped.items()}
+        return False
 
-    def show(self, arm: _Arm, stage: str, **more: Any) -> None:
-        """Report what is done with an arm now."""
-        self.on_event(arm.cell.id, {"event": "progress", "stage": stage, **more})
+    def draw_samples(self) -> None:
+        """Whole samples in turns, as many as planned."""
+        planned, began = self.plan_samples(), time.monotonic()
+        for turn in range(max(planned.values(), default=0)):
+            for arm in self.group.alive:
+                lengths = [n for n in arm.cell.lengths if planned[n] > turn and ("step", n) in arm.record.warm_s]
+                work = [{"kind": "sample", "length": n, "calls": 1} for n in lengths]
+                if work:
+                    self.group.turn(arm, {"command": "round", "work": work}, "drawing whole samples")
+        self.spent_s += time.monotonic() - began
 
-    def turn(self, arm: _Arm, command: Mapping[str, Any] | None = None, stage: str = "", **progress: Any) -> None:
-        """The turn of one arm: send the command, if any, and record its answers until it is done or has ended."""
-        assert arm.process is not None
-        if stage:
-            self.show(arm, stage, **progress)
-        try:
-            if command is not None:
-                arm.process.send(command)
-            for message in arm.process.answers(self.silence_s):
-                arm.record.take(message)
-                if message["event"] == "progress":
-                    self.on_event(arm.cell.id, message)
-        except CellFailure as failure:
-            arm.record.death = (failure.state, failure.reason)
-            self.show(arm, failure.reason)
-            arm.process.close()
-            arm.process = None
-
-    def measure_device(self) -> None:
-        """Measure the device's ceilings once, and note on every arm which other processes compute meanwhile."""
-        from metrics.cost.device import busy_warning
-
-        self.warn(busy_warning(self.arms[0].cell.device))
-        for arm in self.alive[:1]:
-            self.turn(arm, {"command": "ceilings"})
-        if found := next(filter(None, (arm.record.newest("ceilings") for arm in self.arms)), None):
-            for arm in self.arms:
-                arm.record.take(found)
-
-    def warn(self, warning: str) -> None:
-        """Add a warning to the rows of every arm: it may concern all of a session."""
-        for arm in self.arms if warning else []:
-            arm.record.notes.append(warning)
-            self.show(arm, warning, warning=warning)
-
-    def optional(self) -> None:
-        """Compilation, and the search for what fits a memory budget, of the cells with those settings."""
-        for arm in self.alive:
-            if arm.cell.compile:
-                self.turn(arm, {"command": "compile"}, "compiling")
-        for arm in self.alive:
-            if arm.cell.memory_budget_gib:
-                budget_bytes = arm.cell.memory_budget_gib * 2**30
-                self.turn(arm, {"command": "fit", "budget_bytes": budget_bytes}, "searching what fits")
-
-    def everyone(self, command: str, stage: str) -> None:
-        """One command to each arm in turn."""
-        for arm in self.alive:
-            self.turn(arm, {"command": command}, stage)
-
-    def time_rounds(self, rounds: int, relative_width: float, time_cap_s: float) -> None:
-        """Rounds of timed calls until every interval is narrow enough, or the cap."""
+    def time_rounds(self, number: int) -> None:
+        """Rounds of timed calls of one replicate until its times are known well enough, or its share of the cap."""
         from metrics.cost.device import BusyWatch
 
-        samples = self.plan_samples(rounds, time_cap_s)
-        watch = BusyWatch(self.arms[0].cell.device)
-        began, last_s, wide = time.monotonic(), 0.0, self.timed_keys()
-        stopped = dict.fromkeys(wide, f"time cap of {time_cap_s:g} s")
-        done = 0
-        while self.alive and wide:
-            cap_s = time_cap_s if done >= rounds else PATIENCE * time_cap_s
-            if done >= FEWEST_ROUNDS and time.monotonic() - began + last_s > cap_s:
+        group, left = self.group, self.replicates - number
+        further_s = (self.time_cap_s - self.spent_s) / left
+        most_s = (PATIENCE * self.time_cap_s - self.spent_s - self.starts_s) / left
+        fewest = 1 if number else FEWEST_ROUNDS
+        watch = BusyWatch(group.arms[0].cell.device)
+        began, last_s, done = time.monotonic(), 0.0, 0
+        wide = sorted({key for arm in group.alive for key in group.timed_keys(arm)}, key=lambda key: (key[1], key[0]))
+        stopped = dict.fromkeys(wide, f"time cap of {self.time_cap_s:g} s")
+        while group.alive and wide:
+            cap_s = further_s if done >= self.share else most_s
+            if done >= fewest and time.monotonic() - began + last_s > cap_s:
                 break
             round_began = time.monotonic()
-            progress = {"done": done, "total": max(rounds, done + 1), "left_s": max(0, rounds - done) * last_s}
-            for arm in self.alive:
-                command = {"command": "round", "work": self.work(arm, wide, samples, done)}
-                self.turn(arm, command, "timing", **progress)
+            ahead = max(0, self.share - done) + (left - 1) * self.share
+            progress = {"done": number * self.share + done, "total": max(self.replicates * self.share, done + 1)}
+            for arm in group.alive:
+                command = {"command": "round", "work": self.work(arm, wide)}
+                group.turn(arm, command, "timing", **progress, left_s=ahead * last_s + (left - 1) * self.last_start_s)
             last_s = time.monotonic() - round_began
             done += 1
-            if done >= rounds:
-                narrow = [key for key in wide if self.widest(key) <= relative_width]
-                stopped |= dict.fromkeys(narrow, f"intervals within {relative_width:.1%}")
+            if done >= self.share:
+                narrow = [key for key in wide if self.width(key) <= self.relative_width]
+                stopped |= dict.fromkeys(narrow, f"intervals within {self.relative_width:.1%}")
                 wide = [key for key in wide if key not in narrow]
-        for arm in self.arms:
-            arm.record.stopped = stopped
-        self.warn(watch.warning())
+        for arm in group.arms:
+            arm.record.stopped |= stopped
+        self.spent_s += time.monotonic() - began
+        self.last_round_s = last_s
+        group.warn(watch.warning())
 
-    def timed_keys(self) -> list[tuple[str, int]]:
-        """(kind, length) of everything but whole samples, shortest first."""
-        keys = {
-            (kind, n) for arm in self.alive for kind in arm.cell.kinds if kind != "sample" for n in arm.cell.lengths
-        }
-        return sorted(keys, key=lambda key: (key[1], key[0]))
-
-    def work(
-        self, arm: _Arm, wide: list[tuple[str, int]], samples: Mapping[int, int], done: int
-    ) -> list[dict[str, Any]]:
+    def work(self, arm: Arm, wide: Sequence[Key]) -> list[dict[str, Any]]:
         """The blocks of one turn."""
-        warm_s = arm.record.warm_s
-        mine = [(kind, n) for kind, n in wide if kind in arm.cell.kinds and n in arm.cell.lengths]
-        blocks = [{"kind": kind, "length": n, "calls": self.calls_of(warm_s.get((kind, n)))} for kind, n in mine]
-        return blocks + [
-            {"kind": "sample", "length": n, "calls": 1}
-            for n in arm.cell.lengths
-            if samples.get(n, 0) > done and ("step", n) in warm_s
+        warm_s, mine = arm.record.warm_s, set(self.group.timed_keys(arm))
+        return [
+            {"kind": kind, "length": n, "calls": self.calls_of(warm_s.get((kind, n)))}
+            for kind, n in wide
+            if (kind, n) in mine
         ]
 
-    def widest(self, key: tuple[str, int]) -> float:
-        """Largest relative half width that an arm still has for one figure; 0 when no living arm measures it."""
-        from metrics.statistics.rounds import rounds_interval
+    def width(self, key: Key) -> float:
+        """Half width of the interval of one process's own time in this replicate, as a share of it: the largest among
+        the living arms, with the spread of rounds within a process pooled over all processes so far. Infinite where
+        that is not known; 0 where no living arm is timed here.
+        """
+        from metrics.statistics.replicates import pooled_spread
+        from metrics.statistics.rounds import round_medians
 
-        rounds_s = [arm.record.rounds_s(*key) for arm in self.alive if arm.record.all("samples", *key)]
-        found = [rounds_interval(one).relative_width for one in rounds_s]
-        return max((math.inf if math.isnan(width) else width for width in found), default=0.0)
+        times: list[list[list[float]]] = [
+            [[time for time in round_medians(rounds) if time > 0] for rounds in arm.record.replicates_s(*key)]
+            for arm in self.group.arms
+        ]
+        spread = pooled_spread(medians for processes in times for medians in processes)
+        here = [
+            len(processes[self.group.replicate])
+            for arm, processes in zip(self.group.arms, times, strict=True)
+            if arm.process is not None and len(processes) > self.group.replicate
+        ]
+        share = spread.share(min(here, default=0))
+        return 0.0 if not here else math.inf if math.isnan(share) else share
 
     def calls_of(self, warm_s: float | None) -> int:
         """Timed calls in a round of what took `warm_s` seconds when warm; short ones get more."""
         return max(self.calls, int(self.block_s / warm_s)) if warm_s else self.calls
 
-    def plan_samples(self, rounds: int, time_cap_s: float) -> dict[int, int]:
+    def plan_samples(self) -> dict[int, int]:
         """How many whole samples each arm draws at each length, from what a warm step took; notes what is left out."""
+        alive = self.group.alive
         other_s = sum(
-            rounds * (self.calls_of(second) + 1) * second for arm in self.alive for second in arm.record.warm_s.values()
+            self.rounds * (self.calls_of(second) + 1) * second for arm in alive for second in arm.record.warm_s.values()
         )
-        lengths = sorted({n for arm in self.alive for n in arm.cell.lengths})
         cost_s = {
             n: sum(
                 arm.record.warm_s.get(("step", n), 0.0) * arm.cell.sample_steps
-                for arm in self.alive
+                for arm in alive
                 if n in arm.cell.lengths
             )
-            for n in lengths
+            for n in sorted({n for arm in alive for n in arm.cell.lengths})
         }
-        planned = samples_planned(cost_s, rounds, time_cap_s, time_cap_s - other_s)
-        for n in lengths:
+        planned = samples_planned(cost_s, self.rounds, self.time_cap_s, self.time_cap_s - other_s)
+        for n in planned:
             if planned[n] == 0:
                 self.not_planned[n] = (
                     f"not run: one whole sample of each arm would take about {cost_s[n]:.0f} s,"
-                    f" more than the time cap of {time_cap_s:g} s leaves"
+                    f" more than the time cap of {self.time_cap_s:g} s leaves"
                 )
         return planned
-
-    def kill(self) -> None:
-        """End every process at once, whatever it is doing."""
-        for arm in self.alive:
-            assert arm.process is not None
-            arm.process.end(0)
-
-    def end(self) -> None:
-        """End every process that is left."""
-        for arm in self.alive:
-            assert arm.process is not None
-            arm.process.close()
-            arm.process = None

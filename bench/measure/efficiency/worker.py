@@ -26,7 +26,13 @@ from bench.measure.efficiency.arm import TimedArm, kernels_of_call  # noqa: E402
 from bench.measure.efficiency.record import COUNTERS  # noqa: E402
 from bench.plugins import load_plugins  # noqa: E402
 from metrics.cost.computed_memory import computed_memory  # noqa: E402
-from metrics.cost.energy import available_energy_source, measure_energy  # noqa: E402
+from metrics.cost.energy import (  # noqa: E402
+    EnergyUse,
+    available_energy_source,
+    energy_counter,
+    measure_energy,
+    measure_idle_power,
+)
 from metrics.cost.flops import SCAN_OPERATOR, count_by_dispatch, count_by_tracing, executed_scan_flops  # noqa: E402
 from metrics.cost.latency import time_calls  # noqa: E402
 from metrics.cost.memory import (  # noqa: E402
@@ -73,11 +79,11 @@ class EfficiencyWorker:
         built_s = time.perf_counter() - STARTED_S - imported_s
         emit("ready", parameters=parameters, import_s=imported_s, build_s=built_s)
 
-    def warm(self) -> None:
-        """Run every shape before any is timed; emits cold and warm seconds and the kernels that ran."""
-        for kind in self.kinds:
-            for length in self.settings["lengths"]:
-                self._attempt(kind, length, self._warm, kind)
+    def warm(self, work: list[tuple[str, int, float | None]]) -> None:
+        """Run all that will be timed before any of it is: (kind, length, seconds of a warm call, None where unknown);
+        where unknown, cold and warm seconds and the kernels that ran are emitted."""
+        for kind, length, known_s in work:
+            self._attempt(kind, length, self._warm, kind, known_s)
 
     def round(self, work: list[dict[str, Any]]) -> None:
         """This arm's turn: timed calls of each kind at each length; raw samples go out at once."""
@@ -110,10 +116,11 @@ class EfficiencyWorker:
         if not self.settings["energy"] or not available_energy_source(self.arm.device):
             reason = "not asked for (measure.efficiency.energy)"
             if self.settings["energy"]:
-                reason = measure_energy(lambda: None, device=self.arm.device).reason
+                reason = measure_energy(lambda: None, device=self.arm.device).reason  # nothing is run
             for kind in kinds:
-                self.emit("energy", kind=kind, length=None, joules=math.nan, calls=0, reason=reason)
+                self._emit_energy(kind, None, EnergyUse(math.nan, reason=reason))
             return
+        self.idle_w = measure_idle_power(energy_counter(self.arm.device))
         for kind in kinds:
             for length in self.settings["lengths"]:
                 if (kind, length) not in self.failed and (kind != "sample" or length in self.sampled):
@@ -200,8 +207,12 @@ class EfficiencyWorker:
         known = [size for size in (held, request) if not math.isnan(size)]
         return reason + (f"; {', '.join(around)}" if around else ""), sum(known) if known else math.nan
 
-    def _warm(self, length: int, kind: str) -> None:
+    def _warm(self, length: int, kind: str, known_s: float | None) -> None:
         call = self.arm.call(kind, length)
+        if known_s is not None:
+            self.warm_s[kind, length] = known_s
+            time_calls(call, 1, warmup=0, device=self.arm.device)
+            return
         times = time_calls(call, 1, warmup=1, device=self.arm.device)
         self.warm_s[kind, length] = times.median_s
         ran: dict[str, str] = {}
@@ -298,8 +309,13 @@ class EfficiencyWorker:
         self.emit("flops", kind=counter, length=length, flops=counted.products, uncounted=uncounted)
 
     def _power(self, length: int, kind: str) -> None:
-        use = measure_energy(self.arm.call(kind, length), device=self.arm.device)
-        self.emit("energy", kind=kind, length=length, joules=use.joules_per_call, calls=use.calls, reason=use.reason)
+        use = measure_energy(self.arm.call(kind, length), device=self.arm.device, idle_w=self.idle_w)
+        self._emit_energy(kind, length, use)
+
+    def _emit_energy(self, kind: str, length: int | None, use: EnergyUse) -> None:
+        bounds = {"value": use.joules_per_call, "low": use.low, "high": use.high, "n": use.calls, "raw": use.repeats}
+        note = "" if math.isnan(use.idle_w) else f"idle power {use.idle_w:.3g} W"
+        self.emit("energy", kind=kind, length=length, reason=use.reason, note=note, **bounds)
 
 
 def serve(commands: TextIO, emit: Callable[..., None]) -> None:

@@ -20,7 +20,6 @@ from bench.measure.quality.music import (
 )
 from bench.measure.rows import metric_row, real_vectors
 from bench.store.vectors import write_vectors
-from metrics.music.table import CEILING
 
 if TYPE_CHECKING:
     from metrics import MetricResult
@@ -42,6 +41,7 @@ def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[...
     """
     from bench.data import token_baselines
     from metrics import reference_rows
+    from metrics.music.table import CEILING
 
     tokens = load_tokens(settings["corpus"], settings["tokenizer"])
     length, pieces = int(settings["length"]), int(settings["pieces"])

@@ -1,18 +1,12 @@
-"""A/A test: arms that are one model under several names, and the ratio from which two times count as different."""
+"""A/A test: arms that are one model under several names."""
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from bench.files import canonical_hash
 from bench.report.rows.summaries import Summaries
 from bench.store.cells import CellFolder
-from metrics.statistics.intervals import Interval
-
-AA_TOLERANCE = 0.02
-"""How far from 1 the ratio of one model to itself may be: two processes of one model keep a difference of up to about
-1 % for as long as they live (where their memory lies, for one), and no number of rounds makes it go away."""
 
 
 def same_models(summaries: Summaries, folder: Path) -> list[list[str]]:
@@ -25,14 +19,3 @@ def same_models(summaries: Summaries, folder: Path) -> list[list[str]]:
                 same = canonical_hash([settings["model"], settings.get("kernels", {})])
                 groups.setdefault(same, {})[summary.arm] = None
     return [list(arms) for arms in groups.values() if len(arms) > 1]
-
-
-def decision(ratio: Interval) -> str:
-    """The decision on two times from the interval of their ratio; a difference that one model has to itself is none."""
-    if math.isnan(ratio.low):
-        return "no interval"
-    if ratio.low >= 1 - AA_TOLERANCE and ratio.high <= 1 + AA_TOLERANCE:
-        return f"same within {AA_TOLERANCE:.0%}"
-    if ratio.excludes(1.0) and abs(ratio.value - 1) > AA_TOLERANCE:
-        return "slower" if ratio.value > 1 else "faster"
-    return "no difference found"

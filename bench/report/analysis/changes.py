@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pandas as pd
 
 from bench.report.analysis.comparable import EXACT
-from bench.report.analysis.comparisons import by_seed, verdict
-from bench.report.rows.summaries import Summaries, Summary, cost_summaries, quality_summaries
+from bench.report.analysis.comparisons import cells_of, compare, verdict_words
+from bench.report.analysis.times import ONE_PROCESS, TIMES, ratios_of_studies
+from bench.report.rows.study import stated_margins
+from bench.report.rows.summaries import (
+    Summaries,
+    Summary,
+    cost_summaries,
+    quality_group,
+    quality_summaries,
+    reference_summaries,
+)
 from metrics.headlines import COSTS, PRIMARY
-from metrics.statistics.comparison import holm, paired_difference
+from metrics.quantities import quantity_of
+from metrics.statistics.differences import primary_level
+
+Pair = tuple[Summary, Summary]
+Folders = Sequence[Path]
 
 
 @dataclass(frozen=True)
 class Change:
-    """A figure in both studies. `verdict`: "lower", "higher", "no difference found", "not tested" or why not
-    compared."""
+    """A figure in both studies, and the verdict on second against first in words."""
 
     first: Summary
     second: Summary
@@ -25,12 +38,12 @@ class Change:
     forced: bool = False
 
 
-def changes(first: pd.DataFrame, second: pd.DataFrame, *, force: bool = False) -> list[Change]:
+def changes(first: pd.DataFrame, second: pd.DataFrame, folders: Folders = (), *, force: bool = False) -> list[Change]:
     """Every figure that both studies have, with a verdict on second against first.
 
-    Costs on different devices, threads or kernels are not compared unless `force`; then the row is marked. Costs differ
-    where their intervals lie apart (counts: where they differ at all); the primary scores by an exact test paired
-    by seed, Holm-corrected; other scores are shown and not tested.
+    Costs on different devices, threads or kernels are not compared unless `force`; then the row is marked. Primary
+    scores are judged as in a report, seeds paired, each arm against itself; other scores are shown and not compared.
+    `folders`: the results folders of both, for the windows behind bits/token and the margins that a study states.
     """
     costs = _matched(cost_summaries(first), cost_summaries(second), lambda p: (p.metric, p.arm, p.length, p.batch))
     scores = _matched(
@@ -39,42 +52,86 @@ def changes(first: pd.DataFrame, second: pd.DataFrame, *, force: bool = False) -
         lambda p: (p.metric, p.arm, p.corpus, p.length, p.sampler, p.sample_steps),
     )
     known = [(one, other) for one, other in costs if one.metric in COSTS]
-    return [_cost_change(one, other, force) for one, other in known] + _score_changes(scores)
+    return _cost_changes(known, folders, force) + _score_changes(scores, reference_summaries(first), folders)
 
 
-def _matched(first: Summaries, second: Summaries, key: Callable[[Summary], object]) -> list[tuple[Summary, Summary]]:
+def _matched(first: Summaries, second: Summaries, key: Callable[[Summary], object]) -> list[Pair]:
     others = {key(one): one for one in second.measured()}
     return [(one, others[key(one)]) for one in first.measured() if key(one) in others]
 
 
-def _cost_change(first: Summary, second: Summary, force: bool) -> Change:
-    if first.metric in EXACT:
-        return Change(first, second, _side(first.value, second.value))
+def _cost_changes(pairs: list[Pair], folders: Folders, force: bool) -> list[Change]:
+    """Costs side by side: counts as they are, times by their replicates, memory by its own intervals."""
+    words: dict[int, str] = {}
+    timed: dict[object, list[Pair]] = {}
+    for pair in pairs:
+        apart = _ran_apart(*pair)
+        if apart and not force and pair[0].metric not in EXACT:
+            words[id(pair[0])] = f"not compared: {apart}"
+        elif pair[0].metric in TIMES:
+            timed.setdefault((pair[0].metric, pair[0].length), []).append(pair)
+        else:
+            words[id(pair[0])] = _by_intervals(*pair)
+    for found in timed.values():
+        ratios = ratios_of_studies(found, folders) if folders else [None] * len(found)
+        words |= {id(one): ratio.words if ratio else ONE_PROCESS for (one, _), ratio in zip(found, ratios, strict=True)}
+    forced = {id(one) for one, other in pairs if one.metric not in EXACT and _ran_apart(one, other) and force}
+    return [Change(one, other, words[id(one)], id(one) in forced) for one, other in pairs]
+
+
+def _ran_apart(first: Summary, second: Summary) -> str:
+    """In which of device, threads and kernel two costs differ, as words; "" where they do not."""
     ran = [(one.device, one.threads, one.kernel) for one in (first, second)]
-    if ran[0] != ran[1] and not force:
-        names = ("device", "threads", "kernel")
-        differing = [
-            f"{name} {one or '-'} and {other or '-'}"
-            for name, one, other in zip(names, *ran, strict=True)
-            if one != other
-        ]
-        return Change(first, second, f"not compared: {'; '.join(differing)}")
-    if not (first.has_interval and second.has_interval):
-        return Change(first, second, "no interval to compare by", ran[0] != ran[1])
-    apart = first.high < second.low or second.high < first.low
-    return Change(first, second, _side(first.value, second.value) if apart else "no difference found", ran[0] != ran[1])
+    names = ("device", "threads", "kernel")
+    return "; ".join(
+        f"{name} {one or '-'} and {other or '-'}" for name, one, other in zip(names, *ran, strict=True) if one != other
+    )
 
 
-def _side(first: float, second: float) -> str:
-    return "no difference found" if first == second else "lower" if second < first else "higher"
+def _by_intervals(first: Summary, second: Summary) -> str:
+    """The rule of verdicts on second less first, between the farthest ends of their own intervals; a count is exact."""
+    if first.metric in EXACT and first.value == second.value:
+        return "same"
+    if first.metric not in EXACT and not (first.has_interval and second.has_interval):
+        return "open: no interval"
+    margin = quantity_of(first.metric).margin
+    within = margin.at(first.value) if margin else 0.0
+    low, high = second.span[0] - first.span[1], second.span[1] - first.span[0]
+    small = -within < low and high < within
+    if low > 0 or high < 0:
+        word = "better" if (low > 0) == (quantity_of(first.metric).better == "higher") else "worse"
+        return f"{word} by less than matters" if small else word
+    return f"same within {margin}" if small else "open: the intervals meet"
 
 
-def _score_changes(pairs: list[tuple[Summary, Summary]]) -> list[Change]:
-    tested = [(one, other) for one, other in pairs if one.metric in PRIMARY]
-    found = [paired_difference(by_seed(other), by_seed(one)) for one, other in tested]
-    adjusted = holm([pair.p_value for pair in found])
-    verdicts = {
-        id(one): verdict(pair.difference, float(p_value), len(tested), below="lower", above="higher")
-        for (one, _), pair, p_value in zip(tested, found, adjusted, strict=True)
-    }
-    return [Change(one, other, verdicts.get(id(one), "not tested")) for one, other in pairs]
+def _score_changes(pairs: list[Pair], references: Summaries, folders: Folders) -> list[Change]:
+    """Scores side by side; of each primary metric and setting all arms are in one model, each twice."""
+    verdicts: dict[int, str] = {}
+    primary = [pair for pair in pairs if pair[0].metric in PRIMARY]
+    metrics = len({one.metric for one, _ in primary})
+    groups: dict[object, list[Pair]] = {}
+    for pair in primary:
+        groups.setdefault((pair[0].metric, quality_group(pair[0])), []).append(pair)
+    for found in groups.values():
+        verdicts |= _judged(found, references, folders, primary_level(metrics))
+    return [Change(one, other, verdicts.get(id(one), "not compared: no primary metric")) for one, other in pairs]
+
+
+def _judged(pairs: list[Pair], references: Summaries, folders: Folders, level: float) -> dict[int, str]:
+    """Verdicts on second against first by the id of the first summary."""
+    sides = [Summaries(replace(pair[side], arm=f"{side} {pair[0].arm}") for pair in pairs) for side in (0, 1)]
+    metric = pairs[0][0].metric
+    cells, margin = None, quantity_of(metric).margin
+    if folders:
+        cells = {**cells_of(sides[0], folders[0]), **cells_of(sides[1], folders[1])}
+        margin = next((found for folder in folders if (found := stated_margins(folder).get(metric))), margin)
+    model = compare(Summaries([*sides[0], *sides[1]]), references, level, margin, cells)
+    words = {}
+    for one, _ in pairs:
+        before, after = f"0 {one.arm}", f"1 {one.arm}"
+        difference = model.contrast([after], [before], len(pairs))
+        if difference is None or not difference.seeds:
+            words[id(one)] = "not compared: no seed in common"
+        else:
+            words[id(one)] = verdict_words(model.judge(difference, model.margin(before)), difference)
+    return words

@@ -1,55 +1,250 @@
-"""Comparisons of arms: differences paired by seed, exact tests, and Holm's correction over the table they stand in.
+"""Comparisons of arms on the primary metrics: one fitted model for each metric and setting, which gives every verdict.
 
-Only the primary metrics are tested, so that no table can look for the metric that happens to differ. Every other
-column is a description.
+Differences from the baseline, ranks, bold, main effects and claims are read from the same model. Only the primary
+metrics are compared, so that no table can look for the metric that happens to differ; every other column is a
+description.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-import pandas as pd
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.report.analysis.references import CEILING, reference_summary
-from bench.report.rows.summaries import Group, Summaries, Summary, quality_group, quality_summaries
+from bench.report.analysis.samplers import any_sampler, varies_sampler
+from bench.report.rows.study import stated_margins
+from bench.report.rows.summaries import (
+    Group,
+    Summaries,
+    Summary,
+    made_once,
+    quality_group,
+    quality_summaries,
+    reference_summaries,
+)
+from bench.store.vectors import NATS, read_vectors
+from metrics.cost.quantities import BITS
 from metrics.headlines import PRIMARY
-from metrics.quantities import quantity_of
-from metrics.statistics.comparison import holm, paired_difference, smallest_p_value
-from metrics.statistics.intervals import Interval
-from metrics.statistics.power import minimum_detectable_effect, seeds_needed
-from metrics.statistics.ranking import best_arm
+from metrics.quantities import Margin, Quantity, quantity_of
+from metrics.statistics.blocks import BlockModel
+from metrics.statistics.differences import FEWEST_SEEDS, Difference, Direction, primary_level
+from metrics.statistics.omnibus import Omnibus, omnibus
+from metrics.statistics.ranking import Place, leader, places
+from metrics.statistics.songs import SongModel, SongTotals, song_totals
+from metrics.statistics.verdict import Verdict, verdict
 
-ALPHA = 0.05
+if TYPE_CHECKING:
+    import pandas as pd
+
+BITS_PER_NAT = 1 / math.log(2)
+HELD_OUT = "validation"
+"""Side of the windows behind bits/token."""
+Cells = Mapping[tuple[str, int], Path]
+"""Arm and seed -> folder of a cell."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One arm against the baseline arm on one metric, seeds paired (same data, same noise).
+    """An arm against another one; `difference` is first - second, None where the arm has no figure of a seed."""
 
-    `difference` is arm - baseline. `verdict` is "better", "worse", "no difference found", "cannot be decided with n
-    seeds" or "not compared: ..."; it uses `adjusted_p`, Holm over all comparisons of the table. `allowed_p` is the
-    level of the strictest of Holm's steps.
+    arm: str
+    difference: Difference | None
+    verdict: Verdict
+
+    @property
+    def words(self) -> str:
+        """The verdict in words, with what would decide an open one."""
+        return verdict_words(self.verdict, self.difference)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One primary metric in one setting (corpus, length, sampler, T): all arms in one model.
+
+    Parameters
+    ----------
+    summaries
+        Arms with a figure.
+    model
+        Over seeds, or over seeds and songs where the cells hold vectors. Arms whose figures have no seed are not in
+        it. None where no arm has a seed.
+    direction
+        Values of the model that are better: figures themselves, or for "nearest" their distances to real music.
+    level
+        Chance that all intervals of this metric cover together; 95 % are shared among the primary metrics.
+    stated
+        The smallest difference that matters, by the study or by default.
+    note
+        What the model rests on, and what it lacks.
     """
 
     group: Group
-    metric: str
-    arm: str
-    difference: Interval
-    adjusted_p: float
-    verdict: str
-    allowed_p: float
+    quantity: Quantity
+    summaries: Summaries
+    model: BlockModel | SongModel | None
+    direction: Direction
+    level: float
+    stated: Margin | None
+    note: str = ""
 
     @property
-    def detectable(self) -> float:
-        """The smallest true difference that these seeds would have found with chance 0.8; infinite where they
-        cannot."""
-        return minimum_detectable_effect(_deviation(self.difference), self.difference.n, self.allowed_p)
+    def block(self) -> BlockModel | None:
+        """The model of the figures of seeds."""
+        return self.model.block if isinstance(self.model, SongModel) else self.model
 
     @property
-    def seeds_needed(self) -> int | None:
-        """Seeds that would find a true difference as large as the one seen with chance 0.8; None: too many to name."""
-        return seeds_needed(self.difference.value, _deviation(self.difference), self.allowed_p)
+    def arms(self) -> tuple[str, ...]:
+        """Arms in the model."""
+        return self.model.arms if self.model else ()
+
+    @property
+    def songs(self) -> int:
+        """Songs that are random beside the seeds; 0 where seeds alone are."""
+        return len(self.model.songs) if isinstance(self.model, SongModel) else 0
+
+    def margin(self, arm: str) -> float | None:
+        """The smallest difference from this arm that matters, in the unit of the metric."""
+        return self.stated.at(self.mean_of([arm])) if self.stated and arm in self.arms else None
+
+    @cached_property
+    def means(self) -> dict[str, float]:
+        """Mean over seeds of each arm in the model."""
+        return self.model.means if self.model else {}
+
+    def mean_of(self, arms: Sequence[str]) -> float:
+        """Mean over arms of their values in the model."""
+        return sum(self.means[arm] for arm in arms) / len(arms)
+
+    def against(self, baseline: str) -> list[Comparison]:
+        """Every other arm against `baseline`; none where it has no figure."""
+        if baseline not in self._against:
+            self._against[baseline] = self._compare_with(baseline)
+        return self._against[baseline]
+
+    @cached_property
+    def _against(self) -> dict[str, list[Comparison]]:
+        """Comparisons by their baseline; several tables and sentences show the same ones."""
+        return {}
+
+    def _compare_with(self, baseline: str) -> list[Comparison]:
+        others = [arm for arm in self.summaries.distinct("arm") if arm != baseline]
+        if not self.summaries.where(arm=baseline):
+            return []
+        found = self.model.against(baseline, self.level) if self.model and baseline in self.arms else {}
+        return [self._judged(arm, found.get(arm), baseline) for arm in others]
+
+    def contrast(self, first: Sequence[str], second: Sequence[str], comparisons: int) -> Difference | None:
+        """Mean of the arms `first` less mean of the arms `second`, one of `comparisons` that are judged together; None
+        where an arm is not in the model."""
+        if not self.model or not {*first, *second} <= set(self.arms):
+            return None
+        return self.model.contrast(first, second, comparisons=comparisons, level=self.level)
+
+    def judge(self, difference: Difference, margin: float | None) -> Verdict:
+        """The verdict on a difference of this metric."""
+        return verdict(difference, better=self.direction, margin=margin)
+
+    def _judged(self, arm: str, difference: Difference | None, baseline: str) -> Comparison:
+        if difference is None:
+            return Comparison(arm, None, Verdict("open", reason="not repeated over seeds"))
+        return Comparison(arm, difference, self.judge(difference, self.margin(baseline)))
+
+    @cached_property
+    def pairs(self) -> dict[tuple[str, str], Difference]:
+        """The differences of all pairs of arms, judged together; of seeds alone where these are too few to decide."""
+        if not self.model or not self.block:
+            return {}
+        few = max(map(len, self.block.values.values())) < FEWEST_SEEDS
+        return (self.block if few else self.model).pairs(self.level)
+
+    @cached_property
+    def places(self) -> list[Place]:
+        """Arms from best to worst with the ranks that each may have."""
+        return places(self.pairs, better=self.direction)
+
+    @cached_property
+    def best(self) -> str:
+        """The arm that is better than every other; "" where there is none."""
+        return leader(self.pairs, better=self.direction).arm or ""
+
+    @cached_property
+    def omnibus(self) -> Omnibus:
+        """The permutation test of all arms at once."""
+        return omnibus(self.block.values if self.block else {})
+
+
+def verdict_words(found: Verdict, difference: Difference | None) -> str:
+    """A verdict as it is printed: `better`, `same within 0.03`, `open (2 seeds): 7 seeds would decide`."""
+    if difference is not None and difference.seeds == 1:
+        return f"open: one seed has no interval; at least {FEWEST_SEEDS} seeds"
+    return found.text
+
+
+def compared(frame: pd.DataFrame, folder: Path | None = None) -> list[Compared]:
+    """Every primary metric in every setting of a study with a figure, setting by setting. Where samplers vary they are
+    arms like others, compared on their music.
+
+    With the results folder, margins are those of the study, and bits/token is judged over seeds and songs where its
+    cells hold vectors.
+    """
+    return made_once(frame, f"compared {folder}", lambda: list(_compared(frame, folder)))
+
+
+def compared_at(frame: pd.DataFrame, folder: Path | None, group: Group, metric: str) -> Compared | None:
+    """One of `compared`; None where no arm has a figure."""
+    found = (one for one in compared(frame, folder) if one.group == group and one.quantity.name == metric)
+    return next(found, None)
+
+
+def _compared(frame: pd.DataFrame, folder: Path | None) -> Iterable[Compared]:
+    references = reference_summaries(frame)
+    margins = stated_margins(folder) if folder else {}
+    everything = quality_summaries(frame)
+    samplers = varies_sampler(everything)
+    for group, summaries in everything.groups(any_sampler if samplers else quality_group):
+        chosen = [metric for metric in PRIMARY if not samplers or quantity_of(metric).kind == "music"]
+        measured = {metric: summaries.where(metric=metric).measured() for metric in chosen}
+        several = sum(len(rows) > 1 for rows in measured.values())
+        for metric, rows in measured.items():
+            if rows:
+                cells = cells_of(rows, folder) if folder else None
+                stated = margins.get(metric, quantity_of(metric).margin)
+                yield compare(rows, references, primary_level(max(several, 1)), stated, cells, group)
+
+
+def compare(
+    summaries: Summaries,
+    references: Summaries,
+    level: float = 0.95,
+    stated: Margin | None = None,
+    cells: Cells | None = None,
+    group: Group | None = None,
+) -> Compared:
+    """The model of the arms of `summaries`, of one metric in one setting; `cells`: see `cells_of`."""
+    quantity = quantity_of(summaries[0].metric)
+    values = scores(summaries, references)
+    direction: Direction = "higher" if quantity.better == "higher" else "lower"
+    model: BlockModel | SongModel | None = None
+    note = ""
+    if values:
+        model, note = _song_model(cells) if quantity.name == BITS and cells is not None else (None, "")
+        model = model or BlockModel.fit(values)
+    return Compared(group or quality_group(summaries[0]), quantity, summaries, model, direction, level, stated, note)
+
+
+def cells_of(summaries: Summaries, folder: Path) -> Cells:
+    """Arm and seed -> folder of the cell behind that figure."""
+    return {
+        (summary.arm, seed): folder / cell
+        for summary in summaries
+        if len(summary.cell_ids) == len(summary.seeds)
+        for seed, value, cell in zip(summary.seeds, summary.values, summary.cell_ids, strict=True)
+        if seed is not None and math.isfinite(value)
+    }
 
 
 def by_seed(summary: Summary) -> dict[int, float]:
@@ -58,90 +253,60 @@ def by_seed(summary: Summary) -> dict[int, float]:
     return {seed: value for seed, value in pairs if seed is not None and math.isfinite(value)}
 
 
-def comparisons(frame: pd.DataFrame, baseline: str) -> list[Comparison]:
-    """Every arm against `baseline` on the primary metrics, table by table (corpus, length, sampler, T).
-
-    Empty where the baseline has no figure. The error rate over all verdicts "better" and "worse" of one table is 5 %.
-    """
-    found = []
-    for group, summaries in quality_summaries(frame).groups(quality_group):
-        found += _compare_group(group, summaries, baseline)
-    return found
+def over_seeds(first: Mapping[int, float], second: Mapping[int, float]) -> Difference | None:
+    """first - second over the seeds that both have; None where there is none."""
+    shared = sorted(first.keys() & second.keys())
+    if not shared:
+        return None
+    sides = {"first": {seed: first[seed] for seed in shared}, "second": {seed: second[seed] for seed in shared}}
+    return BlockModel.fit(sides).against("second")["first"]
 
 
-def _compare_group(group: Group, summaries: Summaries, baseline: str) -> list[Comparison]:
-    tested = []
-    for metric in PRIMARY:
-        base = summaries.measured().first(metric=metric, arm=baseline)
-        others = [one for one in summaries.where(metric=metric).measured() if one.arm != baseline]
-        if base is not None:
-            tested += [(one, paired_difference(by_seed(one), by_seed(base))) for one in others]
-    adjusted = holm([pair.p_value for _, pair in tested])
-    family = sum(not math.isnan(pair.p_value) for _, pair in tested)
-    return [
-        Comparison(
-            group,
-            summary.metric,
-            summary.arm,
-            pair.difference,
-            float(p_value),
-            _verdict(pair.difference, float(p_value), family, summary.metric),
-            ALPHA / max(family, 1),
-        )
-        for (summary, pair), p_value in zip(tested, adjusted, strict=True)
-    ]
+def scores(summaries: Summaries, references: Summaries) -> dict[str, dict[int, float]]:
+    """Arm -> seed -> figure, for summaries of one metric; for a metric that is best near real music the distance to
+    the ceiling row.
 
-
-def _deviation(difference: Interval) -> float:
-    """Standard deviation of the paired differences, from their t interval."""
-    if difference.n < 2:
-        return math.nan
-    from scipy.stats import t
-
-    return difference.half_width / float(t.ppf(0.5 + difference.level / 2, difference.n - 1)) * math.sqrt(difference.n)
-
-
-def _verdict(difference: Interval, adjusted_p: float, family: int, metric: str) -> str:
-    words = ("better", "worse") if quantity_of(metric).better == "lower" else ("worse", "better")
-    return verdict(difference, adjusted_p, family, below=words[0], above=words[1])
-
-
-def verdict(difference: Interval, adjusted_p: float, family: int, *, below: str, above: str) -> str:
-    """A tested difference in words: `below` or `above` zero, not found, undecidable with so few seeds in a family of so
-    many tests, or not compared."""
-    if difference.n == 0:
-        return "not compared: no seed in common"
-    if adjusted_p <= ALPHA:
-        return below if difference.value < 0 else above
-    if smallest_p_value(difference.n) * family > ALPHA:
-        return f"cannot be decided with {difference.n} seed{'s' if difference.n > 1 else ''}"
-    return "no difference found"
-
-
-def best_arms(summaries: Summaries, references: Summaries) -> dict[str, str]:
-    """For each primary metric of one table the arm that is significantly best; a metric without one is absent.
-
-    The best arm must be significantly better than every other; the level is shared among the metrics of the table.
-    """
-    found: dict[str, str] = {}
-    for metric in PRIMARY:
-        values = losses(summaries.where(metric=metric), references)
-        if len(values) > 1:
-            best = best_arm(values, better="lower", level=1 - ALPHA / len(PRIMARY))
-            found |= {metric: best.arm} if best.arm else {}
-    return found
-
-
-def losses(summaries: Summaries, references: Summaries) -> dict[str, dict[int, float]]:
-    """Arm -> seed -> a number that is lower where the arm is better, for summaries of one metric.
-
-    A metric that is best near real music goes by its distance to the ceiling row. Arms stay out where they have no
-    value, where that row is missing and where no way is better.
+    Arms stay out where they have no figure of a seed, where that row is missing and where no way is better.
     """
     found: dict[str, dict[int, float]] = {}
     for summary in summaries:
-        ceiling = reference_summary(references, CEILING, summary.metric, summary.corpus, summary.length)
-        held_out = math.nan if ceiling is None else ceiling.value
-        mine = {seed: quantity_of(summary.metric).loss(value, held_out) for seed, value in by_seed(summary).items()}
+        quantity, mine = quantity_of(summary.metric), by_seed(summary)
+        if quantity.better == "none":
+            continue
+        if quantity.better == "nearest":
+            ceiling = reference_summary(references, CEILING, summary.metric, summary.corpus, summary.length)
+            held_out = math.nan if ceiling is None else ceiling.value
+            mine = {seed: quantity.loss(value, held_out) for seed, value in mine.items()}
         found |= {summary.arm: mine} if any(map(math.isfinite, mine.values())) else {}
     return found
+
+
+def _song_model(cells: Cells) -> tuple[SongModel | None, str]:
+    """Seeds and songs of bits/token from the windows that the cells hold; None, and what is missing, without them."""
+    totals: dict[str, dict[int, dict[str, tuple[float, float]]]] = {}
+    lacking = 0
+    for (arm, seed), cell in cells.items():
+        found = _totals_of(cell)
+        lacking += not found
+        totals.setdefault(arm, {})[seed] = found
+    if lacking or not cells:
+        words = f"{lacking} of {len(cells)} cells hold no windows of bits/token (results of an earlier version)"
+        return None, f"{words}: songs are taken as fixed, the verdict is about these songs alone"
+    return _fitted(totals)
+
+
+def _fitted(totals: SongTotals) -> tuple[SongModel | None, str]:
+    try:
+        model = SongModel.fit(totals, BITS_PER_NAT)
+    except ValueError as error:
+        return None, f"{error}: songs are taken as fixed"
+    return model, ""
+
+
+def _totals_of(cell: Path) -> dict[str, tuple[float, float]]:
+    """Nats and tokens of the held-out windows of a cell by song; {} where it holds none."""
+    vectors = read_vectors(cell)
+    if vectors is None:
+        return {}
+    rows = vectors[(vectors["metric"] == NATS) & (vectors["side"] == HELD_OUT)]
+    return song_totals(list(rows["song"]), list(rows["value"]), list(rows["tokens"]))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from bench.report.analysis.comparisons import by_seed
+from bench.report.analysis.comparisons import Compared, compared
 from bench.report.analysis.patterns import cycle_of, read_pattern
 from bench.report.rows.arms import arm_order
-from bench.report.rows.summaries import Group, Summaries, quality_group, quality_summaries
-from metrics.headlines import PRIMARY
-from metrics.statistics.intervals import Interval, mean_interval
+from bench.report.rows.summaries import Summaries
+from metrics.statistics.differences import Difference
+from metrics.statistics.verdict import Verdict
 
 MIXERS = {"M": "Mamba", "F": "feed-forward", "A": "attention"}
 _AXIS = re.compile(r"(\w+)=(\S+)")
@@ -22,16 +22,17 @@ _AXIS = re.compile(r"(\w+)=(\S+)")
 
 @dataclass(frozen=True)
 class Effect:
-    """The mean of the arms of one level less the mean of all other arms that have the factor, one difference a seed."""
+    """The mean of the arms of one level less the mean of all other arms that have the factor, with its verdict;
+    `difference` is None where an arm is in no model of seeds."""
 
-    group: Group
-    metric: str
+    compared: Compared
     factor: str
     level: str
     others: str
     arms: tuple[str, ...]
     against: tuple[str, ...]
-    difference: Interval
+    difference: Difference | None
+    verdict: Verdict
     cell_ids: tuple[str, ...]
 
 
@@ -59,28 +60,37 @@ def _place(mixers: list[str]) -> str:
     return "early" if at < 1 / 3 else "late" if at > 2 / 3 else "middle"
 
 
-def effects(frame: pd.DataFrame) -> list[Effect]:
-    """Main effects on the primary metrics, in every quality setting; a factor that does not vary has none."""
-    found = []
-    for group, summaries in quality_summaries(frame).groups(quality_group):
-        arms = [arm for arm in arm_order(frame) if summaries.where(arm=arm)]
-        levels = {arm: _factors_of(summaries, arm) for arm in arms}
-        for metric in PRIMARY:
-            measured = summaries.where(metric=metric).measured()
-            for factor in dict.fromkeys(name for one in levels.values() for name in one):
-                found += _effects_of(group, metric, factor, measured, levels)
+def effects(frame: pd.DataFrame, folder: Path | None = None) -> list[Effect]:
+    """Main effects on the primary metrics, in every quality setting; a factor that does not vary has none.
+
+    Those of one metric and setting are judged together, by the model that compares its arms.
+    """
+    found, order = [], arm_order(frame)
+    for one in compared(frame, folder):
+        arms = [arm for arm in order if one.summaries.where(arm=arm)]
+        levels = {arm: _factors_of(one.summaries, arm) for arm in arms}
+        asked = [ask for name in _names(levels) for ask in _asked(name, levels)]
+        found += [_effect(one, ask, len(asked)) for ask in asked]
     return found
 
 
-def _factors_of(summaries: Summaries, arm: str) -> dict[str, str]:
-    first = summaries.where(arm=arm)[0]
-    return factors(arm, first.pattern, first.direction)
+def _names(levels: dict[str, dict[str, str]]) -> list[str]:
+    return list(dict.fromkeys(name for one in levels.values() for name in one))
 
 
-def _effects_of(
-    group: Group, metric: str, factor: str, summaries: Summaries, levels: dict[str, dict[str, str]]
-) -> list[Effect]:
-    having = {arm: one[factor] for arm, one in levels.items() if factor in one and summaries.where(arm=arm)}
+@dataclass(frozen=True)
+class _Asked:
+    """A level of a factor against the others, and the arms of both sides."""
+
+    factor: str
+    level: str
+    others: str
+    arms: tuple[str, ...]
+    against: tuple[str, ...]
+
+
+def _asked(factor: str, levels: dict[str, dict[str, str]]) -> list[_Asked]:
+    having = {arm: one[factor] for arm, one in levels.items() if factor in one}
     kinds = list(dict.fromkeys(having.values()))
     if len(kinds) < 2:
         return []
@@ -90,42 +100,41 @@ def _effects_of(
         arms = tuple(arm for arm in having if having[arm] == level)
         against = tuple(arm for arm in having if having[arm] != level)
         others = kinds[1 - kinds.index(level)] if len(kinds) == 2 else "the others"
-        cells = Summaries(summaries.where(arm=arm)[0] for arm in having).cell_ids()
-        difference = _difference(summaries, arms, against)
-        found.append(Effect(group, metric, factor, level, others, arms, against, difference, cells))
+        found.append(_Asked(factor, level, others, arms, against))
     return found
 
 
-def _difference(summaries: Summaries, arms: tuple[str, ...], against: tuple[str, ...]) -> Interval:
-    """Mean over the seeds that all arms have of (mean of `arms` - mean of `against`)."""
-    first, second = _arm_means(summaries, arms), _arm_means(summaries, against)
-    return mean_interval([first[seed] - second[seed] for seed in sorted(first.keys() & second.keys())])
+def _effect(one: Compared, ask: _Asked, comparisons: int) -> Effect:
+    cells = one.summaries.where(arm=[*ask.arms, *ask.against]).cell_ids()
+    difference = one.contrast(ask.arms, ask.against, comparisons)
+    if difference is None:
+        found = Verdict("open", reason="not every arm is repeated over seeds")
+        return Effect(one, ask.factor, ask.level, ask.others, ask.arms, ask.against, None, found, cells)
+    margin = one.stated.at(one.mean_of(ask.against)) if one.stated else None
+    found = one.judge(difference, margin)
+    return Effect(one, ask.factor, ask.level, ask.others, ask.arms, ask.against, difference, found, cells)
 
 
-def _arm_means(summaries: Summaries, arms: Iterable[str]) -> dict[int, float]:
-    """Mean over the arms for each seed that all of them have."""
-    values = [by_seed(summaries.where(arm=arm)[0]) for arm in arms]
-    seeds = set.intersection(*(set(one) for one in values))
-    return {seed: float(np.mean([one[seed] for one in values])) for seed in seeds}
+def _factors_of(summaries: Summaries, arm: str) -> dict[str, str]:
+    first = summaries.where(arm=arm)[0]
+    return factors(arm, first.pattern, first.direction)
 
 
-def depth_interaction(summaries: Summaries) -> tuple[Interval, int, int] | None:
-    """Effect of late against early attention at the deepest less at the shallowest depth that have both; the two
-    depths."""
+def depth_interaction(one: Compared) -> tuple[Difference, int, int] | None:
+    """Effect of late against early attention at the deepest less at the shallowest depth that have both, halved; the
+    two depths. None where the four sides are not of as many arms each."""
     cells: dict[tuple[int, str], list[str]] = {}
-    for arm in summaries.distinct("arm"):
-        found = read_pattern(summaries.where(arm=arm)[0].pattern)
-        place = _factors_of(summaries, arm).get("place of attention")
+    for arm in one.summaries.distinct("arm"):
+        found = read_pattern(one.summaries.where(arm=arm)[0].pattern)
+        place = _factors_of(one.summaries, arm).get("place of attention")
         if found and found.repeats > 1 and place in ("early", "late"):
             cells.setdefault((found.repeats, place), []).append(arm)
     depths = sorted(depth for depth, place in cells if place == "early" and (depth, "late") in cells)
     if len(depths) < 2:
         return None
     deep, shallow = depths[-1], depths[0]
-    means = {key: _arm_means(summaries, arms) for key, arms in cells.items() if key[0] in (deep, shallow)}
-    seeds = sorted(set.intersection(*(set(one) for one in means.values())))
-    gains = {
-        depth: np.array([means[depth, "late"][seed] - means[depth, "early"][seed] for seed in seeds])
-        for depth in (deep, shallow)
-    }
-    return mean_interval(gains[deep] - gains[shallow]), deep, shallow
+    if len({len(cells[depth, place]) for depth in (deep, shallow) for place in ("early", "late")}) > 1:
+        return None
+    up, down = cells[deep, "late"] + cells[shallow, "early"], cells[deep, "early"] + cells[shallow, "late"]
+    half = one.contrast(up, down, 1)
+    return None if half is None else (half, deep, shallow)

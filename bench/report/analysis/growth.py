@@ -5,24 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.report.analysis.comparable import EXACT, kernel_conflict
-from bench.report.rows.rounds import round_medians, rounds_of
+from bench.report.analysis.times import ratio_to, took_turns
+from bench.report.rows.rounds import is_replicated, replicate_times, round_medians
 from bench.report.rows.summaries import Summaries, Summary
 from metrics.statistics.intervals import Interval
-from metrics.statistics.rounds import rounds_ratio
 from metrics.statistics.scaling import Crossover, crossover, growth_exponent
-
-
-def took_turns(summary: Summary, base: Summary) -> bool:
-    """Whether both were timed in the same sessions, so that their rounds pair."""
-    return set(summary.sessions) == set(base.sessions) != {""}
-
-
-def ratio_in_turns(summary: Summary, base: Summary, folder: Path | None) -> Interval | None:
-    """The ratio of two costs within rounds; None where they were not timed in turns or no raw samples are kept."""
-    if folder is None or not took_turns(summary, base):
-        return None
-    first, second = rounds_of(folder, summary), rounds_of(folder, base)
-    return rounds_ratio(first, second) if first and second else None
 
 
 def cost_ratio(
@@ -31,20 +18,21 @@ def cost_ratio(
     """The summary as a multiple of the baseline arm's in the same setting; None where that was not measured, or ran on
     another kernel for the same operation (unless `together`).
 
-    The interval is over rounds where both were timed in turns; a count is exact; anything else has none.
+    Where both were timed in turns the interval is that of `ratio_to`; a count is exact; anything else has none.
     """
     base = summaries.beside(summary, baseline)
     if base is None or (not together and kernel_conflict([*summary.kernels, *base.kernels])):
         return None
     value = summary.value / base.value
     exact = value if summary.metric in EXACT else float("nan")
-    return ratio_in_turns(summary, base, folder) or Interval(value, exact, exact, 1)
+    ratio = ratio_to(summary, base, summaries, folder, together=together)
+    return ratio.interval if ratio else Interval(value, exact, exact, 1)
 
 
 def round_ratios(summary: Summary, summaries: Summaries, baseline: str, folder: Path) -> list[float]:
-    """The ratio of round medians in each round that `cost_ratio` rests on; [] where it rests on none."""
+    """The ratio of round medians in each round that `cost_ratio` rests on; [] where it rests on replicates or none."""
     base = summaries.beside(summary, baseline)
-    if base is None or not took_turns(summary, base):
+    if base is None or not took_turns(summary, base) or is_replicated(folder, summary):
         return []
     both = zip(round_medians(folder, summary), round_medians(folder, base), strict=False)
     return [mine / theirs for mine, theirs in both if theirs]
@@ -58,7 +46,7 @@ def meeting(summaries: Summaries, arm: str, baseline: str, folder: Path | None) 
     if len(lengths) < 2 or kernel_conflict([*first.kernels(), *second.kernels()]):
         return None
     sides = [[next(p for p in side if p.length == length) for length in lengths] for side in (first, second)]
-    tables = [round_table(side, folder) or [[one.value for one in side]] for side in sides]
+    tables = [repeats_of(side, folder) or [[one.value for one in side]] for side in sides]
     count = min(map(len, tables))
     try:
         return crossover(lengths, tables[0][:count], tables[1][:count], names=(arm, baseline))
@@ -66,22 +54,30 @@ def meeting(summaries: Summaries, arm: str, baseline: str, folder: Path | None) 
         return None
 
 
-def round_table(summaries: list[Summary], folder: Path | None) -> list[list[float]]:
-    """Round medians (rounds, summaries), as many rounds as all summaries have; [] where no raw samples are kept."""
-    rounds = [round_medians(folder, one) if folder else [] for one in summaries]
-    return [list(turn) for turn in zip(*rounds, strict=False)]
+def repeats_of(summaries: list[Summary], folder: Path | None) -> list[list[float]]:
+    """Times (replicates, summaries) of the replicates that all summaries have, where those are two or more; else round
+    medians (rounds, summaries), as many as all have; [] where no raw samples are kept."""
+    if folder is None:
+        return []
+    replicates = zip(*(replicate_times(folder, one) for one in summaries), strict=False)
+    whole = [list(times) for times in replicates if all(time > 0 for time in times)]
+    if len(whole) > 1:
+        return whole
+    return [list(turn) for turn in zip(*(round_medians(folder, one) for one in summaries), strict=False)]
 
 
 def cost_exponent(line: Summaries, folder: Path | None) -> tuple[Interval, str]:
     """Exponent of the cost in length over one arm's summaries, with words on where its interval comes from.
 
-    Timings have one exponent a round, so a t interval over rounds; counts are exact; else there is no interval.
+    Timings have one exponent a replicate, so a t interval over replicates (over the rounds of one process where there
+    is one); counts are exact; else there is no interval.
     """
     ordered = [one for one in line.by_length() if one.value > 0]
     lengths = [float(one.length or 0) for one in ordered]
-    table = round_table(ordered, folder)
+    table = repeats_of(ordered, folder)
     if len(table) > 1 and all(value > 0 for turn in table for value in turn):
-        return growth_exponent(lengths, table), f"{len(table)} rounds"
+        replicated = folder is not None and all(is_replicated(folder, one) for one in ordered)
+        return growth_exponent(lengths, table), f"{len(table)} {'replicates' if replicated else 'rounds'}"
     exponent = growth_exponent(lengths, [[one.value for one in ordered]])
     if all(one.metric in EXACT for one in ordered):
         return Interval(exponent.value, exponent.value, exponent.value, 1), "counted, so exact"

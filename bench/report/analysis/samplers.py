@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.report.rows.summaries import Summaries, Summary, quality_summaries
+from bench.report.rows.summaries import Group, Summaries, Summary, quality_summaries
 
 
 def base_arm(summary: Summary) -> str:
@@ -16,6 +16,17 @@ def base_arm(summary: Summary) -> str:
 def varies_sampler(summaries: Summaries) -> bool:
     """Whether some arm was sampled in more than one way, as an axis of the study."""
     return any(base_arm(one) != one.arm for one in summaries)
+
+
+def any_sampler(summary: Summary) -> Group:
+    """Corpus and length of a summary as a group that holds every sampler and T."""
+    return summary.corpus, summary.length, "", None
+
+
+def most_calls(frame: pd.DataFrame) -> str:
+    """The arm that was sampled with the most network calls; "" where none is recorded."""
+    called = [one for one in quality_summaries(frame).measured() if network_calls(one)]
+    return max(called, key=lambda one: network_calls(one) or 0.0).arm if called else ""
 
 
 def one_a_training(frame: pd.DataFrame) -> pd.DataFrame:

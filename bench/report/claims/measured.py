@@ -8,22 +8,22 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bench.report.analysis.comparable import EXACT, kernel_conflict
-from bench.report.analysis.comparisons import by_seed, losses
-from bench.report.analysis.growth import cost_exponent, ratio_in_turns
+from bench.report.analysis.comparisons import by_seed, cells_of, compare, over_seeds
+from bench.report.analysis.growth import cost_exponent
 from bench.report.analysis.patterns import same_mixers
 from bench.report.analysis.references import CEILING, grammar_marks, reference_summary
+from bench.report.analysis.times import TIMES, ratio_to
 from bench.report.claims.paper import Quantity
 from bench.report.rows.summaries import Summaries, Summary, group_words, quality_group
 from metrics.cost.quantities import BITS
-from metrics.statistics.intervals import Interval, mean_interval
+from metrics.statistics.differences import Difference
+from metrics.statistics.intervals import Interval
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A quantity with its 95 % interval. `values` are the figures a seed each, where seeds stand behind it.
+    """A quantity with its 95 % interval. `difference`: what it is over seeds, where seeds stand behind it.
 
     `reason`: why there is no figure; then the claim cannot be compared.
     """
@@ -32,7 +32,7 @@ class Measured:
     low: float = math.nan
     high: float = math.nan
     where: str = ""
-    values: tuple[float, ...] = ()
+    difference: Difference | None = None
     cell_ids: tuple[str, ...] = ()
     note: str = ""
     reason: str = ""
@@ -41,6 +41,13 @@ class Measured:
     def of(cls, found: Interval, **known: Any) -> Measured:
         """A quantity with the interval that was found."""
         return cls(found.value, found.low, found.high, **known)
+
+    @classmethod
+    def from_seeds(cls, found: Difference | None, **known: Any) -> Measured:
+        """A quantity that is a difference over seeds; None is one without a seed."""
+        if found is None:
+            return cls(**known | {"reason": known.get("reason") or "no seed in common"})
+        return cls.of(found.interval, difference=found, **known)
 
 
 @dataclass(frozen=True)
@@ -102,10 +109,10 @@ def _ratios(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
     for summary in _measured(evidence.cost, quantity, arm=quantity.arm):
         base = evidence.cost.beside(summary, quantity.baseline)
         if base is not None:
-            yield _one_ratio(summary, base, evidence.folder)
+            yield _one_ratio(summary, base, evidence)
 
 
-def _one_ratio(summary: Summary, base: Summary, folder: Path | None) -> Measured:
+def _one_ratio(summary: Summary, base: Summary, evidence: Evidence) -> Measured:
     found: dict[str, Any] = {
         "where": _joined(f"L = {summary.length}", summary.device),
         "cell_ids": Summaries([summary, base]).cell_ids(),
@@ -116,9 +123,13 @@ def _one_ratio(summary: Summary, base: Summary, folder: Path | None) -> Measured
     value = summary.value / base.value
     if summary.metric in EXACT:
         return Measured(value, value, value, **found, note="counted, so exact")
-    ratio = ratio_in_turns(summary, base, folder)
+    ratio = ratio_to(summary, base, evidence.cost, evidence.folder)
+    if ratio is not None and ratio.replicates > 1:
+        return Measured.of(ratio.interval, **found, note=f"{ratio.replicates} replicates in turns; {ratio.words}")
+    if ratio is not None and summary.metric in TIMES:
+        return Measured(ratio.interval.value, **found, note="one process per arm, so no interval for the next one")
     if ratio is not None:
-        return Measured.of(ratio, **found, note=f"{ratio.n} rounds in turns")
+        return Measured.of(ratio.interval, **found, note=f"{ratio.interval.n} rounds in turns")
     if summary.has_interval and base.has_interval:
         low, high = summary.low / base.high, summary.high / base.low
         return Measured(value, low, high, **found, note="from both intervals, wider than need be")
@@ -147,28 +158,23 @@ def _leads(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
 def _smallest_lead(mine: Summary, others: list[Summary], evidence: Evidence, where: str, reason: str) -> Measured:
     """The lead over the arm that comes nearest, or is furthest ahead.
 
-    To be ahead of all, every lead's 95 % interval must be above the bound, so the lowest end counts; to be behind
-    one of k, an interval of level 1 - 0.05 / k must lie below it, so the upper end is the lowest of those.
+    The leads over all others are judged together, so the lowest end of their intervals is the end of the smallest lead,
+    and so is the lowest of their upper ends.
     """
-    lost = losses(Summaries([mine, *others]), evidence.references)
-    if not lost and by_seed(mine):
+    summaries = Summaries([mine, *others])
+    cells = cells_of(summaries, evidence.folder) if evidence.folder else None
+    found = compare(summaries, evidence.references, cells=cells)
+    if not found.arms and by_seed(mine):
         return Measured(where=where, reason=f"no way of {mine.metric} is better without real music to compare with")
-    leads = {arm: _paired(values, lost.get(mine.arm, {})) for arm, values in lost.items() if arm != mine.arm}
-    leads = {arm: values for arm, values in leads.items() if values}
+    leads = [one.difference for one in found.against(mine.arm) if one.difference and one.difference.seeds]
+    leads = [one if found.direction == "lower" else one.reversed() for one in leads]
     if not leads:
         return Measured(where=where, reason="no seed in common")
-    plain = [mean_interval(values) for values in leads.values()]
-    joint = [mean_interval(values, 1 - 0.05 / len(leads)) for values in leads.values()]
-    nearest = min(leads, key=lambda arm: float(np.mean(leads[arm])))
-    low, high = min(one.low for one in plain), min(one.high for one in joint)
-    cells = Summaries([mine, *others]).cell_ids()
-    note = f"smallest lead, over {nearest}, of those over {', '.join(leads)}"
-    return Measured(float(np.mean(leads[nearest])), low, high, where, leads[nearest], cells, note, reason)
-
-
-def _paired(first: dict[int, float], second: dict[int, float]) -> tuple[float, ...]:
-    """First less second in the seeds that both have."""
-    return tuple(first[seed] - second[seed] for seed in sorted(first.keys() & second.keys()))
+    nearest = min(leads, key=lambda one: one.value)
+    rivals = [one.second if one.first == mine.arm else one.first for one in leads]
+    note = f"smallest lead, over {rivals[leads.index(nearest)]}, of those over {', '.join(rivals)}"
+    low, high = min(one.interval.low for one in leads), min(one.interval.high for one in leads)
+    return Measured(nearest.value, low, high, where, nearest, summaries.cell_ids(), note, reason)
 
 
 def _is_rival(arm: str, quantity: Quantity, evidence: Evidence) -> bool:
@@ -188,16 +194,14 @@ def _changes(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
         last = line.first(length=quantity.length or max(lengths, default=None))
         if first is None or last is None or last.length == first.length:
             continue
-        values = _paired(by_seed(last), by_seed(first))
         levels = [
             f"{length}: {ceiling.value:.3f}"
             for length in (first.length, last.length)
             if (ceiling := reference_summary(evidence.references, CEILING, quantity.metric, corpus, length))
         ]
-        yield Measured.of(
-            mean_interval(values),
+        yield Measured.from_seeds(
+            over_seeds(by_seed(last), by_seed(first)),
             where=_joined(corpus, sampler),
-            values=values,
             cell_ids=Summaries([first, last]).cell_ids(),
             note=f"{last.length} minus {first.length} tokens; real against real {_joined(*levels) or 'not measured'}",
             reason=evidence.unlearned(quantity, last) or evidence.unlearned(quantity, first),
@@ -226,11 +230,10 @@ def _levels(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
 
 def _level(summary: Summary, quantity: Quantity, evidence: Evidence, less: float = 0.0) -> Measured:
     """The arm's figure in each seed, less another figure."""
-    values = tuple(value - less for value in by_seed(summary).values())
-    return Measured.of(
-        mean_interval(values),
+    values = by_seed(summary)
+    return Measured.from_seeds(
+        over_seeds(values, dict.fromkeys(values, less)),
         where=group_words(quality_group(summary)),
-        values=values,
         cell_ids=summary.cell_ids,
         reason=evidence.unlearned(quantity, summary),
     )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from bench.files import to_json, write_atomically
@@ -17,27 +16,30 @@ from bench.report.rows.study import recorded_claims
 from bench.report.rows.summaries import cost_summaries, quality_summaries, reference_summaries
 from bench.report.tables.numbers import number
 from bench.report.tables.table import Entry, Table
+from metrics.statistics.differences import FEWEST_SEEDS
+from metrics.statistics.planning import Needed, needed
 
 REPRODUCED, CONTRADICTED = "reproduced", "contradicted"
 INCONCLUSIVE, NOT_COMPARABLE = "inconclusive", "not comparable"
-MOST_SEEDS = 200
+SAVED = ("value", "low", "high", "where", "cell_ids", "note", "reason")
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim in one setting: what was measured and the verdict. `seeds_needed` is 0 where more seeds are no answer."""
+    """A claim in one setting: what was measured and the verdict. `needed`: what would decide an inconclusive one."""
 
     claim: Claim
     measured: Measured
     verdict: str
-    seeds_needed: int = 0
+    needed: Needed | None = None
 
 
 def judge(paper: Paper, frame: pd.DataFrame, folder: Path | None = None) -> list[Judged]:
     """Every claim of the paper, in every setting of the study that measures it.
 
-    Interval inside the accepted one: reproduced; apart from it: contradicted; else inconclusive. A quantity that
-    the study does not have, or may not compare (kernels), is "not comparable" with the reason.
+    Interval inside the accepted one: reproduced; apart from it: contradicted; else, and where there are fewer than
+    `FEWEST_SEEDS` seeds behind it, inconclusive. A quantity that the study does not have, or may not compare (kernels),
+    is "not comparable" with the reason.
     """
     evidence = Evidence(
         cost_summaries(frame), quality_summaries(frame), reference_summaries(frame), folder, patterns_of(frame)
@@ -49,41 +51,35 @@ def _judged(claim: Claim, found: Measured) -> Judged:
     if found.reason or not math.isfinite(found.value):
         return Judged(claim, found, NOT_COMPARABLE)
     low, high = claim.accept
-    if not (math.isfinite(found.low) and math.isfinite(found.high)):
-        return Judged(claim, found, INCONCLUSIVE, _seeds_needed(found, claim))
-    if low <= found.low and found.high <= high:
+    few = found.difference is not None and found.difference.seeds < FEWEST_SEEDS
+    if not few and low <= found.low and found.high <= high:
         return Judged(claim, found, REPRODUCED)
-    if found.high < low or found.low > high:
+    if not few and (found.high < low or found.low > high):
         return Judged(claim, found, CONTRADICTED)
-    return Judged(claim, found, INCONCLUSIVE, _seeds_needed(found, claim))
+    return Judged(claim, found, INCONCLUSIVE, _needed(found, claim))
 
 
-def _seeds_needed(found: Measured, claim: Claim) -> int:
-    """Fewest seeds at which an interval around this mean, with this spread, clears the nearest accepted bound."""
-    if len(found.values) < 2:
-        return 0
-    from scipy.stats import t
-
-    spread = float(np.std(found.values, ddof=1))
-    distance = min(abs(found.value - bound) for bound in claim.accept if math.isfinite(bound))
-    for seeds in range(len(found.values) + 1, MOST_SEEDS + 1):
-        if float(t.ppf(0.975, seeds - 1)) * spread / math.sqrt(seeds) < distance:
-            return seeds
-    return MOST_SEEDS
+def _needed(found: Measured, claim: Claim) -> Needed | None:
+    """Seeds, or songs, at which an interval around this figure, with this spread, clears the nearest accepted bound."""
+    difference = found.difference
+    if difference is None or not math.isfinite(difference.interval.low):
+        return None
+    away = min((found.value - bound for bound in claim.accept if math.isfinite(bound)), key=abs)
+    parts = difference.components, difference.family, difference.seeds, difference.songs, difference.interval.level
+    return needed(away, None, *parts)
 
 
 def verdict_words(judged: Judged) -> str:
-    """The verdict with what would settle it: `inconclusive (about 9 seeds would settle it)`."""
+    """The verdict with what would settle it: `inconclusive (9 seeds would decide)`."""
     if judged.verdict == NOT_COMPARABLE:
         return f"{NOT_COMPARABLE}: {judged.measured.reason or 'no figure'}"
     if judged.verdict != INCONCLUSIVE:
         return judged.verdict
-    if judged.seeds_needed >= MOST_SEEDS:
-        return f"{INCONCLUSIVE} ({MOST_SEEDS} seeds or more would be needed if the mean and spread stayed as they are)"
-    if judged.seeds_needed:
-        return f"{INCONCLUSIVE} (about {judged.seeds_needed} seeds would settle it if the mean and spread stayed)"
-    if len(judged.measured.values) == 1:
-        return f"{INCONCLUSIVE} (one seed has no interval)"
+    difference = judged.measured.difference
+    if difference is not None and difference.seeds == 1:
+        return f"{INCONCLUSIVE} (one seed has no interval; at least {FEWEST_SEEDS} seeds)"
+    if judged.needed:
+        return f"{INCONCLUSIVE} ({judged.needed.text} would decide if the figure and the spread stayed)"
     if not math.isfinite(judged.measured.low):
         return f"{INCONCLUSIVE} (no interval)"
     return INCONCLUSIVE
@@ -150,8 +146,10 @@ def save_verdicts(folder: Path, paper: Paper, judged: list[Judged]) -> Path:
             {
                 "id": one.claim.id,
                 "verdict": one.verdict,
-                "seeds_needed": one.seeds_needed or None,
-                **asdict(one.measured),
+                "seeds_needed": one.needed.seeds if one.needed else None,
+                "songs_needed": one.needed.songs if one.needed else None,
+                "seeds": one.measured.difference.seeds if one.measured.difference else None,
+                **{name: getattr(one.measured, name) for name in SAVED},
             }
             for one in judged
         ],

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bench.report.analysis.references import CEILING, reference_summary
 from bench.report.figures.style import WHITE_EDGE
 from bench.report.rows.arms import Look, reference_order
-from bench.report.rows.rounds import round_medians
+from bench.report.rows.rounds import is_replicated, round_medians
 from bench.report.rows.summaries import Summaries, Summary
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def spread_of(summary: Summary, at: float, folder: Path | None = None) -> Spread
     if summary.interval == "seeds":
         samples = [value for value in summary.values if math.isfinite(value)]
     else:
-        samples = round_medians(folder, summary) if folder is not None else []
+        samples = [] if folder is None or is_replicated(folder, summary) else round_medians(folder, summary)
     count = len(samples) or (int(summary.n) if summary.n.isdigit() else FEWEST_SAMPLES)
     return Spread(at, summary.value, summary.low, summary.high, samples if count < FEWEST_SAMPLES else None)
 

@@ -90,8 +90,8 @@ def _ratio_panel(
         axis.plot(xs, values, zorder=3, **look.line)
         spreads = []
         for x, (summary, ratio) in zip(xs, known, strict=True) if not exact else ():
-            dots = round_ratios(summary, summaries, baseline, folder) if ratio.n < FEWEST_SAMPLES else None
-            spreads.append(Spread(x, ratio.value, ratio.low, ratio.high, dots))
+            dots = round_ratios(summary, summaries, baseline, folder) if ratio.n < FEWEST_SAMPLES else []
+            spreads.append(Spread(x, ratio.value, ratio.low, ratio.high, dots or None))
         draw_spreads(axis, spreads, look.colour, thin=len(arms) >= MANY_ARMS)
         met = meeting(summaries, arm, baseline, folder)
         if met is not None and not math.isnan(met.length):

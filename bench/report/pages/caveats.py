@@ -7,9 +7,15 @@ import pandas as pd
 from bench.report.analysis.comparable import kernel_conflict
 from bench.report.rows.frame import EFFICIENCY, QUALITY, REFERENCE, rows_of
 from bench.report.rows.provenance import listed
+from metrics.headlines import PRIMARY
 from metrics.music.attribute import OA_MEAN
+from metrics.quantities import quantity_of
+from metrics.statistics.differences import FEWEST_SEEDS
 from metrics.statistics.redraws import SEPARATED
 
+PRIMARY_NAMES = ", ".join(
+    quantity_of(metric).unit if quantity_of(metric).unit != "1" else quantity_of(metric).label for metric in PRIMARY
+)
 HOW_TO_READ = (
     "An arm is one denoiser backbone; everything else (embedding, compression, diffusion, training, sampling) is the "
     "same for all arms.",
@@ -17,8 +23,11 @@ HOW_TO_READ = (
     "ceiling and floors the 95 % range of redraws of their songs.",
     "Bold in a cost table: the whole interval lies below that of every other arm; nothing is bold where kernels "
     "differ or intervals overlap.",
-    "Bold in a quality table: significantly better than every other arm (exact test paired by seed, Holm-corrected "
-    "over the primary metrics bits/token and OA mean); the other columns are descriptions and never bold.",
+    "Bold in a quality table: better than every other arm by the simultaneous intervals of all pairs, in a column of a "
+    f"primary metric ({PRIMARY_NAMES}); the other columns are descriptions and never bold. OA stays among them for "
+    "comparison with papers.",
+    "better, worse, same and open mean the same in every table and sentence: the interval of the difference, corrected "
+    "for all comparisons of its metric, excludes 0, lies within the margin that matters, or does neither.",
     "`n/a` is a figure that was not measured; the reason stands under the table. It never means zero.",
     "T is the number of denoising steps asked of the sampler, NFE the number of network calls it really made.",
     "bits/token is an upper bound on the negative log-likelihood (ELBO) of held-out music; lower is better.",
@@ -99,12 +108,10 @@ def _quality_caveats(frame: pd.DataFrame) -> list[str]:
             "as high as the real one."
         )
     words += _blind_overlap(frame)
-    if seeds < 2:
-        words.append("One seed only: no interval over seeds, so no arm can be called better than another.")
-    elif seeds < 5:
+    if seeds < FEWEST_SEEDS:
         words.append(
-            f"{seeds} seeds: the Student-t factor is {_t_factor(seeds):.1f}, so intervals are wide by right. They say "
-            f"how little {seeds} seeds can settle, not that the arms are equal."
+            f"{seeds} seed{'s' if seeds != 1 else ''}: every comparison is open, however large the difference; at "
+            f"least {FEWEST_SEEDS} seeds. That says how little few seeds can settle, not that the arms are equal."
         )
     words.append(
         "Direction matters: a forward-only Mamba cannot see the tokens to the right, which a denoiser needs; compare "
@@ -120,9 +127,3 @@ def _paper_caveats() -> list[str]:
         "behind them are settings not known to us. What can be compared are ratios between backbones that share "
         "everything else."
     ]
-
-
-def _t_factor(seeds: int) -> float:
-    from scipy.stats import t
-
-    return float(t.ppf(0.975, seeds - 1))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.report.analysis.samplers import most_calls
 from bench.report.claims.paper import PAPERS_FOLDER, load_paper
 from bench.report.claims.verdict import NOT_COMPARABLE, claims_table, figures_table, fixed_before, judge, save_verdicts
 from bench.report.figures import FIGURES
@@ -73,17 +74,23 @@ def gather(frame: pd.DataFrame, folder: Path, *, force: bool = False) -> Content
 
 
 def report_tables(frame: pd.DataFrame, folder: Path, baseline: str, *, force: bool = False) -> dict[str, list[Table]]:
-    """Every table of a report by its section; where samplers vary, one table of them instead of one for each."""
+    """Every table of a report by its section; where samplers vary, one table of them instead of one for each, and
+    their differences from the one with the most network calls."""
     sampling = sampler_tables(frame)
+    compared_with = most_calls(frame) if sampling else baseline
     return {
-        Section.QUALITY: sampling or [*quality_tables(frame), *comparison_tables(frame, baseline), *rank_tables(frame)],
+        Section.QUALITY: [
+            *(sampling or quality_tables(frame, folder)),
+            *comparison_tables(frame, compared_with, folder),
+            *([] if sampling else rank_tables(frame, folder)),
+        ],
         Section.COST: [
-            *cost_tables(frame, force=force),
+            *cost_tables(frame, folder, force=force),
             *scaling_table(frame, folder, baseline),
             *audit_tables(frame, folder, baseline),
             *growth_tables(frame, folder),
         ],
-        Section.ABLATION: ablation_tables(frame),
+        Section.ABLATION: ablation_tables(frame, folder),
         Section.CLAIMS: claims_tables(frame, folder),
         Section.DETAILS: [] if sampling else detail_tables(frame),
     }

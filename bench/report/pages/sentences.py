@@ -8,25 +8,24 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.analysis.comparable import EXACT, first_setting, kernel_conflict
-from bench.report.analysis.comparisons import best_arms
+from bench.report.analysis.comparisons import Compared, Comparison, compared
 from bench.report.analysis.growth import cost_ratio
-from bench.report.analysis.references import CEILING, grammar_marks
+from bench.report.analysis.references import grammar_marks
 from bench.report.analysis.samplers import network_calls, one_a_training, varies_sampler
 from bench.report.rows.summaries import (
     Summaries,
     Summary,
     cost_summaries,
-    quality_group,
+    group_words,
     quality_summaries,
     reference_summaries,
 )
 from bench.report.tables.numbers import number, with_interval
 from metrics.cost.quantities import FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE, PEAK_MEMORY_TRAINING, STEP_LATENCY
 from metrics.headlines import PRIMARY
-from metrics.music.attribute import OA_MEAN
-from metrics.quantities import quantity_of
 
 MOST_NAMED = 5
+MOST_SETTINGS = 4
 COMPARED = {
     STEP_LATENCY: "Latency of one denoising step",
     PEAK_MEMORY_INFERENCE: "Peak memory of inference",
@@ -40,7 +39,8 @@ def in_short(frame: pd.DataFrame, baseline: str, folder: Path | None = None, *, 
 
     together: latencies are compared even where kernels differ, which the sentence adds.
     """
-    return [*_cost_sentences(frame, baseline, folder, together), *_quality_sentences(frame), *_failure_sentence(frame)]
+    words = _quality_sentences(frame, baseline, folder)
+    return [*_cost_sentences(frame, baseline, folder, together), *words, *_failure_sentence(frame)]
 
 
 def _cost_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None, together: bool) -> list[str]:
@@ -78,44 +78,90 @@ def _listed(words: list[str]) -> str:
     return f"{', '.join(words[:MOST_NAMED])}, {between} others up to {words[-1]}"
 
 
-def _quality_sentences(frame: pd.DataFrame) -> list[str]:
-    summaries, references = quality_summaries(frame), reference_summaries(frame)
-    words = []
-    for metric in PRIMARY:
-        rows = summaries.where(metric=metric).measured()
-        if len(rows.groups(quality_group)) != 1:
-            continue
-        quantity = quantity_of(metric)
-        rows = Summaries(sorted(rows, key=lambda summary: quantity.loss(summary.value)))
-        unit = "" if quantity.unit == "1" else f" {quantity.unit}"
-        apart = _apart(rows, best_arms(summaries, references))
-        text = f"{quantity.label}: best mean {number(rows[0].value)}{unit} ({rows[0].arm}){apart}"
-        ceiling = references.measured().first(arm=CEILING, metric=metric)
-        if ceiling is not None:
-            text += f"; real against real music reaches {number(ceiling.value)}"
-        words.append(text + ".")
-    return words + sampler_sentences(frame) + _grammar_sentences(quality_summaries(one_a_training(frame)), references)
+def _quality_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None) -> list[str]:
+    words = [] if varies_sampler(quality_summaries(frame)) else verdict_sentences(frame, baseline, folder)
+    references = reference_summaries(frame)
+    return [
+        *words,
+        *sampler_sentences(frame, folder),
+        *_grammar_sentences(quality_summaries(one_a_training(frame)), references),
+    ]
 
 
-def sampler_sentences(frame: pd.DataFrame) -> list[str]:
-    """OA mean with the most network calls, and the fewest calls whose mean lies within its interval over seeds; one
-    sentence a corpus and length, none where the study does not vary the sampler."""
-    summaries = quality_summaries(frame)
-    if not varies_sampler(summaries):
-        return []
-    words = []
-    rows = Summaries(one for one in summaries.where(metric=OA_MEAN).measured() if network_calls(one))
-    for (corpus, length), group in rows.groups(lambda summary: (summary.corpus, summary.length)):
-        by_calls = sorted(group, key=lambda summary: network_calls(summary) or 0.0)
-        most = by_calls[-1]
-        text = f"OA mean at {length} tokens of {corpus}: {_drawn(most)}"
-        if most.interval == "seeds" and most.has_interval:
-            fewest = next(one for one in by_calls if most.low <= one.value <= most.high)
-            text += (
-                f" [{number(most.low)}, {number(most.high)}]; the fewest calls within that interval: {_drawn(fewest)}"
-            )
-        words.append(text + ".")
+def verdict_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None = None) -> list[str]:
+    """The verdicts on the primary metrics, a sentence each: every arm against the baseline arm, and the arm that is
+    better than every other; in every setting, or in the first `MOST_SETTINGS`."""
+    found = compared(frame, folder)
+    several = len({one.group for one in found}) > 1
+    words = [_verdict_sentence(one, baseline, several) for one in found[: MOST_SETTINGS * len(PRIMARY)]]
+    if len(found) > len(words):
+        words.append(f"{len(found) - len(words)} further comparisons stand in the table of differences.")
+    if not found and quality_summaries(frame):
+        words.append("Nothing is compared: no arm has a figure of a primary metric; the reasons stand under Failures.")
     return words
+
+
+def _verdict_sentence(one: Compared, baseline: str, several: bool) -> str:
+    where = f" ({group_words(one.group)})" if several else ""
+    arms = one.summaries.distinct("arm")
+    if len(arms) == 1:
+        return f"{one.quantity.heading}{where}: one arm only ({arms[0]}), so nothing is compared."
+    against = one.against(baseline)
+    if not against:
+        return f"{one.quantity.heading}{where}: {baseline} has no figure, so nothing is compared with it."
+    kinds: dict[str, list[Comparison]] = {}
+    for arm in against:
+        kinds.setdefault(arm.verdict.word, []).append(arm)
+    parts = [_kind_words(kinds[word]) for word in ("better", "worse", "same", "open") if word in kinds]
+    best = f" {one.best} is better than every other arm." if one.best else ""
+    return f"{one.quantity.heading}{where}, against {baseline}: {'; '.join(parts)}.{best}"
+
+
+def _kind_words(arms: list[Comparison]) -> str:
+    """Arms of one verdict: `better: mamba -0.21 [-0.30, -0.12]`; many by their number and the first names."""
+    shown = arms if len(arms) <= MOST_NAMED + 2 else arms[:MOST_NAMED]
+    more = f" and {len(arms) - len(shown)} more" if len(arms) > len(shown) else ""
+    return f"{_listed_verdicts(shown)}{more}"
+
+
+def _listed_verdicts(arms: list[Comparison]) -> str:
+    texts: dict[str, list[str]] = {}
+    for arm in arms:
+        texts.setdefault(arm.words, []).append(_with_figure(arm))
+    return "; ".join(f"{words}: {', '.join(names)}" for words, names in texts.items())
+
+
+def _with_figure(arm: Comparison) -> str:
+    if arm.difference is None or not math.isfinite(arm.difference.value):
+        return arm.arm
+    interval = arm.difference.interval
+    return f"{arm.arm} {'+' if interval.value > 0 else ''}{with_interval(interval.value, interval.low, interval.high)}"
+
+
+def sampler_sentences(frame: pd.DataFrame, folder: Path | None = None) -> list[str]:
+    """The primary score of the music with the most network calls, and the fewest calls that are not worse; one sentence
+    a corpus and length, none where the study does not vary the sampler."""
+    if not varies_sampler(quality_summaries(frame)):
+        return []
+    return [words for one in compared(frame, folder) if (words := _sampler_sentence(one))]
+
+
+def _sampler_sentence(one: Compared) -> str:
+    rows = sorted(filter(network_calls, one.summaries), key=lambda summary: network_calls(summary) or 0.0)
+    if len(rows) < 2:
+        return ""
+    most = rows[-1]
+    verdicts = {arm.arm: arm for arm in one.against(most.arm)}
+    enough = next((row for row in rows[:-1] if verdicts[row.arm].verdict.word in ("same", "better")), None)
+    text = f"{one.quantity.label} ({group_words(one.group)}): {_drawn(most)}"
+    if enough is not None:
+        return f"{text}; the fewest calls that are not worse: {_drawn(enough)} ({verdicts[enough.arm].words})."
+    still = [row for row in rows[:-1] if verdicts[row.arm].verdict.word == "open"]
+    if not still:
+        return f"{text}; fewer calls are worse."
+    return (
+        f"{text}; whether fewer calls are as good is open, from {_drawn(still[0])} on ({verdicts[still[0].arm].words})."
+    )
 
 
 def _drawn(summary: Summary) -> str:
@@ -135,16 +181,6 @@ def _grammar_sentences(summaries: Summaries, references: Summaries) -> list[str]
     if marks and set(marks.values()) == {""}:
         words.append("Every arm learned more than the grammar of tokens (validation bits/token below that baseline).")
     return words
-
-
-def _apart(rows: Summaries, best: dict[str, str]) -> str:
-    """Whether the first of the sorted summaries is significantly better than every other."""
-    if len(rows) < 2:
-        return ""
-    if best.get(rows[0].metric) == rows[0].arm:
-        return ", significantly better than every other arm"
-    seeds = min(one.done for one in rows)
-    return f", not significantly ahead of every other arm with {seeds} seed{'s' if seeds != 1 else ''}"
 
 
 def _failure_sentence(frame: pd.DataFrame) -> list[str]:

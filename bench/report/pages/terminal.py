@@ -14,7 +14,7 @@ from bench.report.tables.cost import joined, parameters_entry
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.quality import NO_MORE, OPEN, seeds_entry
 from metrics.cost.quantities import BITS, FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE, STEP_LATENCY
-from metrics.music.attribute import OA_MEAN
+from metrics.music.two_samples import KERNEL_DISTANCE
 from metrics.statistics.redraws import WITHIN
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bench.report.tables.table import Table as ReportTable
 
 COST = ((STEP_LATENCY, "step ms"), (PEAK_MEMORY_INFERENCE, "mem GiB"), (FORWARD_GFLOPS, "GFLOPs"))
-QUALITY = ((BITS, "bits/token"), (OA_MEAN, "OA mean"))
+QUALITY = ((BITS, "bits/token"), (KERNEL_DISTANCE, "kernel"))
 MARKS = {"no more": NO_MORE, "open": OPEN}
 
 

@@ -1,7 +1,8 @@
-"""The results folder's `study.json` as a report reads it: question, notes, baseline, ranking of kernels, claims."""
+"""The results folder's `study.json` as a report reads it: question, notes, baseline, margins, claims and the like."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from bench.files import read_json
 from bench.report.rows.arms import arm_order
+from metrics.quantities import Margin, known_quantity
 
 STUDY_FILE = "study.json"
 
@@ -44,6 +46,19 @@ def baseline_arm(folder: Path, frame: pd.DataFrame) -> str:
     arms = arm_order(frame)
     wanted = (_entry(folder, "study", "baseline", "arm"), "transformer", *arms)
     return next((str(arm) for arm in wanted if arm in arms), "")
+
+
+def stated_margins(folder: Path) -> dict[str, Margin]:
+    """Quantity -> the smallest difference that matters, as the study states it; those that it does not state are
+    absent."""
+    stated = _entry(folder, "study", "matters")
+    return read_margins(stated) if isinstance(stated, dict) else {}
+
+
+def read_margins(stated: Mapping[str, Any]) -> dict[str, Margin]:
+    """Quantity -> its margin, from `matters` of a study."""
+    named = [(known_quantity(name), given) for name, given in stated.items()]
+    return {quantity.name: quantity.margin_of(given) for quantity, given in named}
 
 
 def kernels_together(folder: Path) -> bool:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -204,12 +204,14 @@ def _summary(rows: list[Row], key: dict[str, Any]) -> Summary:
     )
 
 
-_kept: ContextVar[dict[tuple[int, str], tuple[pd.DataFrame, Summaries]] | None] = ContextVar("summaries", default=None)
+Made = TypeVar("Made")
+_kept: ContextVar[dict[tuple[int, str], tuple[pd.DataFrame, Any]] | None] = ContextVar("kept", default=None)
 
 
 @contextmanager
 def summaries_kept() -> Iterator[None]:
-    """Until the block ends the summaries of a frame are made once; it must not be changed meanwhile.
+    """Until the block ends the summaries of a frame, and what `made_once` makes of it, are made once; it must not be
+    changed meanwhile.
 
     Every table and figure of a report uses the same ones; making them again took most of the time of a large study.
     """
@@ -220,13 +222,19 @@ def summaries_kept() -> Iterator[None]:
         _kept.reset(token)
 
 
-def _summaries(frame: pd.DataFrame, kind: str, keys: tuple[str, ...]) -> Summaries:
+def made_once(frame: pd.DataFrame, name: str, make: Callable[[], Made]) -> Made:
+    """What `make` returns for this frame under this name; within `summaries_kept` it is called once."""
     kept = _kept.get()
     if kept is None:
-        return _made_summaries(frame, kind, keys)
-    if (id(frame), kind) not in kept:  # the frame is held too, so that its id stays its own
-        kept[id(frame), kind] = (frame, _made_summaries(frame, kind, keys))
-    return kept[id(frame), kind][1]
+        return make()
+    if (id(frame), name) not in kept:  # the frame is held too, so that its id stays its own
+        kept[id(frame), name] = (frame, make())
+    made: Made = kept[id(frame), name][1]
+    return made
+
+
+def _summaries(frame: pd.DataFrame, kind: str, keys: tuple[str, ...]) -> Summaries:
+    return made_once(frame, kind, lambda: _made_summaries(frame, kind, keys))
 
 
 def _made_summaries(frame: pd.DataFrame, kind: str, keys: tuple[str, ...]) -> Summaries:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.report.analysis.aa import AA_TOLERANCE, decision, same_models
-from bench.report.analysis.growth import cost_ratio
+from bench.report.analysis.aa import same_models
+from bench.report.analysis.comparable import kernel_conflict
+from bench.report.analysis.times import ONE_PROCESS, TIMED, Ratio, ratio_to, ratios_of_pairs
 from bench.report.rows.arms import arm_order
 from bench.report.rows.summaries import Summaries, Summary, cost_summaries
 from bench.report.tables.numbers import NOTHING
@@ -18,13 +19,9 @@ from metrics.cost.quantities import (
     FORWARD_GFLOPS,
     FORWARD_GFLOPS_DISPATCH,
     FORWARD_GFLOPS_FVCORE,
-    STEP_LATENCY,
-    TRAIN_STEP_LATENCY,
 )
 from metrics.quantities import quantity_of
-from metrics.statistics.intervals import Interval
 
-TIMED = (STEP_LATENCY, TRAIN_STEP_LATENCY)
 COUNTERS = {FORWARD_GFLOPS_FVCORE: "fvcore", FORWARD_GFLOPS_DISPATCH: "FlopCounterMode"}
 
 
@@ -42,52 +39,67 @@ def audit_tables(frame: pd.DataFrame, folder: Path, baseline: str) -> list[Table
 
 def aa_table(summaries: Summaries, groups: list[list[str]], folder: Path) -> Table:
     """Every pair of names of one model: the ratio of their times should be 1."""
-    pairs = [pair for group in groups for pair in combinations(group, 2)]
-    found = [(f"{other} / {one}", *row) for one, other in pairs for row in _ratios(summaries, other, one, folder)]
-    ratios = [ratio for _, _, ratio in found]
-    called = sum(decision(ratio) in ("slower", "faster") for ratio in ratios)
-    apart = sum(ratio.excludes(1.0) for ratio in ratios)
-    farthest = max((abs(ratio.value - 1) for ratio in ratios), default=0.0)
-    verdict = "passed" if farthest <= AA_TOLERANCE else "not passed: run it on an idle machine, or take more rounds"
-    notes = (
+    names = [pair for group in groups for pair in combinations(group, 2)]
+    pairs = [
+        (one, base)
+        for metric in TIMED
+        for first, other in names
+        for one in summaries.where(metric=metric, arm=other).measured()
+        if (base := summaries.beside(one, first)) is not None
+    ]
+    ratios = ratios_of_pairs(pairs, summaries, folder)
+    found = [(f"{one.arm} / {base.arm}", one, ratio) for (one, base), ratio in zip(pairs, ratios, strict=True) if ratio]
+    return Table("aa", "A/A: one arm under two names", _COLUMNS, _rows(found), (_aa_words([one for *_, one in found]),))
+
+
+def _aa_words(ratios: list[Ratio]) -> str:
+    """How many pairs are called different, how many intervals exclude 1, and whether the test is passed."""
+    called = sum(ratio.differs for ratio in ratios)
+    apart = sum(ratio.interval.excludes(1.0) for ratio in ratios)
+    farthest = max((abs(ratio.interval.value - 1) for ratio in ratios), default=0.0)
+    passed = "passed" if not called and not apart else "not passed: run it on an idle machine, or take more replicates"
+    if any(ratio.words == ONE_PROCESS for ratio in ratios):
+        passed = "not decided, one process per arm"
+    return (
         f"One model under two names: {called} of {len(ratios)} pairs are called different. The intervals of {apart} "
-        f"exclude 1 (about 5 % would by chance; more means that processes of one model keep a small difference of "
-        f"their own); the ratio farthest from 1 is off by {100 * farthest:.1f} %. A/A test (all within "
-        f"{AA_TOLERANCE:.0%}): {verdict}.",
+        "exclude 1 (those of all pairs of arms cover together at 95 %, for each cost and length); the ratio farthest "
+        f"from 1 is off by {100 * farthest:.1f} %. A/A test (no pair called different, no interval without 1): "
+        f"{passed}."
     )
-    return Table("aa", "A/A: one arm under two names", _COLUMNS, _rows(found), notes)
 
 
 def ratio_table(summaries: Summaries, arms: list[str], baseline: str, groups: list[list[str]], folder: Path) -> Table:
-    """Times of each arm as a multiple of the baseline's, with a decision."""
+    """Times of each arm as a multiple of the baseline's, with a verdict."""
     twins = next((group for group in groups if baseline in group), [])
     others = [arm for arm in arms if arm != baseline and arm not in twins]
-    found = [(f"{arm} / {baseline}", *row) for arm in others for row in _ratios(summaries, arm, baseline, folder)]
+    found = []
+    for arm in others:
+        for one in (one for metric in TIMED for one in summaries.where(metric=metric, arm=arm).measured()):
+            base = summaries.beside(one, baseline)
+            if base is not None and not kernel_conflict([*one.kernels, *base.kernels]):
+                ratio = ratio_to(one, base, summaries, folder)
+                found += [(f"{arm} / {baseline}", one, ratio)] if ratio else []
     notes = (
-        "Median over rounds of the ratio within a round. Each row is decided by itself, at the level of 5 %; slower "
-        f"and faster are said from {AA_TOLERANCE:.0%} on, as two processes of one model may differ by that.",
+        "Ratio of the times of one process each, geometric mean over replicates in fresh processes. The intervals of "
+        "all arms cover together at 95 %, for each cost and length, with the spread between processes pooled over "
+        "arms; slower and faster: the interval excludes 1; same: it holds 1 and lies within what matters; open: "
+        "anything else. Where one process ran per arm the interval is over its rounds and decides nothing.",
     )
     return Table("ratios", f"Time as a multiple of {baseline}", _COLUMNS, _rows(found), notes)
 
 
-_COLUMNS = ("pair", "cost", "tokens", "ratio", "rounds", "decision")
+_COLUMNS = ("pair", "cost", "tokens", "ratio", "replicates", "verdict")
 
 
-def _ratios(summaries: Summaries, arm: str, other: str, folder: Path) -> list[tuple[Summary, Interval]]:
-    timed = [one for metric in TIMED for one in summaries.where(metric=metric, arm=arm).measured()]
-    found = ((one, cost_ratio(one, summaries, other, folder)) for one in timed)
-    return [(summary, ratio) for summary, ratio in found if ratio is not None]
-
-
-def _rows(found: list[tuple[str, Summary, Interval]]) -> tuple[tuple[Entry, ...], ...]:
+def _rows(found: list[tuple[str, Summary, Ratio]]) -> tuple[tuple[Entry, ...], ...]:
     return tuple(
         (
             Entry(pair),
             Entry(quantity_of(summary.metric).label),
             Entry.count(summary.length or 0),
-            Entry.interval(ratio, cell_ids=summary.cell_ids),
-            Entry.count(ratio.n),
-            Entry(decision(ratio)),
+            Entry.interval(ratio.interval, cell_ids=summary.cell_ids),
+            Entry.count(ratio.replicates),
+            Entry(ratio.words),
         )
         for pair, summary, ratio in found
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.report.analysis.changes import changes
+from bench.report.analysis.changes import Folders, changes
 from bench.report.rows.provenance import provenance
 from bench.report.tables.table import Entry, Table
 from metrics.quantities import quantity_of
@@ -18,14 +18,19 @@ def differing_settings(first: pd.DataFrame, second: pd.DataFrame) -> list[tuple[
 
 
 def change_tables(
-    first: pd.DataFrame, second: pd.DataFrame, names: tuple[str, str] = ("A", "B"), *, force: bool = False
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    names: tuple[str, str] = ("A", "B"),
+    folders: Folders = (),
+    *,
+    force: bool = False,
 ) -> list[Table]:
-    """What differs in how the two ran, and their figures side by side."""
+    """What differs in how the two ran, and their figures side by side; `folders`: their results folders."""
     settings = differing_settings(first, second)
     apart = Table.of_words("settings", "What differs in how they ran", ("setting", *names), settings)
     tables = [apart] if settings else []
     body = []
-    for change in changes(first, second, force=force):
+    for change in changes(first, second, folders, force=force):
         one, other = change.first, change.second
         where = " ".join(str(word) for word in (one.arm, "" if one.length is None else f"L={one.length}") if word)
         ratio = other.value / one.value if one.value else float("nan")
@@ -42,6 +47,7 @@ def change_tables(
     columns = ("where", "figure", *names, f"{names[1]} / {names[0]}", f"{names[1]} against {names[0]}")
     notes = ["* compared although device, threads or kernel differ (--force)."] if any(e[0].mark for e in body) else []
     notes.append(
-        "Costs: apart where 95 % intervals do not meet. bits/token and OA mean: exact test paired by seed, Holm."
+        "Times: by their replicates in fresh processes; memory: by both intervals. Primary scores: by simultaneous "
+        "intervals as in a report, seeds paired, each arm against itself; other scores are not compared."
     )
     return [*tables, Table("changes", f"{names[0]} and {names[1]}", columns, tuple(body), tuple(notes))]

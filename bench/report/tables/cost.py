@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bench.report.analysis.comparable import kernel_conflict, lowest_apart
 from bench.report.analysis.patterns import patterns_of, rotation_note
+from bench.report.analysis.times import TIMES, fastest
 from bench.report.rows.arms import arm_order
+from bench.report.rows.rounds import rounds_of
 from bench.report.rows.summaries import Summaries, Summary, cost_summaries
 from bench.report.tables.numbers import NOTHING, millions
 from bench.report.tables.table import Entry, Table, numbered
@@ -25,10 +28,12 @@ SETTINGS_APART = (
 Setting = tuple[str, int | None, int | None]
 
 
-def cost_tables(frame: pd.DataFrame, *, force: bool = False) -> list[Table]:
+def cost_tables(frame: pd.DataFrame, folder: Path | None = None, *, force: bool = False) -> list[Table]:
     """One table a cost metric and setting (device, threads, batch): rows arms, columns lengths, `n/a` with its reason
-    noted. Where kernels differ nothing is bold. With `force` all settings are in one table, and a figure that is bold
-    although kernels or settings differ is marked *."""
+    noted. A time is bold where it is the least by the verdicts on all pairs of arms, which need the raw samples in
+    `folder`; another cost, and a time without those, where its interval is apart from all others. Where kernels differ
+    nothing is bold. With `force` all settings are in one table, and a figure that is bold although kernels or settings
+    differ is marked *."""
     order = arm_order(frame)
     summaries = Summaries(sorted(cost_summaries(frame), key=lambda summary: order.index(summary.arm)))
     tables = []
@@ -38,13 +43,14 @@ def cost_tables(frame: pd.DataFrame, *, force: bool = False) -> list[Table]:
         settings = [setting for setting, _ in rows.measured().groups(lambda summary: summary.setting)]
         several = len(settings) > 1
         if several and force:
-            tables.append(_cost_table(frame, _named_by_setting(rows), quantity, f"cost_{metric}", None, force, several))
+            named = _named_by_setting(rows)
+            tables.append(_cost_table(frame, named, quantity, f"cost_{metric}", None, force, several, folder))
             continue
         for position, setting in enumerate(settings or [None]):
             chosen = Summaries(p for p in rows if p.setting == setting or not p.measured) if several else rows
             if chosen:
                 name = numbered(f"cost_{metric}", position, len(settings))
-                tables.append(_cost_table(frame, chosen, quantity, name, setting, force, several))
+                tables.append(_cost_table(frame, chosen, quantity, name, setting, force, several, folder))
     return tables
 
 
@@ -63,13 +69,15 @@ def _cost_table(
     setting: Setting | None,
     force: bool,
     several: bool,
+    folder: Path | None,
 ) -> Table:
     lengths = summaries.lengths()
     arms = summaries.distinct("arm")
     conflict = kernel_conflict(summaries.kernels())
     mixed = bool(conflict) or (several and setting is None)
     best = {
-        length: None if conflict and not force else lowest_apart(summaries.where(length=length)) for length in lengths
+        length: None if conflict and not force else _least(summaries.where(length=length), quantity, folder)
+        for length in lengths
     }
     body, reasons = [], dict[str, list[str]]()
     for arm in arms:
@@ -91,6 +99,12 @@ def _cost_table(
     notes += rotation_notes(frame, arms)
     columns = ("arm", "pattern", "direction", "parameters", *(f"L = {length}" for length in lengths), "kernel")
     return Table(name, quantity.heading + _setting_words(setting), columns, tuple(body), tuple(notes))
+
+
+def _least(summaries: Summaries, quantity: Quantity, folder: Path | None) -> str | None:
+    """The arm that is bold among those of one length; by intervals that lie apart where no raw samples are kept."""
+    judged = folder is not None and quantity.name in TIMES and any(rounds_of(folder, one) for one in summaries)
+    return fastest(summaries, folder) if judged else lowest_apart(summaries)
 
 
 def rotation_notes(frame: pd.DataFrame, arms: list[str]) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.analysis.comparable import first_setting, settings_left_out
-from bench.report.analysis.growth import cost_exponent, meeting, round_table
+from bench.report.analysis.growth import cost_exponent, meeting, repeats_of
 from bench.report.rows.arms import arm_order
 from bench.report.rows.summaries import Summaries, Summary, cost_summaries
 from bench.report.tables.numbers import NOTHING
@@ -41,7 +41,7 @@ def growth_tables(frame: pd.DataFrame, folder: Path | None) -> list[Table]:
 
 
 def slope_table(summaries: Summaries, metric: str, arms: list[str], folder: Path | None) -> Table:
-    """d log y / d log L between neighbouring lengths; the interval is over rounds (measurements for memory)."""
+    """d log y / d log L between neighbouring lengths; the interval is over replicates (measurements for memory)."""
     lengths = summaries.lengths()
     body = []
     for arm in arms:
@@ -58,7 +58,7 @@ def slope_table(summaries: Summaries, metric: str, arms: list[str], folder: Path
 def _slope(low: Summary | None, high: Summary | None, folder: Path | None) -> Entry:
     if low is None or high is None or low.length is None or high.length is None:
         return Entry(NOTHING)
-    values = round_table([low, high], folder)
+    values = repeats_of([low, high], folder)
     if len(values) < 2:
         values = [[low.value, high.value]]
     if not all(value > 0 for turn in values for value in turn):
@@ -108,8 +108,8 @@ def crossover_table(summaries: Summaries, metric: str, arms: list[str], folder: 
     notes = (
         f"Row against column, at {lengths[0]} to {lengths[-1]} tokens. `cheaper` or `costlier`: no crossover is "
         "reached there; with a question mark where the interval of the ratio holds 1 at some length. `cheaper beyond N "
-        "[low, high]`: the length at which both cost the same, with its 95 % interval over rounds, `?` for an end past "
-        "the measured lengths; `undecided`: that interval holds them all.",
+        "[low, high]`: the length at which both cost the same, with its 95 % interval over replicates, `?` for an end "
+        "past the measured lengths; `undecided`: that interval holds them all.",
     )
     title = f"Crossovers: {quantity_of(metric).label}"
     return Table(f"crossovers_{metric}", title, ("arm", *shown), tuple(body), notes)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 
-from bench.report.analysis.comparisons import best_arms
+from bench.report.analysis.comparisons import compared
 from bench.report.analysis.references import (
+    CEILING,
     GRAMMAR,
     ArmKey,
     blind_to,
@@ -34,7 +36,9 @@ from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table, numbered
 from metrics.cost.quantities import BITS, FORWARD_GFLOPS
 from metrics.headlines import HEADLINES
+from metrics.music.tokens import TOKEN_ENTROPY
 from metrics.quantities import quantity_of
+from metrics.statistics.differences import FEWEST_SEEDS
 from metrics.statistics.redraws import SEPARATED, WITHIN
 
 NO_MORE, OPEN = "†", "‡"
@@ -53,9 +57,9 @@ SETTINGS = (
 )
 
 
-def quality_tables(frame: pd.DataFrame) -> list[Table]:
+def quality_tables(frame: pd.DataFrame, folder: Path | None = None) -> list[Table]:
     """The headline scores, one table per corpus, length, sampler and T; ceiling, floors and baselines stand
-    under the arms."""
+    under the arms. Bold, in a column of a primary metric: better than every other arm."""
     summaries, references, costs = quality_summaries(frame), reference_summaries(frame), cost_summaries(frame)
     marks = grammar_marks(summaries, references)
     groups = summaries.groups(quality_group)
@@ -63,7 +67,7 @@ def quality_tables(frame: pd.DataFrame) -> list[Table]:
     for position, (group, rows) in enumerate(groups):
         metrics = [metric for metric in HEADLINES if rows.where(metric=metric)]
         arms = [arm for arm in arm_order(frame) if rows.where(arm=arm)]
-        best = best_arms(rows, references)
+        best = {one.quantity.name: one.best for one in compared(frame, folder) if one.group == group}
         body = [_arm_row(rows.where(arm=arm), metrics, marks, costs, best, references) for arm in arms]
         body += _reference_rows(references, metrics, group)
         body += _separation_row(references, metrics, group)
@@ -171,6 +175,7 @@ def _notes(
             "Rows in brackets are references: the ceiling (real-vs-real), the floors and the token baselines; "
             "intervals of ceiling and floors are the 95 % range of redraws of their songs."
         )
+        notes += _held_out_note(references, summaries[0])
     if any(place_of(one, references) for one in summaries.where(metric=HEADLINES)):
         notes.append(
             f"After a figure: its place among redraws of real music, against the same held-out pieces: {WITHIN} "
@@ -178,7 +183,9 @@ def _notes(
         )
     seeds = max(one.done for one in summaries)
     if seeds == 1:
-        notes.append("One seed only: no interval over seeds can be given, and nothing is ranked.")
+        notes.append(
+            f"One seed only: no interval over seeds, and every comparison is open; at least {FEWEST_SEEDS} seeds."
+        )
     elif seeds > 1:
         words = "cut at the bounds of the metric (0 and 1 for overlaps and shares)"
         notes.append(f"Brackets after a mean: 95 % Student-t interval over {seeds} seeds, {words}.")
@@ -186,6 +193,16 @@ def _notes(
     notes += convergence_notes(summaries)
     notes += _missing_notes(summaries.where(metric=HEADLINES))
     return notes + rotation_notes(frame, arms)
+
+
+def _held_out_note(references: Summaries, arm: Summary) -> list[str]:
+    """How many held-out windows of how many songs the music is measured against."""
+    held_out = reference_summary(
+        references, CEILING, TOKEN_ENTROPY, arm.corpus, arm.length
+    )  # of the windows themselves
+    if held_out is None or held_out.songs in ("", "0"):
+        return []
+    return [f"Measured against {held_out.n} held-out windows of {held_out.songs} songs; intervals are over songs."]
 
 
 def _missing_notes(summaries: Summaries) -> list[str]:

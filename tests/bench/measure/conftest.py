@@ -27,12 +27,25 @@ class Denoiser(nn.Module):
     def forward(self, tokens):
         trouble = self.config.get("trouble", "")
         if trouble and tokens.shape[1] >= 32:
-            {"error": self.error, "oom": self.oom, "kill": self.kill, "sleep": self.sleep}[trouble]()
+            if trouble.startswith("later ") and self.is_first_process():
+                return self.answer(tokens)
+            {"error": self.error, "oom": self.oom, "kill": self.kill, "sleep": self.sleep}[trouble.split()[-1]]()
         if path := self.config.get("diary"):
             with open(path, "a") as diary:
                 diary.write(f"{self.config['name']} {tokens.shape[1]} {int(self.training)}\\n")
+        return self.answer(tokens)
+
+    def answer(self, tokens):
         x = self.embedding(tokens)[:, None]
         return self.output(functional.scaled_dot_product_attention(x, x, x)[:, 0])
+
+    def is_first_process(self):
+        mark = self.config["diary"] + "-" + self.config["name"]
+        if not os.path.exists(mark):
+            with open(mark, "w") as file:
+                file.write(str(os.getpid()))
+        with open(mark) as file:
+            return file.read() == str(os.getpid())
 
     def error(self):
         raise ArithmeticError("numbers ran out")

@@ -9,15 +9,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.report.analysis.aa import decision
+from bench.report.analysis.growth import cost_exponent
+from bench.report.analysis.times import ONE_PROCESS, fastest, ratio_to
 from bench.report.pages.cost_summary import cost_summary, shown_lengths
 from bench.report.rows.frame import as_frame
+from bench.report.rows.summaries import cost_summaries
 from bench.report.tables.audit import audit_tables
+from bench.report.tables.cost import cost_tables
 from bench.report.tables.growth import growth_tables
-from metrics.statistics.intervals import Interval
 
 LENGTHS = (256, 512, 1024, 2048)
-ROUNDS = 12
+ROUNDS, REPLICATES = 12, 3
+PROCESS, ROUND = 0.003, 0.003
+"""Standard deviations of the logarithms of a process's time and of a round's."""
 
 
 def cost_ms(arm, length):
@@ -36,12 +40,14 @@ def timed(tmp_path):
         (folder / "cell.json").write_text(json.dumps({"settings": {"model": model}}))
         own = []
         for length in LENGTHS:
-            raw = (cost_ms(arm, length) * np.exp(generator.normal(0, 0.005, ROUNDS))).tolist()
+            process = np.repeat(generator.normal(0, PROCESS, REPLICATES), ROUNDS // REPLICATES)
+            raw = (cost_ms(arm, length) * np.exp(process + generator.normal(0, ROUND, ROUNDS))).tolist()
             shared = {"cell_id": folder.name, "kind": "efficiency", "arm": arm, "length": length, "session": "s"}
             shared |= {"status": "done", "batch": 1, "device": "cpu", "threads": 1, "note": "", "unit": "ms"}
             value = float(np.median(raw))
             timing = {"metric": "step_latency", "value": value, "low": value * 0.99, "high": value * 1.01, "n": ROUNDS}
-            own.append(shared | timing | {"raw": raw, "round_sizes": [1] * ROUNDS})
+            sizes = {"round_sizes": [1] * ROUNDS, "replicate_sizes": [ROUNDS // REPLICATES] * REPLICATES}
+            own.append(shared | timing | sizes | {"raw": raw})
             flops = {"first": 2 * length, "square": 2 * length + length**2 / 1e3}.get(arm, 2 * length)
             for metric, factor in (("", 1.0), ("_fvcore", 1.0), ("_dispatch", 0.9)):
                 note = "not counted: aten::silu, aten::fft_rfft" if metric else ""
@@ -67,31 +73,122 @@ def test_one_model_under_two_names_is_an_aa_pair_and_nothing_else_is(timed):
     table = tables(timed)["aa"]
     assert {row[0].text for row in table.rows} == {"twin / first"} and len(table.rows) == len(LENGTHS)
     assert all(row[3].value == pytest.approx(1.0, abs=0.02) for row in table.rows)
-    assert "of 4 pairs are called different" in table.notes[0] and "(all within 2%): passed" in table.notes[0]
+    assert table.notes[0].startswith(
+        "One model under two names: 0 of 4 pairs are called different. The intervals of 0 "
+    )
+    assert table.notes[0].endswith("A/A test (no pair called different, no interval without 1): passed.")
 
 
 def test_a_planted_tenth_is_found_and_the_twin_is_not_tested_against_itself(timed):
     table = tables(timed)["ratios"]
     tenth = [row for row in table.rows if row[0].text == "tenth / first"]
-    assert [row[5].text for row in tenth] == ["slower"] * 4
+    assert [row[5].text for row in tenth] == ["slower"] * 4 and [row[4].text for row in tenth] == ["3"] * 4
     assert all(row[3].low < 1.1 < row[3].high for row in tenth)
     assert not [row for row in table.rows if row[0].text.startswith("twin")]
 
 
+def rewrite(timed, change):
+    """Every row of measurements.jsonl as `change` returns it."""
+    for path in timed[1].glob("*/measurements.jsonl"):
+        rows = [change(json.loads(line)) for line in path.read_text().splitlines()]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def ratio(timed, arm, length=512):
+    summaries = cost_summaries(timed[0]).where(metric="step_latency")
+    one = summaries.first(arm=arm, length=length)
+    return ratio_to(one, summaries.beside(one, "first"), summaries, timed[1])
+
+
+def with_times(timed, times_ms):
+    """The folder with these times of one call a replicate, by arm, at every length."""
+
+    def change(row):
+        if row["metric"] != "step_latency":
+            return row
+        times = times_ms[row["arm"]]
+        return row | {"raw": times, "round_sizes": [1] * len(times), "replicate_sizes": [1] * len(times)}
+
+    rewrite(timed, change)
+    return timed
+
+
+FIRST = [100.0, 102.0, 98.0]
+
+
 @pytest.mark.parametrize(
-    ("low", "value", "high", "words"),
+    ("factors", "words"),
     [
-        (0.97, 1, 1.03, "no difference found"),
-        (0.98, 1, 1.02, "same within 2%"),
-        (1.004, 1.008, 1.012, "same within 2%"),
-        (1.002, 1.015, 1.03, "no difference found"),
-        (1.01, 1.1, 1.2, "slower"),
-        (0.7, 0.8, 0.9, "faster"),
+        ((1.001, 0.999, 1.0), "same within 2 %"),
+        ((1.101, 1.099, 1.1), "slower"),
+        ((0.701, 0.699, 0.7), "faster"),
+        ((1.011, 1.009, 1.01), "slower by less than matters"),
     ],
 )
-def test_decisions(low, value, high, words):
-    assert decision(Interval(value, low, high, 5)) == words
-    assert decision(Interval(1.0, float("nan"), float("nan"), 1)) == "no interval"
+def test_the_verdict_is_that_of_the_interval_over_replicates_and_what_matters(timed, factors, words):
+    second = [time * factor for time, factor in zip(FIRST, factors, strict=True)]
+    found = ratio(with_times(timed, {"first": FIRST, "twin": FIRST, "tenth": second, "square": FIRST}), "tenth")
+    assert found.words == words and found.replicates == 3
+    assert found.interval.value == pytest.approx(np.exp(np.mean(np.log(factors))))
+
+
+def test_a_wide_interval_is_open_and_names_the_replicates_that_would_decide(timed):
+    noisy = {
+        "first": FIRST,
+        "twin": [98.0, 100.0, 102.0],
+        "tenth": [103.0, 99.0, 101.0],
+        "square": [102.0, 98.0, 100.0],
+    }
+    words = ratio(with_times(timed, noisy), "tenth").words
+    assert words.startswith("open: ") and words.endswith(" replicates would decide") and "seed" not in words
+
+
+def test_two_replicates_call_nothing_different(timed):
+    times = {"first": [100.0, 101.0], "twin": [100.0, 101.0], "tenth": [200.0, 202.01], "square": [100.0, 101.0]}
+    found = ratio(with_times(timed, times), "tenth")
+    assert found.interval.low > 1.9 and found.replicates == 2 and found.words.startswith("open: 2 replicates")
+
+
+def test_results_of_one_process_per_arm_are_read_and_decide_nothing(timed):
+    def old(row):
+        row.pop("replicate_sizes", None)
+        return row
+
+    rewrite(timed, old)
+    found = tables(timed)
+    assert {row[5].text for row in found["ratios"].rows} == {ONE_PROCESS}
+    assert {row[4].text for row in found["ratios"].rows} == {"1"}
+    assert all(row[3].low < row[3].value < row[3].high for row in found["ratios"].rows)
+    assert found["aa"].notes[0].endswith("not decided, one process per arm.")
+    assert fastest(cost_summaries(timed[0]).where(metric="step_latency", length=512), timed[1]) is None
+    line = cost_summaries(timed[0]).where(metric="step_latency", arm="square")
+    assert cost_exponent(line, timed[1])[1] == "12 rounds"
+
+
+def test_an_arm_that_lost_a_replicate_is_compared_in_those_that_both_have(timed):
+    lost = with_times(timed, {"first": FIRST, "twin": FIRST, "tenth": [110.0, 112.2], "square": FIRST})
+    found = ratio(lost, "tenth")
+    assert found.interval.value == pytest.approx(1.1) and found.replicates == 2
+
+
+def test_the_fastest_arm_is_the_one_faster_than_every_other(timed):
+    at_512 = cost_summaries(timed[0]).where(metric="step_latency", length=512)  # square costs half of the others there
+    assert fastest(at_512, timed[1]) == "square" and fastest(at_512.where(arm=["first", "twin"]), timed[1]) is None
+    bold = [
+        (row[0].text, entry.value)
+        for table in cost_tables(*timed)
+        if table.name == "cost_step_latency"
+        for row in table.rows
+        for entry in row
+        if entry.best
+    ]
+    assert [arm for arm, _ in bold] == ["square", "square"]  # at 256 and 512 tokens; beyond, first and twin are equal
+
+
+def test_growth_has_an_interval_over_replicates(timed):
+    line = cost_summaries(timed[0]).where(metric="step_latency", arm="square")
+    interval, words = cost_exponent(line, timed[1])
+    assert words == "3 replicates" and interval.n == 3 and interval.low < 2 < interval.high
 
 
 def test_the_audit_names_what_differs_and_what_was_not_counted(timed):

@@ -1,20 +1,26 @@
-"""Comparisons: verdicts at few seeds, no false "better" among equal arms, and a planted difference that is found."""
+"""Comparisons: verdicts by one rule in every table, no false call among equal arms, what few seeds leave open."""
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bench.report.analysis.comparisons import best_arms, comparisons, losses, verdict
+from bench.report.analysis.comparisons import Compared, compare, compared, scores
+from bench.report.pages.sentences import verdict_sentences
 from bench.report.rows.frame import as_frame
 from bench.report.rows.summaries import Summaries, quality_summaries, reference_summaries
-from bench.report.tables.comparisons import rank_tables
+from bench.report.tables.comparisons import comparison_tables, rank_tables
+from bench.report.tables.quality import quality_tables
+from bench.store.vectors import Vector, write_vectors
 from metrics.headlines import PRIMARY
 from metrics.quantities import quantity_of
-from metrics.statistics.comparison import paired_difference
+from metrics.statistics.differences import primary_level
 
 ARMS = ("transformer", "smdim", "mamba", "fam")
 
@@ -31,63 +37,159 @@ def study_of(values: np.ndarray) -> pd.DataFrame:
 
 
 def shared_seeds(generator: np.random.Generator, seeds: int) -> np.ndarray:
-    """Equal arms whose seeds share data and noise: a seed effect of sd 1 plus noise of sd 1/sqrt(2) an arm.
-
-    So the difference of two arms on one seed has sd 1.
-    """
+    """Equal arms whose seeds share data and noise: a seed effect of sd 1 plus noise of sd 1 an arm."""
     effect = generator.normal(size=(len(PRIMARY), 1, seeds))
-    return effect + generator.normal(scale=np.sqrt(0.5), size=(len(PRIMARY), len(ARMS), seeds))
+    return effect + generator.normal(size=(len(PRIMARY), len(ARMS), seeds))
 
 
-def called(frame: pd.DataFrame) -> bool:
-    verdicts = {found.verdict for found in comparisons(frame, "transformer")}
-    return bool(verdicts & {"better", "worse"}) or bool(best_arms(quality_summaries(frame), Summaries()))
+def bits_of(frame: pd.DataFrame, folder: Path | None = None) -> Compared:
+    return next(one for one in compared(frame, folder) if one.quantity.name == PRIMARY[0])
 
 
-def test_two_seeds_cannot_decide_and_say_so():
-    values = np.array([[[5, 5.1], [1, 1.1], [3, 3.1], [4, 4.1]], [[0.1, 0.2], [0.8, 0.9], [0.3, 0.4], [0.2, 0.3]]])
-    frame = study_of(values)
-    found = comparisons(frame, "transformer")
-    assert {one.verdict for one in found} == {"cannot be decided with 2 seeds"}
-    assert {one.detectable for one in found} == {math.inf}
-    assert best_arms(quality_summaries(frame), Summaries()) == {}
+def verdicts(frame: pd.DataFrame, folder: Path | None = None) -> dict[str, str]:
+    """Arm -> verdict on the first primary metric against the transformer."""
+    return {one.arm: one.words for one in bits_of(frame, folder).against("transformer")}
 
 
-def test_ten_seeds_decide_a_large_difference_in_the_right_direction():
-    generator = np.random.default_rng(0)
-    values = shared_seeds(generator, 10)
-    values[0, 1] -= 8  # smdim: fewer bits/token is better
-    values[1, 2] -= 8  # mamba: less overlap is worse
-    found = {(one.arm, one.metric): one.verdict for one in comparisons(study_of(values), "transformer")}
-    assert found["smdim", PRIMARY[0]] == "better"
-    assert found["mamba", PRIMARY[1]] == "worse"
-    assert best_arms(quality_summaries(study_of(values)), Summaries()) == {PRIMARY[0]: "smdim"}
+def fixed(*rows: tuple[float, ...]) -> pd.DataFrame:
+    """A study whose first primary metric has these figures by arm and seed, and whose others are constant."""
+    values = np.zeros((len(PRIMARY), len(ARMS), len(rows[0])))
+    values[0] = rows
+    return study_of(values)
 
 
-def test_differences_are_arm_minus_baseline_over_shared_seeds():
-    values = np.zeros((2, 4, 3))
-    values[0, 1] = [-1, -2, -3]
-    values[0, 1, 2] = np.nan
-    one = next(found for found in comparisons(study_of(values), "transformer") if found.arm == "smdim")
-    assert (one.difference.value, one.difference.n) == (-1.5, 2)
+def test_one_and_two_seeds_leave_everything_open_and_name_the_seeds_needed():
+    one = fixed((5.0,), (1.0,), (3.0,), (4.0,))
+    assert set(verdicts(one).values()) == {"open: one seed has no interval; at least 3 seeds"}
+    two = fixed((5.0, 5.1), (1.0, 1.11), (3.0, 3.12), (4.99, 5.1))
+    found = verdicts(two)
+    assert found["smdim"] == "open (2 seeds): 3 seeds would decide"
+    assert found["fam"].startswith("open (2 seeds): ") and found["fam"].endswith("seeds would decide")
+    assert bits_of(two).best == "" and not any(entry.best for row in quality_tables(two)[0].rows for entry in row)
 
 
-def test_what_a_corrected_table_needs_in_seeds():
-    # p = 2^(1-n): 6 seeds reach 0.05 alone, 6 comparisons need 0.05 / 6, which takes 8 seeds (2^-7 = 0.0078)
-    generator = np.random.default_rng(3)
-    for seeds, decided in ((7, False), (8, True)):
-        values = shared_seeds(generator, seeds)
-        values[0, 1:] -= 50
-        values[1, 1:] += 50
-        verdicts = {found.verdict for found in comparisons(study_of(values), "transformer")}
-        assert verdicts == ({"better"} if decided else {"cannot be decided with 7 seeds"})
+def test_three_seeds_decide_large_differences_and_every_place_says_the_same():
+    frame = fixed((4.0, 4.2, 4.1), (3.01, 3.2, 3.1), (4.5, 4.69, 4.6), (4.0, 4.21, 4.1))
+    assert verdicts(frame) == {"smdim": "better", "mamba": "worse", "fam": "same within 0.03"}
+    (differences,) = comparison_tables(frame, "transformer")
+    row = next(row for row in differences.rows if row[0].text == "smdim - transformer: Validation [bits/token]")
+    # error of the block model: residuals of +-1/600 and so on, 6 degrees of freedom
+    assert row[1].value == pytest.approx(-0.99667, abs=1e-5) and row[1].high < 0 and row[6].text == "better"
+    assert row[2].low == pytest.approx(row[1].value - 6.205347 * np.std([0.99, 1.0, 1.0], ddof=1) / math.sqrt(3))
+    (ranks,) = rank_tables(frame)
+    places = {row[0].text.split(":")[0]: row[2].text for row in ranks.rows if "Validation" in row[0].text}
+    assert places == {"smdim": "1 to 1", "transformer": "2 to 3", "fam": "2 to 3", "mamba": "4 to 4"}
+    (quality,) = quality_tables(frame)
+    assert [row[0].text for row in quality.rows if row[1].best] == ["smdim"]
+    words = verdict_sentences(frame, "transformer")[0]
+    assert words.startswith("Validation [bits/token], against transformer: better: smdim -0.997 [")
+    assert "worse: mamba +0.4" in words and "same within 0.03: fam +0.003" in words
+    assert words.endswith("smdim is better than every other arm.")
 
 
-def test_arms_without_common_seeds_are_not_compared():
-    values = np.zeros((2, 4, 3))
-    values[:, 1, :2], values[:, 0, 2] = np.nan, np.nan
-    found = {one.arm: one.verdict for one in comparisons(study_of(values), "transformer")}
-    assert found["smdim"] == "not compared: no seed in common"
+def test_a_small_sure_difference_is_better_by_less_than_matters():
+    frame = fixed((4.0, 4.2, 4.1), (3.99, 4.19, 4.09), (4.5, 4.7, 4.601), (4.0, 4.2, 4.1))
+    assert verdicts(frame)["smdim"] == "better by less than matters"
+
+
+def test_the_margin_of_the_study_decides_what_is_the_same(tmp_path: Path):
+    frame = fixed((4.0, 4.2, 4.1), (4.05, 4.2, 4.12), (4.01, 4.23, 4.1), (4.0, 4.21, 4.12))
+    assert verdicts(frame)["smdim"].startswith("open: ")
+    (tmp_path / "study.json").write_text(json.dumps({"study": {"matters": {"bits_per_token": 0.2}}}))
+    assert verdicts(frame, tmp_path)["smdim"] == "same within 0.2"
+    (table,) = comparison_tables(frame, "transformer", tmp_path)
+    assert table.entry("smdim - transformer: Validation [bits/token]", "matters from").value == 0.2
+
+
+def test_arms_without_common_seeds_or_without_seeds_are_open_and_say_so():
+    frame = fixed((4.0, 4.1, math.nan), (math.nan, math.nan, 4.2), (4.0, 4.1, 4.2), (4.0, 4.2, 4.1))
+    assert verdicts(frame)["smdim"] == "open: no seed in common"
+    frame.loc[frame["arm"] == "fam", "seed"] = pd.NA
+    assert verdicts(frame)["fam"] == "open: not repeated over seeds"
+    (table,) = comparison_tables(frame, "transformer")
+    assert any("smdim lacks seed 0, 1" in note for note in table.notes)
+
+
+def test_one_arm_is_told_so_and_a_baseline_without_a_figure_too():
+    frame = fixed((4.0, 4.1, 4.2), (4.0, 4.1, 4.2), (4.0, 4.1, 4.2), (4.0, 4.2, 4.1))
+    alone = frame[frame["arm"] == "fam"].reset_index(drop=True)
+    assert comparison_tables(alone, "fam") == []
+    assert verdict_sentences(alone, "fam")[0] == (
+        "Validation [bits/token]: one arm only (fam), so nothing is compared."
+    )
+    assert comparison_tables(frame, "gru") == []
+    assert "gru has no figure, so nothing is compared with it" in verdict_sentences(frame, "gru")[0]
+    without = frame.assign(value=math.nan, reason="no held-out side")
+    assert verdict_sentences(without, "fam") == [
+        "Nothing is compared: no arm has a figure of a primary metric; the reasons stand under Failures."
+    ]
+
+
+def test_an_arm_that_spreads_more_widely_and_the_test_of_all_arms_stand_in_the_notes():
+    frame = fixed((4.0, 4.2, 4.1), (3.0, 3.2, 3.1), (4.5, 4.7, 4.601), (4.0, 5.2, 3.1))
+    notes = comparison_tables(frame, "transformer")[0].notes
+    assert any("unequal spread: fam varies three times as much" in note for note in notes)
+    assert any("that they are equal (permutation of arms within seeds, 576 arrangements)" in note for note in notes)
+
+
+def with_windows(folder: Path, spread: float) -> pd.DataFrame:
+    """Three seeds of four arms whose cells hold two windows of each of six songs; a song's bits/token of smdim differ
+    from the others' by 0.5 and +-`spread`; the arms' seeds hardly differ."""
+    bits = np.zeros((4, 3))
+    for place, arm in enumerate(ARMS):
+        for seed in range(3):
+            vectors = []
+            for window in range(12):
+                song = window // 2
+                nats = 2.0 + 0.1 * song + 1e-3 * ((place * seed) % 3)
+                nats -= (0.5 + spread * (-1) ** song) / math.log2(math.e) if arm == "smdim" else 0.0
+                vectors.append(Vector("nats", "validation", window, f"song {song}", 64, 100 * nats, 100.0))
+            (folder / f"{arm}-{seed}").mkdir()
+            write_vectors(folder / f"{arm}-{seed}", vectors)
+            bits[place, seed] = sum(one.value for one in vectors) / 1200 / math.log(2)
+    values = np.zeros((len(PRIMARY), 4, 3))
+    values[0] = bits
+    return study_of(values)
+
+
+def test_bits_per_token_is_judged_over_songs_too_where_the_cells_hold_windows(tmp_path: Path):
+    for name, spread, word in (("alike", 0.01, "better"), ("apart", 2.0, "open")):
+        (tmp_path / name).mkdir()
+        frame = with_windows(tmp_path / name, spread)
+        assert verdicts(frame)["smdim"] == "better", "over seeds alone"
+        model = bits_of(frame, tmp_path / name)
+        found = next(one for one in model.against("transformer") if one.arm == "smdim")
+        printed = frame[frame["metric"] == PRIMARY[0]].groupby("arm")["value"].mean()
+        assert found.difference.value == pytest.approx(printed["smdim"] - printed["transformer"])
+        assert (found.verdict.word, model.songs) == (word, 6)
+    assert "songs" in found.words, "more songs, not more seeds"
+    (differences,) = comparison_tables(frame, "transformer", tmp_path / "apart")
+    assert differences.entry("smdim - transformer: Validation [bits/token]", "songs").value == 6
+    (tmp_path / "apart" / "mamba-1" / "vectors.parquet").unlink()
+    (differences,) = comparison_tables(frame, "transformer", tmp_path / "apart")
+    assert any("1 of 12 cells hold no windows of bits/token" in note for note in differences.notes)
+    assert differences.entry("smdim - transformer: Validation [bits/token]", "songs").text == "fixed"
+
+
+def test_only_primary_metrics_are_compared():
+    assert {one.quantity.name for one in compared(study_of(shared_seeds(np.random.default_rng(0), 3)))} == set(PRIMARY)
+
+
+def test_equal_arms_are_called_different_in_at_most_six_percent_of_400_tables():
+    """Differences, ranks and bold together, over all primary metrics; 0.05 is expected at most."""
+    generator, false = np.random.default_rng(20260), 0
+    rows = quality_summaries(study_of(np.zeros((len(PRIMARY), 4, 3))))
+    for _ in range(400):
+        calls = []
+        for metric, values in zip(PRIMARY, shared_seeds(generator, 3), strict=True):
+            drawn = [
+                replace(one, values=tuple(row)) for one, row in zip(rows.where(metric=metric), values, strict=True)
+            ]
+            model = compare(Summaries(drawn), Summaries(), primary_level(len(PRIMARY)))
+            against = model.model.against("transformer", model.level).values()
+            calls += [bool(model.best), *(one.side != 0 for one in against)]
+        false += any(calls)
+    assert 0 < false <= 24
 
 
 def nearest_frame(metric: str, ceiling: float | None) -> pd.DataFrame:
@@ -107,83 +209,19 @@ def nearest_frame(metric: str, ceiling: float | None) -> pd.DataFrame:
 def test_a_metric_that_is_best_near_real_music_ranks_by_the_distance(monkeypatch, ceiling, best):
     metric = "pitch_outliers_percentile"
     assert quantity_of(metric).better == "nearest"
-    for module in ("bench.report.analysis.comparisons", "bench.report.tables.comparisons"):
-        monkeypatch.setattr(f"{module}.PRIMARY", (metric,))
+    monkeypatch.setattr("bench.report.analysis.comparisons.PRIMARY", (metric,))
     frame = nearest_frame(metric, ceiling)
-    found = best_arms(quality_summaries(frame), reference_summaries(frame))
-    assert found == ({metric: best} if best else {})
+    assert [one.best for one in compared(frame)] == [best or ""]
     tables = rank_tables(frame)
     assert [row[0].text.split(":")[0] for table in tables for row in table.rows[:1]] == ([best] if best else [])
     if best:
-        assert tables[0].rows[0][4].value == pytest.approx(float(best == "high"), abs=0.02)  # the mean, no distance
+        assert tables[0].rows[0][3].value == pytest.approx(float(best == "high"), abs=0.02)  # the mean, no distance
 
 
 def test_a_metric_without_a_better_way_names_no_arm():
     frame = nearest_frame("novelty_longest_copy", 0.2)
-    assert losses(quality_summaries(frame), reference_summaries(frame)) == {}
+    assert scores(quality_summaries(frame), reference_summaries(frame)) == {}
 
 
 def test_only_metrics_with_a_better_way_of_their_own_are_primary():
-    assert {quantity_of(metric).better for metric in PRIMARY} == {"lower", "higher"}
-
-
-def test_without_the_baseline_nothing_is_compared():
-    assert comparisons(study_of(np.zeros((2, 4, 3))), "gru") == []
-
-
-def test_equal_arms_are_called_different_in_at_most_seven_percent_of_500_tables():
-    generator = np.random.default_rng(20260)
-    frame = study_of(np.zeros((2, 4, 10)))
-    tables = (frame.assign(value=shared_seeds(generator, 10).ravel()) for _ in range(500))
-    share = sum(called(table) for table in tables) / 500
-    assert 0 < share <= 0.07
-
-
-def test_a_difference_of_one_and_a_half_sd_is_found_at_ten_seeds():
-    generator = np.random.default_rng(7)
-    hits = 0
-    for _ in range(100):
-        values = shared_seeds(generator, 10)
-        values[0, 1] -= 1.5
-        hits += any(
-            (one.arm, one.metric, one.verdict) == ("smdim", PRIMARY[0], "better")
-            for one in comparisons(study_of(values), "transformer")
-        )
-    assert hits >= 80
-
-
-def test_ranks_by_mean_with_chances_that_sum_to_one():
-    values = shared_seeds(np.random.default_rng(3), 10)
-    values[0, 2] -= 5
-    (table,) = rank_tables(study_of(values))
-    rows = [row for row in table.rows if "Validation" in row[0].text]
-    assert [row[1].text for row in rows] == ["1", "2", "3", "4"] and rows[0][0].text.startswith("mamba")
-    assert sum(row[3].value for row in rows) == pytest.approx(1)
-    assert rows[0][2].text == "1 to 1" and rows[0][3].value > 0.999
-
-
-def test_one_seed_gives_no_chance_of_being_best():
-    (table,) = rank_tables(study_of(np.arange(8.0).reshape(2, 4, 1)))
-    assert {row[3].text for row in table.rows} == {"n/a"}
-
-
-def said(first, second, family: int = 1) -> str:
-    pair = paired_difference(first, second)
-    adjusted = min(1.0, family * pair.p_value)
-    return verdict(pair.difference, adjusted, family, below="lower", above="higher")
-
-
-def test_two_seeds_cannot_decide():
-    assert said([10.0, 10.1], [0.0, 0.0]) == "cannot be decided with 2 seeds"
-
-
-def test_six_seeds_decide_alone_but_not_among_ten_tests():
-    better, worse = [2.0, 2.1, 2.2, 2.3, 2.4, 2.5], [1.0] * 6
-    assert said(better, worse) == "higher"
-    assert said(worse, better) == "lower"
-    assert said(better, worse, family=10) == "cannot be decided with 6 seeds"
-
-
-def test_no_difference_and_no_seed_in_common():
-    assert said([1, 2, 1, 2, 1, 2], [2, 1, 2, 1, 2, 1]) == "no difference found"
-    assert said({1: 1.0}, {2: 1.0}).startswith("not compared")
+    assert {quantity_of(metric).better for metric in PRIMARY} <= {"lower", "higher"}

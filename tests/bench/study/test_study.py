@@ -11,6 +11,7 @@ import yaml
 
 from architectures import CATALOG, BackboneConfig
 from bench.errors import UserError
+from bench.run.plan import make_plan
 from bench.study.grid import STUDIES_FOLDER, Cell, load_study
 from bench.study.settings import ModelSettings, StudyFile, given
 from bench.training import TrainSettings
@@ -113,6 +114,44 @@ def test_settings_of_a_group_are_refused_where_they_stand(
     with pytest.raises(UserError) as caught:
         load_study(study_file(tmp_path, GOOD.replace(*change)))
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("stated", "message"),
+    [
+        ("oa_men: 0.02", "tiny.yaml:17: matters.oa_men: 'oa_men' is no known quantity; the nearest one is 'oa_mean'"),
+        (
+            "oa_mean: 0",
+            "tiny.yaml:17: matters.oa_mean: must be a number above 0, or a percentage such as 2% (given: 0)",
+        ),
+        ("oa_mean: -0.1", "tiny.yaml:17: matters.oa_mean: must be a number above 0"),
+        ("oa_mean: .nan", "tiny.yaml:17: matters.oa_mean: must be a number above 0"),
+        ("oa_mean: .inf", "tiny.yaml:17: matters.oa_mean: must be a number above 0"),
+        ("oa_mean: true", "tiny.yaml:17: matters.oa_mean: must be a number above 0"),
+        ("step_latency: 0%", "tiny.yaml:17: matters.step_latency: must be a number above 0"),
+        ("oa_mean: 2%", "tiny.yaml:17: matters.oa_mean: oa_mean is a share, so a percentage of it means nothing"),
+        ("drift_oa: 2%", "tiny.yaml:17: matters.drift_oa: drift_oa may be 0 or below, so a percentage of it means"),
+        (
+            "validation_bits_per_token: 1",
+            "matters.bits_per_token: is stated twice, as validation_bits_per_token too",
+        ),
+    ],
+)
+def test_a_margin_is_refused_where_it_stands(tmp_path: Path, stated: str, message: str) -> None:
+    text = f"{GOOD}matters:\n  {stated}\n  bits_per_token: 0.5\n"
+    with pytest.raises(UserError) as caught:
+        load_study(study_file(tmp_path, text))
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_what_matters_is_recorded_and_decides_no_cell(tmp_path: Path) -> None:
+    text = GOOD.replace("match: params\n", "")
+    plain = load_study(study_file(tmp_path, text))
+    stated = load_study(study_file(tmp_path, f"{text}matters: {{bits_per_token: 0.03, step_latency: 2%}}\n"))
+    assert [cell.id for cell in make_plan(plain).cells] == [cell.id for cell in make_plan(stated).cells]
+    recorded = stated.content.model_dump(mode="json")
+    assert recorded["matters"] == {"bits_per_token": 0.03, "step_latency": "2%"}
+    assert "matters" not in plain.content.model_dump(mode="json")
 
 
 def test_an_axis_completes_what_the_baseline_leaves_out(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from metrics.cost.energy import RaplCounter, energy_counter, measure_energy
+from metrics.cost.energy import RaplCounter, energy_counter, measure_energy, measure_idle_power
 
 
 @pytest.fixture
@@ -44,29 +44,65 @@ def test_a_counter_that_wrapped_around_is_unwrapped(powercap):
 
 
 class Meter:
-    """Counts two joules a call of its function."""
+    """A device on a clock of its own: it takes `idle_w` watts always, and `joules` more in each call of `call_s`."""
 
     source = "test meter"
 
-    def __init__(self, each):
-        self.each, self.calls = each, 0
+    def __init__(self, monkeypatch, idle_w=0.0, joules=(2.0,), call_s=0.5):
+        self.now_s, self.own, self.calls = 1000.0, 0.0, 0
+        self.idle_w, self.each, self.call_s = idle_w, joules, call_s
+        monkeypatch.setattr("metrics.cost.energy.time.perf_counter", lambda: self.now_s)
 
     def run(self):
+        self.own += self.each[self.calls % len(self.each)]
         self.calls += 1
+        self.now_s += self.call_s
+
+    def sleep(self, seconds):
+        self.now_s += seconds
 
     def joules(self):
-        return 40.0 + self.each * self.calls
+        return 40.0 + self.own + self.idle_w * self.now_s
 
 
-def test_joules_of_a_call():
-    meter = Meter(2.0)
-    use = measure_energy(meter.run, counter=meter, shortest_s=0.01)
-    assert use.joules_per_call == pytest.approx(2.0) and use.calls == meter.calls >= 1 and use.reason == ""
+def test_idle_power_is_measured_before_and_taken_off(monkeypatch):
+    meter = Meter(monkeypatch, idle_w=30.0)
+    idle_w = measure_idle_power(meter, sleep=meter.sleep)
+    assert idle_w == pytest.approx(30.0) and meter.now_s == pytest.approx(1003.0)  # settled for 1 s, measured for 2 s
+    use = measure_energy(meter.run, counter=meter, idle_w=idle_w, shortest_s=1.0)
+    assert use.joules_per_call == pytest.approx(2.0) and use.calls == meter.calls == 6 and use.reason == ""
+    assert use.idle_w == idle_w and use.repeats == pytest.approx((2.0, 2.0, 2.0))
+    # the planted fault: nothing taken off leaves 30 W x 0.5 s in each call
+    assert measure_energy(meter.run, counter=meter, idle_w=0.0).joules_per_call == pytest.approx(17.0)
 
 
-def test_a_counter_that_stands_still_gives_nan_and_a_reason():
-    meter = Meter(0.0)
-    use = measure_energy(meter.run, counter=meter, shortest_s=0.0)
+def test_idle_power_is_measured_where_it_is_not_given(monkeypatch):
+    meter = Meter(monkeypatch, idle_w=30.0)
+    monkeypatch.setattr("metrics.cost.energy.time.sleep", meter.sleep)
+    monkeypatch.setattr("metrics.cost.energy.measure_idle_power.__kwdefaults__", {
+        "settle_s": 1.0, "idle_s": 2.0, "sleep": meter.sleep
+    })  # fmt: skip
+    assert measure_energy(meter.run, counter=meter).idle_w == pytest.approx(30.0)
+
+
+def test_the_interval_over_repeats_on_paper(monkeypatch):
+    # one call a repeat of 1, 2 and 3 joules: mean 2, sd 1, t of 2 degrees 4.302653, over sqrt(3)
+    meter = Meter(monkeypatch, joules=(1.0, 2.0, 3.0), call_s=1.0)
+    use = measure_energy(meter.run, counter=meter, idle_w=0.0, shortest_s=1.0)
+    half = 4.302653 / math.sqrt(3)
+    assert use.repeats == pytest.approx((1.0, 2.0, 3.0)) and use.joules_per_call == pytest.approx(2.0)
+    assert (use.low, use.high) == pytest.approx((2 - half, 2 + half), rel=1e-6)
+
+
+def test_calls_that_take_no_more_than_the_idle_device_have_no_energy(monkeypatch):
+    meter = Meter(monkeypatch, idle_w=30.0, joules=(0.0,))
+    use = measure_energy(meter.run, counter=meter, idle_w=30.5)
+    assert math.isnan(use.joules_per_call) and use.reason == "test meter: no more than the 30.5 W of the idle device"
+
+
+def test_a_counter_that_stands_still_gives_nan_and_a_reason(monkeypatch):
+    meter = Meter(monkeypatch, joules=(0.0,))
+    use = measure_energy(meter.run, counter=meter, idle_w=0.0)
     assert math.isnan(use.joules_per_call) and "did not move" in use.reason
 
 

@@ -50,7 +50,7 @@ def test_rows_name_the_precision_and_ceilings_are_taken_in_it(monkeypatch: pytes
     told: list[tuple[str, dict[str, Any]]] = []
     settings = asdict(cell(precision="bfloat16", energy=False))
     worker = efficiency_worker.EfficiencyWorker(settings, lambda event, **content: told.append((event, content)))
-    worker.warm()
+    worker.warm([(kind, LENGTH, None) for kind in ("step", "train")])
     worker.ceilings()
     worker.audit()
     kernels = [content["kernel"] for event, content in told if event == "warm" and content["kind"] == "step"]
@@ -69,7 +69,7 @@ def test_the_share_of_a_training_step_is_that_on_paper() -> None:
         samples = {"samples_s": [seconds], "phases_s": {}, "clocks_agree": True, "nfe": [], "note": note}
         for _ in range(2):
             record.take({"event": "samples", "kind": kind, "length": LENGTH} | samples)
-    rows = {row["metric"]: row for row in rows_of(cell(batch=2, training_batch=4), record, {})}
+    rows = {row["metric"]: row for row in rows_of(cell(batch=2, training_batch=4), record, {}, {})}
     assert rows["step_compute_share"]["value"] == pytest.approx(1000 / 0.1 / 1e4)  # 1,000 FLOPs of two sequences
     assert rows["train_step_compute_share"]["value"] == pytest.approx(3 * 2000 / 0.5 / 1e4)  # of four, three times
     assert (rows["step_compute_share"]["batch"], rows["train_step_compute_share"]["batch"]) == (2, 4)
@@ -100,7 +100,7 @@ def test_steps_and_training_steps_are_timed_compiled(monkeypatch: pytest.MonkeyP
 
     efficiency_worker.EfficiencyWorker(asdict(wanted), emit).compile()
     assert called == [False] * 6 + [True] * 6  # a cold call and five timed ones
-    rows = {row["metric"]: row for row in rows_of(wanted, record, {}) if row["length"] == LENGTH}
+    rows = {row["metric"]: row for row in rows_of(wanted, record, {}, {}) if row["length"] == LENGTH}
     for prefix, batch in (("", 2), ("train_", 4)):
         assert rows[f"{prefix}step_latency_compiled"]["value"] > 0 and rows[f"{prefix}step_latency_compiled"]["n"] == 5
         assert rows[f"{prefix}step_latency_compiled"]["batch"] == rows[f"{prefix}compile_time"]["batch"] == batch
@@ -116,7 +116,7 @@ def test_a_2048_token_piece_is_sampled_with_graphs_and_two_clocks_that_agree(tmp
     config = resolve("smdim", 20, width=256, layers=6, stride=4).to_dict()
     arm = EfficiencyCell("smdim", "smdim", config, (2048,), device="cuda", batch=8, sample_steps=32, graphs=True)
     arm = replace(arm, precision="bfloat16", energy=False)
-    found = measure_group([arm], rounds=3, relative_width=math.inf, log_folder=tmp_path)
+    found = measure_group([arm], rounds=3, replicates=1, relative_width=math.inf, log_folder=tmp_path)
     rows = {row["metric"]: row for row in found["smdim"] if row["length"] == 2048}
     assert rows["sample_latency"]["value"] > 0 and rows["sample_latency"]["nfe"] == 32
     assert "CUDA graphs of 1 batch sizes" in rows["sample_latency"]["note"]

@@ -7,13 +7,15 @@ import sys
 from dataclasses import asdict, replace
 from itertools import groupby
 
+import numpy as np
 import pytest
 
 from bench.errors import UserError
 from bench.measure.efficiency.cell import EfficiencyCell
+from bench.measure.efficiency.group import Group
 from bench.measure.efficiency.record import Record
 from bench.measure.efficiency.rows import rows_of
-from bench.measure.efficiency.session import _Group, measure_group, samples_planned
+from bench.measure.efficiency.session import _Session, measure_group, samples_planned
 
 ON_LINUX = sys.platform == "linux"
 
@@ -36,6 +38,7 @@ def session(cell, folder):
         found = measure_group(
             arms,
             rounds=2,
+            replicates=1,
             calls_per_round=2,
             relative_width=math.inf,
             log_folder=folder / "logs",
@@ -54,7 +57,10 @@ def test_every_shape_of_every_arm_is_warmed_before_any_is_timed(session, folder)
     turns = [
         (name, {(length, mode) for _, length, mode in turn}) for name, turn in groupby(calls, lambda call: call[0])
     ]
-    assert [name for name, _ in turns if name in "ab"] == ["a", "b"] * 5  # warm-up, two rounds, memory, counting
+    assert [name for name, _ in turns if name in "ab"] == [
+        "a",
+        "b",
+    ] * 7  # warm-up, two samples, two rounds, memory, counting
     every_shape = {("16", "0"), ("32", "0"), ("16", "1"), ("32", "1")}
     assert dict(reversed(turns))["a"] == dict(reversed(turns))["b"] == every_shape
 
@@ -169,7 +175,7 @@ def test_without_pruning_every_length_is_tried_and_has_what_was_asked_for(sessio
 def test_rounds_go_on_while_intervals_are_wide_and_samples_only_where_there_is_time(cell, tmp_path):
     endless = replace(cell("a", (16,), training=False), sample_steps=10**7)
     found = measure_group(
-        [endless], rounds=2, calls_per_round=1, relative_width=1e-9, time_cap_s=0.5, log_folder=tmp_path
+        [endless], rounds=2, replicates=1, calls_per_round=1, relative_width=1e-9, time_cap_s=0.5, log_folder=tmp_path
     )
     rows = {(row["metric"], row["length"]): row for row in found["a"]}
     assert rows["step_latency", 16]["n"] >= 2 and rows["step_latency", 16]["stopped_by"] == "time cap of 0.5 s"
@@ -179,9 +185,10 @@ def test_rounds_go_on_while_intervals_are_wide_and_samples_only_where_there_is_t
 
 
 def test_short_calls_are_repeated_until_their_share_of_a_round_is_full():
-    group = _Group([], {}, lambda cell_id, event: None, 1.0, calls=2, block_s=0.2)
-    assert [group.calls_of(warm_s) for warm_s in (0.01, 0.09, 0.15, 3.0, None)] == [20, 2, 2, 2, 2]
-    assert _Group([], {}, lambda cell_id, event: None, 1.0, calls=4, block_s=0.0).calls_of(0.01) == 4
+    group = Group([], {}, lambda cell_id, event: None, 1.0)
+    short, one_block = _Session(group, 5, 1, 2, 0.2, 0.02, 1.0), _Session(group, 5, 1, 4, 0.0, 0.02, 1.0)
+    assert [short.calls_of(warm_s) for warm_s in (0.01, 0.09, 0.15, 3.0, None)] == [20, 2, 2, 2, 2]
+    assert one_block.calls_of(0.01) == 4
 
 
 def test_every_length_gets_one_sample_before_any_gets_two():
@@ -192,6 +199,92 @@ def test_every_length_gets_one_sample_before_any_gets_two():
     assert samples_planned(cost_s, 2, 1000.0, 1000.0) == {256: 2, 512: 2, 1024: 2}
 
 
+@pytest.fixture(scope="module")
+def repeated(cell, folder):
+    """One session of two replicates of two rounds each: a good arm, and two whose second process fails at 32 tokens."""
+    arms = [cell("good", training=False)]
+    arms += [cell(trouble, trouble=f"later {trouble}", training=False) for trouble in ("kill", "error")]
+    events = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("metrics.cost.device.BusyWatch.busy", lambda self: [])
+        patch.setattr("metrics.cost.device.busy_warning", lambda device: "")
+        found = measure_group(
+            arms, rounds=4, replicates=2, calls_per_round=2, relative_width=math.inf, log_folder=folder / "repeated",
+            on_event=lambda cell_id, event: events.append((cell_id, event)),
+        )  # fmt: skip
+    return {arm: {(row["metric"], row["length"]): row for row in rows} for arm, rows in found.items()}, events
+
+
+def test_every_replicate_has_fresh_processes_and_another_arm_first(repeated):
+    started = [arm for arm, event in repeated[1] if event["stage"] == "starting"]
+    assert started == ["good", "kill", "error", "kill", "error", "good"]
+    timing = [(arm, event["done"], event["total"]) for arm, event in repeated[1] if event["stage"] == "timing"]
+    first = [(arm, done, 4) for done in (0, 1) for arm in ("good", "kill", "error")]
+    assert timing == first + [(arm, done, 4) for done in (2, 3) for arm in ("error", "good")]
+
+
+def test_raw_samples_keep_their_round_and_replicate(repeated):
+    row = repeated[0]["good"]["step_latency", 16]
+    assert row["round_sizes"] == [2] * 4 and row["replicate_sizes"] == [2, 2] and len(row["raw"]) == row["n"] == 8
+    processes = [np.median([np.median(row["raw"][4 * p + r : 4 * p + r + 2]) for r in (0, 2)]) for p in (0, 1)]
+    assert row["value"] == pytest.approx(math.sqrt(processes[0] * processes[1]))
+    assert row["low"] <= row["value"] <= row["high"] and "within" in row["stopped_by"]
+    for metric in ("sample_latency", "peak_memory_inference"):  # of the first replicate
+        one = repeated[0]["good"][metric, 16]
+        assert one["reason"] or one.get("replicate_sizes", [3]) in ([1], [2], [3], [4])
+
+
+def test_a_process_that_dies_in_a_later_replicate_leaves_what_the_first_measured(repeated):
+    for length in (16, 32):
+        row = repeated[0]["kill"]["step_latency", length]
+        assert row["value"] > 0 and row["replicate_sizes"] == [2] and row["status"] == "done"
+        assert "SIGKILL (in replicate 2)" in row["note"]
+    assert repeated[0]["kill"]["forward_gflops_fvcore", 32]["value"] > 0
+
+
+def test_an_error_in_a_later_replicate_leaves_the_first_and_the_other_lengths(repeated):
+    rows = repeated[0]["error"]
+    assert rows["step_latency", 32]["replicate_sizes"] == [2] and rows["step_latency", 16]["replicate_sizes"] == [2, 2]
+    assert "numbers ran out (in replicate 2)" in rows["step_latency", 32]["note"]
+    assert rows["step_latency", 16]["note"] == ""
+
+
+def small_session(cell, **settings):
+    """A session of one arm that was timed in its first replicate, without a process."""
+    group = Group([cell("a")], {}, lambda cell_id, event: None, 1.0)
+    record = group.arms[0].record
+    record.take({"event": "samples", "kind": "step", "length": 16, "samples_s": [1.0]})
+    record.stopped = {("step", 16): "time cap of 100 s"}
+    usual = {"rounds": 5, "replicates": 3, "calls": 1, "block_s": 0.0, "relative_width": 0.02, "time_cap_s": 100.0}
+    return _Session(group, **usual | settings), record
+
+
+def test_a_replicate_for_which_no_time_is_left_is_not_begun_and_named(cell):
+    session, record = small_session(cell)
+    session.spent_s, session.last_start_s, session.last_round_s = 200.0, 60.0, 40.0
+    assert session.share == 2 and session.time_for_another()  # 100 s of 3 x 100 are left
+    session.starts_s = 1.0
+    assert not session.time_for_another()
+    assert record.stopped == {("step", 16): "time cap of 100 s; 1 of 3 replicates: time cap of 100 s"}
+
+
+def test_a_replicate_is_not_begun_where_every_process_has_died(cell):
+    session, record = small_session(cell)
+    record.death = ("failed", "error: gone")
+    assert not session.time_for_another()
+
+
+def test_rounds_go_on_until_the_time_of_one_process_is_known(cell):
+    session, record = small_session(cell)
+    session.group.arms[0].process = object()
+    assert session.width(("step", 16)) == math.inf  # one round has no spread
+    record.take({"event": "samples", "kind": "step", "length": 16, "samples_s": [1.02]})
+    # logarithms 0 and ln 1.02: sd ln(1.02) / sqrt(2), over sqrt(2) rounds, times t = 12.7062
+    assert session.width(("step", 16)) == pytest.approx(12.7062 * math.log(1.02) / 2, rel=1e-5)
+    session.group.arms[0].process = None
+    assert session.width(("step", 16)) == 0.0
+
+
 @pytest.mark.parametrize(
     ("setting", "value"), [("lengths", ()), ("lengths", (0,)), ("threads", 0), ("batch", 0), ("memory_limit_gib", 0.0)]
 )
@@ -200,7 +293,7 @@ def test_a_cell_that_makes_no_sense_is_refused_by_name(setting, value):
         EfficiencyCell("a", "a", {"vocab_size": 20}, **({"lengths": (16,)} | {setting: value}))
 
 
-@pytest.mark.parametrize("setting", ["rounds", "calls_per_round", "relative_width", "time_cap_s"])
+@pytest.mark.parametrize("setting", ["rounds", "replicates", "calls_per_round", "relative_width", "time_cap_s"])
 def test_a_session_that_makes_no_sense_is_refused_by_name(cell, tmp_path, setting):
     with pytest.raises(UserError, match=setting):
         measure_group([cell("a")], log_folder=tmp_path, **{setting: 0})
@@ -238,7 +331,7 @@ def test_the_largest_batch_and_length_within_a_budget_are_found_by_trials(cell, 
     record = Record()
     for event, told in heard:
         record.take({"event": event, **told})
-    rows = {row["metric"]: row for row in rows_of(cell("a", (64,), memory_budget_gib=0.5), record, {})}
+    rows = {row["metric"]: row for row in rows_of(cell("a", (64,), memory_budget_gib=0.5), record, {}, {})}
     assert rows["largest_batch_training"]["value"] == 21 and rows["largest_batch_training"]["length"] == 64
     assert rows["largest_length_training"]["value"] == 458 and "0.5 GiB" in rows["largest_length_training"]["note"]
 
@@ -246,7 +339,7 @@ def test_the_largest_batch_and_length_within_a_budget_are_found_by_trials(cell, 
 @pytest.mark.gpu
 def test_a_gpu_is_timed_by_the_same_calls_with_two_clocks_and_the_drivers_memory(cell, tmp_path):
     on_gpu = replace(cell("a", (1024,)), device="cuda")
-    found = measure_group([on_gpu], rounds=2, relative_width=math.inf, log_folder=tmp_path)
+    found = measure_group([on_gpu], rounds=2, replicates=1, relative_width=math.inf, log_folder=tmp_path)
     rows = {(row["metric"], row["length"]): row for row in found["a"]}
     for metric in ("step_latency", "train_step_latency", "peak_memory_training", "reserved_memory_training"):
         assert rows[metric, 1024]["value"] > 0
@@ -261,7 +354,7 @@ def test_running_out_of_memory_on_a_gpu_is_a_row_and_the_other_arms_go_on(cell, 
         replace(cell("a", (16, 32)), device="cuda"),
         replace(cell("oom", (16, 32, 64), trouble="oom"), device="cuda"),
     ]
-    found = measure_group(arms, rounds=2, relative_width=math.inf, log_folder=tmp_path)
+    found = measure_group(arms, rounds=2, replicates=1, relative_width=math.inf, log_folder=tmp_path)
     rows = {(arm, row["metric"], row["length"]): row for arm, told in found.items() for row in told}
     assert rows["oom", "step_latency", 32]["status"] == "oom" and rows["oom", "step_latency", 16]["value"] > 0
     assert rows["oom", "train_step_latency", 64]["reason"] == "oom (inferred from length 32)"

@@ -1,0 +1,192 @@
+"""Differences that the seeds of a planned study can show, from finished seeds, similar cells or documented defaults."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scipy.optimize import brentq
+
+from bench.errors import UserError
+from bench.report.analysis.comparisons import Compared, compared
+from bench.report.rows.frame import as_frame
+from bench.store.table import load_results
+from metrics.headlines import PRIMARY
+from metrics.quantities import Margin, Quantity, quantity_of
+from metrics.statistics.differences import FEWEST_SEEDS, Components, primary_level
+from metrics.statistics.planning import POWER, Needed, decision_chance, needed
+from metrics.statistics.simultaneous import Family, shared_rate
+from metrics.statistics.songs import SongModel
+
+MOST_STUDIES = 5
+"""Other studies that are searched for similar cells, newest first."""
+Setting = tuple[str, int | None]
+"""Corpus and length."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Variance components of a difference between two arms and where they come from, in words."""
+
+    components: Components
+    songs: int
+    words: str
+    mean: float = math.nan
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of one arm's error at one seed."""
+        return math.sqrt(self.components.seed / 2)
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """What the comparisons with one baseline on one metric and setting can show.
+
+    `shown_from`: the smallest true difference that gets called with chance 0.8, infinite under `FEWEST_SEEDS` seeds,
+    NaN where no spread is known. `needed`: what would call a difference as small as the margin.
+    """
+
+    quantity: Quantity
+    setting: Setting
+    arms: int
+    seeds: int
+    source: Source | None
+    margin: float | None
+    shown_from: float
+    needed: Needed | None
+
+
+def prospects(arms: Mapping[Setting, int], seeds: int, margins: Mapping[str, Margin], folder: Path) -> list[Prospect]:
+    """The primary metrics in every setting of a study that is to run with `seeds` seeds in the results folder `folder`.
+
+    `arms`: setting -> number of arms that are compared in it; `margins`: those that the study states.
+    """
+    own = _compared_in(folder)
+    found, others = [], _Others(folder)
+    for setting, count in arms.items():
+        if count < 2:
+            continue
+        for metric in PRIMARY:
+            quantity = quantity_of(metric)
+            source = (
+                _source_of(own, quantity, setting, "seeds done in this study")
+                or others.source(quantity, setting)
+                or _assumed(quantity)
+            )
+            stated = margins.get(metric, quantity.margin)
+            found.append(_prospect(quantity, setting, count, seeds, source, stated))
+    return found
+
+
+def _prospect(
+    quantity: Quantity, setting: Setting, arms: int, seeds: int, source: Source | None, stated: Margin | None
+) -> Prospect:
+    if source is None:
+        return Prospect(quantity, setting, arms, seeds, None, None, math.nan, None)
+    margin = stated.at(source.mean) if stated else None
+    margin = margin if margin and math.isfinite(margin) else None
+    level = primary_level(len(PRIMARY))
+    family = Family("baseline", arms, shared_rate(arms, (arms - 1) * (max(seeds, FEWEST_SEEDS) - 1), level))
+    least = _shown_from(source, family, seeds, level)
+    more = None
+    if margin is not None:
+        more = needed(margin, None, source.components, family, seeds, source.songs, level)
+    return Prospect(quantity, setting, arms, seeds, source, margin, least, more)
+
+
+def _shown_from(source: Source, family: Family, seeds: int, level: float) -> float:
+    """The smallest true difference that is called with chance `POWER`; infinite where none is."""
+
+    def missing(effect: float) -> float:
+        return decision_chance(effect, None, source.components, family, seeds, source.songs, level) - POWER
+
+    if seeds < FEWEST_SEEDS or source.songs == 1:
+        return math.inf
+    high = math.sqrt(sum((source.components.seed, source.components.song, source.components.residual)))
+    while high and missing(high) < 0:
+        high *= 2
+    return float(brentq(missing, 0.0, high)) if high else 0.0
+
+
+def _compared_in(folder: Path) -> list[Compared]:
+    """The comparisons that a results folder holds so far; [] for one that cannot be read."""
+    try:
+        return compared(as_frame(load_results(folder)), folder)
+    except UserError:
+        return []
+
+
+def _source_of(found: list[Compared], quantity: Quantity, setting: Setting, words: str) -> Source | None:
+    for one in found:
+        if one.quantity == quantity and one.group[:2] == setting and one.block and one.block.freedom > 0:
+            seeds = max(len(row) for row in one.block.values.values())
+            mean = one.mean_of(one.arms)
+            return Source(_components(one), one.songs, f"{seeds} {words}", mean)
+    return None
+
+
+def _components(one: Compared) -> Components:
+    """Components of a typical pair: the mean over all arms against the first."""
+    assert one.model and one.block
+    if not isinstance(one.model, SongModel):
+        return Components(2 * one.block.sigma**2)
+    parts = [found.components for found in one.model.against(one.arms[0]).values()]
+    return Components(
+        *(sum(getattr(part, name) for part in parts) / len(parts) for name in ("seed", "song", "residual"))
+    )
+
+
+class _Others:
+    """Finished studies beside a results folder, read when first needed."""
+
+    def __init__(self, folder: Path) -> None:
+        tables = [path for path in folder.parent.glob("*/table.parquet") if path.parent != folder]
+        self._left = iter(sorted(tables, key=lambda path: -path.stat().st_mtime)[:MOST_STUDIES])
+        self._read: list[tuple[str, list[Compared]]] = []
+
+    def source(self, quantity: Quantity, setting: Setting) -> Source | None:
+        """The newest study with this metric in this setting, or in this corpus."""
+        for same_length in (True, False):
+            for name, found in self._all():
+                settings = {one.group[:2] for one in found if one.group[0] == setting[0]}
+                for other in [setting] if same_length else sorted(settings, key=str):
+                    source = _source_of(found, quantity, other, f"seeds of study {name}, L = {other[1]}")
+                    if source is not None:
+                        return source
+        return None
+
+    def _all(self) -> Iterator[tuple[str, list[Compared]]]:
+        yield from self._read
+        for path in self._left:
+            self._read.append((path.parent.name, _compared_in(path.parent)))
+            yield self._read[-1]
+
+
+def _assumed(quantity: Quantity) -> Source | None:
+    if quantity.spread is None:
+        return None
+    return Source(Components(2 * quantity.spread**2), 0, "an assumption, no similar seeds are done")
+
+
+def warnings(arms: Mapping[Setting, int], seeds: int) -> list[str]:
+    """Why the study as it stands cannot decide its own question; [] where it can."""
+    words = []
+    if arms and max(arms.values()) < 2:
+        words.append("one arm: nothing is compared")
+    elif seeds < FEWEST_SEEDS:
+        words.append(f"{'1 seed decides' if seeds == 1 else f'{seeds} seeds decide'} nothing: at least {FEWEST_SEEDS}")
+    return words
+
+
+def done_so_far(folder: Path, baseline: str) -> list[tuple[str, ...]]:
+    """Verdicts that the finished seeds of a study give: metric, arm, seeds, difference and verdict, as texts."""
+    rows: list[tuple[str, ...]] = []
+    for one in _compared_in(folder):
+        for arm in one.against(baseline):
+            if arm.difference is not None and arm.difference.seeds > 1:
+                value = f"{arm.difference.value:+.4f}"
+                rows.append((one.quantity.heading, arm.arm, str(arm.difference.seeds), value, arm.words))
+    return rows

@@ -1,0 +1,172 @@
+"""Times of arms compared: ratios with simultaneous intervals over replicates in fresh processes, and their verdicts.
+
+The replicates of a timing session are blocks (they share the state of the machine) and the logarithm of a process's
+time is the value: log time = arm + replicate + error, with one spread for all arms. Source: Kalibera and Jones (2013),
+doi 10.1145/2464157.2464160.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from bench.report.analysis.comparable import kernel_conflict
+from bench.report.rows.rounds import replicate_times, rounds_of
+from bench.report.rows.study import stated_margins
+from bench.report.rows.summaries import Summaries, Summary
+from metrics.cost.quantities import SAMPLE_LATENCY, STEP_LATENCY, TRAIN_STEP_LATENCY
+from metrics.quantities import Margin, quantity_of
+from metrics.statistics.blocks import BlockModel
+from metrics.statistics.differences import Difference
+from metrics.statistics.intervals import Interval
+from metrics.statistics.rounds import rounds_ratio
+from metrics.statistics.verdict import log_margin, verdict
+
+TIMED = (STEP_LATENCY, TRAIN_STEP_LATENCY)
+"""Times of which a session takes replicates."""
+TIMES = (*TIMED, SAMPLE_LATENCY)
+WORDS = {"better": "faster", "worse": "slower"}
+ONE_PROCESS = "open: one process per arm; 3 replicates would decide"
+"""Two processes of one model keep a difference for life, which no number of rounds shows."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A cost of one arm as a multiple of another's, measured taking turns.
+
+    Parameters
+    ----------
+    interval
+        Over replicates: covers together with those of all arms that are compared here; `n` counts replicates. With one
+        process per arm: over its rounds, of this pair alone; `n` counts rounds.
+    replicates
+        Processes of each arm; 1 where the interval says nothing about the next process.
+    words
+        The verdict: "slower", "faster", "same within 2 %" or "open: ...".
+    """
+
+    interval: Interval
+    replicates: int
+    words: str
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two times are called different."""
+        return self.words.startswith(tuple(WORDS.values()))
+
+
+def took_turns(summary: Summary, base: Summary) -> bool:
+    """Whether both were timed in the same sessions, so that their replicates and rounds pair."""
+    return set(summary.sessions) == set(base.sessions) != {""}
+
+
+def ratio_to(
+    summary: Summary, base: Summary, summaries: Summaries, folder: Path | None, *, together: bool = False
+) -> Ratio | None:
+    """The ratio of two costs as one of those of all arms to `base`; None where they were not timed in turns or no raw
+    samples are kept. `together`: arms on other kernels than the baseline's belong to the family too."""
+    family = [one for one in _beside(summaries, base) if together or not kernel_conflict([*one.kernels, *base.kernels])]
+    model = _model(folder, family) if folder and took_turns(summary, base) else None
+    if model is None or not {summary.arm, base.arm} <= set(model.arms) or summary.arm == base.arm:
+        return _within_processes(summary, base, folder)
+    return _judged(model.against(base.arm)[summary.arm], base, folder)
+
+
+def ratios_of_pairs(pairs: Sequence[tuple[Summary, Summary]], summaries: Summaries, folder: Path) -> list[Ratio | None]:
+    """first / second of each pair of times of one setting, as one of the ratios of all pairs of arms in it."""
+    found: list[Ratio | None] = []
+    for first, second in pairs:
+        model = _model(folder, _beside(summaries, second)) if took_turns(first, second) else None
+        if model is None or not {first.arm, second.arm} <= set(model.arms):
+            found.append(_within_processes(first, second, folder))
+            continue
+        all_pairs = model.pairs()
+        one = all_pairs.get((first.arm, second.arm))
+        found.append(_judged(one or all_pairs[second.arm, first.arm].reversed(), second, folder))
+    return found
+
+
+def ratios_of_studies(pairs: Sequence[tuple[Summary, Summary]], folders: Sequence[Path]) -> list[Ratio | None]:
+    """second / first of each pair of times of one metric and length, one of each study, judged together; None where
+    either has no two replicates."""
+    values: dict[str, dict[int, float]] = {}
+    for place, pair in enumerate(pairs):
+        for side, (one, folder) in enumerate(zip(pair, folders, strict=True)):
+            times = enumerate(replicate_times(folder, one), 1)
+            values[f"{side} {place}"] = {replicate: math.log(time) for replicate, time in times if time > 0}
+    repeated = [place for place in range(len(pairs)) if all(len(values[f"{side} {place}"]) > 1 for side in (0, 1))]
+    if not repeated:
+        return [None] * len(pairs)
+    model = BlockModel.fit({f"{side} {place}": values[f"{side} {place}"] for place in repeated for side in (0, 1)})
+    found: list[Ratio | None] = [None] * len(pairs)
+    for place in repeated:
+        change = model.contrast([f"1 {place}"], [f"0 {place}"], comparisons=len(repeated))
+        found[place] = _judged(change, pairs[place][0], folders[0])
+    return found
+
+
+def fastest(summaries: Summaries, folder: Path | None) -> str | None:
+    """The arm whose time is less than every other arm's, by the intervals of all pairs; None where one is open."""
+    measured = sorted(summaries.measured(), key=lambda summary: summary.value)
+    if folder is None or len(measured) < 2:
+        return None
+    first, others = measured[0], measured[1:]
+    ratios = ratios_of_pairs([(first, other) for other in others], summaries, folder)
+    return first.arm if all(ratio is not None and ratio.words.startswith("faster") for ratio in ratios) else None
+
+
+def _beside(summaries: Summaries, base: Summary) -> list[Summary]:
+    """One summary an arm of the same metric, length and setting, timed in the sessions of `base`."""
+    rows = summaries.where(metric=base.metric, length=base.length, setting=(base.setting,)).measured()
+    arms: dict[str, Summary] = {}
+    for one in rows:
+        if took_turns(one, base):
+            arms.setdefault(one.arm, one)
+    return list(arms.values())
+
+
+def _model(folder: Path | None, family: Sequence[Summary]) -> BlockModel | None:
+    """The block model of log times; None where fewer than two arms have two replicates."""
+    return _fitted(folder, tuple(family)) if folder is not None else None
+
+
+@lru_cache(maxsize=1024)
+def _fitted(folder: Path, family: tuple[Summary, ...]) -> BlockModel | None:
+    values = {
+        one.arm: {place: math.log(time) for place, time in enumerate(replicate_times(folder, one), 1) if time > 0}
+        for one in family
+    }
+    if sum(len(times) > 1 for times in values.values()) < 2:
+        return None
+    return BlockModel.fit(values)
+
+
+def _judged(difference: Difference, base: Summary, folder: Path | None) -> Ratio:
+    """The ratio behind a difference of log times, with the verdict on it."""
+    margin = _margin(base, folder)
+    matters = None if margin is None else log_margin(margin.size if margin.relative else margin.size / base.value)
+    found = verdict(difference, better="lower", margin=matters)
+    text = re.sub(r"\bseed(s?)\b", r"replicate\1", found.text)
+    if found.word == "same":
+        text = f"same within {margin}"
+    elif found.differs:
+        text = text.replace(found.word, WORDS[found.word], 1)
+    return Ratio(difference.ratio(), difference.seeds, text)
+
+
+def _margin(base: Summary, folder: Path | None) -> Margin | None:
+    """The ratio from which two times count as different: the study's, else the default of the quantity."""
+    stated = stated_margins(folder) if folder is not None else {}
+    return stated.get(base.metric, quantity_of(base.metric).margin)
+
+
+def _within_processes(summary: Summary, base: Summary, folder: Path | None) -> Ratio | None:
+    """The ratio within the rounds of one process per arm, which decides nothing about times."""
+    if folder is None or not took_turns(summary, base):
+        return None
+    first, second = rounds_of(folder, summary), rounds_of(folder, base)
+    return Ratio(rounds_ratio(first, second), 1, ONE_PROCESS) if first and second else None

@@ -1,0 +1,105 @@
+"""Timings in fresh processes: the spread between replicates, pooled over arms, and the interval of one arm.
+
+Two processes of one program keep a small difference for as long as they live, so the rounds of one process say little
+about the next: what is repeated is the process, and its figure is the median over its rounds. Spreads are those of
+natural logarithms. Source: Kalibera and Jones (2013), "Rigorous benchmarking in reasonable time",
+doi 10.1145/2464157.2464160.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from metrics.statistics.blocks import block_variance
+from metrics.statistics.differences import satterthwaite
+from metrics.statistics.intervals import Interval, check_level, without_interval
+from metrics.statistics.rounds import round_medians
+
+Rounds = Sequence[Sequence[float]]
+"""Timed calls, a sequence a round."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Standard deviation of natural logarithms around the mean of their group, with its degrees of freedom.
+
+    0 degrees: no group has two values, and the deviation is NaN.
+    """
+
+    deviation: float
+    freedom: float
+
+    def share(self, count: int, level: float = 0.95) -> float:
+        """Half width of the interval of a mean of `count` logarithms, which is a share of the time: 0.02 for 2 %.
+
+        NaN without degrees of freedom.
+        """
+        check_level(level)
+        if not self.freedom or not count:
+            return math.nan
+        return float(stats.t.ppf((1 + level) / 2, self.freedom)) * self.deviation / math.sqrt(count)
+
+
+def pooled_spread(groups: Iterable[Sequence[float]]) -> Spread:
+    """The spread of positive times within groups, such as the rounds of one process each: squares of all groups over
+    all their degrees of freedom."""
+    logarithms = [np.log(np.asarray(group, dtype=np.float64)) for group in groups if len(group)]
+    freedom = sum(group.size - 1 for group in logarithms)
+    if not freedom:
+        return Spread(math.nan, 0)
+    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in logarithms)
+    return Spread(math.sqrt(squares / freedom), freedom)
+
+
+def replicates_spread(times: Iterable[Sequence[float]]) -> Spread:
+    """The spread between the replicates of an arm, pooled over arms: of processes, and of the machine's state.
+
+    `times`: the times of each arm's replicates, NaN for one it lacks. Arms that lack one that others have take no part.
+    All arms of a replicate share the machine's state, so the degrees of freedom are Satterthwaite's of the two mean
+    squares, from replicates - 1 (only the machine's state differs) to arms x (replicates - 1) (it does not).
+    """
+    kept = [np.asarray(row, dtype=np.float64) for row in times]
+    count = max((int((row > 0).sum()) for row in kept), default=0)
+    whole = [row for row in kept if row.size == count and (row > 0).all()]
+    if count < 2 or not whole:
+        return Spread(math.nan, 0)
+    table_AR = np.log(np.stack(whole))
+    arms = len(table_AR)
+    if arms == 1:
+        return pooled_spread(whole)
+    of_replicates = arms * float(table_AR.mean(axis=0).var(ddof=1))
+    parts = (of_replicates / arms, float(block_variance(table_AR)) * (arms - 1) / arms)
+    freedom = float(satterthwaite(parts, (count - 1, (arms - 1) * (count - 1))))
+    return Spread(math.sqrt(sum(parts)), min(freedom, arms * (count - 1)))
+
+
+def replicate_time(rounds: Rounds) -> float:
+    """The figure of one process: the median of its round medians; NaN without a round or where that is not positive."""
+    medians = round_medians(rounds)
+    middle = float(np.median(medians)) if medians.size else math.nan
+    return middle if middle > 0 else math.nan
+
+
+def replicates_interval(times: Sequence[float], spread: Spread, level: float = 0.95) -> Interval:
+    """Geometric mean of one arm's replicates, times or divided by exp(t s / sqrt(n)) with the pooled spread s.
+
+    Parameters
+    ----------
+    times
+        `replicate_time` of each replicate; NaN are left out. `n` counts the others.
+    spread
+        Of the replicates of all arms of the session: `replicates_spread`.
+    """
+    check_level(level)
+    kept = [time for time in times if time > 0]
+    if not kept:
+        return without_interval(math.nan, 0, level, "no values")
+    value, share = math.exp(float(np.mean(np.log(kept)))), spread.share(len(kept), level)
+    if math.isnan(share):
+        return without_interval(value, len(kept), level, "one replicate has no interval")
+    return Interval(value, value * math.exp(-share), value * math.exp(share), len(kept), level)
