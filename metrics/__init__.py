@@ -15,7 +15,8 @@ _NAMES = {  # names of each module, without the functions of music metrics: thos
     "result": "MetricResult",
     "music.features": "feature_matrix",
     "music.vectors": "summary_vectors",
-    "music.table": "quality_table reference_rows shuffled_pieces unigram_pieces uniform_pieces",
+    "music.table": "quality_table reference_rows",
+    "music.floors": "shuffled_pieces unigram_pieces uniform_pieces",
     "music.corruptions": "corrupted",
     "music.sensitivity": "sensitivity_responses",
 }

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, TypeVar
 Better = Literal["lower", "higher", "nearest", "none"]
 Kind = Literal["music", "quality", "cost", "training"]
 Bounds = tuple[float, float]
+Redraws = Callable[..., Any] | Literal["mean"]
 Key = TypeVar("Key", str, tuple[str, str])
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -144,6 +145,7 @@ SOURCES: list[str] = []
 """Modules that register names, and packages of such modules: `metrics` lists them, a look-up imports them."""
 _QUANTITIES: dict[str, Quantity] = {}
 _FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Mapping[str, Any], ...]]] = {}
+_REDRAWS: dict[str, Redraws] = {}
 
 
 def register(name: str, unit: str, better: Better, **more: Any) -> str:
@@ -167,16 +169,23 @@ def register_each(stem: str, kinds: Iterable[Key], unit: str, better: Better, **
     return found
 
 
-def music_metric(*variants: Mapping[str, Any]) -> Callable[[Function], Function]:
+def music_metric(*variants: Mapping[str, Any], redraws: Redraws | None = None) -> Callable[[Function], Function]:
     """Register a function of music metrics: `import metrics` offers it, and the quality table holds its results.
 
     Each of `variants` holds the options of one call for the table, which gives the generated pieces first and, as far
     as the function takes them, `reference`, `train`, `limits`, `intervals` and `seed` by name. The function returns a
     `MetricResult` or a list of them. Without variants it stays out of the table.
+
+    `redraws` makes the values of many draws from one pool at once, where calls one by one are slow. "mean": the value
+    is the mean of the pieces' `values`, less what depends on the reference alone. A function takes the pieces of the
+    pool, the places of each draw in it, int64 (R, N), and of the options above those it names, and returns the value
+    of each draw, float64 (R,), or a list of them in the order of the metric's results.
     """
 
     def enter(function: Function) -> Function:
         _FUNCTIONS[function.__name__] = (function, variants)
+        if redraws is not None:
+            _REDRAWS[function.__name__] = redraws
         return function
 
     return enter
@@ -218,3 +227,8 @@ def music_functions() -> dict[str, tuple[Callable[..., Any], tuple[Mapping[str, 
     """Name -> function of music metrics and its variants in the quality table, in the order of their modules."""
     _load()
     return dict(sorted(_FUNCTIONS.items(), key=lambda one: one[1][0].__module__))
+
+
+def redraws_of(function: Callable[..., Any]) -> Redraws | None:
+    """What makes the values of many draws of a function of music metrics at once; None: it is called for each."""
+    return _REDRAWS.get(function.__name__)

@@ -15,10 +15,12 @@ class MetricResult:
 
     `name` is a registered one (`metrics.quantities`), from which unit, definition and which way is better are read.
     `value` is NaN with `reason` when it could not be computed; `n` counts the generated pieces behind it.
-    `low` and `high` bound a 95 % interval over pieces: where the value would lie had other pieces of the same two
-    sources been drawn, n unchanged. `songs` counts the songs that the `n` pieces are excerpts of (0: not told).
-    `parts` are the figures behind the value, by name. `definition` is given only
-    where options change the registered one.
+    `low` and `high` bound a 95 % interval over songs: where the value would lie had other pieces of the same two
+    sources been drawn, n unchanged; NaN with a `reason` where there are too few songs for one. `songs` counts the songs
+    that the `n` pieces are excerpts of (0: not known). `parts` are the figures behind the value, by name. `values` are
+    the figure of each generated piece, in their order and NaN for a piece without one, and `reference_values` those of
+    the reference pieces; empty for a metric that has none by piece. `definition` is given only where options change the
+    registered one.
     """
 
     name: str
@@ -30,6 +32,8 @@ class MetricResult:
     parts: dict[str, float] = field(default_factory=dict)
     definition: str = ""
     songs: int = 0
+    values: tuple[float, ...] = field(default=(), repr=False)
+    reference_values: tuple[float, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if not self.definition:

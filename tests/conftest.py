@@ -4,8 +4,10 @@ modules start first."""
 from __future__ import annotations
 
 import os
+import tarfile
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,6 +47,19 @@ OPERATIONS = {
     **dict.fromkeys(("aten::addcmul", "aten::addcmul_", "aten::lerp"), 2),
 }
 """Operations for an element of the result; of a softmax: compare for the maximum, subtract, exp, add up, divide."""
+
+
+@pytest.fixture(scope="session")
+def demo_music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders of MIDI files: `lieder`, Winterreise and Dichterliebe (40 songs), and `irish`, every 27th tune (40)."""
+    shipped, folder = Path(__file__).parents[1] / "bench" / "data" / "demo", tmp_path_factory.mktemp("demo")
+    for subset in ("lieder", "irish"):
+        with tarfile.open(shipped / f"{subset}.tar.xz") as archive:
+            names = archive.getnames()
+            chosen = names[:1080:27] if subset == "irish" else [n for n in names if "_d911_" in n or "_op48_" in n]
+            assert len(chosen) == 40
+            archive.extractall(folder / subset, [archive.getmember(name) for name in chosen], filter="data")
+    return folder
 
 
 @pytest.fixture

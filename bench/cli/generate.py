@@ -17,14 +17,15 @@ if TYPE_CHECKING:
 MOST_PIECES = 10_000
 FIGURE_ROWS = 4
 Words = list[str]
+SONG = "MIDI file, or song of a corpus as in demo/lieder:frühlingstraum"
 
 
 def generate(
     run: Annotated[Path, typer.Argument(help="Folder of a training run, or of a quality cell of a study.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the pieces; it must be new or empty.")],
     number: Annotated[int, typer.Option("-n", "--number", help="How many pieces.")] = 4,
-    infill: Annotated[Path | None, typer.Option(help="MIDI file: draw some of it anew, keep the rest.")] = None,
-    onward: Annotated[Path | None, typer.Option("--continue", help="MIDI file: go on after it.")] = None,
+    infill: Annotated[str | None, typer.Option(help=f"{SONG}: draw some of it anew, keep the rest.")] = None,
+    onward: Annotated[str | None, typer.Option("--continue", help=f"{SONG}: go on after it.")] = None,
     bars: Annotated[
         str | None,
         typer.Option(help="FIRST:END in bars of four quarter notes, from 0: bars to draw, or given to --continue."),
@@ -75,7 +76,7 @@ def generate(
     with progress(console, number) as show:
         filled = fill(trained, number, options, template=template, length=length, report=show)
     asked = {
-        "song": song.path.name if song else None, "bars": bars, "keep": keep, "keep_track": keep_track or None,
+        "song": song.name if song else None, "bars": bars, "keep": keep, "keep_track": keep_track or None,
         "bar_tokens": bar_tokens, "length": length, "continue": onward is not None,
     }  # fmt: skip
     settings = _settings(trained, options, weights, asked, filled.nfe)
@@ -86,7 +87,7 @@ def generate(
 
 
 def _check_together(
-    infill: Path | None, onward: Path | None, bars: str | None, keep: str | None, keep_track: Words,
+    infill: str | None, onward: str | None, bars: str | None, keep: str | None, keep_track: Words,
     bar_tokens: int | None, length: int | None,
 ) -> None:  # fmt: skip
     """UserError for options that do not go together."""
@@ -113,19 +114,19 @@ def _check_output(folder: Path) -> None:
 
 
 def _request(
-    trained: TrainedRun, infill: Path | None, onward: Path | None, bars: str | None, keep: str | None,
+    trained: TrainedRun, infill: str | None, onward: str | None, bars: str | None, keep: str | None,
     keep_track: Words, bar_tokens: int | None, length: int | None,
 ) -> tuple[Song | None, Template | None]:  # fmt: skip
     """The song and what of it is drawn; None and None for new pieces."""
     from bench.generate import accompaniment, bars_again, continuation, load_song, types_again
 
-    path = infill or onward
-    if path is None:
+    words = infill or onward
+    if words is None:
         if length is not None and length <= trained.length:
             with as_user_error(ValueError, words=f"--length {length}: "):
                 trained.backbone.check_length(length)
         return None, None
-    song = load_song(path, trained.tokenizer, trained.language)
+    song = load_song(words, trained.tokenizer, trained.language)
     first, end = song.bar_range(bars)
     if onward is not None:
         return song, continuation(song, length if length is not None else trained.length // 2, first, end)
@@ -158,7 +159,7 @@ def _write(
 
     scores = {}
     for index, row in enumerate(tokens):
-        name = f"{song.path.stem if song else 'piece'}-{index:03d}"
+        name = f"{song.stem if song else 'piece'}-{index:03d}"
         scores[name] = song_score(song, template, row) if song and template else piece_score(trained, row)
         write_atomically(output / f"{name}.mid", scores[name].dumps_midi())
     write_atomically(output / "settings.json", json.dumps(settings, indent=1) + "\n")
@@ -179,7 +180,7 @@ def _write_page(
     rolls = []
     if song is not None and template is not None:
         region = None if template.open_end else (4.0 * template.bars[0], 4.0 * template.bars[1])
-        rolls.append(roll_of_score(f"{song.path.stem} as given", song.score, drawn_track=given, region=region))
+        rolls.append(roll_of_score(f"{song.stem} as given", song.score, drawn_track=given, region=region))
     rolls += [roll_of_score(name, score, drawn_track=given, region=region) for name, score in scores.items()]
     words = "Given notes are grey, drawn ones orange. Nothing was selected."
     write_atomically(output / "report.html", rolls_page(output.name, rolls, settings, words))

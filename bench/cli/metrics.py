@@ -9,23 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.metrics_table import show_table, table_csv
+from bench.cli.metrics_table import show_sides, show_table, table_csv
 from bench.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.cli.metrics_sets import Sets
     from metrics import MetricResult, Notes
 
-FEW_PIECES = 10
 LARGEST_REFERENCE = 1000
 
 
 def measure(
-    generated: Annotated[Path, typer.Argument(help="Folder of MIDI, kar or ABC files, from any model.")],
+    generated: Annotated[Path | None, typer.Argument(help="Folder of MIDI, kar or ABC files, from any model.")] = None,
     reference: Annotated[
-        str, typer.Option(help="Held-out music: a folder, or a corpus (its test split; its training split trains).")
-    ],
+        str | None,
+        typer.Option(help="Held-out music: a folder, or a corpus (its test split; its training split trains)."),
+    ] = None,
     train: Annotated[
         str | None, typer.Option(help="Training music: limits of outliers, novelty, ceiling. A folder or a corpus.")
     ] = None,
@@ -34,41 +35,80 @@ def measure(
     bar_beats: Annotated[
         float | None, typer.Option(help="Take every bar as so many quarter notes, where time signatures are wrong.")
     ] = None,
+    length: Annotated[
+        str | None,
+        typer.Option(help="Cut both sides to so much: 64beats, 270notes. Default: the generated pieces' notes."),
+    ] = None,
+    whole: Annotated[bool, typer.Option("--whole", help="Compare whole pieces, however long.")] = False,
+    grid: Annotated[
+        str, typer.Option(help="auto: both sides on the coarser grid of the two; none: onsets as they are.")
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of the pieces drawn and of the intervals.")] = 0,
     quick: Annotated[
         bool, typer.Option("--quick", help="Without ceiling and floors: a figure alone says little.")
     ] = False,
+    pairs: Annotated[
+        tuple[Path, Path] | None, typer.Option(help="Infilled and hidden music instead: files compared by their names.")
+    ] = None,
 ) -> None:
     """Judge a folder of generated music against real music: every metric, its interval, its ceiling and its floors.
 
-    Ceiling: real music against real music. Floors: the same pieces shuffled; tokens drawn one by one as often
-    as in training music; tokens drawn uniformly. A figure means something only between them.
+    Both sides are compared at equal length in notes and on one grid. Ceiling: 200 sets of real music against the same
+    real pieces, as mean and 95 % range; each figure has its place among them. Floors, from easy to hard: tokens drawn
+    uniformly, as often as in training, and one after the other by a bigram; notes drawn by their own frequencies; the
+    same pieces with notes shuffled, or only their pitches.
     """
+    from bench.cli.metrics_sets import Sets, length_of, matched, one_grid, warnings
+    from metrics.music.excerpts import Extent
     from metrics.music.overlap import LIMITS
 
-    if limits not in LIMITS:
-        raise UserError(f"--limits {limits!r} is unknown; allowed: {', '.join(LIMITS)}")
+    if pairs is not None:
+        return _pairs(pairs, generated or reference or train, output)
+    if generated is None or reference is None:
+        raise UserError("metrics: allowed: FOLDER --reference FOLDER_OR_CORPUS, or --pairs INFILLED HIDDEN")
+    for option, value, allowed in (("--limits", limits, LIMITS), ("--grid", grid, ("auto", "none"))):
+        if value not in allowed:
+            raise UserError(f"{option} {value!r} is unknown; allowed: {', '.join(allowed)}")
     if bar_beats is not None and not (math.isfinite(bar_beats) and bar_beats > 0):
         raise UserError(f"--bar-beats must be more than 0, got {bar_beats}")
+    if whole and length is not None:
+        raise UserError("--whole and --length exclude each other: give one")
+    cut = None if length is None else length_of(length)
     console = _console(error=True)
     pieces = _folder(generated, console)
     held_out, known = _sides(reference, train, console)
-    held_out, spare = _match(held_out, len(pieces), seed)
+    if not held_out:
+        raise UserError(f"{reference}: no held-out piece with notes; allowed: a folder, or a corpus with a test split")
+    before = [Extent.of(side).notes for side in (pieces, held_out)]
     own_kind = train is None and bool(known)
-    more = known if own_kind else spare  # music of the reference's own kind: what the ceiling is made of
-    known = known or spare
+    sets = matched(pieces, held_out, known if own_kind else None, seed, cut, whole=whole)
+    if known and not own_kind:  # training music of another kind than the reference
+        sets = Sets(
+            sets.generated, sets.reference, matched(pieces, held_out, known, seed, cut, whole=whole).train, sets.real
+        )
     if bar_beats is not None:
-        sets = (pieces, held_out, known, more)
-        pieces, held_out, known, more = ([piece.with_bars(bar_beats) for piece in s] for s in sets)
-    for warning in _warnings(pieces, held_out, known):
+        sets = sets.each(lambda piece: piece.with_bars(bar_beats))
+    extents = (Extent.of(sets.generated), Extent.of(sets.reference))
+    sets, steps = (sets, 0) if grid == "none" or whole else one_grid(sets)
+    show_sides(_console(), sets.generated, sets.reference, extents, before, steps)
+    for warning in warnings(sets, extents):
         console.print(f"[yellow]warning:[/yellow] {warning}", highlight=False, soft_wrap=True)
-    rows, marks = _tables(pieces, held_out, known, more, console, quick=quick, seed=seed, limits=limits)
-    show_table(_console(), rows, marks, f"{generated} ({len(pieces)}) against {reference} ({len(held_out)})")
+    rows, marks = _tables(sets, console, quick=quick, seed=seed, limits=limits)
+    title = f"{generated} ({len(sets.generated)}) against {reference} ({len(sets.reference)})"
+    show_table(_console(), rows, marks, title)
     if output is not None:
         from bench.files import write_atomically
 
         write_atomically(output, table_csv(rows, marks, str(generated), reference, seed))
         console.print(f"table: {output}", highlight=False)
+
+
+def _pairs(pairs: tuple[Path, Path], other: object, output: Path | None) -> None:
+    from bench.cli.metrics_pairs import measure_pairs
+
+    if other:
+        raise UserError("--pairs: takes its two folders alone; allowed beside it: -o")
+    measure_pairs(*pairs, output)
 
 
 def sensitivity(
@@ -103,31 +143,23 @@ def sensitivity(
 
 
 def _tables(
-    pieces: list[Notes],
-    held_out: list[Notes],
-    known: list[Notes],
-    more: list[Notes],
-    console: Console,
-    *,
-    quick: bool,
-    **options: Any,
+    sets: Sets, console: Console, *, quick: bool, **options: Any
 ) -> tuple[list[MetricResult], dict[str, list[MetricResult]]]:
     """The table of the generated pieces, and those of ceiling and floors, side by side where there are cores."""
     from concurrent.futures import ThreadPoolExecutor
 
     from bench.data.workers import usable_cores
     from metrics import quality_table, reference_rows
-    from metrics.music.table import CEILING, FLOORS
 
-    words = f"measuring {len(pieces)} pieces against {len(held_out)}"
-    with ThreadPoolExecutor(usable_cores()) as pool, console.status(words):
-        table = pool.submit(quality_table, pieces, held_out, known or held_out, **options)
+    cores = usable_cores()
+    words = f"measuring {len(sets.generated)} pieces against {len(sets.reference)}"
+    with ThreadPoolExecutor(1) as pool, console.status(words):
+        train = sets.train or sets.reference
+        table = pool.submit(quality_table, sets.generated, sets.reference, train, **options)
         if quick:
             return table.result(), {}
-        beside = options | {"real": more, "count": len(pieces)}
-        ceiling = pool.submit(reference_rows, held_out, known, rows=[CEILING], **beside)
-        floors = pool.submit(reference_rows, held_out, known, intervals=False, rows=FLOORS, **beside)
-        return table.result(), ceiling.result() | floors.result()
+        more = {"real": sets.real, "count": len(sets.generated), "threads": cores}
+        return table.result(), reference_rows(sets.reference, train, **more, **options)
 
 
 def _console(*, error: bool = False) -> Console:
@@ -192,34 +224,3 @@ def _match(pieces: list[Notes], count: int, seed: int) -> tuple[list[Notes], lis
     chosen = np.sort(order[:count])
     left = np.sort(order[count : count + LARGEST_REFERENCE])
     return [kept[i] for i in chosen], [kept[i] for i in left]
-
-
-def _warnings(generated: list[Notes], reference: list[Notes], train: list[Notes]) -> list[str]:
-    found = []
-    for side, others in (("reference", reference), ("training", train)):
-        known = {piece.content_hash: piece.name for piece in others if len(piece)}
-        same = [(piece.name, known[piece.content_hash]) for piece in generated if piece.content_hash in known]
-        if same:
-            found.append(
-                f"{len(same)} of {len(generated)} generated pieces hold the same notes as {side} pieces "
-                f"({same[0][0]} = {same[0][1]}): overlap and novelty say nothing of them"
-            )
-    smaller = min(len(generated), len(reference))
-    if smaller < FEW_PIECES:
-        found.append(f"{smaller} pieces on one side: the intervals are wide, and overlaps of so few pieces lie low")
-    if len(reference) < len(generated):
-        found.append(f"{len(reference)} reference pieces for {len(generated)} generated ones: numbers should match")
-    bars = [_usual_bar(pieces) for pieces in (generated, reference)]
-    if bars[0] and bars[1] and bars[0] != bars[1]:
-        found.append(
-            f"bars are {bars[0]:g} beats long in the generated pieces and {bars[1]:g} in the reference: figures that "
-            "count bars (framewise, structure, groove) compare unlike things; --bar-beats sets one length"
-        )
-    return found
-
-
-def _usual_bar(pieces: list[Notes]) -> float:
-    import numpy as np
-
-    lengths = [float(np.median(np.diff(piece.bar_starts()))) for piece in pieces if len(piece)]
-    return float(np.median(lengths)) if lengths else 0.0

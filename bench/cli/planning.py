@@ -17,6 +17,7 @@ from bench.cli.options import RESULTS, JobsOption, ResultsOption, SetOption, Stu
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from bench.report.analysis.prospects import Prospect
     from bench.run.estimate import Estimate
     from bench.run.plan import Plan
     from bench.store.cells import Store
@@ -150,7 +151,7 @@ def _total(left: list[Cell], estimates: dict[str, Estimate], jobs: int, known: i
 
 def _prospects(study: Study, made: Plan, store: Store, console: Console) -> None:
     """Print which differences the seeds can show, what the finished ones show so far, and a warning where none can."""
-    from bench.report.analysis.prospects import done_so_far, prospect_words, prospects, warnings
+    from bench.report.analysis.prospects import done_so_far, prospects, warnings
     from bench.report.rows.study import read_margins
 
     if study.content.measure.quality is None:
@@ -162,14 +163,11 @@ def _prospects(study: Study, made: Plan, store: Store, console: Console) -> None
     arms, seeds = {setting: len(found) for setting, found in names.items()}, len(study.content.seeds)
     found = prospects(arms, seeds, read_margins(study.content.matters), store.folder)
     for one in found[:MOST_PROSPECTS]:
-        console.print(f"{prospect_words(one)}.", markup=False, highlight=False)
+        console.print(f"{_prospect_words(one)}.", markup=False, highlight=False)
     if found:
         more = f"{len(found) - MOST_PROSPECTS} further settings alike. " if len(found) > MOST_PROSPECTS else ""
-        console.print(
-            f"{more}Differences are those from one baseline that are called with chance 0.8, corrected for all arms and "
-            "primary scores.",
-            highlight=False,
-        )
+        rule = "Differences from one baseline, called with chance 0.8, corrected for all arms and primary scores."
+        console.print(more + rule, highlight=False)
     for words in warnings(arms, seeds):
         console.print(words, style="yellow", highlight=False)
     named = study.content.match.reference if study.content.match else None
@@ -182,6 +180,19 @@ def _prospects(study: Study, made: Plan, store: Store, console: Console) -> None
         for row in rows:
             table.add_row(*map(Text, row))
         console.print(table)
+
+
+def _prospect_words(one: Prospect) -> str:
+    """A prospect as a sentence: what these seeds show, what would show the margin, and where the spread comes from."""
+    from bench.report.tables.numbers import number
+
+    at = f"{one.quantity.heading}, {one.setting[0]}, L = {one.setting[1]}, {one.arms} arms"
+    if one.source is None:
+        return f"{at}: no spread between seeds is known, since nothing like it was done"
+    least = "nothing" if math.isinf(one.shown_from) else f"differences from {number(one.shown_from, 2)} on"
+    shows = f"{one.seeds} seed{'s show' if one.seeds != 1 else ' shows'} {least}"
+    more = f"; {number(one.margin, 2)}, which matters, takes {one.needed.text}" if one.margin and one.needed else ""
+    return f"{at}: {shows}{more} (spread of one arm at one seed {number(one.source.spread, 2)}: {one.source.words})"
 
 
 def schema(

@@ -20,13 +20,14 @@ def report(
     """Write the tables, figures and report.md of a study again, and print its summary."""
     from rich.console import Console
 
-    from bench.report import summary_table, write_report
+    from bench.cli.run import print_summary
+    from bench.report import write_report
     from bench.store.table import load_results
 
     folder = results_folder(study, results)
     console = Console()
     path = write_report(folder, force=force)
-    console.print(summary_table(load_results(folder)))
+    print_summary(load_results(folder), console)
     console.print(f"report: {path}", highlight=False, soft_wrap=True)
 
 

@@ -151,11 +151,20 @@ def _go(
 
 def finish(results: ResultTable, console: Console) -> None:
     """Write the report of a study's results, print the summary table and the path of the report."""
-    from bench.report import summary_table, write_report
+    from bench.report import write_report
     from bench.report.pages.cost_summary import cost_summary
 
     report = write_report(results.folder)
-    console.print(summary_table(results.frame))
+    print_summary(results, console)
     for table in cost_summary(results.frame, results.folder):
         console.print(table)
     console.print(f"report: {report}", highlight=False, soft_wrap=True)
+
+
+def print_summary(results: ResultTable, console: Console) -> None:
+    """Print the summary table of a study's results, and its verdicts under it."""
+    from bench.report import summary_table, verdict_lines
+
+    console.print(summary_table(results.frame))
+    for line in verdict_lines(results.folder, results.frame):
+        console.print(line, markup=False, highlight=False)

@@ -121,9 +121,10 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
 
     from bench.cli.displays import TrainDisplay, interruptible
     from bench.files import to_json
-    from bench.measure.quality.cell import training_rows
+    from bench.measure.quality.cell import likelihood_vectors, training_rows
     from bench.measure.quality.training import CellTraining, training_device
     from bench.store.cells import CellFolder
+    from bench.store.vectors import write_vectors
     from bench.training.checkpoint import first_difference
     from metrics.cost.device import describe_environment
 
@@ -149,8 +150,9 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
         console.print(f"stopped at step {result.steps:,}; the same command goes on from there", highlight=False)
         raise typer.Exit(130)
     if main:
-        rows = [row | {"train_steps": result.steps} for row in training_rows(result)]
+        rows = [row | {"train_steps": result.steps} for row in training_rows(training, result)]
         state, reason = ("diverged", "the loss blew up") if result.diverged else ("done", "")
+        write_vectors(path, likelihood_vectors(training, result))
         folder.finish(state, [] if result.diverged else rows, reason=reason, started=started)
     conclude(result, tokens, settings["length"], path, console)
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from bench.data.cache import CacheError, read_json, write_json
 from bench.data.catalog import FOLDER_PREFIX, entry_of
-from bench.data.pieces import Corpus, CorpusError, Piece, Skipped, Source
+from bench.data.pieces import Corpus, CorpusError, Piece, Skipped, Source, part_of
 from bench.data.reading import READER_VERSION, Inspection, piece_bytes
 from bench.data.registry import Listing
 from bench.data.splits import HASH_RULE, group_copies, hash_split, keep_copies_together
@@ -37,8 +36,12 @@ def load_corpus(name: str, *, subset: str | None = None, progress: ProgressCallb
     listing = entry.read(entry.find())
     if not listing.sources:
         raise CorpusError(f"corpus {name} is empty: no MIDI, kar or ABC file under {entry.find()}")
+    if subset is not None:
+        _check_subset(name, subset, listing.sources)
+        if listing.stratified:  # a stratum is split by itself, so that the others need not be read
+            listing = replace(listing, sources=[source for source in listing.sources if part_of(source.id) == subset])
     hashes = {
-        source.id: hashlib.sha256(piece_bytes(source.path, source.tune)).hexdigest() for source in listing.sources
+        source.id: hashlib.sha256(piece_bytes(source.path, source.member)).hexdigest() for source in listing.sources
     }
     answers = inspect_sources(listing.sources, hashes, progress)
     found = {name: answer.inspection for name, answer in answers.items() if answer.inspection is not None}
@@ -62,14 +65,15 @@ def load_corpus(name: str, *, subset: str | None = None, progress: ProgressCallb
             sha256=hashes[source.id],
             split=sides[source.id],
             title=source.title,
-            tune=source.tune,
+            member=source.member,
             notes=found[source.id].notes,
             content=found[source.id].content,
         )
         for source in usable
     ]
     if subset is not None:
-        pieces, skipped = _keep_subset(name, subset, pieces, skipped)
+        pieces = [piece for piece in pieces if part_of(piece.id) == subset]
+        skipped = [item for item in skipped if part_of(item.id) == subset]
     return Corpus(
         name=name,
         subset=subset,
@@ -87,13 +91,12 @@ def inspect_sources(
 ) -> dict[str, Answer]:
     """What reading each source gave, from the cache where all of them are unchanged."""
     # the bytes decide, but the format depends on the name's ending
-    key = canonical_hash(
-        [READER_VERSION, version("symusic"), [[s.id, s.path.suffix.lower(), s.tune, hashes[s.id]] for s in sources]], 32
-    )
+    members = [[one.id, one.path.suffix.lower(), one.member, hashes[one.id]] for one in sources]
+    key = canonical_hash([READER_VERSION, version("symusic"), members], 32)
     path = cache_folder() / "inspections" / f"{key}.json"
     kept = read_json(path)
     if kept is None:
-        answers = read_all([Job(source.path, source.tune) for source in sources], progress=progress)
+        answers = read_all([Job(source.path, source.member) for source in sources], progress=progress)
         if not any(answer.transient for answer in answers):
             # reading again is slower, not wrong; for tokens, which are costly, a full disk is an error
             with suppress(CacheError):
@@ -135,15 +138,8 @@ def _sides(
     return sides, tuple(notes)
 
 
-def _keep_subset(
-    name: str, subset: str, pieces: list[Piece], skipped: list[Skipped]
-) -> tuple[list[Piece], list[Skipped]]:
-    parts = sorted({_part(piece.id) for piece in pieces})
+def _check_subset(name: str, subset: str, sources: list[Source]) -> None:
+    parts = sorted({part_of(source.id) for source in sources})
     if subset not in parts:
         shown = ", ".join(parts[:12]) + (", ..." if len(parts) > 12 else "")
         raise CorpusError(f"corpus {name} has no subset {subset!r}: it has {shown}")
-    return [p for p in pieces if _part(p.id) == subset], [s for s in skipped if _part(s.id) == subset]
-
-
-def _part(piece_id: str) -> str:
-    return Path(piece_id.split("#")[0]).parts[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,7 @@ def corpus_notes(
     if split is not None:
         check_split(split)
     pieces = [piece for piece in corpus.pieces if split in (None, piece.split)]
-    found, _ = _read([Source(p.path, p.id, tune=p.tune) for p in pieces], progress, processes)
+    found, _ = _read([Source(p.path, p.id, member=p.member) for p in pieces], progress, processes)
     return found
 
 
@@ -49,7 +50,7 @@ def _read(
 ) -> tuple[list[Notes], list[Skipped]]:
     from metrics import Notes
 
-    jobs = [Job(source.path, source.tune, notes=True) for source in sources]
+    jobs = [Job(source.path, source.member, notes=True) for source in sources]
     found: list[Notes] = []
     skipped: list[Skipped] = []
     for source, answer in zip(sources, read_all(jobs, progress=progress, processes=processes), strict=True):
@@ -57,7 +58,8 @@ def _read(
             skipped.append(Skipped(source.path, answer.reason, source.id))
             continue
         columns = (arrays.onset, arrays.duration, arrays.pitch, arrays.velocity)
-        found.append(Notes.from_arrays(*columns, name=source.id, meters=arrays.meters))
+        piece = Notes.from_arrays(*columns, name=source.id, meters=arrays.meters)
+        found.append(replace(piece, tempo=arrays.tempo, ticks=arrays.ticks))
     return found, skipped
 
 

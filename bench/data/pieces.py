@@ -19,9 +19,9 @@ class CorpusError(UserError):
 
 @dataclass(frozen=True)
 class Source:
-    """One piece as a corpus lists it, before anything was read: a MIDI file, or one tune of an ABC file.
+    """One piece as a corpus lists it, before anything was read: a MIDI file, one of an archive, a tune of an ABC file.
 
-    `tune` is the tune's number (its X: line) inside an ABC file, None for a file that is one piece.
+    `member` is its name in a tar.xz or its number (X: line) in an ABC file, None for a file that is one piece.
     `split` is the official side, None where the corpus has no official split.
     """
 
@@ -29,7 +29,17 @@ class Source:
     id: str
     title: str = ""
     split: str | None = None
-    tune: int | None = None
+    member: int | str | None = None
+
+    @property
+    def file_name(self) -> str:
+        """The last part of the id: a file's name, or a book's with the number of the tune."""
+        return self.id.rpartition("/")[2]
+
+    @property
+    def stem(self) -> str:
+        """The file name without its ending, as a name for files made from the piece."""
+        return Path(self.file_name).stem if "#" not in self.file_name else self.file_name.replace("#", "-")
 
 
 @dataclass(frozen=True)
@@ -41,7 +51,7 @@ class Piece:
     sha256: str
     split: str
     title: str = ""
-    tune: int | None = None
+    member: int | str | None = None
     notes: int = 0
     content: str = ""
     """Hash of (onset, duration, pitch) alone: equal for copies that differ in velocity, tempo, tracks or format."""
@@ -87,6 +97,11 @@ class Corpus:
         """Pieces of "train", "validation" or "test", in order of id; ValueError for any other word."""
         check_split(split)
         return [piece for piece in self.pieces if piece.split == split]
+
+
+def part_of(piece_id: str) -> str:
+    """The subset that a piece belongs to: the top folder or the book of its id."""
+    return piece_id.partition("#")[0].partition("/")[0]
 
 
 def check_split(split: str) -> None:

@@ -6,7 +6,10 @@ This module runs inside the reading processes of `bench.data.workers`.
 from __future__ import annotations
 
 import hashlib
+import io
+import lzma
 import re
+import tarfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +21,8 @@ from bench.errors import first_line
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 ABC_SUFFIXES = (".abc",)
+Member = int | str | None
+"""A piece's place in its file: number of a tune in an ABC file, name of a MIDI file in a tar.xz, None: the file."""
 READER_VERSION = 1
 """Raised with any change here that alters what is read from a file."""
 
@@ -27,6 +32,8 @@ MAX_NOTES = 300_000
 MAX_QUARTERS = 30_000
 """Over two hours at 240 beats a minute; the longest MAESTRO performance has 5,300 quarter notes."""
 MAX_HOURS = 3.0
+DEFAULT_TEMPO = 120.0
+"""The MIDI standard's tempo where a file names none, in quarter notes a minute."""
 CONTENT_GRID = 96
 """Steps a quarter note on which two pieces are compared for being copies."""
 
@@ -49,7 +56,8 @@ class Inspection:
 class NoteArrays:
     """The notes of a piece as read: onset and duration in quarter notes float64, pitch and velocity int16, all (N,).
 
-    `meters` are (quarter note, quarter notes a bar) of its time signatures.
+    `meters` are (quarter note, quarter notes a bar) of its time signatures, `tempo` the median over time of its quarter
+    notes a minute, `ticks` its ticks a quarter note.
     """
 
     onset: np.ndarray
@@ -57,16 +65,25 @@ class NoteArrays:
     pitch: np.ndarray
     velocity: np.ndarray
     meters: tuple[tuple[float, float], ...]
+    tempo: float = DEFAULT_TEMPO
+    ticks: int = 0
 
 
-def read_piece(path: Path, tune: int | None = None) -> Any:
+def parse_score(path: Path, member: Member = None) -> Any:
+    """The piece as symusic reads it, a `symusic.Score`. Raises UnreadableError with the reason."""
+    if path.suffix.lower() in ABC_SUFFIXES:
+        return _parse_abc(path, member)
+    return _parse_midi(_read_bytes(path) if member is None else _packed_bytes(path, member))
+
+
+def read_piece(path: Path, member: Member = None) -> Any:
     """The piece as a `symusic.Score` with one piano track: all non-drum tracks merged, notes of no length dropped.
 
     Tempos and time signatures are kept. Raises UnreadableError with the reason.
     """
     import symusic
 
-    score = _parse_abc(path, tune) if path.suffix.lower() in ABC_SUFFIXES else _parse_midi(path)
+    score = parse_score(path, member)
     if len(score.tracks) > MAX_TRACKS:
         raise UnreadableError(f"{len(score.tracks)} tracks (at most {MAX_TRACKS})")
     if score.note_num() == 0:
@@ -129,7 +146,20 @@ def note_arrays(score: Any) -> NoteArrays:
         pitch=notes["pitch"].astype(np.int16),
         velocity=notes["velocity"].astype(np.int16),
         meters=tuple(dict(signatures).items()),  # of two at one beat the longer
+        tempo=_usual_tempo(score),
+        ticks=int(score.ticks_per_quarter),
     )
+
+
+def _usual_tempo(score: Any) -> float:
+    changes = sorted((tempo.time, float(tempo.qpm)) for tempo in score.tempos)
+    if not changes or changes[0][0] > 0:
+        changes = [(0, DEFAULT_TEMPO), *changes]
+    times, tempos = np.array([time for time, _ in changes]), np.array([tempo for _, tempo in changes])
+    lengths = np.diff(np.append(times, max(score.end(), times[-1] + 1)))
+    order = np.argsort(tempos)
+    reached = np.cumsum((lengths / tempos)[order])
+    return float(tempos[order][np.searchsorted(reached, reached[-1] / 2)])
 
 
 def _refuse_endless(score: Any) -> None:
@@ -141,10 +171,9 @@ def _refuse_endless(score: Any) -> None:
         raise UnreadableError(f"{hours:.1f} hours long (at most {MAX_HOURS:g})")
 
 
-def _parse_midi(path: Path) -> Any:
+def _parse_midi(data: bytes) -> Any:
     import symusic
 
-    data = _read_bytes(path)
     if data[:4] != b"MThd":
         raise UnreadableError("not a MIDI file (no MThd at its start)")
     if data[4:8] == b"\x06\0\0\0":
@@ -167,15 +196,15 @@ def _parse_midi(path: Path) -> Any:
         raise UnreadableError(f"broken MIDI ({words.removeprefix('MiniMidi: ')[:80]})") from None
 
 
-def _parse_abc(path: Path, tune: int | None) -> Any:
+def _parse_abc(path: Path, member: Member) -> Any:
     import symusic
 
     tunes = abc_tunes(path)
-    if tune is None or tune not in tunes:
-        which = "no tune" if tune is None else f"no tune X:{tune}"
+    if not isinstance(member, int) or member not in tunes:
+        which = "no tune" if member is None else f"no tune X:{member}"
         raise UnreadableError(f"{which} in the ABC file")
     try:
-        return symusic.Score.from_abc(tunes[tune])
+        return symusic.Score.from_abc(tunes[member])
     except Exception as error:
         words = first_line(error)
         if "did not create" in words:  # with a temporary path after it
@@ -213,18 +242,41 @@ def _abc_tunes(path: Path, stamp: tuple[int, int]) -> dict[int, str]:
 
 def abc_tunes(path: Path) -> dict[int, str]:
     """Text of every tune of an ABC file (UTF-8 or Latin-1) by its X: number; repeated ones get free numbers."""
+    return _abc_tunes(path, _stamp(path))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
     try:
         stat = path.stat()
     except OSError as error:
         raise UnreadableError(f"cannot be read ({error.strerror})") from None
-    return _abc_tunes(path, (stat.st_mtime_ns, stat.st_size))
+    return stat.st_mtime_ns, stat.st_size
 
 
-def piece_bytes(path: Path, tune: int | None) -> bytes:
-    """What a piece's sha256 is taken of: the whole file, or the text of one tune; b"" when it cannot be read."""
+@lru_cache(maxsize=4)
+def _packed_files(path: Path, stamp: tuple[int, int]) -> dict[str, bytes]:
     try:
-        if tune is None:
+        with tarfile.open(fileobj=io.BytesIO(lzma.decompress(_read_bytes(path)))) as archive:
+            files = ((item.name, archive.extractfile(item)) for item in archive)
+            return {name: stream.read() for name, stream in files if stream is not None}
+    except (lzma.LZMAError, tarfile.TarError) as error:
+        raise UnreadableError(f"damaged archive ({first_line(error)[:80]})") from None
+
+
+def _packed_bytes(path: Path, name: int | str) -> bytes:
+    files = _packed_files(path, _stamp(path))
+    if name not in files:
+        raise UnreadableError(f"no file {name} in {path.name}")
+    return files[str(name)]
+
+
+def piece_bytes(path: Path, member: Member) -> bytes:
+    """What a piece's sha256 is taken of: the file, one in an archive, the text of one tune; b"" if it is unreadable."""
+    try:
+        if member is None:
             return _read_bytes(path)
-        return abc_tunes(path).get(tune, "").encode()
+        if isinstance(member, int):
+            return abc_tunes(path).get(member, "").encode()
+        return _packed_bytes(path, member)
     except UnreadableError:
         return b""

@@ -15,7 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from bench.data.reading import Inspection, NoteArrays, UnreadableError, inspect_score, note_arrays, read_piece
+from bench.data.reading import Inspection, Member, NoteArrays, UnreadableError, inspect_score, note_arrays, read_piece
 from bench.data.settings import TokenizerSettings
 
 MEMORY_LIMIT_BYTES = 4 << 30
@@ -26,7 +26,7 @@ class Job:
     """Read one piece; with settings turn it into tokens, with `notes` into arrays, else only inspect it."""
 
     path: Path
-    tune: int | None
+    member: Member
     settings: TokenizerSettings | None = None
     notes: bool = False
 
@@ -61,7 +61,7 @@ def receive(stream: IO[bytes]) -> Any:
 def do(job: Job) -> Answer:
     """Do one job; an unreadable piece is an answer, not an error."""
     try:
-        score = read_piece(job.path, job.tune)
+        score = read_piece(job.path, job.member)
         if job.notes:
             return Answer(notes=note_arrays(score))
         if job.settings is None:

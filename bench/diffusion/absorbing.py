@@ -188,12 +188,30 @@ class AbsorbingDiffusion:
         self.check_sampler(sampler, settings)
         if length < 1 or count < 1:
             raise DiffusionError(f"length, count: {length} tokens and {count} pieces; allowed: 1 or more of each")
+        rows_BL = torch.full((count, length), self.mask_id, dtype=torch.int64, device=device)
+        more: dict[str, Any] = {"steps": steps, "sampler": sampler, "forbidden_ids": forbidden_ids}
+        return self.fill(denoise, rows_BL, generator=generator, **more, **settings)
+
+    def fill(
+        self,
+        denoise: Denoise,
+        tokens_BL: torch.Tensor,
+        *,
+        generator: torch.Generator,
+        steps: int | None = None,
+        sampler: str = "ancestral",
+        forbidden_ids: Sequence[int] = (),
+        **settings: Any,
+    ) -> Sample:
+        """`tokens_BL` (int64, on any device) with every MASK in it drawn and the other tokens kept; else as
+        `sample`."""
+        self.check_sampler(sampler, settings)
         draw = SAMPLERS[sampler]
         if steps is None and draw.instead_of_steps not in settings:
             steps = self.steps
         return draw(
             denoise,
-            torch.full((count, length), self.mask_id, dtype=torch.int64, device=device),
+            tokens_BL,
             mask_id=self.mask_id,
             generator=generator,
             steps=steps,

@@ -60,4 +60,4 @@ def elbo_bits_per_token(
                 logits_DLV = denoise(hidden, *diffusion.time_arguments(time, device))
                 terms_N = diffusion.terms(logits_DLV, clean, masked, time).divergence_N
                 scores_WD[row, part] = sum_of_rows(terms_N, masked).numpy()
-    return summarise(scores_WD, counts_W, level)
+    return summarise(scores_WD, counts_W, chosen, level)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,29 @@ DRAWS_A_STRATUM = 2  # the fewest that show a variance
 
 @dataclass(frozen=True)
 class BitsPerToken:
-    """An estimate in bits/token. `low`..`high` covers the Monte-Carlo error of (k, mask) for these windows only."""
+    """An estimate in bits/token. `low`..`high` covers the Monte-Carlo error of (k, mask) for these windows only.
+
+    `value` is sum(nats) / sum(tokens) / ln 2, with one number for each scored window, in order of `windows`.
+    """
 
     value: float
     low: float
     high: float
     n_windows: int
     n_draws: int  # draws of (k, mask) a window
+    windows: tuple[int, ...]  # places of the scored windows among those given
+    nats: tuple[float, ...]  # of the whole window, mean over draws
+    tokens: tuple[int, ...]  # scored in the window: PAD is not
+
+    def summary(self) -> dict[str, float]:
+        """The figures over all windows: value, low, high, n_windows, n_draws."""
+        return {name: getattr(self, name) for name in ("value", "low", "high", "n_windows", "n_draws")}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> BitsPerToken:
+        """The reverse of `dataclasses.asdict`, from JSON. Raises KeyError where something is missing."""
+        kept = {one.name: values[one.name] for one in fields(cls)}
+        return cls(**kept | {name: tuple(kept[name]) for name in ("windows", "nats", "tokens")})
 
 
 def bits_per_token(
@@ -71,7 +87,7 @@ def bits_per_token(
     scores_WD[mine] = window_scores(denoise, windows, chosen[mine], **masks, batch=batch, device=device, each=each)
     if total is not None:
         scores_WD = total(scores_WD)
-    return summarise(scores_WD, clean_windows(windows, chosen, pad_id)[1], level)
+    return summarise(scores_WD, clean_windows(windows, chosen, pad_id)[1], chosen, level)
 
 
 def check_draws(draws: int) -> None:
@@ -174,7 +190,7 @@ def sum_of_rows(values_N: torch.Tensor, masked_BL: torch.Tensor) -> torch.Tensor
     return rows_B.index_add(0, masked_BL.nonzero()[:, 0], values_N.double().cpu())
 
 
-def summarise(scores_WD: np.ndarray, counts_W: np.ndarray, level: float = 0.95) -> BitsPerToken:
+def summarise(scores_WD: np.ndarray, counts_W: np.ndarray, chosen: np.ndarray, level: float = 0.95) -> BitsPerToken:
     """Mean and interval from nats a window: sum over windows, divided by the number of tokens and ln 2."""
     from scipy.special import stdtrit
 
@@ -184,5 +200,7 @@ def summarise(scores_WD: np.ndarray, counts_W: np.ndarray, level: float = 0.95) 
     variance = strata_WHD.var(axis=2, ddof=1).sum() / DRAWS_A_STRATUM / strata_WHD.shape[1] ** 2
     freedom = windows * strata_WHD.shape[1]
     half = float(stdtrit(freedom, (1 + level) / 2) * math.sqrt(variance) / unit)
-    value = float(scores_WD.mean(axis=1).sum() / unit)
-    return BitsPerToken(value, value - half, value + half, windows, draws)
+    nats_W = scores_WD.mean(axis=1)
+    value = float(nats_W.sum() / unit)
+    each = {"windows": tuple(chosen.tolist()), "nats": tuple(nats_W.tolist()), "tokens": tuple(counts_W.tolist())}
+    return BitsPerToken(value, value - half, value + half, windows, draws, **each)

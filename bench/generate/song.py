@@ -15,16 +15,19 @@ from bench.generate.errors import GenerateError
 
 if TYPE_CHECKING:
     from bench.data import TokenizerSettings
+    from bench.data.pieces import Source
 
 
 @dataclass(frozen=True, eq=False)
 class Song:
     """`score` is the file as symusic reads it, untouched; `tokens` int64 (N,) its notes as the run writes them.
 
-    Bars are those of the tokens: four quarter notes each, whatever the file's time signatures say, counted from 0.
+    `name` is that of the file, `stem` the name without its ending. Bars are those of the tokens: four quarter notes
+    each, whatever the file's time signatures say, counted from 0.
     """
 
-    path: Path
+    name: str
+    stem: str
     score: Any
     tokens: np.ndarray
     language: TokenLanguage
@@ -50,7 +53,7 @@ class Song:
         first, end = int(found[1] or 0), int(found[2] or self.bars)
         if not 0 <= first < end <= self.bars:
             raise GenerateError(
-                f"--bars {words}: {self.path.name} has {self.bars} bars of four quarter notes; "
+                f"--bars {words}: {self.name} has {self.bars} bars of four quarter notes; "
                 f"allowed: FIRST:END with 0 <= FIRST < END <= {self.bars}"
             )
         return first, end
@@ -71,7 +74,7 @@ class Song:
         found = found or [index for index in pitched if str(index) == name.strip()]
         if not found:
             known = ", ".join(f"{names[index] or 'without a name'} ({index})" for index in pitched)
-            raise GenerateError(f"--keep-track {name!r}: no such track in {self.path.name}; allowed: {known}")
+            raise GenerateError(f"--keep-track {name!r}: no such track in {self.name}; allowed: {known}")
         return found
 
     def track_notes(self, track: int) -> set[tuple[float, int]]:
@@ -85,23 +88,37 @@ class Song:
         return set(zip(notes.onset.tolist(), notes.pitch.tolist(), strict=True))
 
 
-def load_song(path: Path, tokenizer: TokenizerSettings, language: TokenLanguage) -> Song:
-    """Read a MIDI file for infilling; GenerateError with the reason where it cannot be used."""
-    import symusic
-
-    from bench.data.reading import UnreadableError, read_piece
+def load_song(words: str | Path, tokenizer: TokenizerSettings, language: TokenLanguage) -> Song:
+    """Read a song, a MIDI file or `CORPUS:NAME`; GenerateError with the reason where it cannot be used."""
+    from bench.data.reading import UnreadableError, parse_score, read_piece
     from bench.data.remi import encode
 
-    if not path.is_file():
-        raise GenerateError(f"{path}: no such file; allowed: a MIDI file")
+    source = _source(str(words))
     check_equal_bars(language)
     try:
-        merged = read_piece(path)
+        merged, score = read_piece(source.path, source.member), parse_score(source.path, source.member)
     except UnreadableError as error:
-        raise GenerateError(f"{path}: cannot be used: {error}") from None
+        raise GenerateError(f"{words}: cannot be used: {error}") from None
     tokens = encode(merged, tokenizer).astype(np.int64)
     if not len(tokens):
         raise GenerateError(
-            f"{path}: no note between the pitches {tokenizer.pitch_low} and {tokenizer.pitch_high} that the run knows"
+            f"{words}: no note between the pitches {tokenizer.pitch_low} and {tokenizer.pitch_high} that the run knows"
         )
-    return Song(path, symusic.Score.from_midi(path.read_bytes()), tokens, language, tokenizer)
+    return Song(source.file_name, source.stem, score, tokens, language, tokenizer)
+
+
+def _source(words: str) -> Source:
+    from bench.data.catalog import CORPORA, FOLDER_PREFIX, find_song
+    from bench.data.pieces import CorpusError, Source
+
+    path = Path(words)
+    if path.is_file():
+        return Source(path, path.name)
+    corpus, colon, _ = words.rpartition(":")
+    if not colon or not (corpus.partition("/")[0] in CORPORA or corpus.startswith(FOLDER_PREFIX)):
+        known = "a MIDI file, or CORPUS:NAME such as demo/lieder:frühlingstraum"
+        raise GenerateError(f"{words}: no such file; allowed: {known}")
+    try:
+        return find_song(words)
+    except CorpusError as error:
+        raise GenerateError(str(error)) from None

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.diffusion.constraints import token_notes
+from bench.diffusion.constraints.language import TIME_TYPES
 from bench.generate.errors import GenerateError
 from bench.generate.song import Song
-
-FIXED_TYPES = ("Bar", "Tempo")  # they set the time: drawing them again would move what is given
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +59,11 @@ def types_again(song: Song, keep: Sequence[str], first: int, end: int) -> Templa
     durations; Position and Duration draws pitches and velocities.
     """
     types = np.array(song.language.types)
-    known = sorted(set(types[song.tokens]) - set(FIXED_TYPES))
+    known = sorted(set(types[song.tokens]) - set(TIME_TYPES))
     for name in keep:
-        if name not in (*known, *FIXED_TYPES):
+        if name not in (*known, *TIME_TYPES):
             raise GenerateError(f"--keep {name}: no such token type in this song; allowed: {', '.join(known)}")
-    bar = np.cumsum(song.tokens == song.language.ids("Bar")[0]) - 1
-    hidden = (bar >= first) & (bar < end) & ~np.isin(types[song.tokens], [*keep, *FIXED_TYPES])
+    hidden = song.language.hidden_in_bars(song.tokens, first, end) & ~np.isin(types[song.tokens], list(keep))
     template = _template(song, song.tokens, hidden, (first, end), _in_bars(song, first, end))
     same_type = types[song.tokens][:, None] == types[None, :]  # N V
     template.allowed[hidden] = same_type[hidden]
@@ -81,8 +79,7 @@ def accompaniment(song: Song, keep_tracks: Sequence[str], first: int, end: int) 
     tracks = sorted({track for name in keep_tracks for track in song.tracks_named(name)})
     kept = set().union(*(song.track_notes(track) for track in tracks))
     notes = token_notes(song.tokens, song.language)
-    bar = np.cumsum(song.tokens == song.language.ids("Bar")[0]) - 1
-    hidden = (bar >= first) & (bar < end) & ~np.isin(song.language.types, FIXED_TYPES)[song.tokens]
+    hidden = song.language.hidden_in_bars(song.tokens, first, end)
     is_position = song.language.position[song.tokens] >= 0
     position_of = np.maximum.accumulate(np.where(is_position, np.arange(len(song.tokens)), -1))
     chords = []
@@ -119,11 +116,11 @@ def _template(
 ) -> Template:
     if not hidden.any():
         raise GenerateError(
-            f"bars {bars[0]}:{bars[1]} of {song.path.name}: nothing is left to draw; allowed: bars with notes that are "
+            f"bars {bars[0]}:{bars[1]} of {song.name}: nothing is left to draw; allowed: bars with notes that are "
             "not all kept (or --bar-tokens for empty bars)"
         )
     allowed = _musical(song, len(tokens))
-    allowed[:, song.language.ids(*FIXED_TYPES)] = False
+    allowed[:, song.language.time_ids] = False
     return Template(tokens, hidden, allowed, bars, removed)
 
 

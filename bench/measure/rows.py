@@ -1,10 +1,12 @@
-"""Measurements as rows of the result table."""
+"""Measurements as rows of the result table, and the values of single pieces behind them."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.store.vectors import Vector
 from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
@@ -25,6 +27,24 @@ def metric_row(result: MetricResult) -> dict[str, Any]:
     """The row of a metric's result."""
     more = {name: getattr(result, name) for name in ("low", "high", "n", "songs", "reason", "definition")}
     return row(result.name, result.value, **more, parts=dict(result.parts))
+
+
+def generated_vectors(results: Iterable[MetricResult], length: int) -> list[Vector]:
+    """Values of generated pieces of `length` tokens, of every metric that has one a piece."""
+    return [
+        Vector(result.name, "generated", piece, "", length, value)
+        for result in results
+        for piece, value in enumerate(result.values)
+    ]
+
+
+def real_vectors(values: Mapping[str, Sequence[float]], songs: Sequence[str], length: int) -> list[Vector]:
+    """Values of real pieces of `length` tokens by metric, and the song that each piece is an excerpt of."""
+    return [
+        Vector(metric, "real", piece, songs[piece], length, value)
+        for metric, of_pieces in values.items()
+        for piece, value in enumerate(of_pieces)
+    ]
 
 
 def missing_rows(reason: str) -> list[dict[str, Any]]:

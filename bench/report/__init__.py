@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-__all__ = ["summary_table", "write_report"]
+__all__ = ["summary_table", "verdict_lines", "write_report"]
 
 
 def write_report(results_folder: Path, *, table: Any = None, force: bool = False) -> Path:
@@ -29,3 +29,13 @@ def summary_table(table: Any) -> RichTable:
     from bench.report.pages.terminal import summary_table as build
 
     return build(table)
+
+
+def verdict_lines(results_folder: Path, table: Any) -> list[str]:
+    """The verdicts on the primary scores as sentences, printed under the summary table; `table` as above."""
+    from bench.report.pages.sentences import verdict_sentences
+    from bench.report.rows.frame import as_frame
+    from bench.report.rows.study import baseline_arm
+
+    frame = as_frame(table)
+    return verdict_sentences(frame, baseline_arm(results_folder, frame), results_folder)

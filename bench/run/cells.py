@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from architectures.backbone import Backbone, BackboneConfig
     from bench.data import TokenCorpus
     from bench.study.grid import Combination
-    from bench.study.settings import EfficiencySettings, Measure
+    from bench.study.settings import EfficiencySettings, InfillingSettings, Measure
 
 
 @cache
@@ -29,10 +29,14 @@ def backbone_without_weights(config: BackboneConfig) -> Backbone:
         return Backbone(config)
 
 
-def reference_cell(member: Combination, tokens: TokenCorpus, length: int) -> Cell:
-    """Real music against real music at a length."""
+def reference_cell(
+    member: Combination, tokens: TokenCorpus, length: int, infilling: InfillingSettings | None = None
+) -> Cell:
+    """Real music against real music at a length, and the references of infilling at the length of training."""
     parts = versions.REFERENCE_PARTS
     settings = _settings("reference", parts) | {"pieces": member.sample.pieces} | _data(member, tokens, length)
+    if infilling and length == member.length:
+        settings["infilling"] = infilling.model_dump()
     labels = {"arm": "reference", "corpus": member.corpus, "length": length, "version": versions.label(parts)}
     return Cell("reference", labels, settings)
 
@@ -43,6 +47,7 @@ def quality_cell(
     tokens: TokenCorpus,
     seed: int,
     plugins: Sequence[str] = (),
+    infilling: InfillingSettings | None = None,
     **labels: Any,
 ) -> Cell:
     """A training of `member`, and the music drawn from it; `labels`: further ones than those of its settings."""
@@ -59,6 +64,8 @@ def quality_cell(
     }
     if asked := member.kernels.asked():
         settings["kernels"] = asked
+    if infilling:
+        settings["infilling"] = infilling.model_dump()
     if member.arm.sample_lengths:
         settings["sample_lengths"] = list(member.arm.sample_lengths)
     labels |= _arm_labels(member.label, config)

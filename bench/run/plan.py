@@ -86,9 +86,12 @@ def _cells_of(study: Study, member: Combination, config: BackboneConfig, tokens:
     if measure.quality:
         _check_process(study, member, tokens)
         _check_kernels(study, member)
-        cells += [reference_cell(member, tokens, length) for length in member.played_lengths]
+        _check_infilling(study, member, tokens)
+        infill = measure.infilling
+        lengths = dict.fromkeys((*member.played_lengths, *([member.length] if infill else [])))
+        cells += [reference_cell(member, tokens, length, infill) for length in lengths]
         labels = {"batch": member.sample.pieces, "threads": measure.quality.threads}
-        cells += [quality_cell(member, config, tokens, seed, study.content.plugins, **labels) for seed in seeds]
+        cells += [quality_cell(member, config, tokens, seed, study.content.plugins, infill, **labels) for seed in seeds]
     return cells
 
 
@@ -105,7 +108,10 @@ def _outside_cells(study: Study, member: Combination, tokens: TokenCorpus, notes
     with study.place.naming("axes", "arm", arm=f"arm {member.label!r}", of=(ValueError, UserError)):
         other = outside_tokens(member.arm.midi, member.tokenizer)
     notes += [note for note in _skipped_notes(f"of arm {member.label}", other) if note not in notes]
-    return [reference_cell(member, tokens, member.length), outside_cell(member, tokens, other, measure)]
+    return [
+        reference_cell(member, tokens, member.length, measure.infilling),
+        outside_cell(member, tokens, other, measure),
+    ]
 
 
 def _check_process(study: Study, member: Combination, tokens: TokenCorpus) -> None:
@@ -117,6 +123,15 @@ def _check_process(study: Study, member: Combination, tokens: TokenCorpus) -> No
     with study.place.naming("baseline", "sample", arm=repr(member.label)):
         process.check_sampler(member.sample.sampler, member.sample.options())
         build_constraint(tokens, member.sample.constraints)
+
+
+def _check_infilling(study: Study, member: Combination, tokens: TokenCorpus) -> None:
+    """Raise UserError where too few test songs have bars to hide, or the tokens do not count time in equal bars."""
+    from bench.measure.quality.infilling import choose_excerpts
+
+    if study.content.measure.infilling:
+        with study.place.naming("measure", "infilling", of=UserError):
+            choose_excerpts(tokens, member.length, **study.content.measure.infilling.model_dump())
 
 
 def _check_kernels(study: Study, member: Combination) -> None:

@@ -23,11 +23,14 @@ from bench import versions
 from bench.errors import UserError
 from bench.files import file_sha256, read_json, to_json
 from bench.store.cells import FINISHED, Store
+from bench.store.vectors import VECTORS
 
 MANIFEST = "manifest.json"
 BUNDLE_FORMAT = 1
 STUDY_FILES = ("study.json", "table.csv", "table.parquet", "table.index.json", "report.md", "report.html")
-CELL_FILES = ("cell.json", "environment.json", "measurements.jsonl", "status.json", "history.jsonl", "data.json")
+CELL_FILES = (
+    "cell.json", "environment.json", "measurements.jsonl", "status.json", "history.jsonl", "data.json", VECTORS,
+)  # fmt: skip
 FOLDERS = ("figures", "tables")  # of the study
 MOST_BYTES = 8 << 30
 MOST_FILES = 2_000_000

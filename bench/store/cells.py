@@ -3,6 +3,7 @@
     results/<study>/<cell id>/cell.json           settings (they decide the id) and labels
                               environment.json    machine, threads, library versions
                               measurements.jsonl  one measurement per line: metric, value, unit, raw samples, ...
+                              vectors.parquet     one value per window or piece, see `bench.store.vectors`
                               status.json         written last, with the checksums of the files above
                               attempts.jsonl      one line each time a process began the cell
                               progress.json       what the running process does, about once a second
@@ -29,9 +30,10 @@ from typing import Any
 from bench import versions
 from bench.errors import UserError
 from bench.files import canonical_hash, file_sha256, read_json, to_json, write_atomically
+from bench.store.vectors import VECTORS
 from bench.study.grid import Cell
 
-SUMMED = ("measurements.jsonl", "environment.json", "cell.json")  # files whose checksum stands in status.json
+SUMMED = ("measurements.jsonl", "environment.json", "cell.json", VECTORS)  # files whose checksum stands in status.json
 FINISHED = ("done", "failed", "oom", "timeout", "diverged")
 
 
@@ -81,7 +83,7 @@ class CellFolder:
     def begin(self, cell: Cell) -> None:
         """Write the configuration before anything is measured; earlier half-written measurements are dropped."""
         self.path.mkdir(parents=True, exist_ok=True)
-        written = [self.path / name for name in ("measurements.jsonl", "status.json", "progress.json")]
+        written = [self.path / name for name in ("measurements.jsonl", VECTORS, "status.json", "progress.json")]
         for path in (*written, *self.path.glob(".*.json*")):  # the latter left by a process killed in mid-write
             path.unlink(missing_ok=True)
         shutil.rmtree(self.samples, ignore_errors=True)

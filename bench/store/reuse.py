@@ -8,9 +8,10 @@ from pathlib import Path
 
 from bench.files import write_atomically
 from bench.store.cells import CellFolder, Status, Store, identity
+from bench.store.vectors import VECTORS
 from bench.study.grid import Cell
 
-KEPT = ("environment.json", "measurements.jsonl", "log.txt", "history.jsonl", "data.json")
+KEPT = ("environment.json", "measurements.jsonl", VECTORS, "log.txt", "history.jsonl", "data.json")
 
 
 class OtherStudies:

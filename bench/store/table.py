@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bench.errors import UserError
 from bench.files import canonical_hash, read_json, to_json, write_atomically
 from bench.store.cells import FINISHED, Status, Store
+from bench.store.vectors import VECTORS, join_vectors, read_vectors
 from bench.versions import conflict
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ SCHEMA = {
         float, "where memory ran out: bytes held and asked for beyond the process without a model, at least"
     ),
     "songs": Column(int, "songs that the pieces behind the value are excerpts of"),
+    "sd": Column(
+        float, "standard deviation of a reference row's redraws, of which `low` and `high` are the 95 % range"
+    ),
+    "auc": Column(
+        float, "chance that redraws of real music are rated better than those of a floor; 0.5: not told apart"
+    ),
 }
 """The columns in their order (format 1)."""
 COLUMNS = tuple(SCHEMA)
@@ -84,6 +91,24 @@ class ResultTable:
             known = ", ".join(sorted(self.frame["metric"].unique()))
             raise UserError(f"no metric {name!r} in {self.folder}; it holds: {known}")
         return rows if kind is None else rows[rows["kind"] == kind]
+
+    def vectors(self, metric: str | None = None) -> pd.DataFrame:
+        """Values of single windows and pieces behind the measurements, of one metric or of all.
+
+        Columns `bench.store.vectors.LABELS` and `SCHEMA`; a cell of `without_vectors` adds no row.
+        Raises UserError where a file is damaged.
+        """
+        found = []
+        for entry in Store(self.folder.parent, self.folder.name).plan()["cells"] if self.index else []:
+            if entry["id"] in self.index["cells"] and (one := read_vectors(self.folder / entry["id"])) is not None:
+                kept = one if metric is None else one[one["metric"] == metric]
+                found.append((entry["labels"] | {"cell_id": entry["id"]}, kept))
+        return join_vectors(found)
+
+    def without_vectors(self) -> list[str]:
+        """Ids of quality and reference cells that are done and hold no vectors: results of before version 0.2."""
+        rows = self.frame[self.frame["kind"].isin(("quality", "reference")) & (self.frame["status"] == "done")]
+        return [str(one) for one in rows["cell_id"].unique() if not (self.folder / str(one) / VECTORS).is_file()]
 
     def save(self) -> None:
         """Write `table.csv` and `table.parquet` into the study's folder, each whole or not at all."""

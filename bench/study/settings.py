@@ -208,6 +208,13 @@ class EfficiencySettings(Settings):
         return lengths
 
 
+class InfillingSettings(Settings):
+    """Bars of test songs that are hidden and drawn anew by each trained arm, beside its free generation."""
+
+    bars: int = Field(4, ge=1, description="consecutive bars hidden in each excerpt, at a place that is drawn")
+    pieces: int = Field(16, ge=2, description="test songs, one excerpt of the study's length from each")
+
+
 class Limits(Settings):
     """Time and memory at which a cell is ended as `timeout` or `oom`; not part of a cell's id."""
 
@@ -220,6 +227,13 @@ class Measure(Settings):
 
     quality: QualitySettings | None = None
     efficiency: EfficiencySettings | None = None
+    infilling: InfillingSettings | None = Field(None, exclude_if=lambda one: one is None)
+
+    @model_validator(mode="after")
+    def _infilling_needs_quality(self) -> Measure:
+        if self.infilling and not self.quality:
+            raise ValueError("infilling is measured in quality cells: add quality: {}")
+        return self
 
 
 class Match(Settings):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -88,13 +90,17 @@ class Ledger:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Ledger:
-        """The reverse of `to_dict`. Raises KeyError where something is missing."""
+        """The reverse of `to_dict`; a last validation without its windows (version 0.1) is left out, to be repeated.
+
+        Raises KeyError where something is missing."""
         kept = {one.name: values[one.name] for one in fields(cls)}
-        return cls(**kept | {"final": None if kept["final"] is None else BitsPerToken(**kept["final"])})
+        final = kept["final"] if "windows" in (kept["final"] or {}) else None
+        return cls(**kept | {"final": None if final is None else BitsPerToken.from_dict(final)})
 
 
 class LearningCurve:
-    """`history.jsonl`: one JSON object a line, training lines and validation lines, in order of steps."""
+    """`history.jsonl`: one JSON object a line, in order of steps: training lines (`loss`, ...), validations on one grid
+    of windows and masks (`validation_value`, ...), and the larger one at the end (`final_value`, ...)."""
 
     def __init__(self, path: Path, write: bool) -> None:
         self.path, self.write = path, write
@@ -113,12 +119,35 @@ class LearningCurve:
         if self.write:
             write_atomically(self.path, "".join(to_json(line) + "\n" for line in self.lines))
 
+    def validated_at(self) -> int:
+        """Step of the last validation on that grid; 0 without one."""
+        return max((step for step, _ in validation_points(self.lines)), default=0)
+
     def add(self, line: dict[str, Any]) -> None:
         """Append a line; a figure that is not finite is written as null."""
         self.lines.append(line)
         if self.write:
             with self.path.open("a") as stream:
                 stream.write(to_json(line) + "\n")
+
+
+def validation_points(lines: Iterable[Mapping[str, Any]]) -> list[tuple[int, float]]:
+    """Step and bits/token of each validation on the learning curve's one grid."""
+    return [(line["step"], line["validation_value"]) for line in lines if "validation_value" in line]
+
+
+def last_quarter_fall(lines: Iterable[Mapping[str, Any]]) -> float:
+    """Bits/token on the learning curve at 3/4 of its steps, between two points by a straight line, less those at its
+    end; below 0 where it rises. NaN where no point lies in the first three quarters.
+
+    >>> last_quarter_fall([{"step": 50, "validation_value": 5.0}, {"step": 100, "validation_value": 4.0}])
+    0.5
+    """
+    points = validation_points(lines)
+    if not points or points[0][0] > 0.75 * points[-1][0]:
+        return math.nan
+    steps, bits = zip(*points, strict=True)
+    return float(np.interp(0.75 * steps[-1], steps, bits) - bits[-1])
 
 
 @dataclass(frozen=True)
@@ -152,7 +181,7 @@ class TrainResult:
     steps: int
     seconds: float  # of training, validation not counted
     tokens: int  # seen, PAD not counted
-    history: list[dict[str, Any]]  # the learning curve, see LearningCurve
+    history: list[dict[str, Any]]  # lines of the learning curve, see LearningCurve
     checkpoint: Path
     stopped: str  # budget, plateau, diverged, interrupted
     validation: BitsPerToken | None  # at the end, averaged weights

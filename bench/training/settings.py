@@ -65,13 +65,18 @@ class PartialTrainSettings(BaseModel):
         description="soft constraints in the loss: pitch=WEIGHT, chord=K:WEIGHT, joined by +; see "
         "bench.diffusion.regularisers",
     )
-    validations: int = Field(4, ge=0, description="validations spread over the budget, the last one at its end")
-    validation_windows: int | None = Field(16, ge=1, description="windows of a validation on the way; none: all")
-    validation_draws: int = Field(2, ge=2, description="masks a window on the way; even")
-    final_validation_windows: int | None = Field(
-        128, ge=1, description="windows of the last validation, evenly spread; none: all (hundreds in a large corpus)"
+    validations: int = Field(
+        4, ge=0, description="points of the learning curve, spread over the budget, the last one at its end"
     )
-    final_validation_draws: int = Field(8, ge=2, description="masks a window at the end; even")
+    validation_windows: int | None = Field(16, ge=1, description="windows of each point, always the same; none: all")
+    validation_draws: int = Field(2, ge=2, description="masks a window of each point, always the same; even")
+    final_validation_windows: int | None = Field(
+        128,
+        ge=1,
+        description="windows of the validation after training, whose figure tables show, evenly spread; none: all "
+        "(hundreds in a large corpus)",
+    )
+    final_validation_draws: int = Field(8, ge=2, description="masks a window of the validation after training; even")
     patience: int | None = Field(None, ge=1, description="stop after this many validations without a better one")
     log_steps: int = Field(10, ge=1, description="steps a line of the learning curve is the mean of")
     checkpoint_steps: int | None = Field(None, ge=1, description="steps between checkpoints")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -179,7 +178,7 @@ class _Run:
             return
         if validations > ledger.validated and self.windows is not None:
             ledger.validated = validations
-            self._validate(settings.validation_windows, settings.validation_draws)
+            self._validate_on_curve()
         if due and not ledger.stopped:
             self._save()
 
@@ -230,15 +229,21 @@ class _Run:
         self._report()
 
     def _validate_last(self) -> None:
-        """The validation that tables show, on trained weights that are safe on disk by now."""
-        settings = self.settings
+        """The learning curve's last point, and the larger validation that tables show, on trained weights that are
+        safe on disk by now."""
+        settings, ledger = self.settings, self.ledger
         try:
-            self.ledger.final = self._validate(
+            if settings.validations and self.curve.validated_at() != ledger.step:
+                self._validate_on_curve()
+            ledger.final = self._bits(
                 settings.final_validation_windows, settings.final_validation_draws, self._while_validating
             )
+            self._write({f"final_{name}": value for name, value in ledger.final.summary().items()})
+            ledger.latest_bits = ledger.final.value
+            self._report()
             self._save()
         except _Stopped:
-            self.ledger.stopped = "interrupted"
+            ledger.stopped = "interrupted"
 
     def _while_validating(self, done: int, of: int) -> None:
         self._report(f"validating, {done} of {of} masked windows")
@@ -246,11 +251,21 @@ class _Run:
         if alone and done < of and self.stop is not None and self.stop():
             raise _Stopped
 
-    def _validate(self, most: int | None, draws: int, each: Callable[[int, int], None] | None = None) -> BitsPerToken:
-        """Bits/token of the averaged weights on the shared grid; ends the run on a plateau."""
+    def _validate_on_curve(self) -> None:
+        """A point of the learning curve, on the same windows and masks as the others; ends the run on a plateau."""
+        settings, ledger = self.settings, self.ledger
+        bits = self._bits(settings.validation_windows, settings.validation_draws)
+        self._write({f"validation_{name}": value for name, value in bits.summary().items()})
+        ledger.note_bits(bits.value)
+        if not ledger.stopped and settings.patience is not None and ledger.worse >= settings.patience:
+            ledger.stopped = "plateau"
+        self._report()
+
+    def _bits(self, most: int | None, draws: int, each: Callable[[int, int], None] | None = None) -> BitsPerToken:
+        """Bits/token of the averaged weights on a grid that is a function of its size alone."""
         assert self.windows is not None
         with self.average.in_place():
-            bits = bits_per_token(
+            return bits_per_token(
                 self.backbone,
                 self.windows,
                 mask_id=self.diffusion.mask_id,
@@ -263,16 +278,6 @@ class _Run:
                 total=self.devices.total_array,
                 each=each,
             )
-        self._write({f"validation_{name}": value for name, value in asdict(bits).items()})
-        self.ledger.note_bits(bits.value)
-        if (
-            not self.ledger.stopped
-            and self.settings.patience is not None
-            and self.ledger.worse >= self.settings.patience
-        ):
-            self.ledger.stopped = "plateau"
-        self._report()
-        return bits
 
     def _write(self, values: dict[str, Any]) -> None:
         ledger = self.ledger

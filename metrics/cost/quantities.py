@@ -180,6 +180,25 @@ BITS: Final = _register_quality(
     spread=0.05,  # quickstart on the demo corpus: 0.048 (4 arms, 2 seeds); block_order: 0.076 (9 arms, 3 seeds)
     also="bits_per_token",
 )
+BITS_PER_NOTE: Final = _register_quality(
+    "bits_per_note",
+    "bits/note",
+    "nats of the scored windows over the notes whose tokens they hold, in bits v1",
+    label="Validation",
+)
+BITS_PER_BEAT: Final = _register_quality(
+    "bits_per_beat",
+    "bits/beat",
+    "nats of the scored windows over the quarter notes from their first token to the next window's, in bits v1",
+    label="Validation",
+)
+LAST_QUARTER_FALL: Final = _register_quality(
+    "last_quarter_fall",
+    "bits/token",
+    "learning curve at 3/4 of the steps less at the end, one grid of windows and masks v1",
+    "none",
+    bounds=ANY,
+)
 STATE_DEPENDENT_BITS: Final = _register_quality(
     "state_dependent_bits_per_token",
     "bits/token",

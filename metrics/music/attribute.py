@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.music.grid import PITCH_BINS, TIME_BINS, VELOCITY_BINS, duration_bins, snap_beats, time_bins, velocity_bins
-from metrics.music.notes import Notes, per_piece, with_notes
+from metrics.music.notes import Notes, per_piece, song_numbers, with_notes
 from metrics.music.resample import measured
 from metrics.quantities import SHARE, Section, music_metric, register
 from metrics.result import MetricResult, check_known, missing
@@ -86,7 +86,7 @@ def oa_attribute(
     SongMASS (Sheng et al. 2021), which compare bar by bar; `paired=True` is that form, the mean over bars where piece
     i of both sets has notes in bar b, for infilling and accompaniment only. Departure: the bins are states of the
     token grid, where PopMAG smooths the values.
-    `parts`: n_reference, notes_generated, notes_reference, and for the mean the four attributes.
+    `parts`: n_reference, songs_reference, notes_generated, notes_reference, and for the mean the four attributes.
     """
     if attribute is None:
         return _mean(generated, reference, paired=paired, intervals=intervals, seed=seed)
@@ -104,7 +104,8 @@ def oa_attribute(
     value = float(histogram_overlap(counts[0].sum(0), counts[1].sum(0)))
     parts = {"n_reference": len(ref), "notes_generated": counts[0].sum(), "notes_reference": counts[1].sum()}
     redraw = partial(_mean_overlap, [counts])
-    return measured(name, value, [len(gen), len(ref)], redraw, parts, intervals=intervals, seed=seed, scale="overlap")
+    sets = [song_numbers(gen), song_numbers(ref)]
+    return measured(name, value, sets, redraw, parts, intervals=intervals, seed=seed, scale="overlap")
 
 
 def _mean_overlap(
@@ -128,7 +129,8 @@ def _mean(
         return MetricResult(name, value, each[0].n, parts=parts)
     sides = [with_notes(generated), with_notes(reference)]
     redraw = partial(_mean_overlap, [[attribute_counts(pieces, a) for pieces in sides] for a in ATTRIBUTES])
-    return measured(name, value, [*map(len, sides)], redraw, parts, intervals=intervals, seed=seed, scale="overlap")
+    sets = [song_numbers(pieces) for pieces in sides]
+    return measured(name, value, sets, redraw, parts, intervals=intervals, seed=seed, scale="overlap")
 
 
 def _paired(generated: Sequence[Notes], reference: Sequence[Notes], attribute: str) -> MetricResult:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.music.grid import snap_beats
-from metrics.music.notes import TICKS_PER_BEAT, Notes, per_piece, with_notes
+from metrics.music.notes import TICKS_PER_BEAT, Notes, by_piece, per_piece, song_numbers, with_notes
 from metrics.music.resample import Scale, measured
 from metrics.quantities import POSITIVE, SHARE, Section, music_metric, register
 from metrics.result import MetricResult, missing
@@ -119,18 +119,23 @@ def chord_density(
     if not gen:
         return missing(name, 0, "no generated piece has notes")
     profiles = _profiles(gen, kind)
+    by_side = [profile_statistic(profiles, statistic)]
     value = float(profile_statistic(profiles.sum(0), statistic))
-    parts = {"mean_over_pieces": float(profile_statistic(profiles, statistic).mean())}
+    parts = {"mean_over_pieces": float(by_side[0].mean())}
     held_out = with_notes(reference)
     if held_out:
-        parts["reference"] = float(profile_statistic(_profiles(held_out, kind).sum(0), statistic))
+        held_profiles = _profiles(held_out, kind)
+        by_side.append(profile_statistic(held_profiles, statistic))
+        parts["reference"] = float(profile_statistic(held_profiles.sum(0), statistic))
     scale: Scale = "rate" if statistic in SHARES else "level" if statistic in ("p95", "p99") else "linear"
     intervals = intervals and statistic != "max"
 
     def redraw(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         return profile_statistic(weights @ profiles, statistic)
 
-    return measured(name, value, [len(gen)], redraw, parts, intervals=intervals, seed=seed, scale=scale)
+    values = [by_piece(pieces, figures) for pieces, figures in zip((generated, reference), by_side, strict=False)]
+    more: dict[str, Any] = {"intervals": intervals, "seed": seed, "values": values}
+    return measured(name, value, [song_numbers(gen)], redraw, parts, scale=scale, **more)
 
 
 def _profiles(pieces: Sequence[Notes], kind: str) -> NDArray[np.float64]:

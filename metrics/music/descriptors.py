@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.music.notes import Notes, per_piece
+from metrics.music.notes import Notes, per_piece, song_numbers
 from metrics.music.resample import Scale, mean_measured
 from metrics.quantities import Better, Section, music_metric, register
 from metrics.result import MetricResult, check_known, missing
@@ -83,7 +83,7 @@ def _register(function: Callable[[Notes], float], unit: str, better: Better, hig
     return register(function.__name__, unit, better, bounds=(0.0, highest), section=Section.FORM)
 
 
-PITCH_CLASS_ENTROPY: Final = _register(pitch_class_entropy, "bits", "nearest", float("inf"))
+PITCH_CLASS_ENTROPY: Final = _register(pitch_class_entropy, "bits", "nearest", float(np.log2(12)))
 SCALE_CONSISTENCY: Final = _register(scale_consistency, "1", "nearest")
 GROOVE_CONSISTENCY: Final = _register(groove_consistency, "1", "nearest")
 EMPTY_BEAT_RATE: Final = _register(empty_beat_rate, "1", "none")
@@ -115,13 +115,15 @@ def describe(
     if np.isfinite(held_out).any():
         parts["reference"] = np.nanmean(held_out)
     scale: Scale = "linear" if descriptor == PITCH_CLASS_ENTROPY else "rate"
-    return mean_measured(descriptor, kept, parts, intervals=intervals, seed=seed, scale=scale)
+    more: dict[str, Any] = {"intervals": intervals, "seed": seed, "reference_values": held_out}
+    return mean_measured(descriptor, values, song_numbers(generated), parts, scale=scale, **more)
 
 
 def _values(pieces: Sequence[Notes], descriptor: str) -> NDArray[np.float64]:
-    return np.array([_described(piece, descriptor) for piece in pieces], np.float64)
+    return np.array([described(piece, descriptor) for piece in pieces], np.float64)
 
 
 @per_piece
-def _described(notes: Notes, descriptor: str) -> float:
+def described(notes: Notes, descriptor: str) -> float:
+    """One descriptor of one piece, by name."""
     return DESCRIPTORS[descriptor](notes)

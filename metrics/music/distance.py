@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metrics.music.features import BAR_FEATURES, FEATURES, feature_matrix
-from metrics.music.notes import Notes
+from metrics.music.notes import Notes, song_numbers
 from metrics.music.overlap import LIMITS, feature_rows, overlap_and_redraws, with_interval
+from metrics.music.overlap_draws import overlaps_of_draws
 from metrics.music.overlap_interval import Redraws
 from metrics.quantities import SHARE, Section, music_metric, register
 from metrics.result import MetricResult, check_known, missing
@@ -55,7 +57,15 @@ def oa_distance(
     return with_interval(*_one(generated, reference, feature, limits, seed if intervals else None))
 
 
-@music_metric({})
+def _redraws(
+    pool: Sequence[Notes], chosen: NDArray[np.int64], *, reference: Sequence[Notes], limits: str = "full"
+) -> list[NDArray[np.float64]]:
+    tables = ([feature_matrix(pieces, feature) for pieces in (pool, reference)] for feature in FEATURES)
+    each = [overlaps_of_draws(*pair, chosen, limits) for pair in tables]
+    return [*each, np.mean(each, 0)]
+
+
+@music_metric({}, redraws=_redraws)
 def oa_distance_all(
     generated: Sequence[Notes],
     reference: Sequence[Notes],
@@ -73,11 +83,12 @@ def oa_distance_all(
     else:
         first = each[0][0]
         parts = {feature: result.value for feature, (result, _) in zip(FEATURES, each, strict=True)}
-        parts["n_reference"] = first.parts["n_reference"]
+        parts |= {key: first.parts[key] for key in ("n_reference", "songs_reference")}
         value = float(np.mean([result.value for result, _ in each]))
         draws = [drawn for _, drawn in each if drawn is not None]  # the same pieces are drawn for all nine
         joint = Redraws.mean_of(draws) if draws else None
-        mean = with_interval(MetricResult(name, value, first.n, parts=parts, definition=definition), joint)
+        whole = replace(first, name=name, value=value, parts=parts, definition=definition)
+        mean = with_interval(whole, joint)
     return [*(with_interval(result, redrawn) for result, redrawn in each), mean]
 
 
@@ -86,5 +97,6 @@ def _one(
 ) -> tuple[MetricResult, Redraws | None]:
     check_known("limits", limits, LIMITS)
     tables = [feature_rows(feature_matrix(pieces, feature), "") for pieces in (generated, reference)]
-    result, redrawn = overlap_and_redraws(tables[0], tables[1], limits=limits, seed=seed)
+    songs = [song_numbers(pieces) for pieces in (generated, reference)]
+    result, redrawn = overlap_and_redraws(tables[0], tables[1], songs, limits=limits, seed=seed)
     return replace(result, name=OA_DISTANCE[feature], definition=definition_of(feature, limits)), redrawn

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from metrics.music.attribute import ATTRIBUTES, BINS, attribute_bins, histogram_overlap
 from metrics.music.chords import sounding_steps
-from metrics.music.notes import TICKS_PER_BEAT, Notes
+from metrics.music.notes import TICKS_PER_BEAT, Notes, song_numbers
 from metrics.music.outliers import pitch_limits
-from metrics.music.resample import measured
+from metrics.music.resample import Songs, measured, weighted_means
 from metrics.quantities import Better, Kind, Section, music_metric, register
 from metrics.result import MetricResult, check_known, missing
 
@@ -52,7 +52,7 @@ def _starts(end_beats: float) -> NDArray[np.float64]:
     return np.arange(max(count, 0), dtype=np.float64) * HOP_BEATS
 
 
-@music_metric(*({"measure": measure} for measure in MEASURES))
+@music_metric(*({"measure": measure} for measure in MEASURES), redraws="mean")
 def drift(
     generated: Sequence[Notes],
     reference: Sequence[Notes],
@@ -68,29 +68,39 @@ def drift(
     reference pieces, a reference piece against the others; above 0 the music moves away from real music. `outliers`:
     share of notes outside the training percentiles. `density`: mean number of pitches sounding. Each piece gives one
     least-squares slope over relative position; pieces with fewer than 3 windows are left out. Unit: change over the
-    length of a piece. `parts`: slope_generated, slope_reference, n_reference, left_out.
+    length of a piece. `parts`: slope_generated, slope_reference, n_reference, songs_reference,
+    left_out.
     """
     check_known("drift measure", measure, MEASURES)
     try:
         windows = measure_windows(generated, reference, measure, train=train)
     except ValueError as error:
         return missing(DRIFT[measure], len(generated), str(error))
-    return _against_reference(DRIFT[measure], windows, intervals=intervals, seed=seed)
+    sets = [song_numbers(pieces) for pieces in (generated, reference)]
+    return _against_reference(DRIFT[measure], windows, sets, intervals=intervals, seed=seed)
 
 
 @music_metric()
 def token_drift(
-    generated: Sequence[TokenBits], reference: Sequence[TokenBits], *, intervals: bool = True, seed: int = 0
+    generated: Sequence[TokenBits],
+    reference: Sequence[TokenBits],
+    *,
+    reference_songs: Songs | None = None,
+    intervals: bool = True,
+    seed: int = 0,
 ) -> MetricResult:
     """Drift of the masked bits/token: change of a denoiser's uncertainty from the start to the end of a piece.
 
     A piece is the beat at which each of its tokens stands and the bits that the denoiser needs for it when it is
     masked, both (L,). Windows, slopes and `parts` as in `drift`; a window's figure is the mean over its tokens. Near 0
     the predictability of generated music changes on its way as that of held-out music does, below 0 it turns
-    monotonous. Unit: bits/token over the length of a piece.
+    monotonous. Unit: bits/token over the length of a piece. `reference_songs` are the songs of the reference pieces
+    (default: each one of its own).
     """
     windows = (_token_windows(generated), _token_windows(reference))
-    return _against_reference(DRIFT_BITS, windows, intervals=intervals, seed=seed)
+    songs = np.arange(len(reference)) if reference_songs is None else reference_songs
+    sets = [np.arange(len(generated)), songs]
+    return _against_reference(DRIFT_BITS, windows, sets, intervals=intervals, seed=seed)
 
 
 def _token_windows(pieces: Sequence[TokenBits]) -> PieceWindows:
@@ -112,7 +122,7 @@ def _window_means(onset: NDArray[np.float64], values: NDArray[Any], starts: NDAr
 
 
 def _against_reference(
-    name: str, windows: tuple[PieceWindows, PieceWindows], *, intervals: bool, seed: int
+    name: str, windows: tuple[PieceWindows, PieceWindows], sets: Sequence[Songs], *, intervals: bool, seed: int
 ) -> MetricResult:
     """Mean slope of the generated pieces minus that of the reference pieces, with its interval."""
     slopes = [np.array([_slope(values) for values in side]) for side in windows]
@@ -130,10 +140,11 @@ def _against_reference(
     }
 
     def redraw(*weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        first, second = (w @ v / len(v) for w, v in zip(weights, kept, strict=True))
+        first, second = (weighted_means(v, w) for w, v in zip(weights, kept, strict=True))
         return first - second
 
-    return measured(name, value, [*map(len, kept)], redraw, parts, intervals=intervals, seed=seed)
+    sets = [songs[np.isfinite(values)] for songs, values in zip(sets, slopes, strict=True)]
+    return measured(name, value, sets, redraw, parts, intervals=intervals, seed=seed, values=slopes)
 
 
 def measure_windows(

@@ -13,6 +13,7 @@ from metrics.result import check_known
 
 # Yang & Lerch's twelve note lengths, in beats: whole to 16th, the same dotted, half to 8th triplets.
 NOTE_LENGTHS_BEATS: Final = np.array([4, 2, 1, 1 / 2, 1 / 4, 3, 3 / 2, 3 / 4, 3 / 8, 4 / 3, 2 / 3, 1 / 3])
+TIME_DIGITS: Final = 9  # decimals of beats below which two distances are one
 
 Feature = Callable[[Notes], NDArray[np.float64]]
 
@@ -132,11 +133,10 @@ def bar_of_notes(notes: Notes) -> tuple[NDArray[np.int64], int]:
 
 
 def _length_classes(notes: Notes) -> NDArray[np.int64]:
-    """Nearest of the twelve note lengths, the shorter of two at one distance: shape (N,)."""
-    order = np.argsort(NOTE_LENGTHS_BEATS)
-    lengths = NOTE_LENGTHS_BEATS[order]
-    middles = (lengths[1:] + lengths[:-1]) / 2
-    return order[np.searchsorted(middles, notes.duration - 1e-9, side="left")]
+    """Nearest of the twelve note lengths, of two at one distance the first in NOTE_LENGTHS_BEATS (as mgeval): shape
+    (N,)."""
+    distance = np.abs(notes.duration[:, None] - NOTE_LENGTHS_BEATS)  # N -> N 12
+    return np.argmin(np.round(distance, TIME_DIGITS), axis=1).astype(np.int64)
 
 
 def _transitions(classes: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metrics.music.features import bar_of_notes
-from metrics.music.notes import Notes, per_piece
+from metrics.music.notes import Notes, per_piece, song_numbers
 from metrics.music.resample import measured
 from metrics.quantities import SHARE, Section, music_metric, register_each
 from metrics.result import MetricResult, check_known, missing
@@ -34,18 +34,24 @@ def gaussian_overlap(
     """Integral of min of two normal densities, exact, elementwise; equal to `statistics.NormalDist.overlap`.
 
     Two normals of different deviation cross twice, of one deviation once; between crossings the smaller mass counts.
+    With u the distance from the mean of the narrower one, s its deviation, w the wider one's, d the difference of the
+    means: (w^2 - s^2) u^2 + 2 d s^2 u = s^2 (d^2 + 2 w^2 ln(w / s)). The roots are taken in the form that does not
+    cancel where the deviations are equal up to rounding, where `NormalDist.overlap` does.
     """
     from scipy.special import ndtr
 
     m1, s1, m2, s2 = np.broadcast_arrays(first_mean, first_deviation, second_mean, second_deviation)
-    a, b = s2**2 - s1**2, m1 * s2**2 - m2 * s1**2
-    root = s1 * s2 * np.sqrt((m1 - m2) ** 2 + np.abs(a) * 2 * np.abs(np.log(s2 / s1)))
-    same = a == 0
+    swap = s1 > s2
+    narrow, wide = np.where(swap, s2, s1), np.where(swap, s1, s2)
+    apart = np.where(swap, m1 - m2, m2 - m1)
+    square, linear = (wide - narrow) * (wide + narrow), apart * narrow**2
+    constant = narrow**2 * (apart**2 + 2 * wide**2 * np.log1p((wide - narrow) / narrow))
+    larger = -(linear + np.copysign(np.sqrt(linear**2 + square * constant), linear))
     with np.errstate(divide="ignore", invalid="ignore"):
-        crossings = [np.where(same, (m1 + m2) / 2, (b + sign * root) / a) for sign in (-1, 1)]
+        crossings = [np.where(larger == 0, 0.0, root) for root in (larger / square, -constant / larger)]
     low, high = np.minimum(*crossings), np.maximum(*crossings)
     masses = []
-    for mean, deviation in ((m1, s1), (m2, s2)):
+    for mean, deviation in ((0.0, narrow), (apart, wide)):
         below, above = ndtr((low - mean) / deviation), ndtr((mean - high) / deviation)
         masses.append((below, 1 - below - above, above))
     return np.clip(np.sum([np.minimum(*pair) for pair in zip(*masses, strict=True)], axis=0), 0, 1)
@@ -94,7 +100,7 @@ def oa_framewise(
     piece to NaN, the last full window kept.
     Measures whether pieces are as coherent as real ones, not whether they sound like them. Pieces shorter than 6 bars
     are left out. `parts`: mean_generated, mean_reference, variance_generated, variance_reference, n_reference,
-    left_out.
+    songs_reference, left_out.
     """
     check_known("statistic", statistic, STATISTICS)
     check_known("attribute", attribute, ATTRIBUTES)
@@ -122,7 +128,9 @@ def oa_framewise(
     def redraw(*weights: NDArray[np.float64]) -> NDArray[np.float64]:
         return _closeness(*(_moments(w, v, key) for w, v in zip(weights, kept, strict=True)))
 
-    return measured(name, value, [*map(len, kept)], redraw, parts, intervals=intervals, seed=seed, scale="overlap")
+    sets = [song_numbers(p)[np.isfinite(v)] for p, v in zip((generated, reference), means, strict=True)]
+    more: dict[str, Any] = {"intervals": intervals, "seed": seed, "values": means if statistic == "consistency" else ()}
+    return measured(name, value, sets, redraw, parts, scale="overlap", **more)
 
 
 def _piece_means(pieces: Sequence[Notes], attribute: str) -> NDArray[np.float64]:

@@ -89,11 +89,7 @@ class GridDensity:
         size = next_fast_len(max(int(np.ceil((high - low) / self.step)) + 4, 64), real=True)
         self.points = low + self.step * np.arange(size)
         mass = spline_counts((values - low) / self.step, size) / len(values)
-        frequency = 2 * np.pi * np.fft.rfftfreq(size, self.step)
-        smooth = np.fft.rfft(mass) * np.exp(-0.5 * (frequency * bandwidth) ** 2)
-        smooth /= np.sinc(frequency * self.step / (2 * np.pi)) ** 4
-        self._pdf = np.maximum(np.fft.irfft(smooth, size) / self.step, 0)
-        slope = np.fft.irfft(smooth * 1j * frequency, size) / self.step
+        self._pdf, slope = smoothed(mass, self.step, bandwidth)
         trapezoids = np.concatenate([[0.0], np.cumsum((self._pdf[1:] + self._pdf[:-1]) / 2)]) * self.step
         self._cdf = np.clip(trapezoids - self.step**2 / 12 * (slope - slope[0]), 0, 1)
 
@@ -109,6 +105,17 @@ class GridDensity:
         rise = self._cdf[k + 1] - self._cdf[k]
         start, stop = self._pdf[k] * self.step, self._pdf[k + 1] * self.step
         return self._cdf[k] + u * (start + u * (3 * rise - 2 * start - stop + u * (start + stop - 2 * rise)))
+
+
+def smoothed(
+    mass: NDArray[np.float64], step: float, bandwidth: float | NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Density and its slope at the grid points, from shares of mass that `spline_counts` has spread: both (..., G)."""
+    size = mass.shape[-1]
+    frequency = 2 * np.pi * np.fft.rfftfreq(size, step)
+    smooth = np.fft.rfft(mass) * np.exp(-0.5 * (frequency * np.asarray(bandwidth)[..., None]) ** 2)
+    smooth /= np.sinc(frequency * step / (2 * np.pi)) ** 4
+    return np.maximum(np.fft.irfft(smooth, size) / step, 0), np.fft.irfft(smooth * 1j * frequency, size) / step
 
 
 def spline_counts(positions: NDArray[np.float64], size: int) -> NDArray[np.float64]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -32,6 +33,7 @@ class Notes:
     that cut, so that the pitches that sound at an instant are still those of the file (default: `duration`).
     `meters` are (beat, bar length in beats) from the time signatures of the whole file; empty means bars of 4 beats.
     `song` is the piece of music that these notes are an excerpt of; empty: they are a whole piece of their own.
+    `tempo` [beats/min] (the median over time) and `ticks` (a beat) are those of the file; NaN and 0: not known.
     Raises NotesError when arrays differ in length or hold NaN, infinite times or pitches outside 0..127.
     """
 
@@ -43,6 +45,8 @@ class Notes:
     meters: Meters = ()
     held: NDArray[np.float64] | None = field(default=None, repr=False)
     song: str = ""
+    tempo: float = math.nan
+    ticks: int = 0
     remembered: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -177,9 +181,49 @@ def _whole_numbers(values: ArrayLike, what: str, name: str) -> NDArray[np.int16]
 
 
 def song_numbers(pieces: Sequence[Notes]) -> NDArray[np.int64]:
-    """Number of the song of each piece, 0 for the first song: shape (N,). A piece without a song is one of its own."""
-    found: dict[str | int, int] = {}
-    return np.array([found.setdefault(piece.song or index, len(found)) for index, piece in enumerate(pieces)], np.int64)
+    """Number of the song of each piece, 0 for the first song: shape (N,). A piece without a song is one of its own.
+
+    Pieces with the same notes are of one song, whatever their names: copies are no further evidence. Read-only.
+    """
+    return _song_numbers(tuple(pieces))
+
+
+@functools.lru_cache(maxsize=16)  # every metric of a table asks for the same sets
+def _song_numbers(pieces: tuple[Notes, ...]) -> NDArray[np.int64]:
+    root: dict[int | str, int] = {}  # first piece of each song and of each content
+    numbers = np.arange(len(pieces), dtype=np.int64)
+    for index, piece in enumerate(pieces):
+        keys = [_content(piece), *([f"song {piece.song}"] if piece.song else [])]
+        known = {int(numbers[root[key]]) for key in keys if key in root}
+        if known:
+            numbers[index] = min(known)
+        if len(known) > 1:  # a copy joins two songs
+            numbers[np.isin(numbers, list(known))] = min(known)
+        for key in keys:
+            root.setdefault(key, index)
+    found = np.unique(numbers, return_inverse=True)[1].astype(np.int64)
+    found.setflags(write=False)
+    return found
+
+
+def repeated_pieces(pieces: Sequence[Notes]) -> list[list[Notes]]:
+    """Groups of two or more pieces that hold the same notes, in order of their first piece."""
+    groups: dict[str, list[Notes]] = {}
+    for piece in with_notes(pieces):
+        groups.setdefault(_content(piece), []).append(piece)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+@per_piece
+def _content(notes: Notes) -> str:
+    return notes.content_hash
+
+
+def by_piece(pieces: Sequence[Notes], figures: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Figures of the pieces that have notes, in the places of all pieces, NaN for the others: shape (N,)."""
+    table = np.full(len(pieces), np.nan)
+    table[[len(piece) > 0 for piece in pieces]] = figures
+    return table
 
 
 def with_notes(pieces: Sequence[Notes]) -> list[Notes]:

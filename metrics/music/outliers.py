@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.music.notes import Notes, with_notes
+from metrics.music.notes import Notes, by_piece, song_numbers, with_notes
 from metrics.music.resample import measured
 from metrics.quantities import SHARE, Section, music_metric, register_each
 from metrics.result import MetricResult, check_known, missing
@@ -33,6 +34,11 @@ def pitch_limits(train: Sequence[Notes], kind: str) -> tuple[int, int]:
     pieces = with_notes(train)
     if not pieces:
         raise ValueError(f"pitch outlier kind {kind!r} needs training pieces with notes")
+    return _limits(tuple(pieces), kind)
+
+
+@lru_cache(maxsize=8)  # one training side measures many sets
+def _limits(pieces: tuple[Notes, ...], kind: str) -> tuple[int, int]:
     pitches = np.concatenate([piece.pitch for piece in pieces])
     if kind == "range":
         return int(pitches.min()), int(pitches.max())
@@ -85,8 +91,11 @@ def pitch_outliers(
     if held_out:
         held_counts = outlier_counts(held_out, limits)
         parts["reference"] = held_counts[:, 0].sum() / held_counts[:, 1].sum()
+    sides = ((generated, gen), (reference, held_out))
+    values = [by_piece(pieces, np.divide(*outlier_counts(kept, limits).T)) for pieces, kept in sides]
 
     def redraw(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.divide(*(weights @ counts).T)
 
-    return measured(name, value, [len(gen)], redraw, parts, intervals=intervals, seed=seed, scale="rate")
+    more: dict[str, Any] = {"intervals": intervals, "seed": seed, "values": values}
+    return measured(name, value, [song_numbers(gen)], redraw, parts, scale="rate", **more)

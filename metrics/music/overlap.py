@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from metrics.music.kde import FLAT, REACH, GridDensity, density_of, divergence_nats, scott_bandwidth, shared_mass
 from metrics.music.overlap_interval import LEFT_OUT, Redraws, overlap_redraws
-from metrics.music.resample import interval, stretch
+from metrics.music.resample import Songs, interval, renumbered, song_counts, stretch, too_few_songs
 from metrics.quantities import SHARE, Section, music_metric, register
 from metrics.result import MetricResult, check_known, missing
 
@@ -23,10 +25,20 @@ OA_FROM_FEATURES: Final = register(
 
 @dataclass(frozen=True)
 class Distances:
-    """Euclidean distances inside the reference set (each pair once) and from generated to reference pieces."""
+    """Euclidean distances inside the reference set and from generated to reference pieces.
 
-    intra: NDArray[np.float64]  # (M (M - 1) / 2,)
+    A pair of reference pieces counts where they are of different songs: what two pieces of one song share, a generated
+    piece cannot have.
+    """
+
+    inside: NDArray[np.float64]  # (M, M), NaN for pairs of one song
     inter: NDArray[np.float64]  # (N, M)
+
+    @cached_property
+    def intra(self) -> NDArray[np.float64]:
+        """Distances of reference pieces of different songs, each pair once: at most (M (M - 1) / 2,)."""
+        above = self.inside[np.triu_indices(len(self.inside), 1)]
+        return above[np.isfinite(above)]
 
     @property
     def ends(self) -> tuple[float, float]:
@@ -39,6 +51,7 @@ def oa_from_features(
     generated: ArrayLike,
     reference: ArrayLike,
     *,
+    songs: Sequence[Songs] = (),
     limits: str = "full",
     intervals: bool = True,
     seed: int = 0,
@@ -48,12 +61,14 @@ def oa_from_features(
 
     `generated` (N, F) and `reference` (M, F), one row a piece, or (N,) and (M,). OA = integral of min(p, q): p the
     Gaussian kernel density (Scott's factor) of the distances of all ordered pairs i != j of reference rows, q that of
-    all N x M distances. `limits="data"` integrates from the smallest to the largest pooled distance as published,
-    which loses the tails (a set against itself is below 1); `"full"` (default) integrates over the whole line.
+    all N x M distances. `songs` are the numbers of the songs of the rows of both (default: each row is one): pairs of
+    reference rows of one song are left out, and the interval is over songs. `limits="data"` integrates from the
+    smallest to the largest pooled distance as published, which loses the tails (a set against itself is below 1);
+    `"full"` (default) integrates over the whole line.
     `method`: `exact`, `grid` (error below 1e-6), or `auto`, exact for few pieces.
 
     Constant features give 1 when equal, 0 when not. Rows with NaN are left out and counted in `parts["left_out"]`.
-    `parts`: n_reference, left_out, kl_nats (KL(p || q) on one common grid), mean_intra, mean_inter.
+    `parts`: n_reference, songs_reference, left_out, kl_nats (KL(p || q) on one common grid), mean_intra, mean_inter.
     Not symmetric: the spread inside the reference is the yardstick. The value depends on N and M: two draws of one
     source reach 1 only as both grow, so compare with a real-vs-real row of the same size. The interval is for the
     value expected at this N and M.
@@ -63,6 +78,7 @@ def oa_from_features(
     result, redrawn = overlap_and_redraws(
         feature_rows(generated, "generated"),
         feature_rows(reference, "reference"),
+        songs,
         limits=limits,
         seed=seed if intervals else None,
         method=method,
@@ -73,6 +89,7 @@ def oa_from_features(
 def overlap_and_redraws(
     generated: NDArray[np.float64],
     reference: NDArray[np.float64],
+    songs: Sequence[Songs] = (),
     *,
     limits: str,
     seed: int | None,
@@ -82,40 +99,57 @@ def overlap_and_redraws(
     if generated.shape[1] != reference.shape[1] and len(generated) and len(reference):
         columns = f"generated has {generated.shape[1]} columns, reference {reference.shape[1]}"
         raise ValueError(f"features differ: {columns}")
-    gen, ref = (table[np.isfinite(table).all(1)] for table in (generated, reference))
+    whole = [np.isfinite(table).all(1) for table in (generated, reference)]
+    gen, ref = generated[whole[0]], reference[whole[1]]
+    numbers = songs or [np.arange(len(table)) for table in (generated, reference)]
+    sets = [renumbered(own[kept]) for own, kept in zip(numbers, whole, strict=True)]
     for side, rows in (("generated", gen), ("reference", ref)):
         if len(rows) < 2:
             reason = f"needs at least 2 {side} pieces with this feature, got {len(rows)}"
             return missing(OA_FROM_FEATURES, len(gen), reason), None
-    distances = pair_distances(gen, ref)
+    if song_counts(sets)[1] < 2:
+        reason = f"needs reference pieces of at least 2 songs, got {len(ref)} pieces of 1"
+        return missing(OA_FROM_FEATURES, len(gen), reason), None
+    distances = pair_distances(gen, ref, sets[1])
     value, divergence, reason = overlap_of_distances(distances, limits, method)
     if reason:
         return missing(OA_FROM_FEATURES, len(gen), reason), None
     parts = {
         "n_reference": float(len(ref)),
+        "songs_reference": float(song_counts(sets)[1]),
         "left_out": float(len(generated) + len(reference) - len(gen) - len(ref)),
         "kl_nats": divergence,
         "mean_intra": float(distances.intra.mean()),
         "mean_inter": float(distances.inter.mean()),
     }
-    redrawn = None if seed is None else overlap_redraws(distances.intra, distances.inter, distances.ends, limits, seed)
-    return MetricResult(OA_FROM_FEATURES, value, len(gen), parts=parts), redrawn
+    result = MetricResult(OA_FROM_FEATURES, value, len(gen), parts=parts, songs=song_counts(sets)[0])
+    if seed is None:
+        return result, None
+    reason = too_few_songs(sets)
+    if reason:
+        return replace(result, reason=reason), None
+    return result, overlap_redraws(distances.inside, distances.inter, sets, distances.ends, limits, seed)
 
 
 def with_interval(result: MetricResult, redrawn: Redraws | None) -> MetricResult:
     """The result with the interval that its redraws give."""
     if not result.measured or redrawn is None:
         return result
-    pieces = min(result.n, int(result.parts.get("n_reference", result.n)))
-    low, high = interval(result.value, redrawn.drawn, pieces, "rate", redrawn.degrees, stretch(LEFT_OUT))
+    songs = min(result.songs, int(result.parts["songs_reference"]))
+    low, high = interval(result.value, redrawn.drawn, songs, "rate", redrawn.degrees, stretch(LEFT_OUT))
     return replace(result, low=low, high=high)
 
 
-def pair_distances(generated: NDArray[np.float64], reference: NDArray[np.float64]) -> Distances:
-    """Distances of rows: every unordered pair inside `reference` (M, F), every pair of `generated` (N, F) with it."""
-    from scipy.spatial.distance import cdist, pdist
+def pair_distances(
+    generated: NDArray[np.float64], reference: NDArray[np.float64], songs: Songs | None = None
+) -> Distances:
+    """Distances of rows: pairs inside `reference` (M, F), of different songs, and of `generated` (N, F) with it."""
+    from scipy.spatial.distance import cdist, pdist, squareform
 
-    return Distances(pdist(reference), cdist(generated, reference))
+    inside = squareform(pdist(reference))
+    numbers = np.arange(len(reference)) if songs is None else songs
+    inside[numbers[:, None] == numbers] = np.nan
+    return Distances(inside, cdist(generated, reference))
 
 
 def overlap_of_distances(distances: Distances, limits: str, method: str = "auto") -> tuple[float, float, str]:

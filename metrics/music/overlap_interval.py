@@ -1,4 +1,4 @@
-"""Redraws of the overlapping area: other draws of the pieces, without pairing a piece with itself."""
+"""Redraws of the overlapping area: other draws of the songs, without pairing pieces of one song."""
 
 from __future__ import annotations
 
@@ -9,24 +9,31 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.music.resample import REPLICATES, degrees_of_freedom, half_weights
+from metrics.music.resample import (
+    REPLICATES,
+    Songs,
+    degrees_of_freedom,
+    group_songs,
+    half_weights,
+    left_out_in_turn,
+    song_counts,
+)
 
-MOST_GROUPS: Final = 50  # above this many pieces, groups of pieces are drawn
-LEFT_OUT: Final = 0.3  # of the pieces in a draw; halves are so small that overlaps of whole numbers spread too little
+LEFT_OUT: Final = 0.3  # of the songs in a draw; halves are so small that overlaps of whole numbers spread too little
 GRID_POINTS: Final = (128, 1024)
 STEPS_PER_BANDWIDTH: Final = 3
 
 
 @dataclass(frozen=True)
 class Redraws:
-    """Overlaps of draws of 70 % of the pieces (replicates,), and of all but one piece or group, for either set."""
+    """Overlaps of draws of 70 % of the songs (replicates,), and of all but one song or group, for either set."""
 
     drawn: NDArray[np.float64]
     without: tuple[NDArray[np.float64], NDArray[np.float64]]
 
     @property
     def degrees(self) -> float:
-        """Degrees of freedom of the spread: few where few pieces decide it."""
+        """Degrees of freedom of the spread: few where few songs decide it."""
         return degrees_of_freedom(self.without)
 
     @classmethod
@@ -38,33 +45,30 @@ class Redraws:
 
 
 def overlap_redraws(
-    intra: NDArray[np.float64],
+    inside: NDArray[np.float64],
     inter: NDArray[np.float64],
+    sets: Sequence[Songs],
     ends: tuple[float, float],
     limits: str,
     seed: int,
     replicates: int = REPLICATES,
 ) -> Redraws:
-    """Overlapping areas of draws from both sets, and of the sets less one piece.
+    """Overlapping areas of draws from both sets, and of the sets less one song.
 
-    `intra` (M (M - 1) / 2,) and `inter` (N, M) are the distances, `ends` the smallest and largest. The weight of a
-    distance is the product of its two pieces' weights. For more than 50 pieces, 50 groups of about equal size
-    stand for them.
+    `inside` (M, M), NaN for pairs that do not count, and `inter` (N, M) are the distances, `sets` the songs of the
+    pieces of both sets, `ends` the smallest and largest distance. The weight of a distance is the product of its two
+    songs' weights. For more than 50 songs, 50 groups of about equal size stand for them.
     The densities lie on a grid of 3 steps a bandwidth, fine enough for a spread, not for a value.
     """
-    from scipy.spatial.distance import squareform
-
-    inside = squareform(intra)  # M M
-    groups = [np.arange(count) % min(count, MOST_GROUPS) for count in inter.shape]
+    groups = [group_songs(songs) for songs in sets]
     spread = max(float(np.ptp(ends)), 1e-300)
-    pairs = (2 * len(intra), inter.size)
-    width = min(float(values.std()) * count ** (-1 / 5) for values, count in zip((intra, inter), pairs, strict=True))
+    pairs = (int(np.isfinite(inside).sum()), inter.size)
+    width = min(float(np.nanstd(d)) * count ** (-1 / 5) for d, count in zip((inside, inter), pairs, strict=True))
     points = int(np.clip(STEPS_PER_BANDWIDTH * spread / max(width, 1e-300), *GRID_POINTS))
     step = spread / (points - 1)
-    np.fill_diagonal(inside, np.nan)
-    counts = [int(group.max()) + 1 for group in groups]
+    counts = song_counts(groups)
     parts = [half_weights(count, [seed, side], replicates, LEFT_OUT) for side, count in enumerate(counts)]
-    less = [(1 - np.eye(count)) * count / max(count - 1, 1) for count in counts]
+    less = [left_out_in_turn(count) for count in counts]
     draws = [
         np.concatenate([parts[0], less[0], np.ones((counts[1], counts[0]))]),
         np.concatenate([parts[1], np.ones((counts[0], counts[1])), less[1]]),

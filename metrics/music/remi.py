@@ -1,4 +1,4 @@
-"""REMI tokens as arrays: token counts of a piece, and the notes of any sequence of tokens.
+"""REMI tokens as arrays: the tokens of a piece, and the notes of any sequence of tokens.
 
 As MidiTok decodes the harness's default settings (4-beat bars, pitches 21..109, no tempos, no special tokens), fast
 enough for a thousand pieces; equality with MidiTok is held by a test.
@@ -31,22 +31,32 @@ VELOCITIES: Final = 128 // VELOCITY_BINS * np.arange(1, VELOCITY_BINS + 1) - 1  
 
 
 @per_piece
-def token_counts(notes: Notes) -> NDArray[np.float64]:
-    """How often a piece uses each token: shape (VOCABULARY,). A note is Pitch, Velocity, Duration after the Position
-    in its Bar; notes outside the pitch range have no token."""
+def note_tokens(notes: Notes) -> NDArray[np.int64]:
+    """The tokens of a piece in order: shape (L,). A note is Pitch, Velocity, Duration after the Position of its onset
+    and the Bar tokens before it; notes outside the pitch range have no token."""
     inside = (notes.pitch >= LOWEST_PITCH) & (notes.pitch <= HIGHEST_PITCH)
     step = np.rint(snap_beats(notes.onset[inside]) * STEPS_PER_BEAT).astype(np.int64)
-    nearest = np.maximum((notes.velocity[inside].astype(np.int64) - 1) // (128 // VELOCITY_BINS), 0)
-    onsets = np.unique(step)
-    tokens = [
-        POSITION + onsets % POSITIONS,
-        PITCH + notes.pitch[inside].astype(np.int64) - LOWEST_PITCH,
-        VELOCITY + nearest,
-        DURATION + duration_bins(notes.duration[inside]) - 1,
-    ]
-    counts = np.bincount(np.concatenate(tokens), minlength=VOCABULARY).astype(np.float64)
-    counts[BAR] = onsets[-1] // POSITIONS + 1 if len(onsets) else 0
-    return counts
+    order = np.lexsort((notes.pitch[inside], step))
+    step, pitch = step[order], notes.pitch[inside][order].astype(np.int64)
+    velocity = np.maximum((notes.velocity[inside][order].astype(np.int64) - 1) // (128 // VELOCITY_BINS), 0)
+    duration = duration_bins(notes.duration[inside][order]) - 1
+    bars = np.diff(step // POSITIONS, prepend=-1)  # Bar tokens before each note
+    fresh = np.diff(step, prepend=-1) != 0  # whether a Position stands before it
+    ends = np.cumsum(bars + fresh + 3)
+    tokens = np.full(int(ends[-1]) if len(ends) else 0, BAR, np.int64)
+    tokens[ends - 3], tokens[ends - 2], tokens[ends - 1] = (
+        PITCH + pitch - LOWEST_PITCH,
+        VELOCITY + velocity,
+        DURATION + duration,
+    )
+    tokens[ends[fresh] - 4] = POSITION + step[fresh] % POSITIONS
+    return tokens
+
+
+@per_piece
+def token_counts(notes: Notes) -> NDArray[np.float64]:
+    """How often a piece uses each token: shape (VOCABULARY,)."""
+    return np.bincount(note_tokens(notes), minlength=VOCABULARY).astype(np.float64)
 
 
 def notes_of_tokens(tokens: NDArray[np.int64], name: str = "") -> Notes:

@@ -1,16 +1,17 @@
-"""Intervals over pieces: halves of the pieces are drawn, and the spread of the figures they give is taken.
+"""Intervals over songs: halves of the songs are drawn with all their pieces, and the spread of the figures is taken.
 
-Half of the pieces, drawn without replacement, give a mean whose spread around the whole set's is that of the whole
+Half of the songs, drawn without replacement, give a mean whose spread around the whole set's is that of the whole
 set's mean around the truth (delete-half jackknife, Shao & Wu 1989). A bootstrap would do for means, but draws pieces
 twice: copies at distance 0 move overlaps of distances, see `oa_from_features`. Only the spread is taken, never the
-middle: the figure of half the pieces is biased further than that of the whole.
+middle: the figure of half the songs is biased further than that of the whole. Pieces of one song are alike, so that
+they are drawn together: taken as independent they would give an interval too narrow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,31 +20,40 @@ from metrics.result import MetricResult
 
 REPLICATES: Final = 300
 LEVEL: Final = 0.95
-FEWEST_PIECES: Final = 3
+FEWEST_SONGS: Final = 3
+MOST_GROUPS: Final = 50  # above this many songs, groups of songs are left out in turn
 FEWEST_REDRAWS: Final = 20
 FEWEST_DEGREES: Final = 3.0
 SMALLEST_VARIANCE: Final = 1e-24  # of moves; below, rounding
+SIDES: Final = ("generated", "reference")
 SMALLEST_RATE: Final = 1 / 20  # of the value: stands for a rate of 0 in a half, since the log-odds of 0 are infinite
 
-Scale = Literal["linear", "overlap", "rate", "level"]
+Scale = Literal["linear", "overlap", "rate", "distance", "level"]
+Songs = NDArray[np.int64]
+"""Number of the song of each piece of a set, from 0: shape (N,), see `metrics.music.notes.song_numbers`."""
 
 
 def half_weights(
     count: int, seed: int | list[int], replicates: int = REPLICATES, left_out: float = 0.5
 ) -> NDArray[np.float64]:
-    """Weight of each of `count` pieces in each draw of a half, or of 1 - `left_out`, mean 1: shape (replicates, count).
+    """Weight of each of `count` songs in each draw of a half, or of 1 - `left_out`, mean 1: shape (replicates, count).
 
-    Chosen pieces have a weight over 1 and the others 0; where `count` does not divide the weights keep a little of the
-    others, so that a weighted mean always has the variance of the mean of all pieces, divided by `stretch(left_out)`
+    Chosen songs have a weight over 1 and the others 0; where `count` does not divide the weights keep a little of the
+    others, so that a weighted mean always has the variance of the mean of all songs, divided by `stretch(left_out)`
     squared, which is 1 for halves.
     """
     return _draw_parts(count, (seed,) if isinstance(seed, int) else tuple(seed), replicates, left_out)
 
 
+def left_out_in_turn(count: int) -> NDArray[np.float64]:
+    """Weights, mean 1, of `count` songs without each of them in turn: shape (count, count)."""
+    return (1 - np.eye(count)) * count / max(count - 1, 1)
+
+
 def measured(
     name: str,
     value: float,
-    counts: Sequence[int],
+    sets: Sequence[Songs],
     redraw: Callable[..., NDArray[np.float64]],
     parts: Mapping[str, float],
     *,
@@ -51,41 +61,95 @@ def measured(
     seed: int,
     scale: Scale = "linear",
     replicates: int = REPLICATES,
+    values: Sequence[NDArray[np.float64]] = (),
 ) -> MetricResult:
-    """A result with its interval over pieces, and its `parts`.
+    """A result with its interval over songs, its `parts` and the `values` of generated and reference pieces.
 
-    `counts` are the pieces of each set, the generated first. `redraw` takes a table of `half_weights` for each set,
-    (replicates, count), and gives the figure of each draw; it is not called without `intervals`.
+    `sets` are the songs of the pieces of each set, the generated first. `redraw` takes a table of weights of the pieces
+    of each set, (draws, pieces), and gives the figure of each draw; it is not called without `intervals`, nor where a
+    set has fewer than 3 songs.
     """
-    low, high = float("nan"), float("nan")
+    sets = [renumbered(songs) for songs in sets]
+    counts = song_counts(sets)
+    low, high, reason = float("nan"), float("nan"), ""
     if intervals:
-        weights = (half_weights(count, [seed, side], replicates) for side, count in enumerate(counts))
-        low, high = interval(value, redraw(*weights), min(counts), scale)
-    return MetricResult(name, value, counts[0], "", low, high, {part: float(parts[part]) for part in parts})
+        reason = too_few_songs(sets)
+        if not reason:
+            drawn, without = _redrawn(sets, redraw, seed, replicates)
+            low, high = interval(value, drawn, min(counts), scale, degrees_of_freedom(without))
+    named = {part: float(parts[part]) for part in parts}
+    named |= {f"songs_{side}": float(count) for side, count in zip(SIDES[1:], counts[1:], strict=False)}
+    own, beside = [tuple(side.tolist()) for side in (*values, np.zeros(0), np.zeros(0))][:2]
+    return MetricResult(name, value, len(sets[0]), reason, low, high, named, "", counts[0], own, beside)
+
+
+def _redrawn(
+    sets: Sequence[Songs], redraw: Callable[..., NDArray[np.float64]], seed: int, replicates: int
+) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
+    """Figures of halves of every set, and of the sets without each song, or group of songs, of one of them."""
+    groups = [group_songs(songs) for songs in sets]
+    sizes = song_counts(groups)
+    tables = []
+    for side, songs in enumerate(sets):
+        halves = half_weights(song_counts([songs])[0], [seed, side], replicates)[:, songs]
+        less = [
+            left_out_in_turn(size)[:, groups[side]] if other == side else np.ones((size, len(songs)))
+            for other, size in enumerate(sizes)
+        ]
+        tables.append(np.concatenate([halves, *less]))
+    drawn, *without = np.split(redraw(*tables), np.cumsum([replicates, *sizes[:-1]]))
+    return drawn, without
+
+
+def song_counts(sets: Sequence[Songs]) -> list[int]:
+    """Number of songs, or of groups of them, of each set."""
+    return [int(songs.max()) + 1 if len(songs) else 0 for songs in sets]
+
+
+def group_songs(songs: Songs) -> Songs:
+    """The songs themselves up to 50 of them; above, 50 groups of songs of about equal number."""
+    return songs % MOST_GROUPS
+
+
+def too_few_songs(sets: Sequence[Songs]) -> str:
+    """Why there is no interval: a set with fewer than 3 songs; empty where there is one."""
+    for side, (songs, count) in enumerate(zip(sets, song_counts(sets), strict=True)):
+        if count < FEWEST_SONGS:
+            return f"no interval: {len(songs)} {SIDES[side]} pieces of {count} songs, {FEWEST_SONGS} songs are needed"
+    return ""
 
 
 def mean_measured(
     name: str,
     values: NDArray[np.float64],
+    songs: Songs,
     parts: Mapping[str, float],
     *,
     intervals: bool,
     seed: int,
     scale: Scale = "linear",
+    reference_values: NDArray[np.float64] | None = None,
 ) -> MetricResult:
-    """The mean of one value a piece as a result, see `measured`."""
-    means = partial(_weighted_means, values)
-    return measured(
-        name, float(values.mean()), [len(values)], means, parts, intervals=intervals, seed=seed, scale=scale
-    )
+    """The mean of one value a piece as a result, see `measured`; pieces without a value are NaN and left out."""
+    kept = np.isfinite(values)
+    means = partial(weighted_means, values[kept])
+    more: dict[str, Any] = {"intervals": intervals, "seed": seed, "scale": scale}
+    both = [values] if reference_values is None else [values, reference_values]
+    return measured(name, float(values[kept].mean()), [songs[kept]], means, parts, values=both, **more)
 
 
-def _weighted_means(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    return weights @ values / len(values)
+def renumbered(songs: Songs) -> Songs:
+    """The songs numbered from 0 without gaps, for pieces that are some of a set."""
+    return np.unique(songs, return_inverse=True)[1].astype(np.int64)
+
+
+def weighted_means(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of one value a piece under each row of weights: N, R N -> R."""
+    return weights @ values / weights.sum(1)
 
 
 def stretch(left_out: float) -> float:
-    """Factor for the spread of values that leave out this share of the pieces."""
+    """Factor for the spread of values that leave out this share of the songs."""
     return float(np.sqrt((1 - left_out) / left_out))
 
 
@@ -105,11 +169,11 @@ def _draw_parts(count: int, seed: tuple[int, ...], replicates: int, left_out: fl
 
 
 def degrees_of_freedom(without: Sequence[NDArray[np.float64]]) -> float:
-    """Degrees of freedom of a spread, from the figures of each set without one of its pieces (Satterthwaite).
+    """Degrees of freedom of a spread, from the figures of each set without one of its songs (Satterthwaite).
 
-    The variance of a figure is about the sum of squares of what each of the n pieces moves it by, and the sampling
+    The variance of a figure is about the sum of squares of what each of the n songs moves it by, and the sampling
     error of that sum grows with the kurtosis k of the moves: 2 n / (k - 1). Normal moves give n; where few unusual
-    pieces decide, the spread itself is uncertain and the interval must be wider.
+    songs decide, the spread itself is uncertain and the interval must be wider.
     """
     known = [figures[np.isfinite(figures)] for figures in without]
     moves = np.concatenate([figures - figures.mean() for figures in known if len(figures)] or [np.zeros(0)])
@@ -123,21 +187,23 @@ def degrees_of_freedom(without: Sequence[NDArray[np.float64]]) -> float:
 def interval(
     value: float,
     redrawn: NDArray[np.float64],
-    pieces: int,
+    songs: int,
     scale: Scale = "linear",
     degrees: float = float("inf"),
     stretched: float = 1.0,
 ) -> tuple[float, float]:
-    """95 % interval around `value`: value -/+ t x spread of the redrawn figures, on the scale that suits, t with pieces
+    """95 % interval around `value`: value -/+ t x spread of the redrawn figures, on the scale that suits, t with songs
     - 1 degrees of freedom, or fewer if `degrees` is smaller. `stretched` multiplies the spread, see `stretch`.
 
-    `overlap`: arcsine of the square root, for figures in 0..1 near 1. `rate`: log-odds, for shares near 0. `level`:
-    whole numbers such as a 95th percentile of counts; quantiles of the redrawn figures, widened to hold the value.
-    NaN for fewer than 3 pieces, and for a rate of 0 or 1, which has no spread. Covers the expected value of the
+    `overlap`: arcsine of the square root, for figures in 0..1 near 1. `rate`: log-odds, for shares near 0. `distance`:
+    square root, for distances near 0; the spread is taken about `value`, since halves lie further apart than wholes, so
+    that the interval is wide where the distance is hardly more than chance. `level`: whole numbers such as a 95th
+    percentile of counts; quantiles of the redrawn figures, widened to hold the value.
+    NaN for fewer than 3 songs, and for a rate of 0 or 1, which has no spread. Covers the expected value of the
     metric at this number of pieces; an overlap of few pieces lies below that of many by construction.
     """
     redrawn = redrawn[np.isfinite(redrawn)]
-    if pieces < FEWEST_PIECES or len(redrawn) < FEWEST_REDRAWS or not np.isfinite(value):
+    if songs < FEWEST_SONGS or len(redrawn) < FEWEST_REDRAWS or not np.isfinite(value):
         return float("nan"), float("nan")
     if scale == "level":
         low, high = np.quantile(redrawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
@@ -147,7 +213,9 @@ def interval(
     from scipy.special import stdtrit
 
     points = _there(np.append(redrawn, value), value, scale)
-    half_width = float(stdtrit(min(pieces - 1, degrees), (1 + LEVEL) / 2)) * stretched * float(points[:-1].std())
+    middle = points[-1] if scale == "distance" else points[:-1].mean()
+    spread = stretched * float(np.sqrt(((points[:-1] - middle) ** 2).mean()))
+    half_width = float(stdtrit(min(songs - 1, degrees), (1 + LEVEL) / 2)) * spread
     low, high = _back(points[-1] + half_width * np.array([-1.0, 1.0]), scale)
     return float(low), float(high)
 
@@ -159,10 +227,12 @@ def _there(x: NDArray[np.float64], value: float, scale: Scale) -> NDArray[np.flo
         edge = SMALLEST_RATE * min(value, 1 - value)
         kept = np.clip(x, edge, 1 - edge)
         return np.log(kept / (1 - kept))
-    return x
+    return np.sqrt(np.maximum(x, 0)) if scale == "distance" else x
 
 
 def _back(y: NDArray[np.float64], scale: Scale) -> NDArray[np.float64]:
     if scale == "overlap":
         return np.sin(np.clip(y, 0, np.pi / 2)) ** 2
+    if scale == "distance":
+        return np.maximum(y, 0) ** 2
     return 1 / (1 + np.exp(-y)) if scale == "rate" else y

@@ -1,8 +1,8 @@
 """Sensitivity card: every metric against every corruption, with what must move and what must not stated beforehand.
 
 A response is the change of a metric divided by half the width of the untouched set's interval: 1 is a change as large
-as what another draw of pieces may bring. "moves" demands at least 1 at the strongest level, "stays" demands no change
-at all, "blind" demands a change below 1 for the worse: the metric cannot see that damage.
+as what another draw of pieces may bring. "moves" demands at least 1 for the worse at the strongest level, "stays"
+demands no change at all, "blind" demands a change below 1 for the worse: the metric cannot see that damage.
 Responses without a statement are measured and shown too.
 """
 
@@ -22,9 +22,11 @@ from metrics.music.distance import OA_DISTANCE, OA_DISTANCE_MEAN
 from metrics.music.drift import DRIFT
 from metrics.music.framewise import OA_FRAMEWISE
 from metrics.music.notes import Notes
+from metrics.music.novelty import NOVELTY
 from metrics.music.outliers import PITCH_OUTLIERS
-from metrics.music.structure import STRUCTURE_ERROR
+from metrics.music.structure import STRUCTURE_ERROR, STRUCTURE_SIMILARITY_ERROR
 from metrics.music.table import quality_table
+from metrics.music.two_samples import KERNEL_DISTANCE, NEAREST_NEIGHBOUR_ACCURACY
 from metrics.music.vectors import VECTOR_DISTANCE
 from metrics.quantities import quantity_of
 from metrics.result import MetricResult
@@ -60,34 +62,35 @@ ALWAYS: Final = (*_attributes("velocity"), *_distances("notes"))
 EXPECTATIONS: Final[dict[str, dict[str, tuple[str, ...]]]] = {
     "pitch_shuffle": {
         "stays": (*PITCH_STATISTICS, *TIME_STATISTICS, *ALWAYS, OA_MEAN),
-        "moves": (*_distances("mean_pitch_shift pitch_class_transitions"), PITCH_FRAMES, STRUCTURE_ERROR),
+        "moves": (*_distances("mean_pitch_shift pitch_class_transitions"), PITCH_FRAMES, STRUCTURE_SIMILARITY_ERROR),
     },
     "pitch_jitter": {
         "stays": (*TIME_STATISTICS, *ALWAYS),
         "moves": (
             *_attributes("pitch"), *_distances("used_pitches pitch_range mean_pitch_shift"),
             *_distances("pitch_class_histogram pitch_class_transitions"), OA_DISTANCE_MEAN, OUTLIERS, *TONALITY,
-            STRUCTURE_ERROR, *CLOUDS,
+            STRUCTURE_SIMILARITY_ERROR, *CLOUDS,
         ),
     },
     "onset_jitter": {
         "stays": (*PITCH_STATISTICS, *ALWAYS, *_attributes("duration"), *_distances("note_length_histogram")),
-        "moves": (*_attributes("interval"), ONSET, GROOVE_CONSISTENCY, STRUCTURE_ERROR),
+        "moves": (*_attributes("interval"), ONSET, GROOVE_CONSISTENCY, STRUCTURE_SIMILARITY_ERROR),
     },
     "unigram_tokens": {
         "stays": _distances("notes"),
         "blind": (*OA_ATTRIBUTE.values(), OA_MEAN),
         "moves": (
             *_distances("used_pitches pitch_class_histogram pitch_class_transitions"), OA_DISTANCE_MEAN, PITCH_FRAMES,
-            *TONALITY, GROOVE_CONSISTENCY, STRUCTURE_ERROR, *CLOUDS,
+            *TONALITY, GROOVE_CONSISTENCY, STRUCTURE_SIMILARITY_ERROR, *CLOUDS,
         ),
     },
     "transposition": {
         "stays": (
             *TIME_STATISTICS, *ALWAYS, *_distances("used_pitches pitch_range mean_pitch_shift"),
             *_distances("pitch_class_histogram pitch_class_transitions note_length_transitions"), OA_DISTANCE_MEAN,
-            SOUNDING, ONSET, *TONALITY, PITCH_FRAMES, OA_FRAMEWISE["pitch", "variance"], STRUCTURE_ERROR,
-            DRIFT["density"], *CLOUDS,
+            SOUNDING, ONSET, *TONALITY, PITCH_FRAMES, OA_FRAMEWISE["pitch", "variance"], STRUCTURE_SIMILARITY_ERROR,
+            DRIFT["density"], *CLOUDS, KERNEL_DISTANCE, NEAREST_NEIGHBOUR_ACCURACY, STRUCTURE_ERROR,
+            NOVELTY["longest_copy_transposed"],
         ),
         "moves": (*_attributes("pitch"), OA_MEAN, OUTLIERS),
     },
@@ -168,7 +171,7 @@ def _respond(before: MetricResult, after: MetricResult, corruption: str, level: 
         size = float("nan")
     holds = {
         "": None,
-        "moves": bool(size >= VISIBLE),
+        "moves": bool(size >= VISIBLE and worse(before, after)),
         "stays": bool(abs(change) <= UNCHANGED),
         "blind": bool(not worse(before, after) or size < VISIBLE),
     }[stated]

@@ -15,7 +15,7 @@ import numpy as np
 from metrics.music.corruptions import CORRUPTIONS
 from metrics.music.sensitivity import VISIBLE, Response
 
-MARKS: Final = {"moves": "must move", "stays": "must not", "blind": "cannot see"}
+MARKS: Final = {"moves": "must move for the worse", "stays": "must not", "blind": "cannot see"}
 BRIGHTEST: Final = 8.0  # responses above are drawn alike
 
 
@@ -42,8 +42,8 @@ def card_markdown(responses: Sequence[Response], about: str) -> str:
         "",
         "A figure is the change of the metric at the strongest level, divided by half the width of the untouched",
         "set's 95 % interval: at 1 the damage shows as much as another draw of pieces may. Stated beforehand: **M**",
-        "must move (1 or more), **S** must stay (no change at all), **B** is blind (no change for the worse above 1);",
-        "**!** marks a statement that failed.",
+        "must move for the worse (1 or more), **S** must stay (no change at all), **B** is blind (no change for the",
+        "worse above 1); **!** marks a statement that failed.",
         "",
         "| corruption | strongest level |",
         "| --- | --- |",

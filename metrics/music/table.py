@@ -2,20 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from inspect import signature
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.music.notes import Notes, with_notes
-from metrics.music.remi import VOCABULARY, notes_of_tokens, token_counts
-from metrics.quantities import Section, music_functions, quantity_of
+from metrics.music.draws import REDRAWS, Draws, draw_pieces, halves, means_of_draws
+from metrics.music.floors import FLOORS
+from metrics.music.notes import Notes, song_numbers, with_notes
+from metrics.quantities import Section, music_functions, quantity_of, redraws_of
 from metrics.result import MetricResult
+from metrics.statistics.redraws import separation
 
 CEILING: Final = "real-vs-real"
-FLOORS: Final = ("shuffled", "unigram-tokens", "uniform-tokens")
+REFERENCE_SETS: Final = (CEILING, *FLOORS)
+"""The rows of `reference_rows`, in the order in which they are shown."""
+MOST_SONGS: Final = 1000  # of the pool that ceilings are drawn from, unless more pieces are wanted
+FLOOR_REDRAWS: Final = 50
+MOST_REDRAWN: Final = 100  # pieces up to which floors are redrawn; larger ones are drawn once
+RANGE: Final = (0.025, 0.975)
+FLOOR_POOL: Final = (4, 100)  # a floor's pool: so many times the pieces of a draw, and at least so many
+
+Options = Mapping[str, Any]
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Redrawn:
+    """Draws from a pool of pieces, each against the reference, or (`against`) against other draws of the pool."""
+
+    pool: Sequence[Notes]
+    draws: Draws
+    against: Draws | None = None
+
+    def values(self, function: Callable[..., Any], options: Options) -> list[tuple[MetricResult, Values]]:
+        """The results of a metric for the first draw, and the values of every draw (R,)."""
+        first = self._called(function, options, 0)
+        if len(self.draws.chosen) == 1:
+            return [(result, np.array([result.value])) for result in first]
+        batch = redraws_of(function) if self.against is None else None
+        if batch == "mean":
+            whole = function(self.pool, **options)
+            pieces = np.array(whole.values) if whole.measured else np.full(len(self.pool), np.nan)
+            shift = whole.value - np.nanmean(pieces) if whole.measured else 0.0
+            return [(first[0], means_of_draws(pieces, self.draws.chosen) + shift)]
+        if batch is not None:
+            taken = signature(batch).parameters
+            values = batch(self.pool, self.draws.chosen, **{name: options[name] for name in options if name in taken})
+            return list(zip(first, values if isinstance(values, list) else [values], strict=True))
+        others = (self._called(function, options, draw) for draw in range(1, len(self.draws.chosen)))
+        table = np.array([[result.value for result in found] for found in (first, *others)])  # R results
+        return list(zip(first, table.T, strict=True))
+
+    def _called(self, function: Callable[..., Any], options: Options, draw: int) -> list[MetricResult]:
+        pieces = [self.pool[place] for place in self.draws.chosen[draw]]
+        if self.against is not None and "reference" in options:
+            options = {**options, "reference": [self.pool[place] for place in self.against.chosen[draw]]}
+        return _results(function(pieces, **options))
 
 
 def quality_table(
@@ -34,15 +81,7 @@ def quality_table(
     and reference pieces: overlap depends on it.
     """
     given = {"reference": reference, "train": train, "limits": limits, "intervals": intervals, "seed": seed}
-    rows: list[MetricResult] = []
-    for function, variants in music_functions().values():
-        taken = signature(function).parameters
-        options = {name: value for name, value in given.items() if name in taken} if variants else {}
-        for variant in variants:
-            found = function(generated, **options, **variant)
-            rows += [found] if isinstance(found, MetricResult) else found
-    sections = list(Section)
-    return sorted(rows, key=lambda row: sections.index(quantity_of(row.name).section))
+    return _by_section(row for function, options in _calls(given) for row in _results(function(generated, **options)))
 
 
 def reference_rows(
@@ -52,81 +91,120 @@ def reference_rows(
     real: Sequence[Notes] | None = None,
     count: int | None = None,
     seed: int = 0,
-    intervals: bool = True,
     limits: str = "full",
-    rows: Sequence[str] = (CEILING, *FLOORS),
+    rows: Sequence[str] = REFERENCE_SETS,
+    draws: int = REDRAWS,
+    threads: int = 1,
 ) -> dict[str, list[MetricResult]]:
     """The quality table of ceiling and floors, each of `count` pieces (default: as many as the reference).
 
-    `real-vs-real`: real pieces the reference does not hold, drawn from `real`, more music of the reference's own source
-    (default: `train`; give it where training music is of another kind), and not counted as training music then; if
-    there are fewer than half as many as wanted, one half of the reference against the other. Floors, made of the
-    same pieces: `shuffled`; `unigram-tokens` and `uniform-tokens`, music of as many tokens
-    drawn one by one. `rows` names those wanted; one that cannot be made is left out.
+    `real-vs-real`: the metrics of `draws` sets of real pieces that the reference does not hold, drawn from `real`, more
+    music of the reference's own source (default: `train`; give it where training music is of another kind), one piece
+    a song first; where there are fewer than half as many pieces as wanted, halves of the reference against the others.
+    Floors, `metrics.music.floors`: made of the same pieces and measured alike, 50 draws from a pool of their own, one
+    draw above 100 pieces. `rows` names those wanted; one that cannot be made is left out.
+
+    A value is the mean over the draws, `low` and `high` their 2.5th and 97.5th percentile (`Draws.spread`). `parts`: sd
+    of the draws, draws, n (pieces in a draw), and for floors auc: the chance that a set of real pieces is rated better
+    than the floor (0.5: the metric cannot tell them apart), NaN where no way is better.
     """
-    held = {piece.content_hash for piece in reference}
-    others = [piece for piece in with_notes(train if real is None else real) if piece.content_hash not in held]
-    generator = np.random.default_rng([seed, 4])
+    given = {"reference": reference, "train": train, "limits": limits, "intervals": False, "seed": seed}
     wanted = len(reference) if count is None else count
-    against = list(reference)
-    if len(others) >= max(wanted / 2, 2):
-        ceiling = [others[i] for i in generator.permutation(len(others))[:wanted]]
-    else:
-        order = generator.permutation(len(reference))
-        half = len(order) // 2
-        ceiling, against = [reference[i] for i in order[:half]], [reference[i] for i in order[half:]]
-    drawn = {piece.content_hash for piece in ceiling}
-    known = [piece for piece in train if piece.content_hash not in drawn]
-    makers: dict[str, Callable[[], list[Notes]]] = {
-        CEILING: lambda: ceiling,
-        FLOORS[0]: lambda: shuffled_pieces(ceiling, seed),
-        FLOORS[1]: lambda: unigram_pieces(ceiling, others or ceiling, seed),
-        FLOORS[2]: lambda: uniform_pieces(ceiling, seed),
-    }
-    if not any(token_counts(piece).any() for piece in others or ceiling):
-        del makers[FLOORS[1]]
+    generator = np.random.default_rng([seed, 4])
+    sets = _redrawn_sets(reference, train if real is None else real, wanted, rows, draws, generator, seed)
+    calls = [(name, function, options) for name in sets for function, options in _calls(given)]
+    with ThreadPoolExecutor(threads) as pool:
+        found = pool.map(lambda call: (call[0], sets[call[0]].values(*call[1:])), calls)
+        values: dict[str, list[tuple[MetricResult, Values]]] = {}
+        for name, results in found:
+            values.setdefault(name, []).extend(results)
+    real_sets = {first.name: sets[CEILING].draws.spread(one) for first, one in values.get(CEILING, [])}
     return {
-        row: quality_table(make(), against, known, seed=seed, intervals=intervals, limits=limits)
-        for row, make in makers.items()
-        if row in rows
+        name: _by_section(
+            _summary(first, one, sets[name].draws, wanted, {} if name == CEILING else real_sets)
+            for first, one in values[name]
+        )
+        for name in rows
+        if name in values
     }
 
 
-def shuffled_pieces(pieces: Sequence[Notes], seed: int = 0) -> list[Notes]:
-    """Each piece with pitches, velocities, durations and steps from note to note permuted on their own.
+def _redrawn_sets(
+    reference: Sequence[Notes],
+    real: Sequence[Notes],
+    wanted: int,
+    rows: Sequence[str],
+    draws: int,
+    generator: np.random.Generator,
+    seed: int,
+) -> dict[str, Redrawn]:
+    """The ceiling, whether wanted or not, since floors are compared with it, and the floors wanted."""
+    held = {piece.content_hash for piece in reference}
+    pool = [piece for piece in with_notes(real) if piece.content_hash not in held]
+    source = pool or with_notes(reference)
+    songs = song_numbers(pool)
+    kept = generator.permutation(int(songs.max(initial=-1)) + 1)[: max(MOST_SONGS, 2 * wanted)]
+    pool = [piece for piece, song in zip(pool, songs, strict=True) if song in set(kept.tolist())]
+    ceiling = Redrawn(*_compact(pool, draw_pieces(song_numbers(pool), wanted, generator, draws)))
+    if ceiling.draws.chosen.shape[1] < max(wanted / 2, 2):
+        pool = with_notes(reference)
+        first, second = halves(song_numbers(pool), generator, draws)
+        ceiling = Redrawn(pool, first, second)
+    sets = {CEILING: ceiling}
+    size = ceiling.draws.chosen.shape[1]
+    if size:
+        base = [ceiling.pool[place] for place in ceiling.draws.chosen[0]]
+        if size <= MOST_REDRAWN:
+            order = generator.permutation(len(ceiling.pool))[: max(FLOOR_POOL[0] * size, FLOOR_POOL[1])]
+            base = [ceiling.pool[place] for place in order]
+        for name in rows:
+            if name in FLOORS:
+                made = FLOORS[name](base, source, seed)
+                once = Draws(np.arange(len(made))[None], 0, 0)
+                more = draw_pieces(song_numbers(made), size, generator, FLOOR_REDRAWS)
+                sets[name] = Redrawn(made, once) if len(made) == size else Redrawn(*_compact(made, more))
+    return {name: one for name, one in sets.items() if one.draws.chosen.size}
 
-    Kept: how often a piece uses each value. Lost: order, chords, rhythm.
-    """
-    generator = np.random.default_rng([seed, 1])
-    shuffled = []
-    for piece in pieces:
-        steps = np.diff(piece.onset)
-        start = piece.onset[:1]
-        onset = np.concatenate([start, start + np.cumsum(generator.permutation(steps))]) if len(piece) else piece.onset
-        columns = [generator.permutation(c) for c in (piece.duration, piece.pitch, piece.velocity)]
-        shuffled.append(Notes.from_arrays(onset, *columns, name=piece.name, meters=piece.meters))
-    return shuffled
+
+def _compact(pool: Sequence[Notes], draws: Draws) -> tuple[Sequence[Notes], Draws]:
+    """The pool without the pieces that no draw holds."""
+    used, places = np.unique(draws.chosen, return_inverse=True)
+    return [pool[place] for place in used], replace(draws, chosen=places.reshape(draws.chosen.shape))
 
 
-def unigram_pieces(pieces: Sequence[Notes], train: Sequence[Notes], seed: int = 0) -> list[Notes]:
-    """Music of as many REMI tokens as each piece has, drawn one by one, each as often as in training.
+def _summary(
+    first: MetricResult, values: Values, draws: Draws, wanted: int, real: Mapping[str, Values]
+) -> MetricResult:
+    """The results of the draws as one: mean and range, and how well the metric tells them from `real` draws."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return first
+    quantity, spread, several = quantity_of(first.name), draws.spread(known), len(known) > 1
+    low, high = np.clip(np.quantile(spread, RANGE), *quantity.bounds) if several else (np.nan, np.nan)
+    parts = {"sd": float(spread.std(ddof=1)) if several else np.nan, "draws": len(known), "n": first.n}
+    if first.name in real:
+        middle = float(np.nanmean(real[first.name]))
+        losses = (np.array([quantity.loss(value, middle) for value in side]) for side in (real[first.name], spread))
+        parts["auc"] = separation(*losses)
+    size = draws.chosen.shape[1]
+    words = f"mean of {len(known)} draws" if several else "one draw"
+    few = f" of {size} pieces, {wanted} wanted: the songs run out" if size < wanted else ""
+    more = {"definition": f"{first.definition}, {words}{few}", "songs": draws.songs}
+    return replace(first, value=float(known.mean()), reason="", low=low, high=high, parts=parts, **more)
 
-    The music of the unigram baseline: frequencies of tokens without grammar, so that about one token in
-    fifty sounds (only Pitch, Velocity, Duration in a row is a note).
-    """
-    counts = np.sum([token_counts(piece) for piece in train], axis=0)
-    return _played(pieces, counts / counts.sum(), np.random.default_rng([seed, 2]))
+
+def _calls(given: Options) -> Iterator[tuple[Callable[..., Any], Options]]:
+    """Every function of music metrics with the options of each of its rows in the table."""
+    for function, variants in music_functions().values():
+        taken = signature(function).parameters
+        for variant in variants:
+            yield function, {name: value for name, value in given.items() if name in taken} | dict(variant)
 
 
-def uniform_pieces(pieces: Sequence[Notes], seed: int = 0) -> list[Notes]:
-    """Music of as many REMI tokens as each piece has, drawn with equal chances: an untrained model."""
-    return _played(pieces, np.full(VOCABULARY, 1 / VOCABULARY), np.random.default_rng([seed, 3]))
+def _results(found: MetricResult | list[MetricResult]) -> list[MetricResult]:
+    return [found] if isinstance(found, MetricResult) else found
 
 
-def _played(pieces: Sequence[Notes], chance: NDArray[np.float64], generator: np.random.Generator) -> list[Notes]:
-    reach = np.cumsum(chance)
-    tokens = [generator.random(int(token_counts(piece).sum())) for piece in pieces]
-    return [
-        notes_of_tokens(np.minimum(np.searchsorted(reach, drawn, "right"), VOCABULARY - 1), piece.name)
-        for piece, drawn in zip(pieces, tokens, strict=True)
-    ]
+def _by_section(rows: Iterable[MetricResult]) -> list[MetricResult]:
+    sections = list(Section)
+    return sorted(rows, key=lambda row: sections.index(quantity_of(row.name).section))

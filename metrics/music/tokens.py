@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from metrics.music.resample import mean_measured
+from metrics.music.resample import Songs, mean_measured
 from metrics.quantities import POSITIVE, SHARE, music_metric, register
 from metrics.result import MetricResult, missing
 
@@ -33,13 +33,19 @@ TOKEN_ENTROPY: Final = register(
 
 @music_metric()
 def grammar_errors(
-    sequences: Sequence[Any], checker: Callable[[Any], float], *, intervals: bool = True, seed: int = 0
+    sequences: Sequence[Any],
+    checker: Callable[[Any], float],
+    *,
+    songs: Songs | None = None,
+    intervals: bool = True,
+    seed: int = 0,
 ) -> MetricResult:
     """Mean share of tokens that cannot follow the token before them, 0..1, lower is better.
 
     `checker` turns one token sequence into its share of errors: `tokenizer.tokens_errors` of MidiTok, which counts
     wrong successions of types, times that do not go forward and notes played twice. Give it the sampled tokens
-    before constraints: after them the figure is 0 by construction. `parts`: sequences_with_any (share), worst.
+    before constraints: after them the figure is 0 by construction. `songs` is the number of each sequence's song
+    (default: equal sequences are of one song). `parts`: sequences_with_any (share), worst.
     """
     rates = np.array([float(checker(sequence)) for sequence in sequences], np.float64)
     if not len(rates):
@@ -47,20 +53,31 @@ def grammar_errors(
     if not (np.isfinite(rates).all() and rates.min() >= 0 and rates.max() <= 1):
         raise ValueError(f"checker must give shares in 0..1, got {rates.min()}..{rates.max()}")
     parts = {"sequences_with_any": (rates > 0).mean(), "worst": rates.max()}
-    return mean_measured(GRAMMAR_ERRORS, rates, parts, intervals=intervals, seed=seed, scale="rate")
+    numbers = _songs(sequences) if songs is None else songs
+    return mean_measured(GRAMMAR_ERRORS, rates, numbers, parts, intervals=intervals, seed=seed, scale="rate")
 
 
 @music_metric()
-def token_entropy(sequences: Sequence[Any], *, intervals: bool = True, seed: int = 0) -> MetricResult:
+def token_entropy(
+    sequences: Sequence[Any], *, songs: Songs | None = None, intervals: bool = True, seed: int = 0
+) -> MetricResult:
     """Mean over pieces of the Shannon entropy of the piece's own token frequencies, bits.
 
     At most log2 of the piece's length. Best near that of real music of the same length.
-    Zheng et al. 2024 (2409.02908) use it to show the loss of variety by sampling in low precision. `parts`: lowest.
+    Zheng et al. 2024 (2409.02908) use it to show the loss of variety by sampling in low precision. `songs` as for
+    `grammar_errors`. `parts`: lowest.
     """
     found = np.array([_entropy(np.asarray(sequence)) for sequence in sequences], np.float64)
     if not len(found):
         return missing(TOKEN_ENTROPY, 0, "no token sequences")
-    return mean_measured(TOKEN_ENTROPY, found, {"lowest": found.min()}, intervals=intervals, seed=seed)
+    numbers = _songs(sequences) if songs is None else songs
+    return mean_measured(TOKEN_ENTROPY, found, numbers, {"lowest": found.min()}, intervals=intervals, seed=seed)
+
+
+def _songs(sequences: Sequence[Any]) -> Songs:
+    numbers: dict[bytes, int] = {}
+    contents = [np.asarray(sequence).tobytes() for sequence in sequences]
+    return np.array([numbers.setdefault(content, len(numbers)) for content in contents], np.int64)
 
 
 def _entropy(tokens: np.ndarray) -> float:

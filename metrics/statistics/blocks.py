@@ -133,9 +133,10 @@ class BlockModel:
         components = Components(self.sigma**2 * (1 / len(one) + 1 / len(two)))
         error = math.sqrt(components.seed / len(shared)) if shared else math.nan
         reason = "" if shared else "no seed in common"
-        interval = simultaneous_interval(value, error, self.freedom, family, len(shared), level, reason)
-        names = (" + ".join(first), " + ".join(second))
-        return Difference(*names, interval, by_seed, error, self.freedom, family, components)
+        half = family.critical(self.freedom, level) * error
+        interval = simultaneous_interval(value, half, self.freedom, len(shared), level, reason)
+        names, spread = (" + ".join(first), " + ".join(second)), (error, float(self.freedom))
+        return Difference(*names, interval, by_seed, *spread, spread, family, components)
 
 
 def block_errors(table_AS: np.ndarray) -> np.ndarray:

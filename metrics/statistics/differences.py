@@ -49,6 +49,9 @@ class Difference:
         The difference of each of these seeds.
     standard_error, freedom
         Of the estimate, in its unit, and the degrees of freedom of that error.
+    seeds_alone
+        The same two with the songs at hand taken for all songs: no interval is narrower than theirs. Equal where only
+        seeds are random.
     songs
         Songs behind each value where songs are random too; 0 where only seeds are.
     """
@@ -59,6 +62,7 @@ class Difference:
     by_seed: tuple[float, ...]
     standard_error: float
     freedom: float
+    seeds_alone: tuple[float, float]
     family: Family
     components: Components
     songs: int = 0
@@ -90,9 +94,10 @@ class Difference:
         """p adjusted for the family: at most 1 - level exactly where the interval excludes 0; NaN without interval."""
         if math.isnan(self.interval.low):
             return math.nan
-        if self.standard_error == 0:
-            return 1.0 if self.value == 0 else 0.0
-        return self.family.p_value(self.value / self.standard_error, self.freedom)
+        if self.value == 0:
+            return 1.0
+        errors = {(self.standard_error, self.freedom), self.seeds_alone}
+        return max(self.family.p_value(self.value / error, freedom) if error else 0.0 for error, freedom in errors)
 
     def reversed(self) -> Difference:
         """second - first."""
@@ -116,19 +121,14 @@ def _negative(interval: Interval) -> Interval:
 
 
 def simultaneous_interval(
-    value: float, standard_error: float, freedom: float, family: Family, seeds: int, level: float, reason: str = ""
+    value: float, half_width: float, freedom: float, seeds: int, level: float, reason: str = ""
 ) -> Interval:
     """The interval of one estimate as a member of a family; without one where a reason is given."""
     if not reason and not freedom > 0:
         reason = "one seed has no interval" if seeds == 1 else "too few values for a spread between seeds"
     if reason:
         return without_interval(value, seeds, level, reason)
-    if float(freedom).is_integer():
-        size = family.critical(freedom, level)
-    else:
-        size = float(family.criticals(np.array([freedom]), level)[0])
-    half = size * standard_error
-    return Interval(value, value - half, value + half, seeds, level)
+    return Interval(value, value - half_width, value + half_width, seeds, level)
 
 
 def satterthwaite(variances: Sequence[ArrayLike], freedoms: Sequence[ArrayLike]) -> np.ndarray:

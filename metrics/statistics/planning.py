@@ -78,20 +78,23 @@ def needed(
     songs: int = 0,
     level: float = 0.95,
     power: float = POWER,
+    *,
+    more: bool = False,
 ) -> Needed:
     """The fewest seeds, and the fewest songs where `songs` > 0, with which `effect` is decided with chance `power`.
 
-    The effect and the components are taken for the truth: those of a pilot, or of the comparison that is open.
+    The effect and the components are taken for the truth: those of a pilot, or of the comparison that is open. `more`:
+    only numbers above the present ones, which have left it open.
     """
 
     def chance(seed_count: int, song_count: int) -> float:
         return decision_chance(effect, margin, components, family, seed_count, song_count, level)
 
     now = max(seeds, FEWEST_SEEDS)
-    by_seeds = _fewest(lambda count: chance(count, songs), FEWEST_SEEDS, power)
+    by_seeds = _fewest(lambda count: chance(count, songs), max(FEWEST_SEEDS, seeds + 1 if more else 0), power)
     if not songs:
         return Needed(by_seeds, None, "seeds" if by_seeds else "")
-    by_songs = _fewest(lambda count: chance(now, count), 2, power)
+    by_songs = _fewest(lambda count: chance(now, count), songs + 1 if more else 2, power)
     if by_seeds and by_songs:
         of_seeds = components.seed / now
         of_songs = components.song / songs
@@ -188,9 +191,19 @@ def _half_widths(
     rest = components.residual * of_songs
     parts = ((components.seed + rest) / seeds, (components.song * of_songs + rest / seeds) if songs else 0.0)
     true_error = math.sqrt(max(sum(parts) - rest / seeds, 0.0))
-    freedom = float(satterthwaite(parts, ((family.arms - 1) * (seeds - 1), songs - 1)))
-    half = float(family.criticals(np.array([freedom]), level)[0]) * math.sqrt(sum(parts))
-    return true_error, half * _scale_quantiles(freedom)
+    of_seeds = float((family.arms - 1) * (seeds - 1))
+    freedom = float(satterthwaite(parts, (of_seeds, songs - 1)))
+    widths = [
+        (float(size) * math.sqrt(variance), degrees)
+        for size, variance, degrees in zip(
+            family.criticals(np.array([freedom, of_seeds]), level),
+            (sum(parts), parts[0]),
+            (freedom, of_seeds),
+            strict=True,
+        )
+    ]
+    half, degrees = max(widths)
+    return true_error, half * _scale_quantiles(degrees)
 
 
 @lru_cache(maxsize=1024)

@@ -52,10 +52,11 @@ class Family:
         check_level(level)
         known = np.minimum(np.asarray(freedom, dtype=np.float64), NORMAL_LIMIT)
         curve = _curve(self.kind, self.arms, self.share * (1 - level))
-        found = np.exp(curve(1 / np.maximum(known, 2.0)))
+        found = np.asarray(np.exp(curve(1 / np.maximum(known, 2.0))))
         few = known < 2
-        found[few] = [self.critical(one, level) for one in known[few]]
-        return np.asarray(found)
+        if few.any():
+            found[few] = [self.critical(one, level) for one in known[few]]
+        return found
 
     def p_value(self, statistic: float, freedom: float) -> float:
         """Chance that the largest |t| of the family reaches `statistic` where all arms are equal, over `share`.

@@ -78,7 +78,7 @@ def verdict(
     reason = f"{difference.seeds} seed{'s' if difference.seeds > 1 else ''}" if few else ""
     if math.isnan(interval.low):
         return Verdict("open", margin=margin, reason=reason)
-    more = needed(
+    found = needed(
         difference.value,
         margin,
         difference.components,
@@ -87,8 +87,9 @@ def verdict(
         difference.songs,
         interval.level,
         power,
+        more=True,
     )
-    return Verdict("open", margin=margin, reason=reason, needed=more)
+    return Verdict("open", margin=margin, reason=reason, needed=found)
 
 
 def check_margin(margin: float | None) -> None:

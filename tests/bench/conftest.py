@@ -27,8 +27,8 @@ measure:
 
 
 @pytest.fixture
-def tiny_study(tmp_path: Path) -> Path:
+def tiny_study(tmp_path: Path, demo_music: Path) -> Path:
     """Path of a study file with two arms, one seed, two lengths of cost."""
     path = tmp_path / "tiny.yaml"
-    path.write_text(TINY)
+    path.write_text(TINY.replace("demo/lieder", f"folder:{demo_music / 'lieder'}"))
     return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,7 @@ def test_a_cell_of_sixteen_pieces(folders: tuple[Path, Path], benchmark):
 
     generated, reference = (read_folder(folder)[0][:216] for folder in folders)
     rows = benchmark.pedantic(lambda: quality_table(generated[:16], reference[:16], reference[16:]), rounds=1)
-    assert len(rows) == 50
+    assert len(rows) == 54
     assert oa_distance(generated[:16], reference[:16]).n == 16
 
 
@@ -118,6 +119,7 @@ def test_copies_of_pieces_that_are_all_training_pieces(folders: tuple[Path, Path
             now[1:] = np.where(other == word, before[:-1] + 1, 0)
             before, longest = now, max(longest, int(now.max()))
     naive_s = (time.perf_counter() - started) / 5 * PIECES**2
-    found = benchmark.pedantic(lambda: longest_copies(pieces, pieces), rounds=1)
+    known = [replace(piece) for piece in pieces]  # a piece is not compared with itself
+    found = benchmark.pedantic(lambda: longest_copies(pieces, known), rounds=1)
     assert found[0] == longest == len(own)
     benchmark.extra_info["times_as_fast_as_naive"] = round(naive_s / benchmark.stats.stats.median)

@@ -28,7 +28,7 @@ question: does a study survive
 baseline:
   arm: transformer
   corpus: demo/lieder
-  length: 32
+  length: 128
   model: {{width: 32, stride: 4, layers: 6}}
   diffusion: {{steps: 32}}
   train: {{steps: 12, batch: 2, warmup_steps: 2, validations: 1, validation_windows: 2, final_validation_windows: 2,

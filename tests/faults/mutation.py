@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from bench.data.reading import UnreadableError, note_arrays, read_piece
+from bench.data.catalog import DEMO_FOLDER, list_demo
+from bench.data.reading import UnreadableError, note_arrays, piece_bytes, read_piece
 from bench.errors import UserError
 from bench.run.estimate import Estimator
 from bench.run.overview import overview
@@ -23,7 +24,6 @@ from bench.store.table import load_results
 from bench.study.grid import STUDIES_FOLDER, Cell, load_study
 
 LONGEST_S = 20
-DEMO = Path(__file__).parents[2] / "bench" / "data" / "demo"
 PIECES_OF_TEXT = (
     b"null", b"[]", b"{}", b"-1", b"1e999", b"nan", b".nan", b"0", b"true", b'""', b"&a", b"*a", b"!!python/object:x",
     b"../../x", b"\xff\xfe", b"\0", b"99999999999999999999", b"\n", b"- ", b": ",
@@ -175,9 +175,10 @@ def _remove(folder: Path) -> None:
 
 def read_midi(draw: random.Random, folder: Path) -> bool:
     """A demo piece, damaged."""
-    pieces = sorted(DEMO.rglob("*.mid"))
+    pieces = list_demo(DEMO_FOLDER).sources
     path = folder / "piece.mid"
-    path.write_bytes(mutated(draw.choice(pieces).read_bytes(), draw))
+    piece = draw.choice(pieces)
+    path.write_bytes(mutated(piece_bytes(piece.path, piece.member), draw))
     note_arrays(read_piece(path))
     return True
 

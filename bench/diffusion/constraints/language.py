@@ -9,6 +9,8 @@ from functools import cached_property
 import numpy as np
 
 SPECIAL_TYPES = frozenset({"PAD", "BOS", "EOS", "MASK"})
+TIME_TYPES = ("Bar", "TimeSig", "Tempo")
+"""Types that set the time: to draw them anew would move what is given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,17 @@ class TokenLanguage:
     def ids(self, *types: str) -> np.ndarray:
         """Token ids of these types, ascending."""
         return np.flatnonzero(np.isin(self.types, types))
+
+    @property
+    def time_ids(self) -> np.ndarray:
+        """Token ids of `TIME_TYPES`, ascending."""
+        return self.ids(*TIME_TYPES)
+
+    def hidden_in_bars(self, tokens_N: np.ndarray, first: int, end: int) -> np.ndarray:
+        """The tokens of the bars `first` to `end` - 1 that infilling draws anew, all but those of `TIME_TYPES`: bool
+        (N,)."""
+        bar_N = np.cumsum(tokens_N == self.ids("Bar")[0]) - 1
+        return (bar_N >= first) & (bar_N < end) & ~np.isin(tokens_N, self.time_ids)
 
     def _numbers(self, kind: str) -> np.ndarray:
         named = zip(self.words, self.types, strict=True)

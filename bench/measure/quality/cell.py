@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.measure.quality.music import held_out_windows, to_notes, token_rows, train_notes
-from bench.measure.quality.process import build_constraint
+from bench.measure.quality.drawing import EVENT_INTERVAL_S, Emit, device_of, draw_pieces
+from bench.measure.quality.extent import window_extent
+from bench.measure.quality.infilling import measure_infilling
+from bench.measure.quality.likelihood import SIDE, bits_row, music_bits_rows, nats_vectors
+from bench.measure.quality.music import held_out_windows, to_notes, token_results, train_notes
 from bench.measure.quality.token_drift import token_drift_row
 from bench.measure.quality.training import CellTraining, diverged, shared_training
-from bench.measure.rows import metric_row, missing, row
-from metrics.cost.quantities import BITS, SAMPLING_TIME, STATE_DEPENDENT_BITS, TRAIN_LOSS, TRAINING_TIME
+from bench.measure.rows import generated_vectors, metric_row, missing, row
+from bench.store.vectors import NATS, Vector, write_vectors
+from metrics.cost.quantities import (
+    BITS,
+    LAST_QUARTER_FALL,
+    SAMPLING_TIME,
+    STATE_DEPENDENT_BITS,
+    TRAIN_LOSS,
+    TRAINING_TIME,
+)
 from metrics.music.drift import DRIFT_BITS
 from metrics.quantities import quantity_of
 
@@ -22,27 +33,23 @@ if TYPE_CHECKING:
     import torch
 
     from bench.data import TokenCorpus
-    from bench.diffusion import AbsorbingDiffusion, Sample
+    from bench.diffusion import AbsorbingDiffusion
     from bench.diffusion.evaluation import BitsPerToken
-    from bench.training import TrainSettings
     from bench.training.progress import Progress, TrainResult
-
-Emit = Callable[..., None]
-EVENT_INTERVAL_S = 0.5
+    from metrics import MetricResult
 
 
 def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[dict[str, Any]]:
     """Rows of the cell; `settings` are those of a quality cell of `bench.run.cells`.
 
-    Leaves `samples/*.mid`, `history.jsonl` and `checkpoint/` in `folder`; a checkpoint found there is resumed, and
-    cells that differ in their sampler alone share one training.
+    Leaves `samples/*.mid`, `vectors.parquet`, `history.jsonl` and `checkpoint/` in `folder`; a checkpoint found there
+    is resumed, and cells that differ in their sampler alone share one training.
     Raises CellFailure where the loss blows up.
     """
     from architectures import count_parameters
 
     training = CellTraining.of(settings)
     tokens, diffusion, backbone, length = training.tokens, training.diffusion, training.backbone, training.length
-    validation, train_settings = training.validation, training.settings
     with shared_training(settings, folder, emit):
         result = training.run(folder, report_training(emit))
     if result.diverged:
@@ -54,8 +61,11 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
         "kernel": " ".join(f"{kind}={name}" for kind, name in backbone.kernels().items()),
         "parameters": count_parameters(backbone),
     }
-    rows, calls = training_rows(result), 0
-    rows += bound_rows(backbone, diffusion, validation, train_settings, device_of(backbone))
+    rows, calls, own = training_rows(training, result), 0, own_bound(training)
+    if own is not None:
+        steps = "continuous time" if diffusion.steps is None else f"{diffusion.steps} steps"
+        rows.append(bits_row(STATE_DEPENDENT_BITS, own, training.songs, steps=steps))
+    vectors = likelihood_vectors(training, result, own)
     played = tuple(settings.get("sample_lengths", ())) or (length,)
     for one in played:
         sample, elapsed_s, note = draw_pieces(backbone, diffusion, tokens, settings, one, emit)
@@ -63,9 +73,16 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
         names = f"{one:05d}-" if len(played) > 1 else ""
         found = [row(SAMPLING_TIME, elapsed_s, n=len(sample.nfe), raw=sample.nfe, note=note)]
         sequences = sample.tokens_BL.cpu().numpy()
-        found += music_rows(tokens, sequences, one, folder, emit, names)
+        results = music_results(tokens, sequences, one, folder, emit, names)
+        found += [metric_row(result) for result in results]
+        vectors += generated_vectors(results, one)
         found.append(_drift_row(backbone, diffusion, tokens, sample.tokens_BL, settings))
         rows += [{"length": one, "nfe": calls} | line for line in found]
+    if "infilling" in settings:
+        infilled, values = measure_infilling(backbone, diffusion, tokens, settings, emit)
+        rows += [{"length": length} | line for line in infilled]
+        vectors += values
+    write_vectors(folder, vectors)
     return [common | {"nfe": calls} | line for line in rows]
 
 
@@ -110,64 +127,14 @@ def report_training(emit: Emit) -> Callable[[Progress], None]:
     return report
 
 
-def draw_pieces(
-    backbone: torch.nn.Module,
-    diffusion: AbsorbingDiffusion,
-    tokens: TokenCorpus,
-    settings: dict[str, Any],
-    length: int,
-    emit: Emit,
-) -> tuple[Sample, float, str]:
-    """The generated pieces of the cell at one length, the seconds they took, and how the network was called.
-
-    They are drawn where the network's weights lie.
-    """
-    from bench.diffusion import SAMPLERS, generator_for
-    from bench.diffusion.sampling_step import CudaGraphs, SamplingStep
-
-    wanted = dict(settings["sample"])
-    count, steps, sampler = (wanted.pop(name) for name in ("pieces", "steps", "sampler"))
-    precision = wanted.pop("precision", "float32")
-    denoise = SamplingStep(backbone, precision=precision, recorder=CudaGraphs(), most=count)
-    if SAMPLERS[sampler].needs_window:  # the denoiser sees no more than it was trained on
-        wanted.setdefault("window", min(length, int(settings["length"])))
-    constraint = build_constraint(tokens, wanted.pop("constraints", None))
-    last, begun = 0.0, time.perf_counter()
-
-    def report(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= EVENT_INTERVAL_S:
-            last = time.monotonic()
-            left_s = (time.perf_counter() - begun) * (total - done) / done
-            emit(event="progress", stage=f"calls for {count} pieces", done=done, total=total, left_s=left_s)
-
-    sample = diffusion.sample(
-        denoise,
-        length=length,
-        count=count,
-        generator=generator_for(int(settings["seed"]), "sample"),
-        steps=steps,
-        sampler=sampler,
-        forbidden_ids=tokens.special_ids,
-        device=device_of(backbone),
-        progress=report,
-        constrain=constraint,
-        **wanted,
-    )
-    if constraint is not None:
-        sample = replace(sample, tokens_BL=constraint.settle(sample.tokens_BL))
-    return sample, time.perf_counter() - begun, denoise.words
-
-
-def device_of(module: torch.nn.Module) -> torch.device:
-    """Where the weights lie."""
-    return next(module.parameters()).device
-
-
-def training_rows(result: TrainResult) -> list[dict[str, Any]]:
-    """Validation bits/token with its Monte-Carlo interval, the last training loss, and the training time."""
-    bits = result.validation
-    rows = [] if bits is None else [_bits_row(BITS, bits)]
+def training_rows(training: CellTraining, result: TrainResult) -> list[dict[str, Any]]:
+    """Validation bits/token, bits/note and bits/beat with intervals over songs, the fall of the learning curve in the
+    last quarter of the training, the last training loss, and the training time."""
+    bits, rows = result.validation, []
+    if bits is not None:
+        extent = window_extent(training.tokens, SIDE, training.length, bits.windows)
+        rows += [bits_row(BITS, bits, training.songs), *music_bits_rows(bits, training.songs, extent)]
+        rows.append(fall_row(result.history))
     losses = [line["loss"] for line in result.history if line.get("loss") is not None]
     if losses:
         rows.append(row(TRAIN_LOSS, losses[-1], n=1, definition=quantity_of(TRAIN_LOSS).definition))
@@ -175,33 +142,46 @@ def training_rows(result: TrainResult) -> list[dict[str, Any]]:
     return rows
 
 
-def bound_rows(
-    backbone: Callable[..., Any],
-    diffusion: AbsorbingDiffusion,
-    windows: np.ndarray,
-    settings: TrainSettings,
-    device: torch.device | str = "cpu",
-) -> list[dict[str, Any]]:
-    """A multi-scale process's own bound, beside the uniform-mask figure that every arm has; nothing for the others."""
+def fall_row(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The fall of the learning curve in the last quarter of the training."""
+    from bench.training.progress import last_quarter_fall, validation_points
+
+    fall, points = last_quarter_fall(history), len(validation_points(history))
+    if math.isnan(fall):
+        return missing(LAST_QUARTER_FALL, f"{points} points of the learning curve; train.validations of 2 or more")
+    return row(LAST_QUARTER_FALL, fall, n=points, definition=quantity_of(LAST_QUARTER_FALL).definition)
+
+
+def own_bound(training: CellTraining) -> BitsPerToken | None:
+    """A multi-scale process's own bound, beside the uniform-mask figure that every arm has; None for the others."""
     from bench.diffusion import MultiScaleDiffusion, elbo_bits_per_token
 
-    if not isinstance(diffusion, MultiScaleDiffusion):
-        return []
-    draws, most = settings.final_validation_draws, settings.final_validation_windows
-    bits = elbo_bits_per_token(backbone, windows, diffusion, draws=draws, max_windows=most, device=device)
-    steps = "continuous time" if diffusion.steps is None else f"{diffusion.steps} steps"
-    return [_bits_row(STATE_DEPENDENT_BITS, bits, steps=steps)]
+    if not isinstance(training.diffusion, MultiScaleDiffusion):
+        return None
+    return elbo_bits_per_token(
+        training.backbone,
+        training.validation,
+        training.diffusion,
+        draws=training.settings.final_validation_draws,
+        max_windows=training.settings.final_validation_windows,
+        device=device_of(training.backbone),
+    )
 
 
-def _bits_row(metric: str, bits: BitsPerToken, **words: str) -> dict[str, Any]:
-    """The row of bits/token with its Monte-Carlo interval; `words` complete the metric's definition."""
-    definition = quantity_of(metric).definition.format(**words)
-    return row(metric, bits.value, low=bits.low, high=bits.high, n=bits.n_windows, definition=definition)
+def likelihood_vectors(training: CellTraining, result: TrainResult, own: BitsPerToken | None = None) -> list[Vector]:
+    """Nats of each validation window by the uniform-mask figure, and by a multi-scale process's own bound."""
+    found = {NATS: result.validation, f"state_dependent_{NATS}": own}
+    return [
+        vector
+        for metric, bits in found.items()
+        if bits is not None
+        for vector in nats_vectors(bits, training.songs, training.length, metric)
+    ]
 
 
-def music_rows(
+def music_results(
     tokens: TokenCorpus, sequences: np.ndarray, length: int, folder: Path, emit: Emit, names: str = ""
-) -> list[dict[str, Any]]:
+) -> list[MetricResult]:
     """Writes the pieces as MIDI files, whose names begin with `names`, and measures them against as many held-out
     windows of the same length."""
     from metrics import quality_table
@@ -211,5 +191,4 @@ def music_rows(
         tokens.decode_to_file(sequence, folder / "samples" / f"{names}{index:03d}.mid")
     generated = to_notes(tokens, sequences, "generated")
     reference = to_notes(tokens, held_out_windows(tokens, length, len(sequences)), "test")
-    results = quality_table(generated, reference, train_notes(tokens, length))
-    return token_rows(tokens, sequences) + [metric_row(result) for result in results]
+    return token_results(tokens, sequences) + quality_table(generated, reference, train_notes(tokens, length))

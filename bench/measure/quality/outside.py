@@ -10,8 +10,9 @@ import numpy as np
 
 from bench.data.pieces import SPLITS
 from bench.measure.quality.music import held_out_windows, load_tokens, to_notes, train_notes
-from bench.measure.rows import metric_row, missing
-from metrics.cost.quantities import BITS
+from bench.measure.rows import generated_vectors, metric_row, missing
+from bench.store.vectors import write_vectors
+from metrics.cost.quantities import BITS, BITS_PER_BEAT, BITS_PER_NOTE
 from metrics.headlines import COSTS
 
 if TYPE_CHECKING:
@@ -50,8 +51,10 @@ def measure_outside(settings: dict[str, Any], folder: Path, emit: Callable[..., 
         notes for index, one in enumerate(sequences) for notes in to_notes(tokens, one[None], f"other-{index:03d}")
     ]
     reference = to_notes(tokens, held_out_windows(tokens, length, wanted), "test")
-    rows = [missing(BITS, REASON)]
-    rows += [metric_row(result) for result in quality_table(generated, reference, train_notes(tokens, length))]
+    rows = [missing(name, REASON) for name in (BITS, BITS_PER_NOTE, BITS_PER_BEAT)]
+    results = quality_table(generated, reference, train_notes(tokens, length))
+    rows += [metric_row(result) for result in results]
+    write_vectors(folder, generated_vectors(results, length))
     for one in settings["cost_lengths"]:
         rows += [missing(name, REASON) | {"kind": "efficiency", "length": one} for name in COSTS]
     return rows

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bench.data import TokenCorpus
     from bench.diffusion import AbsorbingDiffusion
-    from bench.diffusion.constraints import ConstraintSet
+    from bench.diffusion.constraints import ConstraintSet, TokenLanguage
 
 
 def build_diffusion(tokens: TokenCorpus, settings: Mapping[str, Any]) -> AbsorbingDiffusion:
@@ -38,9 +38,17 @@ def build_constraint(tokens: TokenCorpus, wanted: str | None) -> ConstraintSet |
     if wanted is None:
         return None
     from bench.data.music import training_pitch_limits
-    from bench.data.remi import type_graph
-    from bench.diffusion.constraints import ConstraintChoice, TokenLanguage
+    from bench.diffusion.constraints import ConstraintChoice
 
-    language = TokenLanguage.of(tokens.vocabulary, type_graph(tokens.settings))
     choice = ConstraintChoice.parse(wanted)
-    return choice.build(language, tokens.mask_id, pitch_limits=lambda kind: training_pitch_limits(tokens, kind))
+    return choice.build(
+        token_language(tokens), tokens.mask_id, pitch_limits=lambda kind: training_pitch_limits(tokens, kind)
+    )
+
+
+def token_language(tokens: TokenCorpus) -> TokenLanguage:
+    """The meaning of the corpus's tokens and the types that may follow each other."""
+    from bench.data.remi import type_graph
+    from bench.diffusion.constraints import TokenLanguage
+
+    return TokenLanguage.of(tokens.vocabulary, type_graph(tokens.settings))

@@ -5,12 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.files import write_atomically
-from bench.measure.quality.music import REFERENCE_SEED, held_out_windows, load_tokens, to_notes, token_rows, train_notes
-from bench.measure.rows import metric_row, row
-from metrics.cost.quantities import BITS
+from bench.measure.quality.infilling import infilling_references
+from bench.measure.quality.likelihood import SIDE, baseline_rows
+from bench.measure.quality.music import (
+    REFERENCE_SEED,
+    held_out_windows,
+    load_tokens,
+    to_notes,
+    token_results,
+    train_notes,
+)
+from bench.measure.rows import metric_row, real_vectors
+from bench.store.vectors import write_vectors
+
+if TYPE_CHECKING:
+    from metrics import MetricResult
 
 BASELINE_DEFINITIONS = {
     "unigram": "unigram, Laplace-smoothed v1",
@@ -20,28 +32,41 @@ BASELINE_DEFINITIONS = {
 
 
 def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[..., None]) -> list[dict[str, Any]]:
-    """Rows of the token baselines (bits/token), and of the music metrics for sets of known quality.
+    """Rows of the token baselines (bits/token, bits/note, bits/beat), and of the music metrics for sets of known
+    quality.
 
-    Leaves the held-out windows as MIDI files in `samples/`, to compare with generated ones, and
-    `data.json`: which piece is on which side of the split, the tokenizer settings, the files skipped.
+    Leaves the held-out windows as MIDI files in `samples/`, to compare with generated ones, their values one by one in
+    `vectors.parquet`, and `data.json`: which piece is on which side of the split, the tokenizer settings, the files
+    skipped.
     """
     from bench.data import token_baselines
     from metrics import reference_rows
+    from metrics.music.table import CEILING
 
     tokens = load_tokens(settings["corpus"], settings["tokenizer"])
     length, pieces = int(settings["length"]), int(settings["pieces"])
     write_atomically(folder / "data.json", json.dumps(tokens.record(), indent=1))
-    emit(event="progress", stage="token baselines")
-    rows = [
-        row(BITS, bits, arm=name, definition=BASELINE_DEFINITIONS[name])
-        for name, bits in token_baselines(tokens, length, "validation").items()
-    ]
     emit(event="progress", stage="floors and ceiling")
     windows = held_out_windows(tokens, length, pieces)
-    for index, window in enumerate(windows):
+    for index, window in enumerate(windows.tokens):
         tokens.decode_to_file(window, folder / "samples" / f"real-{index:03d}.mid")
-    rows += [line | {"arm": "real-vs-real"} for line in token_rows(tokens, windows)]
+    of_tokens = token_results(tokens, windows)
+    rows = [metric_row(result) | {"arm": CEILING} for result in of_tokens]
     reference, train = to_notes(tokens, windows, "test"), train_notes(tokens, length)
-    for name, results in reference_rows(reference, train, seed=REFERENCE_SEED).items():
-        rows += [metric_row(result) | {"arm": name} for result in results]
+    tables = reference_rows(reference, train, seed=REFERENCE_SEED)
+    for name, results in tables.items():
+        rows += [metric_row(result) | {"arm": name} | redraw_columns(result) for result in results]
+    if "infilling" in settings:
+        rows += infilling_references(tokens, settings)
+    emit(event="progress", stage="token baselines")
+    found = token_baselines(tokens, length, SIDE)
+    rows += baseline_rows(tokens, length, {name: (bits, BASELINE_DEFINITIONS[name]) for name, bits in found.items()})
+    values = {result.name: result.values for result in of_tokens}
+    values |= {result.name: result.reference_values for result in tables.get(CEILING, ())}
+    write_vectors(folder, real_vectors(values, [piece.song for piece in reference], length))
     return rows
+
+
+def redraw_columns(result: MetricResult) -> dict[str, float]:
+    """Columns of a reference row's redraws."""
+    return {name: result.parts[name] for name in ("sd", "auc") if name in result.parts}

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.measure.quality.extent import beat_of_token
 from bench.measure.rows import metric_row
 
 if TYPE_CHECKING:
     import torch
 
     from bench.data import TokenCorpus
+    from bench.measure.quality.music import SongWindows
 
 PAIRS = 2  # of complementary masks: every token is masked once in each
 BATCH = 8
@@ -23,10 +25,10 @@ def token_drift_row(
     denoise: Callable[..., torch.Tensor],
     tokens: TokenCorpus,
     generated: np.ndarray,
-    held_out: np.ndarray,
+    held_out: SongWindows,
     **options: Any,
 ) -> dict[str, Any]:
-    """The row `drift_bits` of an arm: its generated sequences (n, L) beside held-out windows (m, L) without PAD.
+    """The row `drift_bits` of an arm: its generated sequences (n, L) beside held-out windows (m, L).
 
     `options`: those of `masked_bits`.
     """
@@ -37,9 +39,9 @@ def token_drift_row(
             (beat_of_token(tokens, row), bits)
             for row, bits in zip(rows, masked_bits(denoise, rows, tokens.mask_id, **options), strict=True)
         ]
-        for rows in (generated, held_out)
+        for rows in (generated, held_out.tokens)
     ]
-    return metric_row(token_drift(sides[0], sides[1]))
+    return metric_row(token_drift(sides[0], sides[1], reference_songs=held_out.song_numbers))
 
 
 def masked_bits(
@@ -75,19 +77,3 @@ def masked_bits(
                     nll_M = masked_nll(logits_BLV, clean_BL, masked_BL, torch.tensor([mask_id]))
                     bits_NL[first : first + BATCH][masked_BL.numpy()] += nll_M.double().cpu().numpy() / math.log(2)
     return bits_NL / PAIRS
-
-
-def beat_of_token(tokens: TokenCorpus, sequence: np.ndarray) -> np.ndarray:
-    """Quarter note at which each token of a sequence (L,) stands: its Bar, or the Position before. Never falls."""
-    words = tokens.vocabulary
-    positions = sum(word.startswith("Position_") for word in words)
-    steps = max(resolution for _, _, resolution in tokens.settings.beat_resolutions)
-    offsets = {index: int(word.split("_")[1]) for index, word in enumerate(words) if word.startswith("Position_")}
-    beats, bar, offset = np.zeros(len(sequence)), -1, 0
-    for place, token in enumerate(np.asarray(sequence).tolist()):
-        if token == tokens.bar_id:
-            bar, offset = bar + 1, 0
-        else:
-            offset = offsets.get(token, offset)
-        beats[place] = (max(bar, 0) * positions + offset) / steps
-    return np.maximum.accumulate(beats)  # a Position may step back in what a model plays

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import CellFailure
 from bench.files import canonical_hash
+from bench.measure.quality.likelihood import SIDE, songs_of_windows
 from bench.measure.quality.music import load_tokens
 from bench.measure.quality.process import build_diffusion
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 FOLDER = ".trainings"  # below the results: one file per training
-NOT_TRAINING = ("sample", "sample_lengths")  # settings that decide nothing before the first piece is drawn
+NOT_TRAINING = ("sample", "sample_lengths", "infilling")  # settings that decide nothing before the first piece is drawn
 NOT_TRAINING_PARTS = ("sampling", "metrics")
 ENDED = ("budget", "plateau")
 
@@ -146,13 +147,15 @@ def training_device(settings: dict[str, Any]) -> torch.device | str:
 
 @dataclass(frozen=True)
 class CellTraining:
-    """A backbone, its data and the settings of its training; `validation` has shape (n, length)."""
+    """A backbone, its data and the settings of its training; `validation` has shape (n, length), `songs` names the
+    song of each of its rows."""
 
     tokens: TokenCorpus
     diffusion: AbsorbingDiffusion
     backbone: Backbone
     settings: TrainSettings
     validation: np.ndarray
+    songs: tuple[str, ...]
     length: int
     seed: int
 
@@ -174,7 +177,8 @@ class CellTraining:
             build_diffusion(tokens, settings["diffusion"]),
             build_config(BackboneConfig.from_dict(settings["model"]), seed=seed),
             TrainSettings(**settings["train"]),
-            tokens.windows("validation", length).tokens,
+            tokens.windows(SIDE, length).tokens,
+            songs_of_windows(tokens, SIDE, length),
             length,
             seed,
         )

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.report.analysis.comparable import EXACT
 from bench.report.analysis.comparisons import cells_of, compare, verdict_words
+from bench.report.analysis.times import ONE_PROCESS, TIMES, ratios_of_studies
 from bench.report.rows.study import stated_margins
 from bench.report.rows.summaries import (
     Summaries,
@@ -51,8 +52,7 @@ def changes(first: pd.DataFrame, second: pd.DataFrame, folders: Folders = (), *,
         lambda p: (p.metric, p.arm, p.corpus, p.length, p.sampler, p.sample_steps),
     )
     known = [(one, other) for one, other in costs if one.metric in COSTS]
-    judged = [_cost_change(one, other, force) for one, other in known]
-    return judged + _score_changes(scores, reference_summaries(first), folders)
+    return _cost_changes(known, folders, force) + _score_changes(scores, reference_summaries(first), folders)
 
 
 def _matched(first: Summaries, second: Summaries, key: Callable[[Summary], object]) -> list[Pair]:
@@ -60,26 +60,48 @@ def _matched(first: Summaries, second: Summaries, key: Callable[[Summary], objec
     return [(one, others[key(one)]) for one in first.measured() if key(one) in others]
 
 
-def _cost_change(first: Summary, second: Summary, force: bool) -> Change:
-    if first.metric in EXACT:
-        return Change(first, second, _side(first.value, second.value))
+def _cost_changes(pairs: list[Pair], folders: Folders, force: bool) -> list[Change]:
+    """Costs side by side: counts as they are, times by their replicates, memory by its own intervals."""
+    words: dict[int, str] = {}
+    timed: dict[object, list[Pair]] = {}
+    for pair in pairs:
+        apart = _ran_apart(*pair)
+        if apart and not force and pair[0].metric not in EXACT:
+            words[id(pair[0])] = f"not compared: {apart}"
+        elif pair[0].metric in TIMES:
+            timed.setdefault((pair[0].metric, pair[0].length), []).append(pair)
+        else:
+            words[id(pair[0])] = _by_intervals(*pair)
+    for found in timed.values():
+        ratios = ratios_of_studies(found, folders) if folders else [None] * len(found)
+        words |= {id(one): ratio.words if ratio else ONE_PROCESS for (one, _), ratio in zip(found, ratios, strict=True)}
+    forced = {id(one) for one, other in pairs if one.metric not in EXACT and _ran_apart(one, other) and force}
+    return [Change(one, other, words[id(one)], id(one) in forced) for one, other in pairs]
+
+
+def _ran_apart(first: Summary, second: Summary) -> str:
+    """In which of device, threads and kernel two costs differ, as words; "" where they do not."""
     ran = [(one.device, one.threads, one.kernel) for one in (first, second)]
-    if ran[0] != ran[1] and not force:
-        names = ("device", "threads", "kernel")
-        differing = [
-            f"{name} {one or '-'} and {other or '-'}"
-            for name, one, other in zip(names, *ran, strict=True)
-            if one != other
-        ]
-        return Change(first, second, f"not compared: {'; '.join(differing)}")
-    if not (first.has_interval and second.has_interval):
-        return Change(first, second, "no interval to compare by", ran[0] != ran[1])
-    apart = first.high < second.low or second.high < first.low
-    return Change(first, second, _side(first.value, second.value) if apart else "no difference found", ran[0] != ran[1])
+    names = ("device", "threads", "kernel")
+    return "; ".join(
+        f"{name} {one or '-'} and {other or '-'}" for name, one, other in zip(names, *ran, strict=True) if one != other
+    )
 
 
-def _side(first: float, second: float) -> str:
-    return "no difference found" if first == second else "lower" if second < first else "higher"
+def _by_intervals(first: Summary, second: Summary) -> str:
+    """The rule of verdicts on second less first, between the farthest ends of their own intervals; a count is exact."""
+    if first.metric in EXACT and first.value == second.value:
+        return "same"
+    if first.metric not in EXACT and not (first.has_interval and second.has_interval):
+        return "open: no interval"
+    margin = quantity_of(first.metric).margin
+    within = margin.at(first.value) if margin else 0.0
+    low, high = second.span[0] - first.span[1], second.span[1] - first.span[0]
+    small = -within < low and high < within
+    if low > 0 or high < 0:
+        word = "better" if (low > 0) == (quantity_of(first.metric).better == "higher") else "worse"
+        return f"{word} by less than matters" if small else word
+    return f"same within {margin}" if small else "open: the intervals meet"
 
 
 def _score_changes(pairs: list[Pair], references: Summaries, folders: Folders) -> list[Change]:

@@ -26,6 +26,7 @@ from bench.report.rows.summaries import (
     quality_summaries,
     reference_summaries,
 )
+from bench.store.vectors import NATS, read_vectors
 from metrics.cost.quantities import BITS
 from metrics.headlines import PRIMARY
 from metrics.quantities import Margin, Quantity, quantity_of
@@ -109,13 +110,27 @@ class Compared:
         """The smallest difference from this arm that matters, in the unit of the metric."""
         return self.stated.at(self.mean_of([arm])) if self.stated and arm in self.arms else None
 
+    @cached_property
+    def means(self) -> dict[str, float]:
+        """Mean over seeds of each arm in the model."""
+        return self.model.means if self.model else {}
+
     def mean_of(self, arms: Sequence[str]) -> float:
         """Mean over arms of their values in the model."""
-        means = self.model.means if self.model else {}
-        return sum(means[arm] for arm in arms) / len(arms)
+        return sum(self.means[arm] for arm in arms) / len(arms)
 
     def against(self, baseline: str) -> list[Comparison]:
         """Every other arm against `baseline`; none where it has no figure."""
+        if baseline not in self._against:
+            self._against[baseline] = self._compare_with(baseline)
+        return self._against[baseline]
+
+    @cached_property
+    def _against(self) -> dict[str, list[Comparison]]:
+        """Comparisons by their baseline; several tables and sentences show the same ones."""
+        return {}
+
+    def _compare_with(self, baseline: str) -> list[Comparison]:
         others = [arm for arm in self.summaries.distinct("arm") if arm != baseline]
         if not self.summaries.where(arm=baseline):
             return []
@@ -140,8 +155,11 @@ class Compared:
 
     @cached_property
     def pairs(self) -> dict[tuple[str, str], Difference]:
-        """The differences of all pairs of arms, judged together."""
-        return self.model.pairs(self.level) if self.model else {}
+        """The differences of all pairs of arms, judged together; of seeds alone where these are too few to decide."""
+        if not self.model or not self.block:
+            return {}
+        few = max(map(len, self.block.values.values())) < FEWEST_SEEDS
+        return (self.block if few else self.model).pairs(self.level)
 
     @cached_property
     def places(self) -> list[Place]:
@@ -160,7 +178,7 @@ class Compared:
 
 
 def verdict_words(found: Verdict, difference: Difference | None) -> str:
-    """A verdict as it is printed: `better`, `same within 0.03`, `open: 2 seeds; 7 seeds would decide`."""
+    """A verdict as it is printed: `better`, `same within 0.03`, `open (2 seeds): 7 seeds would decide`."""
     if difference is not None and difference.seeds == 1:
         return f"open: one seed has no interval; at least {FEWEST_SEEDS} seeds"
     return found.text
@@ -287,10 +305,6 @@ def _fitted(totals: SongTotals) -> tuple[SongModel | None, str]:
 
 def _totals_of(cell: Path) -> dict[str, tuple[float, float]]:
     """Nats and tokens of the held-out windows of a cell by song; {} where it holds none."""
-    try:
-        from bench.store.vectors import NATS, read_vectors
-    except ImportError:
-        return {}
     vectors = read_vectors(cell)
     if vectors is None:
         return {}

@@ -122,7 +122,7 @@ def _factors_of(summaries: Summaries, arm: str) -> dict[str, str]:
 
 def depth_interaction(one: Compared) -> tuple[Difference, int, int] | None:
     """Effect of late against early attention at the deepest less at the shallowest depth that have both, halved; the
-    two depths. None where a depth has more arms on one side than another, since sides then weigh differently."""
+    two depths. None where the four sides are not of as many arms each."""
     cells: dict[tuple[int, str], list[str]] = {}
     for arm in one.summaries.distinct("arm"):
         found = read_pattern(one.summaries.where(arm=arm)[0].pattern)

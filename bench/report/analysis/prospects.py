@@ -12,13 +12,12 @@ from scipy.optimize import brentq
 from bench.errors import UserError
 from bench.report.analysis.comparisons import Compared, compared
 from bench.report.rows.frame import as_frame
-from bench.report.tables.numbers import number
 from bench.store.table import load_results
 from metrics.headlines import PRIMARY
 from metrics.quantities import Margin, Quantity, quantity_of
 from metrics.statistics.differences import FEWEST_SEEDS, Components, primary_level
 from metrics.statistics.planning import POWER, Needed, decision_chance, needed
-from metrics.statistics.simultaneous import Family
+from metrics.statistics.simultaneous import Family, shared_rate
 from metrics.statistics.songs import SongModel
 
 MOST_STUDIES = 5
@@ -89,7 +88,8 @@ def _prospect(
         return Prospect(quantity, setting, arms, seeds, None, None, math.nan, None)
     margin = stated.at(source.mean) if stated else None
     margin = margin if margin and math.isfinite(margin) else None
-    level, family = primary_level(len(PRIMARY)), Family("baseline", arms)
+    level = primary_level(len(PRIMARY))
+    family = Family("baseline", arms, shared_rate(arms, (arms - 1) * (max(seeds, FEWEST_SEEDS) - 1), level))
     least = _shown_from(source, family, seeds, level)
     more = None
     if margin is not None:
@@ -171,17 +171,6 @@ def _assumed(quantity: Quantity) -> Source | None:
     return Source(Components(2 * quantity.spread**2), 0, "an assumption, no similar seeds are done")
 
 
-def prospect_words(one: Prospect) -> str:
-    """A prospect as a sentence: what these seeds show, what would show the margin, and where the spread comes from."""
-    at = f"{one.quantity.heading}, {one.setting[0]}, L = {one.setting[1]}, {one.arms} arms"
-    if one.source is None:
-        return f"{at}: no spread between seeds is known, since nothing like it was done"
-    least = "nothing" if math.isinf(one.shown_from) else f"differences from {number(one.shown_from, 2)} on"
-    shows = f"{one.seeds} seed{'s show' if one.seeds != 1 else ' shows'} {least}"
-    more = f"; {number(one.margin, 2)}, which matters, takes {one.needed.text}" if one.margin and one.needed else ""
-    return f"{at}: {shows}{more} (spread of one arm at one seed {number(one.source.spread, 2)}: {one.source.words})"
-
-
 def warnings(arms: Mapping[Setting, int], seeds: int) -> list[str]:
     """Why the study as it stands cannot decide its own question; [] where it can."""
     words = []
@@ -194,7 +183,7 @@ def warnings(arms: Mapping[Setting, int], seeds: int) -> list[str]:
 
 def done_so_far(folder: Path, baseline: str) -> list[tuple[str, ...]]:
     """Verdicts that the finished seeds of a study give: metric, arm, seeds, difference and verdict, as texts."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for one in _compared_in(folder):
         for arm in one.against(baseline):
             if arm.difference is not None and arm.difference.seeds > 1:

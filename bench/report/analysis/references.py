@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from bench.report.rows.summaries import Summaries, Summary
 from metrics.cost.quantities import BITS
+from metrics.music.table import CEILING
+from metrics.quantities import quantity_of
+from metrics.statistics.redraws import SEPARATED, place
 
-CEILING = "real-vs-real"
 GRAMMAR = "grammar"
 ArmKey = tuple[str, int | None, str]
 
@@ -19,6 +23,34 @@ def reference_summary(references: Summaries, arm: str, metric: str, corpus: str,
             if found is not None and found.measured:
                 return found
     return None
+
+
+def place_of(summary: Summary | None, references: Summaries) -> str:
+    """The place of a figure among the redraws of real music, `metrics.statistics.redraws.place`; empty where either is
+    not known."""
+    if summary is None:
+        return ""
+    real = reference_summary(references, CEILING, summary.metric, summary.corpus, summary.length)
+    if real is None or not math.isfinite(real.sd):
+        return ""
+    better = quantity_of(summary.metric).better
+    return place(summary.value, real.value, real.sd, real.low, real.high, better)
+
+
+def separated_from(references: Summaries, metric: str, corpus: str, length: int | None) -> dict[str, bool]:
+    """Floor -> whether the metric separates real music from it: an area under the curve of 0.9 or more. Floors where
+    that was not measured are absent."""
+    found = {}
+    for arm in references.distinct("arm"):
+        floor = reference_summary(references, arm, metric, corpus, length)
+        if floor is not None and math.isfinite(floor.auc):
+            found[arm] = floor.auc >= SEPARATED
+    return found
+
+
+def blind_to(references: Summaries, metric: str, corpus: str, length: int | None) -> tuple[str, ...]:
+    """The floors that the metric does not separate real music from, on this corpus, at this length and n."""
+    return tuple(arm for arm, apart in separated_from(references, metric, corpus, length).items() if not apart)
 
 
 def grammar_marks(quality: Summaries, references: Summaries) -> dict[ArmKey, str]:

@@ -90,6 +90,25 @@ def ratios_of_pairs(pairs: Sequence[tuple[Summary, Summary]], summaries: Summari
     return found
 
 
+def ratios_of_studies(pairs: Sequence[tuple[Summary, Summary]], folders: Sequence[Path]) -> list[Ratio | None]:
+    """second / first of each pair of times of one metric and length, one of each study, judged together; None where
+    either has no two replicates."""
+    values: dict[str, dict[int, float]] = {}
+    for place, pair in enumerate(pairs):
+        for side, (one, folder) in enumerate(zip(pair, folders, strict=True)):
+            times = enumerate(replicate_times(folder, one), 1)
+            values[f"{side} {place}"] = {replicate: math.log(time) for replicate, time in times if time > 0}
+    repeated = [place for place in range(len(pairs)) if all(len(values[f"{side} {place}"]) > 1 for side in (0, 1))]
+    if not repeated:
+        return [None] * len(pairs)
+    model = BlockModel.fit({f"{side} {place}": values[f"{side} {place}"] for place in repeated for side in (0, 1)})
+    found: list[Ratio | None] = [None] * len(pairs)
+    for place in repeated:
+        change = model.contrast([f"1 {place}"], [f"0 {place}"], comparisons=len(repeated))
+        found[place] = _judged(change, pairs[place][0], folders[0])
+    return found
+
+
 def fastest(summaries: Summaries, folder: Path | None) -> str | None:
     """The arm whose time is less than every other arm's, by the intervals of all pairs; None where one is open."""
     measured = sorted(summaries.measured(), key=lambda summary: summary.value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,9 @@ import pandas as pd
 
 from bench.report.rows.arms import arm_order
 from bench.report.rows.pieces import read_midi, sample_paths
+from bench.store.vectors import read_vectors
 from metrics.music.drift import HOP_BEATS, WINDOW_BEATS, measure_windows
-from metrics.music.notes import Notes
+from metrics.music.notes import Notes, song_numbers
 from metrics.statistics.intervals import Interval, mean_interval
 
 MOST_PIECES = 48  # of an arm; more are not read, so that a large study is still drawn in seconds
@@ -21,7 +22,8 @@ REAL = "real music"
 
 @dataclass(frozen=True)
 class Course:
-    """The mean of a measure over the pieces of an arm in each window, with its 95 % interval over pieces.
+    """The mean of a measure over the songs of an arm in each window, with its 95 % interval; excerpts of one song, and
+    pieces with the same notes, are averaged first.
 
     `beats` are the middles of the windows; `pieces` how many pieces there are.
     """
@@ -41,7 +43,7 @@ def courses(frame: pd.DataFrame, folder: Path, measures: tuple[str, ...] = ("oa"
     reference = frame[frame["kind"] == "reference"]
     first = reference.drop_duplicates("cell_id")
     places = zip(first["cell_id"], first["length"], strict=True)
-    read = ((_notes(sample_paths(folder, str(cell_id))), length) for cell_id, length in places)
+    read = ((_real_pieces(folder, str(cell_id)), length) for cell_id, length in places)
     real, length = next((pair for pair in read if pair[0]), ([], 0))
     if not real:
         return []
@@ -53,9 +55,9 @@ def courses(frame: pd.DataFrame, folder: Path, measures: tuple[str, ...] = ("oa"
         pieces = _notes(paths[:MOST_PIECES])
         for measure in measures if pieces else ():
             generated, others = measure_windows(pieces, real, measure)
-            found.append(_course(arm, measure, generated))
+            found.append(_course(arm, measure, pieces, generated))
             if not any(one.arm == REAL and one.measure == measure for one in found):
-                found.append(_course(REAL, measure, others))
+                found.append(_course(REAL, measure, real, others))
     return found
 
 
@@ -69,12 +71,26 @@ def _notes(paths: list[Path]) -> list[Notes]:
     return [read[0] for path in paths if (read := read_midi(path)) is not None]
 
 
-def _course(arm: str, measure: str, windows: list[np.ndarray]) -> Course:
-    """Means over pieces window by window, as far as `FEWEST_PIECES` reach."""
-    beats, means = [], []
+def _real_pieces(folder: Path, cell_id: str) -> list[Notes]:
+    """The held-out excerpts of a reference cell, `samples/real-000.mid` and on, with their songs where the cell has
+    them."""
+    vectors = read_vectors(folder / cell_id)
+    songs = {} if vectors is None else dict(zip(vectors["piece"], vectors["song"], strict=True))
+    pieces = []
+    for path in sample_paths(folder, cell_id):
+        number = path.stem.rpartition("-")[2]
+        song = songs.get(int(number), "") if number.isdigit() else ""
+        pieces += [replace(piece, song=song) for piece in _notes([path])]
+    return pieces
+
+
+def _course(arm: str, measure: str, pieces: list[Notes], windows: list[np.ndarray]) -> Course:
+    """Means over songs window by window, as far as `FEWEST_PIECES` pieces reach."""
+    beats, means, songs = [], [], song_numbers(pieces)
     for index in range(max(map(len, windows), default=0)):
-        values = [one[index] for one in windows if index < len(one) and np.isfinite(one[index])]
-        if len(values) >= FEWEST_PIECES:
+        reached = [row for row, one in enumerate(windows) if index < len(one) and np.isfinite(one[index])]
+        if len(reached) >= FEWEST_PIECES:
+            values, own = np.array([windows[row][index] for row in reached]), songs[reached]
             beats.append(index * HOP_BEATS + WINDOW_BEATS / 2)
-            means.append(mean_interval(values))
+            means.append(mean_interval([values[own == song].mean() for song in np.unique(own)]))
     return Course(arm, measure, tuple(beats), tuple(means), len(windows))

@@ -31,7 +31,7 @@ WIDEST_SHIFT = 0.5
     "along",
     "From the beginning of a piece to its end",
     needs=QUALITY,
-    caption="Windows of 16 beats; mean over the pieces of an arm, bars: 95 % interval over pieces where five or more "
+    caption="Windows of 16 beats; mean over the songs of an arm, bars: 95 % interval over songs where five or more "
     "reach a window; arms stand a little beside each other. Distance: one less the overlap of the window with "
     "the same window of the real pieces. Grey: real pieces, each against the others.",
 )
@@ -78,5 +78,5 @@ def _arm_line(axis: Axes, course: Course, look: Look, every: int, place: float) 
 
 
 def _ends(mean: Interval) -> tuple[float, float]:
-    """The interval over pieces, NaN where only few pieces reach a window."""
+    """The interval over songs, NaN where only few songs reach a window."""
     return (mean.low, mean.high) if mean.n >= FEWEST_SAMPLES else (math.nan, math.nan)

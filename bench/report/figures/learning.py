@@ -1,11 +1,12 @@
-"""Learning curves: validation bits per token while training, every seed of every arm."""
+"""Learning curves: validation bits per token while training on one grid of windows and masks, every seed of every arm;
+the validation after training on more of both stands apart."""
 
 from __future__ import annotations
 
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_SEEDS = 5
 AXES_X = {"step": "training step", "elapsed_s": "training time [s]", "tflops": "training TFLOPs (3 x forward)"}
+FINAL = "final_value"
+CROSS: Final[dict[str, Any]] = {"marker": "x", "linestyle": "none", "markersize": 4, "markeredgewidth": 1}
 AXES_Y = {
     "validation_value": "validation [bits/token]",
     "masked_cross_entropy": "masked cross-entropy [nats/token]",
@@ -34,7 +37,8 @@ AXES_Y = {
     "Learning curves",
     needs=QUALITY,
     one_sampler=True,
-    caption="One line a seed, of at most five an arm.",
+    caption="One line a seed, of at most five an arm, each on the same windows and masks throughout. Crosses: the "
+    "larger validation after training, whose figures tables show.",
 )
 def learning_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """Validation bits per token (else the training loss) against steps, and against seconds and FLOPs where recorded;
@@ -50,6 +54,7 @@ def learning_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     if y == "validation_value":
         grammar = reference_summaries(frame).measured().first(arm="grammar", metric=BITS)
         handles += reference_handles(reference_summaries(frame), ["grammar"])
+        handles += _final_handles(history)
     columns, row_in = (1, 1.6) if is_narrow(width) else (len(xs), 2.15)
     drawn, axes = panel_grid(width, len(xs), columns, row_in, sharey=True)
     for position, (axis, x) in enumerate(zip(axes, xs, strict=True)):
@@ -57,12 +62,23 @@ def learning_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
             kept, look = line[[x, y]].dropna().sort_values(x), arms[str(line["arm"].iloc[0])]
             every = max(1, len(kept) // 8)
             axis.plot(kept[x], kept[y], markevery=every, markersize=3, linewidth=1, **look.line)
+            if y == "validation_value" and FINAL in line:
+                last = line[[x, FINAL]].dropna()
+                axis.plot(last[x], last[FINAL], color=look.colour, **CROSS)
         if grammar is not None:
             reference_line(axis, grammar.value)
         axis.set_xlabel(AXES_X[x])
         axis.set_ylabel("" if position % columns else AXES_Y[y])
     legend_below(drawn, handles)
     return drawn
+
+
+def _final_handles(history: pd.DataFrame) -> list[Any]:
+    """Legend entry of the larger validation, where there is one."""
+    from matplotlib.lines import Line2D
+
+    shown = FINAL in history.columns and bool(history[FINAL].notna().any())
+    return [Line2D([], [], color="black", label="larger validation", **CROSS)] if shown else []
 
 
 def _shown(frame: pd.DataFrame) -> pd.DataFrame:

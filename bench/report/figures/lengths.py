@@ -13,8 +13,8 @@ from bench.report.figures.figure import figure
 from bench.report.figures.marks import (
     BAND,
     REFERENCE_COLOUR,
-    REFERENCE_DASHES,
     draw_spreads,
+    reference_dashes,
     reference_handles,
     spread_of,
 )
@@ -25,6 +25,7 @@ from metrics.headlines import OUTLIERS
 from metrics.music.attribute import OA_MEAN
 from metrics.music.distance import OA_DISTANCE_MEAN
 from metrics.music.drift import DRIFT
+from metrics.music.floors import BIGRAM
 from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 METRICS = (OA_MEAN, OA_DISTANCE_MEAN, DRIFT["oa"], OUTLIERS)
-SHOWN = (CEILING, "unigram-tokens")
+SHOWN = (CEILING, BIGRAM)
 
 
 @figure(
@@ -41,7 +42,7 @@ SHOWN = (CEILING, "unigram-tokens")
     needs=QUALITY,
     caption="Mean over seeds with 95 % intervals (cut at the edge), or the seeds as small dots where there are fewer "
     "than five; as many pieces of each length as real ones of that length. Grey: real against real music at "
-    "the same length (the ceiling, with its interval), and notes drawn one by one.",
+    "the same length (the ceiling, with the 95 % range of its redraws), and music drawn from a token bigram.",
 )
 def lengths_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """Scores against tokens a piece, a line an arm, moved sideways so that intervals lie beside each other; the first
@@ -80,8 +81,10 @@ def _reference_lines(axis: Axes, references: Summaries, metric: str, summaries: 
             (at, reference_summary(references, name, metric, summaries[0].corpus, at)) for at in summaries.lengths()
         ]
         known = [(at, summary) for at, summary in found if summary is not None]
+        if not known:
+            continue
         values = [summary.value for _, summary in known]
-        style = {"linestyle": REFERENCE_DASHES[name], "linewidth": 0.9, "zorder": 1}
+        style = {"linestyle": reference_dashes(name, references), "linewidth": 0.9, "zorder": 1}
         axis.plot([at for at, _ in known], values, color=REFERENCE_COLOUR, **style)
         levels += values
         band = [(at, summary.low, summary.high) for at, summary in known if summary.has_interval]

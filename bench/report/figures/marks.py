@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.report.analysis.references import CEILING, reference_summary
 from bench.report.figures.style import WHITE_EDGE
-from bench.report.rows.arms import Look
+from bench.report.rows.arms import Look, reference_order
 from bench.report.rows.rounds import is_replicated, round_medians
 from bench.report.rows.summaries import Summaries, Summary
 
@@ -27,15 +27,15 @@ MANY_ARMS = 5
 WIDEST_SHIFT = 0.2
 """Octaves over which the arms at one length are spread, so that their intervals lie beside each other."""
 REFERENCE_COLOUR = "#555555"
-REFERENCE_DASHES: dict[str, Any] = {
-    CEILING: "-",
-    "shuffled": (0, (4, 2)),
-    "unigram-tokens": (0, (2, 1.5)),
-    "uniform-tokens": (0, (1, 1.5)),
-    "unigram": (0, (1, 1.5)),
-    "bigram": (0, (4, 2)),
-    "grammar": "-",
-}
+DASHES: tuple[Any, ...] = (
+    (0, (1, 1.5)),
+    (0, (2, 1.5)),
+    (0, (4, 2)),
+    (0, (5, 1, 1, 1)),
+    (0, (6, 3)),
+    (0, (3, 1, 1, 1, 1, 1)),
+)
+"""Of the floors and token baselines, in their order."""
 BAND: dict[str, Any] = {"color": "#bbbbbb", "alpha": 0.45, "linewidth": 0, "zorder": 0}
 """The interval of a reference."""
 DOTS: dict[str, Any] = {"linestyle": "none", "marker": ".", "markersize": 3, "alpha": 0.75}
@@ -123,6 +123,14 @@ def draw_by_arm(
     axis.grid(False, axis="x")
 
 
+def reference_dashes(name: str, references: Summaries) -> Any:
+    """Dashes of a reference arm: a whole line for the ceiling, the others by their place among the references."""
+    if name == CEILING:
+        return "-"
+    others = [arm for arm in reference_order(references) if arm != CEILING]
+    return DASHES[others.index(name) % len(DASHES)]
+
+
 def reference_line(axis: Axes, value: float, dashes: Any = "-") -> None:
     """A level across the panel, behind the arms."""
     axis.axhline(value, color=REFERENCE_COLOUR, linestyle=dashes, linewidth=0.9, zorder=1)
@@ -135,7 +143,7 @@ def reference_levels(
     found = {name: reference_summary(references, name, metric, corpus, length) for name in names}
     known = {name: summary for name, summary in found.items() if summary is not None}
     for name, summary in known.items():
-        reference_line(axis, summary.value, REFERENCE_DASHES[name])
+        reference_line(axis, summary.value, reference_dashes(name, references))
         if name == CEILING and summary.has_interval:
             axis.axhspan(summary.low, summary.high, **BAND)
     return [one.value for one in known.values()]
@@ -147,4 +155,4 @@ def reference_handles(references: Summaries, names: Sequence[str]) -> list[Any]:
 
     style: dict[str, Any] = {"color": REFERENCE_COLOUR, "linewidth": 0.9}
     shown = [name for name in names if references.where(arm=name)]
-    return [Line2D([], [], linestyle=REFERENCE_DASHES[name], label=name, **style) for name in shown]
+    return [Line2D([], [], linestyle=reference_dashes(name, references), label=name, **style) for name in shown]

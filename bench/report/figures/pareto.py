@@ -17,7 +17,7 @@ from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, le
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.frame import QUALITY
 from bench.report.rows.summaries import cost_summaries, quality_summaries
-from metrics.cost.quantities import BITS, FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE, STEP_LATENCY
+from metrics.cost.quantities import FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE, STEP_LATENCY
 from metrics.headlines import PRIMARY
 from metrics.quantities import quantity_of
 
@@ -59,7 +59,7 @@ def pareto_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     for axis, ((score, cost), pairs) in zip(axes, found.items(), strict=True):
         _front_panel(axis, pairs, arms, quantity_of(score).better == "lower", folder, room)
         axis.set_xlabel(quantity_of(cost).short_heading)
-        axis.set_ylabel("validation [bits/token]" if score == BITS else "OA mean")
+        axis.set_ylabel(quantity_of(score).heading)
     legend_below(drawn, arm_handles(arms))
     return drawn
 

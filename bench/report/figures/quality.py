@@ -13,12 +13,12 @@ from bench.report.figures.style import NothingToShow, arm_handles, drawn_arms, i
 from bench.report.rows.frame import QUALITY
 from bench.report.rows.summaries import Group, quality_group, quality_summaries, reference_summaries
 from metrics.headlines import OVERLAPS
+from metrics.music.table import REFERENCE_SETS
 from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CEILING_AND_FLOORS = ("real-vs-real", "shuffled", "unigram-tokens", "uniform-tokens")
 MOST_GROUPS = 6  # rows of panels; more fill pages
 
 
@@ -49,7 +49,7 @@ def quality_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
         mine = axes[position * each : (position + 1) * each]
         for axis, metric in zip(mine, metrics, strict=False):
             draw_by_arm(axis, part.where(metric=metric), arms, bounds=quantity_of(metric).bounds)
-            reference_levels(axis, references, metric, group[0], group[1], CEILING_AND_FLOORS)
+            reference_levels(axis, references, metric, group[0], group[1], REFERENCE_SETS)
             axis.set_title(quantity_of(metric).short.replace("\n", " "))
             axis.set_ylim(-0.02, 1.02)
         for axis in mine[::columns]:
@@ -57,7 +57,7 @@ def quality_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
         for axis in mine[len(metrics) :]:
             axis.set_axis_off()
     handles = arm_handles(arms, lines=False)
-    legend_below(drawn, [*handles, *reference_handles(references, CEILING_AND_FLOORS)])
+    legend_below(drawn, [*handles, *reference_handles(references, REFERENCE_SETS)])
     return drawn
 
 

@@ -6,15 +6,16 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.report.analysis.references import grammar_marks
-from bench.report.rows.arms import REFERENCE_ORDER, arm_order
+from bench.report.analysis.references import grammar_marks, place_of
+from bench.report.rows.arms import arm_order, reference_order
 from bench.report.rows.frame import as_frame, study_name
 from bench.report.rows.summaries import Summaries, Summary, cost_summaries, quality_summaries, reference_summaries
 from bench.report.tables.cost import joined, parameters_entry
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.quality import NO_MORE, OPEN, seeds_entry
 from metrics.cost.quantities import BITS, FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE, STEP_LATENCY
-from metrics.music.attribute import OA_MEAN
+from metrics.music.two_samples import KERNEL_DISTANCE
+from metrics.statistics.redraws import WITHIN
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from bench.report.tables.table import Table as ReportTable
 
 COST = ((STEP_LATENCY, "step ms"), (PEAK_MEMORY_INFERENCE, "mem GiB"), (FORWARD_GFLOPS, "GFLOPs"))
-QUALITY = ((BITS, "bits/token"), (OA_MEAN, "OA mean"))
+QUALITY = ((BITS, "bits/token"), (KERNEL_DISTANCE, "kernel"))
 MARKS = {"no more": NO_MORE, "open": OPEN}
 
 
@@ -36,7 +37,8 @@ def summary_table(table: Any) -> Table:
     marks = grammar_marks(quality, references)
     longest = max(cost.lengths(), default=None)
     figures = ("params", *(name for _, name in QUALITY), *(name for _, name in COST))
-    caption = _caption(set(marks.values()), quality, longest)
+    placed = any(place_of(one, references) for one in quality.where(metric=[metric for metric, _ in QUALITY]))
+    caption = _caption(set(marks.values()), quality, longest, placed)
     result = narrow_table(study_name(frame), figures, caption, words=("reads",), title_justify="center")
     for arm in arm_order(frame):
         mine, spent = quality.where(arm=arm), cost.where(arm=arm, length=longest)
@@ -46,7 +48,7 @@ def summary_table(table: Any) -> Table:
             " ".join([arm, *sorted(mark for mark in state if mark)]),
             _reads(direction),
             parameters_entry(Summaries([*mine, *spent])).text,
-            *(_score(mine.first(metric=metric)) for metric, _ in QUALITY),
+            *(_placed(mine.first(metric=metric), references) for metric, _ in QUALITY),
             *(_score(spent.first(metric=metric)) for metric, _ in COST),
         )
     _add_references(result, references)
@@ -118,9 +120,17 @@ def _score(summary: Summary | None) -> str:
     return plus_minus(summary) if summary is not None and summary.measured else NOTHING
 
 
+def _placed(summary: Summary | None, references: Summaries) -> str:
+    """A score and, in brackets, its place among redraws of real music, shortened: (in), (-4.2) for 4.2 sd worse."""
+    words = place_of(summary, references)
+    short = "in" if words == WITHIN else words.replace(" sd worse", "").replace(" sd better", "")
+    sign = "-" if words.endswith("worse") else "+" if words.endswith("better") else ""
+    return f"{_score(summary)} ({sign}{short})" if words else _score(summary)
+
+
 def _add_references(result: Table, references: Summaries) -> None:
     found = []
-    for arm in REFERENCE_ORDER:
+    for arm in reference_order(references):
         scores = [_score(references.first(arm=arm, metric=metric)) for metric, _ in QUALITY]
         if any(score != NOTHING for score in scores):
             found.append((arm, ["" if score == NOTHING else score for score in scores]))
@@ -130,12 +140,14 @@ def _add_references(result: Table, references: Summaries) -> None:
         result.add_row(f"({arm})", "", "", *scores, *("" for _ in COST), style="dim")
 
 
-def _caption(states: set[str], quality: Summaries, longest: int | None) -> str:
+def _caption(states: set[str], quality: Summaries, longest: int | None, placed: bool) -> str:
     words = []
     if quality:
         words.append(
             f"scores: mean over {seeds_entry(quality).text} seeds ± half of the 95 % interval; in brackets: references"
         )
+    if placed:
+        words.append("(in): within the 95 % range of redraws of real music; (-4.2): 4.2 of their sd worse, (+) better")
     if longest is not None:
         words.append(f"cost: at {longest} tokens ± half of the 95 % interval of its timed calls")
     if "no more" in states:

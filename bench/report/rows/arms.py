@@ -8,6 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from bench.report.rows.summaries import Summaries
+from metrics.music.table import REFERENCE_SETS
+
 # Colours after Okabe and Ito (2008), distinct under the common colour-vision deficiencies; in grey, markers and
 # dashes distinguish the arms. After the first twelve colours come again, with another marker and other dashes.
 LOOKS: tuple[tuple[str, str, Any], ...] = (
@@ -37,7 +40,6 @@ LOOKS: tuple[tuple[str, str, Any], ...] = (
     ("#8C6D31", "<", "-"),
 )
 FIXED = ("smdim", "transformer", "mamba", "mamba-causal", "fam", "amf", "maf", "afm", "fma")
-REFERENCE_ORDER = ("real-vs-real", "shuffled", "unigram-tokens", "uniform-tokens", "unigram", "bigram", "grammar")
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,13 @@ def arm_order(frame: pd.DataFrame) -> list[str]:
     arms = frame.loc[frame["kind"] != "reference", "arm"] if "kind" in frame.columns else frame["arm"]
     names = [str(name) for name in arms.unique() if name]
     return sorted(names, key=lambda name: (_slot(name) is None, _slot(name) or 0, name))
+
+
+def reference_order(references: Summaries) -> list[str]:
+    """Reference arms in the order every table uses: ceiling and floors as `metrics` orders them, then the others."""
+    names = references.distinct("arm")
+    known = [name for name in REFERENCE_SETS if name in names]
+    return [*known, *(name for name in names if name not in known)]
 
 
 def looks(arms: Iterable[str]) -> dict[str, Look]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from bench.data.catalog import DEMO_FOLDER, list_demo
+from bench.data.pieces import Source
+from bench.data.reading import Member, UnreadableError, parse_score
 from metrics.music.notes import Notes
-
-DEMO_FOLDER = Path(__file__).parents[2] / "data" / "demo"
 
 
 @dataclass(frozen=True)
@@ -24,30 +24,28 @@ class Piece:
     beats_per_minute: float = 120.0
 
 
-def read_midi(path: Path) -> tuple[Notes, Any] | None:
+def read_midi(path: Path, member: Member = None) -> tuple[Notes, Any] | None:
     """The notes of a MIDI file, drums apart, and its score; None where it cannot be read or holds no note."""
-    import symusic
-
     from metrics import NotesError, read_notes
 
     try:
-        score = symusic.Score(str(path))
+        score = parse_score(path, member)
         notes = read_notes(score)
-    except (NotesError, OSError, RuntimeError, ValueError):
+    except (NotesError, UnreadableError):
         return None
     return (notes, score) if len(notes.onset) else None
 
 
-def _pieces(titles: Iterable[tuple[Path, str]], most: int) -> list[Piece]:
+def _pieces(sources: Iterable[Source], most: int) -> list[Piece]:
     """The first `most` files that can be read; four more are tried in place of those that cannot."""
     found = []
-    for path, title in list(titles)[: most + 4]:
-        read = read_midi(path)
+    for source in list(sources)[: most + 4]:
+        read = read_midi(source.path, source.member)
         if read is not None:
             notes, score = read
             columns = (notes.onset.tolist(), notes.duration.tolist(), notes.pitch.tolist(), notes.velocity.tolist())
             tempo = float(score.tempos[0].qpm) if len(score.tempos) else 120.0
-            found.append(Piece(title, tuple(zip(*columns, strict=True)), tempo))
+            found.append(Piece(source.title, tuple(zip(*columns, strict=True)), tempo))
     return found[:most]
 
 
@@ -64,7 +62,7 @@ def samples_by_arm(frame: pd.DataFrame, folder: Path, arms: list[str], *, each: 
     for arm in arms:
         for cell_id in quality[quality["arm"] == arm].sort_values("seed")["cell_id"].unique():
             paths = sample_paths(folder, cell_id)
-            pieces = _pieces(((path, f"{arm}, sample {path.stem}") for path in paths), each)
+            pieces = _pieces((Source(path, path.name, f"{arm}, sample {path.stem}") for path in paths), each)
             if pieces:
                 found[arm] = pieces
                 break
@@ -75,19 +73,14 @@ def real_pieces(frame: pd.DataFrame, folder: Path, *, each: int = 1) -> list[Pie
     """Real pieces to set beside the samples: those a reference cell left in its `samples/`, else of the demo corpus."""
     reference = frame[frame["kind"] == "reference"]
     paths = [path for cell_id in reference["cell_id"].unique() for path in sample_paths(folder, cell_id)]
-    titles = {path: f"real music, {path.stem.removeprefix('real-')}" for path in paths}
+    sources = [Source(path, path.name, f"real music, {path.stem.removeprefix('real-')}") for path in paths]
     if not paths:
         corpora = " ".join(frame["corpus"].unique())
-        titles = _demo_titles(corpora) if "demo" in corpora else {}
-    return _pieces(titles.items(), each)
+        sources = _demo_sources(corpora) if "demo" in corpora else []
+    return _pieces(sources, each)
 
 
-def _demo_titles(corpora: str) -> dict[Path, str]:
-    index = DEMO_FOLDER / "index.csv"
-    if not index.exists():
-        return {}
-    with index.open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+def _demo_sources(corpora: str) -> list[Source]:
     part = next((name for name in ("lieder", "irish") if name in corpora), "lieder")
-    chosen = [row for row in rows if row["file"].startswith(part)]
-    return {DEMO_FOLDER / row["file"]: f"real: {row['composer'].split(',')[0]}, {row['title']}" for row in chosen}
+    sources = list_demo(DEMO_FOLDER).sources
+    return [replace(one, title=f"real: {one.title}") for one in sources if one.id.startswith(f"{part}/")]

@@ -52,6 +52,9 @@ class Summary:
     parameters: str
     nfe: str
     train_steps: str
+    songs: str = ""
+    sd: float = math.nan
+    auc: float = math.nan
     corpus: str = ""
     length: int | None = None
     sampler: str = ""
@@ -149,6 +152,10 @@ def _first(values: Iterable[str]) -> str:
     return next((value for value in values if value), "")
 
 
+def _known(values: Iterable[float]) -> float:
+    return next((value for value in values if math.isfinite(value)), math.nan)
+
+
 def _distinct(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value for value in values if value))
 
@@ -191,6 +198,9 @@ def _summary(rows: list[Row], key: dict[str, Any]) -> Summary:
         parameters=_range(row["parameters"] for row in rows),
         nfe=_range(row["nfe"] for row in rows),
         train_steps=_range(row["train_steps"] for row in rows),
+        songs=_range(row["songs"] for row in rows),
+        sd=_known(row["sd"] for row in rows),
+        auc=_known(row["auc"] for row in rows),
     )
 
 

@@ -47,7 +47,7 @@ def change_tables(
     columns = ("where", "figure", *names, f"{names[1]} / {names[0]}", f"{names[1]} against {names[0]}")
     notes = ["* compared although device, threads or kernel differ (--force)."] if any(e[0].mark for e in body) else []
     notes.append(
-        "Costs: by the ratio of the two, from their own intervals. Primary scores: by the simultaneous intervals of a "
-        "report's differences, seeds paired, each arm against itself; other scores are not compared."
+        "Times: by their replicates in fresh processes; memory: by both intervals. Primary scores: by simultaneous "
+        "intervals as in a report, seeds paired, each arm against itself; other scores are not compared."
     )
     return [*tables, Table("changes", f"{names[0]} and {names[1]}", columns, tuple(body), tuple(notes))]

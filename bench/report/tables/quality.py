@@ -9,8 +9,17 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.analysis.comparisons import compared
-from bench.report.analysis.references import GRAMMAR, ArmKey, grammar_marks, reference_summary
-from bench.report.rows.arms import REFERENCE_ORDER, arm_order
+from bench.report.analysis.references import (
+    CEILING,
+    GRAMMAR,
+    ArmKey,
+    blind_to,
+    grammar_marks,
+    place_of,
+    reference_summary,
+    separated_from,
+)
+from bench.report.rows.arms import arm_order, reference_order
 from bench.report.rows.summaries import (
     Group,
     Summaries,
@@ -21,15 +30,19 @@ from bench.report.rows.summaries import (
     quality_summaries,
     reference_summaries,
 )
+from bench.report.tables.convergence import convergence_notes
 from bench.report.tables.cost import joined, parameters_entry, rotation_notes, summary_entry
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table, numbered
 from metrics.cost.quantities import BITS, FORWARD_GFLOPS
 from metrics.headlines import HEADLINES
+from metrics.music.tokens import TOKEN_ENTROPY
 from metrics.quantities import quantity_of
 from metrics.statistics.differences import FEWEST_SEEDS
+from metrics.statistics.redraws import SEPARATED, WITHIN
 
 NO_MORE, OPEN = "†", "‡"
+NOT_SEPARATED = "(floors not told apart)"
 NOT_ASKED = Entry(NOTHING, reason="not asked of this arm")
 SETTINGS = (
     "seeds",
@@ -55,11 +68,13 @@ def quality_tables(frame: pd.DataFrame, folder: Path | None = None) -> list[Tabl
         metrics = [metric for metric in HEADLINES if rows.where(metric=metric)]
         arms = [arm for arm in arm_order(frame) if rows.where(arm=arm)]
         best = {one.quantity.name: one.best for one in compared(frame, folder) if one.group == group}
-        body = [_arm_row(rows.where(arm=arm), metrics, marks, costs, best) for arm in arms]
+        body = [_arm_row(rows.where(arm=arm), metrics, marks, costs, best, references) for arm in arms]
         body += _reference_rows(references, metrics, group)
+        body += _separation_row(references, metrics, group)
         columns = ("arm", *(quantity_of(metric).heading for metric in metrics), *SETTINGS)
         title = f"Quality, mean over seeds ({group_words(group)})"
         notes = _notes(frame, rows, arms, marks, references)
+        notes += _separation_notes(references, metrics, group)
         tables.append(Table(numbered("quality", position, len(groups)), title, columns, tuple(body), tuple(notes)))
     return tables
 
@@ -88,17 +103,22 @@ def score_entry(summary: Summary | None, without: Entry) -> Entry:
 
 
 def _arm_row(
-    summaries: Summaries, metrics: list[str], marks: dict[ArmKey, str], costs: Summaries, best: dict[str, str]
+    summaries: Summaries,
+    metrics: list[str],
+    marks: dict[ArmKey, str],
+    costs: Summaries,
+    best: dict[str, str],
+    references: Summaries,
 ) -> tuple[Entry, ...]:
     first = summaries[0]
     mark = {"no more": NO_MORE, "open": OPEN}.get(marks.get((first.corpus, first.length, first.arm), ""), "")
-    music = [one.n for one in summaries.measured() if one.metric.startswith("oa_") and one.n]
+    music = summaries.measured().first(metric=[metric for metric in HEADLINES if metric != BITS])
     gflops = costs.first(metric=FORWARD_GFLOPS, arm=first.arm, length=first.length)
     return (
         Entry(first.arm, mark=mark),
-        *(replace(score_entry(summaries.first(metric=m), NOT_ASKED), best=best.get(m) == first.arm) for m in metrics),
+        *(_placed(summaries.first(metric=m), best.get(m) == first.arm, references) for m in metrics),
         seeds_entry(summaries),
-        Entry(music[0] if music else NOTHING),
+        Entry(pieces_words(music) or NOTHING),
         *(joined(summaries, name) for name in ("sample_steps", "nfe", "train_steps", "direction", "pattern")),
         parameters_entry(summaries),
         Entry(NOTHING) if gflops is None else summary_entry(gflops),
@@ -107,13 +127,43 @@ def _arm_row(
 
 def _reference_rows(references: Summaries, metrics: list[str], group: Group) -> list[tuple[Entry, ...]]:
     body = []
-    for arm in REFERENCE_ORDER:
+    for arm in reference_order(references):
         summaries = [reference_summary(references, arm, metric, group[0], group[1]) for metric in metrics]
-        pieces = next((one.n for one in summaries if one is not None and one.metric != BITS), "")
+        pieces = next((pieces_words(one) for one in summaries if one is not None and one.metric != BITS), "")
         if any(summaries):
             scores = [summary_entry(one) for one in summaries]
             body.append((Entry(f"({arm})"), *scores, Entry(""), Entry(pieces), *(Entry("") for _ in SETTINGS[2:])))
     return body
+
+
+def pieces_words(summary: Summary | None) -> str:
+    """Number of pieces behind a figure, and of songs where those are fewer: `64 of 12 songs`."""
+    if summary is None or not summary.n:
+        return ""
+    return f"{summary.n} of {summary.songs} songs" if summary.songs not in ("", "0", summary.n) else summary.n
+
+
+def _placed(summary: Summary | None, best: bool, references: Summaries) -> Entry:
+    return replace(score_entry(summary, NOT_ASKED), best=best, mark=place_of(summary, references))
+
+
+def _separation_row(references: Summaries, metrics: list[str], group: Group) -> list[tuple[Entry, ...]]:
+    """For each metric how many of the floors it does not separate real music from; [] where that was not measured."""
+    found = [separated_from(references, metric, group[0], group[1]) for metric in metrics]
+    words = [f"{sum(not apart for apart in one.values())} of {len(one)}" if one else "" for one in found]
+    return [(Entry(NOT_SEPARATED), *map(Entry, words), *(Entry("") for _ in SETTINGS))] if any(found) else []
+
+
+def _separation_notes(references: Summaries, metrics: list[str], group: Group) -> list[str]:
+    words = [
+        f"{quantity_of(metric).label} does not separate real music from: {', '.join(blind)}"
+        for metric in metrics
+        if (blind := blind_to(references, metric, group[0], group[1]))
+    ]
+    if not words:
+        return []
+    rule = f"area under the curve of redraws of real music against redraws of the floor below {SEPARATED:g}"
+    return [f"{'. '.join(words)} ({rule}): nothing in such a column is bold."]
 
 
 def _notes(
@@ -123,7 +173,13 @@ def _notes(
     if references:
         notes.append(
             "Rows in brackets are references: the ceiling (real-vs-real), the floors and the token baselines; "
-            "their intervals are over pieces."
+            "intervals of ceiling and floors are the 95 % range of redraws of their songs."
+        )
+        notes += _held_out_note(references, summaries[0])
+    if any(place_of(one, references) for one in summaries.where(metric=HEADLINES)):
+        notes.append(
+            f"After a figure: its place among redraws of real music, against the same held-out pieces: {WITHIN} "
+            "(inside their 95 % range), or how many of their standard deviations away."
         )
     seeds = max(one.done for one in summaries)
     if seeds == 1:
@@ -134,8 +190,19 @@ def _notes(
         words = "cut at the bounds of the metric (0 and 1 for overlaps and shares)"
         notes.append(f"Brackets after a mean: 95 % Student-t interval over {seeds} seeds, {words}.")
     notes += _grammar_notes(summaries, arms, marks, references)
+    notes += convergence_notes(summaries)
     notes += _missing_notes(summaries.where(metric=HEADLINES))
     return notes + rotation_notes(frame, arms)
+
+
+def _held_out_note(references: Summaries, arm: Summary) -> list[str]:
+    """How many held-out windows of how many songs the music is measured against."""
+    held_out = reference_summary(
+        references, CEILING, TOKEN_ENTROPY, arm.corpus, arm.length
+    )  # of the windows themselves
+    if held_out is None or held_out.songs in ("", "0"):
+        return []
+    return [f"Measured against {held_out.n} held-out windows of {held_out.songs} songs; intervals are over songs."]
 
 
 def _missing_notes(summaries: Summaries) -> list[str]:
@@ -163,7 +230,7 @@ def _grammar_notes(summaries: Summaries, arms: list[str], marks: dict[ArmKey, st
 
 def _detail_table(frame: pd.DataFrame, summaries: Summaries, references: Summaries, group: Group, name: str) -> Table:
     arms = [arm for arm in arm_order(frame) if summaries.where(arm=arm)]
-    shown = [arm for arm in REFERENCE_ORDER if references.where(arm=arm)]
+    shown = reference_order(references)
     body = []
     for metric in summaries.distinct("metric"):
         rows = summaries.where(metric=metric)

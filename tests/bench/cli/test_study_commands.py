@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import zipfile
 from pathlib import Path
 
 import pytest
+from scipy import stats
 from typer.testing import CliRunner
 
 from bench.errors import UserError
@@ -17,6 +19,7 @@ from bench.store.bundle import export_bundle, import_bundle, is_safe
 from bench.store.cells import Store, identity
 from bench.study.grid import Cell
 from bench.study.settings import SETTING_GROUPS
+from metrics.quantities import Margin
 
 ROWS = [
     {"metric": "validation_bits_per_token", "value": 4.0, "unit": "bits/token"},
@@ -115,22 +118,42 @@ def test_estimates_scale_with_what_is_trained(store: Store) -> None:
     assert Estimator(store.results / "nowhere").estimate(CELLS[0]).time_s != one.time_s
 
 
-def test_two_pilot_seeds_say_how_many_are_needed(store: Store) -> None:
-    from bench.run.estimate import seeds_for_comparisons
-    from metrics.statistics.power import seeds_needed
-
-    values = {("a", 0): 4.0, ("a", 1): 4.1, ("b", 0): 4.3, ("b", 1): 4.6}
+def finished(store: Store, values: dict[tuple[str, int], float]) -> None:
     for one in CELLS:
         folder = store.cell(one.id)
         folder.begin(one)
         value = values[one.labels["arm"], one.labels["seed"]]
         folder.finish("done", [{"metric": "validation_bits_per_token", "value": value, "unit": "bits/token"}])
-    (need,) = seeds_for_comparisons(store, "a", planned=2)
-    assert (need.arm, need.pilots) == ("b", 2)
-    assert need.difference == pytest.approx(0.4)  # 0.3 and 0.5
-    assert need.deviation == pytest.approx(0.1414, abs=1e-4)
-    assert need.seeds == seeds_needed(0.4, 0.02**0.5)
-    assert need.detectable == float("inf"), "two seeds find nothing"
+
+
+def test_a_plan_takes_the_spread_from_seeds_done_then_from_other_studies_then_from_an_assumption(store: Store) -> None:
+    from bench.report.analysis.prospects import done_so_far, prospects, warnings
+    from bench.store.table import load_results
+
+    setting = (CELLS[0].labels.get("corpus", ""), CELLS[0].labels.get("length"))
+    (assumed, kernel) = prospects({setting: 2}, 2, {}, store.folder)
+    assert assumed.source is not None and assumed.source.spread == pytest.approx(0.05)
+    assert "an assumption" in assumed.source.words and assumed.shown_from == math.inf
+    assert kernel.quantity.name == "kernel_distance"
+    assert warnings({setting: 2}, 2) == ["2 seeds decide nothing: at least 3"]
+    assert warnings({setting: 2}, 3) == [] and warnings({setting: 1}, 3) == ["one arm: nothing is compared"]
+    finished(store, {("a", 0): 4.0, ("a", 1): 4.1, ("b", 0): 4.3, ("b", 1): 4.6})
+    (own, _) = prospects({setting: 2}, 4, {}, store.folder)
+    # differences 0.3 and 0.5: standard deviation 0.1414, of one arm 0.1
+    assert own.source is not None and own.source.spread == pytest.approx(0.1)
+    assert own.source.words == "2 seeds done in this study" and own.margin == 0.03
+    # noncentral t: a difference of one pair of arms at 97.5 %, 4 seeds, 3 degrees of freedom, chance 0.8
+    shift = own.shown_from / (0.1 * math.sqrt(2 / 4))
+    critical = stats.t.isf(0.0125, 3)
+    chance = stats.nct.sf(critical, 3, shift) + stats.nct.cdf(-critical, 3, shift)
+    assert chance == pytest.approx(0.8, abs=0.01)
+    assert prospects({setting: 2}, 4, {own.quantity.name: Margin(0.5)}, store.folder)[0].needed.seeds <= 4
+    ((_, arm, seeds, value, verdict),) = done_so_far(store.folder, "a")
+    assert (arm, seeds, value) == ("b", "2", "+0.4000") and verdict.startswith("open (2 seeds): ")
+    load_results(store.folder).save()
+    (other, _) = prospects({setting: 2}, 4, {}, store.results / "another")
+    assert other.source is not None and other.source.spread == pytest.approx(0.1)
+    assert other.source.words.startswith("2 seeds of study toy")
 
 
 def test_a_bundle_brings_everything_but_checkpoints(store: Store, tmp_path: Path) -> None:

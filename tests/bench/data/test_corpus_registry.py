@@ -8,7 +8,7 @@ import pytest
 
 from bench.data import corpora_words, load_corpus
 from bench.data.adding import add_corpus
-from bench.data.catalog import list_folder
+from bench.data.catalog import find_song, list_folder
 from bench.data.fetching import published_as
 from bench.data.pieces import CorpusError
 from bench.data.registry import CORPORA, Listing, register_corpus
@@ -48,3 +48,15 @@ def test_where_a_corpus_comes_from_in_words() -> None:
         "maestro": "add or fetch",
         "essen-han": "with [folk]",
     }
+
+
+def test_a_song_is_found_by_corpus_and_name_or_title() -> None:
+    assert find_song("demo/irish:Morrisons").id == "irish/Morrisons.mid"
+    assert find_song("demo:schubert_d911_02").title == "Schubert, Franz: 2 Die Wetterfahne"
+    assert find_song("demo/lieder:frühlingstraum").member == "schubert_d911_11_lc5023603.mid"
+    with pytest.raises(CorpusError, match=r"songs have it in their name: lieder/.*; allowed: CORPUS:NAME"):
+        find_song("demo/lieder:schubert")
+    with pytest.raises(CorpusError, match="no song has it in its name or title"):
+        find_song("demo/lieder:Morrisons")
+    with pytest.raises(CorpusError, match="unknown corpus 'opera'"):
+        find_song("opera:carmen")

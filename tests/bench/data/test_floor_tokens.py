@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -22,8 +24,8 @@ from metrics.music.remi import (
 
 
 @pytest.fixture(scope="module")
-def tokens() -> TokenCorpus:
-    return tokenize(load_corpus("demo/lieder"))
+def tokens(demo_music: Path) -> TokenCorpus:
+    return tokenize(load_corpus(f"folder:{demo_music / 'lieder'}"))
 
 
 @pytest.fixture(scope="module")

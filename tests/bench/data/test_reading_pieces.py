@@ -1,5 +1,6 @@
 """Reading one piece: what is merged, what is dropped, and the named reason for everything that cannot be used."""
 
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -129,3 +130,18 @@ def test_abc_that_means_nothing_has_a_reason_without_temporary_names(tmp_path: P
     with pytest.raises(UnreadableError) as caught:
         read_piece(path, 1)
     assert str(caught.value) == "broken ABC (the converter makes nothing of it)"
+
+
+def test_a_file_of_an_archive_is_read_by_its_name(tmp_path: Path, write_midi) -> None:  # type: ignore[no-untyped-def]
+    one = write_midi(tmp_path / "one.mid", [(0.0, 1.0, 60, 64)])
+    pack = tmp_path / "music.tar.xz"
+    with tarfile.open(pack, "w:xz") as archive:
+        archive.add(one, "one.mid")
+    assert reading.piece_bytes(pack, "one.mid") == one.read_bytes()
+    assert note_arrays(read_piece(pack, "one.mid")).pitch.tolist() == [60]
+    with pytest.raises(UnreadableError, match=r"no file two\.mid in music\.tar\.xz"):
+        read_piece(pack, "two.mid")
+    pack.write_bytes(pack.read_bytes()[:60])
+    with pytest.raises(UnreadableError, match="damaged archive"):
+        read_piece(pack, "one.mid")
+    assert reading.piece_bytes(pack, "one.mid") == b""

@@ -66,6 +66,6 @@ class CrashOnce:
 
     def __reduce__(self) -> object:
         if self.mark.exists():
-            return Job, (self.job.path, self.job.tune)
+            return Job, (self.job.path, self.job.member)
         self.mark.touch()
         return os._exit, (3,)

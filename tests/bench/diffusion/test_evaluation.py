@@ -48,6 +48,18 @@ def test_estimate_holds_the_exact_value_in_its_interval(chain, states: int, flip
     assert bits.high - bits.low < 0.1 and (bits.n_windows, bits.n_draws) == (64, 16)
 
 
+def test_value_is_the_sum_of_the_nats_of_windows_over_their_tokens(chain) -> None:
+    model = chain(states=3, length=6, flip=0.2)
+    windows = np.concatenate([model.draw(10), model.draw(1)])
+    windows[4, 3:] = model.pad_id
+    options = {"mask_id": model.mask_id, "pad_id": model.pad_id, "draws": 4}
+    bits = bits_per_token(model.denoise, windows, max_windows=5, **options)
+    assert bits.windows == (0, 2, 4, 6, 8) and bits.tokens == (6, 6, 3, 6, 6)
+    assert bits.value == pytest.approx(sum(bits.nats) / 27 / math.log(2), rel=1e-14)
+    alone = bits_per_token(model.denoise, windows[:1], **options)  # window 0 keeps its masks
+    assert alone.nats[0] == pytest.approx(bits.nats[0], rel=1e-6)
+
+
 def test_interval_covers_as_often_as_it_says(chain) -> None:
     model = chain(states=2, length=6, flip=0.1)
     windows = model.draw(12)

@@ -15,8 +15,7 @@ from bench.cli import app
 from bench.errors import UserError
 from bench.training import TrainingError
 
-DEMO = Path(__file__).parents[3] / "bench" / "data" / "demo"
-SONG = DEMO / "irish" / "Morrisons.mid"
+SONG = "demo/irish:Morrisons"
 
 
 def generate(run: Path, folder: Path, *options: str) -> Result:
@@ -62,12 +61,12 @@ def test_a_piece_may_be_longer_than_the_run_saw(run_folder: Path, tmp_path: Path
 
 
 def test_infilling_names_pieces_after_the_song(run_folder: Path, tmp_path: Path) -> None:
-    done = generate(run_folder, tmp_path / "out", "--infill", str(SONG), "--bars", "4:6", "--report")
+    done = generate(run_folder, tmp_path / "out", "--infill", SONG, "--bars", "4:6", "--report")
     assert done.exit_code == 0, done.output
     assert (tmp_path / "out" / "Morrisons-001.mid").is_file()
     page = (tmp_path / "out" / "report.html").read_text()
     assert page.count('class="sample"') == 3  # the song as given, and two pieces
-    onward = generate(run_folder, tmp_path / "onward", "--continue", str(SONG), "--length", "60")
+    onward = generate(run_folder, tmp_path / "onward", "--continue", SONG, "--length", "60")
     assert onward.exit_code == 0, onward.output
 
 
@@ -92,11 +91,11 @@ def test_nothing_is_overwritten(run_folder: Path, tmp_path: Path) -> None:
         (["--constraint", "pitch=0:5"], "no pitch of the vocabulary"),
         (["--bars", "1:2"], "--bars: of which song"),
         (["--keep", "Pitch"], "--keep: of which song"),
-        (["--infill", str(SONG)], "--infill: what is to be drawn"),
-        (["--infill", str(SONG), "--bars", "10:900"], "Morrisons.mid has .* bars of four quarter notes; allowed"),
-        (["--infill", str(SONG), "--bars", "0:2", "--bar-tokens", "5", "--constraint", "grammar"], "no legal token"),
-        (["--infill", str(SONG), "--continue", str(SONG)], "allowed: one of them"),
-        (["--infill", str(SONG), "--bars", "0:2", "--length", "9"], "a song keeps its length"),
+        (["--infill", SONG], "--infill: what is to be drawn"),
+        (["--infill", SONG, "--bars", "10:900"], "Morrisons.mid has .* bars of four quarter notes; allowed"),
+        (["--infill", SONG, "--bars", "0:2", "--bar-tokens", "5", "--constraint", "grammar"], "no legal token"),
+        (["--infill", SONG, "--continue", SONG], "allowed: one of them"),
+        (["--infill", SONG, "--bars", "0:2", "--length", "9"], "a song keeps its length"),
         (["--infill", "absent.mid", "--bars", "0:2"], "absent.mid: no such file"),
     ],
 )

@@ -27,8 +27,6 @@ from bench.generate import (
 from bench.generate.filling import window_of
 from bench.generate.writing import DRAWN_TRACK, song_score
 
-DEMO = Path(__file__).parents[3] / "bench" / "data" / "demo"
-SONGS = sorted(DEMO.rglob("*.mid"))[:50]
 GRAMMAR = ConstraintChoice(grammar=True)
 Row = tuple[int, int, int, int]
 
@@ -38,8 +36,8 @@ def run(run_folder: Path) -> TrainedRun:
     return load_run(run_folder)
 
 
-def open_song(run: TrainedRun, path: Path) -> Song:
-    return load_song(path, run.tokenizer, run.language)
+def open_song(run: TrainedRun, song: str | Path) -> Song:
+    return load_song(song, run.tokenizer, run.language)
 
 
 def rows(score: Any, wanted: Any = None) -> list[Row]:
@@ -63,9 +61,10 @@ def given_rows(song: Song, template: Template) -> list[Row]:
     return rows(song.score, [~removed for removed in template.removed])
 
 
-def test_fifty_real_songs_keep_their_given_notes(run: TrainedRun) -> None:
-    assert len(SONGS) == 50
-    for index, path in enumerate(SONGS):
+def test_fifty_real_songs_keep_their_given_notes(run: TrainedRun, demo_music: Path) -> None:
+    songs = sorted(demo_music.rglob("*.mid"))[:50]
+    assert len(songs) == 50
+    for index, path in enumerate(songs):
         song = open_song(run, path)
         first = song.bars // 3
         end = min(first + 2, song.bars)
@@ -85,7 +84,7 @@ def test_fifty_real_songs_keep_their_given_notes(run: TrainedRun) -> None:
 
 @pytest.mark.parametrize("keep", [["Pitch", "Position"], ["Position", "Duration", "Velocity"]])
 def test_tokens_kept_by_type_stay_and_the_others_keep_their_type(run: TrainedRun, keep: list[str]) -> None:
-    song = open_song(run, DEMO / "lieder" / "schumann_op48_01_lc4976777.mid")
+    song = open_song(run, "demo/lieder:schumann_op48_01")
     template = types_again(song, keep, 0, 8)
     filled = fill(run, 2, DrawOptions(steps=4), template=template).tokens
     types = np.array(song.language.types)
@@ -102,7 +101,7 @@ def test_tokens_kept_by_type_stay_and_the_others_keep_their_type(run: TrainedRun
 
 
 def test_the_track_kept_is_played_to(run: TrainedRun) -> None:
-    song = open_song(run, DEMO / "lieder" / "schubert_d911_01_lc5015378.mid")
+    song = open_song(run, "demo/lieder:schubert_d911_01")
     (voice,) = song.tracks_named("singstimme")
     assert song.tracks_named("pianoforte") == [1, 2]
     assert song.tracks_named("2") == [2]
@@ -119,7 +118,7 @@ def test_the_track_kept_is_played_to(run: TrainedRun) -> None:
 
 
 def test_a_continuation_begins_with_the_bar_after_what_is_given(run: TrainedRun) -> None:
-    song = open_song(run, DEMO / "irish" / "Morrisons.mid")
+    song = open_song(run, "demo/irish:Morrisons")
     template = continuation(song, 400, 2, 6)  # longer than a window
     filled = fill(run, 2, DrawOptions(steps=8, constraint=GRAMMAR), template=template)
     starts = song.bar_starts
@@ -134,7 +133,7 @@ def test_a_continuation_begins_with_the_bar_after_what_is_given(run: TrainedRun)
 
 
 def test_a_bar_can_get_another_number_of_tokens(run: TrainedRun) -> None:
-    song = open_song(run, DEMO / "irish" / "Morrisons.mid")
+    song = open_song(run, "demo/irish:Morrisons")
     template = bars_again(song, 1, 3, 7)
     assert template.hidden.sum() == 14
     filled = fill(run, 1, DrawOptions(steps=4, constraint=GRAMMAR), template=template).tokens[0]
@@ -159,7 +158,7 @@ def test_windows_cover_what_is_hidden_and_begin_with_a_bar() -> None:
 
 
 def test_bars_are_counted_as_in_a_slice(run: TrainedRun) -> None:
-    song = open_song(run, DEMO / "irish" / "Morrisons.mid")
+    song = open_song(run, "demo/irish:Morrisons")
     assert song.bar_range("2:5") == (2, 5)
     assert song.bar_range(":5") == (0, 5)
     assert song.bar_range("3:") == (3, song.bars)
@@ -169,7 +168,7 @@ def test_bars_are_counted_as_in_a_slice(run: TrainedRun) -> None:
 
 
 def test_what_cannot_be_drawn_is_one_line(run: TrainedRun) -> None:
-    song = open_song(run, DEMO / "irish" / "Morrisons.mid")
+    song = open_song(run, "demo/irish:Morrisons")
     with pytest.raises(GenerateError, match="no such token type in this song; allowed: Duration, Pitch, Position"):
         types_again(song, ["Rhythm"], 0, 4)
     with pytest.raises(GenerateError, match="nothing is left to draw"):
@@ -196,11 +195,12 @@ def track_of(*pitches: int, drums: bool = False, name: str = "") -> Any:
 
 
 def test_songs_that_cannot_be_used_are_one_line(run: TrainedRun, tmp_path: Path) -> None:
-    cases = {
+    cases: dict[str, str | Path] = {
         "no notes": song_file(tmp_path, track_of(), name="a.mid"),
         "drums only": song_file(tmp_path, track_of(36, 38, drums=True), name="b.mid"),
         "no note between the pitches 21 and 109": song_file(tmp_path, track_of(1, 5, 120), name="c.mid"),
-        "no such file": tmp_path / "absent.mid",
+        "no such file; allowed: a MIDI file, or CORPUS:NAME": tmp_path / "absent.mid",
+        "2 songs have it in their name": "demo/irish:morris",
     }
     (tmp_path / "text.mid").write_text("not music")
     cases["not a MIDI file"] = tmp_path / "text.mid"

@@ -85,6 +85,7 @@ def _quality_rows() -> list[dict]:
             }.items():
                 metric = "oa_mean" if name == "mean" else f"oa_attribute_{name}"
                 scores[metric] = (OA.get(arm, (float("nan"),) * 2)[seed] + shift, "1")
+            scores["kernel_distance"] = (0.9 - OA.get(arm, (float("nan"),) * 2)[seed], "1")
             scores["drift_oa"] = (0.1 * seed - 0.02 if arm in OA else float("nan"), "1")
             for metric, (value, unit) in scores.items():
                 rows.append(

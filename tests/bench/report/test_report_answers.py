@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import pytest
+from scipy import stats
 
 from bench.errors import UserError
 from bench.report.analysis.changes import changes
@@ -59,19 +62,36 @@ def test_factors_of_a_pattern(arm, pattern, expected):
 
 def test_main_effect_is_the_paired_difference_of_level_means(varied):
     first = varied[(varied["sample_steps"] != 32).fillna(True)]
-    found = {(one.factor, one.level, one.metric): one for one in effects(first)}
-    late = found["place of attention", "late", "oa_mean"]
-    # smdim 0.78, 0.80 against the mean of maf (+0.02) and afm (-0.03): 0.775, 0.795; fam has no OA
+    found = {(one.factor, one.level, one.compared.quantity.name): one for one in effects(first)}
+    late = found["place of attention", "late", "kernel_distance"]
+    # smdim 0.12, 0.10 against the mean of maf (+0.02) and afm (-0.03): 0.115, 0.095; fam has no figure
     assert (late.arms, late.against) == (("smdim",), ("maf", "afm"))
-    assert late.difference.value == pytest.approx(0.005) and late.difference.n == 2
+    assert late.difference.value == pytest.approx(0.005) and late.difference.seeds == 2
+    # from the model of all five arms, 4 degrees of freedom, one of 15 effects on this metric at 97.5 %
+    asked = [key for key in found if key[2] == "kernel_distance"]
+    sigma = late.compared.block.sigma
+    half = stats.t.isf(0.025 / 2 / len(asked), 4) * sigma * math.sqrt((1 + 1 / 2) / 2)
+    assert late.compared.block.freedom == 4
+    assert late.difference.interval.high == pytest.approx(0.005 + half)
+    assert late.verdict.word == "open"
 
 
-def test_effects_are_told_in_words_no_stronger_than_their_interval(frame):
+def test_effects_have_the_verdicts_of_the_differences(frame):
     (table,) = ablation_tables(frame)
     words = {row[0].text: row[-1].text for row in table.rows}
-    attention = words["attention in the block: with (OA mean)"]
-    assert "shows no effect that these seeds can separate from none" in attention
+    attention = words["attention in the block: with (kernel distance)"]
+    assert ": open (2 seeds): " in attention and "2 against 1 arms, 2 seeds" in attention
     assert ablation_tables(frame[frame["kind"] == "efficiency"]) == []
+    third = frame[(frame["kind"] == "quality") & (frame["seed"] == 0)]
+    third = third.assign(seed=2, cell_id=third["cell_id"] + "-2", value=third["value"] + 0.01)
+    apart = pd.concat([frame, third], ignore_index=True)
+    transformer = (apart["arm"] == "transformer") & (apart["metric"] == "validation_bits_per_token")
+    apart.loc[transformer, "value"] -= 5
+    (table,) = ablation_tables(apart)
+    words = {row[0].text: row for row in table.rows}
+    effect = words["Mamba in the block: with (Validation)"]
+    assert effect[2].text == "worse" and effect[1].low > 4
+    assert "Mamba in the block: with against without: Validation is 5.1" in effect[-1].text
 
 
 def test_interaction_of_place_and_depth():
@@ -99,16 +119,17 @@ def test_growth_table_gives_exponents_and_meeting_lengths(frame):
 
 def test_two_runs_side_by_side(frame):
     slower = frame.copy()
-    timed = (slower["arm"] == "mamba") & (slower["metric"] == "step_latency")
-    slower.loc[timed, ["value", "low", "high"]] *= 1.5
+    larger = (slower["arm"] == "mamba") & slower["metric"].isin(["peak_memory_inference", "forward_gflops"])
+    slower.loc[larger, ["value", "low", "high"]] *= 1.5
     slower["version"] = "study=2"
     assert differing_settings(frame, slower) == [("versions", "study=1", "study=2")]
     verdicts = {(c.first.arm, c.first.metric, c.first.length): c.verdict for c in changes(frame, slower)}
-    assert verdicts["mamba", "step_latency", 256] == "higher"
-    assert verdicts["smdim", "step_latency", 256] == "no difference found"
-    assert verdicts["smdim", "forward_gflops", 256] == "no difference found"
-    assert verdicts["smdim", "oa_mean", 512] == "cannot be decided with 2 seeds"
-    assert verdicts["smdim", "oa_attribute_pitch", 512] == "not tested"
+    assert verdicts["mamba", "peak_memory_inference", 256] == verdicts["mamba", "forward_gflops", 256] == "worse"
+    assert verdicts["smdim", "peak_memory_inference", 256] == "open: the intervals meet"
+    assert verdicts["smdim", "forward_gflops", 256] == "same"
+    assert verdicts["smdim", "step_latency", 256] == "open: one process per arm; 3 replicates would decide"
+    assert verdicts["smdim", "kernel_distance", 512].startswith("open (2 seeds)")
+    assert verdicts["smdim", "oa_mean", 512] == "not compared: no primary metric"
     settings, table = change_tables(frame, slower, ("old", "new"))
     assert settings.columns == ("setting", "old", "new") and "new against old" in table.columns
 

@@ -13,6 +13,9 @@ from bench.report.analysis.growth import cost_exponent
 from bench.report.claims.paper import claims_hash, load_paper, shipped_claims
 from bench.report.claims.verdict import fixed_before, judge, save_verdicts, verdict_words
 from bench.report.rows.summaries import cost_summaries
+from metrics.statistics.differences import Components
+from metrics.statistics.planning import needed
+from metrics.statistics.simultaneous import Family
 
 TEMPLATE = """
 name: made-up
@@ -113,12 +116,26 @@ def test_exponent_of_a_power_law_counted_timed_and_without_rounds(frame, tmp_pat
     assert (interval.value, interval.high) == pytest.approx((1.5, 1.5 + 12.7062 * 0.5)) and words == "2 rounds"
 
 
-def test_lead_needs_every_rival_and_says_how_many_seeds_would_settle(verdict):
+def more_seeds(frame: pd.DataFrame, seeds: int = 2) -> pd.DataFrame:
+    """The frame with further seeds of the same figures, a little apart."""
+    quality = frame[frame["kind"] == "quality"]
+    shifts = [(1 + seed // 2) * 1e-3 * (-1) ** seed for seed in range(2, 2 + seeds)]
+    more = []
+    for seed, shift in zip(range(2, 2 + seeds), shifts, strict=True):
+        rows = quality[quality["seed"] == seed % 2]
+        more.append(rows.assign(seed=seed, value=rows["value"] + shift, cell_id=rows["cell_id"] + f"-{seed}"))
+    return pd.concat([frame, *more], ignore_index=True)
+
+
+def test_lead_needs_every_rival_and_two_seeds_decide_nothing(verdict, frame):
     # OA 0.78 and 0.80 against transformer 0.80, 0.82 (lead -0.02 on both seeds) and mamba 0.70, 0.76 (0.08, 0.04)
     judged = verdict("lead", "oa_mean", "against: all", "[0, .inf]")
     assert judged.measured.value == pytest.approx(-0.02)
     assert judged.measured.note.startswith("smallest lead, over transformer")
-    assert judged.verdict == "contradicted"
+    assert judged.verdict == "inconclusive" and "would decide" in verdict_words(judged)
+    more = more_seeds(frame[frame["arm"] != "mamba"], 4)
+    assert verdict("lead", "oa_mean", "against: all", "[0, .inf]", more).verdict == "contradicted"
+    assert verdict("lead", "oa_mean", "against: all", "[-0.1, .inf]", more).verdict == "reproduced"
 
 
 def test_lead_within_the_noise_is_inconclusive_with_a_number_of_seeds(verdict, frame):
@@ -128,9 +145,18 @@ def test_lead_within_the_noise_is_inconclusive_with_a_number_of_seeds(verdict, f
         frame.loc[chosen, "value"] = value
     only = frame[frame["arm"].isin(["smdim", "transformer"])]
     judged = verdict("lead", "validation_bits_per_token", "against: all", "[0, .inf]", only)
-    # leads 0.1 and 0.2: mean 0.15, sd 0.0707; t 4.303 at n = 3 gives 0.176, 3.182 at n = 4 gives 0.1125 < 0.15
-    assert judged.verdict == "inconclusive" and judged.seeds_needed == 4
-    assert "about 4 seeds" in verdict_words(judged)
+    # leads 0.1 and 0.2: mean 0.15, sd 0.0707, the paired t interval at one degree of freedom
+    assert judged.measured.low == pytest.approx(0.15 - 12.7062 * 0.05, abs=1e-5)
+    components = Components(0.005)
+    wanted = needed(0.15, None, components, Family("baseline", 2), 2)
+    assert judged.verdict == "inconclusive" and judged.needed == wanted and 4 <= wanted.seeds <= 6
+    assert f"{wanted.seeds} seeds would decide" in verdict_words(judged)
+
+
+def test_one_seed_of_a_claim_has_no_interval(verdict, frame):
+    one = frame[frame["seed"].isna() | (frame["seed"] == 0)]
+    judged = verdict("level", "oa_mean", "length: 512", "[0, 1]", one)
+    assert verdict_words(judged) == "inconclusive (one seed has no interval; at least 3 seeds)"
 
 
 def test_orders_are_arms_with_the_same_mixers(verdict):
@@ -149,7 +175,8 @@ def test_one_model_at_all_lengths_is_judged_apart_from_models_trained_at_each(tw
     music = two_lengths[(two_lengths["arm"] == "smdim") & (two_lengths["kind"] == "quality")].copy()
     music.loc[music["length"] == 2048, "value"] += 0.06
     one = music.assign(arm="smdim-2048")
-    judged = {found.claim.id: found for found in judge(load_paper("smdim"), pd.concat([two_lengths, one]))}
+    table = more_seeds(pd.concat([two_lengths, one]))
+    judged = {found.claim.id: found for found in judge(load_paper("smdim"), table)}
     assert judged["oa-flat"].measured.value == pytest.approx(-0.1) and judged["oa-flat"].verdict == "contradicted"
     assert judged["oa-flat-one-model"].measured.value == pytest.approx(-0.04)
     assert judged["oa-flat-one-model"].verdict == "reproduced"
@@ -169,7 +196,8 @@ def test_music_of_an_arm_that_learned_no_more_than_the_grammar_judges_nothing(ve
     frame.loc[rows, "value"] += 1
     judged = verdict("lead", "oa_mean", "against: all", "[0, .inf]")
     assert verdict_words(judged) == "not comparable: smdim learned no more than the grammar here"
-    assert verdict("lead", "validation_bits_per_token", "against: orders", "[0, .inf]").verdict == "contradicted"
+    bits = verdict("lead", "validation_bits_per_token", "against: orders", "[0, .inf]", more_seeds(frame))
+    assert bits.verdict == "contradicted"
 
 
 @pytest.mark.parametrize(
@@ -187,7 +215,7 @@ def test_what_is_missing_is_named(verdict, kind, metric, rest, words):
 def test_change_between_the_shortest_length_and_another(verdict, frame):
     longer = frame[(frame["kind"] == "quality") & (frame["metric"] == "oa_mean")].assign(length=2048)
     longer["value"] -= 0.02
-    judged = verdict("change", "oa_mean", "length: 2048", "[-0.05, 0.05]", pd.concat([frame, longer]))
+    judged = verdict("change", "oa_mean", "length: 2048", "[-0.05, 0.05]", more_seeds(pd.concat([frame, longer])))
     assert judged.measured.value == pytest.approx(-0.02) and judged.verdict == "reproduced"
     assert "real against real 512: 0.900" in judged.measured.note
 

@@ -17,6 +17,7 @@ from bench.report.rows.frame import as_frame
 from bench.report.rows.summaries import Summaries, quality_summaries, reference_summaries
 from bench.report.tables.comparisons import comparison_tables, rank_tables
 from bench.report.tables.quality import quality_tables
+from bench.store.vectors import Vector, write_vectors
 from metrics.headlines import PRIMARY
 from metrics.quantities import quantity_of
 from metrics.statistics.differences import primary_level
@@ -62,8 +63,8 @@ def test_one_and_two_seeds_leave_everything_open_and_name_the_seeds_needed():
     assert set(verdicts(one).values()) == {"open: one seed has no interval; at least 3 seeds"}
     two = fixed((5.0, 5.1), (1.0, 1.11), (3.0, 3.12), (4.99, 5.1))
     found = verdicts(two)
-    assert found["smdim"] == "open: 2 seeds; 3 seeds would decide"
-    assert found["fam"].startswith("open: 2 seeds; ") and found["fam"].endswith("seeds would decide")
+    assert found["smdim"] == "open (2 seeds): 3 seeds would decide"
+    assert found["fam"].startswith("open (2 seeds): ") and found["fam"].endswith("seeds would decide")
     assert bits_of(two).best == "" and not any(entry.best for row in quality_tables(two)[0].rows for entry in row)
 
 
@@ -129,6 +130,45 @@ def test_an_arm_that_spreads_more_widely_and_the_test_of_all_arms_stand_in_the_n
     notes = comparison_tables(frame, "transformer")[0].notes
     assert any("unequal spread: fam varies three times as much" in note for note in notes)
     assert any("that they are equal (permutation of arms within seeds, 576 arrangements)" in note for note in notes)
+
+
+def with_windows(folder: Path, spread: float) -> pd.DataFrame:
+    """Three seeds of four arms whose cells hold two windows of each of six songs; a song's bits/token of smdim differ
+    from the others' by 0.5 and +-`spread`; the arms' seeds hardly differ."""
+    bits = np.zeros((4, 3))
+    for place, arm in enumerate(ARMS):
+        for seed in range(3):
+            vectors = []
+            for window in range(12):
+                song = window // 2
+                nats = 2.0 + 0.1 * song + 1e-3 * ((place * seed) % 3)
+                nats -= (0.5 + spread * (-1) ** song) / math.log2(math.e) if arm == "smdim" else 0.0
+                vectors.append(Vector("nats", "validation", window, f"song {song}", 64, 100 * nats, 100.0))
+            (folder / f"{arm}-{seed}").mkdir()
+            write_vectors(folder / f"{arm}-{seed}", vectors)
+            bits[place, seed] = sum(one.value for one in vectors) / 1200 / math.log(2)
+    values = np.zeros((len(PRIMARY), 4, 3))
+    values[0] = bits
+    return study_of(values)
+
+
+def test_bits_per_token_is_judged_over_songs_too_where_the_cells_hold_windows(tmp_path: Path):
+    for name, spread, word in (("alike", 0.01, "better"), ("apart", 2.0, "open")):
+        (tmp_path / name).mkdir()
+        frame = with_windows(tmp_path / name, spread)
+        assert verdicts(frame)["smdim"] == "better", "over seeds alone"
+        model = bits_of(frame, tmp_path / name)
+        found = next(one for one in model.against("transformer") if one.arm == "smdim")
+        printed = frame[frame["metric"] == PRIMARY[0]].groupby("arm")["value"].mean()
+        assert found.difference.value == pytest.approx(printed["smdim"] - printed["transformer"])
+        assert (found.verdict.word, model.songs) == (word, 6)
+    assert "songs" in found.words, "more songs, not more seeds"
+    (differences,) = comparison_tables(frame, "transformer", tmp_path / "apart")
+    assert differences.entry("smdim - transformer: Validation [bits/token]", "songs").value == 6
+    (tmp_path / "apart" / "mamba-1" / "vectors.parquet").unlink()
+    (differences,) = comparison_tables(frame, "transformer", tmp_path / "apart")
+    assert any("1 of 12 cells hold no windows of bits/token" in note for note in differences.notes)
+    assert differences.entry("smdim - transformer: Validation [bits/token]", "songs").text == "fixed"
 
 
 def test_only_primary_metrics_are_compared():

@@ -98,6 +98,17 @@ def test_quality_table_has_settings_marks_and_reference_rows(frame):
     assert any("diverged: loss is NaN at step 31" in note for note in table.notes)
 
 
+def test_the_songs_of_the_held_out_windows_are_named(frame):
+    import pandas as pd
+
+    ceiling = frame[(frame["arm"] == "real-vs-real") & (frame["metric"] == "oa_mean")]
+    windows = ceiling.assign(metric="token_entropy", value=4.0, n=16, songs=11)
+    (table,) = quality_tables(pd.concat([frame, windows], ignore_index=True))
+    assert "Measured against 16 held-out windows of 11 songs; intervals are over songs." in table.notes
+    (table,) = quality_tables(frame)
+    assert not any("held-out windows of" in note for note in table.notes)
+
+
 def test_one_seed_is_said(frame):
     (table,) = quality_tables(frame[frame["seed"].isna() | (frame["seed"] == 1)])
     assert any(note.startswith("One seed only") for note in table.notes)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import symusic
 
 from bench.report.analysis.windows import REAL, courses
 from bench.report.figures import draw
 from bench.report.figures.style import NothingToShow
+from bench.store.vectors import Vector, write_vectors
 
 
 def test_a_piece_that_thickens_in_its_second_half_does_so_in_the_windows(frame, played):
@@ -16,6 +18,24 @@ def test_a_piece_that_thickens_in_its_second_half_does_so_in_the_windows(frame, 
     assert [mean.value for mean in density.means[:5]] == pytest.approx([1, 1, 2, 3, 3])
     assert [mean.value for mean in real.means] == pytest.approx([1] * 5) and real.pieces == 4
     assert found[REAL, "oa"].means[0].value == pytest.approx(0)  # equal pieces
+
+
+def test_excerpts_of_one_song_are_averaged_first(frame, played):
+    vectors = [
+        Vector("pitch_class_entropy", "real", piece, song, 512, 1.0) for piece, song in enumerate(["a", "b", "b", "b"])
+    ]
+    folder = played / "reference-demo"
+    for piece, semitones in enumerate((0, 1, 2, 3)):  # no copies of each other
+        path = folder / "samples" / f"real-{piece:03d}.mid"
+        score = symusic.Score(str(path)).shift_pitch(semitones)
+        if piece == 0:
+            score.tracks.append(score.tracks[0].shift_pitch(4))  # song a has two voices
+        score.dump_midi(str(path))
+    apart = {(one.arm, one.measure): one for one in courses(frame, played)}[REAL, "density"]
+    assert [(mean.value, mean.n) for mean in apart.means] == [(1.25, 4)] * 5
+    write_vectors(folder, vectors)
+    by_song = {(one.arm, one.measure): one for one in courses(frame, played)}[REAL, "density"]
+    assert [(mean.value, mean.n) for mean in by_song.means] == [(1.5, 2)] * 5 and by_song.pieces == 4
 
 
 def test_figure_shows_arm_and_real_music(frame, played):

@@ -61,4 +61,4 @@ def test_summary_fits_eighty_columns_and_marks_the_arms(frame):
     lines = console.export_text().splitlines()
     assert any(line.split()[:2] == ["fam", "†"] for line in lines)
     mamba = next(line for line in lines if "mamba" in line)
-    assert mamba.split() == ["mamba", "‡", "both", "2.04", "M", "3.85±2", "0.730±0.3", "96.0±2", "0.960", "19.2"]
+    assert mamba.split() == ["mamba", "‡", "both", "2.04", "M", "3.85±2", "0.170±0.4", "96.0±2", "0.960", "19.2"]

@@ -39,8 +39,12 @@ measure:
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds processes in /proc")
 
 
+@pytest.fixture(autouse=True)
+def study(tmp_path: Path, demo_music: Path) -> None:
+    (tmp_path / "ranks.yaml").write_text(STUDY.replace("demo/lieder", f"folder:{demo_music / 'lieder'}"))
+
+
 def cell_of(folder: Path, *overrides: str) -> Cell:
-    (folder / "ranks.yaml").write_text(STUDY)
     plan = make_plan(load_study(folder / "ranks.yaml", overrides))
     return next(cell for cell in plan.cells if cell.kind == "quality")
 

@@ -34,9 +34,9 @@ measure:
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Path:
+def study(tmp_path: Path, demo_music: Path) -> Path:
     path = tmp_path / "lengths.yaml"
-    path.write_text(STUDY)
+    path.write_text(STUDY.replace("demo/lieder", f"folder:{demo_music / 'lieder'}"))
     return path
 
 

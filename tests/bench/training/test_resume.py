@@ -73,19 +73,30 @@ def test_killed_in_the_middle_of_a_step_ends_with_the_bits_of_a_run_that_was_not
 
 
 def test_stopped_while_it_validates_goes_on_from_trained_weights(run, tmp_path: Path) -> None:
-    straight, _ = run(folder="straight")
+    straight, _ = run(folder="straight", validations=2)
     validating: list[str] = []
     cut, _ = run(
         folder="cut",
+        validations=2,
         progress=lambda state: validating.append(state.stage) if state.stage else None,
         stop=lambda: len(validating) == 2,
     )
     assert validating == ["validating, 4 of 64 masked windows", "validating, 8 of 64 masked windows"]
     assert (cut.stopped, cut.steps, cut.validation) == ("interrupted", 20, None)
-    resumed, _ = run(folder="cut")
+    resumed, _ = run(folder="cut", validations=2)
     assert (resumed.stopped, resumed.validation) == ("budget", straight.validation)
     assert_same_bits(tmp_path / "straight", tmp_path / "cut")
     assert without_clock(resumed.history) == without_clock(straight.history)
+
+
+def test_a_last_validation_of_before_windows_were_kept_is_repeated(run, tmp_path: Path) -> None:
+    first, _ = run()
+    (path,) = (tmp_path / "run" / "checkpoint").glob("*.json")
+    meta = json.loads(path.read_text())
+    meta["ledger"]["final"] = {name: meta["ledger"]["final"][name] for name in ("value", "low", "high")}
+    path.write_text(json.dumps(meta))
+    again, _ = run()
+    assert again.validation == first.validation and len(first.validation.nats) == 8
 
 
 @pytest.mark.parametrize("stop_at", [1, 4, 5, 13, 19])

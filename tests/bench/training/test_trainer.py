@@ -16,7 +16,7 @@ from bench.diffusion import AbsorbingDiffusion, DiffusionError
 from bench.diffusion.evaluation import bits_per_token
 from bench.training import TrainingError, TrainSettings
 from bench.training.devices import Devices
-from bench.training.progress import Progress
+from bench.training.progress import Progress, last_quarter_fall
 from bench.training.trainer import train
 
 
@@ -45,7 +45,9 @@ def test_a_run_learns_and_its_curve_says_so(run, tmp_path: Path) -> None:
     validations = [(line["step"], line["validation_value"]) for line in lines if "validation_value" in line]
     assert len(losses) == 24 and losses[-1] < losses[0]
     assert [step for step, _ in validations] == [40, 80, 120] and validations[-1][1] < math.log2(6) - 0.3
-    assert result.validation is not None and result.validation.value == validations[-1][1]
+    final = lines[-1]
+    assert result.validation is not None and result.validation.value == final["final_value"] != validations[-1][1]
+    assert (final["final_n_windows"], final["final_n_draws"]) == (8, 8)
     assert reports[0].step == 1 and math.isnan(reports[0].validation_bits_per_token)
     last = reports[-1]
     assert (last.step, last.steps, last.fraction, last.remaining_s) == (120, 120, 1.0, 0.0)
@@ -68,10 +70,46 @@ def test_validation_is_bits_per_token_of_the_averaged_weights(run) -> None:
     assert without.validation is None
 
 
+@pytest.mark.parametrize("patience", [None, 2])
+def test_every_point_of_the_curve_is_on_one_grid(run, patience: int | None) -> None:
+    held_out = np.random.default_rng(1).integers(0, 6, (9, 24)).astype(np.uint16)
+    result, network = run(validation=held_out, validations=3, validation_windows=4, steps=9, patience=patience)
+    points = [line for line in result.history if "validation_value" in line]
+    assert [line["step"] for line in points] == [3, 6, 9]
+    assert {(line["validation_n_windows"], line["validation_n_draws"]) for line in points} == {(4, 2)}
+    grid = {"mask_id": 6, "pad_id": 7, "batch": 4, "draws": 2, "max_windows": 4}
+    assert points[-1]["validation_value"] == bits_per_token(network, held_out, **grid).value
+
+
+def test_a_network_that_does_not_change_has_a_flat_curve(run) -> None:
+    """Other windows or masks at the last point would show as a step."""
+    result, _ = run(steps=20, validations=5, validation_windows=3, learning_rate=1e-12)
+    values = [line["validation_value"] for line in result.history if "validation_value" in line]
+    assert len(values) == 5 and max(values) - min(values) < 1e-6
+    assert abs(result.validation.value - values[-1]) > 1e-4 and abs(last_quarter_fall(result.history)) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("points", "fall"),
+    [
+        ([(25, 6.0), (50, 5.0), (75, 4.5), (100, 4.25)], 0.25),
+        ([(50, 5.0), (100, 4.0)], 0.5),  # half way between the points
+        ([(10, 4.0), (60, 5.0), (80, 4.0), (100, 4.5)], -0.25),  # 4.25 at step 75
+        ([(100, 4.0)], math.nan),
+        ([(80, 5.0), (100, 4.0)], math.nan),
+        ([], math.nan),
+    ],
+)
+def test_the_fall_in_the_last_quarter(points: list[tuple[int, float]], fall: float) -> None:
+    lines = [{"step": step, "validation_value": value} for step, value in points]
+    lines += [{"step": 100, "final_value": 9.0}, {"step": 50, "loss": 1.0}]
+    assert last_quarter_fall(lines) == pytest.approx(fall, nan_ok=True)
+
+
 def test_seconds_end_the_run(run) -> None:
     result, _ = run(seconds=0.2)
     assert result.stopped == "budget" and result.seconds >= 0.2 and result.steps >= 1
-    assert result.history[-1]["validation_n_windows"] == 8
+    assert result.history[-1]["final_n_windows"] == 8
 
 
 def test_flops_are_turned_into_steps(run) -> None:

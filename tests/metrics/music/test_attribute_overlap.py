@@ -25,7 +25,7 @@ def test_pitch_overlap_is_that_of_the_pooled_notes():
     result = oa_attribute(generated, reference, "pitch")
     assert result.value == 0.5
     assert (result.n, result.better, result.unit) == (2, "higher", "1")
-    assert result.parts == {"n_reference": 1, "notes_generated": 4, "notes_reference": 4}
+    assert result.parts == {"n_reference": 1, "songs_reference": 1, "notes_generated": 4, "notes_reference": 4}
 
 
 def test_bins_lie_on_the_token_grid():
@@ -50,7 +50,7 @@ def test_each_attribute_answers_to_its_own_change_only():
         assert values == {a: 0.0 if a == attribute else 1.0 for a in changed}
         mean = oa_attribute([moved], reference)
         assert (mean.name, mean.value) == ("oa_mean", 0.75)
-        assert mean.parts == values
+        assert mean.parts == values | {"songs_reference": 1}
 
 
 def test_it_is_symmetric_and_does_not_see_order():

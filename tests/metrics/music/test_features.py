@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from metrics import Notes, feature_matrix
-from metrics.music.features import feature_vector
+from metrics.music.features import NOTE_LENGTHS_BEATS, feature_vector
 
 # C4 quarter, E4 + G4 eighth chord at beat 1, C5 half at beat 2, in bars of 4 beats
 PIECE = Notes.from_arrays([0, 1, 1, 2], [1, 0.5, 0.5, 2], [60, 64, 67, 72])
@@ -49,12 +49,23 @@ def test_per_bar_forms_follow_true_bars():
     assert shares[[0, 2, 4]].tolist() == [0.5, 0.25, 0.25]
 
 
-def test_note_lengths_go_to_the_nearest_class_the_shorter_on_a_tie():
-    # 0.34 -> a third; 0.3 -> nearer to 1/3 (0.033) than to 1/4 (0.05); 1.25 -> nearer to 4/3; 3.5 -> tie of 3 and 4
+def test_note_lengths_go_to_the_nearest_class_the_first_of_the_list_on_a_tie():
+    # 0.34 -> a third; 0.3 -> nearer to 1/3 (0.033) than to 1/4 (0.05); 1.25 -> nearer to 4/3; 3.5 -> tie of 4 and 3
     notes = Notes.from_arrays([0, 1, 2, 4], [0.34, 0.3, 1.25, 3.5], [60, 61, 62, 63])
     lengths = feature_vector(notes, "note_length_histogram")
-    assert np.flatnonzero(lengths).tolist() == [5, 9, 11]
+    assert np.flatnonzero(lengths).tolist() == [0, 9, 11]
     assert lengths[11] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("beats", "nearest"),
+    [(3.5, 4), (2.5, 2), (1.75, 2), (0.875, 1), (0.4375, 1 / 2), (7 / 6, 1), (17 / 12, 3 / 2), (17 / 48, 3 / 8),
+     (7 / 24, 1 / 4), (17 / 24, 3 / 4), (7 / 12, 1 / 2), (5 / 6, 3 / 4), (0.1, 1 / 4), (9, 4)],
+)  # fmt: skip
+def test_a_note_length_halfway_between_two_is_the_one_that_the_list_names_first(beats: float, nearest: float):
+    for error in (-1e-12, 0, 1e-12):
+        lengths = feature_vector(Notes.from_arrays([0, 9], [beats + error] * 2, [60, 60]), "note_length_histogram")
+        assert NOTE_LENGTHS_BEATS[np.flatnonzero(lengths)].tolist() == [nearest]
 
 
 def test_pieces_without_enough_notes_give_rows_of_nan():

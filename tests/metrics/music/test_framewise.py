@@ -26,6 +26,17 @@ def test_the_overlap_of_two_normals_is_that_of_the_standard_library():
         assert overlap == pytest.approx(theirs, abs=1e-9)
 
 
+@pytest.mark.parametrize("relative", [0, 1e-16, 2.3e-16, 1e-15, 1e-14, 1e-12, -1e-12, 1e-10])
+def test_the_overlap_of_normals_of_nearly_one_deviation(relative: float):
+    # of one deviation they cross halfway between the means: 2 Phi(-d / 2 s)
+    for mean, deviation, apart in ((60.0, 3.1, 2.6), (-5.0, 0.7, 0.0), (71.3, 2.9, 40.0), (0.0, 1e-6, 1e-6)):
+        expected = 2 * NormalDist().cdf(-apart / 2 / deviation)
+        for sign in (-1, 1):
+            other = (np.array([mean + sign * apart]), np.array([deviation * (1 + relative)]))
+            found = gaussian_overlap(np.array([mean]), np.array([deviation]), *other)
+            assert found[0] == pytest.approx(expected, abs=1e-9)
+
+
 def bars(*pitches_of_bars: list[int]) -> Notes:
     """A piece of 4-beat bars, the pitches of each spread over its beats."""
     notes = [

@@ -47,8 +47,8 @@ def test_the_held_out_rate_stands_beside():
 def test_a_rate_of_zero_has_no_interval_and_a_small_one_stays_inside():
     clean = pitch_outliers([piece([60, 60])] * 10, TRAIN)
     assert clean.value == 0 and np.isnan(clean.low)
-    some = pitch_outliers([*[piece([60, 60])] * 9, piece([60, 95])], TRAIN)
-    assert 0 < some.low < some.value == 0.05 < some.high < 1
+    some = pitch_outliers([*(piece([60] * 2 * length) for length in range(1, 10)), piece([60] * 9 + [95])], TRAIN)
+    assert 0 < some.low < some.value == 0.01 < some.high < 1
 
 
 def test_missing_pieces_are_named():

@@ -9,11 +9,10 @@ import pytest
 
 from metrics import MetricResult, Notes, corrupted, read_folder, sensitivity_responses
 from metrics.music.corruptions import CORRUPTIONS
-from metrics.music.sensitivity import EXPECTATIONS, Response, expectation, worse
+from metrics.music.sensitivity import EXPECTATIONS, Response, _respond, expectation, worse
 from metrics.music.sensitivity_card import card_csv, card_figure, card_markdown
 from metrics.music.table import quality_table
 
-DEMO = Path(__file__).parents[3] / "bench" / "data" / "demo"
 PIECE = Notes.from_arrays([0, 1, 2, 3], [1, 0.5, 1, 2], [60, 62, 64, 120], [10, 20, 30, 40])
 
 # Changes that 14 pieces cannot show (they do on 90 POP909 songs but for those named in the reference card).
@@ -27,12 +26,13 @@ TOO_FEW_PIECES = {
     ("frechet_distance", "unigram_tokens"),
     ("mmd_distance", "unigram_tokens"),
     ("oa_mean", "transposition"),
+    ("pitch_outliers_percentile", "pitch_jitter"),
 }
 
 
 @pytest.fixture(scope="module")
-def responses() -> list[Response]:
-    pieces, _ = read_folder(DEMO / "lieder")
+def responses(demo_music: Path) -> list[Response]:
+    pieces, _ = read_folder(demo_music / "lieder")
     return sensitivity_responses(pieces[:14], pieces[14:28], pieces[28:])
 
 
@@ -70,7 +70,7 @@ def test_every_statement_names_a_metric_that_exists_once():
 
 def test_what_must_not_move_does_not(responses: list[Response]):
     stated = [r for r in responses if r.expectation in ("stays", "blind")]
-    assert len(stated) == 88
+    assert len(stated) == 92
     assert [(r.metric, r.corruption) for r in stated if not r.holds] == []
 
 
@@ -90,6 +90,26 @@ def test_worse_is_further_from_the_held_out_value():
     assert worse(first, second) and worse(second, first)  # no way is better: any change shows
 
 
+@pytest.mark.parametrize(
+    ("metric", "after", "holds"),
+    [
+        ("mmd_distance", 1.0, True),
+        ("mmd_distance", -1.0, False),  # as large a change, but for the better
+        ("mmd_distance", 0.4, False),
+        ("oa_mean", -1.0, True),
+        ("oa_mean", 1.0, False),
+        ("groove_consistency", 1.0, True),  # away from the held-out value, 0.3
+        ("novelty_longest_copy", -1.0, True),  # no way is better
+    ],
+)
+def test_a_move_is_one_for_the_worse(metric: str, after: float, holds: bool):
+    parts = {"reference": 0.3}
+    before = MetricResult(metric, 0.5, 8, low=0.0, high=1.0, parts=parts)
+    moved = _respond(before, MetricResult(metric, 0.5 + after, 8, parts=parts), "pitch_jitter", 1.0, "moves")
+    assert moved.holds == holds
+    assert moved.response == pytest.approx(2 * abs(after))
+
+
 def test_damage_grows_with_its_level(responses: list[Response]):
     for metric, corruption in (
         ("oa_distance_pitch_class_histogram", "pitch_jitter"),
@@ -103,6 +123,6 @@ def test_damage_grows_with_its_level(responses: list[Response]):
 def test_the_card_is_written_whole(responses: list[Response], tmp_path: Path):
     assert len(card_csv(responses).splitlines()) == 1 + len({response.metric for response in responses}) * 18
     text = card_markdown(responses, "Music: demo.")
-    assert "| oa_mean | 0 S |" in text and "of 131 statements hold." in text
+    assert "| oa_mean | 0 S |" in text and "of 135 statements hold." in text
     card_figure(responses, tmp_path / "figures" / "card.png", "demo")
     assert (tmp_path / "figures" / "card.png").read_bytes().startswith(b"\x89PNG")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
-from metrics import Notes, structure_similarity_error
-from metrics.music.structure import bar_similarity
+from metrics import Notes, structure_error, structure_similarity_error
+from metrics.music.structure import bar_similarity, similarity_redraws, structure_redraws
 
 
 def song(form: str) -> Notes:
@@ -57,3 +59,40 @@ def test_rare_lags_are_left_out_and_none_is_nan():
     assert result.parts["lags"] == 10  # 40 - t >= 30
     assert np.isnan(result.parts["lag_16_reference"])
     assert "no lag has 30 pairs" in structure_similarity_error([song("AB")], [song("AB")]).reason
+
+
+def test_bars_of_the_same_steps_are_alike_in_any_key_and_with_any_durations():
+    piece = Notes.from_arrays([0, 1, 2, 4, 5, 6, 8], [1, 1, 1, 0.5, 2, 0.25, 1], [60, 64, 67, 62, 66, 69, 50])
+    total, pairs = bar_similarity(piece, steps=True)
+    # bar 1: up 4, up 3, down 5; bar 2: up 4, up 3, down 19: two of four; the last note steps nowhere
+    assert (total[0], total[1], pairs[:2].tolist()) == (2 / 4, 0, [2, 1])
+    assert bar_similarity(piece)[0][0] == 0
+    assert bar_similarity(Notes.from_arrays([0], [1], [60]), steps=True).tolist() == np.zeros((2, 32)).tolist()
+
+
+def test_a_lag_has_the_weight_of_its_pairs():
+    steady, turning = [song("A" * 40)], [song("AB" * 20)]
+    result = structure_error(turning, steady, intervals=False)
+    curves = []
+    for (piece,) in (turning, steady):
+        total, pairs = bar_similarity(piece, steps=True)
+        curves.append((total / np.maximum(pairs, 1), pairs))
+    weight = np.minimum(curves[0][1], curves[1][1])
+    weight[weight < 30] = 0
+    assert result.value == pytest.approx((np.abs(curves[0][0] - curves[1][0]) * weight).sum() / weight.sum())
+    assert weight[:10].tolist() == [40 - lag for lag in range(1, 11)] and result.parts["lags"] == 10
+    assert structure_error(steady, steady).value == 0
+
+
+@pytest.mark.parametrize(
+    ("metric", "redraws"),
+    [(structure_error, structure_redraws), (structure_similarity_error, similarity_redraws)],
+)
+def test_draws_made_at_once_have_the_values_of_draws_made_one_by_one(metric: Callable, redraws: Callable):
+    generator = np.random.default_rng(0)
+    pool = [song("".join(generator.choice(list("ABC."), 20))) for _ in range(9)]
+    reference = [song("AABB" * 5), song("ABAB" * 5)]
+    chosen = np.array([generator.permutation(9)[:4] for _ in range(5)])
+    expected = [metric([pool[place] for place in row], reference, intervals=False).value for row in chosen]
+    assert redraws(pool, chosen, reference).tolist() == pytest.approx(expected)
+    assert np.isnan(redraws([song("AB")], np.array([[0]]), reference)).all()

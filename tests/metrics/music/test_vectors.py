@@ -44,7 +44,7 @@ def test_discrepancy_of_four_points_by_hand():
     ones = np.ones((1, 2))
     half = np.exp(-0.5)
     expected = 1 + half - 2 * (2 * 1 + 2 * half) / 4
-    assert _discrepancy(_kernels(first, second), ones, ones)[0] == pytest.approx(expected)
+    assert _discrepancy(_kernels(first, second, [np.arange(2), np.arange(2)]), ones, ones)[0] == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("kind", ["frechet", "mmd"])

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 
 from bench.diffusion import AbsorbingDiffusion, MultiScaleDiffusion
 from bench.errors import UserError
-from bench.measure.quality.cell import bound_rows, measure_quality
+from bench.measure.quality.cell import measure_quality
 from bench.measure.quality.music import load_tokens
 from bench.measure.quality.process import build_diffusion
 from bench.run.plan import make_plan
+from bench.store.vectors import read_vectors
 from bench.study.grid import load_study
 from bench.study.settings import DiffusionSettings, SampleSettings
-from bench.training import TrainSettings
 
 STUDY = """\
 name: tiny
@@ -22,7 +23,7 @@ question: is it refused
 baseline:
   arm: transformer
   corpus: demo/lieder
-  length: 64
+  length: 256
   model: {width: 32, stride: 4, layers: 2}
   train: {steps: 2, batch: 2, validations: 0, final_validation_windows: 4, final_validation_draws: 2}
   diffusion: {DIFFUSION}
@@ -83,20 +84,7 @@ def test_powers_come_from_the_words_of_the_tokens() -> None:
     # eight positions a beat, four beats a bar
     assert [power[f"Position_{place}"] for place in (0, 8, 12, 13)] == [6.0, 5.0, 4.0, 3.0]
     plain = build_diffusion(tokens, DiffusionSettings().deciding())
-    assert type(plain) is AbsorbingDiffusion and bound_rows(lambda x: x, plain, None, TrainSettings(steps=1)) == []
-
-
-def test_the_bound_has_its_own_name_and_says_of_what_process_it_is() -> None:
-    import torch
-
-    tokens = load_tokens("demo/lieder", {})
-    process = build_diffusion(tokens, DiffusionSettings(schedule="multi-scale", steps=64).deciding())
-    settings = TrainSettings(steps=1, final_validation_windows=3, final_validation_draws=8)
-    windows = tokens.windows("validation", 64).tokens
-    (row,) = bound_rows(lambda x: torch.zeros(*x.shape, tokens.vocab_size), process, windows, settings)
-    assert row["metric"] == "state_dependent_bits_per_token" and row["n"] == 3
-    assert row["definition"] == "state-dependent ELBO, 64 steps v1"
-    assert row["low"] < row["value"] < row["high"]
+    assert type(plain) is AbsorbingDiffusion
 
 
 def test_a_multi_scale_cell_trains_plays_and_has_both_figures(tmp_path: Path) -> None:
@@ -105,6 +93,18 @@ def test_a_multi_scale_cell_trains_plays_and_has_both_figures(tmp_path: Path) ->
     folder = tmp_path / "results" / "tiny" / cell.id
     folder.mkdir(parents=True)
     rows = {row["metric"]: row for row in measure_quality(cell.settings, folder, lambda **event: None)}
+    found = read_vectors(folder)
+    generated = found[found["side"] == "generated"]
+    for metric in ("empty_beat_rate", "token_entropy"):
+        of_metric = generated[generated["metric"] == metric]
+        assert of_metric["piece"].tolist() == [0, 1, 2] and set(of_metric["song"]) == {""}
+        assert rows[metric]["value"] == pytest.approx(of_metric["value"].mean(), rel=1e-12, nan_ok=True)
+    vectors = found[found["side"] == "validation"].groupby("metric")[["value", "tokens"]].sum()
     own, uniform = rows["state_dependent_bits_per_token"], rows["validation_bits_per_token"]
-    assert own["definition"] != uniform["definition"] and 4 < own["value"] < 12 and 4 < uniform["value"] < 12
+    assert own["definition"] == "state-dependent ELBO, 64 steps v1" and uniform["definition"] == "count-form ELBO v1"
+    assert 4 < own["value"] < 12 and 4 < uniform["value"] < 12
+    for found, metric in ((uniform, "nats"), (own, "state_dependent_nats")):
+        nats, count = vectors.loc[metric]
+        assert found["value"] == pytest.approx(nats / count / math.log(2), rel=1e-14)
+        assert found["low"] < found["value"] < found["high"] and (found["n"], found["songs"]) == (4, 4)
     assert rows["token_entropy"]["nfe"] == 6 and len(list((folder / "samples").glob("*.mid"))) == 3

@@ -12,7 +12,6 @@ from bench.measure.quality.outside import REASON, measure_outside
 from bench.run.plan import make_plan
 from bench.study.grid import load_study
 
-DEMO = Path(__file__).parents[4] / "bench" / "data" / "demo" / "lieder"
 STUDY = """
 name: rivals
 question: How does it compare?
@@ -31,10 +30,10 @@ measure: {measure}
 
 
 @pytest.fixture
-def music(tmp_path: Path) -> Path:
+def music(tmp_path: Path, demo_music: Path) -> Path:
     folder = tmp_path / "rival"
     folder.mkdir()
-    for file in sorted(DEMO.glob("*.mid"))[:4]:
+    for file in sorted((demo_music / "lieder").glob("*.mid"))[:4]:
         shutil.copy(file, folder)
     (folder / "broken.mid").write_bytes(b"no music")
     return folder
@@ -60,7 +59,7 @@ def test_its_music_is_measured_and_what_only_a_denoiser_has_is_missing_with_the_
     by_name = {row["metric"]: row for row in rows}
     assert 0 < by_name["oa_mean"]["value"] <= 1
     assert len(list((tmp_path / "cell" / "samples").glob("*.mid"))) == 3
-    for metric in ("validation_bits_per_token", "step_latency", "forward_gflops"):
+    for metric in ("validation_bits_per_token", "bits_per_note", "bits_per_beat", "step_latency", "forward_gflops"):
         assert math.isnan(by_name[metric]["value"]) and by_name[metric]["reason"] == REASON
     assert (by_name["step_latency"]["kind"], by_name["step_latency"]["length"]) == ("efficiency", 512)
 

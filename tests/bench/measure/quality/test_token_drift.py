@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from bench.data import TokenCorpus, load_corpus, tokenize
-from bench.measure.quality.token_drift import beat_of_token, masked_bits, token_drift_row
+from bench.measure.quality.music import SongWindows
+from bench.measure.quality.token_drift import masked_bits, token_drift_row
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +37,6 @@ def test_each_token_costs_what_the_denoiser_says():
     assert found.tolist() == [pytest.approx(bits, abs=1e-5)] * 3
 
 
-def test_tokens_stand_at_their_bar_and_position(tokens: TokenCorpus):
-    ids = {word: index for index, word in enumerate(tokens.vocabulary)}
-    words = ["Position_4", "Pitch_60", "Bar_None", "Position_8", "Pitch_60", "Bar_None", "Bar_None", "Position_31"]
-    sequence = np.array([ids[word] for word in words])
-    assert beat_of_token(tokens, sequence).tolist() == [0.5, 0.5, 0.5, 1, 1, 4, 8, 11.875]
-
-
 def test_a_denoiser_that_knows_nothing_needs_the_same_bits_everywhere(tokens: TokenCorpus):
     size = tokens.vocab_size
 
@@ -51,6 +45,6 @@ def test_a_denoiser_that_knows_nothing_needs_the_same_bits_everywhere(tokens: To
 
     pieces = np.stack([piece[:1500] for piece in tokens.pieces("train") if len(piece) >= 1500][:4])
     assert masked_bits(nothing, pieces, tokens.mask_id)[0, 0] == pytest.approx(math.log2(size - 1))
-    row = token_drift_row(nothing, tokens, pieces[:2], pieces[2:])
+    row = token_drift_row(nothing, tokens, pieces[:2], SongWindows(pieces[2:], ("a", "b")))
     assert (row["metric"], row["n"], row["unit"]) == ("drift_bits", 2, "bits/token")
     assert row["value"] == pytest.approx(0, abs=1e-5)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.measure.quality.cell import measure_quality
-from bench.measure.quality.music import held_out_windows, load_tokens, token_rows
+from bench.measure.quality.music import held_out_windows, load_tokens, token_results
 from bench.measure.quality.training import shared_training, training_id
 from bench.run.plan import make_plan
 from bench.study.grid import load_study
@@ -136,8 +136,8 @@ def test_a_second_cell_waits_for_the_first(tmp_path: Path) -> None:
     assert second.communicate(timeout=60)[0] == "mine\n"
 
 
-def test_a_study_of_samplers_trains_once_and_its_figures_differ(tmp_path: Path) -> None:
-    (tmp_path / "study.yaml").write_text(STUDY)
+def test_a_study_of_samplers_trains_once_and_its_figures_differ(tmp_path: Path, demo_music: Path) -> None:
+    (tmp_path / "study.yaml").write_text(STUDY.replace("demo/lieder", f"folder:{demo_music / 'lieder'}"))
     cells = [cell for cell in make_plan(load_study(tmp_path / "study.yaml")).cells if cell.kind == "quality"]
     assert len({training_id(cell.settings) for cell in cells}) == 1 < len({cell.id for cell in cells}) == 3
     found, stages = {}, list[list[str | None]]()
@@ -158,5 +158,5 @@ def test_a_study_of_samplers_trains_once_and_its_figures_differ(tmp_path: Path) 
 
 def test_real_music_has_no_grammar_errors() -> None:
     tokens = load_tokens("demo/lieder", {})
-    rows = {row["metric"]: row for row in token_rows(tokens, held_out_windows(tokens, 64, 8))}
-    assert rows["grammar_errors"]["value"] == 0.0 and 3.5 < rows["token_entropy"]["value"] < 6.0
+    found = {result.name: result for result in token_results(tokens, held_out_windows(tokens, 64, 8))}
+    assert found["grammar_errors"].value == 0.0 and 3.5 < found["token_entropy"].value < 6.0

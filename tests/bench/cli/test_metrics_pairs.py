@@ -1,0 +1,85 @@
+"""`metrics --pairs`: files matched by name, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import symusic
+from typer.testing import CliRunner, Result
+
+from bench.cli import app
+from bench.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMDIM_BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+def write(path: Path, pitches: list[int]) -> None:
+    """Quarter notes one after another."""
+    score = symusic.Score(480)
+    track = symusic.Track()
+    for step, pitch in enumerate(pitches):
+        track.notes.append(symusic.Note(480 * step, 480, pitch, 80))
+    score.tracks.append(track)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    score.dump_midi(str(path))
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """Four pairs of four notes, of which 4, 2, 0 and 0 agree (the last is silent), and a file without counterpart."""
+    filled, hidden = tmp_path / "filled", tmp_path / "hidden"
+    for name, own in {"a": [60, 62, 64, 65], "b": [60, 62, 1, 2], "c": [1, 2, 3, 4], "d": []}.items():
+        write(filled / f"{name}.mid", own)
+    for index, name in enumerate("abcde"):
+        write(hidden / f"{name}.midi", [60, 62, 64, 65 + index])
+    return filled, hidden
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(app, ["metrics", *map(str, words)])
+
+
+def test_each_file_and_the_mean_over_files(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    result = run("--pairs", *folders, "-o", tmp_path / "pairs.csv")
+    assert result.exit_code == 0, result.output
+    assert "1 files of" in result.stderr and "have no counterpart: e" in result.stderr
+    rows = list(csv.DictReader((tmp_path / "pairs.csv").open()))
+    scores = {row["file"]: row["value"] for row in rows if row["metric"] == "infill_note_f1"}
+    assert scores == {"a": "1.0", "b": "0.5", "c": "0.0", "d": "0.0", "": "0.375"}
+    mean = next(row for row in rows if (row["file"], row["metric"]) == ("", "infill_note_f1"))
+    assert (mean["n"], mean["songs"]) == ("4", "4") and float(mean["low"]) < 0.375 < float(mean["high"])
+    assert "0.3750" in result.stdout and "95 % interval over files" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--pairs", "{empty}", "{hidden}"], "empty: no MIDI or ABC file"),
+        (["--pairs", "{filled}", "{nowhere}"], "nowhere: no such folder"),
+        (["--pairs", "{filled}", "{others}"], "no file of .*filled has the name of a file of .*others .a, z."),
+        (["--pairs", "{twice}", "{hidden}"], "twice: two files are called a; allowed: one file for each name"),
+        (["--pairs", "{broken}", "{hidden}"], "broken: none of its 1 files can be read"),
+        (["{filled}", "--pairs", "{filled}", "{hidden}"], "--pairs: takes its two folders alone"),
+        (["{filled}"], "allowed: FOLDER --reference FOLDER_OR_CORPUS, or --pairs INFILLED HIDDEN"),
+        ([], "allowed: FOLDER --reference FOLDER_OR_CORPUS, or --pairs INFILLED HIDDEN"),
+    ],
+)
+def test_bad_input_is_one_line(folders: tuple[Path, Path], tmp_path: Path, words: list[str], message: str) -> None:
+    import re
+
+    names = {name: tmp_path / name for name in ("empty", "nowhere", "others", "twice", "broken")}
+    for name in ("empty", "broken"):
+        names[name].mkdir()
+    (names["broken"] / "a.mid").write_bytes(b"no music")
+    write(names["others"] / "z.mid", [60])
+    write(names["twice"] / "a.mid", [60])
+    write(names["twice"] / "a.midi", [61])
+    result = run(*(word.format(filled=folders[0], hidden=folders[1], **names) for word in words))
+    assert result.exit_code != 0 and isinstance(result.exception, UserError)
+    assert re.search(message, str(result.exception)) and "\n" not in str(result.exception)
