@@ -45,7 +45,7 @@ class Spread:
         return float(stats.t.ppf((1 + level) / 2, self.freedom)) * self.deviation / math.sqrt(count)
 
 
-def pooled_spread(groups: Iterable[Sequence[float]]) -> Spread:
+def pooled_spread(groups: Iterable[Sequence[float] | np.ndarray]) -> Spread:
     """The spread of positive times within groups, such as the rounds of one process each: squares of all groups over
     all their degrees of freedom."""
     logarithms = [np.log(np.asarray(group, dtype=np.float64)) for group in groups if len(group)]
