@@ -146,7 +146,7 @@ def test_a_wide_interval_is_open_and_names_the_replicates_that_would_decide(time
 def test_two_replicates_call_nothing_different(timed):
     times = {"first": [100.0, 101.0], "twin": [100.0, 101.0], "tenth": [200.0, 202.01], "square": [100.0, 101.0]}
     found = ratio(with_times(timed, times), "tenth")
-    assert found.interval.low > 1.9 and found.replicates == 2 and found.words.startswith("open: 2 replicates")
+    assert found.interval.low > 1.9 and found.replicates == 2 and found.words.startswith("open (2 replicates)")
 
 
 def test_results_of_one_process_per_arm_are_read_and_decide_nothing(timed):
