@@ -30,7 +30,7 @@ TIMED = (STEP_LATENCY, TRAIN_STEP_LATENCY)
 """Times of which a session takes replicates."""
 TIMES = (*TIMED, SAMPLE_LATENCY)
 WORDS = {"better": "faster", "worse": "slower"}
-ONE_PROCESS = "open: one process per arm; 3 replicates would decide"
+ONE_PROCESS = "open (one process per arm): 3 replicates would decide"
 """Two processes of one model keep a difference for life, which no number of rounds shows."""
 
 
