@@ -81,7 +81,7 @@ def model_notes(one: Compared, *, where: bool = False) -> list[str]:
     if block.unequal_spread:
         notes.append(
             f"{label}: unequal spread: {block.unequal_spread} varies three times as much between seeds as the others; "
-            "its intervals are too narrow (false calls of 8 to 12 % in place of 5 %), those of the others too wide."
+            "where that is no chance, its intervals are too narrow (false calls of 8 to 18 % in place of 5 %)."
         )
     lacking = "; ".join(filter(None, (one.note, getattr(one.model, "note", ""))))
     return [*notes, *([f"{label}: {lacking}."] if lacking else [])]
