@@ -26,7 +26,7 @@ def overlaps_of_draws(
     from scipy.spatial.distance import cdist, pdist
 
     reference = reference[np.isfinite(reference).all(1)]
-    finite: NDArray[np.bool_] = np.isfinite(pool).all(1)
+    finite = np.asarray(np.isfinite(pool).all(1))
     if len(reference) < 2 or not finite.any():
         return np.full(len(chosen), np.nan)
     intra = pdist(reference)
