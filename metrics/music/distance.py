@@ -60,8 +60,10 @@ def oa_distance(
 def _redraws(
     pool: Sequence[Notes], chosen: NDArray[np.int64], *, reference: Sequence[Notes], limits: str = "full"
 ) -> list[NDArray[np.float64]]:
-    tables = ([feature_matrix(pieces, feature) for pieces in (pool, reference)] for feature in FEATURES)
-    each = [overlaps_of_draws(*pair, chosen, limits) for pair in tables]
+    each = [
+        overlaps_of_draws(feature_matrix(pool, feature), feature_matrix(reference, feature), chosen, limits)
+        for feature in FEATURES
+    ]
     return [*each, np.mean(each, 0)]
 
 

@@ -26,7 +26,7 @@ def overlaps_of_draws(
     from scipy.spatial.distance import cdist, pdist
 
     reference = reference[np.isfinite(reference).all(1)]
-    finite = np.isfinite(pool).all(1)
+    finite = np.asarray(np.isfinite(pool).all(1))
     if len(reference) < 2 or not finite.any():
         return np.full(len(chosen), np.nan)
     intra = pdist(reference)
@@ -35,7 +35,7 @@ def overlaps_of_draws(
     weight = weights_of_draws(chosen, len(pool)) * finite  # R P
     count = weight.sum(1)
     width, widths = scott_bandwidth(intra, copies=2), _bandwidths(inter[finite], weight[:, finite])
-    plain = (count < 2) | (widths == 0) | (width == 0)
+    plain: NDArray[np.bool_] = (count < 2) | (widths == 0) | (width == 0)
     values = np.full(len(chosen), np.nan)
     for draw in np.flatnonzero(plain & (count >= 2)):  # a constant feature has rules of its own
         values[draw] = overlap_of_distances(Distances(intra, inter[chosen[draw][finite[chosen[draw]]]]), limits)[0]

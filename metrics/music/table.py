@@ -108,7 +108,7 @@ def reference_rows(
 
     A value is the mean over the draws, `low` and `high` their 2.5th and 97.5th percentile (`Draws.spread`). `parts`: sd
     of the draws, draws, n (pieces in a draw), and for floors auc: the chance that a set of real pieces is rated better
-    than the floor (0.5: the metric cannot tell them apart), NaN where no way is better.
+    than the floor (0.5: the metric cannot separate them), NaN where no way is better.
     """
     given = {"reference": reference, "train": train, "limits": limits, "intervals": False, "seed": seed}
     wanted = len(reference) if count is None else count
@@ -186,7 +186,7 @@ def _compact(pool: Sequence[Notes], draws: Draws) -> tuple[Sequence[Notes], Draw
 def _summary(
     first: MetricResult, values: Values, redrawn: Redrawn, wanted: int, real: Mapping[str, Values]
 ) -> MetricResult:
-    """The results of the draws as one: mean and range, and how well the metric tells them from `real` draws.
+    """The results of the draws as one: mean and range, and how well the metric separates them from `real` draws.
 
     Halves have no sd: they are compared with half the reference, so that no figure has a place among them.
     """
@@ -205,8 +205,18 @@ def _summary(
     words = f"mean of {len(known)} draws" if several else "one draw"
     words += "" if redrawn.against is None else " of halves"
     few = f" of {size} pieces, {wanted} wanted: the songs run out" if size < wanted else ""
-    more = {"definition": f"{first.definition}, {words}{few}", "songs": draws.songs}
-    return replace(first, value=float(known.mean()), reason="", low=low, high=high, parts=parts, **more)
+    return replace(
+        first,
+        value=float(known.mean()),
+        reason="",
+        low=float(low),
+        high=float(high),
+        parts=parts,
+        definition=f"{first.definition}, {words}{few}",
+        songs=draws.songs,
+        values=(),
+        reference_values=(),
+    )
 
 
 def _calls(given: Options) -> Iterator[tuple[Callable[..., Any], Options]]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SEPARATED: Final = 0.9
-"""Area under the curve from which a figure tells two kinds of sets apart; below, one pair in ten is in wrong order."""
+"""Area under the curve from which a figure separates two kinds of sets; below, one pair in ten is in wrong order."""
 WITHIN: Final = "within real music"
 WORDS: Final = {"lower": ("better", "worse"), "higher": ("worse", "better")}
 
@@ -34,7 +34,7 @@ def place(value: float, mean: float, sd: float, low: float, high: float, better:
 def separation(better: NDArray[np.float64], worse: NDArray[np.float64]) -> float:
     """Chance that a loss drawn from `better` lies below one drawn from `worse`, ties counted half: (N,), (M,).
 
-    1: all lie below; 0.5: cannot be told apart; 0: all in wrong order. NaN values are left out; NaN without any.
+    1: all lie below; 0.5: cannot be separated; 0: all in wrong order. NaN values are left out; NaN without any.
 
     >>> separation(np.array([1.0, 2.0]), np.array([2.0, 3.0]))
     0.875

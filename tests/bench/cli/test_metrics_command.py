@@ -172,6 +172,13 @@ def test_real_pieces_are_cut_to_the_lengths_of_the_generated_ones():
     assert sorted(len(piece) for piece in whole.reference) == [10, 90, 100]
 
 
+def test_sets_of_like_lengths_are_left_as_they_are():
+    generated = [line(100 + 10 * index, f"g{index}") for index in range(20)]
+    held_out = [line(290 - 10 * index, f"r{index}", pitch=30 + index) for index in range(20)]
+    sets = matched(generated, held_out, None, 0, None, whole=False)
+    assert sorted(map(len, sets.reference)) == sorted(map(len, held_out))
+
+
 @pytest.mark.parametrize(("words", "count"), [("12notes", 12), ("8beats", 8)])
 def test_a_length_cuts_both_sides(words: str, count: int):
     sets = matched([line(30, "g")], [line(90, "a")], None, 0, length_of(words), whole=False)

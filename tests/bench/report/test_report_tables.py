@@ -207,8 +207,8 @@ def test_figures_have_their_place_among_redraws_of_real_music(frame):
 def test_a_metric_names_the_floors_that_it_does_not_tell_from_real_music(frame):
     frame = placed(frame)
     table = quality_tables(frame)[0]
-    assert table.entry("(floors not told apart)", "OA mean").text == "1 of 2"
-    assert table.entry("(floors not told apart)", "Validation [bits/token]").text == ""
+    assert table.entry("(floors not separated)", "OA mean").text == "1 of 2"
+    assert table.entry("(floors not separated)", "Validation [bits/token]").text == ""
     note = next(note for note in table.notes if "does not separate" in note)
     assert note.startswith("OA mean does not separate real music from: shuffled. ") and "below 0.9" in note
     references = reference_summaries(frame)
