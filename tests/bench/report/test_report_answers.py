@@ -127,7 +127,7 @@ def test_two_runs_side_by_side(frame):
     assert verdicts["mamba", "peak_memory_inference", 256] == verdicts["mamba", "forward_gflops", 256] == "worse"
     assert verdicts["smdim", "peak_memory_inference", 256] == "open: the intervals meet"
     assert verdicts["smdim", "forward_gflops", 256] == "same"
-    assert verdicts["smdim", "step_latency", 256] == "open: one process per arm; 3 replicates would decide"
+    assert verdicts["smdim", "step_latency", 256] == "open (one process per arm): 3 replicates would decide"
     assert verdicts["smdim", "kernel_distance", 512].startswith("open (2 seeds)")
     assert verdicts["smdim", "oa_mean", 512] == "not compared: no primary metric"
     settings, table = change_tables(frame, slower, ("old", "new"))
