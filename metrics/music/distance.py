@@ -60,10 +60,8 @@ def oa_distance(
 def _redraws(
     pool: Sequence[Notes], chosen: NDArray[np.int64], *, reference: Sequence[Notes], limits: str = "full"
 ) -> list[NDArray[np.float64]]:
-    each = [
-        overlaps_of_draws(feature_matrix(pool, feature), feature_matrix(reference, feature), chosen, limits)
-        for feature in FEATURES
-    ]
+    songs, tables = song_numbers(reference), ((feature_matrix(s, f) for s in (pool, reference)) for f in FEATURES)
+    each = [overlaps_of_draws(drawn, held, chosen, limits, songs=songs) for drawn, held in tables]
     return [*each, np.mean(each, 0)]
 
 

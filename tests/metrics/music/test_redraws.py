@@ -82,7 +82,8 @@ def test_halves_share_no_song():
 def test_values_of_many_draws_are_those_of_calls_one_by_one(music: list[Notes], limits: str):
     pool = [*music[:30], Notes.from_arrays([], [], []), melody(99, notes=1)]
     draws = draw_pieces(song_numbers(pool), 12, np.random.default_rng(3), 3)
-    given = {"reference": music[30:42], "train": music[42:], "limits": limits, "intervals": False, "seed": 4}
+    songs = [replace(piece, song=f"song {index // 2}") for index, piece in enumerate(music[30:42])]
+    given = {"reference": songs, "train": music[42:], "limits": limits, "intervals": False, "seed": 4}
     made = 0
     for function, options in _calls(given):
         if redraws_of(function) is None:
