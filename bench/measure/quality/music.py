@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.errors import UserError
+from bench.measure.quality.decoded import decoded_notes
 
 if TYPE_CHECKING:
     from bench.data import TokenCorpus, TokenizerSettings
@@ -81,8 +82,12 @@ def song_by_song(songs: Sequence[str], known: Sequence[str]) -> list[int]:
 
 
 def train_notes(tokens: TokenCorpus, length: int) -> list[Notes]:
-    """All full windows of the training split as notes: what ranges, percentiles and the ceiling are taken from."""
-    return to_notes(tokens, full_windows(tokens, "train", length), "train")
+    """All full windows of the training split as notes: what ranges, percentiles and the ceiling are taken from.
+
+    Decoded once for each corpus, tokenizer and length, and kept beside the tokens.
+    """
+    windows = full_windows(tokens, "train", length)
+    return decoded_notes(tokens.folder, length, windows.songs, lambda: to_notes(tokens, windows, "train"))
 
 
 def to_notes(tokens: TokenCorpus, sequences: SongWindows | np.ndarray, name: str) -> list[Notes]:
