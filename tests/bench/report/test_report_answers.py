@@ -79,7 +79,7 @@ def test_main_effect_is_the_paired_difference_of_level_means(varied):
 def test_effects_have_the_verdicts_of_the_differences(frame):
     (table,) = ablation_tables(frame)
     words = {row[0].text: row[-1].text for row in table.rows}
-    attention = words["attention in the block: with (kernel distance)"]
+    attention = words["attention in the block: with (Kernel distance)"]
     assert ": open (2 seeds): " in attention and "2 against 1 arms, 2 seeds" in attention
     assert ablation_tables(frame[frame["kind"] == "efficiency"]) == []
     third = frame[(frame["kind"] == "quality") & (frame["seed"] == 0)]
