@@ -34,6 +34,7 @@ TIMES = (*TIMED, SAMPLE_LATENCY)
 WORDS = {"better": "faster", "worse": "slower"}
 ONE_PROCESS = "open (one process per arm): 3 replicates would decide"
 """Two processes of one model keep a difference for life, which no number of rounds shows."""
+NO_RAW_TIMES = "open: the raw times of its replicates are not in the results folder"
 
 
 @dataclass(frozen=True)
