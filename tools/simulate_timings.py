@@ -14,7 +14,7 @@ import argparse
 import numpy as np
 
 from metrics.statistics.blocks import BlockModel
-from metrics.statistics.replicates import replicate_time
+from metrics.statistics.replicates import paired_times
 from metrics.statistics.rounds import rounds_ratio
 from metrics.statistics.verdict import log_margin, verdict
 
@@ -34,10 +34,10 @@ def session(generator: np.random.Generator, arms: int, replicates: int, rounds: 
 
 def by_replicates(times: Times) -> tuple[bool, bool]:
     """Whether any pair of equal arms is called different, and whether all intervals of pairs hold 1."""
-    logs = {
-        str(arm): {place: float(np.log(replicate_time(rounds[:, None]))) for place, rounds in enumerate(one)}
-        for arm, one in enumerate(times)
-    }
+    logs: dict[str, dict[int, float]] = {str(arm): {} for arm in range(len(times))}
+    for place in range(times.shape[1]):
+        for arm, time in paired_times({str(arm): one[place][:, None] for arm, one in enumerate(times)}).items():
+            logs[arm][place] = time
     pairs = BlockModel.fit(logs).pairs().values()
     called = any(verdict(one, better="lower", margin=MARGIN).differs for one in pairs)
     return called, not any(one.interval.excludes(0.0) for one in pairs)

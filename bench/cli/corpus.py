@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bench.data import TokenCorpus
     from bench.data.adding import Added
     from bench.data.download import BytesProgress
+    from bench.data.pieces import Corpus
 
 NameArgument = Annotated[
     str, typer.Argument(help="A name from `corpus list`, such as demo or maestro, or folder:PATH.")
@@ -119,9 +120,14 @@ def check(
     name: NameArgument,
     subset: SubsetOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="End with status 1 when any file is skipped.")] = False,
+    near: Annotated[
+        bool, typer.Option("--near", help="Also name near-duplicates, transposed ones among them.")
+    ] = False,
 ) -> None:
-    """List every file of a corpus that cannot be used, with the reason."""
+    """List every file of a corpus that cannot be used, with the reason, and pieces with improbably long notes."""
+    from bench.data import corpus_notes
     from bench.data.fetching import compare_with_published
+    from bench.data.music import long_notes
 
     tokens = _tokens(name, subset)
     corpus = tokens.corpus
@@ -131,10 +137,35 @@ def check(
         typer.echo(f"note: {remark}")
     if subset is None and (words := compare_with_published(corpus)):
         typer.echo(f"note: {words}")
+    with _counting("notes") as progress:
+        pieces = corpus_notes(corpus, progress=progress)
+    for words in long_notes(pieces):
+        typer.echo(f"long notes in {words}")
+    if near:
+        _name_near_duplicates(corpus)
     usable = len(tokens.pieces_in_order)
     typer.echo(f"{corpus.label}: {usable} of {usable + len(tokens.skipped)} pieces can be used")
     if strict and tokens.skipped:
         raise typer.Exit(1)
+
+
+def _name_near_duplicates(corpus: Corpus) -> None:
+    from bench.data.near import MOST_PIECES, near_duplicates
+
+    if len(corpus.pieces) > MOST_PIECES:
+        typer.echo(f"near-duplicates are sought among {MOST_PIECES:,} pieces at most")
+        return
+    sides = {piece.id: piece.split for piece in corpus.pieces}
+    with _counting("near-duplicates") as progress:
+        pairs = near_duplicates(corpus.pieces, {piece.id: piece.content for piece in corpus.pieces}, progress)
+    for pair in pairs:
+        higher = f", the second {abs(pair.semitones)} semitones {'higher' if pair.semitones > 0 else 'lower'}"
+        typer.echo(
+            f"near: {pair.first} ({sides[pair.first]}) and {pair.second} ({sides[pair.second]}) share "
+            f"{pair.share:.0%} of their passages" + (higher if pair.semitones else "")
+        )
+    across = sum(sides[pair.first] != sides[pair.second] for pair in pairs)
+    typer.echo(f"{len(pairs)} pairs of near-duplicates, {across} across the split")
 
 
 def _report_added(added: Added) -> None:

@@ -80,10 +80,13 @@ def matched(
     generator = np.random.default_rng([seed, 5])
     if length is not None and not whole:
         generated = [excerpts(piece, *length)[0] for piece in generated]
-    sizes = generator.permutation([len(piece) for piece in generated if len(piece) > 1])
+    sizes = np.sort([len(piece) for piece in generated if len(piece) > 1])
 
     def cut(pieces: list[Notes]) -> list[Notes]:
-        wanted = [(int(sizes[at % len(sizes)]), "notes") if len(sizes) else None for at in range(len(pieces))]
+        # lengths are paired by rank, so that sets of like lengths are left nearly as they are
+        rank = np.argsort(np.argsort([len(piece) for piece in pieces], kind="stable"))
+        at = ((rank + 0.5) / max(len(pieces), 1) * len(sizes)).astype(np.int64)
+        wanted = [(int(sizes[place]), "notes") if len(sizes) else None for place in at]
         parts = (
             [piece] if whole or to is None else excerpts(piece, *to)
             for piece, to in zip(pieces, [length] * len(pieces) if length is not None else wanted, strict=True)

@@ -106,10 +106,16 @@ def _ceiling_words(marks: Marks) -> str:
     if first is None:
         return ""
     draws, pieces = (f"{first.parts[name]:.0f}" for name in ("draws", "n"))
-    songs = f" of {first.songs} songs" if first.songs else " (half of the reference against the other half)"
+    blind = f"{NOT_APART} after a floor: the metric does not separate real music from it."
+    if not first.songs:
+        return (
+            f"real/real: {draws} halves of the reference ({pieces} pieces) against the other half, too few for a place "
+            f"among real music: give --train, a corpus, or more reference pieces. {blind}"
+        )
+    songs = f" of {first.songs} songs"
     return (
-        f"{WITHIN}: inside the 95 % range of {draws} draws of {pieces} real pieces{songs}; 4.2 sd worse: so many of their "
-        f"standard deviations away. {NOT_APART} after a floor: the metric does not separate real music from it."
+        f"{WITHIN}: inside the 95 % range of {draws} draws of {pieces} real pieces{songs}; 4.2 sd worse: so many of "
+        f"their standard deviations away. {blind}"
     )
 
 

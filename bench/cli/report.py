@@ -22,12 +22,15 @@ def report(
 
     from bench.cli.run import print_summary
     from bench.report import write_report
+    from bench.report.rows.frame import summaries_kept
     from bench.store.table import load_results
 
     folder = results_folder(study, results)
     console = Console()
-    path = write_report(folder, force=force)
-    print_summary(load_results(folder), console)
+    with summaries_kept():
+        table = load_results(folder)
+        path = write_report(folder, table=table, force=force)
+        print_summary(table, console)
     console.print(f"report: {path}", highlight=False, soft_wrap=True)
 
 

@@ -153,10 +153,13 @@ def finish(results: ResultTable, console: Console) -> None:
     """Write the report of a study's results, print the summary table and the path of the report."""
     from bench.report import write_report
     from bench.report.pages.cost_summary import cost_summary
+    from bench.report.rows.frame import summaries_kept
 
-    report = write_report(results.folder)
-    print_summary(results, console)
-    for table in cost_summary(results.frame, results.folder):
+    with summaries_kept():
+        report = write_report(results.folder, table=results)
+        print_summary(results, console)
+        tables = cost_summary(results.frame, results.folder)
+    for table in tables:
         console.print(table)
     console.print(f"report: {report}", highlight=False, soft_wrap=True)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -11,10 +12,19 @@ from typing import Any
 
 from bench.data.cache import CacheError, read_json, write_json
 from bench.data.catalog import FOLDER_PREFIX, entry_of
+from bench.data.near import near_duplicates
 from bench.data.pieces import Corpus, CorpusError, Piece, Skipped, Source, part_of
 from bench.data.reading import READER_VERSION, Inspection, piece_bytes
 from bench.data.registry import Listing
-from bench.data.splits import HASH_RULE, group_copies, hash_split, keep_copies_together
+from bench.data.splits import (
+    FOLD_RULE,
+    HASH_RULE,
+    fold_split,
+    group_copies,
+    hash_split,
+    keep_copies_together,
+    parse_fold,
+)
 from bench.data.worker import Answer, Job
 from bench.data.workers import ProgressCallback, read_all
 from bench.files import canonical_hash
@@ -24,11 +34,13 @@ from bench.paths import cache_folder
 def load_corpus(name: str, *, subset: str | None = None, progress: ProgressCallback | None = None) -> Corpus:
     """The corpus of this name: "demo", "demo/lieder", "pop909", "maestro", "essen-han" or "folder:PATH".
 
+    After `@` follows a fold: of "pop909@2of5" the third fifth of the songs is test, the fourth validation.
     `subset` (or what follows the slash in a name) keeps the pieces whose id begins with that folder or book ("lieder",
     "2018", "han1.abc"); a piece has the same side in a subset as in the whole. Files that cannot be used stand in
     `skipped` with a reason. What was read is cached by the files' bytes. Raises CorpusError when the corpus is unknown,
     absent, or has no usable piece.
     """
+    name, fold = _without_fold(name)
     if subset is None and not name.startswith(FOLDER_PREFIX):
         name, _, part = name.partition("/")
         subset = part or None
@@ -57,7 +69,7 @@ def load_corpus(name: str, *, subset: str | None = None, progress: ProgressCallb
             f"corpus {name} has no usable piece among {len(skipped)}: "
             + "; ".join(f"{reason} ({count})" for reason, count in reasons)
         )
-    sides, notes = _sides(usable, listing, hashes, found)
+    sides, notes = _sides(usable, listing, hashes, found, fold, progress)
     pieces = [
         Piece(
             path=source.path,
@@ -80,7 +92,8 @@ def load_corpus(name: str, *, subset: str | None = None, progress: ProgressCallb
         pieces=sorted(pieces, key=lambda piece: piece.id),
         skipped=skipped,
         licence=entry.licence,
-        split_rule="official" if listing.official else HASH_RULE,
+        split_rule=_split_rule(listing, fold),
+        fold=f"{fold[0]}of{fold[1]}" if fold else None,
         notes=listing.notes + notes,
         about=listing.about,
     )
@@ -117,24 +130,60 @@ def _from_record(record: dict[str, Any]) -> Answer:
     return Answer(reason=record["reason"], inspection=kept)
 
 
+def _without_fold(name: str) -> tuple[str, tuple[int, int] | None]:
+    found = re.fullmatch(r"(.+)@([0-9]+of[0-9]+)", name)  # a folder's name may hold another @
+    if found is None:
+        return name, None
+    try:
+        return found[1], parse_fold(found[2])
+    except ValueError as error:
+        raise CorpusError(f"corpus {name}: {error}") from None
+
+
+def _split_rule(listing: Listing, fold: tuple[int, int] | None) -> str:
+    if fold is not None:
+        return FOLD_RULE.format(index=fold[0], folds=fold[1])
+    return "official" if listing.official else HASH_RULE
+
+
 def _sides(
-    usable: list[Source], listing: Listing, hashes: dict[str, str], found: dict[str, Inspection]
+    usable: list[Source],
+    listing: Listing,
+    hashes: dict[str, str],
+    found: dict[str, Inspection],
+    fold: tuple[int, int] | None,
+    progress: ProgressCallback | None,
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    groups = group_copies({source.id: (hashes[source.id], found[source.id].content) for source in usable})
+    contents = {source.id: found[source.id].content for source in usable}
+    alike = {source.id: [hashes[source.id], contents[source.id]] for source in usable}
+    groups = group_copies(alike)
     copies = len(groups) - len(set(groups.values()))
     notes: list[str] = []
     if copies:
         notes.append(f"{copies} pieces are copies of another (same notes); copies stand on one side")
-    if listing.official:
-        official = {source.id: str(source.split) for source in usable}
-        sides = keep_copies_together(official, groups)
-        moved = sum(sides[piece] != official[piece] for piece in sides)
+    if listing.official and fold is None:
+        published = {source.id: str(source.split) for source in usable}
+        sides = keep_copies_together(published, groups)
+        moved = sum(sides[piece] != published[piece] for piece in sides)
         if moved:
             notes.append(f"{moved} copies were moved from their official side to that of the held-out one")
-    else:
-        strata = {key: key.split("/")[0] for key in groups.values()} if listing.stratified else None
-        of_group = hash_split(set(groups.values()), strata)
-        sides = {piece: of_group[group] for piece, group in groups.items()}
+        return sides, tuple(notes)
+    pairs = near_duplicates(usable, contents, progress)
+    if listing.stratified:
+        pairs = [pair for pair in pairs if part_of(pair.first) == part_of(pair.second)]
+    for number, pair in enumerate(pairs):
+        for name in (pair.first, pair.second):
+            alike[name].append(f"near {number}")
+    if pairs:
+        words = "1 pair" if len(pairs) == 1 else f"{len(pairs)} pairs"
+        notes.append(f"{words} of near-duplicates, each on one side (`corpus check --near` names them)")
+    groups = group_copies(alike)
+    keys = set(groups.values())
+    strata = {key: part_of(key) for key in keys} if listing.stratified else None
+    if fold is not None and len(keys) < fold[1]:
+        raise CorpusError(f"{fold[1]} folds need as many different pieces, and there are {len(keys)}")
+    of_group = fold_split(keys, *fold, strata) if fold else hash_split(keys, strata)
+    sides = {piece: of_group[group] for piece, group in groups.items()}
     return sides, tuple(notes)
 
 

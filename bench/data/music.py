@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ from bench.data.workers import ProgressCallback, read_all
 if TYPE_CHECKING:
     from bench.data.tokens import TokenCorpus
     from metrics import Notes
+
+LONG_QUARTERS = 16.0
+"""Four bars of four quarter notes; bars are not those of the file, since many files state none or a wrong one."""
 
 
 def corpus_notes(
@@ -34,6 +38,18 @@ def corpus_notes(
     pieces = [piece for piece in corpus.pieces if split in (None, piece.split)]
     found, _ = _read([Source(p.path, p.id, member=p.member) for p in pieces], progress, processes)
     return found
+
+
+def long_notes(pieces: Iterable[Notes]) -> Iterator[str]:
+    """A line on each piece with notes of over four bars (16 quarter notes): few are meant, most were never ended."""
+    for piece in pieces:
+        long = np.flatnonzero(piece.duration > LONG_QUARTERS)
+        if len(long):
+            longest = long[np.argmax(piece.duration[long])]
+            yield (
+                f"{piece.name}: {len(long)} of {len(piece)} notes last over four bars, the longest "
+                f"{piece.duration[longest]:g} quarter notes (pitch {piece.pitch[longest]} at {piece.onset[longest]:g})"
+            )
 
 
 def folder_notes(folder: Path, *, progress: ProgressCallback | None = None) -> tuple[list[Notes], list[Skipped]]:

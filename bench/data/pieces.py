@@ -80,6 +80,7 @@ class Corpus:
     licence: str
     split_rule: str
     subset: str | None = None
+    fold: str | None = None
     notes: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
 
@@ -90,8 +91,9 @@ class Corpus:
 
     @property
     def label(self) -> str:
-        """The name with the subset: "demo", "demo/lieder"."""
-        return f"{self.name}/{self.subset}" if self.subset else self.name
+        """The name with subset and fold: "demo", "demo/lieder", "demo/lieder@2of5"."""
+        part = f"/{self.subset}" if self.subset else ""
+        return self.name + part + (f"@{self.fold}" if self.fold else "")
 
     def of_split(self, split: str) -> list[Piece]:
         """Pieces of "train", "validation" or "test", in order of id; ValueError for any other word."""

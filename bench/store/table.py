@@ -65,7 +65,7 @@ SCHEMA = {
         float, "standard deviation of a reference row's redraws, of which `low` and `high` are the 95 % range"
     ),
     "auc": Column(
-        float, "chance that redraws of real music are rated better than those of a floor; 0.5: not told apart"
+        float, "chance that redraws of real music are rated better than those of a floor; 0.5: not separated"
     ),
 }
 """The columns in their order (format 1)."""

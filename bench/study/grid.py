@@ -124,7 +124,7 @@ class Study:
         return Combination(
             label=" ".join([arm.name, *varied]),
             arm=arm,
-            corpus=chosen.get("corpus", base.corpus),
+            corpus=chosen.get("corpus", base.corpus) + (f"@{chosen['splits']}" if "splits" in chosen else ""),
             length=arm.length or chosen.get("length", base.length),
             model=self._settings(ModelSettings, "model", chosen).model_copy(update=given(arm.model)),
             tokenizer=self._settings(TokenizerSettings, "tokenizer", chosen),

@@ -8,10 +8,11 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
 
 from bench.data.settings import TokenizerSettings
+from bench.data.splits import all_folds, parse_fold
 from bench.training.settings import PartialTrainSettings
 
 SETTING_GROUPS = ("model", "tokenizer", "diffusion", "train", "sample", "kernels")
-PLAIN_AXES = ("arm", "corpus", "length")
+PLAIN_AXES = ("arm", "corpus", "length", "splits")
 SAMPLER_NAMES = ("ancestral", "cached", "first-hitting", "confidence", "remask", "semi-autoregressive")
 LONG_LENGTHS = (2896, 4096, 5792, 8192, 11584, 16384)
 """Half octaves, as multiples of the usual strides."""
@@ -308,7 +309,10 @@ class StudyFile(Settings):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="folder under results/")
     question: str = Field(description="what the study asks, in a sentence")
     baseline: Baseline = Baseline()
-    axes: dict[str, list[Any]] = Field(default_factory=dict, description="dotted setting -> its values")
+    axes: dict[str, list[Any]] = Field(
+        default_factory=dict,
+        description="dotted setting -> its values; splits -> a number of folds, each the test side once",
+    )
     exclude: tuple[dict[str, Any], ...] = Field(
         (), description="combinations of axis values to leave out; a list of values means any of them"
     )
@@ -331,6 +335,17 @@ class StudyFile(Settings):
     )
     limits: Limits = Limits()
     plugins: tuple[str, ...] = Field((), description="modules that register further mixers")
+
+    @field_validator("axes", mode="before", json_schema_input_type=dict[str, list[Any] | int])
+    @classmethod
+    def _splits_as_folds(cls, axes: Any) -> Any:
+        """Every fold in place of the number of folds."""
+        folds = axes.get("splits") if isinstance(axes, dict) else None
+        if isinstance(folds, int) and not isinstance(folds, bool):
+            return axes | {"splits": all_folds(folds)}
+        for fold in folds if isinstance(folds, list) else []:
+            parse_fold(str(fold))
+        return axes
 
     @field_validator("match", mode="before", json_schema_input_type=Match | Literal["params", "flops"] | None)
     @classmethod

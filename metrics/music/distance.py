@@ -60,8 +60,8 @@ def oa_distance(
 def _redraws(
     pool: Sequence[Notes], chosen: NDArray[np.int64], *, reference: Sequence[Notes], limits: str = "full"
 ) -> list[NDArray[np.float64]]:
-    tables = ([feature_matrix(pieces, feature) for pieces in (pool, reference)] for feature in FEATURES)
-    each = [overlaps_of_draws(*pair, chosen, limits) for pair in tables]
+    songs, tables = song_numbers(reference), ((feature_matrix(s, f) for s in (pool, reference)) for f in FEATURES)
+    each = [overlaps_of_draws(drawn, held, chosen, limits, songs=songs) for drawn, held in tables]
     return [*each, np.mean(each, 0)]
 
 

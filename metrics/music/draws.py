@@ -1,4 +1,4 @@
-"""Draws of pieces from a pool, without replacement and by songs: what another set of the same source might hold."""
+"""Sets of pieces drawn from a pool without replacement, by songs: what another set of the source might hold."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def draw_pieces(
 
 
 def halves(songs: NDArray[np.int64], generator: np.random.Generator, draws: int = REDRAWS) -> tuple[Draws, Draws]:
-    """Draws of half the songs of a set, every piece of theirs, and as many pieces of the other half."""
+    """Draws of half the songs of a set, with all pieces of those songs, and as many pieces of the other half."""
     total = int(songs.max(initial=-1)) + 1
     sides: tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]] = ([], [])
     for _ in range(draws if total > 1 else 0):

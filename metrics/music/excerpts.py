@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metrics.music.notes import Meters, Notes, with_notes
 
@@ -44,7 +43,8 @@ class Extent:
         )
         known = (np.array(table, np.float64)[np.isfinite(np.array(table, np.float64))] for table in tables)
         medians = [float(np.median(values)) if len(values) else float("nan") for values in known]
-        return cls(*medians, grid_of(kept))
+        notes, beats, tempo, ticks = medians
+        return cls(notes, beats, tempo, ticks, grid_of(kept))
 
 
 def grid_of(pieces: Sequence[Notes]) -> int:
@@ -87,10 +87,16 @@ def _part(piece: Notes, first: int, last: int) -> Notes:
     bars = piece.bar_starts()
     start = float(bars[max(int(np.searchsorted(bars, piece.onset[first] + 1e-9)) - 1, 0)])
     rows = slice(first, last)
-    columns: dict[str, NDArray[np.generic]] = {
-        key: getattr(piece, key)[rows] for key in ("duration", "pitch", "velocity", "held")
-    }
-    return replace(piece, onset=piece.onset[rows] - start, meters=_meters_from(piece.meters, start), **columns)
+    held = piece.releases - piece.onset
+    return replace(
+        piece,
+        onset=piece.onset[rows] - start,
+        duration=piece.duration[rows],
+        pitch=piece.pitch[rows],
+        velocity=piece.velocity[rows],
+        held=held[rows],
+        meters=_meters_from(piece.meters, start),
+    )
 
 
 def _meters_from(meters: Meters, start: float) -> Meters:

@@ -1,4 +1,4 @@
-"""Floors: music made of real pieces that lacks what a model has to learn, from easy to hard to tell from real music."""
+"""Floors: music made of real pieces without what a model has to learn, from easy to hard."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -9,36 +10,43 @@ from numpy.typing import NDArray
 
 from metrics.music.draws import weights_of_draws
 from metrics.music.kde import FLAT, REACH, STEPS_PER_BANDWIDTH, scott_bandwidth, smoothed, spline_counts
-from metrics.music.overlap import Distances, overlap_of_distances
+from metrics.music.overlap import overlap_of_distances, pair_distances
+from metrics.music.resample import Songs
 
 MOST_POINTS: Final = 1 << 14
 MOST_ENTRIES: Final = 1 << 22  # counts of pool pieces held at once
 
 
 def overlaps_of_draws(
-    pool: NDArray[np.float64], reference: NDArray[np.float64], chosen: NDArray[np.int64], limits: str = "full"
+    pool: NDArray[np.float64],
+    reference: NDArray[np.float64],
+    chosen: NDArray[np.int64],
+    limits: str = "full",
+    *,
+    songs: Songs | None = None,
 ) -> NDArray[np.float64]:
     """`oa_from_features` of each draw of pool rows: (P, F), (M, F), rows of the pool (R, N) -> (R,); error below 1e-4.
+
+    `songs` are the numbers of the songs of the reference rows (default: each row is one).
 
     The counts of each pool row's distances lie on one grid, so that the density of a draw is a sum of them, smoothed
     by the draw's own bandwidth. NaN where a draw has no value. Rows with NaN are left out.
     """
-    from scipy.spatial.distance import cdist, pdist
-
-    reference = reference[np.isfinite(reference).all(1)]
-    finite = np.isfinite(pool).all(1)
-    if len(reference) < 2 or not finite.any():
+    kept = np.isfinite(reference).all(1)
+    finite = np.asarray(np.isfinite(pool).all(1))
+    found = pair_distances(pool[finite], reference[kept], None if songs is None else songs[kept])
+    intra = found.intra
+    if not intra.size or not finite.any():
         return np.full(len(chosen), np.nan)
-    intra = pdist(reference)
-    inter = np.full((len(pool), len(reference)), np.nan)
-    inter[finite] = cdist(pool[finite], reference)  # P M
+    inter = np.full((len(pool), len(found.inside)), np.nan)
+    inter[finite] = found.inter  # P M
     weight = weights_of_draws(chosen, len(pool)) * finite  # R P
     count = weight.sum(1)
     width, widths = scott_bandwidth(intra, copies=2), _bandwidths(inter[finite], weight[:, finite])
-    plain = (count < 2) | (widths == 0) | (width == 0)
+    plain: NDArray[np.bool_] = (count < 2) | (widths == 0) | (width == 0)
     values = np.full(len(chosen), np.nan)
     for draw in np.flatnonzero(plain & (count >= 2)):  # a constant feature has rules of its own
-        values[draw] = overlap_of_distances(Distances(intra, inter[chosen[draw][finite[chosen[draw]]]]), limits)[0]
+        values[draw] = overlap_of_distances(replace(found, inter=inter[chosen[draw][finite[chosen[draw]]]]), limits)[0]
     smooth = np.flatnonzero(~plain)
     if len(smooth):
         given = (inter[finite], weight[smooth][:, finite], widths[smooth])

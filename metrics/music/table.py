@@ -23,6 +23,7 @@ REFERENCE_SETS: Final = (CEILING, *FLOORS)
 """The rows of `reference_rows`, in the order in which they are shown."""
 MOST_SONGS: Final = 1000  # of the pool that ceilings are drawn from, unless more pieces are wanted
 FLOOR_REDRAWS: Final = 50
+HALVINGS: Final = 20  # of a reference that has no more music beside it: each is measured on its own
 MOST_REDRAWN: Final = 100  # pieces up to which floors are redrawn; larger ones are drawn once
 RANGE: Final = (0.025, 0.975)
 FLOOR_POOL: Final = (4, 100)  # a floor's pool: so many times the pieces of a draw, and at least so many
@@ -33,11 +34,12 @@ Values = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Redrawn:
-    """Draws from a pool of pieces, each against the reference, or (`against`) against other draws of the pool."""
+    """Draws from a pool of pieces, each against the reference, or against the draw `against` of the pieces `others`."""
 
     pool: Sequence[Notes]
     draws: Draws
     against: Draws | None = None
+    others: Sequence[Notes] = ()
 
     def values(self, function: Callable[..., Any], options: Options) -> list[tuple[MetricResult, Values]]:
         """The results of a metric for the first draw, and the values of every draw (R,)."""
@@ -61,7 +63,7 @@ class Redrawn:
     def _called(self, function: Callable[..., Any], options: Options, draw: int) -> list[MetricResult]:
         pieces = [self.pool[place] for place in self.draws.chosen[draw]]
         if self.against is not None and "reference" in options:
-            options = {**options, "reference": [self.pool[place] for place in self.against.chosen[draw]]}
+            options = {**options, "reference": [self.others[place] for place in self.against.chosen[draw]]}
         return _results(function(pieces, **options))
 
 
@@ -100,13 +102,13 @@ def reference_rows(
 
     `real-vs-real`: the metrics of `draws` sets of real pieces that the reference does not hold, drawn from `real`, more
     music of the reference's own source (default: `train`; give it where training music is of another kind), one piece
-    a song first; where there are fewer than half as many pieces as wanted, halves of the reference against the others.
-    Floors, `metrics.music.floors`: made of the same pieces and measured alike, 50 draws from a pool of their own, one
-    draw above 100 pieces. `rows` names those wanted; one that cannot be made is left out.
+    a song first; where there are fewer than half as many pieces as wanted, 20 halves of the reference, each against the
+    other half. Floors, `metrics.music.floors`: made of the same pieces and measured alike, 50 draws from a pool of
+    their own, one draw above 100 pieces. `rows` names those wanted; one that cannot be made is left out.
 
     A value is the mean over the draws, `low` and `high` their 2.5th and 97.5th percentile (`Draws.spread`). `parts`: sd
     of the draws, draws, n (pieces in a draw), and for floors auc: the chance that a set of real pieces is rated better
-    than the floor (0.5: the metric cannot tell them apart), NaN where no way is better.
+    than the floor (0.5: the metric cannot separate them), NaN where no way is better.
     """
     given = {"reference": reference, "train": train, "limits": limits, "intervals": False, "seed": seed}
     wanted = len(reference) if count is None else count
@@ -121,7 +123,7 @@ def reference_rows(
     real_sets = {first.name: sets[CEILING].draws.spread(one) for first, one in values.get(CEILING, [])}
     return {
         name: _by_section(
-            _summary(first, one, sets[name].draws, wanted, {} if name == CEILING else real_sets)
+            _summary(first, one, sets[name], wanted, {} if name == CEILING else real_sets)
             for first, one in values[name]
         )
         for name in rows
@@ -148,22 +150,31 @@ def _redrawn_sets(
     ceiling = Redrawn(*_compact(pool, draw_pieces(song_numbers(pool), wanted, generator, draws)))
     if ceiling.draws.chosen.shape[1] < max(wanted / 2, 2):
         pool = with_notes(reference)
-        first, second = halves(song_numbers(pool), generator, draws)
-        ceiling = Redrawn(pool, first, second)
+        first, second = halves(song_numbers(pool), generator, min(draws, HALVINGS))
+        ceiling = Redrawn(pool, first, second, pool)
     sets = {CEILING: ceiling}
     size = ceiling.draws.chosen.shape[1]
     if size:
         base = [ceiling.pool[place] for place in ceiling.draws.chosen[0]]
-        if size <= MOST_REDRAWN:
+        if ceiling.against is not None:
+            base = list(ceiling.pool)
+        elif size <= MOST_REDRAWN:
             order = generator.permutation(len(ceiling.pool))[: max(FLOOR_POOL[0] * size, FLOOR_POOL[1])]
             base = [ceiling.pool[place] for place in order]
         for name in rows:
             if name in FLOORS:
                 made = FLOORS[name](base, source, seed)
-                once = Draws(np.arange(len(made))[None], 0, 0)
-                more = draw_pieces(song_numbers(made), size, generator, FLOOR_REDRAWS)
-                sets[name] = Redrawn(made, once) if len(made) == size else Redrawn(*_compact(made, more))
+                sets[name] = _floor(made, ceiling, size, generator)
     return {name: one for name, one in sets.items() if one.draws.chosen.size}
+
+
+def _floor(made: Sequence[Notes], ceiling: Redrawn, size: int, generator: np.random.Generator) -> Redrawn:
+    """Draws of a floor's pieces, measured against what the ceiling is measured against."""
+    if ceiling.against is not None:
+        return replace(ceiling, pool=made)
+    if len(made) == size:
+        return Redrawn(made, Draws(np.arange(size)[None], 0, 0))
+    return Redrawn(*_compact(made, draw_pieces(song_numbers(made), size, generator, FLOOR_REDRAWS)))
 
 
 def _compact(pool: Sequence[Notes], draws: Draws) -> tuple[Sequence[Notes], Draws]:
@@ -173,24 +184,39 @@ def _compact(pool: Sequence[Notes], draws: Draws) -> tuple[Sequence[Notes], Draw
 
 
 def _summary(
-    first: MetricResult, values: Values, draws: Draws, wanted: int, real: Mapping[str, Values]
+    first: MetricResult, values: Values, redrawn: Redrawn, wanted: int, real: Mapping[str, Values]
 ) -> MetricResult:
-    """The results of the draws as one: mean and range, and how well the metric tells them from `real` draws."""
+    """The results of the draws as one: mean and range, and how well the metric separates them from `real` draws.
+
+    Halves have no sd: they are compared with half the reference, so that no figure has a place among them.
+    """
     known = values[np.isfinite(values)]
     if not len(known):
         return first
-    quantity, spread, several = quantity_of(first.name), draws.spread(known), len(known) > 1
+    quantity, draws, several = quantity_of(first.name), redrawn.draws, len(known) > 1
+    spread, placed = draws.spread(known), several and redrawn.against is None
     low, high = np.clip(np.quantile(spread, RANGE), *quantity.bounds) if several else (np.nan, np.nan)
-    parts = {"sd": float(spread.std(ddof=1)) if several else np.nan, "draws": len(known), "n": first.n}
+    parts = {"sd": float(spread.std(ddof=1)) if placed else np.nan, "draws": len(known), "n": first.n}
     if first.name in real:
         middle = float(np.nanmean(real[first.name]))
         losses = (np.array([quantity.loss(value, middle) for value in side]) for side in (real[first.name], spread))
         parts["auc"] = separation(*losses)
     size = draws.chosen.shape[1]
     words = f"mean of {len(known)} draws" if several else "one draw"
+    words += "" if redrawn.against is None else " of halves"
     few = f" of {size} pieces, {wanted} wanted: the songs run out" if size < wanted else ""
-    more = {"definition": f"{first.definition}, {words}{few}", "songs": draws.songs}
-    return replace(first, value=float(known.mean()), reason="", low=low, high=high, parts=parts, **more)
+    return replace(
+        first,
+        value=float(known.mean()),
+        reason="",
+        low=float(low),
+        high=float(high),
+        parts=parts,
+        definition=f"{first.definition}, {words}{few}",
+        songs=draws.songs,
+        values=(),
+        reference_values=(),
+    )
 
 
 def _calls(given: Options) -> Iterator[tuple[Callable[..., Any], Options]]:

@@ -9,7 +9,7 @@ doi 10.1145/2464157.2464160.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +17,15 @@ from scipy import stats
 
 from metrics.statistics.blocks import block_variance
 from metrics.statistics.differences import satterthwaite
-from metrics.statistics.intervals import Interval, check_level, without_interval
+from metrics.statistics.intervals import Interval, check_level, finite_values, without_interval
 from metrics.statistics.rounds import round_medians
 
 Rounds = Sequence[Sequence[float]]
 """Timed calls, a sequence a round."""
+
+
+POLISHINGS = 10
+"""Turns between medians over rounds and over arms, after which they change no more."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Spread:
         return float(stats.t.ppf((1 + level) / 2, self.freedom)) * self.deviation / math.sqrt(count)
 
 
-def pooled_spread(groups: Iterable[Sequence[float]]) -> Spread:
+def pooled_spread(groups: Iterable[Sequence[float] | np.ndarray]) -> Spread:
     """The spread of positive times within groups, such as the rounds of one process each: squares of all groups over
     all their degrees of freedom."""
     logarithms = [np.log(np.asarray(group, dtype=np.float64)) for group in groups if len(group)]
@@ -83,6 +87,32 @@ def replicate_time(rounds: Rounds) -> float:
     medians = round_medians(rounds)
     middle = float(np.median(medians)) if medians.size else math.nan
     return middle if middle > 0 else math.nan
+
+
+def paired_times(rounds: Mapping[str, Rounds]) -> dict[str, float]:
+    """Natural logarithm of the time of each arm's process in one replicate, less what its rounds share.
+
+    Round i of all arms was taken in turns, so what slows the machine down in a round slows all arms: each round's
+    effect, the median over arms of its distance from their own medians, is taken off before the median over rounds
+    (median polish; Tukey (1977), Exploratory Data Analysis).
+    Differences of two arms are their ratio within rounds; the level of a replicate is arbitrary. An arm without a
+    positive time is left out.
+    """
+    count = max(map(len, rounds.values()), default=0)
+    table_AR = np.full((len(rounds), count), math.nan)
+    for row, one in zip(table_AR, rounds.values(), strict=True):
+        for place, calls in enumerate(one):
+            middle = float(np.median(finite_values(calls))) if len(finite_values(calls)) else math.nan
+            row[place] = math.log(middle) if middle > 0 else math.nan
+    kept = {arm: row for arm, row in zip(rounds, table_AR, strict=True) if np.isfinite(row).any()}
+    if not kept:
+        return {}
+    known_AR = np.stack(list(kept.values()))
+    known_AR = known_AR[:, np.isfinite(known_AR).any(axis=0)]
+    shared_R = np.zeros(known_AR.shape[1])
+    for _ in range(POLISHINGS):
+        shared_R = np.nanmedian(known_AR - np.nanmedian(known_AR - shared_R, axis=1, keepdims=True), axis=0)
+    return dict(zip(kept, np.nanmedian(known_AR - shared_R, axis=1).tolist(), strict=True))
 
 
 def replicates_interval(times: Sequence[float], spread: Spread, level: float = 0.95) -> Interval:

@@ -22,7 +22,7 @@ match: params
 seeds: [0]
 measure:
   quality: {}
-  efficiency: {lengths: [64, 128], rounds: 2, calls_per_round: 2, threads: 1, time_cap_s: 1}
+  efficiency: {lengths: [64, 128], rounds: 2, replicates: 1, calls_per_round: 2, threads: 1, time_cap_s: 1}
 """
 
 

@@ -42,10 +42,12 @@ measure:
 """
 
 
-def write_study(folder: Path, arms: list[str], seeds: int) -> Path:
+def write_study(folder: Path, arms: list[str], seeds: int, corpus: str = "demo/lieder") -> Path:
     """A study of `arms` x `seeds` training cells and one reference cell."""
     path = folder / "faults.yaml"
-    path.write_text(STUDY.format(arms=", ".join(arms), seeds=", ".join(map(str, range(seeds)))))
+    path.write_text(
+        STUDY.replace("demo/lieder", corpus).format(arms=", ".join(arms), seeds=", ".join(map(str, range(seeds))))
+    )
     return path
 
 

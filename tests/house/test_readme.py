@@ -193,12 +193,20 @@ def _mixer_in_a_study(folder: Path) -> None:
     content = yaml.safe_load(study)
     content["seeds"] = [0]
     content["baseline"] |= {
-        "length": 64,
+        "length": 256,
         "model": {"width": 64, "layers": 6},
         "train": {"steps": 2, "batch": 2, "warmup_steps": 1, "validations": 0, "final_validation_windows": 4},
         "sample": {"pieces": 2, "steps": 4},
     }
-    once = {"lengths": [64], "rounds": 1, "calls_per_round": 1, "time_cap_s": 1, "threads": 1, "training": False}
+    once = {
+        "lengths": [64],
+        "rounds": 1,
+        "replicates": 1,
+        "calls_per_round": 1,
+        "time_cap_s": 1,
+        "threads": 1,
+        "training": False,
+    }
     content["measure"]["efficiency"] = once
     (folder / "mine.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     planned = smdim_bench("plan", "mine.yaml")

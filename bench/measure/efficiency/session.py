@@ -19,6 +19,8 @@ SILENCE_S = 900.0
 """Seconds without a message after which a measuring process counts as stuck; one comes after every block of calls."""
 FEWEST_ROUNDS = 2
 """Rounds of the first replicate that are run however long they take: where no other follows, one has no interval."""
+MOST_SAMPLES = 5
+"""Whole samples drawn at a length: they are of one process, and more of them are no better known."""
 PATIENCE = 3
 """The first `rounds` rounds and the starts of further replicates may take this many time caps before they are cut."""
 
@@ -77,11 +79,11 @@ def measure_group(
     return {arm.cell.id: rows_of(arm.cell, arm.record, session.not_planned, spreads) for arm in group.arms}
 
 
-def samples_planned(cost_s: Mapping[int, float], rounds: int, time_cap_s: float, left_s: float) -> dict[int, int]:
-    """Whole samples at each length, at most `rounds`: one each, shortest first, while those take no more than the time
+def samples_planned(cost_s: Mapping[int, float], most: int, time_cap_s: float, left_s: float) -> dict[int, int]:
+    """Whole samples at each length, at most `most`: one each, shortest first, while those take no more than the time
     cap, so that a table is full where it can be; further ones only in the `left_s` seconds that other calls leave."""
     planned, spent_s = dict.fromkeys(sorted(cost_s), 0), 0.0
-    for turn in range(rounds):
+    for turn in range(most):
         for length in planned:
             budget_s = time_cap_s if turn == 0 else left_s
             if planned[length] == turn and spent_s + cost_s[length] <= budget_s:
@@ -225,7 +227,8 @@ class _Session:
             )
             for n in sorted({n for arm in alive for n in arm.cell.lengths})
         }
-        planned = samples_planned(cost_s, self.rounds, self.time_cap_s, self.time_cap_s - other_s)
+        most = min(self.rounds, MOST_SAMPLES)
+        planned = samples_planned(cost_s, most, self.time_cap_s, self.time_cap_s - other_s)
         for n in planned:
             if planned[n] == 0:
                 self.not_planned[n] = (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.errors import UserError
+from bench.measure.quality.decoded import decoded_notes
 
 if TYPE_CHECKING:
     from bench.data import TokenCorpus, TokenizerSettings
@@ -22,12 +23,7 @@ def load_tokens(corpus: str, tokenizer: TokenizerSettings | Mapping[str, Any]) -
     """Tokens of `NAME`, `NAME/SUBSET` or `folder:PATH` under a tokenizer, or under its settings in a cell."""
     from bench.data import TokenizerSettings, load_corpus, tokenize
 
-    if corpus.startswith("folder:"):
-        loaded = load_corpus(corpus)
-    else:
-        name, _, subset = corpus.partition("/")
-        loaded = load_corpus(name, subset=subset or None)
-    return tokenize(loaded, TokenizerSettings.model_validate(tokenizer))
+    return tokenize(load_corpus(corpus), TokenizerSettings.model_validate(tokenizer))
 
 
 @dataclass(frozen=True)
@@ -86,8 +82,12 @@ def song_by_song(songs: Sequence[str], known: Sequence[str]) -> list[int]:
 
 
 def train_notes(tokens: TokenCorpus, length: int) -> list[Notes]:
-    """All full windows of the training split as notes: what ranges, percentiles and the ceiling are taken from."""
-    return to_notes(tokens, full_windows(tokens, "train", length), "train")
+    """All full windows of the training split as notes: what ranges, percentiles and the ceiling are taken from.
+
+    Decoded once for each corpus, tokenizer and length, and kept beside the tokens.
+    """
+    windows = full_windows(tokens, "train", length)
+    return decoded_notes(tokens.folder, length, windows.songs, lambda: to_notes(tokens, windows, "train"))
 
 
 def to_notes(tokens: TokenCorpus, sequences: SongWindows | np.ndarray, name: str) -> list[Notes]:

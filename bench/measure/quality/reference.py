@@ -40,7 +40,7 @@ def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[...
     skipped.
     """
     from bench.data import token_baselines
-    from metrics import reference_rows
+    from metrics import quality_table, reference_rows
     from metrics.music.table import CEILING
 
     tokens = load_tokens(settings["corpus"], settings["tokenizer"])
@@ -62,7 +62,8 @@ def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[...
     found = token_baselines(tokens, length, SIDE)
     rows += baseline_rows(tokens, length, {name: (bits, BASELINE_DEFINITIONS[name]) for name, bits in found.items()})
     values = {result.name: result.values for result in of_tokens}
-    values |= {result.name: result.reference_values for result in tables.get(CEILING, ())}
+    of_notes = quality_table(reference, reference, train, intervals=False)
+    values |= {result.name: result.values for result in of_notes if result.values}
     write_vectors(folder, real_vectors(values, [piece.song for piece in reference], length))
     return rows
 

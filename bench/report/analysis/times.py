@@ -1,7 +1,8 @@
 """Times of arms compared: ratios with simultaneous intervals over replicates in fresh processes, and their verdicts.
 
 The replicates of a timing session are blocks (they share the state of the machine) and the logarithm of a process's
-time is the value: log time = arm + replicate + error, with one spread for all arms. Source: Kalibera and Jones (2013),
+time, less what all arms share in a round, is the value: log time = arm + replicate + error, with one spread for all
+arms. Source: Kalibera and Jones (2013),
 doi 10.1145/2464157.2464160.
 """
 
@@ -15,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from bench.report.analysis.comparable import kernel_conflict
-from bench.report.rows.rounds import replicate_times, rounds_of
+from bench.report.rows.rounds import replicate_times, replicates_of, rounds_of
 from bench.report.rows.study import stated_margins
 from bench.report.rows.summaries import Summaries, Summary
 from metrics.cost.quantities import SAMPLE_LATENCY, STEP_LATENCY, TRAIN_STEP_LATENCY
@@ -23,6 +24,7 @@ from metrics.quantities import Margin, quantity_of
 from metrics.statistics.blocks import BlockModel
 from metrics.statistics.differences import Difference
 from metrics.statistics.intervals import Interval
+from metrics.statistics.replicates import paired_times
 from metrics.statistics.rounds import rounds_ratio
 from metrics.statistics.verdict import log_margin, verdict
 
@@ -30,8 +32,9 @@ TIMED = (STEP_LATENCY, TRAIN_STEP_LATENCY)
 """Times of which a session takes replicates."""
 TIMES = (*TIMED, SAMPLE_LATENCY)
 WORDS = {"better": "faster", "worse": "slower"}
-ONE_PROCESS = "open: one process per arm; 3 replicates would decide"
+ONE_PROCESS = "open (one process per arm): 3 replicates would decide"
 """Two processes of one model keep a difference for life, which no number of rounds shows."""
+NO_RAW_TIMES = "open: the raw times of its replicates are not in the results folder"
 
 
 @dataclass(frozen=True)
@@ -136,10 +139,12 @@ def _model(folder: Path | None, family: Sequence[Summary]) -> BlockModel | None:
 
 @lru_cache(maxsize=1024)
 def _fitted(folder: Path, family: tuple[Summary, ...]) -> BlockModel | None:
-    values = {
-        one.arm: {place: math.log(time) for place, time in enumerate(replicate_times(folder, one), 1) if time > 0}
-        for one in family
-    }
+    replicates = {one.arm: replicates_of(folder, one) for one in family}
+    values: dict[str, dict[int, float]] = {arm: {} for arm in replicates}
+    for place in range(max(map(len, replicates.values()), default=0)):
+        taken = {arm: rounds[place] for arm, rounds in replicates.items() if place < len(rounds)}
+        for arm, time in paired_times(taken).items():
+            values[arm][place + 1] = time
     if sum(len(times) > 1 for times in values.values()) < 2:
         return None
     return BlockModel.fit(values)

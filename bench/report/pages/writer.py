@@ -14,20 +14,19 @@ from bench.report.pages.content import Content, gather
 from bench.report.pages.html.page import html_report
 from bench.report.pages.latex import to_latex
 from bench.report.pages.markdown import markdown_report
-from bench.report.rows.frame import as_frame
+from bench.report.rows.frame import as_frame, summaries_kept
 from bench.report.rows.provenance import provenance
-from bench.report.rows.summaries import summaries_kept
 from bench.store.table import load_results
 
 REPORT_FILE, PAGE_FILE = "report.md", "report.html"
 FOOTNOTES = ("device (timing)", "threads (timing)", "kernels", "seeds", "training steps", "corpus", "versions")
 
 
-def read_table(results_folder: Path) -> pd.DataFrame:
-    """The table of a results folder. Raises UserError where the folder has none or it is empty."""
+def read_table(results_folder: Path, table: Any = None) -> pd.DataFrame:
+    """The rows of `table`, else of a results folder's table. Raises UserError where there is none or it is empty."""
     if not results_folder.is_dir():
         raise UserError(f"results folder {results_folder}: does not exist; run the study first")
-    frame = as_frame(load_results(results_folder))
+    frame = as_frame(load_results(results_folder) if table is None else table)
     if frame.empty:
         raise UserError(f"results folder {results_folder}: its table has no rows; run the study first")
     return frame
@@ -35,8 +34,8 @@ def read_table(results_folder: Path) -> pd.DataFrame:
 
 def write(results_folder: Path, table: Any = None, *, force: bool = False) -> Path:
     """See `bench.report.write_report`."""
-    frame = read_table(results_folder) if table is None else as_frame(table)
     with summaries_kept():
+        frame = read_table(results_folder, table)
         content = gather(frame, results_folder, force=force)
         _write_parts(content)
         write_atomically(results_folder / PAGE_FILE, html_report(content))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -13,6 +15,38 @@ from bench.store.table import COLUMNS, SCHEMA, typed
 NEEDED = ("cell_id", "kind", "arm", "metric", "value")
 EFFICIENCY, QUALITY, REFERENCE = "efficiency", "quality", "reference"
 Row = dict[str, Any]
+
+
+Made = TypeVar("Made")
+_kept: ContextVar[dict[tuple[int, str], tuple[pd.DataFrame, Any]] | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def summaries_kept() -> Iterator[None]:
+    """Until the block ends the summaries of a frame, and what `made_once` makes of it, are made once; it must not be
+    changed meanwhile. Within another such block it is that one's.
+
+    Every table and figure of a report uses the same ones; making them again took most of the time of a large study.
+    """
+    if _kept.get() is not None:
+        yield
+        return
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+
+
+def made_once(frame: pd.DataFrame, name: str, make: Callable[[], Made]) -> Made:
+    """What `make` returns for this frame under this name; within `summaries_kept` it is called once."""
+    kept = _kept.get()
+    if kept is None:
+        return make()
+    if (id(frame), name) not in kept:  # the frame is held too, so that its id stays its own
+        kept[id(frame), name] = (frame, make())
+    made: Made = kept[id(frame), name][1]
+    return made
 
 
 def as_frame(table: Any) -> pd.DataFrame:
@@ -25,7 +59,7 @@ def as_frame(table: Any) -> pd.DataFrame:
     missing = [name for name in NEEDED if name not in frame.columns]
     if missing:
         raise UserError(f"result table: no column {', '.join(missing)}; needed are {', '.join(NEEDED)}")
-    return typed(frame).reset_index(drop=True)
+    return made_once(frame, "typed", lambda: typed(frame).reset_index(drop=True))
 
 
 def rows_of(frame: pd.DataFrame, kind: str) -> pd.DataFrame:

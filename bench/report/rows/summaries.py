@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 
-from bench.report.rows.frame import EFFICIENCY, QUALITY, REFERENCE, Row, records
+from bench.report.rows.frame import EFFICIENCY, QUALITY, REFERENCE, Row, made_once, records
 from metrics.quantities import quantity_of
 from metrics.statistics.intervals import mean_interval
 
@@ -202,35 +200,6 @@ def _summary(rows: list[Row], key: dict[str, Any]) -> Summary:
         sd=_known(row["sd"] for row in rows),
         auc=_known(row["auc"] for row in rows),
     )
-
-
-Made = TypeVar("Made")
-_kept: ContextVar[dict[tuple[int, str], tuple[pd.DataFrame, Any]] | None] = ContextVar("kept", default=None)
-
-
-@contextmanager
-def summaries_kept() -> Iterator[None]:
-    """Until the block ends the summaries of a frame, and what `made_once` makes of it, are made once; it must not be
-    changed meanwhile.
-
-    Every table and figure of a report uses the same ones; making them again took most of the time of a large study.
-    """
-    token = _kept.set({})
-    try:
-        yield
-    finally:
-        _kept.reset(token)
-
-
-def made_once(frame: pd.DataFrame, name: str, make: Callable[[], Made]) -> Made:
-    """What `make` returns for this frame under this name; within `summaries_kept` it is called once."""
-    kept = _kept.get()
-    if kept is None:
-        return make()
-    if (id(frame), name) not in kept:  # the frame is held too, so that its id stays its own
-        kept[id(frame), name] = (frame, make())
-    made: Made = kept[id(frame), name][1]
-    return made
 
 
 def _summaries(frame: pd.DataFrame, kind: str, keys: tuple[str, ...]) -> Summaries:

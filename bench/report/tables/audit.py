@@ -63,8 +63,8 @@ def _aa_words(ratios: list[Ratio]) -> str:
     return (
         f"One model under two names: {called} of {len(ratios)} pairs are called different. The intervals of {apart} "
         "exclude 1 (those of all pairs of arms cover together at 95 %, for each cost and length); the ratio farthest "
-        f"from 1 is off by {100 * farthest:.1f} %. A/A test (no pair called different, no interval without 1): "
-        f"{passed}."
+        f"from 1 is off by {100 * farthest:.1f} %. "
+        f"A/A test (no pair called different, no interval without 1): {passed}."
     )
 
 

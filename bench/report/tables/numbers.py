@@ -25,12 +25,20 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def with_interval(value: float, low: float, high: float, digits: int = 3) -> str:
-    """`3.79 [3.70, 3.88]`, both ends with the decimals of the mean; the mean alone where there is no interval."""
+    """`3.79 [3.70, 3.88]`, both ends with the decimals of the mean; the mean alone where there is no interval.
+
+    An end that would round to 0 has one significant digit, so that its side of 0 is seen.
+    """
     text = number(value, digits)
     if text == NOTHING or not (math.isfinite(low) and math.isfinite(high)):
         return text
     decimals = decimals_for(value, digits)
-    return f"{text} [{low:.{decimals}f}, {high:.{decimals}f}]"
+    return f"{text} [{_end(low, decimals)}, {_end(high, decimals)}]"
+
+
+def _end(value: float, decimals: int) -> str:
+    text = f"{value:.{decimals}f}"
+    return text if float(text) or not value else f"{value:.1g}"
 
 
 def millions(count: float) -> str:

@@ -42,7 +42,7 @@ from metrics.statistics.differences import FEWEST_SEEDS
 from metrics.statistics.redraws import SEPARATED, WITHIN
 
 NO_MORE, OPEN = "†", "‡"
-NOT_SEPARATED = "(floors not told apart)"
+NOT_SEPARATED = "(floors not separated)"
 NOT_ASKED = Entry(NOTHING, reason="not asked of this arm")
 SETTINGS = (
     "seeds",

@@ -48,6 +48,23 @@ def test_list_says_what_is_here_and_under_which_licence(app: typer.Typer) -> Non
     assert "folder:PATH" in shown
 
 
+def test_check_names_notes_of_over_four_bars(app: typer.Typer, tmp_path: Path) -> None:
+    import symusic
+
+    for name, quarters in (("just", 16), ("hanging", 63)):
+        score = symusic.Score(480)
+        track = symusic.Track("", 0, False)
+        track.notes.append(symusic.Note(0, 480, 60, 64))
+        track.notes.append(symusic.Note(960, 480 * quarters, 62, 64))
+        score.tracks.append(track)
+        (tmp_path / f"{name}.mid").write_bytes(score.dumps_midi())
+    result = CliRunner().invoke(app, ["corpus", "check", f"folder:{tmp_path}"])
+    assert result.stdout.splitlines() == [
+        "long notes in hanging.mid: 1 of 2 notes last over four bars, the longest 63 quarter notes (pitch 62 at 2)",
+        f"folder:{tmp_path}: 2 of 2 pieces can be used",
+    ]
+
+
 def test_check_lists_what_cannot_be_used(app: typer.Typer, music: Path) -> None:
     result = CliRunner().invoke(app, ["corpus", "check", f"folder:{music}"])
     assert result.exit_code == 0

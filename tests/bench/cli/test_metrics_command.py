@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import symusic
 import typer
 from typer.testing import CliRunner, Result
 
+from bench.cli.metrics_sets import Sets, length_of, matched, one_grid, warnings
 from bench.errors import UserError
+from metrics import Notes
+from metrics.music.excerpts import Extent, excerpts, grid_of, on_grid
+from metrics.music.table import REFERENCE_SETS
 
 
 @pytest.fixture(autouse=True)
@@ -48,11 +54,19 @@ def test_two_folders_give_a_table_with_ceiling_floors_and_definitions(
     output = tmp_path / "new" / "table.csv"
     result = run(app, "metrics", folders[0], "--reference", folders[1], "-o", output)
     assert result.exit_code == 0, result.output
-    for words in ("oa_mean", "real/real", "shuffled", "unigram", "uniform", "oa_attribute/mean-of-4 v1"):
+    for words in (
+        "oa_mean",
+        "real/real",
+        "shuffled",
+        "unigram",
+        "uniform",
+        "pitches-shuffled",
+        "halves of the reference",
+    ):
         assert words in result.stdout
-    assert "4 of 10 generated pieces hold the same notes as reference pieces" in result.stderr
+    assert "does not separate real music from" in result.stdout
     rows = list(csv.DictReader(output.open()))
-    assert {row["set"] for row in rows} == {"generated", "real-vs-real", "shuffled", "unigram-tokens", "uniform-tokens"}
+    assert {row["set"] for row in rows} == {"generated", *REFERENCE_SETS}
     mean = next(row for row in rows if (row["set"], row["metric"]) == ("generated", "oa_mean"))
     assert float(mean["low"]) < float(mean["value"]) < float(mean["high"])
     assert (mean["n"], mean["songs"], mean["better"]) == ("10", "10", "higher")
@@ -98,13 +112,26 @@ def test_bars_of_different_length_are_pointed_out(app: typer.Typer, folders: tup
         (("{music}", "--reference", "bach"), "unknown corpus 'bach'"),
         (("{music}", "--reference", "demo", "--limits", "tails"), "--limits 'tails' is unknown; allowed: full, data"),
         (("{music}", "--reference", "demo", "--bar-beats", "0"), "--bar-beats must be more than 0"),
+        (("{music}", "--reference", "demo", "--grid", "8"), "--grid '8' is unknown; allowed: auto, none"),
+        (("{music}", "--reference", "demo", "--length", "0notes"), "--length '0notes': allowed are a number of notes"),
+        (("{music}", "--reference", "demo", "--length", "abc"), "--length 'abc': allowed are a number of notes"),
+        (("{music}", "--reference", "demo", "--length", "8beats", "--whole"), "exclude each other"),
+        (("{silent}", "--reference", "demo"), "none of the 1 pieces can be used: no notes (1)"),
+        (("{music}", "--reference", "{silent}"), "none of the 1 pieces can be used: no notes (1)"),
     ],
 )
 def test_what_cannot_be_judged_is_one_line(
     app: typer.Typer, folders: tuple[Path, Path], tmp_path: Path, options: tuple[str, ...], message: str
 ):
     (tmp_path / "empty").mkdir()
-    named = {"{empty}": tmp_path / "empty", "{absent}": tmp_path / "absent", "{music}": folders[0]}
+    (tmp_path / "silent").mkdir()
+    symusic.Score(480).dump_midi(tmp_path / "silent" / "silence.mid")
+    named = {
+        "{empty}": tmp_path / "empty",
+        "{silent}": tmp_path / "silent",
+        "{absent}": tmp_path / "absent",
+        "{music}": folders[0],
+    }
     result = run(app, "metrics", *(named.get(option, option) for option in options))
     assert isinstance(result.exception, UserError)
     assert message in str(result.exception) and "\n" not in str(result.exception)
@@ -115,3 +142,92 @@ def test_the_sensitivity_card_of_a_folder(app: typer.Typer, demo_music: Path, tm
     assert result.exit_code == 0, result.output
     assert sorted(path.name for path in (tmp_path / "card").iterdir()) == ["README.md", "figure.png", "table.csv"]
     assert "statements hold" in result.stderr
+
+
+def line(count: int, name: str, *, step: float = 1.0, tempo: float = 120.0, pitch: int = 60) -> Notes:
+    pitches = pitch + np.arange(count) % 7
+    notes = Notes.from_arrays(step * np.arange(count), np.full(count, step), pitches, name=name)
+    return replace(notes, tempo=tempo)
+
+
+def sets_of(generated: list[Notes], reference: list[Notes]) -> Sets:
+    return Sets(generated, reference, [], [])
+
+
+def words_of(generated: list[Notes], reference: list[Notes]) -> str:
+    return " | ".join(warnings(sets_of(generated, reference), (Extent.of(generated), Extent.of(reference))))
+
+
+def test_real_pieces_are_cut_to_the_lengths_of_the_generated_ones():
+    generated = [line(20 + index, f"g{index}") for index in range(4)]
+    held_out = [line(90, "a", pitch=50), line(100, "b", pitch=52), line(10, "c", pitch=54)]
+    sets = matched(generated, held_out, [line(200, "t", pitch=40)], 0, None, whole=False)
+    assert [len(piece) for piece in sets.generated] == [20, 21, 22, 23]
+    lengths = {piece.name: len(piece) for piece in sets.reference}
+    assert lengths["c"] == 10 and 20 <= lengths["a"] <= 23 and 20 <= lengths["b"] <= 23
+    assert sorted(piece.song for piece in sets.reference) in (["a", "a", "b", "c"], ["a", "b", "b", "c"])
+    assert {piece.song for piece in sets.train} == {"t"} and len(sets.train) in (8, 9, 10)
+    assert all(20 <= len(piece) <= 23 for piece in sets.train)
+    whole = matched(generated, held_out, None, 0, None, whole=True)
+    assert sorted(len(piece) for piece in whole.reference) == [10, 90, 100]
+
+
+def test_sets_of_like_lengths_are_left_as_they_are():
+    generated = [line(100 + 10 * index, f"g{index}") for index in range(20)]
+    held_out = [line(290 - 10 * index, f"r{index}", pitch=30 + index) for index in range(20)]
+    sets = matched(generated, held_out, None, 0, None, whole=False)
+    assert sorted(map(len, sets.reference)) == sorted(map(len, held_out))
+
+
+@pytest.mark.parametrize(("words", "count"), [("12notes", 12), ("8beats", 8)])
+def test_a_length_cuts_both_sides(words: str, count: int):
+    sets = matched([line(30, "g")], [line(90, "a")], None, 0, length_of(words), whole=False)
+    assert [len(piece) for piece in (*sets.generated, *sets.reference)] == [count, count]
+
+
+def test_songs_that_are_no_reference_are_left_for_the_ceiling():
+    held_out = [line(40, f"s{index}", pitch=30 + index) for index in range(6)]
+    sets = matched([line(10, "g")] * 2, held_out, None, 0, None, whole=False)
+    assert len({piece.song for piece in sets.reference}) == 2
+    assert {piece.song for piece in sets.real} == {f"s{i}" for i in range(6)} - {piece.song for piece in sets.reference}
+    assert sets.real is sets.train
+
+
+def test_excerpts_begin_at_their_bar_and_keep_meters():
+    piece = replace(line(30, "p"), meters=((0.0, 3.0), (12.0, 4.0)))
+    parts = excerpts(piece, 10)
+    assert [len(part) for part in parts] == [10, 10, 10] and {part.song for part in parts} == {"p"}
+    assert parts[1].onset.tolist() == [1 + k for k in range(10)]  # note 10 is the second of the bar from beat 9
+    assert parts[1].meters == ((0.0, 3.0), (3.0, 4.0))
+    assert parts[2].onset[0] == 0 and parts[2].meters == ((0.0, 4.0),)
+    assert excerpts(piece, 31)[0].onset.tolist() == piece.onset.tolist()
+
+
+def test_both_sides_get_the_coarser_grid():
+    generator = np.random.default_rng(0)
+    played = [replace(line(50, "p"), onset=np.sort(generator.random(50) * 20)) for _ in range(3)]
+    written = [line(50, "w", step=0.125), line(50, "v", step=0.375)]
+    assert (grid_of(played), grid_of(written), grid_of([line(9, "t", step=1 / 3)])) == (0, 8, 3)
+    sets, steps = one_grid(sets_of(written, played))
+    assert steps == 8 and grid_of(sets.reference) == 8
+    assert sets.generated[0].onset.tolist() == written[0].onset.tolist()
+    snapped = on_grid(Notes.from_arrays([0.1, 0.99], [0.01, 0.4], [60, 62]), 4)
+    assert snapped.onset.tolist() == [0.0, 1.0] and snapped.duration.tolist() == [0.25, 0.5]
+    assert one_grid(sets_of(played, played))[1] == 0
+
+
+def test_what_makes_sides_incomparable_is_named():
+    real = [line(40, f"r{index}", pitch=40 + index) for index in range(12)]
+    fine = [line(40, f"g{index}", pitch=41 + index, step=1.25) for index in range(12)]
+    assert words_of(fine, real) == ""
+    copies = words_of([line(40, f"copy{index}", step=1.25) for index in range(50)], real)
+    assert "49 of 50 generated pieces repeat the notes of another one (copy0 stands 50 times)" in copies
+    mixed = [replace(piece, name=f"{'ar' if index % 2 else 'mdlm'}/{index}") for index, piece in enumerate(fine)]
+    assert "several folders: mdlm (6), ar (6)" in words_of(mixed, real)
+    assert "the reference is one song" in words_of(fine, [replace(piece, song="s") for piece in real])
+    assert "notes: 40 notes in the generated pieces and 60 in the reference" in words_of(
+        fine, [line(60, f"r{index}", pitch=40 + index) for index in range(12)]
+    )
+    fast = [replace(piece, tempo=181.0) for piece in real]
+    assert "tempo: 120 beats a minute in the generated pieces and 181" in words_of(fine, fast)
+    assert "same notes as reference pieces (r0 = r0)" in words_of(real, real)

@@ -132,7 +132,7 @@ def test_a_plan_takes_the_spread_from_seeds_done_then_from_other_studies_then_fr
 
     setting = (CELLS[0].labels.get("corpus", ""), CELLS[0].labels.get("length"))
     (assumed, kernel) = prospects({setting: 2}, 2, {}, store.folder)
-    assert assumed.source is not None and assumed.source.spread == pytest.approx(0.05)
+    assert assumed.source is not None and assumed.source.spread == pytest.approx(0.041)
     assert "an assumption" in assumed.source.words and assumed.shown_from == math.inf
     assert kernel.quantity.name == "kernel_distance"
     assert warnings({setting: 2}, 2) == ["2 seeds decide nothing: at least 3"]

@@ -25,7 +25,8 @@ class Chain:
 
     def denoise(self, tokens_BL: torch.Tensor) -> torch.Tensor:
         """log p(x_i | the visible tokens), exactly, as logits; MASK and PAD get some that must not matter."""
-        known = (tokens_BL[:, None] == self.sequences) | (tokens_BL[:, None] == self.mask_id)  # B S L
+        hidden_BL = (tokens_BL == self.mask_id) | (tokens_BL == self.pad_id)
+        known = (tokens_BL[:, None] == self.sequences) | hidden_BL[:, None]  # B S L
         weights_BS = known.all(dim=2).double() * self.probabilities
         marginal = torch.einsum("bs,slv->blv", weights_BS, self.one_hot) / weights_BS.sum(dim=1)[:, None, None]
         logits = marginal.log()

@@ -79,7 +79,7 @@ def test_main_effect_is_the_paired_difference_of_level_means(varied):
 def test_effects_have_the_verdicts_of_the_differences(frame):
     (table,) = ablation_tables(frame)
     words = {row[0].text: row[-1].text for row in table.rows}
-    attention = words["attention in the block: with (kernel distance)"]
+    attention = words["attention in the block: with (Kernel distance)"]
     assert ": open (2 seeds): " in attention and "2 against 1 arms, 2 seeds" in attention
     assert ablation_tables(frame[frame["kind"] == "efficiency"]) == []
     third = frame[(frame["kind"] == "quality") & (frame["seed"] == 0)]
@@ -127,7 +127,7 @@ def test_two_runs_side_by_side(frame):
     assert verdicts["mamba", "peak_memory_inference", 256] == verdicts["mamba", "forward_gflops", 256] == "worse"
     assert verdicts["smdim", "peak_memory_inference", 256] == "open: the intervals meet"
     assert verdicts["smdim", "forward_gflops", 256] == "same"
-    assert verdicts["smdim", "step_latency", 256] == "open: one process per arm; 3 replicates would decide"
+    assert verdicts["smdim", "step_latency", 256] == "open (one process per arm): 3 replicates would decide"
     assert verdicts["smdim", "kernel_distance", 512].startswith("open (2 seeds)")
     assert verdicts["smdim", "oa_mean", 512] == "not compared: no primary metric"
     settings, table = change_tables(frame, slower, ("old", "new"))

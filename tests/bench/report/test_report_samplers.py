@@ -55,14 +55,14 @@ def test_a_report_of_samplers_has_that_table_alone_and_others_have_none(
 ) -> None:
     tables = report_tables(samplers, tmp_path, "smdim")
     assert [table.name for table in tables["Quality"]] == ["samplers", "differences"] and not tables["All metrics"]
-    assert {row[0].text.split(":")[1].strip() for row in tables["Quality"][1].rows} == {"kernel distance"}
+    assert {row[0].text.split(":")[1].strip() for row in tables["Quality"][1].rows} == {"Kernel distance"}
     assert sampler_tables(frame) == []
     assert "samplers" not in [table.name for table in report_tables(frame, tmp_path, "smdim")["Quality"]]
 
 
 def test_words_name_the_fewest_calls_that_are_not_worse(samplers: pd.DataFrame, frame: pd.DataFrame) -> None:
     (words,) = sampler_sentences(samplers)
-    assert words.startswith("kernel distance (corpus demo/lieder, L = 512): 0.0777 with 324 calls (cached, T = 512)")
+    assert words.startswith("Kernel distance (corpus demo/lieder, L = 512): 0.0777 with 324 calls (cached, T = 512)")
     assert "whether fewer calls are as good is open, from 0.108 with 16 calls" in words and "at least" not in words
     third = samplers[samplers["seed"] == 0]
     third = third.assign(seed=2, cell_id=third["cell_id"] + "-2", value=third["value"] + 0.001)

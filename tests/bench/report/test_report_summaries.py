@@ -10,8 +10,8 @@ import pytest
 from bench.errors import UserError
 from bench.report.analysis.comparable import kernel_conflict, lowest_apart
 from bench.report.analysis.references import grammar_marks, reference_summary
-from bench.report.rows.frame import as_frame, failures
-from bench.report.rows.summaries import cost_summaries, quality_summaries, reference_summaries, summaries_kept
+from bench.report.rows.frame import as_frame, failures, summaries_kept
+from bench.report.rows.summaries import cost_summaries, quality_summaries, reference_summaries
 
 
 def test_a_frame_without_needed_columns_is_refused_by_name():

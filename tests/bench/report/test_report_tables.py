@@ -6,9 +6,14 @@ import csv
 import io
 import math
 
+import pandas as pd
 import pytest
 
 from bench.errors import UserError
+from bench.report.analysis.references import blind_to
+from bench.report.rows.arms import reference_order
+from bench.report.rows.frame import as_frame
+from bench.report.rows.summaries import reference_summaries
 from bench.report.tables.cost import cost_tables
 from bench.report.tables.numbers import millions, number, with_interval
 from bench.report.tables.quality import detail_tables, quality_tables
@@ -57,7 +62,6 @@ def test_rows_of_different_kernels_are_not_ranked(frame):
 
 def test_two_devices_give_two_tables(frame):
     gpu = frame[frame["kind"] == "efficiency"].assign(device="cuda:0")
-    import pandas as pd
 
     both = pd.concat([frame, gpu], ignore_index=True)
     apart = cost_tables(both)
@@ -73,7 +77,6 @@ def test_two_devices_give_two_tables(frame):
 
 
 def test_a_figure_that_is_best_on_another_device_is_marked(frame):
-    import pandas as pd
 
     gpu = frame[(frame["kind"] == "efficiency") & (frame["arm"] == "mamba")].assign(device="cuda:0")
     for name in ("value", "low", "high"):
@@ -176,3 +179,56 @@ def test_a_study_can_ask_for_slow_fallbacks_to_be_ranked(frame, tmp_path):
     assert "Latency of one denoising step is not compared at 2048 tokens: kernels differ (scan: numba, torch)" in plain
     said = " ".join(in_short(frame, "transformer", tmp_path, together=True))
     assert "as a multiple of transformer, although kernels differ (scan: numba, torch): mamba 0.261" in said
+
+
+def placed(frame: pd.DataFrame) -> pd.DataFrame:
+    """The made-up study with redraws: the ceiling's sd, and areas under the curve of two floors."""
+    frame = frame.copy()
+    music = (frame["kind"] == "reference") & frame["metric"].str.startswith("oa_")
+    frame.loc[music & (frame["arm"] == "real-vs-real"), "sd"] = 0.02
+    frame.loc[music & (frame["arm"] == "shuffled"), "auc"] = 0.56
+    frame.loc[music & (frame["arm"] == "uniform-tokens"), "auc"] = 1.0
+    return frame
+
+
+def test_figures_have_their_place_among_redraws_of_real_music(frame):
+    table = quality_tables(placed(frame))[0]
+    marks = {row[0].text: row[table.columns.index("OA mean")] for row in table.rows}
+    for arm, entry in marks.items():
+        if not arm.startswith("(") and entry.value == entry.value:
+            inside = 0.87 <= entry.value <= 0.92
+            away = f"{abs(entry.value - 0.9) / 0.02:.1f} sd {'better' if entry.value > 0.9 else 'worse'}"
+            assert entry.mark == ("within real music" if inside else away)
+    assert any(entry.mark for entry in marks.values())
+    assert any("its place among redraws of real music" in note for note in table.notes)
+    assert all(not row[index].mark for row in quality_tables(frame)[0].rows for index in range(1, len(row)))
+
+
+def test_a_metric_names_the_floors_that_it_does_not_tell_from_real_music(frame):
+    frame = placed(frame)
+    table = quality_tables(frame)[0]
+    assert table.entry("(floors not separated)", "OA mean").text == "1 of 2"
+    assert table.entry("(floors not separated)", "Validation [bits/token]").text == ""
+    note = next(note for note in table.notes if "does not separate" in note)
+    assert note.startswith("OA mean does not separate real music from: shuffled. ") and "below 0.9" in note
+    references = reference_summaries(frame)
+    assert blind_to(references, "oa_mean", "demo/lieder", 512) == ("shuffled",)
+    assert blind_to(references, "oa_mean", "demo/lieder", 2048) == ()
+    assert blind_to(references, "validation_bits_per_token", "demo/lieder", 512) == ()
+
+
+def test_references_come_from_the_kind_of_their_cell_in_one_order(frame):
+    names = ["grammar", "pitches-shuffled", "someone-elses-floor", "real-vs-real", "uniform-tokens"]
+    shared = {"kind": "reference", "metric": "oa_mean", "value": 0.5, "cell_id": "r"}
+    rows = as_frame(pd.DataFrame([shared | {"arm": name} for name in names]))
+    assert reference_order(reference_summaries(rows)) == [
+        "real-vs-real", "uniform-tokens", "pitches-shuffled", "grammar", "someone-elses-floor",
+    ]  # fmt: skip
+
+
+def test_songs_stand_beside_pieces_where_they_are_fewer(frame):
+    frame = frame.copy()
+    frame.loc[frame["kind"] == "reference", "songs"] = 4
+    table = quality_tables(frame)[0]
+    assert table.entry("(real-vs-real)", "n (pieces)").text == "16 of 4 songs"
+    assert table.entry("transformer", "n (pieces)").text == "16"

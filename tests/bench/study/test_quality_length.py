@@ -21,7 +21,8 @@ baseline:
   corpus: demo/lieder
   model: {width: 32, stride: 4, layers: 6}
   diffusion: {steps: 32}
-  train: {steps: 2, batch: 2, warmup_steps: 1, validations: 0}
+  train: {steps: 2, batch: 2, warmup_steps: 1, validations: 0, final_validation_windows: 2,
+    final_validation_draws: 2}
   sample: {pieces: 3, steps: 4}
 axes:
   arm:

@@ -163,6 +163,27 @@ def test_an_axis_completes_what_the_baseline_leaves_out(tmp_path: Path) -> None:
     assert {one.train for one in load_study(study_file(tmp_path, timed)).combinations()} == {None}
 
 
+def test_an_axis_of_splits_is_every_fold_of_the_corpus(tmp_path: Path) -> None:
+    text = GOOD.replace("axes:", "axes:\n  splits: 3").replace("  model.stride: [2, 4]\n", "")
+    text = text.replace("exclude:\n  - {arm: wide, model.stride: 2}\n", "exclude:\n  - {arm: wide, splits: 2of3}\n")
+    study = load_study(study_file(tmp_path, text))
+    found = [(one.label, one.corpus) for one in study.combinations()]
+    assert [corpus for label, corpus in found if label == "smdim"] == ["demo@0of3", "demo@1of3", "demo@2of3"]
+    assert [corpus for label, corpus in found if label == "wide"] == ["demo@0of3", "demo@1of3"]
+    some = load_study(study_file(tmp_path, text.replace("splits: 3\n", "splits: [0of5, 2of3]\n")))
+    assert {one.corpus for one in some.combinations()} == {"demo@0of5", "demo@2of3"}
+
+
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [("2", "2 folds; allowed: 3 or more"), ("[5of5]", "'5of5' is no fold: allowed: INDEXofFOLDS as in 0of5")],
+)
+def test_splits_that_are_no_folds_are_refused_where_they_stand(tmp_path: Path, splits: str, message: str) -> None:
+    with pytest.raises(UserError, match=message) as refused:
+        load_study(study_file(tmp_path, GOOD.replace("axes:", f"axes:\n  splits: {splits}")))
+    assert "\n" not in str(refused.value) and "axes" in str(refused.value)
+
+
 def test_the_sizes_of_a_study_are_those_of_the_backbone() -> None:
     hints = get_type_hints(BackboneConfig)
     sizes = {item.name: (hints[item.name], item.default) for item in fields(BackboneConfig)}

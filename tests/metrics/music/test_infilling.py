@@ -74,6 +74,8 @@ def test_groove_is_1_less_the_share_of_positions_that_differ() -> None:
     # bars of three beats have 24 positions; the bars of the hidden piece hold for both
     waltz = Notes.from_arrays([0, 3], [1, 1], [60, 60], meters=((0.0, 3.0),))
     assert groove(notes((0, 60), (1, 60)), waltz) == pytest.approx((1 - 1 / 24 + 1 - 1 / 24) / 2)
+    mixed = Notes.from_arrays([0, 4], [1, 1], [60, 60], meters=((0.0, 4.0), (4.0, 3.0)))
+    assert groove(notes((0, 60), (5, 60)), mixed) == pytest.approx((1 + 1 - 2 / 24) / 2)
     assert groove(SILENCE, TUNE) == pytest.approx((1 - 4 / 32 + 1 - 2 / 32) / 2)
 
 

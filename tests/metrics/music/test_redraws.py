@@ -13,7 +13,7 @@ from metrics.music.floors import FLOORS
 from metrics.music.notes import song_numbers
 from metrics.music.table import CEILING, MOST_REDRAWN, Redrawn, _calls
 from metrics.quantities import redraws_of
-from metrics.statistics.redraws import separation
+from metrics.statistics.redraws import place, separation
 
 
 def melody(seed: int, notes: int = 60, song: str = "", centre: int = 60) -> Notes:
@@ -82,7 +82,8 @@ def test_halves_share_no_song():
 def test_values_of_many_draws_are_those_of_calls_one_by_one(music: list[Notes], limits: str):
     pool = [*music[:30], Notes.from_arrays([], [], []), melody(99, notes=1)]
     draws = draw_pieces(song_numbers(pool), 12, np.random.default_rng(3), 3)
-    given = {"reference": music[30:42], "train": music[42:], "limits": limits, "intervals": False, "seed": 4}
+    songs = [replace(piece, song=f"song {index // 2}") for index, piece in enumerate(music[30:42])]
+    given = {"reference": songs, "train": music[42:], "limits": limits, "intervals": False, "seed": 4}
     made = 0
     for function, options in _calls(given):
         if redraws_of(function) is None:
@@ -108,13 +109,15 @@ def test_rows_state_mean_range_sd_and_number_of_draws(music: list[Notes]):
     assert row.parts["draws"] == 40 and row.parts["n"] == 10 and "auc" not in row.parts
     assert (row.high - row.low) / row.parts["sd"] == pytest.approx(3.6, abs=0.9)
     assert row.definition == "oa_attribute/mean-of-4 v1, mean of 40 draws"
-    short = reference_rows(music[:40], music[20:], seed=1, draws=10, rows=[CEILING])[CEILING]
-    assert short[0].definition.endswith("mean of 10 draws of 20 pieces, 40 wanted: the songs run out")
+    short = reference_rows(music[:30], music[20:], seed=1, draws=10, rows=[CEILING])[CEILING]
+    assert short[0].definition.endswith("mean of 10 draws of 27 pieces, 30 wanted: the songs run out")
 
 
 def test_a_reference_without_more_music_is_halved(music: list[Notes]):
     row = reference_rows(music[:20], seed=1, draws=10, rows=[CEILING])[CEILING][0]
     assert row.n == 10 and row.parts["draws"] == 10 and row.low < row.high
+    assert np.isnan(row.parts["sd"])  # no place among sets half as large
+    assert row.definition.endswith("mean of 10 draws of halves of 10 pieces, 20 wanted: the songs run out")
 
 
 def test_metrics_separate_easy_floors_and_oa_is_blind_to_shuffling(music: list[Notes]):
@@ -136,6 +139,17 @@ def test_many_pieces_have_floors_drawn_once(music: list[Notes]):
     row = found["shuffled"][0]
     assert row.parts["draws"] == 1 and np.isnan(row.low) and row.definition.endswith(", one draw")
     assert 0 <= row.parts["auc"] <= 1
+
+
+def test_the_place_of_a_figure():
+    real = {"mean": 0.8, "sd": 0.02, "low": 0.76, "high": 0.84}
+    assert place(0.84, **real, better="higher") == "within real music"
+    assert place(0.7, **real, better="higher") == "5.0 sd worse" == place(0.9, **real, better="lower")
+    assert place(0.9, **real, better="higher") == "5.0 sd better"
+    assert (
+        place(0.9, **real, better="nearest") == "5.0 sd above" and place(0.7, **real, better="none") == "5.0 sd below"
+    )
+    assert place(np.nan, **real, better="lower") == "" == place(0.9, **real | {"sd": np.nan}, better="lower")
 
 
 def test_areas_under_the_curve():

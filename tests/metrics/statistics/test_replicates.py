@@ -10,6 +10,7 @@ import pytest
 from metrics.statistics.blocks import BlockModel
 from metrics.statistics.replicates import (
     Spread,
+    paired_times,
     pooled_spread,
     replicate_time,
     replicates_interval,
@@ -72,6 +73,20 @@ def test_the_interval_of_one_arm_covers_its_time_over_processes_and_states_of_th
     assert machine < MACHINE or fault / 1000 < 0.9
 
 
+def test_what_a_round_shares_cancels_and_a_spoilt_round_does_not_matter():
+    # the machine is half as fast in the last two rounds, and one round of the second arm is disturbed
+    first, second = [[10.0], [10.0], [10.0], [20.0], [20.0]], [[11.0], [30.0], [11.0], [22.0], [22.0]]
+    assert replicate_time(second) / replicate_time(first) == pytest.approx(2.2)  # medians of each arm alone
+    times = paired_times({"first": first, "second": second})
+    assert math.exp(times["second"] - times["first"]) == pytest.approx(1.1)
+    third = paired_times(
+        {"first": first, "second": second, "third": [[5.0]] * 3 + [[10.0]], "none": [[0.0]], "late": []}
+    )
+    assert list(third) == ["first", "second", "third"]
+    assert math.exp(third["third"] - third["first"]) == pytest.approx(0.5)
+    assert paired_times({}) == {} == paired_times({"none": []})
+
+
 def equal_arms(generator, arms, replicates, rounds):
     """Times (arms, replicates, rounds) of equal arms, each process with a difference of its own."""
     machine = generator.normal(0, MACHINE, (1, replicates, 1))
@@ -90,7 +105,10 @@ def test_equal_arms_are_rarely_called_different_and_all_intervals_cover(replicat
     generator, called, covered = np.random.default_rng(replicates), 0, 0
     for _ in range(150):
         times = equal_arms(generator, 7, replicates, 2)
-        pairs = pairs_of({str(a): [replicate_time(one[:, None]) for one in arm] for a, arm in enumerate(times)})
+        by_replicate = [
+            paired_times({str(a): times[a, place][:, None] for a in range(7)}) for place in range(replicates)
+        ]
+        pairs = pairs_of({str(a): [math.exp(one[str(a)]) for one in by_replicate] for a in range(7)})
         called += any(verdict(one, better="lower", margin=log_margin(0.02)).differs for one in pairs)
         covered += not any(one.interval.excludes(0.0) for one in pairs)
     assert called / 150 <= 0.06 and covered / 150 >= 0.93
