@@ -10,24 +10,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bench.report.analysis.comparisons import compared_at
 from bench.report.analysis.patterns import cycle_of, layers_of, patterns_of
 from bench.report.analysis.references import CEILING, reference_summary
 from bench.report.figures.figure import figure
 from bench.report.figures.style import NothingToShow, is_narrow, new_figure
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import QUALITY
-from bench.report.rows.summaries import Summaries, quality_group, quality_summaries, reference_summaries
+from bench.report.rows.study import baseline_arm
+from bench.report.rows.summaries import Group, Summaries, quality_group, quality_summaries, reference_summaries
 from bench.report.tables.numbers import number
 from metrics.cost.quantities import BITS
-from metrics.headlines import HEADLINES
+from metrics.headlines import HEADLINES, PRIMARY
 from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-
-CLEAR = 2.0
-"""Standard errors from the mean from which a figure has a sign."""
 
 
 @figure(
@@ -35,15 +33,17 @@ CLEAR = 2.0
     "Block orders",
     needs=QUALITY,
     caption="Purple: better than the mean of the column, orange: worse, in standard errors over seeds (full colour "
-    "at 6; ▲ and ▼ from 2 on); white where no way is better. Rows between two lines are rotations of one "
+    "at 6); white where no way is better. ▲ and ▼: better or worse than the baseline by the verdicts of the study, "
+    "which primary scores alone have. Rows between two lines are rotations of one "
     "cycle: the same sequence but for its edges; the last rows are in no cycle.",
 )
 def orders_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """A heat map of scores, a row an order and a column a metric; the first corpus, length and sampler."""
     rows = ordered_rows(frame)
-    summaries = quality_summaries(frame).measured()
+    summaries, signs = quality_summaries(frame).measured(), {}
     if summaries:
-        summaries = summaries.groups(quality_group)[0][1]
+        group, summaries = summaries.groups(quality_group)[0]
+        signs = _signs(frame, folder, group)
     arms = [arm for arm, _ in rows if summaries.where(arm=arm)]
     if len(arms) < 2:
         raise NothingToShow("orders figure: fewer than two arms hold the same mixers in different order")
@@ -56,8 +56,8 @@ def orders_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     drawn = new_figure(width, 0.3 * len(arms) + head_in)
     axis = drawn.add_subplot()
     texts = [
-        [number(value) + _sign(shade) for value, shade in zip(*row, strict=True)]
-        for row in zip(values, shades, strict=True)
+        [number(value) + signs.get((arm, metric), "") for metric, value in zip(metrics, row, strict=True)]
+        for arm, row in zip(arms, values, strict=True)
     ]
     options: dict[str, Any] = {"cmap": "PuOr", "vmin": -6, "vmax": 6, "cbar": False, "linewidths": 0.5, "fmt": ""}
     sns.heatmap(np.nan_to_num(shades), annot=np.array(texts), ax=axis, annot_kws={"size": "small"}, **options)
@@ -72,9 +72,15 @@ def orders_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     return drawn
 
 
-def _sign(shade: float) -> str:
-    """The colour as a sign, for a print in grey: clearly better or worse than the mean of the column."""
-    return "" if not abs(shade) >= CLEAR else " ▲" if shade > 0 else " ▼"
+def _signs(frame: pd.DataFrame, folder: Path, group: Group) -> dict[tuple[str, str], str]:
+    """(arm, metric) -> sign of an arm that is better or worse than the baseline."""
+    signs = {"better": " ▲", "worse": " ▼"}
+    found: dict[tuple[str, str], str] = {}
+    for metric in PRIMARY:
+        judged = compared_at(frame, folder, group, metric)
+        for one in judged.against(baseline_arm(folder, frame)) if judged else []:
+            found[one.arm, metric] = signs.get(one.verdict.word, "")
+    return found
 
 
 def _short(metric: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.analysis.comparable import kernel_conflict, lowest_apart
+from bench.report.analysis.comparable import EXACT, kernel_conflict, lowest_apart
 from bench.report.analysis.patterns import patterns_of, rotation_note
 from bench.report.analysis.times import TIMES, fastest
 from bench.report.rows.arms import arm_order
@@ -102,8 +102,11 @@ def _cost_table(
 
 
 def _least(summaries: Summaries, quantity: Quantity, folder: Path | None) -> str | None:
-    """The arm that is bold among those of one length; by intervals that lie apart where no raw samples are kept."""
-    judged = folder is not None and quantity.name in TIMES and any(rounds_of(folder, one) for one in summaries)
+    """The arm that is bold among those of one length: a time by its replicates (by intervals that lie apart where no
+    raw samples are kept), a count by itself; memory is of one process per arm, which decides nothing."""
+    if quantity.name not in TIMES:
+        return lowest_apart(summaries) if quantity.name in EXACT else None
+    judged = folder is not None and any(rounds_of(folder, one) for one in summaries)
     return fastest(summaries, folder) if judged else lowest_apart(summaries)
 
 

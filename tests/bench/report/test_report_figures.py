@@ -255,9 +255,17 @@ def test_long_numbers_under_a_narrow_panel_do_not_meet(frame, tmp_path):
     assert layout_faults(draw("pareto", frame, tmp_path, width=SINGLE_COLUMN_IN)) == []
 
 
-def test_orders_that_are_clearly_apart_have_a_sign_in_grey_too(varied, tmp_path):
-    texts = [text.get_text() for text in draw("orders", varied, tmp_path).axes[0].texts]
-    assert any(text.endswith("▲") for text in texts) and any(text.endswith("▼") for text in texts)
+def test_orders_that_are_better_or_worse_than_the_baseline_have_a_sign(frame, tmp_path):
+    def signs(table: pd.DataFrame) -> list[str]:
+        return [text.get_text()[-1] for text in draw("orders", table, tmp_path).axes[0].texts]
+
+    assert not {"▲", "▼"} & set(signs(frame))  # two seeds decide nothing
+    again = frame[(frame["kind"] == "quality") & (frame["seed"] == 1)]
+    third = pd.concat([frame, again.assign(seed=2, cell_id=again["cell_id"] + "-third")], ignore_index=True)
+    bits = (third["metric"] == "validation_bits_per_token") & (third["kind"] == "quality")
+    for arm, shift in (("smdim", -1.0), ("fam", 1.0)):
+        third.loc[bits & (third["arm"] == arm), "value"] += shift
+    assert {"▲", "▼"} <= set(signs(third))
 
 
 def test_many_arms_are_cut_with_a_word(frame, tmp_path):
