@@ -61,7 +61,8 @@ def test_rows_carry_the_length_that_was_played(study: Path, tmp_path: Path) -> N
 
     from bench.cli import app
 
-    study.write_text(STUDY.replace("length: [64, 128]\nmeasure", "length: [64]\nmeasure"))
+    alone = study.read_text().replace("    - smdim\n", "")
+    study.write_text(alone.replace("length: [64, 128]\nmeasure", "length: [64]\nmeasure"))
     outcome = CliRunner().invoke(app, ["run", str(study), "--results", str(tmp_path / "results")])
     assert outcome.exit_code == 0, outcome.output
     folder = tmp_path / "results" / "lengths"
