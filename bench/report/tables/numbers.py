@@ -38,7 +38,7 @@ def with_interval(value: float, low: float, high: float, digits: int = 3) -> str
 
 def _end(value: float, decimals: int) -> str:
     text = f"{value:.{decimals}f}"
-    return text if float(text) or not value else f"{value:.1g}"
+    return text if float(text) or not value else number(value, 1)
 
 
 def millions(count: float) -> str:
