@@ -18,9 +18,8 @@ class MetricResult:
     `low` and `high` bound a 95 % interval over songs: where the value would lie had other pieces of the same two
     sources been drawn, n unchanged; NaN with a `reason` where there are too few songs for one. `songs` counts the songs
     that the `n` pieces are excerpts of (0: not known). `parts` are the figures behind the value, by name. `values` are
-    the figure of each generated piece, in their order and NaN for a piece without one, and `reference_values` those of
-    the reference pieces; empty for a metric that has none by piece. `definition` is given only where options change the
-    registered one.
+    the figure of each generated piece, in their order and NaN for a piece without one; empty for a metric that has none
+    by piece. `definition` is given only where options change the registered one.
     """
 
     name: str
@@ -33,7 +32,6 @@ class MetricResult:
     definition: str = ""
     songs: int = 0
     values: tuple[float, ...] = field(default=(), repr=False)
-    reference_values: tuple[float, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if not self.definition:

@@ -119,13 +119,12 @@ def chord_density(
     if not gen:
         return missing(name, 0, "no generated piece has notes")
     profiles = _profiles(gen, kind)
-    by_side = [profile_statistic(profiles, statistic)]
+    by_profile = profile_statistic(profiles, statistic)
     value = float(profile_statistic(profiles.sum(0), statistic))
-    parts = {"mean_over_pieces": float(by_side[0].mean())}
+    parts = {"mean_over_pieces": float(by_profile.mean())}
     held_out = with_notes(reference)
     if held_out:
         held_profiles = _profiles(held_out, kind)
-        by_side.append(profile_statistic(held_profiles, statistic))
         parts["reference"] = float(profile_statistic(held_profiles.sum(0), statistic))
     scale: Scale = "rate" if statistic in SHARES else "level" if statistic in ("p95", "p99") else "linear"
     intervals = intervals and statistic != "max"
@@ -133,8 +132,7 @@ def chord_density(
     def redraw(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         return profile_statistic(weights @ profiles, statistic)
 
-    values = [by_piece(pieces, figures) for pieces, figures in zip((generated, reference), by_side, strict=False)]
-    more: dict[str, Any] = {"intervals": intervals, "seed": seed, "values": values}
+    more: dict[str, Any] = {"intervals": intervals, "seed": seed, "values": by_piece(generated, by_profile)}
     return measured(name, value, [song_numbers(gen)], redraw, parts, scale=scale, **more)
 
 

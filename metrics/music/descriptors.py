@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,8 +115,8 @@ def describe(
     if np.isfinite(held_out).any():
         parts["reference"] = np.nanmean(held_out)
     scale: Scale = "linear" if descriptor == PITCH_CLASS_ENTROPY else "rate"
-    more: dict[str, Any] = {"intervals": intervals, "seed": seed, "reference_values": held_out}
-    return mean_measured(descriptor, values, song_numbers(generated), parts, scale=scale, **more)
+    songs = song_numbers(generated)
+    return mean_measured(descriptor, values, songs, parts, scale=scale, intervals=intervals, seed=seed)
 
 
 def _values(pieces: Sequence[Notes], descriptor: str) -> NDArray[np.float64]:

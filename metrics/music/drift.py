@@ -144,7 +144,7 @@ def _against_reference(
         return first - second
 
     sets = [songs[np.isfinite(values)] for songs, values in zip(sets, slopes, strict=True)]
-    return measured(name, value, sets, redraw, parts, intervals=intervals, seed=seed, values=slopes)
+    return measured(name, value, sets, redraw, parts, intervals=intervals, seed=seed, values=slopes[0])
 
 
 def measure_windows(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,8 +129,8 @@ def oa_framewise(
         return _closeness(*(_moments(w, v, key) for w, v in zip(weights, kept, strict=True)))
 
     sets = [song_numbers(p)[np.isfinite(v)] for p, v in zip((generated, reference), means, strict=True)]
-    more: dict[str, Any] = {"intervals": intervals, "seed": seed, "values": means if statistic == "consistency" else ()}
-    return measured(name, value, sets, redraw, parts, scale="overlap", **more)
+    each = means[0] if statistic == "consistency" else None
+    return measured(name, value, sets, redraw, parts, scale="overlap", intervals=intervals, seed=seed, values=each)
 
 
 def _piece_means(pieces: Sequence[Notes], attribute: str) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -230,8 +230,7 @@ def novelty(
     parts["n_train"] = len(known)
     if np.isfinite(beside).any():
         parts["reference"] = float(np.nanmean(beside))
-    more: dict[str, Any] = {"intervals": intervals, "seed": seed, "reference_values": beside}
-    return mean_measured(name, values, song_numbers(generated), parts, **more)
+    return mean_measured(name, values, song_numbers(generated), parts, intervals=intervals, seed=seed)
 
 
 def _nearest(sets: Sequence[Sequence[Notes]], train: Sequence[Notes]) -> list[NDArray[np.float64]]:

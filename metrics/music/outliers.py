@@ -91,8 +91,7 @@ def pitch_outliers(
     if held_out:
         held_counts = outlier_counts(held_out, limits)
         parts["reference"] = held_counts[:, 0].sum() / held_counts[:, 1].sum()
-    sides = ((generated, gen), (reference, held_out))
-    values = [by_piece(pieces, np.divide(*outlier_counts(kept, limits).T)) for pieces, kept in sides]
+    values = by_piece(generated, np.divide(*counts.T))
 
     def redraw(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.divide(*(weights @ counts).T)

@@ -61,9 +61,9 @@ def measured(
     seed: int,
     scale: Scale = "linear",
     replicates: int = REPLICATES,
-    values: Sequence[NDArray[np.float64]] = (),
+    values: NDArray[np.float64] | None = None,
 ) -> MetricResult:
-    """A result with its interval over songs, its `parts` and the `values` of generated and reference pieces.
+    """A result with its interval over songs, its `parts` and the `values` of generated pieces.
 
     `sets` are the songs of the pieces of each set, the generated first. `redraw` takes a table of weights of the pieces
     of each set, (draws, pieces), and gives the figure of each draw; it is not called without `intervals`, nor where a
@@ -79,8 +79,8 @@ def measured(
             low, high = interval(value, drawn, min(counts), scale, degrees_of_freedom(without))
     named = {part: float(parts[part]) for part in parts}
     named |= {f"songs_{side}": float(count) for side, count in zip(SIDES[1:], counts[1:], strict=False)}
-    own, beside = [tuple(side.tolist()) for side in (*values, np.zeros(0), np.zeros(0))][:2]
-    return MetricResult(name, value, len(sets[0]), reason, low, high, named, "", counts[0], own, beside)
+    each = () if values is None else tuple(values.tolist())
+    return MetricResult(name, value, len(sets[0]), reason, low, high, named, "", counts[0], each)
 
 
 def _redrawn(
@@ -128,14 +128,12 @@ def mean_measured(
     intervals: bool,
     seed: int,
     scale: Scale = "linear",
-    reference_values: NDArray[np.float64] | None = None,
 ) -> MetricResult:
     """The mean of one value a piece as a result, see `measured`; pieces without a value are NaN and left out."""
     kept = np.isfinite(values)
     means = partial(weighted_means, values[kept])
     more: dict[str, Any] = {"intervals": intervals, "seed": seed, "scale": scale}
-    both = [values] if reference_values is None else [values, reference_values]
-    return measured(name, float(values[kept].mean()), [songs[kept]], means, parts, values=both, **more)
+    return measured(name, float(values[kept].mean()), [songs[kept]], means, parts, values=values, **more)
 
 
 def renumbered(songs: Songs) -> Songs:

@@ -63,10 +63,8 @@ def structureness(
     parts = {"sd": kept.std(ddof=1) if len(kept) > 1 else np.nan, "left_out": len(values) - len(kept)}
     if np.isfinite(beside).any():
         parts["reference"] = np.nanmean(beside)
-    return mean_measured(
-        name, values, song_numbers(generated), parts, intervals=intervals, seed=seed, scale="rate",
-        reference_values=beside,
-    )  # fmt: skip
+    songs = song_numbers(generated)
+    return mean_measured(name, values, songs, parts, intervals=intervals, seed=seed, scale="rate")
 
 
 @per_piece

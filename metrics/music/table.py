@@ -146,7 +146,7 @@ def _redrawn_sets(
     source = pool or with_notes(reference)
     songs = song_numbers(pool)
     kept = generator.permutation(int(songs.max(initial=-1)) + 1)[: max(MOST_SONGS, 2 * wanted)]
-    pool = [piece for piece, song in zip(pool, songs, strict=True) if song in set(kept.tolist())]
+    pool = [pool[place] for place in np.flatnonzero(np.isin(songs, kept))]
     ceiling = Redrawn(*_compact(pool, draw_pieces(song_numbers(pool), wanted, generator, draws)))
     if ceiling.draws.chosen.shape[1] < max(wanted / 2, 2):
         pool = with_notes(reference)
@@ -215,7 +215,6 @@ def _summary(
         definition=f"{first.definition}, {words}{few}",
         songs=draws.songs,
         values=(),
-        reference_values=(),
     )
 
 
