@@ -204,7 +204,7 @@ def schema(
     import json
 
     from bench.files import write_atomically
-    from bench.study.settings import StudyFile
+    from bench.study.content import StudyFile
 
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     text = json.dumps(dialect | StudyFile.model_json_schema(), indent=1) + "\n"

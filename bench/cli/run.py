@@ -85,8 +85,8 @@ def retry(
     from bench.errors import UserError
     from bench.run.executors import make_executor
     from bench.store.cells import Store
+    from bench.study.content import StudyFile
     from bench.study.grid import Study
-    from bench.study.settings import StudyFile
     from bench.study.yaml import Place, validate
 
     if not failed and not cell:

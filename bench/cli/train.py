@@ -57,8 +57,9 @@ def train(
     from bench.data.settings import TokenizerSettings
     from bench.measure.quality.music import load_tokens
     from bench.plugins import load_plugins
+    from bench.study.content import ArmChoice
     from bench.study.grid import Combination
-    from bench.study.settings import ArmChoice, DiffusionSettings, KernelSettings, ModelSettings, SampleSettings
+    from bench.study.settings import DiffusionSettings, KernelSettings, ModelSettings, SampleSettings
     from bench.study.yaml import Place, validate
     from bench.training import train_settings
 

@@ -12,25 +12,16 @@ from typing import Any, Literal
 from bench.data.settings import TokenizerSettings
 from bench.errors import UserError
 from bench.files import canonical_hash
-from bench.study.settings import (
-    LONG_LENGTHS,
-    PLAIN_AXES,
-    SETTING_GROUPS,
-    ArmChoice,
-    Baseline,
-    DiffusionSettings,
-    KernelSettings,
-    ModelSettings,
-    SampleSettings,
-    StudyFile,
-    given,
-)
+from bench.study.content import PLAIN_AXES, SETTING_GROUPS, ArmChoice, Baseline, StudyFile
+from bench.study.settings import DiffusionSettings, KernelSettings, ModelSettings, SampleSettings, given
 from bench.study.source import axis_name, check_axes, check_number, excluded_values, read_source
 from bench.study.yaml import Model, Place, allowed_words, validate
 from bench.training.settings import TrainSettings
 from metrics.quantities import known_quantity
 
 STUDIES_FOLDER = Path(__file__).parents[1] / "studies"
+LONG_LENGTHS = (2896, 4096, 5792, 8192, 11584, 16384)
+"""Half octaves, as multiples of the usual strides."""
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,13 @@
-"""The content of a study file: its groups of settings, each with its default, its limits and a line of description."""
+"""The groups of settings of a study, each setting with its default, its limits and a line of description."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from bench.data.settings import TokenizerSettings
-from bench.data.splits import all_folds, parse_fold
-from bench.training.settings import PartialTrainSettings
-
-SETTING_GROUPS = ("model", "tokenizer", "diffusion", "train", "sample", "kernels")
-PLAIN_AXES = ("arm", "corpus", "length", "splits")
 SAMPLER_NAMES = ("ancestral", "cached", "first-hitting", "confidence", "remask", "semi-autoregressive")
-LONG_LENGTHS = (2896, 4096, 5792, 8192, 11584, 16384)
-"""Half octaves, as multiples of the usual strides."""
 
 
 class Settings(BaseModel):
@@ -235,126 +227,3 @@ class Measure(Settings):
         if self.infilling and not self.quality:
             raise ValueError("infilling is measured in quality cells: add quality: {}")
         return self
-
-
-class Match(Settings):
-    """Arms made equal in size by their width."""
-
-    by: Literal["params", "flops"] = Field("params", description="what is made equal")
-    reference: str | None = Field(None, description="arm whose size the others take; default: the baseline arm")
-    length: int | None = Field(None, ge=1, description="tokens at which FLOPs are counted (by: flops)")
-    tolerance: float = Field(0.01, gt=0, le=0.5, description="largest relative mismatch accepted")
-
-
-class ArmChoice(Settings):
-    """An arm on the arm axis: a catalog name or pattern, with a label and sizes of its own where wanted; or the music
-    of another system, whose quality is measured beside the others."""
-
-    name: str = Field(description="label in tables and figures")
-    arm: str = Field("", description="catalog name or block pattern")
-    midi: str | None = Field(None, description="instead of `arm`: a folder of MIDI files that another system made")
-    model: ModelSettings = Field(ModelSettings(), description="sizes that this arm alone has")
-    kernels: KernelSettings = Field(
-        KernelSettings(), exclude_if=lambda one: not one.asked(), description="kernels of this arm alone"
-    )
-    length: int | None = Field(None, ge=1, description="tokens it is trained at, whatever the study's length")
-    sample_lengths: tuple[int, ...] = Field(
-        (), description="lengths at which it plays, each against real music of that length; empty: where it was trained"
-    )
-
-    _as_given = field_serializer("model")(given)
-
-    @model_validator(mode="after")
-    def _arm_or_midi(self) -> ArmChoice:
-        if bool(self.arm) == bool(self.midi):
-            raise ValueError("give either `arm`, a catalog name or pattern, or `midi`, a folder")
-        if self.midi and (given(self.model) or self.length or self.sample_lengths or self.kernels.asked()):
-            raise ValueError("an arm of MIDI files has no model, kernels, length or sample_lengths")
-        return self
-
-
-class Baseline(Settings):
-    """The settings of every cell, except where an axis sets another value."""
-
-    arm: str = Field("transformer", description="catalog name or block pattern")
-    corpus: str = Field("demo", description="corpus, or corpus/subset (demo/lieder), or folder:PATH")
-    length: int = Field(512, ge=1, description="tokens a window and a generated piece")
-    model: ModelSettings = ModelSettings()
-    tokenizer: TokenizerSettings = TokenizerSettings()
-    diffusion: DiffusionSettings = DiffusionSettings()
-    train: PartialTrainSettings = PartialTrainSettings()
-    sample: SampleSettings = SampleSettings()
-    kernels: KernelSettings = Field(
-        KernelSettings(), exclude_if=lambda one: not one.asked(), description="kernels asked for, of every arm"
-    )
-
-    _as_given = field_serializer("model", "tokenizer", "train")(given)
-
-
-def _as_written(schema: dict[str, Any]) -> None:
-    """Complete the JSON schema for a file before its includes are merged."""
-    names = {"type": "string"}
-    schema["properties"]["include"] = {
-        "anyOf": [names, {"type": "array", "items": names}],
-        "description": "files whose content this one adds to; names are read from the folder of this file",
-    }
-    schema.pop("required", None)  # an included file may say it
-
-
-class StudyFile(Settings):
-    """The content of a study file."""
-
-    model_config = ConfigDict(json_schema_extra=_as_written)
-
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="folder under results/")
-    question: str = Field(description="what the study asks, in a sentence")
-    baseline: Baseline = Baseline()
-    axes: dict[str, list[Any]] = Field(
-        default_factory=dict,
-        description="dotted setting -> its values; splits -> a number of folds, each the test side once",
-    )
-    exclude: tuple[dict[str, Any], ...] = Field(
-        (), description="combinations of axis values to leave out; a list of values means any of them"
-    )
-    match: Match | None = None
-    seeds: tuple[int, ...] = Field((0,), min_length=1, description="each seeds weights, data order, noise and sampling")
-    measure: Measure
-    matters: dict[str, Any] = Field(
-        default_factory=dict,
-        exclude_if=lambda stated: not stated,
-        json_schema_extra={
-            "additionalProperties": {
-                "anyOf": [
-                    {"type": "number", "exclusiveMinimum": 0},
-                    {"type": "string", "pattern": r"^\s*[0-9.eE+-]+\s*%\s*$"},
-                ]
-            }
-        },
-        description="quantity -> the smallest difference that matters, as a number in its unit or as a percentage; "
-        "changes verdicts alone, and no cell",
-    )
-    limits: Limits = Limits()
-    plugins: tuple[str, ...] = Field((), description="modules that register further mixers")
-
-    @field_validator("axes", mode="before", json_schema_input_type=dict[str, list[Any] | int])
-    @classmethod
-    def _splits_as_folds(cls, axes: Any) -> Any:
-        """Every fold in place of the number of folds."""
-        folds = axes.get("splits") if isinstance(axes, dict) else None
-        if isinstance(folds, int) and not isinstance(folds, bool):
-            return axes | {"splits": all_folds(folds)}
-        for fold in folds if isinstance(folds, list) else []:
-            parse_fold(str(fold))
-        return axes
-
-    @field_validator("match", mode="before", json_schema_input_type=Match | Literal["params", "flops"] | None)
-    @classmethod
-    def _match_by_word(cls, value: Any) -> Any:
-        return {"by": value} if isinstance(value, str) else value
-
-    @field_validator("seeds")
-    @classmethod
-    def _seeds_distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) != len(seeds):
-            raise ValueError("seeds must be distinct")
-        return seeds

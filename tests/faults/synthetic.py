@@ -20,8 +20,8 @@ from bench.run.plan import Plan
 from bench.run.runner import run_plan
 from bench.run.worker import LEASE_LOST
 from bench.store.cells import CellFolder
+from bench.study.content import StudyFile
 from bench.study.grid import Cell, Study
-from bench.study.settings import StudyFile
 from bench.study.yaml import Place
 
 NAME = "synthetic"

@@ -17,8 +17,8 @@ from bench.run.lease import Leases
 from bench.run.overview import overview
 from bench.store.bundle import export_bundle, import_bundle, is_safe
 from bench.store.cells import Store, identity
+from bench.study.content import SETTING_GROUPS
 from bench.study.grid import Cell
-from bench.study.settings import SETTING_GROUPS
 from metrics.quantities import Margin
 
 ROWS = [

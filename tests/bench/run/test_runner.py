@@ -21,8 +21,9 @@ from bench.run.plan import Plan
 from bench.run.runner import StoppedByFailure, forget_failed, make_tasks, run_plan
 from bench.run.task import Task
 from bench.store.cells import CellFolder, Status, Store, identity
+from bench.study.content import StudyFile
 from bench.study.grid import Cell, Study
-from bench.study.settings import Limits, StudyFile
+from bench.study.settings import Limits
 from bench.study.yaml import Place
 
 WORKER = """

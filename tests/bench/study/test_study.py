@@ -12,8 +12,9 @@ import yaml
 from architectures import CATALOG, BackboneConfig
 from bench.errors import UserError
 from bench.run.plan import make_plan
+from bench.study.content import StudyFile
 from bench.study.grid import STUDIES_FOLDER, Cell, load_study
-from bench.study.settings import ModelSettings, StudyFile, given
+from bench.study.settings import ModelSettings, given
 from bench.training import TrainSettings
 
 GOOD = """\
