@@ -59,7 +59,8 @@ SETTINGS = (
 
 def quality_tables(frame: pd.DataFrame, folder: Path | None = None) -> list[Table]:
     """The headline scores, one table per corpus, length, sampler and T; ceiling, floors and baselines stand
-    under the arms. Bold, in a column of a primary metric: better than every other arm."""
+    under the arms. Bold, in a column of a primary metric that separates real music from all floors: better than every
+    other arm."""
     summaries, references, costs = quality_summaries(frame), reference_summaries(frame), cost_summaries(frame)
     marks = grammar_marks(summaries, references)
     groups = summaries.groups(quality_group)
@@ -67,7 +68,8 @@ def quality_tables(frame: pd.DataFrame, folder: Path | None = None) -> list[Tabl
     for position, (group, rows) in enumerate(groups):
         metrics = [metric for metric in HEADLINES if rows.where(metric=metric)]
         arms = [arm for arm in arm_order(frame) if rows.where(arm=arm)]
-        best = {one.quantity.name: one.best for one in compared(frame, folder) if one.group == group}
+        judged = {one.quantity.name: one.best for one in compared(frame, folder) if one.group == group}
+        best = {metric: arm for metric, arm in judged.items() if not blind_to(references, metric, group[0], group[1])}
         body = [_arm_row(rows.where(arm=arm), metrics, marks, costs, best, references) for arm in arms]
         body += _reference_rows(references, metrics, group)
         body += _separation_row(references, metrics, group)

@@ -87,6 +87,14 @@ def test_three_seeds_decide_large_differences_and_every_place_says_the_same():
     assert words.endswith("smdim is better than every other arm.")
 
 
+@pytest.mark.parametrize(("area", "bold"), [(0.95, ["smdim"]), (0.5, [])])
+def test_nothing_is_bold_where_a_floor_is_not_separated(area: float, bold: list[str]):
+    frame = fixed((4.0, 4.2, 4.1), (3.01, 3.2, 3.1), (4.5, 4.69, 4.6), (4.0, 4.21, 4.1))
+    floor = {"cell_id": "r", "kind": "reference", "arm": "shuffled", "metric": PRIMARY[0], "value": 9.0, "auc": area}
+    (quality,) = quality_tables(as_frame(pd.concat([frame, pd.DataFrame([floor])], ignore_index=True)))
+    assert [row[0].text for row in quality.rows if row[1].best] == bold
+
+
 def test_a_small_sure_difference_is_better_by_less_than_matters():
     frame = fixed((4.0, 4.2, 4.1), (3.99, 4.19, 4.09), (4.5, 4.7, 4.601), (4.0, 4.2, 4.1))
     assert verdicts(frame)["smdim"] == "better by less than matters"
