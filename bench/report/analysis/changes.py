@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.report.analysis.comparable import EXACT
 from bench.report.analysis.comparisons import cells_of, compare, verdict_words
-from bench.report.analysis.times import NO_RAW_TIMES, ONE_PROCESS, TIMES, ratios_of_studies
+from bench.report.analysis.times import NO_RAW_TIMES, TIMES, one_process_words, ratios_of_studies
 from bench.report.rows.rounds import rounds_of
 from bench.report.rows.study import stated_margins
 from bench.report.rows.summaries import (
@@ -77,7 +77,7 @@ def _cost_changes(pairs: list[Pair], folders: Folders, force: bool) -> list[Chan
         ratios = ratios_of_studies(found, folders) if folders else [None] * len(found)
         for pair, ratio in zip(found, ratios, strict=True):
             raw = all(rounds_of(folder, one) for one, folder in zip(pair, folders, strict=True)) if folders else True
-            words[id(pair[0])] = ratio.words if ratio else ONE_PROCESS if raw else NO_RAW_TIMES
+            words[id(pair[0])] = ratio.words if ratio else one_process_words(pair[0].metric) if raw else NO_RAW_TIMES
     forced = {id(one) for one, other in pairs if one.metric not in EXACT and _ran_apart(one, other) and force}
     return [Change(one, other, words[id(one)], id(one) in forced) for one, other in pairs]
 

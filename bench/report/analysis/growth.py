@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.report.analysis.comparable import EXACT, kernel_conflict
-from bench.report.analysis.times import ratio_to, took_turns
+from bench.report.analysis.times import Ratio, ratio_to, took_turns
 from bench.report.rows.rounds import is_replicated, replicate_times, round_medians
 from bench.report.rows.summaries import Summaries, Summary
 from metrics.statistics.intervals import Interval
@@ -14,11 +14,12 @@ from metrics.statistics.scaling import Crossover, crossover, growth_exponent
 
 def cost_ratio(
     summary: Summary, summaries: Summaries, baseline: str, folder: Path | None, *, together: bool = False
-) -> Interval | None:
+) -> Ratio | None:
     """The summary as a multiple of the baseline arm's in the same setting; None where that was not measured, or ran on
     another kernel for the same operation (unless `together`).
 
-    Where both were timed in turns the interval is that of `ratio_to`; a count is exact; anything else has none.
+    Where both were timed in turns interval and verdict are those of `ratio_to`; a count is exact; anything else has
+    neither.
     """
     base = summaries.beside(summary, baseline)
     if base is None or (not together and kernel_conflict([*summary.kernels, *base.kernels])):
@@ -26,7 +27,7 @@ def cost_ratio(
     value = summary.value / base.value
     exact = value if summary.metric in EXACT else float("nan")
     ratio = ratio_to(summary, base, summaries, folder, together=together)
-    return ratio.interval if ratio else Interval(value, exact, exact, 1)
+    return ratio or Ratio(Interval(value, exact, exact, 1), 0, "")
 
 
 def round_ratios(summary: Summary, summaries: Summaries, baseline: str, folder: Path) -> list[float]:

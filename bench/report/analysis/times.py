@@ -34,6 +34,8 @@ TIMES = (*TIMED, SAMPLE_LATENCY)
 WORDS = {"better": "faster", "worse": "slower"}
 ONE_PROCESS = "open (one process per arm): 3 replicates would decide"
 """Two processes of one model keep a difference for life, which no number of rounds shows."""
+NOT_REPEATED = "open: measured in one process per arm"
+"""Verdict on a cost of which a session takes no replicates: whole samples, memory."""
 NO_RAW_TIMES = "open: the raw times of its replicates are not in the results folder"
 
 
@@ -49,7 +51,7 @@ class Ratio:
     replicates
         Processes of each arm; 1 where the interval says nothing about the next process.
     words
-        The verdict: "slower", "faster", "same within 2 %" or "open: ...".
+        The verdict: "slower", "faster", "same within 2 %" or "open: ..."; "" for a count.
     """
 
     interval: Interval
@@ -174,4 +176,9 @@ def _within_processes(summary: Summary, base: Summary, folder: Path | None) -> R
     if folder is None or not took_turns(summary, base):
         return None
     first, second = rounds_of(folder, summary), rounds_of(folder, base)
-    return Ratio(rounds_ratio(first, second), 1, ONE_PROCESS) if first and second else None
+    return Ratio(rounds_ratio(first, second), 1, one_process_words(summary.metric)) if first and second else None
+
+
+def one_process_words(metric: str) -> str:
+    """The verdict on a cost of one process per arm."""
+    return ONE_PROCESS if metric in TIMED else NOT_REPEATED

@@ -107,4 +107,4 @@ def ratios_by_length(
 ) -> list[tuple[Summary, Interval]]:
     """The arm's summaries with their ratios to the baseline, from short to long, as far as they can be compared."""
     ratios = [(one, cost_ratio(one, summaries, baseline, folder)) for one in summaries.where(arm=arm).by_length()]
-    return [(summary, ratio) for summary, ratio in ratios if ratio is not None]
+    return [(summary, ratio.interval) for summary, ratio in ratios if ratio is not None]

@@ -12,6 +12,7 @@ from bench.report.analysis.comparisons import Compared, Comparison, compared
 from bench.report.analysis.growth import cost_ratio
 from bench.report.analysis.references import grammar_marks
 from bench.report.analysis.samplers import network_calls, one_a_training, varies_sampler
+from bench.report.analysis.times import Ratio
 from bench.report.rows.summaries import (
     Summaries,
     Summary,
@@ -59,15 +60,18 @@ def _cost_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None, tog
             words.append(f"{label} is not compared at {longest} tokens: kernels differ ({conflict}).")
             continue
         found = [(one.arm, cost_ratio(one, rows, baseline, folder, together=together)) for one in others]
-        found.sort(key=lambda one: math.inf if one[1] is None else one[1].value)
-        ratios = [
-            f"{arm} {with_interval(ratio.value, ratio.low if metric not in EXACT else math.nan, ratio.high)}"
-            for arm, ratio in found
-            if ratio is not None
-        ]
+        found.sort(key=lambda one: math.inf if one[1] is None else one[1].interval.value)
+        ratios = [f"{arm} {_ratio_words(ratio, metric in EXACT)}" for arm, ratio in found if ratio is not None]
         although = f", although kernels differ ({conflict})" if conflict and "latency" in metric else ""
         words.append(f"{label} at {longest} tokens, as a multiple of {baseline}{although}: {_listed(ratios)}.")
     return words
+
+
+def _ratio_words(ratio: Ratio, exact: bool) -> str:
+    """`1.30 [1.10, 1.60] (slower)`; a count by itself."""
+    interval = ratio.interval
+    text = with_interval(interval.value, math.nan if exact else interval.low, interval.high)
+    return f"{text} ({ratio.words})" if ratio.words else text
 
 
 def _listed(words: list[str]) -> str:
