@@ -16,6 +16,8 @@ from metrics.statistics.simultaneous import Family
 MOST = 10_000
 """Beyond so many seeds or songs a comparison counts as undecidable."""
 POWER = 0.8
+MOST_SPREADS = 1e9
+"""A difference of so many spreads that is not called never is."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,19 @@ def needed(
     return Needed(None, None, "both" if chance(MOST, MOST) >= power else "")
 
 
+def shown_from(
+    components: Components, family: Family, seeds: int, songs: int = 0, level: float = 0.95, power: float = POWER
+) -> float:
+    """The smallest true difference that is called with chance `power`, in the unit of the components; infinite where
+    none is."""
+    if seeds < FEWEST_SEEDS:
+        return math.inf
+    spread = math.sqrt(components.seed + components.song + components.residual)
+    if spread == 0:
+        return 0.0
+    return _first(lambda effect: decision_chance(effect, None, components, family, seeds, songs, level) - power, spread)
+
+
 def detectable(
     sd: float, arms: int, seeds: int, level: float = 0.95, power: float = POWER, kind: str = "baseline"
 ) -> float:
@@ -143,7 +158,7 @@ def _family(kind: str, arms: int, seeds: int, level: float) -> Family:
 @lru_cache(maxsize=1024)
 def _unit_effect(kind: str, arms: int, seeds: int, level: float, power: float) -> float:
     family = _family(kind, arms, seeds, level)
-    return _first(lambda effect: decision_chance(effect, None, Components(2.0), family, seeds, 0, level) - power)
+    return shown_from(Components(2.0), family, seeds, 0, level, power)
 
 
 @lru_cache(maxsize=1024)
@@ -155,17 +170,17 @@ def _unit_margin(kind: str, arms: int, seeds: int, level: float, power: float) -
         room_Q = np.minimum(margin - half_Q, half_Q)
         return float(np.where(room_Q > 0, _between(-room_Q, room_Q, 0.0, error), 0.0).mean()) - power
 
-    return _first(missing)
+    return _first(missing, 1.0)
 
 
-def _first(missing: Callable[[float], float]) -> float:
-    """Where a rising function crosses 0; infinite where it stays below."""
-    high = 1.0
+def _first(missing: Callable[[float], float], spread: float) -> float:
+    """Where a rising function crosses 0, searched from `spread` on; infinite where it stays below."""
+    high = spread
     while missing(high) < 0:
         high *= 2
-        if high > 1e9:
+        if high > MOST_SPREADS * spread:
             return math.inf
-    return float(optimize.brentq(missing, 0.0, high, xtol=1e-6))
+    return float(optimize.brentq(missing, 0.0, high, xtol=1e-6 * spread))
 
 
 def _fewest(chance: Callable[[int], float], low: int, power: float) -> int | None:

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scipy.optimize import brentq
-
 from bench.errors import UserError
 from bench.report.analysis.comparisons import Compared, compared
 from bench.report.rows.frame import as_frame
@@ -16,14 +14,12 @@ from bench.store.table import load_results
 from metrics.headlines import PRIMARY
 from metrics.quantities import Margin, Quantity, quantity_of
 from metrics.statistics.differences import FEWEST_SEEDS, Components, primary_level
-from metrics.statistics.planning import POWER, Needed, decision_chance, needed
-from metrics.statistics.simultaneous import Family, shared_rate
+from metrics.statistics.planning import Needed, needed, shown_from
+from metrics.statistics.simultaneous import Family
 from metrics.statistics.songs import SongModel
 
 MOST_STUDIES = 5
 """Other studies that are searched for similar cells, newest first."""
-MOST_SPREADS = 1e6
-"""A difference of so many spreads that is not called never is."""
 Setting = tuple[str, int | None]
 """Corpus and length."""
 
@@ -91,29 +87,12 @@ def _prospect(
     margin = stated.at(source.mean) if stated else None
     margin = margin if margin and math.isfinite(margin) else None
     level = primary_level(len(PRIMARY))
-    family = Family("baseline", arms, shared_rate(arms, (arms - 1) * (max(seeds, FEWEST_SEEDS) - 1), level))
-    least = _shown_from(source, family, seeds, level)
+    family = Family.together("baseline", arms, (arms - 1) * (max(seeds, FEWEST_SEEDS) - 1), level)
+    least = shown_from(source.components, family, seeds, source.songs, level)
     more = None
     if margin is not None:
         more = needed(margin, None, source.components, family, seeds, source.songs, level)
     return Prospect(quantity, setting, arms, seeds, source, margin, least, more)
-
-
-def _shown_from(source: Source, family: Family, seeds: int, level: float) -> float:
-    """The smallest true difference that is called with chance `POWER`; infinite where none is."""
-
-    def missing(effect: float) -> float:
-        return decision_chance(effect, None, source.components, family, seeds, source.songs, level) - POWER
-
-    high = math.sqrt(source.components.seed + source.components.song + source.components.residual)
-    if high == 0:
-        return 0.0 if seeds >= FEWEST_SEEDS else math.inf
-    most = MOST_SPREADS * high
-    while missing(high) < 0:
-        high *= 2
-        if high > most:
-            return math.inf
-    return float(brentq(missing, 0.0, high))
 
 
 def _compared_in(folder: Path) -> list[Compared]:
