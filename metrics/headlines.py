@@ -30,15 +30,15 @@ SOUNDING, ONSET = (CHORD_DENSITY[kind, "mean"] for kind in ("sounding", "onset")
 
 PRIMARY: Final = (BITS, KERNEL_DISTANCE)
 """The only ones that are compared, so that no table can look for the metric that happens to differ."""
+DISTANCES: Final = (KERNEL_DISTANCE, NEAREST_NEIGHBOUR_ACCURACY, STRUCTURE_ERROR)
+"""They see the order of notes."""
 OVERLAPS: Final = (OA_MEAN, *OA_ATTRIBUTE.values())
 """For comparison with papers: they do not see the order of notes."""
 HEADLINES: Final = (
     BITS,
     BITS_PER_NOTE,
     BITS_PER_BEAT,
-    KERNEL_DISTANCE,
-    NEAREST_NEIGHBOUR_ACCURACY,
-    STRUCTURE_ERROR,
+    *DISTANCES,
     *OVERLAPS,
     OA_DISTANCE_MEAN,
     OUTLIERS,

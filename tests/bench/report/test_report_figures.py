@@ -88,6 +88,18 @@ def test_quality_figure_shows_ceiling_floor_and_means(frame, results_folder):
     assert means == pytest.approx({"o": 0.79, "s": 0.81, "^": 0.73})
 
 
+def test_distances_figure_has_a_panel_a_headline_metric_with_a_scale_of_its_own(frame, results_folder):
+    quality = (frame["kind"] == "quality") & (frame["metric"] == "kernel_distance")
+    frame.loc[quality & (frame["arm"] == "smdim"), "value"] = 0.25
+    more = frame[quality].assign(metric="structure_error", value=0.01)
+    drawn = draw("distances", pd.concat([frame, more], ignore_index=True), results_folder)
+    panels = [axis for axis in drawn.axes if axis.get_title()]
+    assert [axis.get_title() for axis in panels] == ["Kernel distance", "structure error"]
+    assert {line.get_ydata()[0] for line in panels[0].lines if line.get_marker() == "o"} == {0.25}
+    assert {line.get_ydata()[0] for line in panels[1].lines if line.get_marker() in "os^"} == {0.01}
+    assert panels[0].get_ylim() != panels[1].get_ylim()
+
+
 def test_saved_files_are_what_their_ending_says_and_the_same_each_time(frame, results_folder, tmp_path):
     starts = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
     for ending, start in starts.items():
