@@ -29,6 +29,7 @@ from bench.cli import (
     status,
     train,
 )
+from bench.cli.terminal import prepare_streams
 from bench.errors import UserError
 
 INTERRUPTED = 130  # exit code of a program ended by Ctrl-C
@@ -75,6 +76,7 @@ app.add_typer(corpus.commands, name="corpus")
 
 def main() -> None:
     """Run a command; an error that the user can correct ends in one line on stderr and exit code 2."""
+    prepare_streams()
     os.environ.update({name: value for name, value in WAITING.items() if name not in os.environ})
     try:
         app()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.options import KernelOption, PluginOption, force_kernels
+from bench.cli.terminal import terminal
 from bench.errors import UserError, as_user_error
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ def patterns(
     permute(MFA) gives every order, M{1..4} counts, place(A, MF*8) one A at every place in the stack. Repeated orders
     are cycles: MFA*8, FAM*8 and AMF*8 are one sequence read from three places, equal but for the edges.
     """
-    from rich.console import Console
     from rich.table import Table
 
     from architectures.family import expand_family
@@ -45,10 +45,8 @@ def patterns(
     table = Table("pattern", "mixers", "block", "repeats", "cycle", box=None, pad_edge=False)
     for pattern in found:
         cycle = pattern.cycle if pattern.repeats > 1 else ""
-        table.add_row(
-            _text(str(pattern)), str(len(pattern)), str(len(pattern.block)), str(pattern.repeats), _text(cycle)
-        )
-    Console().print(table)
+        table.add_row(str(pattern), str(len(pattern)), str(len(pattern.block)), str(pattern.repeats), cycle)
+    terminal().print(table)
 
 
 def check(
@@ -62,8 +60,8 @@ def check(
     mixed precision; on a GPU also agreement with the CPU.
     """
     import torch
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from architectures.contract import check_mixer
 
@@ -74,15 +72,16 @@ def check(
     devices = [device] if device else ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
     for place in devices:
         force_kernels(kernel, place)
-    console, failures = Console(), 0
+    console, failures = terminal(), 0
     for cls in _mixers_of(module):
         for place in devices:
             name = f"{cls.letter} " if cls.letter else ""
-            title = _text(f"{name}[{cls.name}] on {place}")
+            title = f"{name}[{cls.name}] on {place}"
             table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
             for point in check_mixer(cls, device=place):
                 failures += not point.passed
-                table.add_row("[green]ok[/]" if point.passed else "[red]FAILED[/]", point.name, _text(point.detail))
+                state = Text("ok", style="green") if point.passed else Text("FAILED", style="red")
+                table.add_row(state, point.name, point.detail)
             console.print(table)
     if "cuda" not in devices:
         console.print("CUDA was not checked: no CUDA device here" if device is None else "CUDA was not checked")
@@ -122,13 +121,6 @@ def print_architectures(console: Console) -> None:
         gflops = backbone.flops(LISTED_LENGTH).total / 1e9
         figures = f"{count_parameters(backbone):>11,}{gflops:>9.2f}"
         row = f"{arm.name:<{name_width}}{arm.pattern:<{pattern_width}}{figures}"
-        console.print(_text(row), no_wrap=True, highlight=False)
-        console.print(f"  {backbone.direction}; {arm.description}", style="dim", highlight=False)
+        console.print(row, no_wrap=True)
+        console.print(f"  {backbone.direction}; {arm.description}", style="dim")
     console.print()
-
-
-def _text(value: str) -> str:
-    """Text with its square brackets escaped, which would be markup."""
-    from rich.markup import escape
-
-    return escape(value)

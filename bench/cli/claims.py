@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.options import RESULTS, ResultsOption
+from bench.cli.terminal import terminal
 
 if TYPE_CHECKING:
     from bench.report.claims.paper import Paper
@@ -48,7 +49,6 @@ def claims(
 
 
 def _print_verdicts(chosen: Paper, study: str, results: Path) -> None:
-    from rich.console import Console
 
     from bench.cli.options import results_folder
     from bench.report.claims.paper import claims_hash
@@ -58,8 +58,8 @@ def _print_verdicts(chosen: Paper, study: str, results: Path) -> None:
     from bench.store.table import load_results
 
     folder = results_folder(study, results)
-    console = Console(highlight=False)
-    console.print(chosen.title, markup=False)
+    console = terminal()
+    console.print(chosen.title)
     for one in judge(chosen, as_frame(load_results(folder)), folder):
         found = one.measured
         lines = {
@@ -71,9 +71,9 @@ def _print_verdicts(chosen: Paper, study: str, results: Path) -> None:
             "cells": " ".join(found.cell_ids),
         }
         text = [_wrapped(name, text, console.width) for name, text in lines.items() if text]
-        console.print("\n".join(["", one.claim.id, *text]), markup=False, soft_wrap=True)
+        console.print("\n".join(["", one.claim.id, *text]), soft_wrap=True)
     console.print(f"\n{fixed_before(folder, chosen)} Hash of the acceptance intervals: {claims_hash(chosen)}")
-    console.print(f"Settings behind the published figures that are not known to us: {chosen.not_known}", markup=False)
+    console.print(f"Settings behind the published figures that are not known to us: {chosen.not_known}")
 
 
 def _wrapped(name: str, text: str, width: int) -> str:
@@ -87,7 +87,6 @@ def _wrapped(name: str, text: str, width: int) -> str:
 def _draw_map(chosen: Paper, folder: Path, width: float) -> None:
     """Count, draw and write the map: `map.csv`, `README.md`, and a figure a claim."""
     import pandas as pd
-    from rich.console import Console
 
     from bench.files import write_atomically
     from bench.measure.claim_map import MATCHINGS, claim_map
@@ -99,7 +98,7 @@ def _draw_map(chosen: Paper, folder: Path, width: float) -> None:
 
     check_width(width)
     (arm, baseline), mapped = mapped_claims(chosen)
-    console = Console()
+    console = terminal()
     rows = pd.DataFrame(claim_map(arm, baseline))
     table = map_table(chosen, rows, MATCHINGS)
     write_atomically(folder / "map.csv", rows.to_csv(index=False))
@@ -111,4 +110,4 @@ def _draw_map(chosen: Paper, folder: Path, width: float) -> None:
         text += [f"![{one.words}]({path.name})", ""]
     write_atomically(folder / "README.md", "\n".join(text))
     print_table(console, table)
-    console.print(f"{len(rows)} settings; map: {folder / 'README.md'}", highlight=False, soft_wrap=True)
+    console.print(f"{len(rows)} settings; map: {folder / 'README.md'}", soft_wrap=True)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from bench.cli.terminal import terminal
 
+if TYPE_CHECKING:
     from bench.data import TokenCorpus
     from bench.data.adding import Added
     from bench.data.download import BytesProgress
@@ -41,9 +41,9 @@ def list_corpora() -> None:
             here = "yes"
         except CorpusError:
             here = entry.origin
-        table.add_row(entry.name, here.replace("[", "\\["), entry.words, entry.licence.replace("[", "\\["))
+        table.add_row(entry.name, here, entry.words, entry.licence)
     table.add_row(f"{FOLDER_PREFIX}PATH", "", FOLDER_WORDS, "yours")
-    _console().print(table)
+    terminal().print(table)
 
 
 @commands.command()
@@ -73,10 +73,10 @@ def fetch(
     from bench.data.fetching import fetch_corpus, published_as
 
     source = published_as(name, address)
-    console = _console()
-    console.print(f"{name}: {entry_of(name).words}", highlight=False)
-    console.print(f"licence: {entry_of(name).licence}", highlight=False)
-    console.print(f"from {source.address}", highlight=False, soft_wrap=True)
+    console = terminal()
+    console.print(f"{name}: {entry_of(name).words}")
+    console.print(f"licence: {entry_of(name).licence}")
+    console.print(f"from {source.address}", soft_wrap=True)
     with _counting("downloading", in_bytes=True) as progress:
         added = fetch_corpus(name, published=source, progress=progress)
     _report_added(added)
@@ -108,8 +108,8 @@ def info(
         table.add_column(no_wrap=True)
         table.add_column()
         for fact, value in card.rows():
-            table.add_row(fact, value.replace("[", "\\["))
-        _console().print(table)
+            table.add_row(fact, value)
+        terminal().print(table)
     if figure is not None:
         draw_card(card, figure)
         typer.echo(f"figure: {figure}", err=markdown)
@@ -173,12 +173,6 @@ def _report_added(added: Added) -> None:
     typer.echo(f"{added.name}: {added.pieces} pieces{absent} now in {added.folder}")
 
 
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console()
-
-
 def _tokens(name: str, subset: str | None) -> TokenCorpus:
     """A corpus as tokens, with a bar for each stage."""
     from bench.data import load_corpus, tokenize
@@ -194,11 +188,15 @@ def _counting(what: str, *, in_bytes: bool = False) -> Iterator[BytesProgress]:
     """A bar on stderr that counts pieces, or bytes with their speed; it shows from the first step on and goes away at
     the end."""
     from rich import progress as rich
-    from rich.console import Console
 
     counts = (rich.DownloadColumn(), rich.TransferSpeedColumn()) if in_bytes else (rich.MofNCompleteColumn(),)
-    columns = (rich.TextColumn("{task.description}"), rich.BarColumn(), *counts, rich.TimeRemainingColumn())
-    console = Console(stderr=True)
+    columns = (
+        rich.TextColumn("{task.description}", markup=False),
+        rich.BarColumn(),
+        *counts,
+        rich.TimeRemainingColumn(),
+    )
+    console = terminal(error=True)
     with rich.Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(what, total=None, visible=False)
         yield lambda done, total: bar.update(task, completed=done, total=total, visible=True)

@@ -31,8 +31,8 @@ class TrainDisplay:
     def __init__(self, console: Console) -> None:
         self.console, self.live = console, console.is_terminal and not console.quiet
         self.bar = Progress(
-            BarColumn(bar_width=24), TaskProgressColumn(), TextColumn("{task.description}"), console=console,
-            disable=not self.live,
+            BarColumn(bar_width=24), TaskProgressColumn(), TextColumn("{task.description}", markup=False),
+            console=console, disable=not self.live,
         )  # fmt: skip
         self.task = self.bar.add_task("starting", total=PARTS)
         self.last_s = -math.inf
@@ -100,7 +100,7 @@ def progress(console: Console, number: int) -> Iterator[Callable[[range, int, in
     Yields `show(pieces being drawn, calls done, calls of their window)`.
     """
     bar = Progress(
-        BarColumn(bar_width=24), TextColumn("{task.description}"), console=console,
+        BarColumn(bar_width=24), TextColumn("{task.description}", markup=False), console=console,
         disable=not console.is_terminal, transient=True,
     )  # fmt: skip
     task = bar.add_task("starting", total=number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from bench.cli.options import DeviceOption
+from bench.cli.terminal import terminal
 
 PASSING = ("quiet", "clock")
 """Findings about the moment, which are no fault of what is installed."""
@@ -16,22 +17,21 @@ def doctor(device: DeviceOption = "auto") -> None:
 
     Compiling a kernel for the first time may take a minute. Exit code 1 when something that is there fails.
     """
-    from rich.console import Console
-    from rich.markup import escape
+    from rich.text import Text
 
     from bench.errors import as_user_error
     from bench.measure.efficiency.doctor import examine
 
-    console = Console()
+    console = terminal()
     with as_user_error(ValueError):
         findings = examine(device)
     width = max(len(one.subject) for one in findings)
     for one in findings:
-        state = f"[{STYLES[one.state]}]{one.state:8}[/]"
-        console.print(f"{state} {one.subject:<{width}}  {escape(one.detail)}", highlight=False, soft_wrap=True)
+        words = f" {one.subject:<{width}}  {one.detail}"
+        console.print(Text(f"{one.state:8}", style=STYLES[one.state]) + Text(words), soft_wrap=True)
         if one.advice:
-            console.print(f"{'':8} {'':<{width}}  -> {escape(one.advice)}", highlight=False, soft_wrap=True)
+            console.print(f"{'':8} {'':<{width}}  -> {one.advice}", soft_wrap=True)
     failing = [one.subject for one in findings if one.state == "fails" and one.subject not in PASSING]
     if failing:
-        console.print(f"failing: {', '.join(failing)}", highlight=False, soft_wrap=True)
+        console.print(f"failing: {', '.join(failing)}", soft_wrap=True)
         raise typer.Exit(1)

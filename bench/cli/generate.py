@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.options import DeviceOption
+from bench.cli.terminal import terminal
 from bench.errors import UserError, as_user_error
 
 if TYPE_CHECKING:
@@ -58,7 +59,6 @@ def generate(
     Writes one MIDI file a piece and settings.json. In a song the given notes stay as they are in the file, and what
     was drawn lies on a track of its own, `Drawn`.
     """
-    from rich.console import Console
 
     from bench.cli.displays import progress
     from bench.diffusion.constraints import ConstraintChoice
@@ -70,7 +70,7 @@ def generate(
     choice = ConstraintChoice.parse(constraint)
     options = DrawOptions(sampler, steps, temperature, top_p, choice, seed, batch, precision)
     _check_output(output)
-    console = Console()
+    console = terminal()
     trained = load_run(run, weights=weights, device=device)
     song, template = _request(trained, infill, onward, bars, keep, keep_track, bar_tokens, length)
     with progress(console, number) as show:
@@ -83,7 +83,7 @@ def generate(
     _write(output, trained, song, template, filled.tokens, settings, report)
     calls = sum(filled.nfe) / len(filled.nfe)
     pieces = "1 piece" if number == 1 else f"{number} pieces"
-    console.print(f"{pieces}, {calls:.0f} network calls a piece: {output}", highlight=False, soft_wrap=True)
+    console.print(f"{pieces}, {calls:.0f} network calls a piece: {output}", soft_wrap=True)
 
 
 def _check_together(

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.terminal import terminal
+
 
 class Topic(StrEnum):
     """What `list` can show."""
@@ -38,7 +40,6 @@ def list_topics(
 
 
 def _table(title: str, rows: Sequence[tuple[str, ...]], *headers: str) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
@@ -46,7 +47,7 @@ def _table(title: str, rows: Sequence[tuple[str, ...]], *headers: str) -> None:
         table.add_column(header, no_wrap=place == 0, overflow="fold")
     for row in rows:
         table.add_row(*row)
-    console = Console()
+    console = terminal()
     console.print(table)
     console.print()
 
@@ -68,11 +69,10 @@ def _studies() -> None:
 
 
 def _architectures() -> None:
-    from rich.console import Console
 
     from bench.cli.architectures import print_architectures
 
-    print_architectures(Console())
+    print_architectures(terminal())
 
 
 def _mixers() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.metrics_table import show_sides, show_table, table_csv
+from bench.cli.terminal import terminal, warn
 from bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def measure(
     if whole and length is not None:
         raise UserError("--whole and --length exclude each other: give one")
     cut = None if length is None else length_of(length)
-    console = _console(error=True)
+    console = terminal(error=True)
     pieces = _folder(generated, console)
     held_out, known = _sides(reference, train, console)
     if not held_out:
@@ -90,17 +91,17 @@ def measure(
         sets = sets.each(lambda piece: piece.with_bars(bar_beats))
     extents = (Extent.of(sets.generated), Extent.of(sets.reference))
     sets, steps = (sets, 0) if grid == "none" or whole else one_grid(sets)
-    show_sides(_console(), sets.generated, sets.reference, extents, before, steps)
+    show_sides(terminal(), sets.generated, sets.reference, extents, before, steps)
     for warning in warnings(sets, extents):
-        console.print(f"[yellow]warning:[/yellow] {warning}", highlight=False, soft_wrap=True)
+        warn(warning)
     rows, marks = _tables(sets, console, quick=quick, seed=seed, limits=limits)
     title = f"{generated} ({len(sets.generated)}) against {reference} ({len(sets.reference)})"
-    show_table(_console(), rows, marks, title)
+    show_table(terminal(), rows, marks, title)
     if output is not None:
         from bench.files import write_atomically
 
         write_atomically(output, table_csv(rows, marks, str(generated), reference, seed))
-        console.print(f"table: {output}", highlight=False)
+        console.print(f"table: {output}")
 
 
 def _pairs(pairs: tuple[Path, Path], other: object, output: Path | None) -> None:
@@ -122,7 +123,7 @@ def sensitivity(
     from metrics import sensitivity_responses
     from metrics.music.sensitivity_card import card_csv, card_figure, card_markdown
 
-    console = _console(error=True)
+    console = terminal(error=True)
     test, train = _sides(corpus, None, console)
     test, spare = _match(test, pieces, seed)
     train = train or spare
@@ -137,9 +138,7 @@ def sensitivity(
     card_figure(found, output / "figure.png", about)
     failed = [response for response in found if response.holds is False]
     stated = sum(response.holds is not None for response in found)
-    console.print(
-        f"{stated - len(failed)} of {stated} statements hold; the card: {output / 'README.md'}", highlight=False
-    )
+    console.print(f"{stated - len(failed)} of {stated} statements hold; the card: {output / 'README.md'}")
 
 
 def _tables(
@@ -148,12 +147,14 @@ def _tables(
     """The table of the generated pieces, and those of ceiling and floors, side by side where there are cores."""
     from concurrent.futures import ThreadPoolExecutor
 
+    from rich.text import Text
+
     from bench.data.workers import usable_cores
     from metrics import quality_table, reference_rows
 
     cores = usable_cores()
     words = f"measuring {len(sets.generated)} pieces against {len(sets.reference)}"
-    with ThreadPoolExecutor(1) as pool, console.status(words):
+    with ThreadPoolExecutor(1) as pool, console.status(Text(words)):
         train = sets.train or sets.reference
         table = pool.submit(quality_table, sets.generated, sets.reference, train, **options)
         if quick:
@@ -162,19 +163,15 @@ def _tables(
         return table.result(), reference_rows(sets.reference, train, **more, **options)
 
 
-def _console(*, error: bool = False) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=error)
-
-
 def _folder(folder: Path, console: Console) -> list[Notes]:
     """The pieces of a folder; what cannot be read is counted and named."""
+    from rich.text import Text
+
     from bench.data.music import folder_notes
 
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
-    with console.status(f"reading {folder}"):
+    with console.status(Text(f"reading {folder}")):
         pieces, skipped = folder_notes(folder)
     if not pieces and not skipped:
         raise UserError(f"{folder}: no MIDI, kar or ABC file")
@@ -186,11 +183,7 @@ def _folder(folder: Path, console: Console) -> list[Notes]:
         named = "; ".join(f"{item.id}: {item.reason}" for item in skipped[:3])
         more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
         of_all = len(pieces) + len(skipped)
-        console.print(
-            f"[yellow]warning:[/yellow] {len(skipped)} of {of_all} pieces of {folder} skipped: {named}{more}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        warn(f"{len(skipped)} of {of_all} pieces of {folder} skipped: {named}{more}")
     return pieces
 
 
@@ -209,9 +202,11 @@ def _named(name: str, split: str, console: Console) -> list[Notes]:
         return _folder(Path(name), console)
     if "/" in name and name.startswith((".", "/", "~")):
         raise UserError(f"{name}: no such folder")
+    from rich.text import Text
+
     from bench.data import corpus_notes, load_corpus
 
-    with console.status(f"reading {name}, {split} split"):
+    with console.status(Text(f"reading {name}, {split} split")):
         return corpus_notes(load_corpus(name), split)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from bench.cli.metrics_table import figure
+from bench.cli.terminal import terminal, warn
 from bench.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ def measure_pairs(infilled: Path, hidden: Path, output: Path | None = None) -> N
 
     Raises UserError for a folder that is missing, empty or without a file that can be read, and where no names match.
     """
-    from rich.console import Console
 
     from metrics.music.infilling import infilling_results
 
@@ -45,15 +45,15 @@ def measure_pairs(infilled: Path, hidden: Path, output: Path | None = None) -> N
         if alone := sorted(own.keys() - other.keys()):
             more = f" and {len(alone) - NAMED} more" if len(alone) > NAMED else ""
             words = f"{len(alone)} files of {folder} have no counterpart: {', '.join(alone[:NAMED])}{more}"
-            Console(stderr=True).print(f"[yellow]warning:[/yellow] {words}", highlight=False, soft_wrap=True)
+            warn(words)
     truth = [replace(sides[1][name], song=name) for name in names]
     results = infilling_results([sides[0][name] for name in names], truth)
-    _show(Console(), names, results, f"{infilled} against {hidden}, {len(names)} pairs")
+    _show(terminal(), names, results, f"{infilled} against {hidden}, {len(names)} pairs")
     if output is not None:
         from bench.files import write_atomically
 
         write_atomically(output, pairs_csv(names, results))
-        Console().print(f"table: {output}", highlight=False)
+        terminal().print(f"table: {output}")
 
 
 def pairs_csv(names: Sequence[str], results: Sequence[MetricResult]) -> str:
@@ -111,7 +111,7 @@ def _show(console: Console, names: Sequence[str], results: Sequence[MetricResult
     console.print(table)
     for result in results:
         if result.reason:
-            console.print(f"{result.name}: {result.reason}", style="dim", highlight=False)
+            console.print(f"{result.name}: {result.reason}", style="dim")
 
 
 def _interval(result: MetricResult) -> str:

@@ -80,21 +80,21 @@ def show_table(console: Console, rows: Sequence[MetricResult], marks: Marks, tit
     enough."""
     shown = {name: results for name, results in marks.items() if console.width >= FLOORS_FROM or name == CEILING}
     where = places(rows, marks)
-    console.print(f"[bold]{title}[/bold]", highlight=False)
+    console.print(title, style="bold")
     sections: dict[str, list[MetricResult]] = {}
     for row in rows:
         sections.setdefault(quantity_of(row.name).section, []).append(row)
     for words, members in sections.items():
-        console.print(f"\n[bold cyan]{words}[/bold cyan]", highlight=False)
+        console.print(f"\n{words}", style="bold cyan")
         console.print(_section(members, shown, where, console.width))
     console.print()
     for row in rows:
         if row.reason:
-            console.print(f"{row.name}: {row.reason}", style="dim", highlight=False)
+            console.print(f"{row.name}: {row.reason}", style="dim")
     for words in _separations(rows, marks):
-        console.print(words, highlight=False, soft_wrap=True)
+        console.print(words, soft_wrap=True)
     if marks:
-        console.print(_ceiling_words(marks), style="dim", highlight=False, soft_wrap=True)
+        console.print(_ceiling_words(marks), style="dim", soft_wrap=True)
     if console.width < DEFINITIONS_FROM:
         left_out = "" if console.width >= FLOORS_FROM else "floors, "
         left_out += "" if console.width >= INTERVALS_FROM else "intervals, "

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.options import RESULTS, JobsOption, ResultsOption, SetOption, StudyArgument, YesOption
+from bench.cli.terminal import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,14 +53,13 @@ def plan(
 
     It also says which differences the study's seeds can show, and warns where they can decide nothing.
     """
-    from rich.console import Console
 
     from bench.run.estimate import Estimator
     from bench.run.machine import threads_of
     from bench.store.cells import FINISHED, Store
     from bench.study.grid import load_study
 
-    console = Console()
+    console = terminal()
     loaded = _timed_here(load_study(study, overrides or [], many=yes), console)
     made = planned(loaded, console)
     store, estimator = Store(results, loaded.name), Estimator(results)
@@ -68,7 +68,7 @@ def plan(
     estimates = {cell.id: estimator.estimate(cell) for cell in made.cells}
     if cells:
         for cell in made.cells:
-            console.print(f"{cell.id}{'  done' if cell.id in done else ''}", highlight=False, soft_wrap=True)
+            console.print(f"{cell.id}{'  done' if cell.id in done else ''}", soft_wrap=True)
     _groups(made, done, estimates, console)
     threads = max((threads_of(cell) for cell in made.cells), default=1)
     at_once = jobs or max(1, (os.cpu_count() or 1) // threads)
@@ -80,9 +80,9 @@ def planned(study: Study, console: Console) -> Plan:
     """The plan of a study; prints what it is doing and the notes."""
     from bench.run.plan import make_plan
 
-    made = make_plan(study, lambda line: console.print(line, style="dim", highlight=False))
+    made = make_plan(study, lambda line: console.print(line, style="dim"))
     for note in made.notes:
-        console.print(f"  {note}", style="dim", highlight=False)
+        console.print(f"  {note}", style="dim")
     return made
 
 
@@ -95,7 +95,7 @@ def _timed_here(study: Study, console: Console) -> Study:
         resolve_device(efficiency.device if efficiency else "auto")
     except ValueError as error:
         words = f"measure.efficiency: {error}; planned as if timed here, to be run where that device is"
-        console.print(words, style="yellow", highlight=False, soft_wrap=True)
+        console.print(words, style="yellow", soft_wrap=True)
         return study.timed(device="auto", other_machine=True)
     return study
 
@@ -146,7 +146,7 @@ def _total(left: list[Cell], estimates: dict[str, Estimate], jobs: int, known: i
         words += f": about {clock(seconds)}, {held}{disk / MIB:.0f} MiB of disk"
         words += f" (from {known} cells done before, wherever they ran)"
         words += f"; {unknown} cells not counted, nothing like them was done before" if unknown else ""
-    console.print(words, highlight=False)
+    console.print(words)
 
 
 def _prospects(study: Study, made: Plan, store: Store, console: Console) -> None:
@@ -163,13 +163,13 @@ def _prospects(study: Study, made: Plan, store: Store, console: Console) -> None
     arms, seeds = {setting: len(found) for setting, found in names.items()}, len(study.content.seeds)
     found = prospects(arms, seeds, read_margins(study.content.matters), store.folder)
     for one in found[:MOST_PROSPECTS]:
-        console.print(f"{_prospect_words(one)}.", markup=False, highlight=False)
+        console.print(f"{_prospect_words(one)}.")
     if found:
         more = f"{len(found) - MOST_PROSPECTS} further settings alike. " if len(found) > MOST_PROSPECTS else ""
         rule = "Differences from one baseline, called with chance 0.8, corrected for all arms and primary scores."
-        console.print(more + rule, highlight=False)
+        console.print(more + rule)
     for words in warnings(arms, seeds):
-        console.print(words, style="yellow", highlight=False)
+        console.print(words, style="yellow")
     named = study.content.match.reference if study.content.match else None
     rows = done_so_far(store.folder, named or study.content.baseline.arm)
     if rows:

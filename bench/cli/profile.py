@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.options import RESULTS, ArmArgument, DeviceOption, KernelOption, ModelOption, force_kernels, typed
+from bench.cli.terminal import terminal
 from bench.files import write_atomically
 
 if TYPE_CHECKING:
@@ -73,7 +74,6 @@ def profile(
 
     The trace opens in chrome://tracing or ui.perfetto.dev. The profiler slows a step down: read shares, not times.
     """
-    from rich.console import Console
 
     from bench.measure.efficiency.profile import profile_step
     from bench.study.settings import ModelSettings, given
@@ -84,12 +84,12 @@ def profile(
     timed = _timed(arm, length, batch, device, threads, precision, given(typed(ModelSettings, model, "--model")))
     call = timed.train(length, batch) if training else timed.step(length, batch)
     found = profile_step(timed.model, call, steps=steps, trace=folder / "trace.json")
-    console = Console()
+    console = terminal()
     title = f"{arm}, {length} tokens, batch {batch}" + (", training" if training else "")
     console.print(profile_table(found, f"{title}: share of a step [%]"))
     write_atomically(folder / "profile.csv", as_csv(found))
     save_chart(found, folder / "profile.png", title)
-    console.print(f"{folder}/: profile.csv, profile.png, trace.json", highlight=False, soft_wrap=True)
+    console.print(f"{folder}/: profile.csv, profile.png, trace.json", soft_wrap=True)
 
 
 def _timed(

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import RESULTS, FinishedStudy, ResultsOption, results_folder
+from bench.cli.terminal import terminal
 
 
 def report(
@@ -18,7 +19,6 @@ def report(
     results: ResultsOption = RESULTS,
 ) -> None:
     """Write the tables, figures and report.md of a study again, and print its summary."""
-    from rich.console import Console
 
     from bench.cli.run import print_summary
     from bench.report import write_report
@@ -26,12 +26,12 @@ def report(
     from bench.store.table import load_results
 
     folder = results_folder(study, results)
-    console = Console()
+    console = terminal()
     with summaries_kept():
         table = load_results(folder)
         path = write_report(folder, table=table, force=force)
         print_summary(table, console)
-    console.print(f"report: {path}", highlight=False, soft_wrap=True)
+    console.print(f"report: {path}", soft_wrap=True)
 
 
 def figure(
@@ -82,7 +82,6 @@ def compare(
     results: ResultsOption = RESULTS,
 ) -> None:
     """Set two studies side by side: what differs in how they ran, and which figures differ."""
-    from rich.console import Console
 
     from bench.files import write_atomically
     from bench.report.pages.terminal import print_table
@@ -94,7 +93,7 @@ def compare(
     names = ("A", "B") if folders[0].name == folders[1].name else (folders[0].name, folders[1].name)
     frames = [as_frame(load_results(folder)) for folder in folders]
     tables = change_tables(frames[0], frames[1], names, folders, force=force)
-    console = Console()
+    console = terminal()
     for table in tables:
         print_table(console, table)
     if output is not None:

@@ -25,6 +25,7 @@ from bench.cli.options import (
     pairs,
 )
 from bench.cli.planning import planned
+from bench.cli.terminal import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -116,15 +117,16 @@ def _go(
     reported: bool,
     cells: Sequence[str] = (),
 ) -> None:
-    from rich.console import Console
+
+    from rich.text import Text
 
     from bench.report.claims.paper import shipped_claims
     from bench.run.display import Display
     from bench.run.estimate import Estimator
     from bench.run.runner import forget, forget_failed, run_plan
 
-    console = Console()
-    console.print(f"[bold]{study.name}[/bold]: {study.content.question}", highlight=False)
+    console = terminal()
+    console.print(Text(study.name, style="bold") + Text(f": {study.content.question}"))
     plan = planned(study, console)
     if retry:
         forget_failed(plan, results)
@@ -134,7 +136,7 @@ def _go(
     with Display(console, lambda cell: earlier.estimate(cell).time_s) as display:
         summary = run_plan(plan, results, display, executor=executor, fail_fast=fail_fast, claims=shipped_claims())
     for sentence in summary.table.mixed_versions():
-        console.print(sentence, style="yellow", highlight=False)
+        console.print(sentence, style="yellow")
     if reported:
         finish(summary.table, console)
     if summary.failed:
@@ -143,7 +145,6 @@ def _go(
             f"{len(summary.failed)} cells failed; `smdim-bench status {study.name}{where}` gives their reasons, "
             f"`smdim-bench retry {study.name} --failed{where}` runs them again",
             style="yellow",
-            highlight=False,
             soft_wrap=True,
         )
         raise typer.Exit(1)
@@ -161,7 +162,7 @@ def finish(results: ResultTable, console: Console) -> None:
         tables = cost_summary(results.frame, results.folder)
     for table in tables:
         console.print(table)
-    console.print(f"report: {report}", highlight=False, soft_wrap=True)
+    console.print(f"report: {report}", soft_wrap=True)
 
 
 def print_summary(results: ResultTable, console: Console) -> None:
@@ -170,4 +171,4 @@ def print_summary(results: ResultTable, console: Console) -> None:
 
     console.print(summary_table(results.frame))
     for line in verdict_lines(results.folder, results.frame):
-        console.print(line, markup=False, highlight=False)
+        console.print(line)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.options import RESULTS, FinishedStudy, ResultsOption
+from bench.cli.terminal import terminal
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -30,7 +31,6 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Go on showing it until all cells have ended.")] = False,
 ) -> None:
     """Show what is done, running, failed and left, what each worker does, and the time left."""
-    from rich.console import Console
     from rich.live import Live
 
     from bench.cli.options import results_folder
@@ -38,7 +38,7 @@ def status(
     from bench.store.cells import Store
 
     folder = results_folder(study, results)
-    store, console = Store(folder.parent, folder.name), Console()
+    store, console = Store(folder.parent, folder.name), terminal()
     found = overview(store)
     if not watch:
         console.print(_panel(found, store))
@@ -149,7 +149,6 @@ def logs(
 
 def diff(one: CellArgument, other: CellArgument, results: ResultsOption = RESULTS) -> None:
     """Show which settings differ between two cells, and between the machines and libraries that ran them."""
-    from rich.console import Console
     from rich.table import Column, Table
     from rich.text import Text
 
@@ -169,7 +168,7 @@ def diff(one: CellArgument, other: CellArgument, results: ResultsOption = RESULT
         if key in NOT_A_SETTING:
             continue
         table.add_row(key, Text(str(left)), Text(str(right)))
-    console = Console()
+    console = terminal()
     if table.row_count:
         console.print(table)
     else:

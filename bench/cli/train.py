@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.options import RESULTS, ArmArgument, ModelOption, PluginOption, settings_of, typed
+from bench.cli.terminal import terminal
 from bench.errors import UserError, as_user_error
 
 if TYPE_CHECKING:
@@ -52,7 +53,6 @@ def train(
     Leaves cell.json, environment.json, history.jsonl, checkpoint/ and measurements.jsonl under RESULTS/train/<name>/.
     Several processes: `torchrun --nproc-per-node 2 -m bench train ...`.
     """
-    from rich.console import Console
 
     from bench.data.settings import TokenizerSettings
     from bench.measure.quality.music import load_tokens
@@ -63,7 +63,7 @@ def train(
     from bench.study.yaml import Place, validate
     from bench.training import train_settings
 
-    console = Console(quiet=int(os.environ.get("RANK", "0")) != 0)
+    console = terminal(quiet=int(os.environ.get("RANK", "0")) != 0)
     load_plugins(plugin or ())
     member = Combination(
         label=arm,
@@ -144,11 +144,11 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
     arm, pattern = cell.labels["arm"], cell.labels["pattern"]
     title = arm if arm == pattern else f"{arm} ({pattern})"
     size = f"{cell.labels['parameters']:,} parameters"
-    console.print(f"{title}, {size}, {settings['corpus']}, L = {settings['length']}", highlight=False, soft_wrap=True)
+    console.print(f"{title}, {size}, {settings['corpus']}, L = {settings['length']}", soft_wrap=True)
     with interruptible() as stop, TrainDisplay(console) as display:
         result = training.run(path, display.show, stop)
     if result.stopped == "interrupted":
-        console.print(f"stopped at step {result.steps:,}; the same command goes on from there", highlight=False)
+        console.print(f"stopped at step {result.steps:,}; the same command goes on from there")
         raise typer.Exit(130)
     if main:
         rows = [row | {"train_steps": result.steps} for row in training_rows(training, result)]
@@ -162,7 +162,7 @@ def conclude(result: TrainResult, tokens: TokenCorpus, length: int, path: Path, 
     """Print the result, beside the bits/token of the corpus without a network."""
     from bench.data import token_baselines
 
-    console.print(f"{result.steps:,} steps, {result.tokens:,} tokens, {result.seconds:,.0f} s", highlight=False)
+    console.print(f"{result.steps:,} steps, {result.tokens:,} tokens, {result.seconds:,.0f} s")
     if result.diverged:
         raise UserError(f"the loss blew up at step {result.steps}; lower learning_rate (run kept in {path})")
     if result.validation is not None:
@@ -171,6 +171,5 @@ def conclude(result: TrainResult, tokens: TokenCorpus, length: int, path: Path, 
         console.print(
             f"validation {bits.value:.3f} bits/token ({bits.low:.3f} to {bits.high:.3f} over masks, "
             f"{bits.n_windows} windows); without a network: {baselines}",
-            highlight=False,
         )
-    console.print(f"run: {path}", highlight=False, soft_wrap=True)
+    console.print(f"run: {path}", soft_wrap=True)

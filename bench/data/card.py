@@ -15,6 +15,7 @@ from bench.data.pieces import SPLITS, Corpus
 from bench.data.tokens import TokenCorpus
 from bench.data.workers import ProgressCallback
 from bench.errors import UserError
+from bench.glyphs import plain_text
 
 LENGTHS = (256, 512, 1024, 2048)
 PERCENTILES = (0.5, 50.0, 99.5)
@@ -167,7 +168,7 @@ def draw_card(card: CorpusCard, path: Path) -> None:
     import seaborn as sns
     from matplotlib.figure import Figure
 
-    with sns.axes_style("whitegrid"):
+    with sns.axes_style("whitegrid"), plain_text():
         figure = Figure(figsize=(12, 3.4), layout="constrained")
         lengths, pitches, types = figure.subplots(1, 3)
     colour = sns.color_palette("deep")[0]
@@ -175,6 +176,8 @@ def draw_card(card: CorpusCard, path: Path) -> None:
     edges = np.geomspace(max(1, sizes.min()), sizes.max() + 1, 30) if sizes.max() > sizes.min() else 10
     lengths.hist(sizes, bins=edges, color=colour)
     lengths.set_xscale("log")
+    lengths.xaxis.set_major_formatter("{x:,.0f}")
+    lengths.xaxis.set_minor_formatter("")
     lengths.set(
         xlabel="tokens a piece (dashed: window lengths)",
         ylabel="pieces",
@@ -198,7 +201,7 @@ def draw_card(card: CorpusCard, path: Path) -> None:
         xlabel="share of tokens", title=f"unigram {card.unigram_entropy:.2f}, bigram {card.bigram_entropy:.2f} bits"
     )
     figure.suptitle(f"{card.name}: {sum(card.pieces.values()):,} pieces, {card.notes.total:,} notes")
-    with writing_to(path.parent):
+    with writing_to(path.parent), plain_text():
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=130)
 

@@ -28,10 +28,10 @@ class Display:
         self.expect_s = expect_s
         self.live = console.is_terminal
         self.progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[detail]}"),
+            TextColumn("{task.fields[detail]}", markup=False),
             TimeElapsedColumn(),
             console=console,
             disable=not self.live,
@@ -71,7 +71,7 @@ class Display:
         kept = f"; {reused} finished cells are kept" if reused else ""
         self.say(f"{self.total} cells to run{kept}")
         if todo:
-            self.overall = self.progress.add_task("[bold]all cells", total=self.total, detail="")
+            self.overall = self.progress.add_task("all cells", total=self.total, detail="")
 
     def event(self, cell: Cell, event: dict[str, Any]) -> None:
         """Show one event of a cell."""

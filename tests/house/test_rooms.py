@@ -21,6 +21,7 @@ ORDER = (  # from the lowest room to the highest; a longer name is a room inside
     "bench.versions",
     "bench.paths",
     "bench.files",
+    "bench.glyphs",
     "bench.plugins",
     "bench.child",
     "bench.data",

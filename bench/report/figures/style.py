@@ -12,6 +12,7 @@ import pandas as pd
 
 from bench.errors import UserError
 from bench.files import write_atomically
+from bench.glyphs import plain_text
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.summaries import Summaries
 
@@ -45,7 +46,6 @@ def figure_style(width: float) -> Iterator[None]:
 
     size = 7.0 if is_narrow(width) else 8.0
     settings: Any = {
-        "font.family": "DejaVu Sans",
         "font.size": size,
         "axes.titlesize": size,
         "axes.labelsize": size,
@@ -62,7 +62,7 @@ def figure_style(width: float) -> Iterator[None]:
         "legend.frameon": False,
         "figure.dpi": 100,
     }
-    with sns.axes_style("ticks"), matplotlib.rc_context(settings):
+    with sns.axes_style("ticks"), plain_text(), matplotlib.rc_context(settings):
         yield
 
 
@@ -144,13 +144,14 @@ def render(figure: Figure, kind: str = "png") -> bytes:
     import matplotlib
 
     buffer = io.BytesIO()
-    if kind == "png":  # as `savefig` does, but drawn once: that draws everything a second time to lay it out
+    with plain_text(), matplotlib.rc_context({"svg.hashsalt": "smdim-bench", "pdf.fonttype": 42}):
+        if kind != "png":
+            figure.savefig(buffer, format=kind, dpi=PNG_DOTS_PER_INCH, metadata=undated)
+            return buffer.getvalue()
+        # as `savefig` does, but drawn once: that draws everything a second time to lay it out
         figure.set_dpi(PNG_DOTS_PER_INCH)
         canvas: Any = figure.canvas
         canvas.print_png(buffer, metadata=undated)
-        return buffer.getvalue()
-    with matplotlib.rc_context({"svg.hashsalt": "smdim-bench", "pdf.fonttype": 42}):
-        figure.savefig(buffer, format=kind, dpi=PNG_DOTS_PER_INCH, metadata=undated)
     return buffer.getvalue()
 
 

@@ -58,29 +58,33 @@ def shown_lengths(lengths: list[int]) -> list[int]:
 
 
 def _by_length(summaries: Summaries, metric: str, arms: list[str]) -> RichTable:
+    from rich.text import Text
+
     lengths = shown_lengths(summaries.lengths())
     title = f"{quantity_of(metric).short_heading}, median ± half of its 95 % interval"
     result = narrow_table(title, [str(length) for length in lengths])
-    result.add_column("kernels")
+    result.add_column(Text("kernels"))
     for arm in arms:
         line = summaries.where(arm=arm)
         values = [_score(line.first(length=length)) for length in lengths]
-        result.add_row(arm, *values, "; ".join(line.kernels()))
+        result.add_row(Text(arm), *values, "; ".join(line.kernels()))
     return result
 
 
 def _growth(summaries: Summaries, arms: list[str], baseline: str, folder: Path) -> RichTable:
     """Exponents of the growth with length, and where a step costs as much as the baseline's."""
+    from rich.text import Text
+
     words = (
         "k of cost = a L^k; at the right, where a step costs as much: `cheaper` or `costlier` at all lengths, or beyond"
     )
     result = narrow_table("Growth with length", list(GROWING_LABELS.values()), words)
-    result.add_column(f"a step beside {baseline}")
+    result.add_column(Text(f"a step beside {baseline}"))
     for arm in arms:
         exponents = [_exponent(summaries.where(metric=metric, arm=arm).measured(), folder) for metric in GROWING]
         steps = summaries.where(metric=STEP_LATENCY).measured()
         beside = "" if arm == baseline else crossing(meeting(steps, arm, baseline, folder), arm).text
-        result.add_row(arm, *exponents, beside)
+        result.add_row(Text(arm), *exponents, beside)
     return result
 
 
@@ -99,7 +103,9 @@ def _score(summary: Summary | None) -> str:
 
 
 def _rich(table: Table, columns: int = 99) -> RichTable:
+    from rich.text import Text
+
     result = narrow_table(table.title, table.columns[1:columns], "\n".join(table.notes), first=table.columns[0])
     for row in table.rows:
-        result.add_row(*(entry.text for entry in row[:columns]))
+        result.add_row(*(Text(entry.text) for entry in row[:columns]))
     return result

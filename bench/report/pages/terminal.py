@@ -32,6 +32,8 @@ def summary_table(table: Any) -> Table:
     """A rich table that fits 80 columns: per arm its scores (mean over seeds ± half of the 95 % interval) and its
     cost at the longest length, reference rows below. Marks as in the report: † no more than the grammar, ‡ not
     settled."""
+    from rich.text import Text
+
     frame = as_frame(table)
     quality, references, cost = quality_summaries(frame), reference_summaries(frame), cost_summaries(frame)
     marks = grammar_marks(quality, references)
@@ -44,13 +46,14 @@ def summary_table(table: Any) -> Table:
         mine, spent = quality.where(arm=arm), cost.where(arm=arm, length=longest)
         state = {MARKS.get(mark, "") for (_, _, name), mark in marks.items() if name == arm}
         direction = joined(Summaries([*mine, *spent]), "direction").text
-        result.add_row(
+        cells = (
             " ".join([arm, *sorted(mark for mark in state if mark)]),
             _reads(direction),
             parameters_entry(Summaries([*mine, *spent])).text,
             *(_placed(mine.first(metric=metric), references) for metric, _ in QUALITY),
             *(_score(spent.first(metric=metric)) for metric, _ in COST),
         )
+        result.add_row(*map(Text, cells))
     _add_references(result, references)
     return result
 
@@ -81,24 +84,27 @@ def narrow_table(
         padding=0,
         collapse_padding=True,
     )
-    result.add_column(first or "arm", no_wrap=not first)
+    result.add_column(Text(first or "arm"), no_wrap=not first)
     for heading in words:
-        result.add_column(heading)
+        result.add_column(Text(heading))
     for heading in figures:
-        result.add_column(heading, justify="right")
+        result.add_column(Text(heading), justify="right")
     return result
 
 
 def print_table(console: Console, table: ReportTable) -> None:
     """Print a table of a report with its notes."""
     from rich.table import Table
+    from rich.text import Text
 
-    shown = Table(*table.columns, title=table.title, title_justify="left")
+    shown = Table(title=Text(table.title), title_justify="left")
+    for heading in table.columns:
+        shown.add_column(Text(heading))
     for row in table.rows:
-        shown.add_row(*(f"{entry.text} {entry.mark}".strip() for entry in row))
-    console.print(shown, markup=False)
+        shown.add_row(*(Text(f"{entry.text} {entry.mark}".strip()) for entry in row))
+    console.print(shown)
     for note in table.notes:
-        console.print(note, highlight=False)
+        console.print(Text(note))
 
 
 def _reads(direction: str) -> str:
@@ -129,6 +135,8 @@ def _placed(summary: Summary | None, references: Summaries) -> str:
 
 
 def _add_references(result: Table, references: Summaries) -> None:
+    from rich.text import Text
+
     found = []
     for arm in reference_order(references):
         scores = [_score(references.first(arm=arm, metric=metric)) for metric, _ in QUALITY]
@@ -137,7 +145,7 @@ def _add_references(result: Table, references: Summaries) -> None:
     if found:
         result.add_section()
     for arm, scores in found:
-        result.add_row(f"({arm})", "", "", *scores, *("" for _ in COST), style="dim")
+        result.add_row(Text(f"({arm})"), "", "", *scores, *("" for _ in COST), style="dim")
 
 
 def _caption(states: set[str], quality: Summaries, longest: int | None, placed: bool) -> str:
