@@ -97,4 +97,4 @@ def compare(
     for table in tables:
         print_table(console, table)
     if output is not None:
-        write_atomically(output, "\n".join(f"## {table.title}\n\n{table.to_markdown()}" for table in tables))
+        write_atomically(output, "\n".join(table.under_title("##") for table in tables))

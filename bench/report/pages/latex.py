@@ -47,8 +47,9 @@ SETUP = r"\sisetup{mode=match, reset-text-series=false, text-series-to-math=true
 
 
 def escaped(text: str) -> str:
-    """Text that LaTeX prints as it is."""
-    return text.translate(str.maketrans(SPECIAL))
+    """Text that LaTeX prints as it is, in one line: a first `[` or `*` would be an argument of what stands before."""
+    plain = " ".join(text.splitlines()).translate(str.maketrans(SPECIAL))
+    return f"{{}}{plain}" if plain.startswith(("[", "*")) else plain
 
 
 def to_latex(table: Table, footnotes: Sequence[str] = ()) -> str:
@@ -115,7 +116,7 @@ def _columns(table: Table) -> tuple[list[int], list[str]]:
     left_out = next((names for start, names in LEFT_OUT.items() if table.name.startswith(start)), ())
     kept, shared = [], []
     for index, name in enumerate(table.columns[1:], start=1):
-        values = {row[index].text for row in table.rows if not row[0].text.startswith("(")}
+        values = {row[index].text for row in table.rows if not row[0].reference}
         if name in left_out:
             continue
         if len(table.rows) > 1 and len(values) == 1 and not table.has_interval(index):
@@ -156,7 +157,7 @@ def _tabular(table: Table, columns: Sequence[int]) -> list[str]:
     for row in table.rows:
         if not any(row[index].text for index in columns):
             continue
-        reference = row[0].text.startswith("(")
+        reference = row[0].reference
         lines += [r"\midrule"] if reference and not before else []
         before = reference
         lines.append(" & ".join(_entry(table, index, row[index]) for index in shown) + r" \\")

@@ -10,7 +10,7 @@ from bench.report.pages.content import NO_FAILURES, NOTHING_IN_SHORT, Content, S
 from bench.report.rows.frame import study_name
 from bench.report.rows.provenance import provenance
 from bench.report.rows.study import study_notes, study_question
-from bench.report.tables.table import Table
+from bench.report.tables.table import Table, as_markdown
 
 NONE_MEASURED = {
     Section.QUALITY: ["No quality cell was measured."],
@@ -22,10 +22,14 @@ def markdown_report(content: Content) -> str:
     """The report as text, with the figures and CSV files linked beside it."""
     frame, folder = content.frame, content.folder
     question, planned, failures = study_question(folder), study_notes(folder), failures_table(frame)
-    lines = [f"# {study_name(frame, folder.name)}", ""]
-    lines += [f"**Question.** {question}", ""] if question else []
+    lines = [f"# {as_markdown(study_name(frame, folder.name))}", ""]
+    lines += [f"**Question.** {as_markdown(question)}", ""] if question else []
     lines += _section("In short", _bullets(content.in_short) or [NOTHING_IN_SHORT])
-    run = ["| | |", "| :--- | :--- |", *(f"| {name} | {words} |" for name, words in provenance(frame))]
+    run = [
+        "| | |",
+        "| :--- | :--- |",
+        *(f"| {name} | {as_markdown(words, code=True)} |" for name, words in provenance(frame)),
+    ]
     lines += _section("What was run", [*run, *(["", *_bullets(planned)] if planned else [])])
     for title in (Section.QUALITY, Section.COST, Section.ABLATION, Section.CLAIMS):
         lines += _tables_under(title, content.tables[title])
@@ -46,13 +50,19 @@ def _section(title: str, body: Sequence[str]) -> list[str]:
 
 
 def _bullets(sentences: Sequence[str]) -> list[str]:
-    return [f"- {sentence}" for sentence in sentences]
+    return [f"- {as_markdown(sentence, code=True)}" for sentence in sentences]
 
 
 def _tables_under(title: Section, tables: Sequence[Table]) -> list[str]:
     """A section of tables; of quality and cost a sentence where there are none, of others nothing."""
     lines: list[str] = []
     for table in tables:
-        lines += [f"### {table.title}", "", table.to_markdown(), f"[{table.name}.csv](tables/{table.name}.csv)", ""]
+        lines += [
+            f"### {as_markdown(table.title)}",
+            "",
+            table.to_markdown(),
+            f"[{table.name}.csv](tables/{table.name}.csv)",
+            "",
+        ]
     lines = lines or NONE_MEASURED.get(title, [])
     return _section(title, lines) if lines else []

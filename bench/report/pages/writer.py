@@ -48,7 +48,7 @@ def _write_parts(content: Content) -> None:
     footnotes = [f"Measured with {'; '.join(run)}."]
     for table in content.all_tables():
         write_atomically(content.folder / "tables" / f"{table.name}.csv", table.to_csv())
-        write_atomically(content.folder / "tables" / f"{table.name}.md", f"{table.title}\n\n{table.to_markdown()}")
+        write_atomically(content.folder / "tables" / f"{table.name}.md", table.under_title())
         write_atomically(content.folder / "tables" / f"{table.name}.tex", to_latex(table, footnotes))
     for name in FIGURES:
         path = content.folder / "figures" / f"{name}.png"

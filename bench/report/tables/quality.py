@@ -134,7 +134,15 @@ def _reference_rows(references: Summaries, metrics: list[str], group: Group) -> 
         pieces = next((pieces_words(one) for one in summaries if one is not None and one.metric != BITS), "")
         if any(summaries):
             scores = [summary_entry(one) for one in summaries]
-            body.append((Entry(f"({arm})"), *scores, Entry(""), Entry(pieces), *(Entry("") for _ in SETTINGS[2:])))
+            body.append(
+                (
+                    Entry(f"({arm})", reference=True),
+                    *scores,
+                    Entry(""),
+                    Entry(pieces),
+                    *(Entry("") for _ in SETTINGS[2:]),
+                )
+            )
     return body
 
 

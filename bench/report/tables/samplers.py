@@ -41,7 +41,7 @@ def _table(summaries: Summaries, references: Summaries, corpus: str, length: int
         body.append((Entry(arm), Entry(sampler), Entry(str(steps)), joined(rows, "nfe"), *scores, seeds_entry(rows)))
     ceiling = [reference_summary(references, CEILING, metric, corpus, length) for metric in metrics]
     if any(ceiling):
-        body.append((Entry(f"({CEILING})"), *[Entry("")] * 3, *map(summary_entry, ceiling), Entry("")))
+        body.append((Entry(f"({CEILING})", reference=True), *[Entry("")] * 3, *map(summary_entry, ceiling), Entry("")))
     headings = [quantity_of(metric, _unit(summaries, metric)).heading for metric in metrics]
     title = f"Samplers, mean over seeds (corpus {corpus}, L = {length})"
     notes = (

@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.errors import UserError
 from bench.report.tables.numbers import NOTHING, with_interval
 from metrics.statistics.intervals import Interval
+
+MARKUP = "\\*<>|$&~"
+"""Signs that Markdown reads as markup wherever they stand."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Entry:
     reason: str = ""
     metric: str = ""
     length: int | None = None
+    reference: bool = False
+    """Names a row of a ceiling, floor or baseline: no arm of the study."""
 
     @classmethod
     def figure(
@@ -93,12 +99,16 @@ class Table:
         """A GitHub pipe table with its notes under it."""
         numeric = [self.is_numeric(index) for index in range(len(self.columns))]
         lines = [
-            "| " + " | ".join(_escaped(name) for name in self.columns) + " |",
+            "| " + " | ".join(map(as_markdown, self.columns)) + " |",
             "|" + "|".join(" ---: " if right else " :--- " for right in numeric) + "|",
         ]
         lines += ["| " + " | ".join(_markdown(entry) for entry in row) + " |" for row in self.rows]
-        notes = [f"- {note}" for note in self.notes]
+        notes = [f"- {as_markdown(note, code=True)}" for note in self.notes]
         return "\n".join([*lines, *(["", *notes] if notes else [])]) + "\n"
+
+    def under_title(self, heading: str = "") -> str:
+        """The table under its title as Markdown; `heading`: the signs before the title, such as `##`."""
+        return f"{heading} {as_markdown(self.title)}\n\n{self.to_markdown()}".lstrip()
 
     def to_csv(self) -> str:
         """One line a row; a column with figures has the full number, and columns `low` and `high` beside intervals.
@@ -147,12 +157,16 @@ def _raw(value: float) -> str:
     return repr(float(value)) if math.isfinite(value) else ""
 
 
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def as_markdown(text: str, code: bool = False) -> str:
+    """Text that Markdown shows as it is, in one line; `code`: except that backticks mark code."""
+    special = MARKUP if code else MARKUP + "`"
+    escaped = "".join("\\" + sign if sign in special else sign for sign in " ".join(text.splitlines()))
+    escaped = re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", escaped)
+    return re.sub(r"\](?=[(\[:])", r"\\]", escaped)
 
 
 def _markdown(entry: Entry) -> str:
-    text = _escaped(entry.text)
+    text = as_markdown(entry.text)
     if entry.best:
         text = f"**{text}**"
     return text + (f" {entry.mark}" if entry.mark else "")

@@ -62,3 +62,28 @@ def test_all_tables_compile_without_a_warning(varied, tmp_path):
         assert run.returncode == 0, run.stdout[-2000:]
     log = (tmp_path / "doc.log").read_text(errors="replace")
     assert not re.findall(r"^(?:Overfull|Underfull).*|.*Warning:.*", log, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("[ours] smdim", "{}[ours] smdim"),
+        ("*star", "{}*star"),
+        ("a & b | c", r"a \& b | c"),
+        ("two\nlines", "two lines"),
+        ("a$b$c_{x", r"a\$b\$c\_\{x"),
+    ],
+)
+def test_latex_prints_a_name_as_it_is(name, shown):
+    text = to_latex(Table("t", "T", ("arm", "x"), ((Entry(name), Entry.figure(1.0)),)))
+    assert f"{shown} & " in text
+
+
+def test_an_arm_in_brackets_is_no_reference():
+    rows = (
+        (Entry("theirs"), Entry.figure(3.0)),
+        (Entry("(ours)"), Entry.figure(1.0)),
+        (Entry("(ceiling)", reference=True), Entry.figure(2.0)),
+    )
+    text = to_latex(Table("t", "T", ("arm", "x"), rows))
+    assert text.index("theirs") < text.index("(ours)") < text.rindex(r"\midrule") < text.index("(ceiling)")

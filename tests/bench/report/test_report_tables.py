@@ -234,3 +234,20 @@ def test_songs_stand_beside_pieces_where_they_are_fewer(frame):
     table = quality_tables(frame)[0]
     assert table.entry("(real-vs-real)", "n (pieces)").text == "16 of 4 songs"
     assert table.entry("transformer", "n (pieces)").text == "16"
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("smdim [ours]", "smdim [ours]"),
+        ("[a](b)", r"[a\](b)"),
+        ("a$b$c_{x", r"a\$b\$c\_{x"),
+        ("AF*6, MF*4", r"AF\*6, MF\*4"),
+        ("_a_ b_c", r"\_a\_ b_c"),
+        ("a|b & <i>", r"a\|b \& \<i\>"),
+        ("two\nlines", "two lines"),
+        ("`x`", r"\`x\`"),
+    ],
+)
+def test_markdown_shows_a_name_as_it_is(name, written):
+    assert Table("t", "T", ("arm",), ((Entry(name),),)).to_markdown().splitlines()[2] == f"| {written} |"

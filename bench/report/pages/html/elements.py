@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
@@ -12,6 +13,7 @@ from bench.report.tables.numbers import number
 from bench.report.tables.table import Entry, Table
 
 LONG_WORDS = 48
+CODE = re.compile("`([^`]+)`")
 
 
 def slug(title: str) -> str:
@@ -26,7 +28,8 @@ def section(title: str, body: str) -> str:
 
 def bullets(sentences: Iterable[str], kind: str = "") -> str:
     """A list of sentences; nothing where there are none."""
-    items = "".join(f"<li>{escape(sentence).replace('`', '')}</li>" for sentence in sentences)
+    shown = (CODE.sub(r"<code>\1</code>", escape(sentence)) for sentence in sentences)
+    items = "".join(f"<li>{sentence}</li>" for sentence in shown)
     return f'<ul class="{kind}">{items}</ul>' if items else ""
 
 
@@ -47,7 +50,7 @@ def table_html(table: Table) -> str:
 
 
 def _row(row: Sequence[Entry], numeric: Sequence[bool]) -> str:
-    kind = ' class="reference"' if row[0].text.startswith("(") else ""
+    kind = ' class="reference"' if row[0].reference else ""
     return f"<tr{kind}>" + "".join(map(_cell, row, numeric)) + "</tr>"
 
 

@@ -1,0 +1,92 @@
+"""Text that a user gives is printed and drawn as it is written, whatever it holds and whatever the terminal takes."""
+
+from __future__ import annotations
+
+import ast
+import io
+import sys
+from pathlib import Path
+
+import pytest
+from matplotlib.text import Text as DrawnText
+from rich.console import Console
+
+from bench.cli.terminal import prepare_streams, terminal, warn
+from bench.glyphs import MissingGlyphWarning, plain_text
+from bench.report.figures.style import figure_style, new_figure, render
+from bench.report.pages.terminal import print_table
+from bench.report.tables.table import Entry, Table
+
+NAMES = ("smdim [ours]", "[remix]", "see [/cite] for more", "a$b$c_{x", r"cost $\notacommand$ arm", ":smile:", "a\\[b]")
+CLI = Path(__file__).parents[3] / "bench" / "cli"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_printed_as_they_are(name, capsys):
+    terminal().print(name)
+    warn(name)
+    printed = capsys.readouterr()
+    assert printed.out == f"{name}\n"
+    assert printed.err == f"warning: {name}\n"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_table_of_a_report_is_printed_as_it_is_on_any_console(name):
+    text = io.StringIO()
+    print_table(Console(file=text, width=200), Table("t", name, (name,), ((Entry(name),),), (name,)))
+    assert text.getvalue().count(name) == 4
+
+
+def test_every_command_prints_through_one_terminal():
+    made = [
+        path.name
+        for path in sorted(CLI.glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Console"
+    ]
+    assert made == ["terminal.py"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "printed"), [("ascii", b"???"), ("latin-1", b"?\xe9?"), ("utf-8", "音é\\udcff".encode())]
+)
+def test_any_text_is_printed_whatever_the_terminal_takes(encoding, printed, monkeypatch):
+    stream = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(stream, encoding=encoding))
+    monkeypatch.setattr("warnings.showwarning", None)
+    prepare_streams()
+    terminal().print("音é\udcff")
+    sys.stdout.flush()
+    assert stream.getvalue().rstrip() == printed
+
+
+@pytest.mark.parametrize("columns", ["0", "-3", "wide"])
+def test_a_width_that_is_none_is_left_out(columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setattr("warnings.showwarning", None)
+    prepare_streams()
+    assert Console(file=io.StringIO()).width == 80
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_drawn_as_they_are(name):
+    with figure_style(3.3):
+        figure = new_figure(3.3, 2.0)
+        axis = figure.subplots()
+        axis.bar([name], [1.0], label=name)
+        axis.set_title(name)
+        axis.legend()
+    assert render(figure)[:4] == b"\x89PNG"
+    texts = [text for text in figure.findobj(DrawnText) if text.get_text() == name]
+    assert len(texts) >= 3
+    assert not any(text.get_parse_math() for text in texts)
+
+
+def test_characters_without_a_font_end_in_one_line(recwarn, monkeypatch):
+    monkeypatch.setattr("bench.glyphs._families", lambda: ["DejaVu Sans"])
+    with plain_text():
+        figure = new_figure(2.0, 1.0)
+        figure.text(0.5, 0.5, "音é楽")
+        figure.canvas.draw()
+    assert [one.category for one in recwarn] == [MissingGlyphWarning]
+    assert str(recwarn[0].message).startswith("no font here has '音楽', drawn as boxes; install one")
