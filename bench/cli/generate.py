@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import DeviceOption
+from bench.cli.options import SEEDS, DeviceOption
 from bench.cli.terminal import terminal
 from bench.errors import UserError, as_user_error
 
@@ -47,7 +47,7 @@ def generate(
         Words,
         typer.Option(help="grammar, pitch=LOW:HIGH, pitch=percentile, chord=K, sounding=K, scale; repeatable."),
     ] = [],  # noqa: B006
-    seed: Annotated[int, typer.Option(help="Seeds all draws.")] = 0,
+    seed: Annotated[int, typer.Option(**SEEDS, help="Seeds all draws.")] = 0,
     batch: Annotated[int, typer.Option(help="Pieces drawn at once; part of what a seed decides.")] = 16,
     device: DeviceOption = "auto",
     precision: Annotated[str, typer.Option(help="float32, or bfloat16 for a recent GPU.")] = "float32",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.metrics_table import show_sides, show_table, table_csv
+from bench.cli.options import SEEDS
 from bench.cli.terminal import terminal, warn
 from bench.errors import UserError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from metrics import MetricResult, Notes
 
 LARGEST_REFERENCE = 1000
+BAR_BEATS = (0.25, 64.0)  # quarter notes
 
 
 def measure(
@@ -44,7 +45,7 @@ def measure(
     grid: Annotated[
         str, typer.Option(help="auto: both sides on the coarser grid of the two; none: onsets as they are.")
     ] = "auto",
-    seed: Annotated[int, typer.Option(help="Seed of the pieces drawn and of the intervals.")] = 0,
+    seed: Annotated[int, typer.Option(**SEEDS, help="Seed of the pieces drawn and of the intervals.")] = 0,
     quick: Annotated[
         bool, typer.Option("--quick", help="Without ceiling and floors: a figure alone says little.")
     ] = False,
@@ -70,8 +71,8 @@ def measure(
     for option, value, allowed in (("--limits", limits, LIMITS), ("--grid", grid, ("auto", "none"))):
         if value not in allowed:
             raise UserError(f"{option} {value!r} is unknown; allowed: {', '.join(allowed)}")
-    if bar_beats is not None and not (math.isfinite(bar_beats) and bar_beats > 0):
-        raise UserError(f"--bar-beats must be more than 0, got {bar_beats}")
+    if bar_beats is not None and not BAR_BEATS[0] <= bar_beats <= BAR_BEATS[1]:
+        raise UserError(f"--bar-beats {bar_beats}: allowed: {BAR_BEATS[0]} to {BAR_BEATS[1]} quarter notes")
     if whole and length is not None:
         raise UserError("--whole and --length exclude each other: give one")
     cut = None if length is None else length_of(length)
@@ -116,7 +117,7 @@ def sensitivity(
     corpus: Annotated[str, typer.Option(help="Real music: a corpus (test against training pieces) or a folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for table.csv, README.md and figure.png.")],
     pieces: Annotated[int, typer.Option(min=6, help="Pieces to damage, and as many to compare with.")] = 90,
-    seed: Annotated[int, typer.Option(help="Seed of the pieces drawn and of the damage.")] = 0,
+    seed: Annotated[int, typer.Option(**SEEDS, help="Seed of the pieces drawn and of the damage.")] = 0,
 ) -> None:
     """Damage real music in graded ways and see which metric notices: the card that says what each metric can see."""
     from bench.files import write_atomically

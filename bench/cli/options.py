@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.errors import UserError, as_user_error
+from bench.study import MOST_SEED
 
 if TYPE_CHECKING:
     from bench.study.yaml import Model
 
 RESULTS = Path("results")
+SEEDS: dict[str, Any] = {"min": 0, "max": MOST_SEED}
 ArmArgument = Annotated[str, typer.Argument(help="Arm (see `list architectures`) or block pattern, such as MFA*4.")]
 StudyArgument = Annotated[
     str, typer.Argument(help="Name of a shipped study (see `list studies`) or path of a YAML file.")
@@ -63,7 +65,7 @@ def kernels_of(words: list[str] | None) -> dict[str, str]:
         if not equals or operator not in KernelSettings.model_fields:
             raise UserError(f"--kernel {word}: write OPERATOR=NAME; operators: {known}")
         try:
-            KernelSettings(**{operator: name})
+            KernelSettings.model_validate({operator: name})
         except ValidationError as error:
             raise UserError(f"--kernel {word}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
         found[operator] = name

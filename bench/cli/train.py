@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import RESULTS, ArmArgument, ModelOption, PluginOption, settings_of, typed
+from bench.cli.options import RESULTS, SEEDS, ArmArgument, ModelOption, PluginOption, settings_of, typed
 from bench.cli.terminal import terminal
 from bench.errors import UserError, as_user_error
 
@@ -36,7 +36,7 @@ def train(
     corpus: Annotated[str, typer.Option(help="demo, demo/lieder, pop909, ... or folder:PATH.")] = "demo",
     length: Annotated[int, typer.Option(min=1, help="Tokens a training sequence.")] = 512,
     budget: Annotated[str, typer.Option(help=f"How long: {BUDGET_WORDS}.")] = "10m",
-    seed: Annotated[int, typer.Option(help="Seeds weights, data order and noise.")] = 0,
+    seed: Annotated[int, typer.Option(**SEEDS, help="Seeds weights, data order and noise.")] = 0,
     batch: Annotated[int, typer.Option(min=1, help="Sequences a step over all processes.")] = 8,
     name: Annotated[str, typer.Option(help="Name of the run; default: made of arm, corpus, length and seed.")] = "",
     results: Annotated[Path, typer.Option(help="The run goes to RESULTS/train/<name>/.")] = RESULTS,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
@@ -13,7 +15,7 @@ class TokenizerSettings(BaseModel):
     demo pieces without a loss outside the piano's range.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
     pitch_low: int = Field(21, ge=0, le=127, description="lowest MIDI pitch with a token; 21 is the piano's lowest A")
     pitch_high: int = Field(
@@ -23,8 +25,9 @@ class TokenizerSettings(BaseModel):
         description="highest MIDI pitch with a token, one above the piano's top C as in MidiTok's default. "
         "Take 0 and 127 where notes outside a piano's range are the question",
     )
-    beat_resolutions: tuple[tuple[int, int, int], ...] = Field(
+    beat_resolutions: tuple[Annotated[tuple[int, int, int], Field(strict=False)], ...] = Field(
         ((0, 4, 8), (4, 12, 4)),
+        strict=False,
         min_length=1,
         description="(from beat, to beat, steps a beat) for durations, in quarter notes; the finest is also the "
         "grid of positions: 8 = thirty-second notes. The last end is the longest note",

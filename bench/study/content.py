@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_serializer, field_validator, model_validator
 
 from bench.data.settings import TokenizerSettings
 from bench.data.splits import all_folds, parse_fold
+from bench.study import MOST_SEED
 from bench.study.settings import (
     DiffusionSettings,
     KernelSettings,
@@ -20,6 +21,7 @@ from bench.study.settings import (
 )
 from bench.training.settings import PartialTrainSettings
 
+Seed = Annotated[int, Field(ge=0, le=MOST_SEED, strict=True)]
 SETTING_GROUPS = ("model", "tokenizer", "diffusion", "train", "sample", "kernels")
 PLAIN_AXES = ("arm", "corpus", "length", "splits")
 
@@ -46,7 +48,9 @@ class ArmChoice(Settings):
     )
     length: int | None = Field(None, ge=1, description="tokens it is trained at, whatever the study's length")
     sample_lengths: tuple[int, ...] = Field(
-        (), description="lengths at which it plays, each against real music of that length; empty: where it was trained"
+        (),
+        strict=False,
+        description="lengths at which it plays, each against real music of that length; empty: where it was trained",
     )
 
     _as_given = field_serializer("model")(given)
@@ -101,10 +105,12 @@ class StudyFile(Settings):
         description="dotted setting -> its values; splits -> a number of folds, each the test side once",
     )
     exclude: tuple[dict[str, Any], ...] = Field(
-        (), description="combinations of axis values to leave out; a list of values means any of them"
+        (), strict=False, description="combinations of axis values to leave out; a list of values means any of them"
     )
     match: Match | None = None
-    seeds: tuple[int, ...] = Field((0,), min_length=1, description="each seeds weights, data order, noise and sampling")
+    seeds: tuple[Seed, ...] = Field(
+        (0,), strict=False, min_length=1, description="each seeds weights, data order, noise and sampling"
+    )
     measure: Measure
     matters: dict[str, Any] = Field(
         default_factory=dict,
@@ -121,7 +127,7 @@ class StudyFile(Settings):
         "changes verdicts alone, and no cell",
     )
     limits: Limits = Limits()
-    plugins: tuple[str, ...] = Field((), description="modules that register further mixers")
+    plugins: tuple[str, ...] = Field((), strict=False, description="modules that register further mixers")
 
     @field_validator("axes", mode="before", json_schema_input_type=dict[str, list[Any] | int])
     @classmethod

@@ -13,7 +13,7 @@ SAMPLER_NAMES = ("ancestral", "cached", "first-hitting", "confidence", "remask",
 class Settings(BaseModel):
     """Settings that refuse unknown keys and do not change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 def given(settings: BaseModel) -> dict[str, Any]:
@@ -24,8 +24,6 @@ def given(settings: BaseModel) -> dict[str, Any]:
 class ModelSettings(Settings):
     """Sizes of the backbone: those of `architectures.BackboneConfig`, and its depth. An arm of the catalog has defaults
     of its own, which stand where a size is not given."""
-
-    model_config = ConfigDict(strict=True)
 
     width: int = Field(256, description="features a position between the stem's two ends; even")
     stride: int = Field(4, description="tokens a position stands for; 1: the stem shortens nothing")
@@ -154,7 +152,9 @@ class QualitySettings(Settings):
 class EfficiencySettings(Settings):
     """What an efficiency cell times: one process per arm, all lengths, arms taking turns."""
 
-    lengths: tuple[int, ...] = Field((256, 512, 1024, 2048), min_length=1, description="sequence lengths in tokens")
+    lengths: tuple[int, ...] = Field(
+        (256, 512, 1024, 2048), strict=False, min_length=1, description="sequence lengths in tokens"
+    )
     rounds: int = Field(5, ge=1, description="turns of each arm, shared by the replicates")
     replicates: int = Field(
         3, ge=1, description="processes of each arm, one after the other; under 3 no time is called different"

@@ -11,7 +11,7 @@ import yaml
 
 from bench.errors import UserError
 from bench.files import canonical_hash
-from bench.study.yaml import KeyPath, Place, allowed_words, read_yaml
+from bench.study.yaml import KeyPath, Place, allowed_words, load_yaml, read_yaml
 
 MANY_CELLS = 100_000
 """Above this a study needs `--yes`."""
@@ -53,7 +53,7 @@ def check_axes(
         if not values:
             raise place.error(path, "has no values; give at least one or leave the axis out")
         try:
-            distinct = len({canonical_hash(value) for value in values})
+            distinct = len({_comparable(value) for value in values})
         except (TypeError, ValueError) as error:
             raise place.error(path, f"holds a value that is no setting: {error}") from error
         if distinct != len(values):
@@ -71,6 +71,12 @@ def check_axes(
                 if one not in names:
                     listed = ", ".join(map(str, names))
                     raise place.error(("exclude", index, key), f"{one!r} is not a value of this axis; values: {listed}")
+
+
+def _comparable(value: Any) -> Any:
+    """Equal for equal values, 1 and 1.0 among them. Raises TypeError or ValueError for what no setting can be."""
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if number else canonical_hash(value)
 
 
 def check_number(axes: dict[str, list[Any]], seeds: Sequence[int], place: Place) -> None:
@@ -131,7 +137,7 @@ def _override(
     else:
         raise UserError(f"--set {override}: unknown key; {allowed_words(parts[0], [*top, *baseline])}")
     try:
-        value = yaml.safe_load(text)
+        value = load_yaml(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"--set {override}: the value is not valid YAML: {str(error).splitlines()[0]}") from error
     current = content

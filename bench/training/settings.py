@@ -14,7 +14,7 @@ BUDGETS = ("steps", "seconds", "flops")
 class PartialTrainSettings(BaseModel):
     """Settings of the one trainer of all arms, checked one by one: those of a study's baseline, which axes complete."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
     steps: int | None = Field(None, ge=1, description="budget in optimiser steps: arms compared at equal data")
     seconds: float | None = Field(
@@ -33,7 +33,7 @@ class PartialTrainSettings(BaseModel):
     )
     learning_rate: float = Field(1e-3, gt=0, description="AdamW's largest step; SCHmUBERT 5e-4 at 512 wide")
     betas: tuple[float, float] = Field(
-        (0.9, 0.99), description="AdamW's decays; 0.99 forgets fast enough for short runs"
+        (0.9, 0.99), strict=False, description="AdamW's decays; 0.99 forgets fast enough for short runs"
     )
     weight_decay: float = Field(0.01, ge=0, description="AdamW's; not on norms, biases, embeddings, SSM parameters")
     warmup_steps: int = Field(

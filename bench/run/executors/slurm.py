@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib.util
 from typing import Any
 
-import yaml
-
 from bench.errors import UserError, as_user_error
 from bench.run.perform import perform_text
 from bench.run.task import Task
+from bench.study.yaml import load_yaml
 
 JOBS_FOLDER = ".jobs"
 MINUTES = 24 * 60
@@ -23,7 +22,7 @@ class Submitit:
     def __init__(self, jobs: int | None, options: dict[str, str]) -> None:
         if importlib.util.find_spec("submitit") is None:
             raise UserError('--executor slurm needs submitit: pip install "smdim-bench[slurm]"')
-        self.options: dict[str, Any] = {key: yaml.safe_load(value) for key, value in options.items()}
+        self.options: dict[str, Any] = {key: load_yaml(value) for key, value in options.items()}
         self.cluster = self.options.pop("cluster", None)
         self.at_once = jobs or (2 if self.cluster == "local" else None)
 

@@ -1,6 +1,7 @@
 """A study file is read strictly, and its cells are named by what decides their result."""
 
 import json
+import math
 import textwrap
 from dataclasses import fields
 from pathlib import Path
@@ -15,6 +16,7 @@ from bench.run.plan import make_plan
 from bench.study.content import StudyFile
 from bench.study.grid import STUDIES_FOLDER, Cell, load_study
 from bench.study.settings import ModelSettings, given
+from bench.study.yaml import load_yaml
 from bench.training import TrainSettings
 
 GOOD = """\
@@ -337,3 +339,54 @@ def test_the_shipped_gpu_studies_are_valid_and_lie_in_results_under_their_own_na
     assert len(set(labels)) == len(labels) >= 3
     if path.stem.startswith("efficiency"):
         assert set(labels) == set(CATALOG) and {256, 512, 1024, 2048, 16384} <= set(efficiency.lengths)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("yes", "yes"),
+        ("on", "on"),
+        ("1:30", "1:30"),
+        ("08", 8),
+        ("010", 10),
+        ("0o10", 8),
+        ("0x1F", 31),
+        ("1_000", "1_000"),
+        ("1e-3", 0.001),
+        ("1.", 1.0),
+        (".5", 0.5),
+        ("-.INF", -math.inf),
+        ("~", None),
+        ("", None),
+        ("True", True),
+        ("2026-11-28", "2026-11-28"),
+        ("=", "="),
+    ],
+)
+def test_plain_scalars_are_read_as_yaml_1_2_does(text: str, value: object) -> None:
+    found = load_yaml(f"key: {text}")["key"]
+    assert found == value and type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("seeds: [-1]", "seeds.0: input should be greater than or equal to 0 (given: -1)"),
+        ("seeds: [9223372036854775808]", "seeds.0: input should be less than or equal to 9223372036854775807"),
+        ("seeds: [0, yes]", "seeds.1: input should be a valid integer (given: 'yes')"),
+        ("seeds: [true]", "seeds.0: input should be a valid integer (given: True)"),
+        ("baseline: {train: {steps: 2, clip: .inf}}", "baseline.train.clip: input should be a finite number"),
+        ("baseline: {train: {steps: 2, learning_rate: true}}", "baseline.train.learning_rate: input should be a valid"),
+        ("baseline: {train: {steps: '2'}}", "baseline.train.steps: input should be a valid integer (given: '2')"),
+        ("baseline: {sample: {temperature: .nan}}", "baseline.sample.temperature: input should be a finite number"),
+        ("baseline: {tokenizer: {tempo_low: .inf}}", "baseline.tokenizer.tempo_low: input should be a finite number"),
+        ("limits: {time_s: .inf}", "limits.time_s: input should be a finite number"),
+        ("axes: {train.learning_rate: [1e-3, 0.001]}", "axes.train.learning_rate: lists a value twice"),
+        ("axes: {train.learning_rate: [1, 1.0]}", "axes.train.learning_rate: lists a value twice"),
+    ],
+)
+def test_a_value_of_another_type_is_named_with_file_line_and_key(line: str, words: str, tmp_path: Path) -> None:
+    text = f"name: a\nquestion: q\nmeasure: {{quality: {{}}}}\n{line}\n"
+    with pytest.raises(UserError) as caught:
+        load_study(study_file(tmp_path, text))
+    assert str(caught.value).startswith(f"{tmp_path / 'tiny.yaml'}:4: {words}")
