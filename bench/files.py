@@ -14,10 +14,11 @@ from typing import Any
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write `content` to `path` so that a reader, or a run after a crash, sees the old file or the whole new one.
 
+    Bytes of a file name that are no UTF-8 are written as their numbers, `\\udce9`.
     A device or a pipe (`-o /dev/null`) is written to, never replaced by a file.
     Raises OSError (no space, read-only folder) with the old file untouched and no temporary file left behind.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     if path.exists() and not path.is_file() and not path.is_dir():
         path.write_bytes(data)
         return

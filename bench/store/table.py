@@ -169,8 +169,8 @@ def _table_alone(folder: Path) -> ResultTable:
     """The table as it was written, of a folder that was passed on without its cells: no raw samples, no music."""
     import pandas as pd
 
-    rows = pd.read_csv(folder / "table.csv").to_dict("records")
-    return ResultTable(_frame([{str(key): value for key, value in row.items()} for row in rows]), folder)
+    texts = pd.read_csv(folder / "table.csv", dtype=str, keep_default_na=False)  # an arm may be called NA or 1e3
+    return ResultTable(typed(texts.reindex(columns=list(COLUMNS))), folder)
 
 
 def _kept(folder: Path, index: dict[str, Any]) -> tuple[set[str], pd.DataFrame | None]:

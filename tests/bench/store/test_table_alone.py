@@ -55,3 +55,16 @@ def test_a_figure_that_needs_samples_says_so(demo: Path) -> None:
 
     with pytest.raises(UserError, match="no quality cell left a readable MIDI file"):
         draw("rolls", load_results(demo), demo)
+
+
+@pytest.mark.parametrize(
+    "name", ["NA", "nan", "null", "None", "", "001", "1e3", "True", "2026-11-28", "a,b", 'a"b', "two\nlines", "cr\r", "#x", " x "]
+)
+def test_a_table_that_is_read_again_has_the_same_texts_and_types(name: str, tmp_path: Path) -> None:
+    row = {"arm": name, "value": 0.1 + 0.2, "low": float("nan"), "seed": 3, "reason": "", "cell_id": "c"}
+    written = typed(pd.DataFrame([row]))
+    folder = tmp_path / "alone"
+    folder.mkdir()
+    (folder / "study.json").write_text('{"study": {"name": "s"}, "cells": []}')
+    ResultTable(written, folder).save()
+    pd.testing.assert_frame_equal(load_results(folder).frame, written[list(COLUMNS)])
