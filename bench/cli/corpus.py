@@ -31,7 +31,8 @@ def list_corpora() -> None:
     """Show the corpora known by name, their licences, and whether they are here."""
     from rich.table import Table
 
-    from bench.data.catalog import CORPORA, FOLDER_PREFIX, FOLDER_WORDS
+    from bench.data.catalog import CORPORA, FOLDER_WORDS
+    from bench.data.names import FOLDER_PREFIX
     from bench.data.pieces import CorpusError
 
     table = Table("name", "here", "what it is", "licence", box=None, pad_edge=False)

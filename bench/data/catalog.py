@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from bench.data.names import FOLDER_PREFIX, TRACK_MARK, CorpusName
 from bench.data.pieces import CorpusError, Source, check_split, part_of
 from bench.data.reading import ABC_SUFFIXES, MIDI_SUFFIXES, UnreadableError, abc_tunes
 from bench.data.registry import CORPORA, Entry, Listing, Published, register_corpus
@@ -14,7 +16,6 @@ HERE = Path(__file__).parent
 DEMO_FOLDER = HERE / "demo"
 ESSEN_LEFT_OUT = HERE / "essen-han-left-out.csv"
 ESSEN_BOOKS = ("han1.abc", "han2.abc")
-FOLDER_PREFIX = "folder:"
 FOLDER_WORDS = "every MIDI, kar and ABC file under your own folder"
 
 
@@ -54,9 +55,10 @@ def list_folder(folder: Path) -> Listing:
 
 @register_corpus(
     "pop909",
-    "909 Chinese pop songs arranged for piano (Wang et al., ISMIR 2020)",
+    "909 Chinese pop songs arranged for piano (Wang et al., ISMIR 2020); subsets melody, bridge and piano",
     "MIT, Music X Lab (the arrangements; the songs themselves are commercial)",
     layout="NNN/NNN.mid",
+    tracks={"melody": "MELODY", "bridge": "BRIDGE", "piano": "PIANO"},
     published=Published(
         # GitHub packs archives on demand, so neither size nor checksum is published: the 909 songs are checked instead
         "https://github.com/music-x-lab/POP909-Dataset/archive/d83e6edba6872a704f5d3b8b32f5cb540088dae6.zip",
@@ -187,9 +189,9 @@ def find_song(words: str) -> Source:
     A name that is a whole id, file name or title is preferred. Raises CorpusError where none or several hold it.
     """
     corpus, _, name = words.rpartition(":")
-    entry_name, _, subset = (corpus, "", "") if corpus.startswith(FOLDER_PREFIX) else corpus.partition("/")
-    entry = entry_of(entry_name)
-    sources = [one for one in entry.read(entry.find()).sources if subset in ("", part_of(one.id))]
+    asked = CorpusName.parse(corpus)
+    entry = entry_of(asked.name)
+    sources, track = choose(entry, entry.read(entry.find()).sources, asked)
     wanted = name.casefold()
     found = [one for one in sources if wanted in (w.casefold() for w in (one.id, one.title, one.file_name, one.stem))]
     found = found or [one for one in sources if wanted in one.id.casefold() or wanted in one.title.casefold()]
@@ -197,7 +199,29 @@ def find_song(words: str) -> Source:
         some = ", ".join(one.id for one in found[:3]) + (", ..." if len(found) > 3 else "")
         many = f"{len(found)} songs have it in their name: {some}" if found else "no song has it in its name or title"
         raise CorpusError(f"{words}: {many}; allowed: CORPUS:NAME, with the name of one song of {corpus}")
-    return found[0]
+    return replace(found[0], track=track)
+
+
+def choose(entry: Entry, sources: list[Source], asked: CorpusName) -> tuple[list[Source], str | None]:
+    """The sources of the subset in a name, and the track of each that is meant (None: all its tracks).
+
+    Raises CorpusError for a subset that is not there, or for two tracks at once.
+    """
+    if asked.subset is None:
+        return sources, asked.track
+    if (track := entry.tracks.get(asked.subset)) is not None:
+        if asked.track is not None:
+            raise CorpusError(
+                f"corpus {asked.name}/{asked.subset} is the track {track} already; allowed: "
+                f"{asked.name}/{asked.subset}, or {asked.name}{TRACK_MARK}{asked.track}"
+            )
+        return sources, track
+    chosen = [source for source in sources if part_of(source.id) == asked.subset]
+    if not chosen:
+        parts = [*entry.tracks, *sorted({part_of(source.id) for source in sources})]
+        shown = ", ".join(parts[:12]) + (", ..." if len(parts) > 12 else "")
+        raise CorpusError(f"corpus {asked.name} has no subset {asked.subset!r}: it has {shown}")
+    return chosen, asked.track
 
 
 def corpora_words() -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.data.tracks import tracks_called, tracks_in_words
 from bench.errors import first_line
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
@@ -69,21 +70,33 @@ class NoteArrays:
     ticks: int = 0
 
 
-def parse_score(path: Path, member: Member = None) -> Any:
-    """The piece as symusic reads it, a `symusic.Score`. Raises UnreadableError with the reason."""
+def parse_score(path: Path, member: Member = None, track: str | None = None) -> Any:
+    """The piece as symusic reads it, a `symusic.Score`, with all its tracks or those of one name or number.
+
+    Raises UnreadableError with the reason.
+    """
     if path.suffix.lower() in ABC_SUFFIXES:
-        return _parse_abc(path, member)
-    return _parse_midi(_read_bytes(path) if member is None else _packed_bytes(path, member))
+        score = _parse_abc(path, member)
+    else:
+        score = _parse_midi(_read_bytes(path) if member is None else _packed_bytes(path, member))
+    if track is None:
+        return score
+    chosen = tracks_called(score, track)
+    if not chosen:
+        raise UnreadableError(f"no track {track!r}: it has {tracks_in_words(score)}")
+    score.tracks = [score.tracks[index] for index in chosen]
+    return score
 
 
-def read_piece(path: Path, member: Member = None) -> Any:
+def read_piece(path: Path, member: Member = None, track: str | None = None) -> Any:
     """The piece as a `symusic.Score` with one piano track: all non-drum tracks merged, notes of no length dropped.
 
-    Tempos and time signatures are kept. Raises UnreadableError with the reason.
+    `track` keeps the tracks of one name or number. Tempos and time signatures are kept. Raises UnreadableError with the
+    reason.
     """
     import symusic
 
-    score = parse_score(path, member)
+    score = parse_score(path, member, track)
     if len(score.tracks) > MAX_TRACKS:
         raise UnreadableError(f"{len(score.tracks)} tracks (at most {MAX_TRACKS})")
     if score.note_num() == 0:
