@@ -76,7 +76,7 @@ def tokeniser_card(tokens: TokenCorpus, originals: Sequence[Notes]) -> list[Fact
         Fact("tokens a note", total / notes, "tokens", f"{total:,} tokens, {notes:,} notes, {len(pieces):,} pieces"),
     ]
     facts += _windows(tokens)
-    facts += _changes(round_trip(*([*chain(*side.values())] for side in (before, after)), tokens))
+    facts += _changes(round_trip(list(chain(*before.values())), list(chain(*after.values())), tokens))
     return facts + list(_overlaps(before, after))
 
 
