@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import symusic
+import torch
 
 from bench.data import TokenCorpus, TokenizerSettings, load_corpus, token_baselines, tokenize
 from bench.data.reading import read_piece
 from bench.data.remi import decode, encode, onset_steps, token_errors, vocabulary
-from bench.diffusion.constraints import token_notes
+from bench.diffusion import SAMPLERS
+from bench.diffusion.constraints import ConstraintChoice, token_notes
 from bench.errors import UserError
 from bench.files import canonical_hash
 from bench.measure.quality.extent import beat_of_token, count_notes
@@ -176,3 +178,21 @@ def test_settings_as_a_cell_keeps_them() -> None:
     assert given(TokenizerSettings(preset=None)) == {}
     # what the ids of cells and the cache of tokens are made of, with the default tokenizer, before presets existed
     assert canonical_hash(TokenizerSettings().model_dump(mode="json")) == "12b19c60aa86d1d5"
+
+
+def test_constraints_hold_in_these_tokens(corpus: TokenCorpus) -> None:
+    language = token_language(corpus)
+    constraint = ConstraintChoice.parse("grammar+pitch=48:72+chord=2+sounding=3").build(language, corpus.mask_id)
+    assert constraint is not None
+    sample = SAMPLERS["cached"](
+        lambda tokens_BL: torch.zeros(*tokens_BL.shape, corpus.vocab_size), torch.full((4, 96), corpus.mask_id),
+        mask_id=corpus.mask_id, steps=12, forbidden_ids=corpus.special_ids, constrain=constraint,
+        generator=torch.Generator().manual_seed(0),
+    )  # fmt: skip
+    for row in constraint.settle(sample.tokens_BL).numpy():
+        assert token_errors(row, REMI_M) == 0.0
+        notes = token_notes(row, language)
+        assert len(notes.at) > 10 and notes.pitch.min() >= 48 and notes.pitch.max() <= 72
+        sounding = [(notes.onset <= now) & (now < notes.onset + notes.duration) for now in np.unique(notes.onset)]
+        assert max(one.sum() for one in sounding) <= 3
+        assert np.unique(notes.onset, return_counts=True)[1].max() <= 2
