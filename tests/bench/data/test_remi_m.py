@@ -14,6 +14,7 @@ from bench.data.reading import read_piece
 from bench.data.remi import decode, encode, onset_steps, token_errors, vocabulary
 from bench.diffusion import SAMPLERS
 from bench.diffusion.constraints import ConstraintChoice, token_notes
+from bench.diffusion.constraints.automaton import build_automaton
 from bench.errors import UserError
 from bench.files import canonical_hash
 from bench.measure.quality.extent import beat_of_token, count_notes
@@ -52,6 +53,7 @@ def test_a_note_is_pitch_duration_velocity_and_both_its_ends_are_rounded_down(tm
     score = symusic.Score(480)  # a sixteenth is 120 ticks
     score.tempos.append(symusic.Tempo(0, 118))
     score.tempos.append(symusic.Tempo(2100, 60))  # 1.5 sixteenths into bar 1: of two equally near ones the first
+    score.tempos.append(symusic.Tempo(5900, 200))  # after the last onset: left out
     track = symusic.Track("", 0, False)
     for start, end, pitch, velocity in [
         (0, 239, 60, 100),  # two sixteenths less a tick: one
@@ -104,6 +106,7 @@ def test_broken_tokens_decode_to_the_notes_that_are_whole() -> None:
         (0.0, 0.25, 60, 64),
         (1.25, 0.5, 63, 7),
     ]
+    assert len(decode(tokens, REMI_M).tempos) == 0  # a file cannot hold a tempo of 0
     assert decode(tokens_of("PAD_None", "MASK_None"), REMI_M).note_num() == 0
     with pytest.raises(ValueError, match=r"token 369 is not in the vocabulary of 369 \(0..368\)"):
         decode(np.array([369]), REMI_M)
@@ -196,3 +199,12 @@ def test_constraints_hold_in_these_tokens(corpus: TokenCorpus) -> None:
         sounding = [(notes.onset <= now) & (now < notes.onset + notes.duration) for now in np.unique(notes.onset)]
         assert max(one.sum() for one in sounding) <= 3
         assert np.unique(notes.onset, return_counts=True)[1].max() <= 2
+
+
+def test_a_piece_ends_after_the_last_token_of_a_note(corpus: TokenCorpus) -> None:
+    automaton = build_automaton(token_language(corpus), grammar=True, chord_limit=None)
+    state, ends = 0, []
+    for token in tokens_of("Bar_None", "Position_0", "Tempo_60", "Pitch_60", "Duration_0.1.4", "Velocity_64"):
+        state = automaton.next_state[state, automaton.symbol_of_token[token]]
+        ends.append(not automaton.unfinished[state])
+    assert ends == [True, False, True, False, False, True]
