@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.diffusion.constraints import TokenLanguage
-from bench.diffusion.constraints.decoding import BAR_QUARTERS, check_equal_bars
+from bench.diffusion.constraints.decoding import check_equal_bars
 from bench.generate.errors import GenerateError
 
 if TYPE_CHECKING:
@@ -60,11 +60,11 @@ class Song:
 
     def onset_bars(self, track: int) -> np.ndarray:
         """The bar in which each note of a track begins, on the grid of the tokens: int64 (notes,)."""
-        steps_a_bar = int(self.language.position.max()) + 1
+        from bench.data.remi import onset_steps
+
         notes = self.score.tracks[track].notes.numpy()
         quarters = notes["time"].astype(np.float64) / self.score.ticks_per_quarter
-        steps = np.floor(quarters * steps_a_bar / BAR_QUARTERS + 0.5).astype(np.int64)
-        return steps // steps_a_bar
+        return onset_steps(quarters, self.tokenizer) // (int(self.language.position.max()) + 1)
 
     def tracks_named(self, name: str) -> list[int]:
         """Indices of the tracks called `name` (case does not matter), or of that number."""
