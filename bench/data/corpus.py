@@ -12,7 +12,7 @@ from typing import Any
 from bench.data.cache import CacheError, read_json, write_json
 from bench.data.catalog import choose, entry_of
 from bench.data.names import TRACK_MARK, CorpusName
-from bench.data.near import near_duplicates
+from bench.data.near import MOST_PIECES, near_duplicates
 from bench.data.pieces import Corpus, CorpusError, Piece, Skipped, Source, part_of
 from bench.data.reading import READER_VERSION, Inspection, piece_bytes
 from bench.data.registry import Listing
@@ -62,7 +62,9 @@ def load_corpus(name: str, *, subset: str | None = None, progress: ProgressCallb
     usable = [replace(source, track=track) for source in whole if source.id in kept]
     skipped = [item for item in skipped if item.id in kept]
     if track is not None:
-        found, without = _usable(f"{name}{TRACK_MARK}{track}", usable, inspect_sources(usable, hashes, progress))
+        part = f"{name}/{asked.subset}" if asked.subset else name
+        part += f"{TRACK_MARK}{asked.track}" if asked.track else ""
+        found, without = _usable(part, usable, inspect_sources(usable, hashes, progress))
         usable, skipped = [source for source in usable if source.id in found], skipped + without
         notes += _track_notes(track, usable, sides, found, progress)
     pieces = [
@@ -194,6 +196,11 @@ def _sides(
     if pairs:
         words = "1 pair" if len(pairs) == 1 else f"{len(pairs)} pairs"
         notes.append(f"{words} of near-duplicates, each on one side (`corpus check --near` names them)")
+    if len(usable) > MOST_PIECES:
+        notes.append(f"near-duplicates are sought in corpora of up to {MOST_PIECES:,} pieces, not in this one")
+    for source in usable:
+        if source.group:
+            alike[source.id].append(f"group {source.group}")
     groups = group_copies(alike)
     keys = set(groups.values())
     strata = {key: part_of(key) for key in keys} if listing.stratified else None

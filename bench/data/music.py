@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.data.catalog import list_folder
+from bench.data.listing import list_folder
 from bench.data.pieces import Corpus, Skipped, Source, check_split
 from bench.data.worker import Job
 from bench.data.workers import ProgressCallback, read_all

@@ -23,7 +23,8 @@ class Source:
 
     `member` is its name in a tar.xz or its number (X: line) in an ABC file, None for a file that is one piece.
     `split` is the official side, None where the corpus has no official split. `track` is the name or number of the one
-    track that is meant, None for all.
+    track that is meant, None for all. Sources of one `group` ("": none) are versions of one music
+    by the corpus's own word and stand on one side.
     """
 
     path: Path
@@ -32,6 +33,7 @@ class Source:
     split: str | None = None
     member: int | str | None = None
     track: str | None = None
+    group: str = ""
 
     @property
     def file_name(self) -> str:

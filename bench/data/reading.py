@@ -10,6 +10,7 @@ import io
 import lzma
 import re
 import tarfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,11 +18,15 @@ from typing import Any
 
 import numpy as np
 
+from bench.data.chorale import read_chorale, reader_name
 from bench.data.tracks import tracks_called, tracks_in_words
 from bench.errors import first_line
+from bench.files import write_atomically
+from bench.paths import cache_folder
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 ABC_SUFFIXES = (".abc",)
+MUSICXML_SUFFIXES = (".mxl", ".musicxml", ".xml")
 Member = int | str | None
 """A piece's place in its file: number of a tune in an ABC file, name of a MIDI file in a tar.xz, None: the file."""
 READER_VERSION = 1
@@ -77,6 +82,8 @@ def parse_score(path: Path, member: Member = None, track: str | None = None) -> 
     """
     if path.suffix.lower() in ABC_SUFFIXES:
         score = _parse_abc(path, member)
+    elif path.suffix.lower() in MUSICXML_SUFFIXES:
+        score = _parse_chorale(path)
     else:
         score = _parse_midi(_read_bytes(path) if member is None else _packed_bytes(path, member))
     if track is None:
@@ -209,6 +216,27 @@ def _parse_midi(data: bytes) -> Any:
         raise UnreadableError(f"broken MIDI ({words.removeprefix('MiniMidi: ')[:80]})") from None
 
 
+def _parse_chorale(path: Path) -> Any:
+    kept = cache_folder() / "chorales" / f"{hashlib.sha256(piece_bytes(path, None)).hexdigest()}.mid"
+    try:
+        return _parse_midi(kept.read_bytes())
+    except OSError:
+        data = _chorale_bytes(path)
+    with suppress(OSError):  # reading again is slower, a tenth of a second, not wrong
+        write_atomically(kept, data)
+    return _parse_midi(data)
+
+
+def _chorale_bytes(path: Path) -> bytes:
+    _read_bytes(path)
+    try:
+        return read_chorale(path).dumps_midi()
+    except ImportError:
+        raise UnreadableError("MusicXML is read by music21: pip install 'smdim-bench[music21]'") from None
+    except Exception as error:
+        raise UnreadableError(f"broken MusicXML ({first_line(error)[:80]})") from None
+
+
 def _parse_abc(path: Path, member: Member) -> Any:
     import symusic
 
@@ -284,8 +312,13 @@ def _packed_bytes(path: Path, name: int | str) -> bytes:
 
 
 def piece_bytes(path: Path, member: Member) -> bytes:
-    """What a piece's sha256 is taken of: the file, one in an archive, the text of one tune; b"" if it is unreadable."""
+    """What a piece's sha256 is taken of: the file, one in an archive, the text of one tune; b"" if it is unreadable.
+
+    After a MusicXML file follows its reader with its version.
+    """
     try:
+        if path.suffix.lower() in MUSICXML_SUFFIXES:
+            return _read_bytes(path) + reader_name().encode()
         if member is None:
             return _read_bytes(path)
         if isinstance(member, int):

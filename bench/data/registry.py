@@ -1,6 +1,7 @@
 """The registry of corpora: what each is, how it is listed, and how it is obtained.
 
-Adding one costs a function and a registration, in `bench.data.catalog` or a file that it imports:
+Adding one costs a function and a registration, in `bench.data.published_corpora` or another file that
+`bench.data.catalog` imports:
 
     @register_corpus("pop909", "909 Chinese pop songs", "MIT", layout="NNN/NNN.mid")
     def list_pop909(folder: Path) -> Listing: ...

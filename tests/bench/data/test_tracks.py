@@ -99,7 +99,7 @@ def test_a_file_without_the_track_is_named_with_the_tracks_that_it_has(songs: Pa
         ("0.mid", "no track 'melody': it has Choir (0), without a name (1), Harp (2)")
     ]
     with pytest.raises(CorpusError) as caught:
-        load_corpus(f"folder:{songs}#track=7")
+        load_corpus(f"folder:{songs}#track=7@0of3")
     assert str(caught.value) == (
         f"corpus folder:{songs}#track=7 has no usable piece among 12: "
         "no track '7': it has MELODY (0), BRIDGE (1), PIANO (2) (12)"
