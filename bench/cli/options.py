@@ -14,6 +14,7 @@ from bench.errors import UserError, as_user_error
 from bench.study import MOST_SEED
 
 if TYPE_CHECKING:
+    from bench.data.settings import TokenizerSettings
     from bench.study.yaml import Model
 
 RESULTS = Path("results")
@@ -111,6 +112,14 @@ def typed(kind: type[Model], words: list[str] | None, option: str) -> Model:
     from bench.study.yaml import Place, validate
 
     return validate(kind, settings_of(words, option), Place(option))
+
+
+def tokenizer_of(words: list[str] | None, option: str) -> TokenizerSettings:
+    """The tokenizer of an option's words: `remi-m`, `default`, or `key=value` pairs. Raises UserError."""
+    from bench.data.settings import TokenizerSettings
+
+    given = [word if "=" in word else f"preset={word}" for word in words or [] if word != "default"]
+    return typed(TokenizerSettings, given, option)
 
 
 def results_folder(study: str, results: Path) -> Path:

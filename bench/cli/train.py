@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import RESULTS, SEEDS, ArmArgument, ModelOption, PluginOption, settings_of, typed
+from bench.cli.options import RESULTS, SEEDS, ArmArgument, ModelOption, PluginOption, settings_of, tokenizer_of, typed
 from bench.cli.terminal import terminal
 from bench.errors import UserError, as_user_error
 
@@ -45,7 +45,7 @@ def train(
         Pairs, typer.Option("--train", help="Setting of the trainer, key=value, repeatable: learning_rate=5e-4.")
     ] = None,
     diffusion: Annotated[Pairs, typer.Option(help="Setting of the process, key=value, repeatable: steps=64.")] = None,
-    tokenizer: Annotated[Pairs, typer.Option(help="Setting of the tokenizer, key=value, repeatable.")] = None,
+    tokenizer: Annotated[Pairs, typer.Option(help="remi-m, or a setting, key=value, repeatable.")] = None,
     plugin: PluginOption = None,
 ) -> None:
     """Train one arm; the same command goes on where it was stopped (Ctrl-C and kill alike).
@@ -54,7 +54,6 @@ def train(
     Several processes: `torchrun --nproc-per-node 2 -m bench train ...`.
     """
 
-    from bench.data.settings import TokenizerSettings
     from bench.measure.quality.music import load_tokens
     from bench.plugins import load_plugins
     from bench.study.content import ArmChoice
@@ -71,7 +70,7 @@ def train(
         corpus=corpus,
         length=length,
         model=typed(ModelSettings, model, "--model"),
-        tokenizer=typed(TokenizerSettings, tokenizer, "--tokenizer"),
+        tokenizer=tokenizer_of(tokenizer, "--tokenizer"),
         diffusion=typed(DiffusionSettings, diffusion, "--diffusion"),
         train=train_settings(parse_budget(budget) | {"batch": batch} | settings_of(settings, "--train")),
         sample=SampleSettings(),

@@ -111,7 +111,7 @@ def test_bars_of_different_length_are_pointed_out(app: typer.Typer, folders: tup
         (("{music}", "--reference", "{absent}"), "no such folder"),
         (("{music}", "--reference", "bach"), "unknown corpus 'bach'"),
         (("{music}", "--reference", "demo", "--limits", "tails"), "--limits 'tails' is unknown; allowed: full, data"),
-        (("{music}", "--reference", "demo", "--bar-beats", "0"), "--bar-beats 0.0: allowed: 0.25 to 64.0 quarter"),
+        (
             ("{music}", "--reference", "demo", "--bar-beats", "0"),
             "--bar-beats 0.0: allowed: 0.25 to 64.0 quarter notes",
         ),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bench.errors import UserError
-from bench.store.table import load_results
+from bench.store.table import COLUMNS, ResultTable, load_results, typed
 
 DEMO = Path(__file__).parents[3] / "results" / "reference" / "cpu-2-cores" / "quickstart"
 
@@ -57,14 +58,31 @@ def test_a_figure_that_needs_samples_says_so(demo: Path) -> None:
         draw("rolls", load_results(demo), demo)
 
 
-@pytest.mark.parametrize(
-    "name", ["NA", "nan", "null", "None", "", "001", "1e3", "True", "2026-11-28", "a,b", 'a"b', "two\nlines", "cr\r", "#x", " x "]
+NAMES = (
+    "NA",
+    "nan",
+    "null",
+    "None",
+    "",
+    "001",
+    "1e3",
+    "True",
+    "2026-11-28",
+    "a,b",
+    'a"b',
+    "two\nlines",
+    "cr\r",
+    "#x",
+    " x ",
 )
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_table_that_is_read_again_has_the_same_texts_and_types(name: str, tmp_path: Path) -> None:
     row = {"arm": name, "value": 0.1 + 0.2, "low": float("nan"), "seed": 3, "reason": "", "cell_id": "c"}
     written = typed(pd.DataFrame([row]))
     folder = tmp_path / "alone"
     folder.mkdir()
-    (folder / "study.json").write_text('{"study": {"name": "s"}, "cells": []}')
+    (folder / "study.json").write_text('{"format": 1, "study": {"name": "s"}, "cells": []}')
     ResultTable(written, folder).save()
     pd.testing.assert_frame_equal(load_results(folder).frame, written[list(COLUMNS)])
