@@ -169,7 +169,8 @@ def _table_alone(folder: Path) -> ResultTable:
     """The table as it was written, of a folder that was passed on without its cells: no raw samples, no music."""
     import pandas as pd
 
-    texts = pd.read_csv(folder / "table.csv", dtype=str, keep_default_na=False, lineterminator="\n")  # an arm may be called NA, 1e3
+    plain: Any = {"dtype": str, "keep_default_na": False, "lineterminator": "\n"}  # an arm may be called NA, 1e3, a CR
+    texts = pd.read_csv(folder / "table.csv", **plain)
     return ResultTable(typed(texts.reindex(columns=list(COLUMNS))), folder)
 
 
