@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import io
 import lzma
-import re
 import tarfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,13 +22,15 @@ from bench.data.tracks import tracks_called, tracks_in_words
 from bench.errors import first_line
 from bench.files import write_atomically
 from bench.paths import cache_folder
+from metrics.music.abc import AbcError, read_tune, tunes
+from metrics.music.midi import MidiError, read_score
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 ABC_SUFFIXES = (".abc",)
 MUSICXML_SUFFIXES = (".mxl", ".musicxml", ".xml")
 Member = int | str | None
 """A piece's place in its file: number of a tune in an ABC file, name of a MIDI file in a tar.xz, None: the file."""
-READER_VERSION = 1
+READER_VERSION = 2
 """Raised with any change here that alters what is read from a file."""
 
 MAX_FILE_BYTES = 64 << 20
@@ -192,28 +193,10 @@ def _refuse_endless(score: Any) -> None:
 
 
 def _parse_midi(data: bytes) -> Any:
-    import symusic
-
-    if data[:4] != b"MThd":
-        raise UnreadableError("not a MIDI file (no MThd at its start)")
-    if data[4:8] == b"\x06\0\0\0":
-        raise UnreadableError("wrong byte order (little-endian header)")
-    if len(data) < 14:
-        raise UnreadableError("truncated inside the header")
-    if data[4:8] != b"\0\0\0\x06":
-        raise UnreadableError(f"a header of {int.from_bytes(data[4:8], 'big')} bytes, not 6")
-    division = int.from_bytes(data[12:14], "big")
-    if division & 0x8000:
-        raise UnreadableError("time counted in film frames (SMPTE), not in beats")
-    if division == 0:
-        raise UnreadableError("zero ticks a quarter note")
     try:
-        return symusic.Score.from_midi(data)
-    except Exception as error:
-        words = first_line(error)
-        if "EOF" in words or "chunk length" in words:
-            raise UnreadableError("truncated (a track ends before its stated length)") from None
-        raise UnreadableError(f"broken MIDI ({words.removeprefix('MiniMidi: ')[:80]})") from None
+        return read_score(data)
+    except MidiError as error:
+        raise UnreadableError(str(error)) from None
 
 
 def _parse_chorale(path: Path) -> Any:
@@ -238,19 +221,14 @@ def _chorale_bytes(path: Path) -> bytes:
 
 
 def _parse_abc(path: Path, member: Member) -> Any:
-    import symusic
-
-    tunes = abc_tunes(path)
-    if not isinstance(member, int) or member not in tunes:
+    texts = abc_tunes(path)
+    if not isinstance(member, int) or member not in texts:
         which = "no tune" if member is None else f"no tune X:{member}"
         raise UnreadableError(f"{which} in the ABC file")
     try:
-        return symusic.Score.from_abc(tunes[member])
-    except Exception as error:
-        words = first_line(error)
-        if "did not create" in words:  # with a temporary path after it
-            words = "the converter makes nothing of it"
-        raise UnreadableError(f"broken ABC ({words[:80]})") from None
+        return read_tune(texts[member])
+    except AbcError as error:
+        raise UnreadableError(str(error)) from None
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -267,22 +245,11 @@ def _read_bytes(path: Path) -> bytes:
 
 @lru_cache(maxsize=4)
 def _abc_tunes(path: Path, stamp: tuple[int, int]) -> dict[int, str]:
-    data = _read_bytes(path)
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        text = data.decode("latin-1")
-    tunes: dict[int, str] = {}
-    for block in re.split(r"(?m)^(?=X:)", text.replace("\r\n", "\n")):
-        number = re.match(r"X:\s*(\d+)", block)
-        if number:
-            key = int(number[1])
-            tunes[key if key not in tunes else max(tunes) + 1] = block.rstrip() + "\n"
-    return tunes
+    return tunes(_read_bytes(path))
 
 
 def abc_tunes(path: Path) -> dict[int, str]:
-    """Text of every tune of an ABC file (UTF-8 or Latin-1) by its X: number; repeated ones get free numbers."""
+    """Text of every tune of an ABC file by its number, as `metrics.music.abc.tunes`."""
     return _abc_tunes(path, _stamp(path))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from metrics.music.abc import AbcError, read_tune, tunes
+from metrics.music.midi import MidiError, read_score
 from metrics.music.notes import Notes, NotesError
 
 MUSIC_SUFFIXES: Final = frozenset({".mid", ".midi", ".kar", ".abc"})
@@ -31,10 +32,10 @@ def read_notes(source: str | Path | Any, *, drums: bool = False, name: str | Non
     title = path.stem if name is None else name
     if path.suffix.lower() != ".abc":
         return _parsed(path, path.read_bytes(), drums=drums, name=title)
-    tunes = _tunes(path)
-    if len(tunes) > 1:
-        raise NotesError(f"{path}: holds {len(tunes)} tunes; read_folder reads them all")
-    return _parsed(path, tunes[0], drums=drums, name=title)
+    texts = _tunes(path)
+    if len(texts) > 1:
+        raise NotesError(f"{path}: holds {len(texts)} tunes; read_folder reads them all")
+    return _parsed(path, texts[0], drums=drums, name=title)
 
 
 def music_files(folder: str | Path) -> list[Path]:
@@ -62,45 +63,31 @@ def read_files(
     for path in paths:
         name = str(path.relative_to(root)) if root else path.stem
         try:
-            tunes: Sequence[bytes | str] = _tunes(path) if path.suffix.lower() == ".abc" else [path.read_bytes()]
+            contents: Sequence[bytes | str] = _tunes(path) if path.suffix.lower() == ".abc" else [path.read_bytes()]
         except (NotesError, OSError) as error:
             skipped.append((path, str(error).removeprefix(f"{path}: ")))
             continue
-        for number, tune in enumerate(tunes, start=1):
-            title = f"{name}#{number}" if len(tunes) > 1 else name
+        for number, content in enumerate(contents, start=1):
+            title = f"{name}#{number}" if len(contents) > 1 else name
             try:
-                pieces.append(_parsed(path, tune, drums=drums, name=title))
+                pieces.append(_parsed(path, content, drums=drums, name=title))
             except NotesError as error:
                 skipped.append((path, str(error).removeprefix(f"{path}: ")))
     return pieces, skipped
 
 
 def _tunes(path: Path) -> list[str]:
-    """Text of every tune of an ABC file, UTF-8 or Latin-1; a file without an X: line is one."""
-    data = path.read_bytes()
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        text = data.decode("latin-1")
-    blocks = re.split(r"(?m)^(?=X:)", text.replace("\r\n", "\n"))
-    return [block for block in blocks if block.startswith("X:")] or [text]
+    found = tunes(path.read_bytes())
+    if not found:
+        raise NotesError(f"{path}: no tune in the ABC file")
+    return list(found.values())
 
 
 def _parsed(path: Path, content: bytes | str, *, drums: bool, name: str) -> Notes:
-    import symusic
-
-    if isinstance(content, bytes) and content[:8] == b"MThd\0\0\0\x06" and len(content) >= 14:
-        division = int.from_bytes(content[12:14], "big")
-        if division & 0x8000:
-            raise NotesError(f"{path}: counts time in film frames (SMPTE), not in beats")
-        if division == 0:
-            raise NotesError(f"{path}: has zero ticks a beat")
     try:
-        score = symusic.Score.from_abc(content) if isinstance(content, str) else symusic.Score.from_midi(content)
-    except Exception as error:  # the parser raises many types; all mean that the file cannot be read
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        reason = "the converter makes nothing of it" if "did not create" in reason else reason
-        raise NotesError(f"{path}: cannot be read as MIDI or ABC: {reason}") from None
+        score = read_score(content) if isinstance(content, bytes) else read_tune(content)
+    except (AbcError, MidiError) as error:
+        raise NotesError(f"{path}: {error}") from None
     try:
         notes = _from_score(score, drums=drums, name=name)
     except NotesError as error:

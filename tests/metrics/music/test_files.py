@@ -52,10 +52,8 @@ def test_a_legal_file_says_two_notes_of_a_beat(name: str, tmp_path: Path):
     assert (notes.onset.tolist(), notes.duration.tolist(), notes.pitch.tolist()) == ([0, 1], [1, 1], [60, 64])
 
 
-def test_patterns_of_a_type_2_file_sound_together_and_overlaps_of_a_pitch_end_in_order(tmp_path: Path):
+def test_overlaps_of_a_pitch_end_in_order(tmp_path: Path):
     path = tmp_path / "file.mid"
-    path.write_bytes(midi(track(TWO_NOTES), track(b"\0\x90\x43\x50" + BEAT + b"\x80\x43\0"), kind=2))
-    assert read_notes(path).pitch.tolist() == [60, 67, 64]
     path.write_bytes(midi(track(b"\0" + ON_60 + BEAT + ON_60 + BEAT + OFF_60 + BEAT + OFF_60)))
     notes = read_notes(path)  # first on, first off: 0..2 and 1..3; the first is cut where the second starts
     assert (notes.duration.tolist(), notes.releases.tolist()) == ([1, 2], [2, 3])
@@ -65,12 +63,12 @@ BAD = {
     "film frames": (midi(track(TWO_NOTES), division=0xE728), "film frames"),
     "no ticks": (midi(track(TWO_NOTES), division=0), "zero ticks"),
     "hours": (midi(track(b"\0" + ON_60 + b"\xff\xff\xff\x7f" + OFF_60)), "beats long"),
-    "truncated": (midi(track(TWO_NOTES))[:-9], "cannot be read"),
-    "truncated header": (midi(track(TWO_NOTES))[:10], "cannot be read"),
-    "wrong endian": (b"MThd" + struct.pack("<IHHH", 6, 0, 1, 480) + track(TWO_NOTES), "cannot be read"),
-    "endless chunk": (midi(b"MTrk\xff\xff\xff\xff" + TWO_NOTES), "cannot be read"),
-    "words": (b"this is no music at all", "cannot be read"),
-    "nothing": (b"", "cannot be read"),
+    "truncated": (midi(track(TWO_NOTES))[:-9], "truncated"),
+    "truncated header": (midi(track(TWO_NOTES))[:10], "truncated"),
+    "wrong endian": (b"MThd" + struct.pack("<IHHH", 6, 0, 1, 480) + track(TWO_NOTES), "byte order"),
+    "endless chunk": (midi(b"MTrk\xff\xff\xff\xff" + TWO_NOTES), "truncated"),
+    "words": (b"this is no music at all", "not a MIDI file"),
+    "nothing": (b"", "empty file"),
 }
 
 

@@ -89,7 +89,7 @@ def test_arrays_that_are_no_notes_are_refused_in_one_line():
 def test_a_broken_file_and_an_absent_one_are_named(tmp_path: Path):
     broken = tmp_path / "broken.mid"
     broken.write_bytes(b"MThd nothing")
-    for path, word in ((broken, "cannot be read"), (tmp_path / "absent.mid", "no such file")):
+    for path, word in ((broken, "truncated inside the header"), (tmp_path / "absent.mid", "no such file")):
         with pytest.raises(NotesError, match=word) as caught:
             read_notes(path)
         assert "\n" not in str(caught.value)

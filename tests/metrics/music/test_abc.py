@@ -1,0 +1,148 @@
+"""ABC files as ABC 2.1 reads them: notes and quarter notes against counts by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.data.reading import read_piece
+from metrics import NotesError, read_folder, read_notes
+from metrics.music.abc import AbcError, read_tune, tunes
+
+SCALE, FALL = "CDEF|GABc|]", "cBAG|FEDC|]"
+
+
+def tune(body: str = SCALE, *, number: object = 1, fields: str = "M:4/4\nL:1/4\nK:C\n") -> str:
+    return f"X:{number}\nT:Tune\n{fields}{body}\n"
+
+
+def heard(text: str) -> list[tuple[float, float, int]]:
+    """(onset, duration in quarter notes, pitch); the converter begins notes a 480th late."""
+    score = read_tune(text)
+    notes = [note for track in score.tracks for note in track.notes]
+    return sorted((round(note.time / 480, 1), round(note.duration / 480, 1), note.pitch) for note in notes)
+
+
+TWO = tune() + "\n" + tune(FALL, number=2)
+
+
+@pytest.mark.parametrize(
+    ("data", "numbers"),
+    [
+        (b"\xef\xbb\xbf" + TWO.encode(), [1, 2]),
+        (b"\xef\xbb\xbf" + tune().encode(), [1]),
+        (TWO.encode("utf-16"), [1, 2]),
+        (TWO.encode("utf-16-be").join([b"\xfe\xff", b""]), [1, 2]),
+        (TWO.replace("\n", "\r").encode(), [1, 2]),
+        (TWO.replace("\n", "\r\n").encode(), [1, 2]),
+        ((tune(number="") + "\n" + tune(FALL, number=2)).encode(), [1, 2]),
+        ((tune(number=" 1 % first") + tune(FALL, number=" ")).encode(), [1, 2]),
+        (("What a collector wrote, X: marks the spot\n\n" + TWO + "X: marks the spot\n").encode(), [1, 2]),
+        (tune().replace("Tune", "Für Müller").encode("latin-1"), [1]),
+        (b"T:no number\nK:C\nCDEF|]\n", []),
+        (b"", []),
+    ],
+)
+def test_every_tune_is_found(data: bytes, numbers: list[int]) -> None:
+    found = tunes(data)
+    assert sorted(found) == numbers
+    assert all(len(heard(text)) == 8 for text in found.values())
+
+
+def test_both_readers_find_the_tune_after_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "one.abc"
+    path.write_bytes(b"\xef\xbb\xbf" + tune().encode())
+    assert read_notes(path).pitch.tolist() == [60, 62, 64, 65, 67, 69, 71, 72]
+    assert len(read_piece(path, 1).tracks[0].notes) == 8
+    (tmp_path / "none.abc").write_text("words")
+    assert [(path.name, reason) for path, reason in read_folder(tmp_path)[1]] == [
+        ("none.abc", "no tune in the ABC file")
+    ]
+    with pytest.raises(NotesError, match=r"none\.abc: no tune in the ABC file$"):
+        read_notes(tmp_path / "none.abc")
+
+
+def test_what_the_header_of_the_file_says_holds_for_all_its_tunes_that_say_nothing_else() -> None:
+    head = "%abc-2.1\nM:3/4\nL:1/4\nQ:1/4=90\nR:waltz\nC:Trad.\n\n"
+    first, second = tunes(
+        (head + tune(fields="K:C\n") + "\n" + tune(number=2, fields="L:1/8\nK:D\n")).encode()
+    ).values()
+    assert heard(first)[-1] == (7.0, 1.0, 72)
+    assert heard(second)[-1] == (3.5, 0.5, 73)
+    for text in (first, second):
+        score = read_tune(text)
+        assert [(s.numerator, s.denominator) for s in score.time_signatures] == [(3, 4)]
+        assert [round(tempo.qpm) for tempo in score.tempos] == [90]
+    assert tunes(b"Words first\nL:1/4\n\n" + tune(fields="K:C\n").encode())[1] == tune(fields="K:C\n")
+
+
+ONE = "M:4/4\nL:1/4\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "notes", "quarters"),
+    [
+        (tune('"C"CDEF|"G7"GABc|]'), 8, 8),
+        (tune('V:1\n"C"CDEF|\nV:2\n"Am"C,4|]'), 5, 4),
+        (tune('"^slowly"CD"_x"EF|]'), 4, 4),
+        (tune("V:1\nCDEF|GABc|]\nV:2\nC,4|E,4|]"), 10, 8),
+        (tune("[V:1]CDEF|GABc|]\n[V:2]C,4|E,4|]"), 10, 8),
+        (tune("|:CDEF:|GABc|]"), 12, 12),
+        (tune("CDEF:|GABc|]"), 12, 12),
+        (tune("|:CDEF::GABc:|"), 16, 16),
+        (tune("|:CDEF|1 G4:|2 A4|]"), 10, 16),
+        (tune("|:CDEF|[1 G4:|[2 A4||B4|]"), 11, 20),
+        (tune("|:C4|1,2 D4:|3 E4|]"), 6, 24),
+        (tune("P:A\nC4|\nP:B\nD4|]", fields=ONE + "P:AAB\nK:C\n"), 3, 12),
+        (tune("[CEG]4|[C2E2]2|]"), 5, 8),
+        (tune("[C/E/]4 [^C,3/2_e3/2]2 [CE]// [CE]-[CE]|]"), 8, 7.25),
+        (tune("{gab}C4|D4|]"), 5, 8),
+        (tune("(3CDE F2|]"), 4, 4),
+        (tune("C>D E<F|]"), 4, 4),
+        (tune("C4-|C4|]"), 1, 8),
+        (tune("z4|C4|x4|D4|Z2|E4|]"), 3, 28),
+        (tune("C4 & E4|D4|]"), 3, 8),
+        (tune("CDEF|\\\nGABc|]"), 8, 8),
+        (tune("CDEF|\nw:la la la la\nGABc|]"), 8, 8),
+        (tune("CDEF| % no GABc\nGABc|]\n\nA bad egg faced us"), 8, 8),
+        (tune("!trill!C .D ~E HF|!fermata!G !arpeggio![Ac] Tc2|]"), 8, 8),
+        (tune("!f!C !p!D .(EF) .|G4|]"), 5, 8),
+        (tune("CDEF GABc|]", fields="M:4/4\nL:1/8\nR:hornpipe\nK:C\n"), 8, 4),
+        (tune("CDEF [R:hornpipe]GABc|]", fields="M:4/4\nL:1/8\nK:C\n"), 8, 4),
+        (tune("CDEFGA|]", fields="M:6/8\nK:C\n"), 6, 3),
+        (tune("CDEF|]", fields="M:2/4\nK:\n"), 4, 1),
+        (tune("TCFGA|]", fields=ONE + "U:T=!trill!\nK:C\n"), 4, 4),
+    ],
+)  # fmt: skip
+def test_notes_and_quarters_as_counted_by_hand(text: str, notes: int, quarters: float) -> None:
+    found = heard(tunes(text.encode())[1])
+    assert (len(found), max(onset + duration for onset, duration, _ in found)) == (
+        notes,
+        pytest.approx(quarters, abs=0.1),
+    )
+
+
+def test_even_notes_and_chords_that_begin_together() -> None:
+    assert [onset for onset, _, _ in heard(tune("C2D2EF|]", fields="M:4/4\nL:1/8\nR:Hornpipe\nK:C\n"))] == [
+        0,
+        1,
+        2,
+        2.5,
+    ]
+    notes = read_tune(tune("[CEG]4|]")).tracks[0].notes
+    assert len({note.time for note in notes}) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (tune(fields="m:~G2=G/F/G\nK:C\n"), r"^macros \(m:\), which the converter does not expand$"),
+        (tune("|::C4::|D4|]"), r"^a part played more than twice \(\|::\), which the converter plays twice$"),
+        (tune("[C2E4]2|]"), r"^a chord of notes of unequal lengths, which the converter makes equal$"),
+        ("X:1\nno key\n", r"^broken ABC \(the converter makes nothing of it\)$"),
+    ],
+)
+def test_what_the_converter_would_play_otherwise_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(AbcError, match=reason):
+        read_tune(text)
