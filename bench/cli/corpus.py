@@ -174,7 +174,7 @@ def check(
     """List every file of a corpus that cannot be used, with the reason, and pieces with improbably long notes."""
     from bench.data import corpus_notes
     from bench.data.fetching import compare_with_published
-    from bench.data.music import long_notes
+    from bench.data.music import long_notes, unended_in_words
 
     tokens = _tokens(name, subset)
     corpus = tokens.corpus
@@ -186,6 +186,8 @@ def check(
         typer.echo(f"note: {words}")
     with _counting("notes") as progress:
         pieces = corpus_notes(corpus, progress=progress)
+    if words := unended_in_words(pieces):
+        typer.echo(f"note: {words}")
     for words in long_notes(pieces):
         typer.echo(f"long notes in {words}")
     if near:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.options import SEEDS, DeviceOption
-from bench.cli.terminal import terminal
+from bench.cli.terminal import terminal, warn
 from bench.errors import UserError, as_user_error
 
 if TYPE_CHECKING:
@@ -127,6 +127,8 @@ def _request(
                 trained.backbone.check_length(length)
         return None, None
     song = load_song(words, trained.tokenizer, trained.language)
+    if song.lost:
+        warn(f"{song.name}: not in the files that are written: {song.lost}")
     first, end = song.bar_range(bars)
     if onward is not None:
         return song, continuation(song, length if length is not None else trained.length // 2, first, end)
@@ -156,12 +158,13 @@ def _write(
     """Every piece as a MIDI file, the settings, and the page where it is asked for."""
     from bench.files import write_atomically
     from bench.generate.writing import piece_score, song_score
+    from metrics.music.midi import write_score
 
     scores = {}
     for index, row in enumerate(tokens):
         name = f"{song.stem if song else 'piece'}-{index:03d}"
         scores[name] = song_score(song, template, row) if song and template else piece_score(trained, row)
-        write_atomically(output / f"{name}.mid", scores[name].dumps_midi())
+        write_atomically(output / f"{name}.mid", write_score(scores[name]))
     write_atomically(output / "settings.json", json.dumps(settings, indent=1) + "\n")
     if report:
         _write_page(output, scores, song, template, {key: value for key, value in settings.items() if key != "nfe"})

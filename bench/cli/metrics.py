@@ -168,7 +168,7 @@ def _folder(folder: Path, console: Console) -> list[Notes]:
     """The pieces of a folder; what cannot be read is counted and named."""
     from rich.text import Text
 
-    from bench.data.music import folder_notes
+    from bench.data.music import folder_notes, unended_in_words
 
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder")
@@ -185,6 +185,8 @@ def _folder(folder: Path, console: Console) -> list[Notes]:
         more = f" and {len(skipped) - 3} more" if len(skipped) > 3 else ""
         of_all = len(pieces) + len(skipped)
         warn(f"{len(skipped)} of {of_all} pieces of {folder} skipped: {named}{more}")
+    if words := unended_in_words(pieces):
+        warn(f"{folder}: {words}")
     return pieces
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bench.data.tokens import TokenCorpus
     from metrics import Notes
 
+MOST_NAMED = 3
 LONG_QUARTERS = 16.0
 """Four bars of four quarter notes; bars are not those of the file, since many files state none or a wrong one."""
 
@@ -52,6 +53,16 @@ def long_notes(pieces: Iterable[Notes]) -> Iterator[str]:
             )
 
 
+def unended_in_words(pieces: Iterable[Notes]) -> str:
+    """One line on the notes that are begun, never ended and thus left out; empty where there are none."""
+    found = [piece for piece in pieces if piece.unended]
+    if not found:
+        return ""
+    named = ", ".join(f"{piece.name} ({piece.unended})" for piece in found[:MOST_NAMED])
+    more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return f"notes that never end are left out: {named}{more}"
+
+
 def folder_notes(folder: Path, *, progress: ProgressCallback | None = None) -> tuple[list[Notes], list[Skipped]]:
     """Notes of every MIDI, kar and ABC file under a folder, and the pieces that cannot be used with their reasons.
 
@@ -75,7 +86,7 @@ def _read(
             continue
         columns = (arrays.onset, arrays.duration, arrays.pitch, arrays.velocity)
         piece = Notes.from_arrays(*columns, name=source.id, meters=arrays.meters)
-        found.append(replace(piece, tempo=arrays.tempo, ticks=arrays.ticks))
+        found.append(replace(piece, tempo=arrays.tempo, ticks=arrays.ticks, unended=arrays.unended))
     return found, skipped
 
 

@@ -23,7 +23,7 @@ from bench.errors import first_line
 from bench.files import write_atomically
 from bench.paths import cache_folder
 from metrics.music.abc import AbcError, read_tune, tunes
-from metrics.music.midi import MidiError, read_score
+from metrics.music.midi import MidiError, read_score, unended_notes
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 ABC_SUFFIXES = (".abc",)
@@ -64,7 +64,7 @@ class NoteArrays:
     """The notes of a piece as read: onset and duration in quarter notes float64, pitch and velocity int16, all (N,).
 
     `meters` are (quarter note, quarter notes a bar) of its time signatures, `tempo` the median over time of its quarter
-    notes a minute, `ticks` its ticks a quarter note.
+    notes a minute, `ticks` its ticks a quarter note, `unended` how many notes of the file never end and are left out.
     """
 
     onset: np.ndarray
@@ -74,19 +74,22 @@ class NoteArrays:
     meters: tuple[tuple[float, float], ...]
     tempo: float = DEFAULT_TEMPO
     ticks: int = 0
+    unended: int = 0
 
 
-def parse_score(path: Path, member: Member = None, track: str | None = None) -> Any:
+def parse_score(path: Path, member: Member = None, track: str | None = None, *, all_texts: bool = False) -> Any:
     """The piece as symusic reads it, a `symusic.Score`, with all its tracks or those of one name or number.
 
-    Raises UnreadableError with the reason.
+    With `all_texts` `metrics.music.midi.write_score` writes its lyrics and markers byte for byte, too. Raises
+    UnreadableError with the reason.
     """
     if path.suffix.lower() in ABC_SUFFIXES:
         score = _parse_abc(path, member)
     elif path.suffix.lower() in MUSICXML_SUFFIXES:
         score = _parse_chorale(path)
     else:
-        score = _parse_midi(_read_bytes(path) if member is None else _packed_bytes(path, member))
+        data = _read_bytes(path) if member is None else _packed_bytes(path, member)
+        score = _parse_midi(data, all_texts=all_texts)
     if track is None:
         return score
     chosen = tracks_called(score, track)
@@ -108,7 +111,8 @@ def read_piece(path: Path, member: Member = None, track: str | None = None) -> A
     if len(score.tracks) > MAX_TRACKS:
         raise UnreadableError(f"{len(score.tracks)} tracks (at most {MAX_TRACKS})")
     if score.note_num() == 0:
-        raise UnreadableError("no notes")
+        unended = unended_in(path, member)
+        raise UnreadableError(f"{unended} notes, none of which ends" if unended else "no notes")
     if score.note_num() > MAX_NOTES:
         raise UnreadableError(f"{score.note_num()} notes (at most {MAX_NOTES})")
     pitched = [track.notes.numpy() for track in score.tracks if not track.is_drum and len(track.notes)]
@@ -128,6 +132,11 @@ def read_piece(path: Path, member: Member = None, track: str | None = None) -> A
     single.time_signatures = score.time_signatures
     _refuse_endless(single)
     return single
+
+
+def unended_in(path: Path, member: Member = None) -> int:
+    """How many notes of a MIDI file, all tracks together, never end and are left out; 0 for other files."""
+    return 0 if path.suffix.lower() in MUSICXML_SUFFIXES + ABC_SUFFIXES else unended_notes(piece_bytes(path, member))
 
 
 def inspect_score(score: Any) -> Inspection:
@@ -192,9 +201,9 @@ def _refuse_endless(score: Any) -> None:
         raise UnreadableError(f"{hours:.1f} hours long (at most {MAX_HOURS:g})")
 
 
-def _parse_midi(data: bytes) -> Any:
+def _parse_midi(data: bytes, *, all_texts: bool = False) -> Any:
     try:
-        return read_score(data)
+        return read_score(data, all_texts=all_texts)
     except MidiError as error:
         raise UnreadableError(str(error)) from None
 

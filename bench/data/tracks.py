@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
+from unicodedata import normalize
+
+from metrics.music.midi import readings
 
 MOST_NAMED = 12
 
@@ -10,19 +13,26 @@ MOST_NAMED = 12
 def tracks_called(score: Any, words: str) -> list[int]:
     """Indices of the tracks with notes, drums apart, of this name (case does not matter), else of this number.
 
-    Empty where a `symusic.Score` has none such; several tracks may share a name.
+    A name in the file may be in UTF-8, Latin-1 or Shift-JIS. Empty where a `symusic.Score` has none such; several
+    tracks may share a name.
     """
-    wanted = words.strip().casefold()
+    wanted = _compared(words)
     pitched = _pitched(score)
-    named = [index for index in pitched if score.tracks[index].name.strip().casefold() == wanted]
+    named = [index for index in pitched if wanted in map(_compared, readings(score.tracks[index].name))]
     return named or [index for index in pitched if str(index) == wanted]
 
 
 def tracks_in_words(score: Any) -> str:
     """Names and numbers of the tracks that can be chosen: "MELODY (0), without a name (2)"."""
-    names = [f"{score.tracks[index].name.strip() or 'without a name'} ({index})" for index in _pitched(score)]
+    names = [
+        f"{readings(score.tracks[index].name)[0].strip() or 'without a name'} ({index})" for index in _pitched(score)
+    ]
     more = [f"and {len(names) - MOST_NAMED} more"] if len(names) > MOST_NAMED else []
     return ", ".join(names[:MOST_NAMED] + more) or "none with notes"
+
+
+def _compared(name: str) -> str:
+    return normalize("NFC", name).strip().casefold()
 
 
 def _pitched(score: Any) -> list[int]:

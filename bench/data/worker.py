@@ -9,13 +9,22 @@ import os
 import pickle
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from bench.data.reading import Inspection, Member, NoteArrays, UnreadableError, inspect_score, note_arrays, read_piece
+from bench.data.reading import (
+    Inspection,
+    Member,
+    NoteArrays,
+    UnreadableError,
+    inspect_score,
+    note_arrays,
+    read_piece,
+    unended_in,
+)
 from bench.data.settings import TokenizerSettings
 
 MEMORY_LIMIT_BYTES = 4 << 30
@@ -64,7 +73,7 @@ def do(job: Job) -> Answer:
     try:
         score = read_piece(job.path, job.member, job.track)
         if job.notes:
-            return Answer(notes=note_arrays(score))
+            return Answer(notes=replace(note_arrays(score), unended=unended_in(job.path, job.member)))
         if job.settings is None:
             return Answer(inspection=inspect_score(score))
         from bench.data.remi import encode, vocabulary

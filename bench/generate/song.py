@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 class Song:
     """`score` is the file as symusic reads it, untouched; `tokens` int64 (N,) its notes as the run writes them.
 
-    `name` is that of the file, `stem` the name without its ending. Bars are those of the tokens: four quarter notes
-    each, whatever the file's time signatures say, counted from 0.
+    `lost` names the events that no written file will have. `name` is that of the file, `stem` the name without its
+    ending. Bars are those of the tokens: four quarter notes each, whatever the file's time signatures say, counted
+    from 0.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Song:
     tokens: np.ndarray
     language: TokenLanguage
     tokenizer: TokenizerSettings
+    lost: str = ""
 
     @property
     def bar_starts(self) -> np.ndarray:
@@ -95,7 +97,8 @@ def load_song(words: str | Path, tokenizer: TokenizerSettings, language: TokenLa
     source = _source(str(words))
     check_equal_bars(language)
     try:
-        merged, score = (read(source.path, source.member, source.track) for read in (read_piece, parse_score))
+        merged = read_piece(source.path, source.member, source.track)
+        score = parse_score(source.path, source.member, source.track, all_texts=True)
     except UnreadableError as error:
         raise GenerateError(f"{words}: cannot be used: {error}") from None
     tokens = encode(merged, tokenizer).astype(np.int64)
@@ -103,7 +106,25 @@ def load_song(words: str | Path, tokenizer: TokenizerSettings, language: TokenLa
         raise GenerateError(
             f"{words}: no note between the pitches {tokenizer.pitch_low} and {tokenizer.pitch_high} that the run knows"
         )
-    return Song(source.file_name, source.stem, score, tokens, language, tokenizer)
+    return Song(source.file_name, source.stem, score, tokens, language, tokenizer, _lost(source))
+
+
+def _lost(source: Source) -> str:
+    """Events of the file that symusic does not keep: "1 note that never ends, 2 aftertouch events"."""
+    from bench.data.reading import parse_score, piece_bytes
+    from metrics.music.midi import walk, write_score
+
+    data = piece_bytes(source.path, source.member)
+    if not data.startswith(b"MThd"):
+        return ""
+    lost = walk(data, count=True).events
+    lost.subtract(walk(write_score(parse_score(source.path, source.member)), count=True).events)
+    words = {
+        "notes": ("note that never ends", "notes that never end"),
+        "aftertouch": ("aftertouch event", "aftertouch events"),
+        "system-exclusive": ("system-exclusive message", "system-exclusive messages"),
+    }
+    return ", ".join(f"{lost[kind]} {many[lost[kind] > 1]}" for kind, many in words.items() if lost[kind] > 0)
 
 
 def _source(words: str) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.music.abc import AbcError, read_tune, tunes
-from metrics.music.midi import MidiError, read_score
+from metrics.music.midi import MidiError, read_counted
 from metrics.music.notes import Notes, NotesError
 
 MUSIC_SUFFIXES: Final = frozenset({".mid", ".midi", ".kar", ".abc"})
@@ -85,7 +86,7 @@ def _tunes(path: Path) -> list[str]:
 
 def _parsed(path: Path, content: bytes | str, *, drums: bool, name: str) -> Notes:
     try:
-        score = read_score(content) if isinstance(content, bytes) else read_tune(content)
+        score, unended = read_counted(content) if isinstance(content, bytes) else (read_tune(content), 0)
     except (AbcError, MidiError) as error:
         raise NotesError(f"{path}: {error}") from None
     try:
@@ -94,7 +95,7 @@ def _parsed(path: Path, content: bytes | str, *, drums: bool, name: str) -> Note
         raise NotesError(f"{path}: {error}") from None
     if notes.end_beats > MOST_BEATS:
         raise NotesError(f"{path}: {notes.end_beats:.0f} beats long (at most {MOST_BEATS})")
-    return notes
+    return replace(notes, unended=unended)
 
 
 def _from_score(score: Any, *, drums: bool, name: str) -> Notes:

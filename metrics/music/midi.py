@@ -87,10 +87,16 @@ def parse(file: MidiFile) -> Any:
 def unended_notes(data: bytes) -> int:
     """How many notes of the file never end, which symusic leaves out of its score; 0 for a file that is refused."""
     try:
-        file = walk(data, count=True)
-        return max(file.events["notes"] - int(parse(file).note_num()), 0)
+        return read_counted(data)[1]
     except MidiError:
         return 0
+
+
+def read_counted(data: bytes) -> tuple[Any, int]:
+    """As `read_score`, and how many notes of the file never end. Raises MidiError with the reason."""
+    file = walk(data, count=True)
+    score = parse(file)
+    return score, max(file.events["notes"] - int(score.note_num()), 0)
 
 
 def walk(data: bytes, edit_text: Callable[[bytes], bytes | None] | None = None, *, count: bool = False) -> MidiFile:

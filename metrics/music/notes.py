@@ -34,6 +34,7 @@ class Notes:
     `meters` are (beat, bar length in beats) from the time signatures of the whole file; empty means bars of 4 beats.
     `song` is the piece of music that these notes are an excerpt of; empty: they are a whole piece of their own.
     `tempo` [beats/min] (the median over time) and `ticks` (a beat) are those of the file; NaN and 0: not known.
+    `unended` counts the notes of the file that are begun and never end, which are left out.
     Raises NotesError when arrays differ in length or hold NaN, infinite times or pitches outside 0..127.
     """
 
@@ -47,6 +48,7 @@ class Notes:
     song: str = ""
     tempo: float = math.nan
     ticks: int = 0
+    unended: int = 0
     remembered: dict[Any, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from bench.data import reading
+from bench.data.music import folder_notes, unended_in_words
 from bench.data.reading import UnreadableError, inspect_score, note_arrays, read_piece
+from metrics import read_notes
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
@@ -145,3 +147,15 @@ def test_a_file_of_an_archive_is_read_by_its_name(tmp_path: Path, write_midi) ->
     with pytest.raises(UnreadableError, match="damaged archive"):
         read_piece(pack, "one.mid")
     assert reading.piece_bytes(pack, "one.mid") == b""
+
+
+def test_notes_that_never_end_are_counted_and_named(tmp_path: Path) -> None:
+    (tmp_path / "a.mid").write_bytes(header() + chunk(b"MTrk", b"\0\x90\x43\x50" + NOTE + b"\0\x90\x3c\x50" + END))
+    (tmp_path / "b.mid").write_bytes(header() + chunk(b"MTrk", NOTE + END))
+    (tmp_path / "c.mid").write_bytes(header() + chunk(b"MTrk", b"\0\x90\x43\x50" * 2 + END))
+    pieces, skipped = folder_notes(tmp_path)
+    assert [(piece.name, len(piece), piece.unended) for piece in pieces] == [("a.mid", 1, 2), ("b.mid", 1, 0)]
+    assert [(item.id, item.reason) for item in skipped] == [("c.mid", "2 notes, none of which ends")]
+    assert unended_in_words(pieces) == "notes that never end are left out: a.mid (2)"
+    assert unended_in_words(pieces[1:]) == ""
+    assert [read_notes(tmp_path / f"{name}.mid").unended for name in "ab"] == [2, 0]

@@ -120,3 +120,22 @@ def test_melodies_alike_under_other_accompaniments_are_named_where_the_sides_par
         "track 0 of each piece alone; each is on the side of its whole piece",
         "near-duplicates as this track alone, on two sides: 3 (0.mid and 1.mid, 0.mid and 2.mid, 1.mid and 2.mid)",
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Flöte".encode("latin-1"), "flöte"),
+        ("Flöte".encode(), "Flo\u0308te"),
+        ("ピアノ右手".encode("shift_jis"), "ピアノ右手"),
+        ("Général".encode("latin-1"), "GÉNÉRAL"),
+    ],
+)
+def test_a_name_in_any_encoding(tmp_path: Path, name: bytes, words: str) -> None:
+    write_song(tmp_path / "a.mid", 50, ("NAME", "LEFT"))
+    data = (tmp_path / "a.mid").read_bytes()
+    at = data.index(b"\xff\x03\x04NAME")
+    size = int.from_bytes(data[18:22], "big") + len(name) - 4
+    named = data[:18] + size.to_bytes(4, "big") + data[22:at] + b"\xff\x03" + bytes([len(name)]) + name + data[at + 7 :]
+    (tmp_path / "a.mid").write_bytes(named)
+    assert len(read_piece(tmp_path / "a.mid", track=words).tracks[0].notes) == 1

@@ -123,3 +123,46 @@ def test_runs_that_cannot_be_used_are_one_line(run_folder: Path, tmp_path: Path)
     with pytest.raises(TrainingError, match="checkpoint: none in"):
         generate(tmp_path / "other", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+RIGHT, LEFT = b"\0\x90\x3c\x50\x83\x60\x80\x3c\0", b"\0\x90\x30\x50\x83\x60\x80\x30\0"
+NAME = "Flöte".encode("latin-1")
+
+
+def song_bytes(name: bytes, extra: bytes = b"") -> bytes:
+    """Eight bars of quarter notes on a track called `name` and on one called LEFT, a lyric and a pedal on the first."""
+    text = bytes([len(name)]) + name
+    begun = b"\0\xff\x03" + text + b"\0\xff\x05" + text + b"\0\xb0\x40\x7f" + extra
+    data = b"MThd\0\0\0\x06\0\x01\0\x02\x01\xe0"
+    for events in (begun + RIGHT * 32, b"\0\xff\x03\x04LEFT" + LEFT * 32):
+        data += b"MTrk" + (len(events) + 4).to_bytes(4, "big") + events + b"\0\xff\x2f\0"
+    return data
+
+
+@pytest.mark.parametrize("name", ["Flöte".encode("latin-1"), "ピアノ右手".encode("shift_jis"), "Flöte".encode()])
+def test_a_track_is_kept_by_a_name_in_any_encoding_and_the_name_byte_for_byte(
+    run_folder: Path, tmp_path: Path, name: bytes
+) -> None:
+    (tmp_path / "song.mid").write_bytes(song_bytes(name))
+    asked = "ピアノ右手" if name[:1] == b"\x83" else "flöte"
+    done = generate(run_folder, tmp_path / "out", "--infill", str(tmp_path / "song.mid"), "--keep-track", asked)
+    assert done.exit_code == 0 and done.stderr == "", done.output
+    written = (tmp_path / "out" / "song-000.mid").read_bytes()
+    for kind in (b"\xff\x03", b"\xff\x05"):
+        assert kind + bytes([len(name)]) + name in written
+
+
+def test_an_unknown_track_is_answered_with_readable_names(run_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "song.mid").write_bytes(song_bytes("ピアノ右手".encode("shift_jis")))
+    with pytest.raises(UserError, match=r"allowed: ピアノ右手 \(0\), LEFT \(2\)$"):
+        generate(run_folder, tmp_path / "out", "--infill", str(tmp_path / "song.mid"), "--keep-track", "Flöte")
+
+
+def test_what_the_written_files_lack_of_a_song_is_named(run_folder: Path, tmp_path: Path) -> None:
+    extra = b"\0\x90\x43\x50\0\xa0\x43\x20\0\xd0\x20\0\xf0\x05\x7e\x7f\x09\x01\xf7"
+    (tmp_path / "song.mid").write_bytes(song_bytes(NAME, extra))
+    done = generate(run_folder, tmp_path / "out", "--infill", str(tmp_path / "song.mid"), "--bars", "2:4")
+    lost = "1 note that never ends, 2 aftertouch events, 1 system-exclusive message"
+    assert done.stderr == f"warning: song.mid: not in the files that are written: {lost}\n"
+    (tmp_path / "plain.mid").write_bytes(song_bytes(NAME))
+    assert generate(run_folder, tmp_path / "b", "--continue", str(tmp_path / "plain.mid"), "--length", "9").stderr == ""
