@@ -12,7 +12,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Final
 
-_START = re.compile(r"X:[ \t]*(\d*)[ \t]*(?:%.*)?")
+_START = re.compile(r"X:[ \t]*(\d{0,100})\d*[ \t]*(?:%.*)?")
 _FIELD = re.compile(r"[A-Za-z+]:")
 _ONE_VALUE: Final = "LMQR"
 """Fields of which a tune's own stands in place of its file's."""
@@ -23,7 +23,7 @@ _PLAYED: Final = (
 )
 _IN_MUSIC = re.compile(
     r"(?P<kept>\[[A-QS-Za-z]:[^\]\n]*\]|\.(?=[|(-])|!(?!(?:%s)!)[^!\s|]+!)"
-    r"|\"[^\"\n]*\"|!(?:%s)!|\+(?:%s)\+|[.~HLMOPSTuv]|\[R:[^\]\n]*\]" % ((_PLAYED,) * 3)
+    r"|\"[^\"\n]*\"|!(?:%s)!|\+(?:%s)\+|[.~HLMOPSTuv]|\[R:[^\]\n]*\]|%%.*" % ((_PLAYED,) * 3)
 )
 """Inline fields, dotted bars and slurs, other marks; chord symbols, annotations, ornaments, how a note is played."""
 _NOTE = r"([_^=]*[A-Ga-gxz][,']*)([\d/]*)(-?)\s*"
@@ -124,7 +124,10 @@ def _plain(tune: str) -> str:
         else:
             if _MORE_THAN_TWICE.search(line):
                 raise AbcError("a part played more than twice (|::), which the converter plays twice")
-            lines.append(_CHORD.sub(_chord, _IN_MUSIC.sub(lambda found: found["kept"] or "", line)))
+            written = _IN_MUSIC.sub(lambda found: found["kept"] or "", line)
+            if '"' in written:
+                raise AbcError("a quotation mark without its end")
+            lines.append(_CHORD.sub(_chord, written))
     return "\n".join(lines) + "\n"
 
 
