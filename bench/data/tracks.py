@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from unicodedata import normalize
 
-from metrics.music.midi import readings
+from metrics.music.midi_texts import readings
 
 MOST_NAMED = 12
 

@@ -1,7 +1,7 @@
 """Standard MIDI files byte by byte: what is refused, what is put in the form that the parser reads right.
 
-symusic reads the events of most files as the standard says. Every file is walked through first, since of some it reads
-other music without an error: events after a system-exclusive message without a status byte of their own are lost, times
+symusic reads the events of most files as the standard says. A file whose bytes allow it is walked through first, since
+of some it reads other music without an error: events after a system-exclusive message without a status byte of their own are lost, times
 beyond 32 bits wrap, the patterns of format 2 sound together, tracks beyond the header's count are left out.
 """
 
@@ -10,12 +10,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from metrics.music.midi_texts import PRIVATE_LEADS, as_it_was, as_utf8
 
 MOST_TICKS: Final = 2**31 - 1
 """The last time, in ticks, that symusic can hold."""
@@ -32,10 +33,6 @@ _ANY_BYTES = [re.compile(start + b"." * count, re.DOTALL) for start, count in ((
 """Lengths of tracks, tempos."""
 _TWO_BYTE: Final = 0x80
 """Stands for the last status of the last run of two-byte events."""
-_PRIVATE: Final = 0xF700
-"""Bytes 0x80 to 0xFF of a text that is not UTF-8 stand at U+F780 to U+F7FF of the private use area."""
-_PRIVATE_LEADS: Final = (b"\xef\x9e", b"\xef\x9f")
-_PRIVATE_BYTES = re.compile("[\uf780-\uf7ff]")
 
 
 class MidiError(ValueError):
@@ -56,7 +53,7 @@ class MidiFile:
 
 
 def read_score(data: bytes, *, all_texts: bool = False) -> Any:
-    """The `symusic.Score` of a MIDI file's bytes; `original` gives the bytes of the tracks' names.
+    """The `symusic.Score` of a MIDI file's bytes; `midi_texts` gives the bytes of the tracks' names.
 
     With `all_texts` of lyrics and markers as well. Raises MidiError with the reason.
     """
@@ -70,7 +67,7 @@ def read_score(data: bytes, *, all_texts: bool = False) -> Any:
 def write_score(score: Any) -> bytes:
     """The score as a MIDI file, its texts byte for byte as they were in the file that it was read from."""
     data = score.dumps_midi()
-    return walk(data, _as_it_was).data if any(lead in data for lead in _PRIVATE_LEADS) else data
+    return walk(data, as_it_was).data if any(lead in data for lead in PRIVATE_LEADS) else data
 
 
 def parse(file: MidiFile) -> Any:
@@ -110,7 +107,7 @@ def walk(data: bytes, edit_text: Callable[[bytes], bytes | None] | None = None, 
     count = count or _most_ticks(data) > MOST_TICKS
     found, chunks, changed = MidiFile(data), [], start != PLAIN_HEADER
     for body in _tracks(data, start):
-        track = _Track(body, found.events, edit_text or _as_utf8)
+        track = _Track(body, found.events, edit_text or as_utf8)
         if count:
             track.count()
         found.last_tick = max(found.last_tick, track.ticks)
@@ -332,46 +329,3 @@ def _as_number(value: int) -> bytes:
     while value := value >> 7:
         parts.append(0x80 | value & 0x7F)
     return bytes(reversed(parts))
-
-
-def _as_utf8(text: bytes) -> bytes | None:
-    """Text in UTF-8 that `original` turns back into these bytes; None where it is in UTF-8."""
-    try:
-        if not _PRIVATE_BYTES.search(text.decode()):
-            return None
-    except UnicodeDecodeError:
-        pass
-    return "".join(chr(byte if byte < 0x80 else _PRIVATE + byte) for byte in text).encode()
-
-
-def _as_it_was(text: bytes) -> bytes | None:
-    words = text.decode()
-    return original(words) if _PRIVATE_BYTES.search(words) else None
-
-
-def original(text: str) -> bytes:
-    """The bytes of a text of a file, from the text as `read_score` has it."""
-    if not _PRIVATE_BYTES.search(text):
-        return text.encode()
-    return _PRIVATE_BYTES.sub(lambda found: chr(ord(found[0]) - _PRIVATE), text).encode("latin-1")
-
-
-def readings(text: str) -> list[str]:
-    """What a text of a file may say, the likeliest first: MIDI names no encoding of its texts.
-
-    UTF-8 where its bytes are that; else UTF-16 with its mark, Shift-JIS and Latin-1 (with the signs of Windows-1252).
-    """
-    if not _PRIVATE_BYTES.search(text):
-        return [text]
-    data = original(text)
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return [data.decode("utf-16", errors="replace")]
-    found = [data.decode("latin-1")]
-    with suppress(UnicodeDecodeError):
-        found.insert(0, data.decode("cp1252"))
-    with suppress(UnicodeDecodeError):
-        japanese = data.decode("shift_jis")
-        # a sign beyond ASCII takes two bytes; a name in Latin-1 has few such signs, between letters of ASCII
-        mostly = sum(sign > "\x7f" for sign in japanese) * 2 > len(japanese)
-        found.insert(0 if mostly else len(found), japanese)
-    return found

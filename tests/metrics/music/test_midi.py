@@ -11,7 +11,8 @@ import pytest
 
 from bench.data.reading import UnreadableError, read_piece
 from metrics import NotesError, read_folder, read_notes
-from metrics.music.midi import MidiError, original, read_score, readings, unended_notes, walk, write_score
+from metrics.music.midi import MidiError, read_score, unended_notes, walk, write_score
+from metrics.music.midi_texts import original, readings
 
 BEAT = b"\x83\x60"  # 480 ticks
 END = b"\0\xff\x2f\0"
@@ -157,6 +158,7 @@ def test_texts_keep_their_bytes() -> None:
     for kind, name in itertools.product((3, 5, 6), NAMES):
         assert text(kind, name) in written
     assert heard(written) == sorted(EIGHT * len(NAMES))
+    assert original("\uf7e9 ピアノ") == "\uf7e9 ピアノ".encode()  # no text of a MIDI file as it is read
     plain = read_score(midi(track(text(3, NAMES[0]) + SCALE)))
     assert original(plain.tracks[0].name) == NAMES[0] and write_score(plain).count(NAMES[0]) == 1
 
