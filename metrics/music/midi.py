@@ -1,8 +1,8 @@
 """Standard MIDI files byte by byte: what is refused, what is put in the form that the parser reads right.
 
-symusic reads the events of most files as the standard says. A file whose bytes allow it is walked through first, since
-of some it reads other music without an error: events after a system-exclusive message without a status byte of their own are lost, times
-beyond 32 bits wrap, the patterns of format 2 sound together, tracks beyond the header's count are left out.
+symusic reads most files as the standard says. A file whose bytes allow it is walked through first, since of some it
+reads other music without an error: events after a system-exclusive message without a status byte of their own are lost,
+times beyond 32 bits wrap, the patterns of format 2 sound together, tracks beyond the header's count are left out.
 """
 
 from __future__ import annotations
