@@ -48,9 +48,7 @@ def reveal_ranks(request: SampleRequest) -> torch.Tensor:
     return rank_BL.masked_fill(~masked_BL, 0)
 
 
-def hitting_times(
-    masked_B: torch.Tensor, calls: int, together_B: torch.Tensor, request: SampleRequest
-) -> torch.Tensor:
+def hitting_times(masked_B: torch.Tensor, calls: int, together_B: torch.Tensor, request: SampleRequest) -> torch.Tensor:
     """The masked share of the process at the first reveal of each call, (calls, B): with n masked the next reveal
     comes when the share has fallen by a factor u^(1/n) (2409.02908). 0 once a row is done."""
     share_CB = torch.zeros(calls, len(masked_B), dtype=torch.float64)
