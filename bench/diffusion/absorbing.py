@@ -12,7 +12,7 @@ from bench.diffusion.errors import DiffusionError
 from bench.diffusion.losses import check_loss, elbo_weight, loss_weight
 from bench.diffusion.noised import Noised, check_logits, masked_nll, nll_at
 from bench.diffusion.samplers import SAMPLERS, Sample, check_sampler
-from bench.diffusion.samplers.request import Denoise
+from bench.diffusion.samplers.request import Denoise, SampleRequest
 from bench.diffusion.schedule import Schedule
 
 TIMES = ("low_discrepancy", "uniform")
@@ -183,7 +183,7 @@ class AbsorbingDiffusion:
         """`count` sequences of `length` tokens drawn from all-MASK in `steps` steps (default: the process's T).
 
         MASK, PAD and `forbidden_ids` are never drawn. `settings` are further fields of a SampleRequest (temperature,
-        progress, ...) and the sampler's own options.
+        progress, ...) and the sampler's own options (with its own `schedule`, where it has one).
         """
         self.check_sampler(sampler, settings)
         if length < 1 or count < 1:
@@ -209,7 +209,8 @@ class AbsorbingDiffusion:
         draw = SAMPLERS[sampler]
         if steps is None and draw.instead_of_steps not in settings:
             steps = self.steps
-        return draw(
+        own = {name: settings.pop(name) for name in draw.options if name in settings}
+        request = SampleRequest(
             denoise,
             tokens_BL,
             mask_id=self.mask_id,
@@ -221,6 +222,7 @@ class AbsorbingDiffusion:
             time_input=self.time_input,
             **settings,
         )
+        return draw.run(request, **own)
 
     def time_arguments(self, time_B: torch.Tensor, device: torch.device | str) -> tuple[torch.Tensor, ...]:
         """The denoiser's arguments after the tokens: the time where it reads one."""

@@ -84,6 +84,9 @@ class SampleSettings(Settings):
     choice_temperature: float | None = Field(
         None, ge=0, description="confidence only: noise in the choice of what is kept; none: 4.5"
     )
+    schedule: Literal["linear", "cosine", "geometric"] | None = Field(
+        None, description="confidence only: masked share after each step; none: cosine"
+    )
     remasking: Literal["cap", "rescale", "loop"] | None = Field(None, description="remask only: its rule; none: cap")
     eta: float | None = Field(
         None, ge=0, le=1, description="remask only: how often a token is hidden again; none: 0.02"

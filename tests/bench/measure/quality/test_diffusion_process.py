@@ -51,6 +51,12 @@ def plan(folder: Path, diffusion: str, sample: str):
         ("{schedule: multi-scale, powers: {Bar: 0}}", "{}", "powers.Bar: 0.0 is not allowed"),
         ("{powers: {Bar: 2}}", "{}", "powers: given with schedule 'linear'; allowed: with multi-scale"),
         ("{}", "{sampler: cached, eta: 0.1}", "eta: the sampler 'cached' has no such setting; allowed: with 'remask'"),
+        (
+            "{}",
+            "{sampler: cached, schedule: cosine}",
+            "schedule: the sampler 'cached' has no such setting; allowed: with 'confidence'",
+        ),
+        ("{}", "{sampler: confidence, schedule: square}", "input should be 'linear', 'cosine' or 'geometric'"),
         ("{}", "{sampler: leap}", "input should be 'ancestral', 'cached', 'first-hitting'"),
         ("{}", "{steps: 0}", "sample.steps"),
         ("{}", "{top_p: 0}", "sample.top_p"),
