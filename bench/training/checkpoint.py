@@ -98,7 +98,7 @@ def load_checkpoint(folder: Path | str, *, weights: str = "ema") -> tuple[dict[s
     tensors, meta = read_checkpoint(path)
     state = part_of(tensors, "weights")
     if weights == "ema":
-        step = meta.get("ledger", {}).get("kept_step") or meta["step"]
+        step = meta.get("ledger", {}).get("kept_at") or meta["step"]
         state |= part_of(tensors, "ema" if step == meta["step"] else "kept")
         meta |= {"step": step}
     return state | {alias: state[name] for alias, name in meta["aliases"].items()}, meta

@@ -87,7 +87,7 @@ class Ledger:
     best_bits: float | None = None
     best_step: int = 0  # of the best validation
     noted_step: int = 0  # of the latest validation on the curve
-    kept_step: int | None = None  # whose averaged weights are evaluated, known at the end
+    kept_at: int | None = None  # step whose averaged weights are evaluated, known at the end
     worse: int = 0  # validations since the best
     validated: int = 0  # validations of the budget that are done
     latest_bits: float | None = None

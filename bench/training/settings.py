@@ -72,7 +72,7 @@ class PartialTrainSettings(BaseModel):
         "bench.diffusion.regularisers",
     )
     validations: int = Field(
-        4, ge=0, description="points of the learning curve, spread over the budget, the last one at its end"
+        8, ge=0, description="points of the learning curve, spread over the budget, the last one at its end"
     )
     validation_windows: int | None = Field(16, ge=1, description="windows of each point, always the same; none: all")
     validation_draws: int = Field(2, ge=2, description="masks a window of each point, always the same; even")

@@ -150,7 +150,7 @@ class _Run:
         folder = self.folder / "checkpoint"
         return TrainResult(
             steps=ledger.step,
-            kept_step=ledger.kept_step or ledger.step,
+            kept_step=ledger.kept_at or ledger.step,
             seconds=ledger.elapsed_s,
             tokens=ledger.tokens,
             history=self.curve.lines,
@@ -262,13 +262,13 @@ class _Run:
         try:
             if settings.validations and ledger.noted_step != ledger.step:
                 self._last_point()
-            ledger.kept_step = ledger.best_step if settings.keep == "best" and ledger.best_step else ledger.step
+            ledger.kept_at = ledger.best_step if settings.keep == "best" and ledger.best_step else ledger.step
             self._take_kept()
             ledger.final = self._bits(
                 settings.final_validation_windows, settings.final_validation_draws, self._while_validating
             )
             found = {f"final_{name}": value for name, value in ledger.final.summary().items()}
-            self._write(found | {"kept_step": ledger.kept_step})
+            self._write(found | {"final_of_step": ledger.kept_at})
             ledger.latest_bits = ledger.final.value
             self._report()
             self._save()
@@ -290,7 +290,7 @@ class _Run:
 
     def _take_kept(self) -> None:
         """Put the average that is to be kept in place of the last one."""
-        if self.ledger.kept_step not in (None, self.ledger.step):
+        if self.ledger.kept_at not in (None, self.ledger.step):
             self.average.replace(self.kept)
 
     def _while_validating(self, done: int, of: int) -> None:

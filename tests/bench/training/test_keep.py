@@ -38,7 +38,7 @@ def test_the_best_point_of_the_curve_is_kept_evaluated_and_loaded(run, tmp_path:
     result, network = run(**opposite(), **RISING)
     curve = points(result.history)
     assert list(curve) == [4, 8, 12, 16, 20] and min(curve, key=curve.__getitem__) == 4  # it rises
-    assert (result.steps, result.kept_step, result.history[-1]["kept_step"]) == (20, 4, 4)
+    assert (result.steps, result.kept_step, result.history[-1]["final_of_step"]) == (20, 4, 4)
     assert result.validation is not None and result.validation.value == bits(network)
     state, meta = load_checkpoint(tmp_path / "run")
     assert meta["step"] == 4 and all(torch.equal(state[name], value) for name, value in network.state_dict().items())
@@ -124,7 +124,7 @@ def test_killed_after_the_best_point_the_run_ends_with_its_bits(run, tmp_path: P
     assert done.returncode == -signal.SIGKILL, done.stderr
     (path,) = (folder / "checkpoint").glob("*.json")
     ledger = json.loads(path.read_text())["ledger"]
-    assert (path.stem, ledger["best_step"], ledger["kept_step"]) == ("step-000000012", 4, None)
+    assert (path.stem, ledger["best_step"], ledger["kept_at"]) == ("step-000000012", 4, None)
     resumed, other = run(folder="killed", checkpoint_steps=6, **opposite(), **RISING)
     assert (resumed.kept_step, resumed.validation) == (4, straight.validation)
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), other.parameters(), strict=True))
