@@ -1,4 +1,4 @@
-"""Backbone configurations of a study's arms, made equal in size where the study asks for it."""
+"""Configurations of a study's arms, made equal in size where the study asks for it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from bench.study.settings import given
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from architectures.backbone import BackboneConfig
+    from architectures.catalog import ArmConfig
+    from architectures.denoiser import Inputs
+    from bench.data import TokenCorpus
     from bench.study.grid import Combination, Study
 
 
 def matched_configs(
     study: Study, members: Sequence[Combination], vocab_size: int, notes: list[str]
-) -> dict[str, BackboneConfig]:
+) -> dict[str, ArmConfig]:
     """Backbone configuration of each label; a note on the size of each arm is added to `notes`.
 
     Raises UserError, naming file and key, for an arm that cannot be built or be given the size of the others.
     """
     from architectures.catalog import resolve
 
-    configs: dict[str, BackboneConfig] = {}
+    configs: dict[str, ArmConfig] = {}
     for member in members:
         with study.place.naming("axes", "arm", arm=f"arm {member.label!r}", of=(ValueError, TypeError)):
             configs[member.label] = resolve(member.arm.arm, vocab_size=vocab_size, **given(member.model))
@@ -49,8 +51,8 @@ def _check_lengths(study: Study, member: Combination, stride: int) -> None:
 
 
 def _matched(
-    study: Study, configs: dict[str, BackboneConfig], reference: str, notes: list[str]
-) -> dict[str, BackboneConfig]:
+    study: Study, configs: dict[str, ArmConfig], reference: str, notes: list[str]
+) -> dict[str, ArmConfig]:
     from architectures.matching import match
 
     wanted = study.content.match
