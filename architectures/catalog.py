@@ -31,15 +31,14 @@ class Arm:
     """A named backbone.
 
     template: its pattern with {k} blocks, {half} = k // 2 and {rest} = k - half. blocks: k by default; least: the
-    smallest. overrides: its defaults, which given sizes replace. fixed: settings that define it and hold whatever size
-    is given, so that a study may set a stride for all its arms.
+    smallest. fixed: settings that define it and hold whatever size is given, so that a study may set a stride for all
+    its arms.
     """
 
     name: str
     template: str
     blocks: int
     description: str
-    overrides: Mapping[str, Any] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
     least: int = 1
 
@@ -93,14 +92,6 @@ _ARMS = (
     Arm("conformer", "FACF*{k}", 6, "attention and local convolution between two feed-forwards"),
     Arm("hyena", "H(bidirectional)F*{k}", 12, "gated long convolution by FFT, then feed-forward"),
     Arm("gla", "G(bidirectional)F*{k}", 12, "published heads, our split: half of each backward"),
-    Arm(
-        "schmubert",
-        "A(positions=none)F(gelu)*{k}",
-        24,
-        "SCHmUBERT's conv-transformer: 512 wide, 8 heads, convolution 4/4",
-        overrides={"width": 512, "head_width": 64, "embedding_width": 512},
-        fixed={"stride": 4, "kernel": 4, "positions": "learned"},
-    ),
 )
 CATALOG: dict[str, Arm] = {arm.name: arm for arm in _ARMS}
 
@@ -126,8 +117,8 @@ def resolve_backbone(
     """The configuration of an arm of the catalog or of a pattern.
 
     depth: how often the block repeats; layers: how many mixers in all, a multiple of the block's (give one of
-    them, or neither for the default). Further settings are those of BackboneConfig; they go before the arm's
-    overrides and yield to what is fixed about it.
+    them, or neither for the default). Further settings are those of BackboneConfig; they yield to what is fixed about
+    the arm.
     Raises BackboneError for an unknown name, a malformed pattern, an unknown setting or a depth that does not fit.
     """
     for key in size:
@@ -144,7 +135,7 @@ def resolve_backbone(
     blocks = depth if depth is not None else layers // unit if layers is not None else arm.blocks
     if blocks < arm.least:
         raise BackboneError(f"arm {arm.name}: {blocks} blocks; it needs at least {arm.least}")
-    settings = {**_scaled(arm.overrides, size), **size, **arm.fixed}
+    settings = {**size, **arm.fixed}
     try:
         return BackboneConfig(vocab_size=vocab_size, pattern=arm.written(blocks), **settings)
     except BackboneError as error:
@@ -161,14 +152,6 @@ def _arm_of_pattern(text: str) -> Arm:
         raise BackboneError(f"no arm of that name, and as a {error}") from error
     block = str(BlockPattern(pattern.block))
     return Arm(str(pattern), f"{block}*{{k}}", pattern.repeats, "a pattern of your own")
-
-
-def _scaled(overrides: Mapping[str, Any], size: Mapping[str, Any]) -> dict[str, Any]:
-    """The arm's defaults; its embedding width is scaled in proportion when another width is given."""
-    settings = dict(overrides)
-    if "width" in size and "embedding_width" in overrides:
-        settings["embedding_width"] = max(1, round(overrides["embedding_width"] * size["width"] / overrides["width"]))
-    return settings
 
 
 def config_of(settings: Mapping[str, Any]) -> ArmConfig:

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from importlib import import_module
 from importlib.metadata import entry_points
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -26,6 +27,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from architectures.backbone import count_parameters, shapes_only
 from architectures.mixer import FlopCount
 
+BUILT_IN = ("schmubert",)
+"""Modules of this package that register denoisers; imported when a denoiser is first looked up."""
 ENTRY_POINT_GROUP = "smdim_bench.denoisers"
 GIVEN = ("vocab_size", "length", "mask_id", "pad_id")
 """Keywords that a factory is given where its signature names them; all others are its sizes."""
@@ -246,18 +249,23 @@ def register_denoiser(
 
 def registered_denoisers() -> dict[str, Registration]:
     """All registered denoisers by name, those of installed packages included."""
+    _load_built_in()
     _load_entry_points()
     return dict(sorted(_BY_NAME.items()))
 
 
 def find_denoiser(name: str) -> Registration:
     """The registration of a name. Raises DenoiserError that lists what is known."""
-    if name not in _BY_NAME:
-        _load_entry_points()
-    if name not in _BY_NAME:
+    if name not in _BY_NAME and name not in registered_denoisers():
         known = ", ".join(registered_denoisers()) or "none"
         raise DenoiserError(f"no denoiser {name!r}; registered: {known}; name the module that registers it in plugins")
     return _BY_NAME[name]
+
+
+@cache
+def _load_built_in() -> None:
+    for name in BUILT_IN:
+        import_module(f"architectures.{name}")
 
 
 @cache

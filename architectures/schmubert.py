@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from architectures.attention_kernels import attend, implementation
+from architectures.denoiser import register_denoiser
 from architectures.mixer import FlopCount, type_of_products
 
 
@@ -21,8 +22,10 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int, hidden: int, dropout: float) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
+        inner = width // heads * heads
         self.attention_norm, self.mlp_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.query, self.key, self.value, self.outward = (nn.Linear(width, width) for _ in range(4))
+        self.query, self.key, self.value = (nn.Linear(width, inner) for _ in range(3))
+        self.outward = nn.Linear(inner, width)
         self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width), nn.Dropout(dropout))
 
     def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
@@ -31,19 +34,21 @@ class Block(nn.Module):
         return x_BLD + self.mlp(self.mlp_norm(x_BLD))
 
     def mixed(self, x_BLD: torch.Tensor) -> torch.Tensor:
-        """The heads' weighted values, side by side: (B, L, D) -> (B, L, D)."""
+        """The heads' weighted values, side by side: (B, L, D) -> (B, L, HK)."""
         query, key, value = (
-            layer(x_BLD).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # B L D -> B H L K
+            layer(x_BLD).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # B L HK -> B H L K
             for layer in (self.query, self.key, self.value)
         )
         mixed = attend(query, key, value, causal=False, dropout=self.dropout if self.training else 0.0)
-        return mixed.transpose(1, 2).flatten(2)  # B H L K -> B L D
+        return mixed.transpose(1, 2).flatten(2)  # B H L K -> B L HK
 
 
+@register_denoiser("schmubert", size="width", multiple=2, direction="no Mamba")
 class Schmubert(nn.Module):
-    """Token ids (B, L) -> logits (B, L, V) in float32; no time input.
+    """SCHmUBERT as published: 24 layers of 512, convolution 4/4, its own stem.
 
-    Embedding of width / 4 features + bar position (the token's place among the four) -> convolution 4/4 -> ReLU ->
+    Token ids (B, L) -> logits (B, L, V) in float32; no time input.
+    Embedding of D / 4 features + bar position (the token's place among the four) -> convolution 4/4 -> ReLU ->
     linear layer -> ReLU -> + position -> dropout -> blocks -> LayerNorm -> transposed convolution 4/4 -> ReLU -> head
     without bias. PAD is a token like others: the published crops had no padding.
 
@@ -51,10 +56,11 @@ class Schmubert(nn.Module):
     published parameter that stands for a start token, of `width` values, is read by autoregressive training only and
     left out.
 
-    length: longest sequence in tokens, a multiple of `stride`. width: D, a multiple of `stride` and of `heads`. depth:
-    blocks. hidden: inner features of the MLP; None: 4 times the width. stride: tokens a position. dropout: share of
-    attention's shares, of each layer's results and of the blocks' input zeroed in training.
-    Raises ValueError for sizes that do not divide; `forward` for a length that it does not take.
+    length: longest sequence in tokens. width: D; where `heads` or `stride` do not divide it, the features of a head and
+    of a token are rounded down, so that matching may choose any width. depth: blocks. hidden: inner features of the
+    MLP; None: 4 times the width. stride: tokens a position. dropout: share of attention's shares, of each layer's
+    results and of the blocks' input zeroed in training.
+    Raises ValueError for sizes that cannot be; `forward` for a length that it does not take.
     """
 
     def __init__(
@@ -70,15 +76,17 @@ class Schmubert(nn.Module):
         dropout: float = 0.2,
     ) -> None:
         super().__init__()
-        _check_sizes(length, width, heads, stride)
+        if min(depth, heads, stride) < 1 or width < max(heads, stride):
+            given = f"width={width}, depth={depth}, heads={heads}, stride={stride}"
+            raise ValueError(f"{given}; each must be at least 1, and the width at least heads and stride")
         self.vocab_size, self.length, self.width, self.depth, self.stride = vocab_size, length, width, depth, stride
-        self.hidden = 4 * width if hidden is None else hidden
-        features = width // stride  # E, of a token
+        self.heads, self.hidden = heads, 4 * width if hidden is None else hidden
+        self.features = features = width // stride  # E, of a token
         self.embedding = nn.Embedding(vocab_size, features)
         self.bar_position = _position(stride, features)
         self.inward = nn.Conv1d(features, width, stride, stride)
         self.reduction = nn.Linear(width, width)  # `emb_red`, which in the published trio model merges three tracks
-        self.position = _position(length // stride, width)
+        self.position = _position(-(-length // stride), width)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.Sequential(*(Block(width, heads, self.hidden, dropout) for _ in range(depth)))
         self.norm = nn.LayerNorm(width)
@@ -106,21 +114,21 @@ class Schmubert(nn.Module):
     def flops(self, length: int) -> FlopCount:
         """Products of one forward pass over one sequence of `length` tokens."""
         self.check_length(length)
-        positions, features = length // self.stride, self.width // self.stride
-        stem = 3 * self.width**2  # both convolutions (4 tokens of a quarter of the width each) and the reduction
-        block = 4 * self.width**2 + 2 * self.width * self.hidden
+        positions, inner = length // self.stride, self.width // self.heads * self.heads
+        stem = self.width**2 + 2 * self.width * self.stride * self.features  # the reduction and both convolutions
+        block = self.width * (4 * inner + 2 * self.hidden)
         return FlopCount(
-            matmul=2.0 * positions * (stem + self.depth * block) + 2.0 * length * features * self.vocab_size,
-            attention=4.0 * self.depth * positions**2 * self.width,
+            matmul=2.0 * positions * (stem + self.depth * block) + 2.0 * length * self.features * self.vocab_size,
+            attention=4.0 * self.depth * positions**2 * inner,
         )
 
-    def kernels(self, device: torch.device) -> dict[str, str]:
+    def kernels(self, device: torch.device | str | None = None) -> dict[str, str]:
         """{"sdpa": the implementation that runs there}, for autocast's type where it is on."""
-        block = self.blocks[0]
-        if device.type == "meta" or not isinstance(block, Block):
+        place = torch.device(device) if device is not None else self.position.device
+        if place.type == "meta":
             return {}
-        dtype = type_of_products(block.query.weight, device)
-        return {"sdpa": implementation(device, dtype, block.heads, self.width // block.heads, causal=False, mask=False)}
+        dtype = type_of_products(self.head.weight, place)
+        return {"sdpa": implementation(place, dtype, self.heads, self.width // self.heads, causal=False, mask=False)}
 
 
 def _position(places: int, features: int) -> nn.Parameter:
@@ -128,9 +136,3 @@ def _position(places: int, features: int) -> nn.Parameter:
     parameter = nn.Parameter(torch.zeros(places, features))
     parameter._no_weight_decay = True  # type: ignore[attr-defined]
     return parameter
-
-
-def _check_sizes(length: int, width: int, heads: int, stride: int) -> None:
-    for name, size, of in (("length", length, stride), ("width", width, stride), ("width", width, heads)):
-        if size < 1 or size % of:
-            raise ValueError(f"schmubert: {name}={size}; must be a multiple of {of}")

@@ -85,7 +85,6 @@ def test_compiled_training_gives_the_same_gradients():
         ("attention-early", "A8(MF)8"),
         ("attention-middle", "(MF)4A8(MF)4"),
         ("attention-late", "(MF)8A8"),
-        ("schmubert", "A(positions=none)F(gelu)*24"),
     ],
 )
 def test_patterns_of_arms(name, pattern):
@@ -118,14 +117,6 @@ def test_jamba_arms_hold_one_attention_in_four_and_in_eight():
     for name, every in (("jamba-1-3", 4), ("jamba-1-7", 8)):
         letters = [slot.mixer for slot in resolve(name, VOCAB).blocks.block]
         assert (letters.count("A"), letters.count("M"), letters.count("F")) == (1, every - 1, every)
-
-
-def test_schmubert_has_its_published_sizes_and_scales():
-    config = resolve("schmubert", VOCAB)
-    assert (config.width, config.embedding_width, config.stride, config.kernel) == (512, 512, 4, 4)
-    assert (config.width // config.head_width, len(config.blocks), config.positions) == (8, 48, "learned")
-    smaller = resolve("schmubert", VOCAB, width=128, depth=2)
-    assert (smaller.width, smaller.embedding_width, len(smaller.blocks)) == (128, 128, 4)
 
 
 def test_what_makes_an_arm_holds_over_a_studys_sizes():

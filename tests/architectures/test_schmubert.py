@@ -7,7 +7,10 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from architectures import count_parameters
+from architectures import build, count_parameters, resolve
+from architectures.backbone import shapes_only
+from architectures.denoiser import Inputs
+from architectures.matching import match
 from architectures.schmubert import Schmubert
 
 SMALL = {"vocab_size": 19, "length": 64, "width": 32, "depth": 2, "heads": 4}
@@ -24,7 +27,7 @@ def tokens(length: int = 64, batch: int = 2) -> torch.Tensor:
 
 def test_it_has_the_published_parameters():
     """76.6 million: of the published code's 76,601,088, the start token's 512 are left out; the mask's row is added."""
-    with torch.device("meta"):
+    with shapes_only():
         network = Schmubert(vocab_size=91, length=1024)
     block = 4 * (512 * 512 + 512) + 512 * 2048 + 2048 + 2048 * 512 + 512 + 4 * 512
     stem = 91 * 128 + 4 * 128 + (128 * 512 * 4 + 512) + (512 * 512 + 512) + 256 * 512
@@ -80,17 +83,35 @@ def test_dropout_acts_in_training_alone_and_on_attention_too(monkeypatch):
     assert given == [0.2] * 4 + [0.0] * 4
 
 
-def test_flops_are_those_that_torch_counts():
-    network = Schmubert(**SMALL).eval()
+@pytest.mark.parametrize("width", [32, 30])
+def test_flops_are_those_that_torch_counts(width):
+    """Width 30 has 4 heads of 7 and 7 features a token."""
+    network = Schmubert(**{**SMALL, "width": width}).eval()
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
         network(tokens(48, batch=1))
     assert network.flops(48).total == counter.get_total_flops()
-    with torch.device("meta"):
+    with shapes_only():
         published = Schmubert(vocab_size=91, length=2048)
     assert (
         published.flops(1024).total == 2.0 * 256 * (3 + 24 * 12) * 512**2 + 2.0 * 1024 * 128 * 91 + 96.0 * 256**2 * 512
     )
+
+
+def test_it_is_an_arm_of_one_graph_that_learns():
+    arm = build("schmubert", vocab_size=19, seed=0, inputs=Inputs(64, 1, 0), width=32, depth=2, heads=4)
+    assert isinstance(arm.network, Schmubert)
+    assert (arm.direction, arm.flops_source) == ("no Mamba", "own formula")
+    compiled = torch.compile(arm.eval(), backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(tokens()), arm(tokens()))
+    torch._dynamo.reset()
+
+
+def test_its_width_is_solved_to_the_size_of_a_backbone():
+    arms = {"transformer": resolve("transformer", 300, width=224, layers=6), "schmubert": resolve("schmubert", 300)}
+    arms["schmubert"] = arms["schmubert"].with_size("depth", 2)
+    found = match(arms, reference="transformer")["schmubert"]
+    assert (dict(found.config.sizes)["width"], found.parameters) == (266, 2_089_182)
 
 
 def test_positions_do_not_decay():
@@ -103,12 +124,11 @@ def test_positions_do_not_decay():
 @pytest.mark.parametrize(
     ("sizes", "says"),
     [
-        ({"length": 62}, "schmubert: length=62; must be a multiple of 4"),
-        ({"width": 30}, "schmubert: width=30; must be a multiple of 4"),
-        ({"heads": 5}, "schmubert: width=32; must be a multiple of 5"),
+        ({"width": 2}, "width=2, depth=2, heads=4, stride=4; each must be at least 1, and the width at least heads"),
+        ({"heads": 0}, "heads=0, stride=4; each must be at least 1"),
     ],
 )
-def test_sizes_that_do_not_divide_are_refused(sizes, says):
+def test_sizes_that_cannot_be_are_refused(sizes, says):
     with pytest.raises(ValueError, match=says):
         Schmubert(**{**SMALL, **sizes})
 
