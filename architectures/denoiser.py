@@ -185,7 +185,7 @@ class Denoiser(nn.Module):
         FlopCount), else its matrix products and convolutions, counted."""
         own = getattr(self.network, "flops", None)
         if not callable(own):
-            return _counted_flops(self.config, length)
+            return counted_flops(self.config, length)
         count: Any = own(length)
         return count if isinstance(count, FlopCount) else FlopCount(matmul=float(count))
 
@@ -280,8 +280,11 @@ def _load_entry_points() -> None:
 
 def resolve_denoiser(name: str, vocab_size: int, inputs: Inputs, sizes: Mapping[str, Any]) -> DenoiserConfig:
     """The configuration of a registered denoiser. Raises DenoiserError for sizes that it does not have, of another
-    type, or missing."""
+    type, or missing. A `length` among the sizes builds it for longer sequences, as loaded weights may need."""
     found, given = find_denoiser(name), dict(sizes)
+    length = given.pop("length", inputs.length)
+    if type(length) is not int or length < inputs.length:
+        raise DenoiserError(f"denoiser {name}: length={length!r}; allowed: {inputs.length} or more, what it is to run")
     known, named = found.sizes, _keywords(found.factory)
     allowed = ", ".join(known) or "none"
     for key in given:
@@ -299,7 +302,7 @@ def resolve_denoiser(name: str, vocab_size: int, inputs: Inputs, sizes: Mapping[
     return DenoiserConfig(
         name=name,
         vocab_size=vocab_size,
-        length=inputs.length if "length" in named or found.open_ended else None,
+        length=length if "length" in named or found.open_ended else None,
         mask_id=inputs.mask_id,
         sizes=tuple(sorted(complete.items())),
         pad_id=inputs.pad_id if "pad_id" in named else None,
@@ -361,7 +364,7 @@ def _built(found: Registration, config: DenoiserConfig) -> nn.Module:
 
 
 @lru_cache(maxsize=1024)
-def _counted_flops(config: DenoiserConfig, length: int) -> FlopCount:
+def counted_flops(config: DenoiserConfig, length: int) -> FlopCount:
     """Matrix products and convolutions of one sequence by torch's counter: on the meta device, or on the CPU where the
     network reads values. Attention runs as products: the counter has no formula for a CPU's fused kernel."""
     for device in ("meta", "cpu"):
