@@ -45,7 +45,7 @@ class Block(nn.Module):
 
 @register_denoiser("schmubert", size="width", multiple=2, direction="no Mamba")
 class Schmubert(nn.Module):
-    """SCHmUBERT as published: 24 layers of 512, convolution 4/4, its own stem.
+    """SCHmUBERT as published: convolution 4/4 around 24 layers of 512.
 
     Token ids (B, L) -> logits (B, L, V) in float32; no time input.
     Embedding of D / 4 features + bar position (the token's place among the four) -> convolution 4/4 -> ReLU ->
