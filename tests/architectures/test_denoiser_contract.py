@@ -1,4 +1,4 @@
-"""`check` on whole denoisers: an honest one passes, and each planted fault is found by the check that is named for it."""
+"""`check` on whole denoisers: an honest one passes, and each planted fault is found by the check named for it."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ FAULTS = {
 
 
 @pytest.fixture
-def registered(monkeypatch: pytest.MonkeyPatch):  # noqa: ANN201
+def registered(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(registry, "_BY_NAME", {})
 
     def register(factory: type[nn.Module], **more: object) -> Registration:
