@@ -155,8 +155,8 @@ class Backbone(nn.Module):
 
     @property
     def direction(self) -> str:
-        """Which way the recurrent mixers read: "Mamba forward", "Mamba bidirectional", ..., or "no Mamba"."""
-        seen = {f"{mixer.title} {mixer.direction}": None for mixer in self.mixers() if mixer.title}
+        """Which way the recurrent mixers read: "Mamba forward", "Mamba bidirectional (split)", ..., or "no Mamba"."""
+        seen = {f"{mixer.title} {_reading(mixer)}": None for mixer in self.mixers() if mixer.title}
         return ", ".join(seen) or "no Mamba"
 
     def kernels(self, device: torch.device | str | None = None) -> dict[str, str]:
@@ -166,6 +166,12 @@ class Backbone(nn.Module):
         for mixer in self.mixers():
             found.update(mixer.kernels(place))
         return found
+
+
+def _reading(mixer: Mixer) -> str:
+    """A mixer's direction, and how it is made where it is bidirectional."""
+    made = f" ({mixer.form})" if mixer.direction == "bidirectional" and mixer.form else ""
+    return f"{mixer.direction}{made}"
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -102,12 +102,14 @@ class Mamba(Mixer):
     positions; the rank of delta is ceil(width / 16). direction `forward` is causal, `backward` its mirror.
     `bidirectional` comes with one of three `weights`:
 
-    - split (default): one half of the inner channels runs forward and the other backward, each with the
-      convolution on its own side; delta, B and C are read from all channels. Exactly the parameters and the
-      FLOPs of the forward mixer, so that only the direction differs.
+    - split (default; of this project, not published): one half of the inner channels runs forward and the other
+      backward, each with the convolution on its own side; delta, B and C are read from all channels. Exactly the
+      parameters and the FLOPs of the forward mixer, so that only the direction differs.
     - tied: every channel runs both ways with the same weights and the outputs add: equal parameters, while
       convolution, scan and their projections cost twice.
-    - separate: as tied, with separate weights for the backward direction (Vim, Zhu et al. 2024, arXiv 2401.09417).
+    - separate: as tied, but each way has its own convolution, projections to delta, B and C, A and D; the ways share
+      W, the gate silu(z) and W' (Vision Mamba, Zhu et al. 2024, arXiv 2401.09417, algorithm 1; `bimamba_type="v2"` of
+      its code, whose released sizes also halve the sum, a constant factor before W').
     """
 
     title = "Mamba"
@@ -132,7 +134,7 @@ class Mamba(Mixer):
             raise ValueError(f"weights={weights!r}; allowed: {', '.join(get_args(Weights))}")
         if min(state, expand, kernel) < 1:
             raise ValueError(f"state={state}, expand={expand}, kernel={kernel}; each must be at least 1")
-        self.weights = weights
+        self.weights = self.form = weights
         self.inner = expand * width
         if direction == "bidirectional" and weights == "split" and self.inner % 2:
             raise ValueError(f"inner width {self.inner} cannot be split in two; use an even width or weights=tied")

@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from architectures import depthwise
+from architectures.attention import HEAD_MULTIPLE, split_heads
 from architectures.mamba import DELTA_FLOOR, DELTA_MAX, DELTA_MIN, MambaDirection
 from architectures.mixer import FlopCount, Mixer, register_mixer, type_of_products, without_autocast, writes_residual
 from architectures.ssd import SSD, chosen_kernel, ssd, ssd_flops
@@ -23,34 +24,36 @@ class Mamba2(Mixer):
     """Mamba-2 (Dao and Gu 2024, arXiv 2405.21060, figure 6): z, x, B, C, delta = W u; x, B, C through a short
     convolution and silu; y = W' norm(SSD(x, delta, A, B, C) + D x, gated by silu(z)).
 
-    (B, L, D) -> (B, L, D). state: N; expand: inner width over width; head_width: P, inner features with one decay
-    (heads = expand * width // head_width); kernel: of the short convolution, in positions; one group of B and C.
-    direction: `forward` is causal, `backward` its mirror; `bidirectional` lets half of every head's features run
-    each way with the same weights: equal parameters, and but for B, C and their scores equal FLOPs.
+    (B, L, D) -> (B, L, D). state: N; expand: inner width over width; head_features: P, inner features wanted per head,
+    which has one decay (see `split_heads`); kernel: of the short convolution, in positions; one group of B and C. The
+    defaults are those of the released code (N = 128, P = 64, expand 2, kernel 4). direction: `forward` is causal,
+    `backward` its mirror; `bidirectional` (of this project, not published) lets half of every head's features run each
+    way with the same weights: equal parameters, and but for B, C and their scores equal FLOPs.
     """
 
     title = "Mamba-2"
+    form = "split"
     words = {word: ("direction", word) for word in get_args(MambaDirection)}  # noqa: RUF012
 
     def __init__(
         self,
         width: int,
         *,
-        state: int = 64,
+        state: int = 128,
         expand: int = 2,
-        head_width: int = 32,
+        head_features: int = 64,
         kernel: int = 4,
         direction: MambaDirection = "forward",
     ) -> None:
         super().__init__(width)
         self.set_direction(direction, MambaDirection)
-        if min(state, expand, head_width, kernel) < 1:
-            raise ValueError("state, expand, head_width and kernel must each be at least 1")
-        if direction == "bidirectional" and head_width % 2:
-            raise ValueError(f"head_width={head_width} cannot be split in two; use an even one")
-        self.state, self.kernel, self.head_width = state, kernel, head_width
-        self.heads = max(1, expand * width // head_width)
-        self.inner = self.heads * head_width
+        if min(state, expand, kernel) < 1:
+            raise ValueError("state, expand and kernel must each be at least 1")
+        if head_features < HEAD_MULTIPLE or head_features % HEAD_MULTIPLE:
+            raise ValueError(f"head_features={head_features}; must be a multiple of {HEAD_MULTIPLE}")
+        self.state, self.kernel = state, kernel
+        self.heads, self.head_width = split_heads(expand * width, head_features)
+        self.inner = self.heads * self.head_width
         self.mixed = self.inner + 2 * state  # x, B and C, which share the convolution
         self.inward = nn.Linear(width, self.inner + self.mixed + self.heads, bias=False)
         self.convolution = nn.Conv1d(self.mixed, self.mixed, kernel, groups=self.mixed)

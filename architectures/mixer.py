@@ -75,6 +75,8 @@ class Mixer(nn.Module):
 
     causal: bool = False
     direction: Direction = "none"
+    form: str = ""
+    """Word for how a bidirectional recurrence is made ("split", "tied", "separate"), shown beside its direction."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

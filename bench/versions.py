@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 FORMAT = 1
-QUALITY_PARTS = {"data": 2, "backbone": 1, "diffusion": 1, "training": 4, "sampling": 1, "metrics": 4}
+QUALITY_PARTS = {"data": 2, "backbone": 2, "diffusion": 1, "training": 4, "sampling": 1, "metrics": 4}
 REFERENCE_PARTS = {"data": 2, "metrics": 4}
-EFFICIENCY_PARTS = {"backbone": 2, "timing": 3, "sampling": 1}
+EFFICIENCY_PARTS = {"backbone": 3, "timing": 3, "sampling": 1}
 
 
 def label(parts: dict[str, int]) -> str:

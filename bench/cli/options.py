@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from bench.study.yaml import Model
 
 RESULTS = Path("results")
-ArmArgument = Annotated[str, typer.Argument(help="Arm (see `list architectures`) or block pattern, such as MFA*4.")]
+ArmArgument = Annotated[
+    str, typer.Argument(help="Arm (see `list architectures`), registered denoiser, or block pattern, such as MFA*4.")
+]
 StudyArgument = Annotated[
     str, typer.Argument(help="Name of a shipped study (see `list studies`) or path of a YAML file.")
 ]
@@ -40,10 +42,10 @@ OptionOption = Annotated[
 NoReportOption = Annotated[bool, typer.Option("--no-report", help="Write the table alone, no figures and no report.")]
 DeviceOption = Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu, cuda or cuda:N.")]
 ModelOption = Annotated[
-    list[str] | None, typer.Option("--model", help="Size of the backbone, key=value, repeatable: width=128.")
+    list[str] | None, typer.Option("--model", help="Size of the arm, key=value, repeatable: width=128.")
 ]
 PluginOption = Annotated[
-    list[str] | None, typer.Option("--plugin", help="Module that registers further mixers; repeatable.")
+    list[str] | None, typer.Option("--plugin", help="Module that registers further mixers or denoisers; repeatable.")
 ]
 KernelOption = Annotated[
     list[str] | None,

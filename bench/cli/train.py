@@ -59,7 +59,7 @@ def train(
     from bench.plugins import load_plugins
     from bench.study.content import ArmChoice
     from bench.study.grid import Combination
-    from bench.study.settings import DiffusionSettings, KernelSettings, ModelSettings, SampleSettings
+    from bench.study.settings import ArmModelSettings, DiffusionSettings, KernelSettings, SampleSettings
     from bench.study.yaml import Place, validate
     from bench.training import train_settings
 
@@ -70,7 +70,7 @@ def train(
         arm=validate(ArmChoice, {"name": arm, "arm": arm}, Place("train")),
         corpus=corpus,
         length=length,
-        model=typed(ModelSettings, model, "--model"),
+        model=typed(ArmModelSettings, model, "--model"),
         tokenizer=tokenizer_of(tokenizer, "--tokenizer"),
         diffusion=typed(DiffusionSettings, diffusion, "--diffusion"),
         train=train_settings(parse_budget(budget) | {"batch": batch} | settings_of(settings, "--train")),
@@ -104,15 +104,16 @@ def default_name(arm: str, corpus: str, length: int, seed: int) -> str:
 
 def make_cell(member: Combination, tokens: TokenCorpus, seed: int, plugins: Sequence[str] = ()) -> Cell:
     """The run as a quality cell, the same as in a study of these settings. Raises UserError for invalid settings."""
-    from architectures import resolve
+    from architectures import Inputs, resolve, without_weights
     from bench.measure.quality.process import build_diffusion
-    from bench.run.cells import backbone_without_weights, quality_cell
+    from bench.run.cells import quality_cell
     from bench.study.settings import given
 
     build_diffusion(tokens, member.diffusion.deciding())
     with as_user_error(ValueError, TypeError):
-        config = resolve(member.arm.arm, tokens.vocab_size, **given(member.model))
-        backbone_without_weights(config).check_length(member.length)
+        inputs = Inputs(member.length, tokens.mask_id, tokens.pad_id)
+        config = resolve(member.arm.arm, tokens.vocab_size, inputs=inputs, **given(member.model))
+        without_weights(config).check_length(member.length)
     return quality_cell(member, config, tokens, seed, plugins)
 
 

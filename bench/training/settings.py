@@ -45,7 +45,17 @@ class PartialTrainSettings(BaseModel):
     final_learning_rate: float = Field(0.05, ge=0, le=1, description="share of learning_rate left at the end of cosine")
     clip: float = Field(1.0, gt=0, description="largest gradient norm; a rare long step would undo many")
     ema: float = Field(
-        0.995, ge=0, lt=1, description="decay a step of the averaged weights that are evaluated; SCHmUBERT's"
+        0.995,
+        ge=0,
+        lt=1,
+        description="decay an update of the averaged weights that are evaluated; SCHmUBERT's 0.995 is every 10 steps, "
+        "about 0.9995 a step",
+    )
+    ema_steps: int = Field(
+        1,
+        ge=1,
+        exclude_if=lambda steps: steps == 1,
+        description="steps between updates of the averaged weights; SCHmUBERT 10",
     )
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="of matrix products; bfloat16 on a recent GPU"
@@ -112,6 +122,8 @@ class TrainSettings(PartialTrainSettings):
             from bench.diffusion.regularisers import RegulariserChoice  # imports torch
 
             RegulariserChoice.parse(self.regularisers)
+        if self.steps is not None and self.ema_steps > self.steps:
+            raise ValueError(f"ema_steps: {self.ema_steps} is over the budget of {self.steps} steps: no average")
         if self.batch % self.accumulation:
             raise ValueError(f"accumulation: {self.accumulation} parts do not divide a batch of {self.batch}")
         parts = self.processes * self.accumulation

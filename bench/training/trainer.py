@@ -168,8 +168,9 @@ class _Run:
         self.tally[-1] += self.devices.clip(self.module, self.settings.clip) / self.devices.world
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        self.average.update()
         ledger.step += 1
+        if ledger.step % self.settings.ema_steps == 0:
+            self.average.update()
         ledger.tallied += 1
         now_s = self.clock.read()
         due = every_s is not None and now_s - self.saved_at_s >= every_s

@@ -26,6 +26,7 @@ from bench.training.progress import Budget, budget_of
         ({"steps": 5, "validation_draws": 3}, "must be even"),
         ({"steps": 5, "precision": "float8"}, "train.precision: 'float8': Input should be"),
         ({"steps": 5, "ema": 1.0}, "train.ema: 1.0: Input should be less than 1"),
+        ({"steps": 5, "ema_steps": 6}, "ema_steps: 6 is over the budget of 5 steps"),
     ],
 )
 def test_settings_that_cannot_be_used(values: dict, message: str) -> None:
