@@ -108,7 +108,7 @@ class DenoiserConfig:
         return replace(self, sizes=tuple(sorted({**dict(self.sizes), name: value}.items())))
 
     def to_dict(self) -> dict[str, Any]:
-        """All settings as JSON-able values; the key `denoiser` tells them from those of a backbone."""
+        """All settings as JSON-able values; the key `denoiser` is that of no backbone."""
         return {
             "denoiser": self.name,
             "vocab_size": self.vocab_size,

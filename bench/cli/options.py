@@ -14,6 +14,7 @@ from bench.errors import UserError, as_user_error
 
 if TYPE_CHECKING:
     from bench.data.settings import TokenizerSettings
+    from bench.study.settings import ArmModelSettings
     from bench.study.yaml import Model
 
 RESULTS = Path("results")
@@ -112,6 +113,17 @@ def typed(kind: type[Model], words: list[str] | None, option: str) -> Model:
     from bench.study.yaml import Place, validate
 
     return validate(kind, settings_of(words, option), Place(option))
+
+
+def sizes_of_arm(arm: str, words: list[str] | None) -> ArmModelSettings:
+    """The sizes of an arm from `--model`. Raises UserError for one that a backbone does not have; a denoiser's own are
+    checked with it."""
+    from architectures.denoiser import registered_denoisers
+    from bench.study.settings import ArmModelSettings, ModelSettings
+
+    if arm not in registered_denoisers():
+        typed(ModelSettings, words, "--model")
+    return typed(ArmModelSettings, words, "--model")
 
 
 def tokenizer_of(words: list[str] | None, option: str) -> TokenizerSettings:

@@ -16,7 +16,7 @@ from bench.cli.options import (
     ModelOption,
     PluginOption,
     force_kernels,
-    typed,
+    sizes_of_arm,
 )
 from bench.files import write_atomically
 
@@ -87,13 +87,13 @@ def profile(
 
     from bench.measure.efficiency.profile import profile_step
     from bench.plugins import load_plugins
-    from bench.study.settings import ArmModelSettings, given
+    from bench.study.settings import given
 
     force_kernels(kernel, device)
     load_plugins(plugin or ())
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in arm)
     folder = output or RESULTS / "profile" / f"{name}-{length}"
-    timed = _timed(arm, length, batch, device, threads, precision, given(typed(ArmModelSettings, model, "--model")))
+    timed = _timed(arm, length, batch, device, threads, precision, given(sizes_of_arm(arm, model)))
     call = timed.train(length, batch) if training else timed.step(length, batch)
     found = profile_step(timed.model, call, steps=steps, trace=folder / "trace.json")
     console = Console()

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import RESULTS, ArmArgument, ModelOption, PluginOption, settings_of, tokenizer_of, typed
+from bench.cli.options import (
+    RESULTS,
+    ArmArgument,
+    ModelOption,
+    PluginOption,
+    settings_of,
+    sizes_of_arm,
+    tokenizer_of,
+    typed,
+)
 from bench.errors import UserError, as_user_error
 
 if TYPE_CHECKING:
@@ -59,7 +68,7 @@ def train(
     from bench.plugins import load_plugins
     from bench.study.content import ArmChoice
     from bench.study.grid import Combination
-    from bench.study.settings import ArmModelSettings, DiffusionSettings, KernelSettings, SampleSettings
+    from bench.study.settings import DiffusionSettings, KernelSettings, SampleSettings
     from bench.study.yaml import Place, validate
     from bench.training import train_settings
 
@@ -70,7 +79,7 @@ def train(
         arm=validate(ArmChoice, {"name": arm, "arm": arm}, Place("train")),
         corpus=corpus,
         length=length,
-        model=typed(ArmModelSettings, model, "--model"),
+        model=sizes_of_arm(arm, model),
         tokenizer=tokenizer_of(tokenizer, "--tokenizer"),
         diffusion=typed(DiffusionSettings, diffusion, "--diffusion"),
         train=train_settings(parse_budget(budget) | {"batch": batch} | settings_of(settings, "--train")),

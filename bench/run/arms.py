@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import first_line
-from bench.study.settings import given
+from bench.study.settings import ModelSettings, given
+from bench.study.yaml import validate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,18 +46,31 @@ def matched_configs(
         raise study.place.error(("match",), f"reference {named!r} is not an arm; arms: {', '.join(configs)}")
     if labels[0] in broken:
         raise study.place.error(("match",), f"reference {broken[labels[0]]}")
-    whole = {label: config for label, config in configs.items() if label not in broken}
-    return configs | _matched(study, whole, labels[0], notes)
+    loaded = {member.label for member in members if member.arm.checkpoint} - {labels[0]}
+    notes += [f"{label}: not matched, since its weights are given" for label in sorted(loaded)]
+    sized = {label: config for label, config in configs.items() if label not in broken and label not in loaded}
+    return configs | _matched(study, sized, labels[0], notes)
+
+
+def check_sizes(study: Study) -> None:
+    """Raise UserError for a size of an arm that a backbone does not have; a denoiser's own are checked with it."""
+    from architectures.denoiser import registered_denoisers
+
+    for index, choice in enumerate(study.arms()):
+        if choice.arm not in registered_denoisers():
+            validate(ModelSettings, given(choice.model), study.place, ("axes", "arm", index, "model"))
 
 
 def sizes_of(member: Combination, notes: list[str]) -> dict[str, Any]:
     """The sizes given to an arm. A registered denoiser takes its own, and those of the study that it has by the same
-    name; the others are of the backbone, and a note says so."""
+    name; the others are of the backbone, and a note says so. One with given weights takes its own alone."""
     from architectures.denoiser import registered_denoisers
 
     found, sizes, own = registered_denoisers().get(member.arm.arm), given(member.model), given(member.arm.model)
     if found is None:
         return sizes
+    if member.arm.checkpoint:
+        return own
     left = [key for key in sizes if key not in own and key not in found.sizes]
     if left:
         note = f"{member.label}: {', '.join(f'model.{key}' for key in left)} of the backbone; not for {found.name}"

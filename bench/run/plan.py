@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.errors import UserError
-from bench.run.arms import matched_configs
+from bench.run.arms import check_sizes, matched_configs
 from bench.run.cells import efficiency_cell, outside_cell, quality_cell, reference_cell
 from bench.study.grid import Cell, Combination, Study
 
@@ -31,6 +31,7 @@ class Plan:
 def make_plan(study: Study, say: Say = lambda _: None) -> Plan:
     """Load the data, resolve and match the arms, and list the cells. Raises UserError naming file and key."""
     _load_plugins(study)
+    check_sizes(study)
     groups: dict[object, list[Combination]] = {}  # of one vocabulary each
     for member in study.combinations():
         groups.setdefault((member.corpus, member.tokenizer), []).append(member)

@@ -100,10 +100,14 @@ class Study:
         measure = measure.model_copy(update={"efficiency": measure.efficiency.model_copy(update=changes)})
         return Study(self.content.model_copy(update={"measure": measure}), self.place, other_machine=other_machine)
 
+    def arms(self) -> list[ArmChoice]:
+        """The arms of the arm axis, or the baseline's."""
+        values = self.content.axes.get("arm", [self.content.baseline.arm])
+        return [self._arm_choice(value, index) for index, value in enumerate(values)]
+
     def combinations(self) -> list[Combination]:
         """Every combination of axis values that is not excluded, in the order of the file."""
-        arms = self.content.axes.get("arm", [self.content.baseline.arm])
-        axes = self.content.axes | {"arm": [self._arm_choice(value, index) for index, value in enumerate(arms)]}
+        axes = self.content.axes | {"arm": self.arms()}
         points = []
         for values in itertools.product(*axes.values()):
             chosen = dict(zip(axes, values, strict=True))

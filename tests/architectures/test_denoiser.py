@@ -33,6 +33,7 @@ class Plain(nn.Module):
 @pytest.fixture(autouse=True)
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """A registry with `plain` alone, whose size `width` matching may solve."""
+    registry.registered_denoisers()  # built-in ones register once a process: before, or they end with the test
     monkeypatch.setattr(registry, "_BY_NAME", {})
     register_denoiser("plain", size="width", multiple=2)(Plain)
 

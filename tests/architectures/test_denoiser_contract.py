@@ -149,6 +149,7 @@ FAULTS = {
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch):
+    registry.registered_denoisers()  # built-in ones register once a process: before, or they end with the test
     monkeypatch.setattr(registry, "_BY_NAME", {})
 
     def register(factory: type[nn.Module], **more: object) -> Registration:

@@ -36,6 +36,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory, demo_music: Path):
     bert, unet, weights = blocks("python")
     (folder / "my_bert.py").write_text(bert)
     (folder / "my_unet.py").write_text(unet)
+    denoiser.registered_denoisers()  # built-in ones register once a process: before, or they end with the test
     with pytest.MonkeyPatch.context() as patched, patch.dict(denoiser._BY_NAME):
         patched.chdir(folder)
         patched.setattr(sys, "path", [str(folder), *sys.path])
