@@ -13,6 +13,7 @@ import typer
 from bench.errors import UserError, as_user_error
 
 if TYPE_CHECKING:
+    from bench.data.settings import TokenizerSettings
     from bench.study.settings import ArmModelSettings
     from bench.study.yaml import Model
 
@@ -123,6 +124,14 @@ def sizes_of_arm(arm: str, words: list[str] | None) -> ArmModelSettings:
     if arm not in registered_denoisers():
         typed(ModelSettings, words, "--model")
     return typed(ArmModelSettings, words, "--model")
+
+
+def tokenizer_of(words: list[str] | None, option: str) -> TokenizerSettings:
+    """The tokenizer of an option's words: `remi-m`, `default`, or `key=value` pairs. Raises UserError."""
+    from bench.data.settings import TokenizerSettings
+
+    given = [word if "=" in word else f"preset={word}" for word in words or [] if word != "default"]
+    return typed(TokenizerSettings, given, option)
 
 
 def results_folder(study: str, results: Path) -> Path:

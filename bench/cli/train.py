@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import RESULTS, ArmArgument, ModelOption, PluginOption, settings_of, sizes_of_arm, typed
+from bench.cli.options import (
+    RESULTS,
+    ArmArgument,
+    ModelOption,
+    PluginOption,
+    settings_of,
+    sizes_of_arm,
+    tokenizer_of,
+    typed,
+)
 from bench.errors import UserError, as_user_error
 
 if TYPE_CHECKING:
@@ -44,7 +53,7 @@ def train(
         Pairs, typer.Option("--train", help="Setting of the trainer, key=value, repeatable: learning_rate=5e-4.")
     ] = None,
     diffusion: Annotated[Pairs, typer.Option(help="Setting of the process, key=value, repeatable: steps=64.")] = None,
-    tokenizer: Annotated[Pairs, typer.Option(help="Setting of the tokenizer, key=value, repeatable.")] = None,
+    tokenizer: Annotated[Pairs, typer.Option(help="remi-m, or a setting, key=value, repeatable.")] = None,
     plugin: PluginOption = None,
 ) -> None:
     """Train one arm; the same command goes on where it was stopped (Ctrl-C and kill alike).
@@ -54,7 +63,6 @@ def train(
     """
     from rich.console import Console
 
-    from bench.data.settings import TokenizerSettings
     from bench.measure.quality.music import load_tokens
     from bench.plugins import load_plugins
     from bench.study.content import ArmChoice
@@ -71,7 +79,7 @@ def train(
         corpus=corpus,
         length=length,
         model=sizes_of_arm(arm, model),
-        tokenizer=typed(TokenizerSettings, tokenizer, "--tokenizer"),
+        tokenizer=tokenizer_of(tokenizer, "--tokenizer"),
         diffusion=typed(DiffusionSettings, diffusion, "--diffusion"),
         train=train_settings(parse_budget(budget) | {"batch": batch} | settings_of(settings, "--train")),
         sample=SampleSettings(),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from bench.data.settings import SPECIAL_TYPES
 from bench.diffusion import SAMPLERS, token_powers
 from bench.diffusion.constraints import TokenLanguage
 from bench.diffusion.samplers import Sampler, samplers_for
@@ -60,7 +61,7 @@ class TrainedRun:
         return {"powers_V": torch.tensor(powers)}
 
     def id_of(self, special: str) -> int:
-        """Token id of PAD, BOS, EOS or MASK."""
+        """Token id of PAD or MASK."""
         return self.language.words.index(f"{special}_None")
 
     @property
@@ -71,7 +72,7 @@ class TrainedRun:
     @property
     def forbidden_ids(self) -> list[int]:
         """Tokens that are never drawn besides MASK."""
-        return [self.id_of(name) for name in ("PAD", "BOS", "EOS")]
+        return [int(token) for token in self.language.ids(*SPECIAL_TYPES) if token != self.mask_id]
 
     def pitch_limits(self, kind: str) -> tuple[int, int]:
         """Limits of the training music ("percentile" or "range"); loads the run's corpus."""

@@ -77,7 +77,7 @@ class Baseline(Settings):
     """The settings of every cell, except where an axis sets another value."""
 
     arm: str = Field("transformer", description="catalog name, registered denoiser or block pattern")
-    corpus: str = Field("demo", description="corpus, or corpus/subset (demo/lieder), or folder:PATH")
+    corpus: str = Field("demo", description="corpus, corpus/subset (demo/lieder) or folder:PATH; #track=NAME")
     length: int = Field(512, ge=1, description="tokens a window and a generated piece")
     model: ModelSettings = ModelSettings()
     tokenizer: TokenizerSettings = TokenizerSettings()
