@@ -56,7 +56,7 @@ class Inputs:
 @dataclass(frozen=True)
 class Registration:
     """A registered denoiser. module: where it was registered; size: the size that matching solves, in multiples of
-    `multiple`; direction: which way it reads, in words; see `register_denoiser`."""
+    `multiple`; fine: one that it solves after it; direction: which way it reads, in words; see `register_denoiser`."""
 
     name: str
     factory: Factory
@@ -65,6 +65,7 @@ class Registration:
     size: str | None = None
     multiple: int = 1
     direction: str = NOT_KNOWN
+    fine: str | None = None
 
     @property
     def sizes(self) -> dict[str, Any]:
@@ -210,12 +211,14 @@ def register_denoiser(
     size: str | None = None,
     multiple: int = 1,
     direction: str = NOT_KNOWN,
+    fine: str | None = None,
 ) -> Callable[[_Factory], _Factory]:
     """Decorator that makes a class or function an arm: `(*, vocab_size, length, mask_id, **sizes) -> nn.Module`.
 
     The module maps tokens (B, L) to logits (B, L, V), or (tokens, time (B,) in 0..1) where `takes_time`. The factory is
     given those of vocab_size, length (the longest sequence), mask_id and pad_id that its signature names; its further
-    keywords are sizes, which a study's `model:` may set. size: the one that `match` solves, in multiples of `multiple`.
+    keywords are sizes, which a study's `model:` may set. size: the one that `match` solves, in multiples of `multiple`;
+    fine: one that it then changes in steps of 1, such as the inner features of a feed-forward, if that is too coarse.
     direction: which way it reads, shown in tables.
     Raises DenoiserError for a malformed name, one taken from elsewhere, a factory that cannot take these keywords, or a
     `size` that it does not have.
@@ -225,7 +228,7 @@ def register_denoiser(
         raise DenoiserError(f"register_denoiser: name {name!r} must be small letters, digits, '_', '.' or '-'")
 
     def register(factory: _Factory) -> _Factory:
-        found = Registration(name, factory, module, takes_time, size, multiple, direction)
+        found = Registration(name, factory, module, takes_time, size, multiple, direction, fine)
         where = f"register_denoiser: {name!r}"
         if not callable(factory):
             raise DenoiserError(f"{where} is {type(factory).__name__}; allowed: a class or function")
@@ -234,8 +237,9 @@ def register_denoiser(
         for one in _parameters(factory):
             if one.kind is one.POSITIONAL_ONLY:
                 raise DenoiserError(f"{where} takes {one.name!r} by position; allowed: keywords alone")
-        if size is not None and not (found.open_ended or size in found.sizes):
-            raise DenoiserError(f"{where} has no size {size!r}; its sizes: {', '.join(found.sizes) or 'none'}")
+        unknown = [one for one in (size, fine) if one is not None and one not in found.sizes]
+        if unknown and not found.open_ended:
+            raise DenoiserError(f"{where} has no size {unknown[0]!r}; its sizes: {', '.join(found.sizes) or 'none'}")
         if multiple < 1:
             raise DenoiserError(f"{where}: multiple={multiple}; must be at least 1")
         holder = _BY_NAME.get(name)

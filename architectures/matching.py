@@ -145,7 +145,14 @@ def _solved(name: str, config: ArmConfig, goal: float, measure: Measure, toleran
             f'declares no size to solve; add @register_denoiser("{config.name}", size="..."), '
             f"one of: {', '.join(found.sizes) or 'none'}"
         )
-    size, multiple = found.size, found.multiple
+    solved = _nearest_size(config, found.size, found.multiple, goal, measure)
+    if found.fine is None or abs(measure(solved) - goal) <= tolerance * goal:
+        return solved
+    return _nearest_size(solved, found.fine, 1, goal, measure)
+
+
+def _nearest_size(config: DenoiserConfig, size: str, multiple: int, goal: float, measure: Measure) -> DenoiserConfig:
+    """The configuration whose `size`, in these multiples, comes nearest to the goal."""
 
     def with_units(units: int) -> DenoiserConfig | None:
         candidate = config.with_size(size, multiple * units)

@@ -126,6 +126,20 @@ def test_its_declared_size_is_matched() -> None:
     assert abs(found.parameters / measured(arms["smdim"], None)[0] - 1) <= 0.01
 
 
+def test_a_fine_size_closes_what_a_coarse_step_leaves() -> None:
+    class Two(Plain):
+        def __init__(self, *, vocab_size: int, width: int = 8, inner: int = 3) -> None:
+            super().__init__(vocab_size=vocab_size, width=width)
+            self.inner = nn.Linear(width, inner, bias=False)
+
+    register_denoiser("two", size="width", multiple=16, fine="inner")(Two)
+    arms = {"plain": resolve("plain", 100, inputs=INPUTS, width=24), "two": resolve("two", 100, inputs=INPUTS)}
+    found = match(arms, reference="plain", tolerance=0.01)["two"]
+    goal = 100 + 200 * 24  # 4,900: width 16 gives 3,300 + 16 inner
+    assert dict(found.config.sizes) == {"inner": 100, "width": 16}
+    assert found.parameters == goal
+
+
 def test_matching_without_a_size_says_what_to_add_unless_it_fits() -> None:
     register_denoiser("fixed")(Plain)
     arms = {"smdim": resolve("smdim", 100, width=32, layers=3), "fixed": resolve("fixed", 100, inputs=INPUTS)}

@@ -54,7 +54,7 @@ def plan(reader: Path, demo_music: Path) -> Any:
 
     with_bert, with_weights = map(yaml.safe_load, blocks("yaml"))
     content = with_bert | {"baseline": TINY | {"arm": "smdim", "corpus": f"folder:{demo_music / 'lieder'}"}}
-    bert = {"name": "bert", "arm": "bert", "model": {"layers": 1}}
+    bert = {"name": "bert", "arm": "bert", "model": {"layers": 1, "inner": 64}}
     content["axes"] = {"arm": ["smdim", bert, "unet"]}
     content |= {"seeds": [0], "plugins": ["my_bert", "my_unet"], "match": {"by": "params", "tolerance": 0.15}}
     content["measure"]["efficiency"] = {"lengths": [64], "threads": 1}
@@ -79,7 +79,7 @@ def test_their_sizes_are_matched_and_shown(plan: Any) -> None:
     first, cells = plan
     sizes = [cells[f"quality {name}"].labels["parameters"] for name in ("smdim", "bert", "unet")]
     assert all(abs(size / sizes[0] - 1) < 0.15 for size in sizes)
-    assert cells["quality bert"].labels["pattern"].startswith("own stem: bert(layers=1, width=")
+    assert cells["quality bert"].labels["pattern"].startswith("own stem: bert(inner=")
     assert cells["quality unet"].labels["direction"] == "bidirectional, no Mamba"
     assert any(note.startswith("unet: ") and "in params against smdim; width 32 -> " in note for note in first.notes)
     assert "unet: model.stride, model.layers of the backbone; not for unet" in first.notes
