@@ -200,13 +200,13 @@ class TrainResult:
     """Result of a run; the backbone it was given now holds the averaged weights of step `kept_step`."""
 
     steps: int
-    kept_step: int
     seconds: float  # of training, validation not counted
     tokens: int  # seen, PAD not counted
     history: list[dict[str, Any]]  # lines of the learning curve, see LearningCurve
     checkpoint: Path
     stopped: str  # budget, plateau, diverged, interrupted
     validation: BitsPerToken | None  # after training, of the weights that are kept
+    kept_step: int = 0  # of these weights; 0 where there was no training
 
     @property
     def diverged(self) -> bool:
