@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 FORMAT = 1
-QUALITY_PARTS = {"data": 2, "backbone": 2, "diffusion": 1, "training": 2, "sampling": 1, "metrics": 3}
+QUALITY_PARTS = {"data": 2, "backbone": 2, "diffusion": 1, "training": 4, "sampling": 1, "metrics": 3}
 REFERENCE_PARTS = {"data": 2, "metrics": 3}
 EFFICIENCY_PARTS = {"backbone": 3, "timing": 3, "sampling": 1}
 

@@ -6,6 +6,7 @@ Here alone those settings are put together, for studies and for `train`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,14 @@ def backbone_without_weights(config: BackboneConfig) -> Backbone:
 
     with shapes_only():
         return Backbone(config)
+
+
+def with_pad(config: BackboneConfig, pad_id: int) -> BackboneConfig:
+    """The configuration of a backbone that is to meet the ends of pieces; timed ones never do. A whole denoiser has its
+    PAD already, where its factory names it."""
+    from architectures.config import BackboneConfig
+
+    return replace(config, pad_id=pad_id) if isinstance(config, BackboneConfig) else config
 
 
 def reference_cell(
@@ -55,7 +64,7 @@ def quality_cell(
     parts = versions.QUALITY_PARTS
     settings = _settings("quality", parts) | _data(member, tokens, member.length)
     settings |= {
-        "model": config.to_dict(),
+        "model": with_pad(config, tokens.pad_id).to_dict(),
         "seed": seed,
         "train": member.train.model_dump(mode="json"),
         "diffusion": member.diffusion.deciding(),
