@@ -78,11 +78,11 @@ def test_a_mixer_that_reads_pad_is_seen(mixer: str, monkeypatch: pytest.MonkeyPa
     owner, name = FAULTS[mixer]
     whole = getattr(owner, name)
 
-    def deaf(self: object, *given: object, pad_BL: object = None) -> torch.Tensor:
+    def careless(self: object, *given: object, pad_BL: object = None) -> torch.Tensor:
         return whole(self, *(given[:3] if name == "run" else given[:1]))
 
-    monkeypatch.setattr(owner, name, deaf)
-    assert largest_difference(f"({mixer}F)*2") > 1e-4
+    monkeypatch.setattr(owner, name, careless)
+    assert largest_difference(f"({mixer}F)*2") > 1e-5
 
 
 def test_without_pad_a_call_is_the_same_to_the_last_bit() -> None:
