@@ -119,7 +119,7 @@ class Backbone(nn.Module):
         return self.expand(x, self.compress.embedding.weight)  # B L/stride D -> B L V
 
     def _time_of(self, tokens_BL: torch.Tensor) -> torch.Tensor:
-        """The share of masked tokens, PAD not counted (B,): the time of an absorbing process with the linear schedule."""
+        """The share of masked tokens but for PAD (B,): the time of an absorbing process with the linear schedule."""
         if self.config.mask_id is None:
             raise BackboneError(f"backbone {self.name}: time_conditioning needs mask_id, or a time at each call")
         masked_BL = (tokens_BL == self.config.mask_id).float()

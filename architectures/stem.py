@@ -45,7 +45,8 @@ class Compress(nn.Module):
     def forward(self, tokens_BL: torch.Tensor, pad_BL: torch.Tensor | None = None) -> torch.Tensor:
         """(B, L) int64 -> (B, L / stride, D). pad_BL: true at tokens of PAD, whose embedding is then 0, as beyond the
         ends, so that a position that is partly PAD keeps its other tokens alone; None where there are none."""
-        x = F.pad(without_pad(self.embedding(tokens_BL), pad_BL), (0, 0, *self.padding))  # B L -> B L E -> B L+surplus E
+        x = without_pad(self.embedding(tokens_BL), pad_BL)  # B L -> B L E
+        x = F.pad(x, (0, 0, *self.padding))  # B L E -> B L+surplus E
         windows = x.unfold(1, self.config.stem_kernel, self.config.stride)  # -> B L/stride E K
         # A product, not conv1d: oneDNN's strided conv1d gives wrong values in bfloat16 for 16 channels of kernel 4.
         # B L/stride EK -> B L/stride D

@@ -7,8 +7,11 @@ import numpy as np
 from bench.data.tokens import TokenCorpus
 
 
-def token_baselines(token_corpus: TokenCorpus, length: int, split: str = "test") -> dict[str, float]:
-    """Bits/token of three models fitted on the train windows and measured on the windows of `split`, PAD left out.
+def token_baselines(
+    token_corpus: TokenCorpus, length: int, split: str = "test", chosen: np.ndarray | None = None
+) -> dict[str, float]:
+    """Bits/token of three models fitted on the train windows and measured on the windows of `split`, PAD left out; of
+    these on the rows that are `chosen` (bool or indices), None for all. NaN where there is none.
 
     unigram   p(token)
     bigram    p(token | token before)
@@ -20,6 +23,7 @@ def token_baselines(token_corpus: TokenCorpus, length: int, split: str = "test")
     """
     train = token_corpus.windows("train", length).tokens
     held_out = token_corpus.windows(split, length).tokens
+    held_out = held_out if chosen is None else held_out[chosen]
     never = [token_corpus.pad_id, token_corpus.bos_id, token_corpus.mask_id]
     tokens = np.setdiff1d(np.arange(token_corpus.vocab_size), never)
     kinds = token_corpus.type_of_token

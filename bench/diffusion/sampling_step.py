@@ -57,11 +57,12 @@ class CudaGraphs:
 class SamplingStep(nn.Module):
     """`denoise(tokens_BL, *time_B)` with the same answer at less cost a call; for any sampler.
 
-    precision: of the matrix products, "float32" or "bfloat16" (autocast). recorder: makes recordings of the call, one
-    for each batch size and length, with PAD and without; None for none. A batch is filled up to the next power of two, or to `most`, so that
-    a sampler whose batch shrinks needs few of them: rows do not depend on each other. The first replay is compared with
-    the plain call. Where nothing can be recorded, or the two differ, every call is a plain one, and `plain_reason` is
-    the reason. Logits hold until the next call; the network's weights may change in place, not move.
+    precision: of the matrix products, "float32" or "bfloat16" (autocast). recorder: makes recordings of the call,
+    one for each batch size and length, with PAD and without; None for none. A batch is filled up to the next power
+    of two, or to `most`, so that a sampler whose batch shrinks needs few of them: rows do not depend on each other.
+    The first replay is compared with the plain call. Where nothing can be recorded, or the two differ, every call
+    is a plain one, and `plain_reason` is the reason. Logits hold until the next call; the network's weights may
+    change in place, not move.
     """
 
     def __init__(
