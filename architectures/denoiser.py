@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from importlib import import_module
 from importlib.metadata import entry_points
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -26,6 +27,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from architectures.backbone import count_parameters, shapes_only
 from architectures.mixer import FlopCount
 
+BUILT_IN: tuple[str, ...] = ()
+"""Modules of this package that register denoisers; imported when a denoiser is first looked up."""
 ENTRY_POINT_GROUP = "smdim_bench.denoisers"
 GIVEN = ("vocab_size", "length", "mask_id", "pad_id")
 """Keywords that a factory is given where its signature names them; all others are its sizes."""
@@ -105,7 +108,7 @@ class DenoiserConfig:
         return replace(self, sizes=tuple(sorted({**dict(self.sizes), name: value}.items())))
 
     def to_dict(self) -> dict[str, Any]:
-        """All settings as JSON-able values; the key `denoiser` tells them from those of a backbone."""
+        """All settings as JSON-able values; the key `denoiser` is that of no backbone."""
         return {
             "denoiser": self.name,
             "vocab_size": self.vocab_size,
@@ -182,7 +185,7 @@ class Denoiser(nn.Module):
         FlopCount), else its matrix products and convolutions, counted."""
         own = getattr(self.network, "flops", None)
         if not callable(own):
-            return _counted_flops(self.config, length)
+            return counted_flops(self.config, length)
         count: Any = own(length)
         return count if isinstance(count, FlopCount) else FlopCount(matmul=float(count))
 
@@ -246,18 +249,23 @@ def register_denoiser(
 
 def registered_denoisers() -> dict[str, Registration]:
     """All registered denoisers by name, those of installed packages included."""
+    _load_built_in()
     _load_entry_points()
     return dict(sorted(_BY_NAME.items()))
 
 
 def find_denoiser(name: str) -> Registration:
     """The registration of a name. Raises DenoiserError that lists what is known."""
-    if name not in _BY_NAME:
-        _load_entry_points()
-    if name not in _BY_NAME:
+    if name not in _BY_NAME and name not in registered_denoisers():
         known = ", ".join(registered_denoisers()) or "none"
         raise DenoiserError(f"no denoiser {name!r}; registered: {known}; name the module that registers it in plugins")
     return _BY_NAME[name]
+
+
+@cache
+def _load_built_in() -> None:
+    for name in BUILT_IN:
+        import_module(f"architectures.{name}")
 
 
 @cache
@@ -272,8 +280,11 @@ def _load_entry_points() -> None:
 
 def resolve_denoiser(name: str, vocab_size: int, inputs: Inputs, sizes: Mapping[str, Any]) -> DenoiserConfig:
     """The configuration of a registered denoiser. Raises DenoiserError for sizes that it does not have, of another
-    type, or missing."""
+    type, or missing. A `length` among the sizes builds it for longer sequences, as loaded weights may need."""
     found, given = find_denoiser(name), dict(sizes)
+    length = given.pop("length", inputs.length)
+    if type(length) is not int or length < inputs.length:
+        raise DenoiserError(f"denoiser {name}: length={length!r}; allowed: {inputs.length} or more, what it is to run")
     known, named = found.sizes, _keywords(found.factory)
     allowed = ", ".join(known) or "none"
     for key in given:
@@ -291,7 +302,7 @@ def resolve_denoiser(name: str, vocab_size: int, inputs: Inputs, sizes: Mapping[
     return DenoiserConfig(
         name=name,
         vocab_size=vocab_size,
-        length=inputs.length if "length" in named or found.open_ended else None,
+        length=length if "length" in named or found.open_ended else None,
         mask_id=inputs.mask_id,
         sizes=tuple(sorted(complete.items())),
         pad_id=inputs.pad_id if "pad_id" in named else None,
@@ -353,7 +364,7 @@ def _built(found: Registration, config: DenoiserConfig) -> nn.Module:
 
 
 @lru_cache(maxsize=1024)
-def _counted_flops(config: DenoiserConfig, length: int) -> FlopCount:
+def counted_flops(config: DenoiserConfig, length: int) -> FlopCount:
     """Matrix products and convolutions of one sequence by torch's counter: on the meta device, or on the CPU where the
     network reads values. Attention runs as products: the counter has no formula for a CPU's fused kernel."""
     for device in ("meta", "cpu"):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.errors import UserError
-from bench.run.arms import matched_configs
+from bench.run.arms import check_sizes, matched_configs
 from bench.run.cells import efficiency_cell, outside_cell, quality_cell, reference_cell
 from bench.study.grid import Cell, Combination, Study
 
 if TYPE_CHECKING:
-    from architectures.backbone import BackboneConfig
+    from architectures.catalog import ArmConfig
     from bench.data import TokenCorpus
 
 Say = Callable[[str], None]
@@ -31,6 +31,7 @@ class Plan:
 def make_plan(study: Study, say: Say = lambda _: None) -> Plan:
     """Load the data, resolve and match the arms, and list the cells. Raises UserError naming file and key."""
     _load_plugins(study)
+    check_sizes(study)
     groups: dict[object, list[Combination]] = {}  # of one vocabulary each
     for member in study.combinations():
         groups.setdefault((member.corpus, member.tokenizer), []).append(member)
@@ -40,7 +41,7 @@ def make_plan(study: Study, say: Say = lambda _: None) -> Plan:
         tokens = _load_tokens(study, members[0], say)
         notes += _skipped_notes(members[0].corpus, tokens)
         ours = [member for member in members if not member.arm.midi]
-        configs = matched_configs(study, ours, tokens.vocab_size, notes) if ours else {}
+        configs = matched_configs(study, ours, tokens, notes) if ours else {}
         found = [cell for member in ours for cell in _cells_of(study, member, configs[member.label], tokens)]
         found += [cell for one in members if one.arm.midi for cell in _outside_cells(study, one, tokens, notes)]
         for cell in found:
@@ -76,7 +77,7 @@ def _skipped_notes(corpus: str, tokens: TokenCorpus) -> list[str]:
     return [f"corpus {corpus}: {len(tokens.skipped)} files skipped: {'; '.join(named)}{others}"]
 
 
-def _cells_of(study: Study, member: Combination, config: BackboneConfig, tokens: TokenCorpus) -> list[Cell]:
+def _cells_of(study: Study, member: Combination, config: ArmConfig, tokens: TokenCorpus) -> list[Cell]:
     """The cells of one combination of a denoiser; a quality cell per seed."""
     measure, seeds = study.content.measure, study.content.seeds
     cells = []
@@ -84,6 +85,7 @@ def _cells_of(study: Study, member: Combination, config: BackboneConfig, tokens:
         identity = _machine_identity(study, member)
         cells.append(efficiency_cell(member, config, measure.efficiency, identity, study.content.plugins))
     if measure.quality:
+        _check_checkpoint(study, member, config)
         _check_process(study, member, tokens)
         _check_kernels(study, member)
         _check_infilling(study, member, tokens)
@@ -112,6 +114,17 @@ def _outside_cells(study: Study, member: Combination, tokens: TokenCorpus, notes
         reference_cell(member, tokens, member.length, measure.infilling),
         outside_cell(member, tokens, other, measure),
     ]
+
+
+def _check_checkpoint(study: Study, member: Combination, config: ArmConfig) -> None:
+    """Raise UserError where the weights that an arm is given are not those of its network."""
+    from architectures import without_weights
+    from bench.training.errors import TrainingError
+    from bench.training.weights import check_weights, weights_file
+
+    if member.arm.checkpoint:
+        with study.place.naming("axes", "arm", arm=f"arm {member.label!r}", of=(TrainingError, ValueError)):
+            check_weights(weights_file(member.arm.checkpoint), without_weights(config))
 
 
 def _check_process(study: Study, member: Combination, tokens: TokenCorpus) -> None:

@@ -13,10 +13,17 @@ from bench.data.settings import TokenizerSettings
 from bench.errors import UserError
 from bench.files import canonical_hash
 from bench.study.content import PLAIN_AXES, SETTING_GROUPS, ArmChoice, Baseline, StudyFile
-from bench.study.settings import DiffusionSettings, KernelSettings, ModelSettings, SampleSettings, given
+from bench.study.settings import (
+    ArmModelSettings,
+    DiffusionSettings,
+    KernelSettings,
+    ModelSettings,
+    SampleSettings,
+    given,
+)
 from bench.study.source import axis_name, check_axes, check_number, excluded_values, read_source
 from bench.study.yaml import Model, Place, allowed_words, validate
-from bench.training.settings import TrainSettings
+from bench.training.settings import BUDGETS, TrainSettings
 from metrics.cost.quantities import BITS, VALIDATION_BITS
 from metrics.quantities import known_quantity
 
@@ -33,7 +40,7 @@ class Combination:
     arm: ArmChoice
     corpus: str
     length: int
-    model: ModelSettings
+    model: ArmModelSettings
     tokenizer: TokenizerSettings
     diffusion: DiffusionSettings
     train: TrainSettings | None  # None where nothing is trained
@@ -93,10 +100,14 @@ class Study:
         measure = measure.model_copy(update={"efficiency": measure.efficiency.model_copy(update=changes)})
         return Study(self.content.model_copy(update={"measure": measure}), self.place, other_machine=other_machine)
 
+    def arms(self) -> list[ArmChoice]:
+        """The arms of the arm axis, or the baseline's."""
+        values = self.content.axes.get("arm", [self.content.baseline.arm])
+        return [self._arm_choice(value, index) for index, value in enumerate(values)]
+
     def combinations(self) -> list[Combination]:
         """Every combination of axis values that is not excluded, in the order of the file."""
-        arms = self.content.axes.get("arm", [self.content.baseline.arm])
-        axes = self.content.axes | {"arm": [self._arm_choice(value, index) for index, value in enumerate(arms)]}
+        axes = self.content.axes | {"arm": self.arms()}
         points = []
         for values in itertools.product(*axes.values()):
             chosen = dict(zip(axes, values, strict=True))
@@ -118,7 +129,7 @@ class Study:
             arm=arm,
             corpus=chosen.get("corpus", base.corpus) + (f"@{chosen['splits']}" if "splits" in chosen else ""),
             length=arm.length or chosen.get("length", base.length),
-            model=self._settings(ModelSettings, "model", chosen).model_copy(update=given(arm.model)),
+            model=ArmModelSettings(**given(self._settings(ModelSettings, "model", chosen)) | given(arm.model)),
             tokenizer=self._settings(TokenizerSettings, "tokenizer", chosen),
             diffusion=self._settings(DiffusionSettings, "diffusion", chosen),
             train=self._settings(TrainSettings, "train", chosen) if trained else None,
@@ -129,6 +140,10 @@ class Study:
     def _settings(self, kind: type[Model], group: str, chosen: Mapping[str, Any]) -> Model:
         """The baseline's settings of a group, with the values chosen on axes in place of its own."""
         settings = getattr(self.content.baseline, group)
+        if group == "train" and chosen["arm"].train == "none":  # evaluated alone: the budget is not spent
+            budget = {"steps": 1}
+            settings = kind(**{key: value for key, value in given(settings).items() if key not in BUDGETS} | budget)
+            chosen = {key: value for key, value in chosen.items() if key.partition(".")[2] not in BUDGETS}
         varied = {key.removeprefix(f"{group}."): value for key, value in chosen.items() if key.startswith(f"{group}.")}
         if isinstance(settings, kind) and not varied:
             return settings
@@ -136,7 +151,10 @@ class Study:
 
     def _arm_choice(self, value: Any, index: int) -> ArmChoice:
         named = {"name": value, "arm": value} if isinstance(value, str) else value
-        return validate(ArmChoice, named, self.place, ("axes", "arm", index))
+        choice = validate(ArmChoice, named, self.place, ("axes", "arm", index))
+        if choice.checkpoint is None:
+            return choice
+        return choice.model_copy(update={"checkpoint": str(Path(self.place.path or "").parent / choice.checkpoint)})
 
 
 def load_study(name_or_path: str | Path, overrides: Sequence[str] = (), *, many: bool = False) -> Study:
