@@ -25,7 +25,7 @@ TOKEN_TYPES = (torch.int64, torch.int32)
 class ResidualMixer(nn.Module):
     """x + dropout(mixer(norm(x))), the norm scaled and shifted by the diffusion time if time_conditioning is set.
 
-    Every mixer finds 0 at positions of PAD, and is told where they are if its forward names `pad_BL`.
+    Every mixer finds 0 at positions of PAD, and gets the places of PAD if its forward names `pad_BL`.
     """
 
     def __init__(self, config: BackboneConfig, mixer: Mixer) -> None:

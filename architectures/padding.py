@@ -14,7 +14,7 @@ _known: bool | None = None  # a plain global: torch.compile guards on it
 
 @contextmanager
 def padded_rows(known: bool) -> Iterator[None]:
-    """Backbones called inside take the caller's word for whether their rows hold PAD, so that no GPU is waited for.
+    """Backbones called inside rely on this for whether their rows hold PAD, so that no GPU is waited for.
 
     Without it each call looks at its tokens. True for rows without PAD costs time and changes nothing but rounding.
     """
