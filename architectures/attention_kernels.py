@@ -25,6 +25,7 @@ BACKENDS = {
     "math": SDPBackend.MATH,
 }
 SDPA_NAMES = {0: "math", 1: "flash", 2: "efficient", 3: "cudnn"}  # torch.nn.attention.SDPBackend
+MASKLESS = ("flash", "flash_attn")  # kernels that take no mask
 PROBE_LENGTH = 64
 WIDEST_HEAD = 256  # features of a head, the most that flash-attn computes
 
@@ -62,16 +63,20 @@ def attend(
     *,
     causal: bool = False,
     mask: Tensor | None = None,
+    padded: bool = False,
     dropout: float = 0.0,
 ) -> Tensor:
     """(B, H, L, K) -> (B, H, L, K) by the chosen kernel; `mask`: true where a query attends to a key; `dropout`: share
     of the softmax's values zeroed.
 
-    Raises KernelError where the kernel that was asked for cannot compute this: masks rule out `flash` and flash-attn,
-    dropout flash-attn.
+    Masks rule out `flash` and flash-attn, dropout flash-attn. A mask because of PAD (`padded`), which only some batches
+    have, goes from these two to the implementation that torch itself chooses.
+    Raises KernelError where the kernel that was asked for cannot compute this.
     """
-    plain = mask is None and not dropout
+    plain = (mask is None or padded) and not dropout
     kernel = _chosen(query_BHLK.device, query_BHLK.dtype, query_BHLK.shape[-1], not plain)
+    if padded and kernel in MASKLESS:
+        kernel = "torch"
     if kernel == "flash_attn":
         record("attention", kernel)
         return package_kernels.flash_attention(query_BHLK, key_BHLK, value_BHLK, causal=causal, window=0)

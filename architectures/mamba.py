@@ -77,10 +77,19 @@ class SelectiveStateSpace(nn.Module):
         ]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
 
-    def run(self, x_BIL: torch.Tensor, z_BIL: torch.Tensor, parts: list[tuple[slice, bool]]) -> torch.Tensor:
-        """Convolution and scan over the parts: (B, I, L) -> (B, I, L)."""
+    def run(
+        self,
+        x_BIL: torch.Tensor,
+        z_BIL: torch.Tensor,
+        parts: list[tuple[slice, bool]],
+        pad_BL: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Convolution and scan over the parts: (B, I, L) -> (B, I, L). Where pad_BL is true u is 0, and with it B u:
+        nothing is written into the state."""
         convolved = [self.convolve(x_BIL, part, backward=backward) for part, backward in parts]
         u_BIL = convolved[0] if len(convolved) == 1 else torch.cat(convolved, dim=1)
+        if pad_BL is not None:
+            u_BIL = u_BIL.masked_fill(pad_BL[:, None], 0.0)
         return self.scan(u_BIL, z_BIL, parts)
 
     def flops(self, length: int) -> FlopCount:
@@ -155,11 +164,11 @@ class Mamba(Mixer):
             return [(self.ahead, [(slice(0, half), False), (slice(half, self.inner), True)])]
         return [(self.ahead, [(everything, False)]), (self.back or self.ahead, [(everything, True)])]
 
-    def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
-        """(B, L, D) -> (B, L, D)."""
+    def forward(self, x_BLD: torch.Tensor, pad_BL: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, L, D) -> (B, L, D); x must be 0 where pad_BL is true, from where the state carries nothing."""
         inner = torch.matmul(self.inward.weight, x_BLD.transpose(1, 2))  # 2I D, B D L -> B 2I L
         x_BIL, z_BIL = inner.chunk(2, dim=1)  # B 2I L -> B I L, B I L
-        outputs = [space.run(x_BIL, z_BIL, parts) for space, parts in self.passes()]
+        outputs = [space.run(x_BIL, z_BIL, parts, pad_BL) for space, parts in self.passes()]
         mixed = outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
         return self.outward(mixed.transpose(1, 2).to(x_BLD.dtype))  # B I L -> B L I -> B L D
 

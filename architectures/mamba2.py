@@ -13,6 +13,7 @@ from architectures import depthwise
 from architectures.attention import HEAD_MULTIPLE, split_heads
 from architectures.mamba import DELTA_FLOOR, DELTA_MAX, DELTA_MIN, MambaDirection
 from architectures.mixer import FlopCount, Mixer, register_mixer, type_of_products, without_autocast, writes_residual
+from architectures.padding import without_pad
 from architectures.ssd import SSD, chosen_kernel, ssd, ssd_flops
 
 A_LOW, A_HIGH = 1.0, 16.0  # range of -A at the start (Dao and Gu 2024, the released code)
@@ -73,30 +74,33 @@ class Mamba2(Mixer):
             delta = self.delta_bias.uniform_(math.log(DELTA_MIN), math.log(DELTA_MAX)).exp().clamp(min=DELTA_FLOOR)
             self.delta_bias.copy_(delta + torch.log(-torch.expm1(-delta)))  # softplus(bias) = delta
 
-    def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
-        """(B, L, D) -> (B, L, D)."""
+    def forward(self, x_BLD: torch.Tensor, pad_BL: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, L, D) -> (B, L, D); x must be 0 where pad_BL is true, from where the state carries nothing."""
         z, mixed, delta = self.inward(x_BLD).split((self.inner, self.mixed, self.heads), dim=-1)  # B L I, M, H
         delta = F.softplus(delta.float() + self.delta_bias.float())
-        half = self.head_width // 2
+        half, pad_back = self.head_width // 2, None if pad_BL is None else pad_BL.flip(1)
         if self.direction == "bidirectional":
-            ahead = self.run(mixed, delta, slice(0, half))
-            back = self.run(mixed.flip(1), delta.flip(1), slice(half, self.head_width)).flip(1)
+            ahead = self.run(mixed, delta, slice(0, half), pad_BL)
+            back = self.run(mixed.flip(1), delta.flip(1), slice(half, self.head_width), pad_back).flip(1)
             y = torch.cat((ahead, back), dim=-1)  # two of B L H P/2 -> B L H P
         elif self.direction == "backward":
-            y = self.run(mixed.flip(1), delta.flip(1), slice(0, self.head_width)).flip(1)
+            y = self.run(mixed.flip(1), delta.flip(1), slice(0, self.head_width), pad_back).flip(1)
         else:
-            y = self.run(mixed, delta, slice(0, self.head_width))
+            y = self.run(mixed, delta, slice(0, self.head_width), pad_BL)
         gated = y.flatten(2) * F.silu(z.float())  # B L H P -> B L I
         normed = F.rms_norm(gated, (self.inner,), self.norm_weight.float(), NORM_EPSILON)
         return self.outward(normed.to(x_BLD.dtype))  # B L I -> B L D
 
-    def run(self, mixed_BLM: torch.Tensor, delta_BLH: torch.Tensor, features: slice) -> torch.Tensor:
+    def run(
+        self, mixed_BLM: torch.Tensor, delta_BLH: torch.Tensor, features: slice, pad_BL: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Convolution and SSD of some of every head's features, first step to last: -> (B, L, H, P of the slice)."""
         mixed_BMT = self.of_heads(mixed_BLM.transpose(1, 2), 1, features)
         weight, bias = self.convolution.weight, self.convolution.bias
         weight = self.of_heads(weight, 0, features)
         bias = None if bias is None else self.of_heads(bias, 0, features)
         convolved = depthwise.causal_convolution(mixed_BMT, weight, bias).transpose(1, 2)  # B M L -> B L M
+        convolved = without_pad(convolved, pad_BL)
         x, B, C = convolved.split((convolved.shape[-1] - 2 * self.state, self.state, self.state), dim=-1)
         x = x.unflatten(-1, (self.heads, -1))  # B L HP -> B L H P
         with without_autocast(x.device):

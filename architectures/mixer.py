@@ -89,7 +89,11 @@ class Mixer(nn.Module):
         self.direction, self.causal = direction, direction == "forward"
 
     def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
-        """Mix; same shape and dtype out."""
+        """Mix; same shape and dtype out.
+
+        At positions of PAD x is 0. A mixer that would still carry something out of them into others (a bias before a
+        recurrence) or attend to them names `pad_BL: torch.Tensor | None = None`, true there, and leaves them out.
+        """
         raise NotImplementedError
 
     def flops(self, length: int) -> FlopCount:

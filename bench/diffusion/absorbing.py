@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from architectures.padding import padded_rows
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.losses import check_loss, elbo_weight, loss_weight
 from bench.diffusion.noised import Noised, check_logits, masked_nll, nll_at
@@ -140,12 +141,18 @@ class AbsorbingDiffusion:
             normaliser=max(masked_count if self.loss_name == "masked_cross_entropy" else token_count, 1),
             token_count=token_count,
             masked_count=masked_count,
+            padded=token_count < x0_BL.numel(),
         )
+
+    def logits_of(self, denoise: Denoise, noised: Noised, device: torch.device | str) -> torch.Tensor:
+        """Logits (B, L, V) of a draw, on `device`: one call of `denoise`."""
+        tokens_BL = noised.tokens_BL.to(device, non_blocking=True)
+        with padded_rows(noised.padded):
+            return denoise(tokens_BL, *self.time_arguments(noised.time_B, device))
 
     def loss_of(self, denoise: Denoise, noised: Noised, device: torch.device | str = "cpu") -> DiffusionLoss:
         """This slice's share of the loss; calls `denoise` once, on `device`."""
-        tokens_BL = noised.tokens_BL.to(device, non_blocking=True)
-        logits_BLV = denoise(tokens_BL, *self.time_arguments(noised.time_B, device))
+        logits_BLV = self.logits_of(denoise, noised, device)
         check_logits(logits_BLV, noised.clean_BL)
         targets = noised.found_targets()
         nll_N = nll_at(logits_BLV, targets.index_N, targets.clean_N, self._never)
@@ -196,6 +203,17 @@ class AbsorbingDiffusion:
         self,
         denoise: Denoise,
         tokens_BL: torch.Tensor,
+        **settings: Any,
+    ) -> Sample:
+        """`tokens_BL` (int64, on any device) with every MASK in it drawn and the other tokens kept; else as
+        `sample`."""
+        with padded_rows(bool((tokens_BL == self.pad_id).any())):
+            return self._fill(denoise, tokens_BL, **settings)
+
+    def _fill(
+        self,
+        denoise: Denoise,
+        tokens_BL: torch.Tensor,
         *,
         generator: torch.Generator,
         steps: int | None = None,
@@ -203,8 +221,6 @@ class AbsorbingDiffusion:
         forbidden_ids: Sequence[int] = (),
         **settings: Any,
     ) -> Sample:
-        """`tokens_BL` (int64, on any device) with every MASK in it drawn and the other tokens kept; else as
-        `sample`."""
         self.check_sampler(sampler, settings)
         draw = SAMPLERS[sampler]
         if steps is None and draw.instead_of_steps not in settings:

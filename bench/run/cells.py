@@ -6,6 +6,7 @@ Here alone those settings are put together, for studies and for `train`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench import versions
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
 
 EVALUATED = {"batch", "device", "final_validation_windows", "final_validation_draws"}
 """Settings of the trainer that matter to loaded weights: how they are evaluated, and where."""
+
+
+def with_pad(config: ArmConfig, pad_id: int) -> ArmConfig:
+    """The configuration of a backbone that is to meet the ends of pieces; timed ones never do. A whole denoiser has its
+    PAD already, where its factory names it."""
+    from architectures.config import BackboneConfig
+
+    return replace(config, pad_id=pad_id) if isinstance(config, BackboneConfig) else config
 
 
 def reference_cell(
@@ -52,7 +61,7 @@ def quality_cell(
     parts = versions.QUALITY_PARTS
     settings = _settings("quality", parts) | _data(member, tokens, member.length)
     settings |= {
-        "model": config.to_dict(),
+        "model": with_pad(config, tokens.pad_id).to_dict(),
         "seed": seed,
         "train": member.train.model_dump(mode="json", include=EVALUATED if member.arm.checkpoint else None),
         "diffusion": member.diffusion.deciding(),

@@ -16,10 +16,11 @@ NO_DECAY_MODULES = (nn.Embedding, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Two groups: matrices and convolution kernels decay; norms, biases, embeddings and SSM parameters do not.
+    """Two groups: matrices and convolution kernels decay; norms, biases, embeddings, learned positions and SSM
+    parameters do not.
 
     A parameter is left undecayed if it has fewer than two dimensions, belongs to a norm or an embedding, or carries
-    `_no_weight_decay = True` (the mark that state-space code puts on A and D).
+    `_no_weight_decay = True` (the mark that state-space code puts on A and D; learned positions carry it too).
     """
     exempt = {
         id(parameter)

@@ -35,7 +35,7 @@ class PartialTrainSettings(BaseModel):
     betas: tuple[float, float] = Field(
         (0.9, 0.99), description="AdamW's decays; 0.99 forgets fast enough for short runs"
     )
-    weight_decay: float = Field(0.01, ge=0, description="AdamW's; not on norms, biases, embeddings, SSM parameters")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's; not on norms, biases, embeddings, positions, SSM's")
     warmup_steps: int = Field(
         100, ge=0, description="steps of linear warm-up, at most a tenth of the budget; SCHmUBERT 10,000"
     )

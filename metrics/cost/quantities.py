@@ -201,6 +201,15 @@ BITS_PER_BEAT: Final = _register_quality(
     "bits of the scored windows of the test side over the quarter notes from first token to the next window's v2",
     label="Test",
 )
+ENDINGS_GAP: Final = _register_quality(
+    "endings_gap",
+    "bits/token",
+    "bits/token of the windows of the test side that end in PAD less those of the full ones v1",
+    "none",
+    label="Endings above other windows",
+    bounds=ANY,
+)
+"""To be read beside that of a token baseline, which is the corpus's own."""
 LAST_QUARTER_FALL: Final = _register_quality(
     "last_quarter_fall",
     "bits/token",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bench.measure.quality.drawing import EVENT_INTERVAL_S, Emit, device_of, draw_pieces
 from bench.measure.quality.extent import window_extent
 from bench.measure.quality.infilling import measure_infilling
-from bench.measure.quality.likelihood import TEST, VALIDATION, bits_row, music_bits_rows, nats_vectors
+from bench.measure.quality.likelihood import TEST, VALIDATION, bits_row, endings_row, music_bits_rows, nats_vectors
 from bench.measure.quality.music import held_out_windows, to_notes, token_results, train_notes
 from bench.measure.quality.token_drift import token_drift_row
 from bench.measure.quality.training import CellTraining, diverged, shared_training
@@ -163,11 +163,12 @@ def training_rows(training: CellTraining, result: TrainResult) -> list[dict[str,
 
 
 def test_rows(training: CellTraining, bits: BitsPerToken) -> list[dict[str, Any]]:
-    """Bits/token, bits/note and bits/beat of the test side with intervals over songs."""
+    """Bits/token, bits/note and bits/beat of the test side with intervals over songs, and the gap of endings."""
     songs = training.test.songs
     extent = window_extent(training.tokens, TEST, training.length, bits.windows)
     precision = training.settings.evaluation_precision
-    return [bits_row(BITS, bits, songs, precision=precision), *music_bits_rows(bits, songs, extent)]
+    rows = [bits_row(BITS, bits, songs, precision=precision), *music_bits_rows(bits, songs, extent)]
+    return [*rows, endings_row(bits, training.length)]
 
 
 def fall_row(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

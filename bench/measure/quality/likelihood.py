@@ -10,7 +10,7 @@ from bench.measure.quality.extent import Extent, window_extent
 from bench.measure.quality.music import SongWindows
 from bench.measure.rows import missing, row
 from bench.store.vectors import NATS, Side, Vector
-from metrics.cost.quantities import BITS, BITS_PER_BEAT, BITS_PER_NOTE, VALIDATION_BITS
+from metrics.cost.quantities import BITS, BITS_PER_BEAT, BITS_PER_NOTE, ENDINGS_GAP, VALIDATION_BITS
 from metrics.quantities import quantity_of
 from metrics.statistics.ratio import ratio_interval
 
@@ -119,6 +119,31 @@ def baseline_rows(
         for metric, total in totals.items()
         if total
     ]
+
+
+def endings_row(bits: BitsPerToken, length: int) -> dict[str, Any]:
+    """How much more a token costs in windows of `length` that end in PAD than in full ones."""
+    at_end = [count < length for count in bits.tokens]
+    if all(at_end) or not any(at_end):
+        return missing(ENDINGS_GAP, "no scored window ends in PAD, or all do")
+
+    def cost(chosen: bool) -> float:
+        places = [place for place, short in enumerate(at_end) if short is chosen]
+        return sum(bits.nats[i] for i in places) / sum(bits.tokens[i] for i in places) / math.log(2)
+
+    return row(ENDINGS_GAP, cost(True) - cost(False), n=sum(at_end), definition=quantity_of(ENDINGS_GAP).definition)
+
+
+def endings_rows_of_baselines(tokens: TokenCorpus, length: int) -> list[dict[str, Any]]:
+    """The same of the token baselines, over all windows of the test side: the corpus's own difference."""
+    from bench.data import token_baselines
+
+    at_end = tokens.windows(TEST, length).count < length
+    if at_end.all() or not at_end.any():
+        return []
+    last, others = (token_baselines(tokens, length, TEST, chosen) for chosen in (at_end, ~at_end))
+    more = {"n": int(at_end.sum()), "definition": quantity_of(ENDINGS_GAP).definition}
+    return [row(ENDINGS_GAP, last[name] - others[name], arm=name, **more) for name in last]
 
 
 def nats_vectors(

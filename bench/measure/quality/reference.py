@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.files import write_atomically
 from bench.measure.quality.infilling import infilling_references
-from bench.measure.quality.likelihood import TEST, VALIDATION, baseline_rows
+from bench.measure.quality.likelihood import TEST, VALIDATION, baseline_rows, endings_rows_of_baselines
 from bench.measure.quality.music import (
     REFERENCE_SEED,
     held_out_windows,
@@ -63,6 +63,7 @@ def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[...
         found = token_baselines(tokens, length, side)
         named = {name: (bits, BASELINE_DEFINITIONS[name]) for name, bits in found.items()}
         rows += baseline_rows(tokens, length, named, side)
+    rows += endings_rows_of_baselines(tokens, length)
     values = {result.name: result.values for result in of_tokens}
     of_notes = quality_table(reference, reference, train, intervals=False)
     values |= {result.name: result.values for result in of_notes if result.values}

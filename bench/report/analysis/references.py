@@ -10,7 +10,7 @@ from metrics.music.table import CEILING
 from metrics.quantities import quantity_of
 from metrics.statistics.redraws import SEPARATED, place
 
-GRAMMAR = "grammar"
+BIGRAM, GRAMMAR = "bigram", "grammar"
 ArmKey = tuple[str, int | None, str]
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.report.analysis.comparisons import compared
 from bench.report.analysis.references import (
+    BIGRAM,
     CEILING,
     GRAMMAR,
     ArmKey,
@@ -34,7 +35,7 @@ from bench.report.tables.convergence import convergence_notes
 from bench.report.tables.cost import joined, parameters_entry, rotation_notes, summary_entry
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table, numbered
-from metrics.cost.quantities import BITS, FORWARD_GFLOPS, KEPT_STEP
+from metrics.cost.quantities import BITS, ENDINGS_GAP, FORWARD_GFLOPS, KEPT_STEP
 from metrics.headlines import HEADLINES, LIKELIHOODS
 from metrics.music.tokens import TOKEN_ENTROPY
 from metrics.quantities import quantity_of
@@ -202,9 +203,20 @@ def _notes(
         words = "cut at the bounds of the metric (0 and 1 for overlaps and shares)"
         notes.append(f"Brackets after a mean: 95 % Student-t interval over {seeds} seeds, {words}.")
     notes += _grammar_notes(summaries, arms, marks, references)
-    notes += convergence_notes(summaries)
+    notes += convergence_notes(summaries) + _endings_note(summaries, references)
     notes += _missing_notes(summaries.where(metric=HEADLINES))
     return notes + rotation_notes(frame, arms)
+
+
+def _endings_note(summaries: Summaries, references: Summaries) -> list[str]:
+    """How much more a token of a window that ends in PAD costs each arm, beside the same of the token bigram."""
+    found = summaries.where(metric=ENDINGS_GAP).measured()
+    if not found:
+        return []
+    words = ", ".join(f"{one.arm} {one.value:+.3f}" for one in found)
+    own = reference_summary(references, BIGRAM, ENDINGS_GAP, found[0].corpus, found[0].length)
+    beside = "" if own is None else f"; the corpus's own, by the token bigram: {own.value:+.3f}"
+    return [f"Test bits/token of windows that end in PAD less those of full ones: {words}{beside}."]
 
 
 def _held_out_note(references: Summaries, arm: Summary) -> list[str]:

@@ -38,6 +38,16 @@ def test_baselines_by_hand(tmp_path: Path) -> None:
     assert bits["grammar"] == pytest.approx((log2(2) + log2(5 / 3) + log2(4 / 3)) / 2)
 
 
+def test_windows_can_be_chosen(tmp_path: Path) -> None:
+    corpus = tiny(tmp_path, [4, 5, 4, 5], [4, 5, 4, 6, 4])  # windows of 4: the second is Bar and PAD
+    rows = corpus.windows("test", 4)
+    assert rows.count.tolist() == [4, 1]
+    assert token_baselines(corpus, 4, "test", rows.count < 4)["unigram"] == pytest.approx(log2(8 / 3))
+    assert token_baselines(corpus, 4, "test", rows.count == 4)["unigram"] == pytest.approx(
+        (3 * log2(8 / 3) + log2(8)) / 4
+    )
+
+
 def test_padding_costs_nothing(tmp_path: Path) -> None:
     corpus = tiny(tmp_path, [4, 5, 4, 5], [4, 5])
     assert token_baselines(corpus, 4) == pytest.approx(token_baselines(corpus, 16))

@@ -38,6 +38,15 @@ def test_the_table_says_whether_training_had_converged(
     assert note.startswith("Validation bits/token in the last quarter of the training") and note.endswith(words)
 
 
+def test_the_gap_of_endings_stands_beside_the_corpus_s_own(frame: pd.DataFrame) -> None:
+    arm = frame[(frame["arm"] == "smdim") & (frame["metric"] == "bits_per_token")].head(1)
+    bigram = frame[(frame["arm"] == "bigram") & (frame["metric"] == "bits_per_token")].head(1)
+    added = [arm.assign(metric="endings_gap", value=0.4), bigram.assign(metric="endings_gap", value=0.25)]
+    (table,) = quality_tables(pd.concat([frame, *added], ignore_index=True))
+    (note,) = [note for note in table.notes if "end in PAD" in note]
+    assert note.endswith("full ones: smdim +0.400; the corpus's own, by the token bigram: +0.250.")
+
+
 def test_results_of_before_have_no_such_note(frame: pd.DataFrame) -> None:
     (table,) = quality_tables(frame)
     assert not [note for note in table.notes if "last quarter" in note]

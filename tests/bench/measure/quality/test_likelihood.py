@@ -7,7 +7,7 @@ import math
 import pytest
 
 from bench.diffusion.evaluation import BitsPerToken
-from bench.measure.quality.likelihood import bits_row, nats_vectors, windows_of
+from bench.measure.quality.likelihood import bits_row, endings_row, nats_vectors, windows_of
 from bench.measure.quality.music import load_tokens
 from metrics.cost.quantities import BITS
 
@@ -35,6 +35,15 @@ def test_the_interval_is_over_songs_and_the_masks_error_is_beside_it() -> None:
 def test_windows_of_one_song_have_no_interval() -> None:
     row = bits_row(BITS, estimate((1.0, 3.0), (0, 1)), SONGS, precision="float32")
     assert row["songs"] == 1 and math.isnan(row["low"]) and math.isnan(row["high"])
+
+
+def test_the_gap_of_endings_is_of_windows_with_pad() -> None:
+    bits = BitsPerToken(
+        0.0, 0.0, 0.0, 4, 2, (0, 1, 4, 7), (8 * 2 * LN2, 8 * 4 * LN2, 6 * 5 * LN2, 2 * 1 * LN2), (8, 8, 6, 2)
+    )
+    row = endings_row(bits, 8)
+    assert (row["value"], row["n"]) == (pytest.approx((30 + 2) / 8 - (16 + 32) / 16), 2)
+    assert math.isnan(endings_row(bits, 16)["value"]) and "ends in PAD" in endings_row(bits, 16)["reason"]
 
 
 def test_every_window_has_its_song() -> None:
