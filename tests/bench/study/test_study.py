@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from architectures import CATALOG, BackboneConfig
+from architectures.denoiser import BUILT_IN
 from bench.errors import UserError
 from bench.run.plan import make_plan
 from bench.study.content import StudyFile
@@ -323,7 +324,7 @@ def test_the_shipped_timing_studies_ask_what_they_say():
     aa, efficiency = load_study("aa"), load_study("efficiency")
     arms = [combination.arm for combination in aa.combinations()]
     assert len([arm for arm in arms if arm.arm == "AF*10"]) == 7  # 21 pairs of one model
-    assert {combination.label for combination in efficiency.combinations()} == set(CATALOG)
+    assert {combination.label for combination in efficiency.combinations()} == {*CATALOG, *BUILT_IN}
     assert len(efficiency.content.measure.efficiency.lengths) >= 9
 
 
@@ -339,4 +340,4 @@ def test_the_shipped_gpu_studies_are_valid_and_lie_in_results_under_their_own_na
     labels = [combination.label for combination in study.combinations()]
     assert len(set(labels)) == len(labels) >= 3
     if path.stem.startswith("efficiency"):
-        assert set(labels) == set(CATALOG) and {256, 512, 1024, 2048, 16384} <= set(efficiency.lengths)
+        assert set(labels) == {*CATALOG, *BUILT_IN} and {256, 512, 1024, 2048, 16384} <= set(efficiency.lengths)
