@@ -239,7 +239,7 @@ class CellTraining:
         load_weights(file, self.backbone)
         self.backbone.to(device).eval()
         bits = held_out_bits(self.backbone, self.tokens, self.validation, self.settings, device=device)
-        return TrainResult(0, 0, math.nan, 0, [], file, "budget", bits)
+        return TrainResult(0, math.nan, 0, [], file, "budget", bits)
 
 
 def loaded_file(settings: Mapping[str, Any]) -> Path | None:
