@@ -41,6 +41,11 @@ class ArmChoice(Settings):
     arm: str = Field("", description="catalog name or block pattern")
     midi: str | None = Field(None, description="instead of `arm`: a folder of MIDI files that another system made")
     model: ModelSettings = Field(ModelSettings(), description="sizes that this arm alone has")
+    train: PartialTrainSettings | Literal["none"] = Field(
+        PartialTrainSettings(),
+        exclude_if=lambda one: one == PartialTrainSettings(),
+        description="training of this arm alone, over the baseline's and the axes'; none: measured without training",
+    )
     kernels: KernelSettings = Field(
         KernelSettings(), exclude_if=lambda one: not one.asked(), description="kernels of this arm alone"
     )
@@ -51,12 +56,24 @@ class ArmChoice(Settings):
 
     _as_given = field_serializer("model")(given)
 
+    @field_serializer("train")
+    def _train_as_given(self, train: PartialTrainSettings | Literal["none"]) -> Any:
+        return train if isinstance(train, str) else given(train)
+
+    @field_validator("train", mode="before")
+    @classmethod
+    def _settings_or_none(cls, train: Any) -> Any:
+        if isinstance(train, str) and train != "none":
+            raise ValueError("must be settings of the trainer, or none")
+        return train
+
     @model_validator(mode="after")
     def _arm_or_midi(self) -> ArmChoice:
         if bool(self.arm) == bool(self.midi):
             raise ValueError("give either `arm`, a catalog name or pattern, or `midi`, a folder")
-        if self.midi and (given(self.model) or self.length or self.sample_lengths or self.kernels.asked()):
-            raise ValueError("an arm of MIDI files has no model, kernels, length or sample_lengths")
+        trained = self.train == "none" or given(self.train)
+        if self.midi and (given(self.model) or trained or self.length or self.sample_lengths or self.kernels.asked()):
+            raise ValueError("an arm of MIDI files has no model, train, kernels, length or sample_lengths")
         return self
 
 

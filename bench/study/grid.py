@@ -16,7 +16,7 @@ from bench.study.content import PLAIN_AXES, SETTING_GROUPS, ArmChoice, Baseline,
 from bench.study.settings import DiffusionSettings, KernelSettings, ModelSettings, SampleSettings, given
 from bench.study.source import axis_name, check_axes, check_number, excluded_values, read_source
 from bench.study.yaml import Model, Place, allowed_words, validate
-from bench.training.settings import TrainSettings
+from bench.training.settings import BUDGETS, TrainSettings
 from metrics.quantities import known_quantity
 
 STUDIES_FOLDER = Path(__file__).parents[1] / "studies"
@@ -120,7 +120,7 @@ class Study:
             model=self._settings(ModelSettings, "model", chosen).model_copy(update=given(arm.model)),
             tokenizer=self._settings(TokenizerSettings, "tokenizer", chosen),
             diffusion=self._settings(DiffusionSettings, "diffusion", chosen),
-            train=self._settings(TrainSettings, "train", chosen) if trained else None,
+            train=self._train(arm, chosen) if trained else None,
             sample=self._settings(SampleSettings, "sample", chosen),
             kernels=self._settings(KernelSettings, "kernels", chosen).model_copy(update=arm.kernels.asked()),
         )
@@ -132,6 +132,19 @@ class Study:
         if isinstance(settings, kind) and not varied:
             return settings
         return validate(kind, given(settings) | varied, self.place, ("baseline", group), varied)
+
+    def _train(self, arm: ArmChoice, chosen: Mapping[str, Any]) -> TrainSettings | None:
+        """The settings of the trainer with the arm's own over them; its budget replaces theirs. None: not trained."""
+        if isinstance(arm.train, str):
+            return None
+        own = given(arm.train)
+        if not own:
+            return self._settings(TrainSettings, "train", chosen)
+        varied = {key.removeprefix("train."): value for key, value in chosen.items() if key.startswith("train.")}
+        shared = given(self.content.baseline.train) | varied
+        if any(name in own for name in BUDGETS):
+            shared = {name: value for name, value in shared.items() if name not in BUDGETS}
+        return validate(TrainSettings, shared | own, self.place, ("axes", "arm", arm.name, "train"))
 
     def _arm_choice(self, value: Any, index: int) -> ArmChoice:
         named = {"name": value, "arm": value} if isinstance(value, str) else value
