@@ -16,6 +16,7 @@ from bench.errors import UserError, as_user_error
 
 if TYPE_CHECKING:
     from bench.data import TokenCorpus
+    from bench.diffusion.evaluation import BitsPerToken
     from bench.study.grid import Cell, Combination
     from bench.training.progress import TrainResult
 
@@ -122,7 +123,7 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
 
     from bench.cli.displays import TrainDisplay, interruptible
     from bench.files import to_json
-    from bench.measure.quality.cell import likelihood_vectors, training_rows
+    from bench.measure.quality.cell import likelihood_vectors, test_rows, training_rows
     from bench.measure.quality.training import CellTraining, training_device
     from bench.store.cells import CellFolder
     from bench.store.vectors import write_vectors
@@ -150,27 +151,32 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
     if result.stopped == "interrupted":
         console.print(f"stopped at step {result.steps:,}; the same command goes on from there", highlight=False)
         raise typer.Exit(130)
-    if main:
-        rows = [row | {"train_steps": result.steps} for row in training_rows(training, result)]
-        state, reason = ("diverged", "the loss blew up") if result.diverged else ("done", "")
-        write_vectors(path, likelihood_vectors(training, result))
-        folder.finish(state, [] if result.diverged else rows, reason=reason, started=started)
-    conclude(result, tokens, settings["length"], path, console)
+    console.print(f"{result.steps:,} steps, {result.tokens:,} tokens, {result.seconds:,.0f} s", highlight=False)
+    if not main:
+        return
+    if result.diverged:
+        folder.finish("diverged", [], reason="the loss blew up", started=started)
+        raise UserError(f"the loss blew up at step {result.steps}; lower learning_rate (run kept in {path})")
+    bits = training.test_bits(result, path)
+    rows = [row | {"train_steps": result.steps} for row in training_rows(training, result) + test_rows(training, bits)]
+    write_vectors(path, likelihood_vectors(training, result, bits))
+    folder.finish("done", rows, started=started)
+    conclude(result, bits, tokens, settings["length"], path, console)
 
 
-def conclude(result: TrainResult, tokens: TokenCorpus, length: int, path: Path, console: Any) -> None:
-    """Print the result, beside the bits/token of the corpus without a network."""
+def conclude(
+    result: TrainResult, test: BitsPerToken, tokens: TokenCorpus, length: int, path: Path, console: Any
+) -> None:
+    """Print bits/token of both sides, beside those of the corpus without a network."""
     from bench.data import token_baselines
 
-    console.print(f"{result.steps:,} steps, {result.tokens:,} tokens, {result.seconds:,.0f} s", highlight=False)
-    if result.diverged:
-        raise UserError(f"the loss blew up at step {result.steps}; lower learning_rate (run kept in {path})")
-    if result.validation is not None:
-        bits = result.validation
-        baselines = ", ".join(f"{name} {value:.3f}" for name, value in token_baselines(tokens, length).items())
-        console.print(
-            f"validation {bits.value:.3f} bits/token ({bits.low:.3f} to {bits.high:.3f} over masks, "
-            f"{bits.n_windows} windows); without a network: {baselines}",
-            highlight=False,
-        )
+    for side, bits in (("test", test), ("validation", result.validation)):
+        if bits is not None:
+            found = token_baselines(tokens, length, side)
+            baselines = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
+            console.print(
+                f"{side} {bits.value:.3f} bits/token ({bits.low:.3f} to {bits.high:.3f} over masks, "
+                f"{bits.n_windows} windows); without a network: {baselines}",
+                highlight=False,
+            )
     console.print(f"run: {path}", highlight=False, soft_wrap=True)

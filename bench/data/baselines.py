@@ -7,7 +7,7 @@ import numpy as np
 from bench.data.tokens import TokenCorpus
 
 
-def token_baselines(token_corpus: TokenCorpus, length: int, split: str = "validation") -> dict[str, float]:
+def token_baselines(token_corpus: TokenCorpus, length: int, split: str = "test") -> dict[str, float]:
     """Bits/token of three models fitted on the train windows and measured on the windows of `split`, PAD left out.
 
     unigram   p(token)

@@ -155,8 +155,8 @@ def describe(event: dict[str, Any]) -> str:
     parts = [str(event.get("stage", ""))]
     if event.get("loss") is not None:
         parts.append(f"loss {event['loss']:.3f}")
-    if event.get("bits_per_token") is not None:
-        parts.append(f"{event['bits_per_token']:.3f} bits/token")
+    if event.get("validation_bits") is not None:
+        parts.append(f"{event['validation_bits']:.3f} bits/token")
     if event.get("tokens_per_s") is not None:
         parts.append(f"{event['tokens_per_s']:,.0f} tokens/s")
     if event.get("left_s") is not None:

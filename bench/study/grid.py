@@ -17,6 +17,7 @@ from bench.study.settings import DiffusionSettings, KernelSettings, ModelSetting
 from bench.study.source import axis_name, check_axes, check_number, excluded_values, read_source
 from bench.study.yaml import Model, Place, allowed_words, validate
 from bench.training.settings import BUDGETS, TrainSettings
+from metrics.cost.quantities import BITS, VALIDATION_BITS
 from metrics.quantities import known_quantity
 
 STUDIES_FOLDER = Path(__file__).parents[1] / "studies"
@@ -171,14 +172,13 @@ def load_study(name_or_path: str | Path, overrides: Sequence[str] = (), *, many:
 
 
 def _check_matters(stated: Mapping[str, Any], place: Place) -> None:
-    """Raise UserError for a quantity that is not known, one stated under two names, or a margin that is none."""
-    margins: dict[str, str] = {}
+    """Raise UserError for a quantity that is not known, one that no verdict is of, or a margin that is none."""
     for name, given_margin in stated.items():
         with place.naming("matters", name):
             quantity = known_quantity(name)
+            if quantity.name == VALIDATION_BITS:
+                raise ValueError(f"choices are made on it and no verdict is of it; allowed: {BITS}")
             quantity.margin_of(given_margin)
-            if margins.setdefault(quantity.name, name) != name:
-                raise ValueError(f"is stated twice, as {margins[quantity.name]} too")
 
 
 def find_study(name_or_path: str) -> Path:

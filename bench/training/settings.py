@@ -50,6 +50,12 @@ class PartialTrainSettings(BaseModel):
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="of matrix products; bfloat16 on a recent GPU"
     )
+    evaluation_precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        exclude_if=lambda precision: precision == "float32",
+        description="of the calls that bits/token come from, whatever the precision of the training; bfloat16 for "
+        "kernels that take nothing else",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one")
     compile: bool = Field(False, description="torch.compile; minutes at the start, needs a compiler")
     activation_checkpointing: bool = Field(False, description="recompute blocks in the backward pass to save memory")
@@ -73,10 +79,10 @@ class PartialTrainSettings(BaseModel):
     final_validation_windows: int | None = Field(
         128,
         ge=1,
-        description="windows of the validation after training, whose figure tables show, evenly spread; none: all "
-        "(hundreds in a large corpus)",
+        description="windows of each evaluation after training, evenly spread: of the validation side, which choices "
+        "are made on, and of the test side, which tables compare; none: all (hundreds in a large corpus)",
     )
-    final_validation_draws: int = Field(8, ge=2, description="masks a window of the validation after training; even")
+    final_validation_draws: int = Field(8, ge=2, description="masks a window of the evaluations after training; even")
     patience: int | None = Field(None, ge=1, description="stop after this many validations without a better one")
     log_steps: int = Field(10, ge=1, description="steps a line of the learning curve is the mean of")
     checkpoint_steps: int | None = Field(None, ge=1, description="steps between checkpoints")

@@ -7,27 +7,29 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import versions
 from bench.errors import CellFailure
-from bench.files import canonical_hash
-from bench.measure.quality.likelihood import SIDE, songs_of_windows
-from bench.measure.quality.music import load_tokens
+from bench.files import canonical_hash, file_sha256, read_json, write_atomically
+from bench.measure.quality.likelihood import TEST, VALIDATION, held_out_bits, windows_of
+from bench.measure.quality.music import SongWindows, load_tokens
 from bench.measure.quality.process import build_diffusion
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
     from architectures import Backbone
     from bench.data import TokenCorpus
     from bench.diffusion import AbsorbingDiffusion
+    from bench.diffusion.evaluation import BitsPerToken
     from bench.training import TrainSettings
     from bench.training.progress import Progress, TrainResult
 
 
+TEST_BITS = "test_bits.json"  # in a cell's folder: evaluation of the test side, and what it is of
 FOLDER = ".trainings"  # below the results: one file per training
 NOT_TRAINING = ("sample", "sample_lengths", "infilling")  # settings that decide nothing before the first piece is drawn
 NOT_TRAINING_PARTS = ("sampling", "metrics")
@@ -129,6 +131,8 @@ def _take_over(other: Path, folder: Path) -> bool:
             except OSError:  # another file system
                 shutil.copyfile(part, partial / part.name)
         shutil.copyfile(other / "history.jsonl", folder / "history.jsonl")
+        if (other / TEST_BITS).exists():
+            shutil.copyfile(other / TEST_BITS, folder / TEST_BITS)
         partial.rename(folder / "checkpoint")
     except OSError:
         return False
@@ -147,15 +151,15 @@ def training_device(settings: dict[str, Any]) -> torch.device | str:
 
 @dataclass(frozen=True)
 class CellTraining:
-    """A backbone, its data and the settings of its training; `validation` has shape (n, length), `songs` names the
-    song of each of its rows."""
+    """A backbone, its data and the settings of its training. `validation` decides choices and is all that the trainer
+    sees of held-out music; `test` is what is reported."""
 
     tokens: TokenCorpus
     diffusion: AbsorbingDiffusion
     backbone: Backbone
     settings: TrainSettings
-    validation: np.ndarray
-    songs: tuple[str, ...]
+    validation: SongWindows
+    test: SongWindows
     length: int
     seed: int
 
@@ -177,8 +181,8 @@ class CellTraining:
             build_diffusion(tokens, settings["diffusion"]),
             build_config(BackboneConfig.from_dict(settings["model"]), seed=seed),
             TrainSettings(**settings["train"]),
-            tokens.windows(SIDE, length).tokens,
-            songs_of_windows(tokens, SIDE, length),
+            windows_of(tokens, VALIDATION, length),
+            windows_of(tokens, TEST, length),
             length,
             seed,
         )
@@ -193,7 +197,7 @@ class CellTraining:
         return train(
             self.backbone,
             corpus_batches(self.tokens, self.length, self.settings),
-            self.validation,
+            self.validation.tokens,
             self.diffusion,
             self.settings,
             seed=self.seed,
@@ -202,3 +206,19 @@ class CellTraining:
             progress=progress,
             stop=stop,
         )
+
+    def test_bits(
+        self, result: TrainResult, folder: Path, each: Callable[[int, int], None] | None = None
+    ) -> BitsPerToken:
+        """Bits/token of the trained backbone on the test side; kept in `folder`, and read where it is of this very
+        checkpoint."""
+        from bench.diffusion.evaluation import BitsPerToken
+
+        of = {"checkpoint": file_sha256(result.checkpoint), "metrics": versions.QUALITY_PARTS["metrics"]}
+        kept = read_json(folder / TEST_BITS) or {}
+        if kept.get("of") == of:
+            return BitsPerToken.from_dict(kept["bits"])
+        device = next(self.backbone.parameters()).device
+        bits = held_out_bits(self.backbone, self.tokens, self.test, self.settings, device=device, each=each)
+        write_atomically(folder / TEST_BITS, json.dumps({"of": of, "bits": asdict(bits)}))
+        return bits

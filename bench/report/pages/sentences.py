@@ -183,7 +183,9 @@ def _grammar_sentences(summaries: Summaries, references: Summaries) -> list[str]
     if still_open:
         words.append(f"Below the grammar baseline on average, not settled by these seeds: {', '.join(still_open)}.")
     if marks and set(marks.values()) == {""}:
-        words.append("Every arm learned more than the grammar of tokens (validation bits/token below that baseline).")
+        words.append(
+            "Every arm learned more than the grammar of tokens (bits/token of the test side below that baseline)."
+        )
     return words
 
 

@@ -35,7 +35,7 @@ from bench.report.tables.cost import joined, parameters_entry, rotation_notes, s
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table, numbered
 from metrics.cost.quantities import BITS, FORWARD_GFLOPS
-from metrics.headlines import HEADLINES
+from metrics.headlines import HEADLINES, LIKELIHOODS
 from metrics.music.tokens import TOKEN_ENTROPY
 from metrics.quantities import quantity_of
 from metrics.statistics.differences import FEWEST_SEEDS
@@ -114,7 +114,7 @@ def _arm_row(
 ) -> tuple[Entry, ...]:
     first = summaries[0]
     mark = {"no more": NO_MORE, "open": OPEN}.get(marks.get((first.corpus, first.length, first.arm), ""), "")
-    music = summaries.measured().first(metric=[metric for metric in HEADLINES if metric != BITS])
+    music = summaries.measured().first(metric=[metric for metric in HEADLINES if metric not in LIKELIHOODS])
     gflops = costs.first(metric=FORWARD_GFLOPS, arm=first.arm, length=first.length)
     return (
         Entry(first.arm, mark=mark),
@@ -131,7 +131,7 @@ def _reference_rows(references: Summaries, metrics: list[str], group: Group) -> 
     body = []
     for arm in reference_order(references):
         summaries = [reference_summary(references, arm, metric, group[0], group[1]) for metric in metrics]
-        pieces = next((pieces_words(one) for one in summaries if one is not None and one.metric != BITS), "")
+        pieces = next((pieces_words(one) for one in summaries if one is not None and one.metric not in LIKELIHOODS), "")
         if any(summaries):
             scores = [summary_entry(one) for one in summaries]
             body.append((Entry(f"({arm})"), *scores, Entry(""), Entry(pieces), *(Entry("") for _ in SETTINGS[2:])))
@@ -221,7 +221,7 @@ def _grammar_notes(summaries: Summaries, arms: list[str], marks: dict[ArmKey, st
     grammar = reference_summary(references, GRAMMAR, BITS, corpus, length)
     baseline = "" if grammar is None else f" ({number(grammar.value)} bits/token)"
     words = {
-        "no more": f"{NO_MORE} learned no more than the grammar: mean validation bits/token is not below the `grammar` "
+        "no more": f"{NO_MORE} learned no more than the grammar: mean bits/token is not below the `grammar` "
         f"baseline{baseline}.",
         "open": f"{OPEN} below the `grammar` baseline{baseline} on average, but the interval over seeds reaches it "
         "(or there is none): more seeds would decide.",

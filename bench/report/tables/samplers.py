@@ -47,7 +47,7 @@ def _table(summaries: Summaries, references: Summaries, corpus: str, length: int
     notes = (
         "NFE: network calls a piece. Seconds are those of all pieces of a cell together, beside whatever else ran: "
         "compare them with NFE, do not quote them.",
-        "Brackets: 95 % Student-t interval over seeds; the ceiling's is over pieces.",
+        "Brackets: 95 % Student-t interval over seeds; the ceiling's: 95 % range of redraws of its songs.",
     )
     return Table(name, title, ("arm", "sampler", "T", "NFE", *headings, "seeds"), tuple(body), notes)
 

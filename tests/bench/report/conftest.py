@@ -75,7 +75,7 @@ def _quality_rows() -> list[dict]:
     rows = []
     for arm, (pattern, direction, _) in ARMS.items():
         for seed in (0, 1):
-            scores = {"validation_bits_per_token": (BITS[arm][seed], "bits/token")}
+            scores = {"bits_per_token": (BITS[arm][seed], "bits/token")}
             for name, shift in {
                 "mean": 0,
                 "pitch": 0.03,
@@ -120,7 +120,7 @@ def _reference_rows() -> list[dict]:
     rows = []
     levels = {"unigram": 5.66, "bigram": 4.17, "grammar": 4.01}
     for arm, value in levels.items():
-        rows.append({"arm": arm, "metric": "validation_bits_per_token", "unit": "bits/token", "value": value})
+        rows.append({"arm": arm, "metric": "bits_per_token", "unit": "bits/token", "value": value})
     for arm, value in {"real-vs-real": 0.9, "shuffled": 0.85, "uniform-tokens": 0.45}.items():
         for name in ("oa_mean", "oa_attribute_pitch", "oa_attribute_velocity", "oa_attribute_duration"):
             row = {"arm": arm, "metric": name, "unit": "1", "value": value, "low": value - 0.03, "high": value + 0.02}

@@ -13,7 +13,7 @@ from bench.report.tables.quality import quality_tables
 
 
 def with_falls(frame: pd.DataFrame, arm: str, falls: tuple[float, ...]) -> pd.DataFrame:
-    rows = frame[(frame["arm"] == arm) & (frame["metric"] == "validation_bits_per_token")].head(1)
+    rows = frame[(frame["arm"] == arm) & (frame["metric"] == "bits_per_token")].head(1)
     added = [rows.assign(metric="last_quarter_fall", seed=seed, value=fall) for seed, fall in enumerate(falls)]
     return pd.concat([frame, *added], ignore_index=True)
 
@@ -60,7 +60,7 @@ def test_the_larger_validation_is_a_cross_beside_the_curve(frame: pd.DataFrame, 
 
 
 def test_infilling_has_columns_and_its_references_have_rows(frame: pd.DataFrame) -> None:
-    rows = frame[frame["metric"] == "validation_bits_per_token"]
+    rows = frame[frame["metric"] == "bits_per_token"]
     arms = rows[(rows["kind"] == "quality") & (rows["arm"] == "smdim")].assign(metric="infill_note_f1", value=0.25)
     references = [rows[rows["arm"] == "grammar"].assign(metric="infill_note_f1", arm=arm, value=value, n=16)
                   for arm, value in (("real-vs-real", 1.0), ("another-song", 0.125))]  # fmt: skip

@@ -274,7 +274,7 @@ def test_orders_that_are_better_or_worse_than_the_baseline_have_a_sign(frame, tm
     assert not {"▲", "▼"} & set(signs(frame))  # two seeds decide nothing
     again = frame[(frame["kind"] == "quality") & (frame["seed"] == 1)]
     third = pd.concat([frame, again.assign(seed=2, cell_id=again["cell_id"] + "-third")], ignore_index=True)
-    bits = (third["metric"] == "validation_bits_per_token") & (third["kind"] == "quality")
+    bits = (third["metric"] == "bits_per_token") & (third["kind"] == "quality")
     for arm, shift in (("smdim", -1.0), ("fam", 1.0)):
         third.loc[bits & (third["arm"] == arm), "value"] += shift
     assert {"▲", "▼"} <= set(signs(third))

@@ -134,7 +134,8 @@ def test_settings_of_a_group_are_refused_where_they_stand(
         ("drift_oa: 2%", "tiny.yaml:17: matters.drift_oa: drift_oa may be 0 or below, so a percentage of it means"),
         (
             "validation_bits_per_token: 1",
-            "matters.bits_per_token: is stated twice, as validation_bits_per_token too",
+            "tiny.yaml:17: matters.validation_bits_per_token: choices are made on it and no verdict is of it; allowed: "
+            "bits_per_token",
         ),
     ],
 )

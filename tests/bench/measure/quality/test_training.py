@@ -11,7 +11,7 @@ import pytest
 
 from bench.measure.quality.cell import measure_quality
 from bench.measure.quality.music import held_out_windows, load_tokens, token_results
-from bench.measure.quality.training import shared_training, training_id
+from bench.measure.quality.training import TEST_BITS, CellTraining, shared_training, training_id
 from bench.run.plan import make_plan
 from bench.study.grid import load_study
 
@@ -150,8 +150,18 @@ def test_a_study_of_samplers_trains_once_and_its_figures_differ(tmp_path: Path, 
         found[cell.settings["sample"]["sampler"]] = {row["metric"]: row for row in rows}
     assert len({rows["training_time"]["value"] for rows in found.values()}) == 1  # to the last bit: one training
     assert ["training" in seen for seen in stages] == [True, False, False]
-    assert len({rows["validation_bits_per_token"]["value"] for rows in found.values()}) == 1
+    for metric in ("bits_per_token", "validation_bits_per_token"):
+        assert len({rows[metric]["value"] for rows in found.values()}) == 1
+    assert ["masked test windows" in seen for seen in stages] == [True, False, False]
     assert len({rows["token_entropy"]["value"] for rows in found.values()}) == 3
+    training = CellTraining.of(cells[-1].settings)
+    assert not set(training.validation.songs) & set(training.test.songs)
+    result, kept = training.run(folder, lambda progress: None), folder / TEST_BITS
+    bits = training.test_bits(result, folder)
+    kept.write_text(kept.read_text().replace(str(bits.value), "9.0"))
+    assert training.test_bits(result, folder).value == 9.0  # read, for it is of this checkpoint
+    kept.write_text(kept.read_text().replace('"metrics": ', '"metrics": 1'))
+    assert training.test_bits(result, folder) == bits
     assert found["first-hitting"]["token_entropy"]["nfe"] == found["confidence"]["token_entropy"]["nfe"] == 8
     assert all(rows["grammar_errors"]["value"] > 0.3 for rows in found.values())  # six steps teach no grammar
 
