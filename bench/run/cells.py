@@ -6,6 +6,7 @@ Here alone those settings are put together, for studies and for `train`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,27 @@ def quality_cell(
     labels |= _arm_labels(member.label, config)
     labels |= {"seed": seed, "length": member.length, "corpus": member.corpus, "version": versions.label(parts)}
     return Cell("quality", labels, settings)
+
+
+def tuning_cell(
+    member: Combination,
+    config: BackboneConfig,
+    tokens: TokenCorpus,
+    seed: int,
+    plugins: Sequence[str] = (),
+    *,
+    share: float,
+    **labels: Any,
+) -> Cell:
+    """A training of `member` with a share of its budget, validated and not sampled."""
+    assert member.train
+    train = member.train.shared_out(share)
+    whole = quality_cell(replace(member, train=train), config, tokens, seed, plugins, **labels, share=share)
+    parts = versions.TUNING_PARTS
+    drawn = ("sample", "sample_lengths", "infilling")
+    settings = {name: value for name, value in whole.settings.items() if name not in drawn}
+    labels = whole.labels | {"version": versions.label(parts)}
+    return Cell("tuning", labels, settings | _settings("tuning", parts))
 
 
 def outside_cell(member: Combination, tokens: TokenCorpus, other: TokenCorpus, measure: Measure) -> Cell:
