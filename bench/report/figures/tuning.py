@@ -30,8 +30,7 @@ MOST_COLUMNS = 3
     "Sweep of each arm",
     needs=TUNING,
     caption="Mean over the sweep's seeds, which are the dots. A ring: the arm's own best; the vertical line: the value "
-    "with the lowest mean over arms. A cross at the top: diverged or failed. Of several settings: the best over the "
-    "others.",
+    "with the lowest mean over arms. A cross at the top: diverged or failed.",
 )
 def tuning_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """A panel for each corpus, length and setting."""

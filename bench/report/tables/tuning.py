@@ -53,6 +53,7 @@ def _sweep_table(found: Sequence[Sweep], folder: Path, name: str) -> Table:
         f"Validation bits/token, mean over the sweep's seeds ({listed}); each training has {100 * share:g} % of the "
         "study's budget with its own schedule to the end. Own: the lowest of an arm, bold.",
         shared_words(shared),
+        *_at_shared(found, shared),
         *_full_words(found, share),
     ]
     if any(not math.isfinite(one.mean) for sweep in found for one in sweep.choice.tried):
@@ -82,6 +83,20 @@ def shared_words(shared: Point | None) -> str:
     return (
         f"Shared by all arms: {point_words(shared)}, {rule}." if shared else f"No value is shared: {rule}, is infinite."
     )
+
+
+def _at_shared(found: Sequence[Sweep], shared: Point | None) -> list[str]:
+    """The second reading as the sweep has it: every arm at the shared value, from low to high."""
+    if shared is None:
+        return []
+    means = {
+        sweep.arm: one.mean for sweep in found for one in sweep.choice.tried if key_of(one.point) == key_of(shared)
+    }
+    own = {sweep.arm: sweep.choice.best.mean for sweep in found if sweep.choice.best}
+    listed = [
+        "; ".join(f"{arm} {number(one[arm])}" for arm in sorted(one, key=one.__getitem__)) for one in (means, own)
+    ]
+    return [f"In the sweep, every arm at the shared value: {listed[0]}. Each at its own: {listed[1]}."]
 
 
 def _full_words(found: Sequence[Sweep], share: float) -> list[str]:
