@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -88,6 +88,15 @@ class AveragedWeights:
             yield
         finally:
             self._swap()
+
+    def copy(self) -> dict[str, torch.Tensor]:
+        """The average as it is now."""
+        return {name: value.clone() for name, value in self.average.items()}
+
+    def replace(self, kept: Mapping[str, torch.Tensor]) -> None:
+        """Take a copy of an earlier average in place of the present one."""
+        for name, value in self.average.items():
+            value.copy_(kept[name])
 
     @torch.no_grad()
     def copy_to_module(self) -> None:

@@ -72,7 +72,7 @@ class PartialTrainSettings(BaseModel):
         "bench.diffusion.regularisers",
     )
     validations: int = Field(
-        4, ge=0, description="points of the learning curve, spread over the budget, the last one at its end"
+        8, ge=0, description="points of the learning curve, spread over the budget, the last one at its end"
     )
     validation_windows: int | None = Field(16, ge=1, description="windows of each point, always the same; none: all")
     validation_draws: int = Field(2, ge=2, description="masks a window of each point, always the same; even")
@@ -83,6 +83,12 @@ class PartialTrainSettings(BaseModel):
         "are made on, and of the test side, which tables compare; none: all (hundreds in a large corpus)",
     )
     final_validation_draws: int = Field(8, ge=2, description="masks a window of the evaluations after training; even")
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description="averaged weights that are evaluated: of the best point of the learning curve, or of its end. They "
+        "are the same while the curve falls; best keeps an arm that overfits from being reported past its best. All "
+        "points are on one grid of the validation side, so that few suffice; a tie goes to the earlier one",
+    )
     patience: int | None = Field(None, ge=1, description="stop after this many validations without a better one")
     log_steps: int = Field(10, ge=1, description="steps a line of the learning curve is the mean of")
     checkpoint_steps: int | None = Field(None, ge=1, description="steps between checkpoints")

@@ -169,6 +169,9 @@ TRAIN_STEP_ENERGY: Final = _register_training(
 )
 SAMPLING_TIME: Final = _register_cost("sampling_time", "s", better="none")  # the machine may have been busy
 TRAINING_TIME: Final = _register_training("training_time", "s", better="none")
+KEPT_STEP: Final = _register_training(
+    "kept_step", "1", "step whose averaged weights are evaluated and sampled v1", "none", label="Step kept"
+)
 TRAIN_LOSS: Final = _register_training("train_loss", "nats/token", "loss of the last log line v1", "none")
 
 BITS: Final = _register_quality(

@@ -19,6 +19,7 @@ from bench.measure.rows import generated_vectors, metric_row, missing, row
 from bench.store.vectors import NATS, Vector, write_vectors
 from metrics.cost.quantities import (
     BITS,
+    KEPT_STEP,
     LAST_QUARTER_FALL,
     SAMPLING_TIME,
     STATE_DEPENDENT_BITS,
@@ -144,9 +145,10 @@ def report_test(emit: Emit) -> Callable[[int, int], None]:
 
 
 def training_rows(training: CellTraining, result: TrainResult) -> list[dict[str, Any]]:
-    """Validation bits/token with its interval over songs, the fall of the learning curve in the last quarter of the
-    training, the last training loss, and the training time."""
-    bits, rows = result.validation, []
+    """Step whose weights are kept, their validation bits/token with its interval over songs, the fall of the learning
+    curve in the last quarter of the training, the last training loss, and the training time."""
+    bits = result.validation
+    rows = [row(KEPT_STEP, result.kept_step, n=1, definition=quantity_of(KEPT_STEP).definition)]
     if bits is not None:
         precision = training.settings.evaluation_precision
         rows.append(bits_row(VALIDATION_BITS, bits, training.validation.songs, precision=precision))

@@ -34,7 +34,7 @@ from bench.report.tables.convergence import convergence_notes
 from bench.report.tables.cost import joined, parameters_entry, rotation_notes, summary_entry
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table, numbered
-from metrics.cost.quantities import BITS, FORWARD_GFLOPS
+from metrics.cost.quantities import BITS, FORWARD_GFLOPS, KEPT_STEP
 from metrics.headlines import HEADLINES, LIKELIHOODS
 from metrics.music.tokens import TOKEN_ENTROPY
 from metrics.quantities import quantity_of
@@ -50,6 +50,7 @@ SETTINGS = (
     "T",
     "NFE",
     "training steps",
+    "step kept",
     "direction",
     "pattern",
     "parameters",
@@ -121,10 +122,19 @@ def _arm_row(
         *(_placed(summaries.first(metric=m), best.get(m) == first.arm, references) for m in metrics),
         seeds_entry(summaries),
         Entry(pieces_words(music) or NOTHING),
-        *(joined(summaries, name) for name in ("sample_steps", "nfe", "train_steps", "direction", "pattern")),
+        *(joined(summaries, name) for name in ("sample_steps", "nfe", "train_steps")),
+        _kept_entry(summaries),
+        *(joined(summaries, name) for name in ("direction", "pattern")),
         parameters_entry(summaries),
         Entry(NOTHING) if gflops is None else summary_entry(gflops),
     )
+
+
+def _kept_entry(summaries: Summaries) -> Entry:
+    """Steps whose weights were kept, those of all seeds that differ."""
+    kept = summaries.first(metric=KEPT_STEP)
+    steps = sorted({int(value) for value in kept.values if math.isfinite(value)}) if kept else []
+    return Entry(" / ".join(map(str, steps)) or NOTHING)
 
 
 def _reference_rows(references: Summaries, metrics: list[str], group: Group) -> list[tuple[Entry, ...]]:

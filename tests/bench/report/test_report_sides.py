@@ -29,6 +29,16 @@ def test_the_validation_side_stands_beside_and_no_verdict_is_of_it(frame: pd.Dat
     assert [one.quantity.name for one in compared(both)] == [one.quantity.name for one in compared(frame)]
 
 
+def test_the_table_says_at_which_steps_weights_were_kept(frame: pd.DataFrame) -> None:
+    kept = beside(frame, "kept_step", 300.0)
+    rows = (kept["metric"] == "kept_step") & (kept["arm"] == "smdim") & (kept["seed"] == 1)
+    kept.loc[rows, "value"] = 225.0
+    (table,) = quality_tables(kept)
+    assert table.entry("smdim", "step kept").text == "225 / 300" and table.entry("mamba", "step kept").text == "300"
+    (without,) = quality_tables(frame)
+    assert without.entry("smdim", "step kept").text == "n/a"
+
+
 def test_older_likelihoods_are_of_the_validation_side_and_say_so(frame: pd.DataFrame) -> None:
     renamed = frame.assign(metric=frame["metric"].replace(*BESIDE), version=OLD)
     note = frame[frame["metric"] == BESIDE[0]].assign(metric="bits_per_note", version=OLD, low=1.0, high=2.0)
