@@ -8,11 +8,21 @@ from typing import Any
 
 import torch
 
-from architectures.backbone import Backbone
+from architectures.backbone import Backbone, shapes_only
 from architectures.config import BackboneConfig, BackboneError
+from architectures.denoiser import (
+    Denoiser,
+    DenoiserConfig,
+    DenoiserError,
+    Inputs,
+    denoiser_without_weights,
+    registered_denoisers,
+    resolve_denoiser,
+)
 from architectures.mixer import canonical_pattern
 from architectures.pattern import BlockPattern, PatternError
 
+ArmConfig = BackboneConfig | DenoiserConfig
 SIZE_KEYS = (*(item.name for item in fields(BackboneConfig) if item.name not in ("pattern", "vocab_size")),)
 
 
@@ -95,9 +105,24 @@ CATALOG: dict[str, Arm] = {arm.name: arm for arm in _ARMS}
 
 
 def resolve(
+    name_or_pattern: str, vocab_size: int, *, inputs: Inputs | None = None, **size: Any
+) -> BackboneConfig | DenoiserConfig:
+    """The configuration of an arm of the catalog, of a registered denoiser, or of a pattern.
+
+    inputs: what a registered denoiser is given. size: for a denoiser its own sizes, else as in `resolve_backbone`.
+    Raises BackboneError or DenoiserError for an unknown name, a malformed pattern or an unknown setting.
+    """
+    if name_or_pattern not in registered_denoisers():
+        return resolve_backbone(name_or_pattern, vocab_size, **size)
+    if name_or_pattern in CATALOG:
+        raise DenoiserError(f"denoiser {name_or_pattern!r}: the name is that of a catalog arm; register it by another")
+    return resolve_denoiser(name_or_pattern, vocab_size, inputs or Inputs(), size)
+
+
+def resolve_backbone(
     name_or_pattern: str, vocab_size: int, *, depth: int | None = None, layers: int | None = None, **size: Any
 ) -> BackboneConfig:
-    """The configuration of an arm or of a pattern.
+    """The configuration of an arm of the catalog or of a pattern.
 
     depth: how often the block repeats; layers: how many mixers in all, a multiple of the block's (give one of
     them, or neither for the default). Further settings are those of BackboneConfig; they go before the arm's
@@ -127,7 +152,8 @@ def resolve(
 
 def _arm_of_pattern(text: str) -> Arm:
     if text and text.lower() == text and "[" not in text and "(" not in text:
-        raise BackboneError(f"no arm {text!r}; known: {', '.join(CATALOG)}; a pattern is written in capitals: MFA*8")
+        known = ", ".join((*CATALOG, *registered_denoisers()))
+        raise BackboneError(f"no arm {text!r}; known: {known}; a pattern is written in capitals: MFA*8")
     try:
         pattern = canonical_pattern(text)
     except PatternError as error:
@@ -144,21 +170,39 @@ def _scaled(overrides: Mapping[str, Any], size: Mapping[str, Any]) -> dict[str, 
     return settings
 
 
-def build(name_or_pattern: str, *, vocab_size: int, seed: int | None = None, **size: Any) -> Backbone:
-    """The backbone of an arm (`smdim`) or of a pattern (`MFA*4`), on the current default device.
+def config_of(settings: Mapping[str, Any]) -> ArmConfig:
+    """The configuration that a `to_dict` of either kind describes. Raises as their `from_dict` do."""
+    return DenoiserConfig.from_dict(settings) if "denoiser" in settings else BackboneConfig.from_dict(settings)
 
-    size: depth or layers, and the settings of BackboneConfig (width, stride, ...). seed: draw the weights from
-    that seed and leave torch's generator as it was; None draws from the generator. Raises as `resolve` does.
+
+def build(
+    name_or_pattern: str, *, vocab_size: int, seed: int | None = None, inputs: Inputs | None = None, **size: Any
+) -> Backbone | Denoiser:
+    """The network of an arm (`smdim`), of a registered denoiser or of a pattern (`MFA*4`), on the current default
+    device.
+
+    size: depth or layers, and the settings of BackboneConfig (width, stride, ...), or the denoiser's own sizes. seed:
+    draw the weights from that seed and leave torch's generator as it was; None draws from the generator. Raises as
+    `resolve` does.
     """
-    config = resolve(name_or_pattern, vocab_size, **size)
+    config = resolve(name_or_pattern, vocab_size, inputs=inputs, **size)
     return build_config(config, name=name_or_pattern, seed=seed)
 
 
-def build_config(config: BackboneConfig, *, name: str = "", seed: int | None = None) -> Backbone:
+def build_config(config: ArmConfig, *, name: str = "", seed: int | None = None) -> Backbone | Denoiser:
     """As `build`, from a configuration; `name` is shown in errors."""
+    make: Any = Denoiser if isinstance(config, DenoiserConfig) else Backbone
     if seed is None:
-        return Backbone(config, name)
+        return make(config, name)
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        return Backbone(config, name)
+        return make(config, name)
+
+
+def without_weights(config: ArmConfig) -> Backbone | Denoiser:
+    """The network on the meta device: its direction, its parameters and its FLOPs are known, nothing is computed."""
+    if isinstance(config, DenoiserConfig):
+        return denoiser_without_weights(config)
+    with shapes_only():
+        return Backbone(config)

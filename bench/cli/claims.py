@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,8 @@ import typer
 from bench.cli.options import RESULTS, ResultsOption
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from bench.report.claims.paper import Paper
 
 
@@ -51,16 +54,18 @@ def _print_verdicts(chosen: Paper, study: str, results: Path) -> None:
     from rich.console import Console
 
     from bench.cli.options import results_folder
-    from bench.report.claims.paper import claims_hash
+    from bench.report.claims.beside import figures_beside
+    from bench.report.claims.paper import claims_hash, finding_words
     from bench.report.claims.verdict import accepted_words, fixed_before, judge, verdict_words
     from bench.report.rows.frame import as_frame
     from bench.report.tables.numbers import with_interval
     from bench.store.table import load_results
 
     folder = results_folder(study, results)
+    frame = as_frame(load_results(folder))
     console = Console(highlight=False)
     console.print(chosen.title, markup=False)
-    for one in judge(chosen, as_frame(load_results(folder)), folder):
+    for one in judge(chosen, frame, folder):
         found = one.measured
         lines = {
             "claim": one.claim.text,
@@ -70,10 +75,18 @@ def _print_verdicts(chosen: Paper, study: str, results: Path) -> None:
             "where": "; ".join(word for word in (found.where, found.note) if word),
             "cells": " ".join(found.cell_ids),
         }
-        text = [_wrapped(name, text, console.width) for name, text in lines.items() if text]
-        console.print("\n".join(["", one.claim.id, *text]), markup=False, soft_wrap=True)
+        _print_block(console, one.claim.id, lines)
+    for beside in figures_beside(chosen, frame, folder):
+        _print_block(console, f"{beside.figure.what} (shown, not compared)", beside.words)
     console.print(f"\n{fixed_before(folder, chosen)} Hash of the acceptance intervals: {claims_hash(chosen)}")
     console.print(f"Settings behind the published figures that are not known to us: {chosen.not_known}", markup=False)
+    for words in finding_words(chosen):
+        console.print(words, markup=False)
+
+
+def _print_block(console: Console, title: str, lines: Mapping[str, str]) -> None:
+    text = [_wrapped(name, text, console.width) for name, text in lines.items() if text]
+    console.print("\n".join(["", title, *text]), markup=False, soft_wrap=True)
 
 
 def _wrapped(name: str, text: str, width: int) -> str:

@@ -31,7 +31,8 @@ def list_corpora() -> None:
     """Show the corpora known by name, their licences, and whether they are here."""
     from rich.table import Table
 
-    from bench.data.catalog import CORPORA, FOLDER_PREFIX, FOLDER_WORDS
+    from bench.data.catalog import CORPORA, FOLDER_WORDS
+    from bench.data.names import FOLDER_PREFIX
     from bench.data.pieces import CorpusError
 
     table = Table("name", "here", "what it is", "licence", box=None, pad_edge=False)
@@ -90,12 +91,30 @@ def info(
     figure: Annotated[
         Path | None, typer.Option("--figure", "-o", help="Also draw the card: .png, .svg or .pdf.")
     ] = None,
+    tokenizer: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Describe this tokenizer on the corpus instead: default, remi-m, or settings such as "
+            "'velocities=16 tempos=true'; repeatable, side by side."
+        ),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="With --tokenizer: also write the table as CSV.")] = None,
 ) -> None:
-    """Describe a corpus: pieces, notes, tokens, windows, entropies, pitches, density."""
+    """Describe a corpus: pieces, notes, tokens, windows, entropies, pitches, density.
+
+    With --tokenizer: what its tokens are on this corpus, and what the way through them changes in the notes.
+    """
     from rich.table import Table
 
     from bench.data.card import check_suffix, corpus_card, draw_card
+    from bench.errors import UserError
 
+    if tokenizer:
+        if figure is not None:
+            raise UserError("--figure is of the corpus's own card; allowed with --tokenizer: --markdown, --csv")
+        return _describe_tokenizers(name, subset, tokenizer, csv, markdown)
+    if csv is not None:
+        raise UserError("--csv is of a tokenizer's table; allowed: --tokenizer remi-m --csv FILE")
     if figure is not None:
         check_suffix(figure)
     tokens = _tokens(name, subset)
@@ -113,6 +132,34 @@ def info(
     if figure is not None:
         draw_card(card, figure)
         typer.echo(f"figure: {figure}", err=markdown)
+
+
+def _describe_tokenizers(name: str, subset: str | None, wanted: list[str], csv: Path | None, markdown: bool) -> None:
+    """Print the table of tokenizers on a corpus, a column each, and write it as CSV."""
+    from bench.cli.options import tokenizer_of
+    from bench.data import corpus_notes, load_corpus, tokenize
+    from bench.files import write_atomically
+    from bench.measure.quality.tokeniser_card import tokeniser_card
+    from bench.report.pages.terminal import print_table
+    from bench.report.tables.tokeniser import tokeniser_table
+
+    settings = [tokenizer_of(words.split(), "--tokenizer") for words in wanted]
+    with _counting("reading") as progress:
+        corpus = load_corpus(name, subset=subset, progress=progress)
+    with _counting("notes") as progress:
+        originals = corpus_notes(corpus, progress=progress)
+    cards = {}
+    for words, one in zip(wanted, settings, strict=True):
+        with _counting(f"tokens, {words}") as progress:
+            tokens = tokenize(corpus, one, progress=progress)
+        cards[words] = tokeniser_card(tokens, originals)
+    table = tokeniser_table(corpus.label, cards)
+    if markdown:
+        typer.echo(table.to_markdown(), nl=False)
+    else:
+        print_table(_console(), table)
+    if csv is not None:
+        write_atomically(csv, table.to_csv())
 
 
 @commands.command()

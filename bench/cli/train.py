@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import RESULTS, ArmArgument, ModelOption, PluginOption, settings_of, typed
+from bench.cli.options import (
+    RESULTS,
+    ArmArgument,
+    ModelOption,
+    PluginOption,
+    settings_of,
+    sizes_of_arm,
+    tokenizer_of,
+    typed,
+)
 from bench.errors import UserError, as_user_error
 
 if TYPE_CHECKING:
@@ -45,7 +54,7 @@ def train(
         Pairs, typer.Option("--train", help="Setting of the trainer, key=value, repeatable: learning_rate=5e-4.")
     ] = None,
     diffusion: Annotated[Pairs, typer.Option(help="Setting of the process, key=value, repeatable: steps=64.")] = None,
-    tokenizer: Annotated[Pairs, typer.Option(help="Setting of the tokenizer, key=value, repeatable.")] = None,
+    tokenizer: Annotated[Pairs, typer.Option(help="remi-m, or a setting, key=value, repeatable.")] = None,
     plugin: PluginOption = None,
 ) -> None:
     """Train one arm; the same command goes on where it was stopped (Ctrl-C and kill alike).
@@ -55,12 +64,11 @@ def train(
     """
     from rich.console import Console
 
-    from bench.data.settings import TokenizerSettings
     from bench.measure.quality.music import load_tokens
     from bench.plugins import load_plugins
     from bench.study.content import ArmChoice
     from bench.study.grid import Combination
-    from bench.study.settings import DiffusionSettings, KernelSettings, ModelSettings, SampleSettings
+    from bench.study.settings import DiffusionSettings, KernelSettings, SampleSettings
     from bench.study.yaml import Place, validate
     from bench.training import train_settings
 
@@ -71,8 +79,8 @@ def train(
         arm=validate(ArmChoice, {"name": arm, "arm": arm}, Place("train")),
         corpus=corpus,
         length=length,
-        model=typed(ModelSettings, model, "--model"),
-        tokenizer=typed(TokenizerSettings, tokenizer, "--tokenizer"),
+        model=sizes_of_arm(arm, model),
+        tokenizer=tokenizer_of(tokenizer, "--tokenizer"),
         diffusion=typed(DiffusionSettings, diffusion, "--diffusion"),
         train=train_settings(parse_budget(budget) | {"batch": batch} | settings_of(settings, "--train")),
         sample=SampleSettings(),
@@ -105,15 +113,16 @@ def default_name(arm: str, corpus: str, length: int, seed: int) -> str:
 
 def make_cell(member: Combination, tokens: TokenCorpus, seed: int, plugins: Sequence[str] = ()) -> Cell:
     """The run as a quality cell, the same as in a study of these settings. Raises UserError for invalid settings."""
-    from architectures import resolve
+    from architectures import Inputs, resolve, without_weights
     from bench.measure.quality.process import build_diffusion
-    from bench.run.cells import backbone_without_weights, quality_cell
+    from bench.run.cells import quality_cell
     from bench.study.settings import given
 
     build_diffusion(tokens, member.diffusion.deciding())
     with as_user_error(ValueError, TypeError):
-        config = resolve(member.arm.arm, tokens.vocab_size, **given(member.model))
-        backbone_without_weights(config).check_length(member.length)
+        inputs = Inputs(member.length, tokens.mask_id, tokens.pad_id)
+        config = resolve(member.arm.arm, tokens.vocab_size, inputs=inputs, **given(member.model))
+        without_weights(config).check_length(member.length)
     return quality_cell(member, config, tokens, seed, plugins)
 
 

@@ -14,7 +14,7 @@ from bench.data.archives import unpack
 from bench.data.cache import publishing, writing_to
 from bench.data.catalog import CORPORA
 from bench.data.pieces import CorpusError
-from bench.data.reading import MIDI_SUFFIXES
+from bench.data.reading import ABC_SUFFIXES, MIDI_SUFFIXES
 from bench.data.registry import Entry, Listing, corpora_folder
 from bench.files import canonical_hash, file_sha256
 
@@ -110,7 +110,7 @@ def _addable(name: str) -> Entry:
 def _wanted(path: PurePosixPath) -> bool:
     if path.name.startswith("._") or "versions" in path.parts:
         return False
-    return path.suffix.lower() in MIDI_SUFFIXES + TABLE_SUFFIXES or path.name.lower().startswith(PAPERS)
+    return path.suffix.lower() in MIDI_SUFFIXES + ABC_SUFFIXES + TABLE_SUFFIXES or path.name.lower().startswith(PAPERS)
 
 
 def _find_root(entry: Entry, origin: Path) -> tuple[Path, Listing]:

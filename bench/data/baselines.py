@@ -12,20 +12,21 @@ def token_baselines(token_corpus: TokenCorpus, length: int, split: str = "test")
 
     unigram   p(token)
     bigram    p(token | token before)
-    grammar   p(type | type before) p(token | its type): holds REMI's order of Bar, Position, Pitch, Velocity,
-              Duration, and nothing of music; a denoiser that is no better has learned no more than the grammar
+    grammar   p(type | type before) p(token | its type): holds REMI's order of Bar, Position and a note's
+              tokens, and nothing of music; a denoiser that is no better has learned no more than the grammar
 
     Counts are smoothed by adding 1 (Laplace) to every outcome; outcomes are the tokens, or types, other
     than PAD, BOS and MASK. The token before a window's first is a state of its own.
     """
     train = token_corpus.windows("train", length).tokens
     held_out = token_corpus.windows(split, length).tokens
-    never = [token_corpus.pad_id, token_corpus.bos_id, token_corpus.mask_id]
+    start_id = token_corpus.mask_id  # which no piece uses: the state before the first token
+    never = [token for token in token_corpus.special_ids if token_corpus.vocabulary[token] != "EOS_None"]
     tokens = np.setdiff1d(np.arange(token_corpus.vocab_size), never)
     kinds = token_corpus.type_of_token
     types = np.unique(kinds[tokens])
-    before, after = _pairs(train, token_corpus.pad_id, token_corpus.bos_id)
-    seen_before, seen_after = _pairs(held_out, token_corpus.pad_id, token_corpus.bos_id)
+    before, after = _pairs(train, token_corpus.pad_id, start_id)
+    seen_before, seen_after = _pairs(held_out, token_corpus.pad_id, start_id)
     size, type_count = token_corpus.vocab_size, len(token_corpus.type_names)
 
     unigram = _conditional(np.zeros_like(after), after, 1, size, tokens)

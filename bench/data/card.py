@@ -18,6 +18,7 @@ from bench.errors import UserError
 
 LENGTHS = (256, 512, 1024, 2048)
 PERCENTILES = (0.5, 50.0, 99.5)
+MOST_REASONS = 5
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 
 
@@ -95,7 +96,7 @@ class CorpusCard:
             ("pitch range", f"{self.pitch_range[0]} .. {self.pitch_range[1]} (MIDI)"),
             ("pitch percentiles 0.5 / 50 / 99.5", f"{low} / {middle:g} / {high}"),
             ("chord density, sounding / at onsets", f"{self.sounding_density:.2f} / {self.onset_density:.2f} pitches"),
-            ("skipped files", "; ".join(f"{n} {why}" for why, n in self.skipped.items()) or "none"),
+            ("skipped files", _reasons(self.skipped) or "none"),
             ("licence", self.licence),
             ("fingerprint", self.fingerprint),
         ]
@@ -220,6 +221,13 @@ def _entropy(counts: np.ndarray) -> float:
         return float("nan")
     share = counts[counts > 0] / counts.sum()
     return float(-(share * np.log2(share)).sum())
+
+
+def _reasons(skipped: dict[str, int]) -> str:
+    reasons = sorted(skipped.items(), key=lambda item: -item[1])
+    more = sum(count for _, count in reasons[MOST_REASONS:])
+    words = [f"{count} {why}" for why, count in reasons[:MOST_REASONS]]
+    return "; ".join(words + ([f"{more} for other reasons"] if more else []))
 
 
 def _window_counts(token_corpus: TokenCorpus, length: int) -> tuple[int, int, int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -11,8 +10,9 @@ from importlib.metadata import version
 from typing import Any
 
 from bench.data.cache import CacheError, read_json, write_json
-from bench.data.catalog import FOLDER_PREFIX, entry_of
-from bench.data.near import near_duplicates
+from bench.data.catalog import choose, entry_of
+from bench.data.names import TRACK_MARK, CorpusName
+from bench.data.near import MOST_PIECES, near_duplicates
 from bench.data.pieces import Corpus, CorpusError, Piece, Skipped, Source, part_of
 from bench.data.reading import READER_VERSION, Inspection, piece_bytes
 from bench.data.registry import Listing
@@ -23,7 +23,6 @@ from bench.data.splits import (
     group_copies,
     hash_split,
     keep_copies_together,
-    parse_fold,
 )
 from bench.data.worker import Answer, Job
 from bench.data.workers import ProgressCallback, read_all
@@ -36,40 +35,38 @@ def load_corpus(name: str, *, subset: str | None = None, progress: ProgressCallb
 
     After `@` follows a fold: of "pop909@2of5" the third fifth of the songs is test, the fourth validation.
     `subset` (or what follows the slash in a name) keeps the pieces whose id begins with that folder or book ("lieder",
-    "2018", "han1.abc"); a piece has the same side in a subset as in the whole. Files that cannot be used stand in
+    "2018", "han1.abc"), or one track of every piece ("melody" of pop909). After `#track=` follows the name or number of
+    a track of any corpus: "folder:PATH#track=MELODY". A piece has the same side in a subset, and as one of its tracks,
+    as in the whole; a piece without the track is skipped. Files that cannot be used stand in
     `skipped` with a reason. What was read is cached by the files' bytes. Raises CorpusError when the corpus is unknown,
     absent, or has no usable piece.
     """
-    name, fold = _without_fold(name)
-    if subset is None and not name.startswith(FOLDER_PREFIX):
-        name, _, part = name.partition("/")
-        subset = part or None
+    asked = CorpusName.parse(name)
+    asked = asked if subset is None else replace(asked, subset=subset)
+    name, fold = asked.name, asked.fold
     entry = entry_of(name)
     listing = entry.read(entry.find())
     if not listing.sources:
         raise CorpusError(f"corpus {name} is empty: no MIDI, kar or ABC file under {entry.find()}")
-    if subset is not None:
-        _check_subset(name, subset, listing.sources)
-        if listing.stratified:  # a stratum is split by itself, so that the others need not be read
-            listing = replace(listing, sources=[source for source in listing.sources if part_of(source.id) == subset])
+    chosen, track = choose(entry, listing.sources, asked)
+    if listing.stratified:  # a stratum is split by itself, so that the others need not be read
+        listing = replace(listing, sources=chosen)
+    kept = {source.id for source in chosen}
     hashes = {
         source.id: hashlib.sha256(piece_bytes(source.path, source.member)).hexdigest() for source in listing.sources
     }
     answers = inspect_sources(listing.sources, hashes, progress)
-    found = {name: answer.inspection for name, answer in answers.items() if answer.inspection is not None}
-    usable = [source for source in listing.sources if source.id in found]
-    skipped = [
-        Skipped(source.path, answers[source.id].reason, source.id)
-        for source in listing.sources
-        if source.id not in found
-    ]
-    if not usable:
-        reasons = Counter(item.reason for item in skipped).most_common(3)
-        raise CorpusError(
-            f"corpus {name} has no usable piece among {len(skipped)}: "
-            + "; ".join(f"{reason} ({count})" for reason, count in reasons)
-        )
-    sides, notes = _sides(usable, listing, hashes, found, fold, progress)
+    found, skipped = _usable(name, listing.sources, answers)
+    whole = [source for source in listing.sources if source.id in found]
+    sides, notes = _sides(whole, listing, hashes, found, fold, progress)
+    usable = [replace(source, track=track) for source in whole if source.id in kept]
+    skipped = [item for item in skipped if item.id in kept]
+    if track is not None:
+        part = f"{name}/{asked.subset}" if asked.subset else name
+        part += f"{TRACK_MARK}{asked.track}" if asked.track else ""
+        found, without = _usable(part, usable, inspect_sources(usable, hashes, progress))
+        usable, skipped = [source for source in usable if source.id in found], skipped + without
+        notes += _track_notes(track, usable, sides, found, progress)
     pieces = [
         Piece(
             path=source.path,
@@ -80,15 +77,14 @@ def load_corpus(name: str, *, subset: str | None = None, progress: ProgressCallb
             member=source.member,
             notes=found[source.id].notes,
             content=found[source.id].content,
+            track=source.track,
         )
         for source in usable
     ]
-    if subset is not None:
-        pieces = [piece for piece in pieces if part_of(piece.id) == subset]
-        skipped = [item for item in skipped if part_of(item.id) == subset]
     return Corpus(
         name=name,
-        subset=subset,
+        subset=asked.subset,
+        track=asked.track,
         pieces=sorted(pieces, key=lambda piece: piece.id),
         skipped=skipped,
         licence=entry.licence,
@@ -104,12 +100,15 @@ def inspect_sources(
 ) -> dict[str, Answer]:
     """What reading each source gave, from the cache where all of them are unchanged."""
     # the bytes decide, but the format depends on the name's ending
-    members = [[one.id, one.path.suffix.lower(), one.member, hashes[one.id]] for one in sources]
+    members = [
+        [one.id, one.path.suffix.lower(), one.member, hashes[one.id], *([one.track] if one.track is not None else [])]
+        for one in sources
+    ]
     key = canonical_hash([READER_VERSION, version("symusic"), members], 32)
     path = cache_folder() / "inspections" / f"{key}.json"
     kept = read_json(path)
     if kept is None:
-        answers = read_all([Job(source.path, source.member) for source in sources], progress=progress)
+        answers = read_all([Job(one.path, one.member, track=one.track) for one in sources], progress=progress)
         if not any(answer.transient for answer in answers):
             # reading again is slower, not wrong; for tokens, which are costly, a full disk is an error
             with suppress(CacheError):
@@ -117,6 +116,36 @@ def inspect_sources(
     else:
         answers = [_from_record(record) for record in kept]
     return {source.id: answer for source, answer in zip(sources, answers, strict=True)}
+
+
+def _usable(
+    name: str, sources: list[Source], answers: dict[str, Answer]
+) -> tuple[dict[str, Inspection], list[Skipped]]:
+    """What is known of the pieces that can be used, and the others; CorpusError where all are others."""
+    found = {piece: answer.inspection for piece, answer in answers.items() if answer.inspection is not None}
+    skipped = [Skipped(one.path, answers[one.id].reason, one.id) for one in sources if one.id not in found]
+    if not found:
+        reasons = Counter(item.reason for item in skipped).most_common(3)
+        raise CorpusError(
+            f"corpus {name} has no usable piece among {len(skipped)}: "
+            + "; ".join(f"{reason} ({count})" for reason, count in reasons)
+        )
+    return found, skipped
+
+
+def _track_notes(
+    track: str,
+    usable: list[Source],
+    sides: dict[str, str],
+    found: dict[str, Inspection],
+    progress: ProgressCallback | None,
+) -> tuple[str, ...]:
+    notes = [f"track {track} of each piece alone; each is on the side of its whole piece"]
+    pairs = near_duplicates(usable, {source.id: found[source.id].content for source in usable}, progress)
+    if across := [pair for pair in pairs if sides[pair.first] != sides[pair.second]]:
+        named = ", ".join(f"{pair.first} and {pair.second}" for pair in across[:3]) + (", ..." if across[3:] else "")
+        notes.append(f"near-duplicates as this track alone, on two sides: {len(across)} ({named})")
+    return tuple(notes)
 
 
 def _as_record(answer: Answer) -> dict[str, Any]:
@@ -128,16 +157,6 @@ def _from_record(record: dict[str, Any]) -> Answer:
     if kept is not None:
         kept = Inspection(**{**kept, "pitches": tuple(kept["pitches"])})
     return Answer(reason=record["reason"], inspection=kept)
-
-
-def _without_fold(name: str) -> tuple[str, tuple[int, int] | None]:
-    found = re.fullmatch(r"(.+)@([0-9]+of[0-9]+)", name)  # a folder's name may hold another @
-    if found is None:
-        return name, None
-    try:
-        return found[1], parse_fold(found[2])
-    except ValueError as error:
-        raise CorpusError(f"corpus {name}: {error}") from None
 
 
 def _split_rule(listing: Listing, fold: tuple[int, int] | None) -> str:
@@ -177,6 +196,11 @@ def _sides(
     if pairs:
         words = "1 pair" if len(pairs) == 1 else f"{len(pairs)} pairs"
         notes.append(f"{words} of near-duplicates, each on one side (`corpus check --near` names them)")
+    if len(usable) > MOST_PIECES:
+        notes.append(f"near-duplicates are sought in corpora of up to {MOST_PIECES:,} pieces, not in this one")
+    for source in usable:
+        if source.group:
+            alike[source.id].append(f"group {source.group}")
     groups = group_copies(alike)
     keys = set(groups.values())
     strata = {key: part_of(key) for key in keys} if listing.stratified else None
@@ -185,10 +209,3 @@ def _sides(
     of_group = fold_split(keys, *fold, strata) if fold else hash_split(keys, strata)
     sides = {piece: of_group[group] for piece, group in groups.items()}
     return sides, tuple(notes)
-
-
-def _check_subset(name: str, subset: str, sources: list[Source]) -> None:
-    parts = sorted({part_of(source.id) for source in sources})
-    if subset not in parts:
-        shown = ", ".join(parts[:12]) + (", ..." if len(parts) > 12 else "")
-        raise CorpusError(f"corpus {name} has no subset {subset!r}: it has {shown}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.data.catalog import list_folder
+from bench.data.listing import list_folder
 from bench.data.pieces import Corpus, Skipped, Source, check_split
 from bench.data.worker import Job
 from bench.data.workers import ProgressCallback, read_all
@@ -36,7 +36,7 @@ def corpus_notes(
     if split is not None:
         check_split(split)
     pieces = [piece for piece in corpus.pieces if split in (None, piece.split)]
-    found, _ = _read([Source(p.path, p.id, member=p.member) for p in pieces], progress, processes)
+    found, _ = _read([Source(p.path, p.id, member=p.member, track=p.track) for p in pieces], progress, processes)
     return found
 
 
@@ -66,7 +66,7 @@ def _read(
 ) -> tuple[list[Notes], list[Skipped]]:
     from metrics import Notes
 
-    jobs = [Job(source.path, source.member, notes=True) for source in sources]
+    jobs = [Job(source.path, source.member, notes=True, track=source.track) for source in sources]
     found: list[Notes] = []
     skipped: list[Skipped] = []
     for source, answer in zip(sources, read_all(jobs, progress=progress, processes=processes), strict=True):

@@ -115,7 +115,8 @@ def near_duplicates(
     kept = read_json(path)
     if kept is None:
         answers = read_all(
-            [Job(by_content[one].path, by_content[one].member, notes=True) for one in ordered], progress=progress
+            [Job(one.path, one.member, notes=True, track=one.track) for one in map(by_content.__getitem__, ordered)],
+            progress=progress,
         )
         read = {one: answer.notes for one, answer in zip(ordered, answers, strict=True) if answer.notes is not None}
         kept = [asdict(pair) for pair in compare_all(read)]

@@ -22,7 +22,9 @@ class Source:
     """One piece as a corpus lists it, before anything was read: a MIDI file, one of an archive, a tune of an ABC file.
 
     `member` is its name in a tar.xz or its number (X: line) in an ABC file, None for a file that is one piece.
-    `split` is the official side, None where the corpus has no official split.
+    `split` is the official side, None where the corpus has no official split. `track` is the name or number of the one
+    track that is meant, None for all. Sources of one `group` ("": none) are versions of one music
+    by the corpus's own word and stand on one side.
     """
 
     path: Path
@@ -30,6 +32,8 @@ class Source:
     title: str = ""
     split: str | None = None
     member: int | str | None = None
+    track: str | None = None
+    group: str = ""
 
     @property
     def file_name(self) -> str:
@@ -55,6 +59,7 @@ class Piece:
     notes: int = 0
     content: str = ""
     """Hash of (onset, duration, pitch) alone: equal for copies that differ in velocity, tempo, tracks or format."""
+    track: str | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,8 @@ class Corpus:
     """A named set of pieces with a split, in the order of their ids.
 
     `split_rule` says how the sides were chosen, `notes` what a reader of results must know (moved duplicates,
-    rows without a file). `fingerprint` names the contents: ids, bytes, sides and order.
+    rows without a file). `fingerprint` names the contents: ids, bytes, tracks, sides and order.
+    `track` is the track that the corpus was named with; that of a subset such as pop909/melody stands at its pieces.
     """
 
     name: str
@@ -80,19 +86,22 @@ class Corpus:
     licence: str
     split_rule: str
     subset: str | None = None
+    track: str | None = None
     fold: str | None = None
     notes: tuple[str, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that change with any piece, its bytes or its side."""
-        return canonical_hash([[piece.id, piece.sha256, piece.split] for piece in self.pieces])
+        """16 hexadecimal digits that change with any piece, its bytes, its track or its side."""
+        facts = [[piece.id, piece.sha256, piece.split] for piece in self.pieces]
+        tracks = [[piece.track] if piece.track is not None else [] for piece in self.pieces]
+        return canonical_hash([fact + track for fact, track in zip(facts, tracks, strict=True)])
 
     @property
     def label(self) -> str:
-        """The name with subset and fold: "demo", "demo/lieder", "demo/lieder@2of5"."""
-        part = f"/{self.subset}" if self.subset else ""
+        """The name with subset, track and fold: "demo", "demo/lieder", "demo/lieder#track=0@2of5"."""
+        part = (f"/{self.subset}" if self.subset else "") + (f"#track={self.track}" if self.track else "")
         return self.name + part + (f"@{self.fold}" if self.fold else "")
 
     def of_split(self, split: str) -> list[Piece]:

@@ -10,6 +10,7 @@ import io
 import lzma
 import re
 import tarfile
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,10 +18,15 @@ from typing import Any
 
 import numpy as np
 
+from bench.data.chorale import read_chorale, reader_name
+from bench.data.tracks import tracks_called, tracks_in_words
 from bench.errors import first_line
+from bench.files import write_atomically
+from bench.paths import cache_folder
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
 ABC_SUFFIXES = (".abc",)
+MUSICXML_SUFFIXES = (".mxl", ".musicxml", ".xml")
 Member = int | str | None
 """A piece's place in its file: number of a tune in an ABC file, name of a MIDI file in a tar.xz, None: the file."""
 READER_VERSION = 1
@@ -69,21 +75,35 @@ class NoteArrays:
     ticks: int = 0
 
 
-def parse_score(path: Path, member: Member = None) -> Any:
-    """The piece as symusic reads it, a `symusic.Score`. Raises UnreadableError with the reason."""
+def parse_score(path: Path, member: Member = None, track: str | None = None) -> Any:
+    """The piece as symusic reads it, a `symusic.Score`, with all its tracks or those of one name or number.
+
+    Raises UnreadableError with the reason.
+    """
     if path.suffix.lower() in ABC_SUFFIXES:
-        return _parse_abc(path, member)
-    return _parse_midi(_read_bytes(path) if member is None else _packed_bytes(path, member))
+        score = _parse_abc(path, member)
+    elif path.suffix.lower() in MUSICXML_SUFFIXES:
+        score = _parse_chorale(path)
+    else:
+        score = _parse_midi(_read_bytes(path) if member is None else _packed_bytes(path, member))
+    if track is None:
+        return score
+    chosen = tracks_called(score, track)
+    if not chosen:
+        raise UnreadableError(f"no track {track!r}: it has {tracks_in_words(score)}")
+    score.tracks = [score.tracks[index] for index in chosen]
+    return score
 
 
-def read_piece(path: Path, member: Member = None) -> Any:
+def read_piece(path: Path, member: Member = None, track: str | None = None) -> Any:
     """The piece as a `symusic.Score` with one piano track: all non-drum tracks merged, notes of no length dropped.
 
-    Tempos and time signatures are kept. Raises UnreadableError with the reason.
+    `track` keeps the tracks of one name or number. Tempos and time signatures are kept. Raises UnreadableError with the
+    reason.
     """
     import symusic
 
-    score = parse_score(path, member)
+    score = parse_score(path, member, track)
     if len(score.tracks) > MAX_TRACKS:
         raise UnreadableError(f"{len(score.tracks)} tracks (at most {MAX_TRACKS})")
     if score.note_num() == 0:
@@ -196,6 +216,27 @@ def _parse_midi(data: bytes) -> Any:
         raise UnreadableError(f"broken MIDI ({words.removeprefix('MiniMidi: ')[:80]})") from None
 
 
+def _parse_chorale(path: Path) -> Any:
+    kept = cache_folder() / "chorales" / f"{hashlib.sha256(piece_bytes(path, None)).hexdigest()}.mid"
+    try:
+        return _parse_midi(kept.read_bytes())
+    except OSError:
+        data = _chorale_bytes(path)
+    with suppress(OSError):  # reading again is slower, a tenth of a second, not wrong
+        write_atomically(kept, data)
+    return _parse_midi(data)
+
+
+def _chorale_bytes(path: Path) -> bytes:
+    _read_bytes(path)
+    try:
+        return read_chorale(path).dumps_midi()
+    except ImportError:
+        raise UnreadableError("MusicXML is read by music21: pip install 'smdim-bench[music21]'") from None
+    except Exception as error:
+        raise UnreadableError(f"broken MusicXML ({first_line(error)[:80]})") from None
+
+
 def _parse_abc(path: Path, member: Member) -> Any:
     import symusic
 
@@ -271,8 +312,13 @@ def _packed_bytes(path: Path, name: int | str) -> bytes:
 
 
 def piece_bytes(path: Path, member: Member) -> bytes:
-    """What a piece's sha256 is taken of: the file, one in an archive, the text of one tune; b"" if it is unreadable."""
+    """What a piece's sha256 is taken of: the file, one in an archive, the text of one tune; b"" if it is unreadable.
+
+    After a MusicXML file follows its reader with its version.
+    """
     try:
+        if path.suffix.lower() in MUSICXML_SUFFIXES:
+            return _read_bytes(path) + reader_name().encode()
         if member is None:
             return _read_bytes(path)
         if isinstance(member, int):

@@ -1,6 +1,7 @@
 """The registry of corpora: what each is, how it is listed, and how it is obtained.
 
-Adding one costs a function and a registration, in `bench.data.catalog` or a file that it imports:
+Adding one costs a function and a registration, in `bench.data.published_corpora` or another file that
+`bench.data.catalog` imports:
 
     @register_corpus("pop909", "909 Chinese pop songs", "MIT", layout="NNN/NNN.mid")
     def list_pop909(folder: Path) -> Listing: ...
@@ -8,7 +9,7 @@ Adding one costs a function and a registration, in `bench.data.catalog` or a fil
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ class Entry:
     layout       files by which a copy of it is recognised; empty: it cannot be added
     published    where `corpus fetch` finds it; None: it cannot be fetched
     extra        optional extra of this package that it comes with
+    tracks       subsets that are one track of every piece: name of the subset -> name of the track
     """
 
     name: str
@@ -62,6 +64,7 @@ class Entry:
     layout: str = ""
     published: Published | None = None
     extra: str = ""
+    tracks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def origin(self) -> str:

@@ -1,4 +1,7 @@
-"""REMI tokens of notes and back, by MidiTok, which is imported here alone. Import it late: MidiTok takes seconds."""
+"""REMI tokens of notes and back: by MidiTok, which is imported here alone, or those of a preset.
+
+Import it late: MidiTok takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.data.settings import TokenizerSettings
+from bench.data import remi_m
+from bench.data.settings import SPECIAL_TYPES, TokenizerSettings
 
 if TYPE_CHECKING:
     from symusic.core import ScoreTick
-
-PAD, BOS, EOS, MASK = "PAD", "BOS", "EOS", "MASK"
-SPECIAL_TOKENS = (PAD, BOS, EOS, MASK)
 
 
 @lru_cache(maxsize=8)
@@ -25,7 +26,7 @@ def build_tokenizer(settings: TokenizerSettings) -> Any:
         pitch_range=(settings.pitch_low, settings.pitch_high),
         beat_res={(start, stop): steps for start, stop, steps in settings.beat_resolutions},
         num_velocities=settings.velocities,
-        special_tokens=list(SPECIAL_TOKENS),
+        special_tokens=list(SPECIAL_TYPES),
         remove_duplicated_notes=settings.merge_duplicates,
         use_velocities=True,
         use_note_duration_programs=list(range(-1, 128)),
@@ -46,17 +47,23 @@ def build_tokenizer(settings: TokenizerSettings) -> Any:
 
 def vocabulary(settings: TokenizerSettings) -> list[str]:
     """Token words in the order of their ids: "PAD_None", ..., "Bar_None", "Pitch_21", ..., "Position_31"."""
+    if settings.preset:
+        return remi_m.vocabulary(settings.modes)
     words = build_tokenizer(settings).vocab
     return sorted(words, key=words.__getitem__)
 
 
 def type_graph(settings: TokenizerSettings) -> dict[str, set[str]]:
     """Which token type may follow which, as MidiTok has it (special tokens under two names)."""
+    if settings.preset:
+        return remi_m.FOLLOWS
     return {name: set(after) for name, after in build_tokenizer(settings).tokens_types_graph.items()}
 
 
 def encode(score: ScoreTick, settings: TokenizerSettings) -> np.ndarray:
     """Tokens of a one-track score, uint16 (N,). Empty when no note lies within the pitch range."""
+    if settings.preset:
+        return remi_m.encode(score, settings.modes)
     sequences = build_tokenizer(settings)(score)
     ids = sequences[0].ids if sequences else []
     return np.asarray(ids, dtype=np.uint16)
@@ -65,15 +72,30 @@ def encode(score: ScoreTick, settings: TokenizerSettings) -> np.ndarray:
 def decode(tokens_L: np.ndarray, settings: TokenizerSettings) -> ScoreTick:
     """The score of tokens: one piano track, time from the first token on, 120 beats a minute without Tempo tokens.
 
-    Incomplete notes (a Pitch without Velocity and Duration after it) are left out; PAD, BOS, EOS and MASK are ignored
-    elsewhere. Tokens before the first Bar count as the first bar.
+    Incomplete notes (not all three tokens in their order) are left out; PAD, BOS, EOS and MASK are ignored elsewhere.
+    Tokens before the first Bar count as the first bar.
     """
-    from miditok import TokSequence
-
     ids = [int(token) for token in np.asarray(tokens_L).reshape(-1)]
-    tokenizer = build_tokenizer(settings)
     words = vocabulary(settings)
     foreign = [token for token in ids if not 0 <= token < len(words)]
     if foreign:
         raise ValueError(f"token {foreign[0]} is not in the vocabulary of {len(words)} (0..{len(words) - 1})")
-    return tokenizer.decode([TokSequence(ids=ids, tokens=[words[token] for token in ids])])
+    if settings.preset:
+        return remi_m.decode(np.array(ids), settings.modes)
+    from miditok import TokSequence
+
+    return build_tokenizer(settings).decode([TokSequence(ids=ids, tokens=[words[token] for token in ids])])
+
+
+def token_errors(tokens_L: np.ndarray, settings: TokenizerSettings) -> float:
+    """Share of tokens that cannot follow the token before them, 0..1: by MidiTok's `tokens_errors`, which also counts
+    notes played twice, or by `remi_m.token_errors`, which does not, since that writer keeps them."""
+    if settings.preset:
+        return remi_m.token_errors(tokens_L, settings.modes)
+    return float(build_tokenizer(settings).tokens_errors([np.asarray(tokens_L).astype(int).tolist()])[0])
+
+
+def onset_steps(quarters: np.ndarray, settings: TokenizerSettings) -> np.ndarray:
+    """Grid position, counted from 0, at which the tokens place onsets given in quarter notes: int64, of equal shape."""
+    steps = quarters * max(resolution for _, _, resolution in settings.beat_resolutions)
+    return np.floor(steps if settings.preset else steps + 0.5).astype(np.int64)

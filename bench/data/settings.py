@@ -2,7 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any, Literal
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SPECIAL_TYPES = ("PAD", "BOS", "EOS", "MASK")
+"""Types without music, as the default vocabulary begins with them; a preset has PAD and MASK alone."""
+PRESETS: dict[str, dict[str, Any]] = {
+    "remi-m": {
+        "pitch_low": 1,
+        "pitch_high": 127,
+        "beat_resolutions": ((0, 16, 4),),
+        "velocities": 126,
+        "tempos": True,
+        "tempo_bins": 33,
+        "merge_duplicates": False,
+    }
+}
+"""Preset -> the settings that it fixes; `bench.data.remi_m` says what the tokens are."""
+
+
+def note_types(types: Iterable[str]) -> tuple[str, ...]:
+    """The types of a note's three tokens in the order in which they are written, which is that of the vocabulary."""
+    return tuple(name for name in dict.fromkeys(types) if name in ("Pitch", "Velocity", "Duration"))
 
 
 class TokenizerSettings(BaseModel):
@@ -11,9 +34,22 @@ class TokenizerSettings(BaseModel):
     A note is Pitch, Velocity, Duration after the Position in its Bar. All tracks but drums are merged into one piano;
     no byte-pair encoding, programs, chords or drum pitches. The defaults read POP909, MAESTRO, the Essen songs and the
     demo pieces without a loss outside the piano's range.
+    A preset is a tokenizer of its own, whose settings it fixes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    preset: Literal["remi-m"] | None = Field(
+        None,
+        exclude_if=lambda value: value is None,
+        description="remi-m: the vocabulary of MusicMamba's published writer (sixteenths, order Pitch, Duration, "
+        "Velocity), whose marks SMDIM's demo files carry. It goes with `modes` and no other setting",
+    )
+    modes: bool = Field(
+        False,
+        exclude_if=lambda value: not value,
+        description="with preset remi-m: its 140 mode tokens too, which no piece here uses, 509 tokens in all",
+    )
 
     pitch_low: int = Field(21, ge=0, le=127, description="lowest MIDI pitch with a token; 21 is the piano's lowest A")
     pitch_high: int = Field(
@@ -44,6 +80,20 @@ class TokenizerSettings(BaseModel):
         True,
         description="notes of one pitch and onset (doubled voices) become one, since decoding cannot distinguish them",
     )
+
+    @model_validator(mode="after")
+    def _preset(self) -> TokenizerSettings:
+        if self.preset is None:
+            if self.modes:
+                raise ValueError("modes goes with preset remi-m; allowed: preset: remi-m, or no modes")
+            return self
+        fixed = {name: field.default for name, field in type(self).model_fields.items()} | PRESETS[self.preset]
+        for name in self.model_fields_set - {"preset", "modes"}:
+            if getattr(self, name) != fixed[name]:
+                raise ValueError(f"preset {self.preset} fixes {name}; allowed beside a preset: modes")
+            self.model_fields_set.discard(name)
+        self.__dict__.update(PRESETS[self.preset])
+        return self
 
     @model_validator(mode="after")
     def _ranges(self) -> TokenizerSettings:

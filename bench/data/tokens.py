@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.data.cache import read_array, write_array
 from bench.data.pieces import SPLITS, Corpus, Piece, Skipped, check_split
-from bench.data.settings import TokenizerSettings
+from bench.data.settings import SPECIAL_TYPES, TokenizerSettings
 from bench.data.windows import Windows, cut, window_starts
 from bench.errors import UserError
 from bench.files import canonical_hash, write_atomically
@@ -70,28 +70,19 @@ class TokenCorpus:
         return self._ids["MASK_None"]
 
     @property
-    def bos_id(self) -> int:
-        """In the vocabulary, not written into pieces."""
-        return self._ids["BOS_None"]
-
-    @property
-    def eos_id(self) -> int:
-        """In the vocabulary, not written into pieces."""
-        return self._ids["EOS_None"]
-
-    @property
     def bar_id(self) -> int:
         """Begins a bar."""
         return self._ids["Bar_None"]
 
     @property
     def special_ids(self) -> list[int]:
-        """PAD, BOS, EOS and MASK, ascending."""
-        return sorted((self.pad_id, self.bos_id, self.eos_id, self.mask_id))
+        """PAD and MASK, and BOS and EOS where the vocabulary has them, which no piece uses; ascending."""
+        return [token for token, word in enumerate(self.vocabulary) if word.split("_")[0] in SPECIAL_TYPES]
 
     @cached_property
     def type_names(self) -> list[str]:
-        """Token types by their first id: "PAD", ..., "Bar", "Pitch", "Velocity", "Duration", "Position"."""
+        """Token types by their first id: "PAD", ..., "Bar", "Pitch", "Velocity", "Duration", "Position"; a
+        note's types in the order of its tokens."""
         return list(dict.fromkeys(word.split("_")[0] for word in self.vocabulary))
 
     @cached_property

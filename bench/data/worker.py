@@ -29,6 +29,7 @@ class Job:
     member: Member
     settings: TokenizerSettings | None = None
     notes: bool = False
+    track: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def receive(stream: IO[bytes]) -> Any:
 def do(job: Job) -> Answer:
     """Do one job; an unreadable piece is an answer, not an error."""
     try:
-        score = read_piece(job.path, job.member)
+        score = read_piece(job.path, job.member, job.track)
         if job.notes:
             return Answer(notes=note_arrays(score))
         if job.settings is None:

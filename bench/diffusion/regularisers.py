@@ -19,8 +19,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from bench.data.settings import SPECIAL_TYPES
 from bench.diffusion.absorbing import AbsorbingDiffusion, Denoise, DiffusionLoss
-from bench.diffusion.constraints.language import SPECIAL_TYPES, TokenLanguage
+from bench.diffusion.constraints.language import TokenLanguage
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.noised import Noised
 

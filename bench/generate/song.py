@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.diffusion.constraints import TokenLanguage
-from bench.diffusion.constraints.decoding import BAR_QUARTERS, check_equal_bars
+from bench.diffusion.constraints.decoding import check_equal_bars
 from bench.generate.errors import GenerateError
 
 if TYPE_CHECKING:
@@ -60,20 +60,19 @@ class Song:
 
     def onset_bars(self, track: int) -> np.ndarray:
         """The bar in which each note of a track begins, on the grid of the tokens: int64 (notes,)."""
-        steps_a_bar = int(self.language.position.max()) + 1
+        from bench.data.remi import onset_steps
+
         notes = self.score.tracks[track].notes.numpy()
         quarters = notes["time"].astype(np.float64) / self.score.ticks_per_quarter
-        steps = np.floor(quarters * steps_a_bar / BAR_QUARTERS + 0.5).astype(np.int64)
-        return steps // steps_a_bar
+        return onset_steps(quarters, self.tokenizer) // (int(self.language.position.max()) + 1)
 
     def tracks_named(self, name: str) -> list[int]:
         """Indices of the tracks called `name` (case does not matter), or of that number."""
-        pitched = [index for index, track in enumerate(self.score.tracks) if not track.is_drum and len(track.notes)]
-        names = {index: self.score.tracks[index].name.strip() for index in pitched}
-        found = [index for index in pitched if names[index].casefold() == name.strip().casefold()]
-        found = found or [index for index in pitched if str(index) == name.strip()]
+        from bench.data.tracks import tracks_called, tracks_in_words
+
+        found = tracks_called(self.score, name)
         if not found:
-            known = ", ".join(f"{names[index] or 'without a name'} ({index})" for index in pitched)
+            known = tracks_in_words(self.score)
             raise GenerateError(f"--keep-track {name!r}: no such track in {self.name}; allowed: {known}")
         return found
 
@@ -96,7 +95,7 @@ def load_song(words: str | Path, tokenizer: TokenizerSettings, language: TokenLa
     source = _source(str(words))
     check_equal_bars(language)
     try:
-        merged, score = read_piece(source.path, source.member), parse_score(source.path, source.member)
+        merged, score = (read(source.path, source.member, source.track) for read in (read_piece, parse_score))
     except UnreadableError as error:
         raise GenerateError(f"{words}: cannot be used: {error}") from None
     tokens = encode(merged, tokenizer).astype(np.int64)
@@ -108,14 +107,15 @@ def load_song(words: str | Path, tokenizer: TokenizerSettings, language: TokenLa
 
 
 def _source(words: str) -> Source:
-    from bench.data.catalog import CORPORA, FOLDER_PREFIX, find_song
+    from bench.data.catalog import CORPORA, find_song
+    from bench.data.names import FOLDER_PREFIX
     from bench.data.pieces import CorpusError, Source
 
     path = Path(words)
     if path.is_file():
         return Source(path, path.name)
     corpus, colon, _ = words.rpartition(":")
-    if not colon or not (corpus.partition("/")[0] in CORPORA or corpus.startswith(FOLDER_PREFIX)):
+    if not colon or not (re.split("[/#]", corpus)[0] in CORPORA or corpus.startswith(FOLDER_PREFIX)):
         known = "a MIDI file, or CORPUS:NAME such as demo/lieder:frühlingstraum"
         raise GenerateError(f"{words}: no such file; allowed: {known}")
     try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.data.settings import SPECIAL_TYPES
 from bench.diffusion.constraints import token_notes
 from bench.diffusion.constraints.language import TIME_TYPES
 from bench.generate.errors import GenerateError
@@ -126,7 +127,7 @@ def _template(
 
 def _musical(song: Song, length: int) -> np.ndarray:
     allowed = np.ones((length, len(song.language.words)), bool)
-    allowed[:, song.language.ids("PAD", "BOS", "EOS", "MASK")] = False
+    allowed[:, song.language.ids(*SPECIAL_TYPES)] = False
     return allowed
 
 

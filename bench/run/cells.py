@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bench import versions
@@ -15,19 +14,14 @@ from bench.study.grid import Cell
 from bench.study.settings import given
 
 if TYPE_CHECKING:
-    from architectures.backbone import Backbone, BackboneConfig
+    from architectures.catalog import ArmConfig
     from bench.data import TokenCorpus
     from bench.study.grid import Combination
     from bench.study.settings import EfficiencySettings, InfillingSettings, Measure
 
 
-@cache
-def backbone_without_weights(config: BackboneConfig) -> Backbone:
-    """The backbone without weights: its direction, its parameters and the lengths it takes are known."""
-    from architectures.backbone import Backbone, shapes_only
-
-    with shapes_only():
-        return Backbone(config)
+EVALUATED = {"batch", "device", "final_validation_windows", "final_validation_draws"}
+"""Settings of the trainer that matter to loaded weights: how they are evaluated, and where."""
 
 
 def reference_cell(
@@ -44,7 +38,7 @@ def reference_cell(
 
 def quality_cell(
     member: Combination,
-    config: BackboneConfig,
+    config: ArmConfig,
     tokens: TokenCorpus,
     seed: int,
     plugins: Sequence[str] = (),
@@ -52,13 +46,16 @@ def quality_cell(
     **labels: Any,
 ) -> Cell:
     """A training of `member`, and the music drawn from it; `labels`: further ones than those of its settings."""
+    from bench.files import file_sha256
+    from bench.training.weights import weights_file
+
     assert member.train
     parts = versions.QUALITY_PARTS
     settings = _settings("quality", parts) | _data(member, tokens, member.length)
     settings |= {
         "model": config.to_dict(),
         "seed": seed,
-        "train": member.train.model_dump(mode="json"),
+        "train": member.train.model_dump(mode="json", include=EVALUATED if member.arm.checkpoint else None),
         "diffusion": member.diffusion.deciding(),
         "sample": member.sample.deciding(),
         "plugins": list(plugins),
@@ -69,6 +66,9 @@ def quality_cell(
         settings["infilling"] = infilling.model_dump()
     if member.arm.sample_lengths:
         settings["sample_lengths"] = list(member.arm.sample_lengths)
+    if member.arm.checkpoint:
+        file = weights_file(member.arm.checkpoint)
+        settings["checkpoint"] = {"file": str(file), "sha256": file_sha256(file)}
     labels |= _arm_labels(member.label, config)
     labels |= {"seed": seed, "length": member.length, "corpus": member.corpus, "version": versions.label(parts)}
     return Cell("quality", labels, settings)
@@ -76,7 +76,7 @@ def quality_cell(
 
 def tuning_cell(
     member: Combination,
-    config: BackboneConfig,
+    config: ArmConfig,
     tokens: TokenCorpus,
     seed: int,
     plugins: Sequence[str] = (),
@@ -120,7 +120,7 @@ def outside_cell(member: Combination, tokens: TokenCorpus, other: TokenCorpus, m
 
 def efficiency_cell(
     member: Combination,
-    config: BackboneConfig,
+    config: ArmConfig,
     measure: EfficiencySettings,
     machine: Mapping[str, Any],
     plugins: Sequence[str] = (),
@@ -153,9 +153,12 @@ def _data(member: Combination, tokens: TokenCorpus, length: int) -> dict[str, An
     }
 
 
-def _arm_labels(label: str, config: BackboneConfig) -> dict[str, Any]:
-    from architectures import count_parameters
+def _arm_labels(label: str, config: ArmConfig) -> dict[str, Any]:
+    from architectures import DenoiserError, count_parameters, without_weights
 
-    backbone = backbone_without_weights(config)
-    parameters = count_parameters(backbone)
-    return {"arm": label, "pattern": config.pattern, "direction": backbone.direction, "parameters": parameters}
+    labels = {"arm": label, "pattern": config.pattern}
+    try:
+        network = without_weights(config)
+    except DenoiserError:  # its cells hold the reason
+        return labels | {"direction": "not known"}
+    return labels | {"direction": network.direction, "parameters": count_parameters(network)}

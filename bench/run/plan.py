@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import UserError
-from bench.run.arms import matched_configs
+from bench.run.arms import check_sizes, matched_configs
 from bench.run.cells import efficiency_cell, outside_cell, quality_cell, reference_cell
 from bench.run.tuning import (
     Read,
@@ -27,7 +27,7 @@ from bench.study.grid import Cell, Combination, Study
 from bench.study.tuning import Key, Point, key_of
 
 if TYPE_CHECKING:
-    from architectures.backbone import BackboneConfig
+    from architectures.catalog import ArmConfig
     from bench.data import TokenCorpus
 
 Say = Callable[[str], None]
@@ -53,6 +53,7 @@ def make_plan(study: Study, say: Say = lambda _: None, results: Path | None = No
     """Load the data, resolve and match the arms, and list the cells; those of a study that tunes as far as its cells
     under `results` decide them. Raises UserError naming file and key."""
     _load_plugins(study)
+    check_sizes(study)
     groups: dict[object, list[Combination]] = {}  # of one vocabulary each
     for member in study.combinations():
         groups.setdefault((member.corpus, member.tokenizer), []).append(member)
@@ -63,7 +64,7 @@ def make_plan(study: Study, say: Say = lambda _: None, results: Path | None = No
         tokens = _load_tokens(study, members[0], say)
         notes += _skipped_notes(members[0].corpus, tokens)
         ours = [member for member in members if not member.arm.midi]
-        configs = matched_configs(study, ours, tokens.vocab_size, notes) if ours else {}
+        configs = matched_configs(study, ours, tokens, notes) if ours else {}
         if study.content.tune:
             tuned += _tuned_arms(study, ours, configs, tokens)
         found += [cell for member in ours for cell in _cells_of(study, member, configs[member.label], tokens)]
@@ -97,20 +98,18 @@ def _grown(study: Study, found: list[Cell], notes: list[str], tuned: list[TunedA
 
 
 def _tuned_arms(
-    study: Study, members: list[Combination], configs: dict[str, BackboneConfig], tokens: TokenCorpus
+    study: Study, members: list[Combination], configs: dict[str, ArmConfig], tokens: TokenCorpus
 ) -> list[TunedArm]:
     """The members that train, each with its backbone at any point of the sweep."""
-    known: dict[Key, dict[str, BackboneConfig]] = {(): configs}
+    known: dict[Key, dict[str, ArmConfig]] = {(): configs}
 
-    def config_at(member: Combination, point: Point) -> BackboneConfig:
+    def config_at(member: Combination, point: Point) -> ArmConfig:
         part = model_part(point)
         if key_of(part) not in known:
-            known[key_of(part)] = matched_configs(
-                study, [study.at(one, part) for one in members], tokens.vocab_size, []
-            )
+            known[key_of(part)] = matched_configs(study, [study.at(one, part) for one in members], tokens, [])
         return known[key_of(part)][member.label]
 
-    arms = [TunedArm(study, member, tokens, config_at) for member in members if member.train]
+    arms = [TunedArm(study, member, tokens, config_at) for member in members if member.is_trained]
     for arm in arms:
         for point in arm.grid:
             with study.place.naming("tune", of=UserError):
@@ -144,7 +143,7 @@ def _skipped_notes(corpus: str, tokens: TokenCorpus) -> list[str]:
     return [f"corpus {corpus}: {len(tokens.skipped)} files skipped: {'; '.join(named)}{others}"]
 
 
-def _cells_of(study: Study, member: Combination, config: BackboneConfig, tokens: TokenCorpus) -> list[Cell]:
+def _cells_of(study: Study, member: Combination, config: ArmConfig, tokens: TokenCorpus) -> list[Cell]:
     """The cells of one combination of a denoiser; a quality cell per seed."""
     measure, seeds = study.content.measure, study.content.seeds
     cells = []
@@ -152,13 +151,14 @@ def _cells_of(study: Study, member: Combination, config: BackboneConfig, tokens:
         identity = _machine_identity(study, member)
         cells.append(efficiency_cell(member, config, measure.efficiency, identity, study.content.plugins))
     if measure.quality:
+        _check_checkpoint(study, member, config)
         _check_process(study, member, tokens)
         _check_kernels(study, member)
         _check_infilling(study, member, tokens)
         infill = measure.infilling
         lengths = dict.fromkeys((*member.played_lengths, *([member.length] if infill else [])))
         cells += [reference_cell(member, tokens, length, infill) for length in lengths]
-        if study.content.tune and member.train:  # its cells follow from the sweep
+        if study.content.tune and member.is_trained:  # its cells follow from the sweep
             return cells
         labels = {"batch": member.sample.pieces, "threads": measure.quality.threads}
         cells += [quality_cell(member, config, tokens, seed, study.content.plugins, infill, **labels) for seed in seeds]
@@ -182,6 +182,17 @@ def _outside_cells(study: Study, member: Combination, tokens: TokenCorpus, notes
         reference_cell(member, tokens, member.length, measure.infilling),
         outside_cell(member, tokens, other, measure),
     ]
+
+
+def _check_checkpoint(study: Study, member: Combination, config: ArmConfig) -> None:
+    """Raise UserError where the weights that an arm is given are not those of its network."""
+    from architectures import without_weights
+    from bench.training.errors import TrainingError
+    from bench.training.weights import check_weights, weights_file
+
+    if member.arm.checkpoint:
+        with study.place.naming("axes", "arm", arm=f"arm {member.label!r}", of=(TrainingError, ValueError)):
+            check_weights(weights_file(member.arm.checkpoint), without_weights(config))
 
 
 def _check_process(study: Study, member: Combination, tokens: TokenCorpus) -> None:

@@ -33,7 +33,7 @@ from bench.study.tuning import (
 from metrics.cost.quantities import VALIDATION_BITS
 
 if TYPE_CHECKING:
-    from architectures.backbone import BackboneConfig
+    from architectures.catalog import ArmConfig
     from bench.data import TokenCorpus
 
 Figure = tuple[float, str]
@@ -58,7 +58,7 @@ class TunedArm:
     study: Study
     member: Combination
     tokens: TokenCorpus
-    config_at: Callable[[Combination, Point], BackboneConfig]
+    config_at: Callable[[Combination, Point], ArmConfig]
 
     @property
     def tune(self) -> Tune:

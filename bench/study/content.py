@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, field_serializer, field_validator, model
 from bench.data.settings import TokenizerSettings
 from bench.data.splits import all_folds, parse_fold
 from bench.study.settings import (
+    ArmModelSettings,
     DiffusionSettings,
     KernelSettings,
     Limits,
@@ -79,17 +80,22 @@ class Tune(Settings):
 
 
 class ArmChoice(Settings):
-    """An arm on the arm axis: a catalog name or pattern, with a label and sizes of its own where wanted; or the music
-    of another system, whose quality is measured beside the others."""
+    """An arm on the arm axis: a catalog name, a registered denoiser or a pattern, with a label and sizes of its own
+    where wanted; or the music of another system, whose quality is measured beside the others."""
 
     name: str = Field(description="label in tables and figures")
-    arm: str = Field("", description="catalog name or block pattern")
+    arm: str = Field("", description="catalog name, registered denoiser or block pattern")
     midi: str | None = Field(None, description="instead of `arm`: a folder of MIDI files that another system made")
-    model: ModelSettings = Field(ModelSettings(), description="sizes that this arm alone has")
+    model: ArmModelSettings = Field(ArmModelSettings(), description="sizes that this arm alone has")
     train: PartialTrainSettings | Literal["none"] = Field(
         PartialTrainSettings(),
         exclude_if=lambda one: one == PartialTrainSettings(),
         description="training of this arm alone, over the baseline's and the axes'; none: measured without training",
+    )
+    checkpoint: str | None = Field(
+        None,
+        exclude_if=lambda one: one is None,
+        description="weights (.safetensors, or the folder of a `train` run), from the folder of the study's file",
     )
     kernels: KernelSettings = Field(
         KernelSettings(), exclude_if=lambda one: not one.asked(), description="kernels of this arm alone"
@@ -119,14 +125,18 @@ class ArmChoice(Settings):
         trained = self.train == "none" or given(self.train)
         if self.midi and (given(self.model) or trained or self.length or self.sample_lengths or self.kernels.asked()):
             raise ValueError("an arm of MIDI files has no model, train, kernels, length or sample_lengths")
+        if (self.checkpoint is None) != (self.train != "none"):
+            raise ValueError("`checkpoint`, a file of weights, and `train: none` are given together")
+        if self.midi and self.checkpoint:
+            raise ValueError("an arm of MIDI files has no checkpoint")
         return self
 
 
 class Baseline(Settings):
     """The settings of every cell, except where an axis sets another value."""
 
-    arm: str = Field("transformer", description="catalog name or block pattern")
-    corpus: str = Field("demo", description="corpus, or corpus/subset (demo/lieder), or folder:PATH")
+    arm: str = Field("transformer", description="catalog name, registered denoiser or block pattern")
+    corpus: str = Field("demo", description="corpus, corpus/subset (demo/lieder) or folder:PATH; #track=NAME")
     length: int = Field(512, ge=1, description="tokens a window and a generated piece")
     model: ModelSettings = ModelSettings()
     tokenizer: TokenizerSettings = TokenizerSettings()
@@ -186,7 +196,7 @@ class StudyFile(Settings):
         "changes verdicts alone, and no cell",
     )
     limits: Limits = Limits()
-    plugins: tuple[str, ...] = Field((), description="modules that register further mixers")
+    plugins: tuple[str, ...] = Field((), description="modules that register further mixers and denoisers")
 
     @field_validator("axes", mode="before", json_schema_input_type=dict[str, list[Any] | int])
     @classmethod

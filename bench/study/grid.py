@@ -15,7 +15,14 @@ from bench.data.settings import TokenizerSettings
 from bench.errors import UserError
 from bench.files import canonical_hash
 from bench.study.content import PLAIN_AXES, SETTING_GROUPS, ArmChoice, Baseline, StudyFile
-from bench.study.settings import DiffusionSettings, KernelSettings, ModelSettings, SampleSettings, given
+from bench.study.settings import (
+    ArmModelSettings,
+    DiffusionSettings,
+    KernelSettings,
+    ModelSettings,
+    SampleSettings,
+    given,
+)
 from bench.study.source import axis_name, check_axes, check_number, excluded_values, read_source
 from bench.study.tuning import Point, is_number
 from bench.study.yaml import Model, Place, allowed_words, validate
@@ -41,12 +48,17 @@ class Combination:
     arm: ArmChoice
     corpus: str
     length: int
-    model: ModelSettings
+    model: ArmModelSettings
     tokenizer: TokenizerSettings
     diffusion: DiffusionSettings
     train: TrainSettings | None  # None where nothing is trained
     sample: SampleSettings
     kernels: KernelSettings
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is a training: not where the weights are given, and not of MIDI files."""
+        return self.train is not None and self.arm.train != "none"
 
     @property
     def played_lengths(self) -> tuple[int, ...]:
@@ -101,10 +113,14 @@ class Study:
         measure = measure.model_copy(update={"efficiency": measure.efficiency.model_copy(update=changes)})
         return Study(self.content.model_copy(update={"measure": measure}), self.place, other_machine=other_machine)
 
+    def arms(self) -> list[ArmChoice]:
+        """The arms of the arm axis, or the baseline's."""
+        values = self.content.axes.get("arm", [self.content.baseline.arm])
+        return [self._arm_choice(value, index) for index, value in enumerate(values)]
+
     def combinations(self) -> list[Combination]:
         """Every combination of axis values that is not excluded, in the order of the file."""
-        arms = self.content.axes.get("arm", [self.content.baseline.arm])
-        axes = self.content.axes | {"arm": [self._arm_choice(value, index) for index, value in enumerate(arms)]}
+        axes = self.content.axes | {"arm": self.arms()}
         points = []
         for values in itertools.product(*axes.values()):
             chosen = dict(zip(axes, values, strict=True))
@@ -126,7 +142,7 @@ class Study:
             arm=arm,
             corpus=chosen.get("corpus", base.corpus) + (f"@{chosen['splits']}" if "splits" in chosen else ""),
             length=arm.length or chosen.get("length", base.length),
-            model=self._settings(ModelSettings, "model", chosen).model_copy(update=given(arm.model)),
+            model=ArmModelSettings(**given(self._settings(ModelSettings, "model", chosen)) | given(arm.model)),
             tokenizer=self._settings(TokenizerSettings, "tokenizer", chosen),
             diffusion=self._settings(DiffusionSettings, "diffusion", chosen),
             train=self._train(arm, chosen) if trained else None,
@@ -137,6 +153,10 @@ class Study:
     def _settings(self, kind: type[Model], group: str, chosen: Mapping[str, Any]) -> Model:
         """The baseline's settings of a group, with the values chosen on axes in place of its own."""
         settings = getattr(self.content.baseline, group)
+        if group == "train" and chosen["arm"].train == "none":  # evaluated alone: the budget is not spent
+            budget = {"steps": 1}
+            settings = kind(**{key: value for key, value in given(settings).items() if key not in BUDGETS} | budget)
+            chosen = {key: value for key, value in chosen.items() if key.partition(".")[2] not in BUDGETS}
         varied = {key.removeprefix(f"{group}."): value for key, value in chosen.items() if key.startswith(f"{group}.")}
         if isinstance(settings, kind) and not varied:
             return settings
@@ -145,13 +165,13 @@ class Study:
     def at(self, member: Combination, point: Point) -> Combination:
         """`member` with these values in place of its own. Raises UserError for one that a setting does not allow."""
         changes: dict[str, Any] = {}
-        for group, kind in TUNED_KINDS.items():
+        for group in TUNED_KINDS:
             values = {
                 key.removeprefix(f"{group}."): value for key, value in point.items() if key.startswith(f"{group}.")
             }
             if values:
-                place = ("tune", group)
-                changes[group] = validate(kind, given(getattr(member, group)) | values, self.place, place)
+                place, before = ("tune", group), getattr(member, group)
+                changes[group] = validate(type(before), given(before) | values, self.place, place)
         return replace(member, **changes)
 
     def grid_of(self, member: Combination) -> dict[str, list[Any]]:
@@ -199,14 +219,12 @@ class Study:
                     ("tune", name), "changes the size, which `match` makes equal; leave out one of them"
                 )
         for member in self.combinations():
-            if member.train:
+            if member.is_trained:
                 self.grid_of(member)
 
-    def _train(self, arm: ArmChoice, chosen: Mapping[str, Any]) -> TrainSettings | None:
-        """The settings of the trainer with the arm's own over them; its budget replaces theirs. None: not trained."""
-        if isinstance(arm.train, str):
-            return None
-        own = given(arm.train)
+    def _train(self, arm: ArmChoice, chosen: Mapping[str, Any]) -> TrainSettings:
+        """The settings of the trainer with the arm's own over them; its budget replaces theirs."""
+        own = {} if isinstance(arm.train, str) else given(arm.train)
         if not own:
             return self._settings(TrainSettings, "train", chosen)
         varied = {key.removeprefix("train."): value for key, value in chosen.items() if key.startswith("train.")}
@@ -217,7 +235,10 @@ class Study:
 
     def _arm_choice(self, value: Any, index: int) -> ArmChoice:
         named = {"name": value, "arm": value} if isinstance(value, str) else value
-        return validate(ArmChoice, named, self.place, ("axes", "arm", index))
+        choice = validate(ArmChoice, named, self.place, ("axes", "arm", index))
+        if choice.checkpoint is None:
+            return choice
+        return choice.model_copy(update={"checkpoint": str(Path(self.place.path or "").parent / choice.checkpoint)})
 
 
 def load_study(name_or_path: str | Path, overrides: Sequence[str] = (), *, many: bool = False) -> Study:

@@ -47,6 +47,12 @@ class ModelSettings(Settings):
     layers: int | None = Field(None, ge=1, description="mixers in all, in place of depth")
 
 
+class ArmModelSettings(ModelSettings):
+    """Sizes of one arm: those of the backbone, or a registered denoiser's own, which are checked where it is built."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class DiffusionSettings(Settings):
     """The corruption process and its loss, the same for every arm."""
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from bench.data.catalog import DEMO_FOLDER, list_demo
+from bench.data.packaged_corpora import DEMO_FOLDER, list_demo
 from bench.data.reading import UnreadableError, note_arrays, piece_bytes, read_piece
 from bench.errors import UserError
 from bench.run.estimate import Estimator

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.diffusion.constraints.language import SPECIAL_TYPES, TokenLanguage
+from bench.data.settings import SPECIAL_TYPES
+from bench.diffusion.constraints.language import TokenLanguage
 
 TYPE_RULE, TIME_RULE, CHORD_RULE = 1, 2, 4  # bits of `broken`
 RULE_NAMES = {TYPE_RULE: "grammar", TIME_RULE: "grammar (time goes forward)", CHORD_RULE: "chord limit"}
 START, SPECIAL = "start", "special"
-UNFINISHED = frozenset({"Position", "Pitch", "Velocity"})  # a piece that ends here loses what it began
 REPEATABLE_AFTER = frozenset({"Rest"})  # MidiTok: a Position after a Rest may stand anywhere
 
 State = tuple[str, int, int]  # type of the last token, position in the bar (-1 unknown or none), notes begun there
@@ -63,7 +63,7 @@ def build_automaton(language: TokenLanguage, *, grammar: bool, chord_limit: int 
         symbol_of_token=symbol_of_token,
         next_state=np.array(following, dtype=np.int64),
         broken=np.array(broken, dtype=np.uint8),
-        unfinished=np.array([kind in UNFINISHED for kind, _, _ in queue]),
+        unfinished=np.array([kind in _unfinished(language) for kind, _, _ in queue]),
         anchors=np.array([kind in ("Bar", "Position", SPECIAL) for kind, _ in symbols]),
     )
 
@@ -107,4 +107,9 @@ def _allowed_after(last: str, language: TokenLanguage) -> frozenset[str]:
     if last in (START, SPECIAL):
         return frozenset({"Bar", SPECIAL})
     allowed = language.follows.get(last, frozenset())
-    return allowed if last in UNFINISHED else allowed | {SPECIAL}
+    return allowed if last in _unfinished(language) else allowed | {SPECIAL}
+
+
+def _unfinished(language: TokenLanguage) -> tuple[str, ...]:
+    """Types after which a piece does not end: it would lose what it began."""
+    return ("Position", *language.note[:-1])

@@ -15,7 +15,7 @@ BAR_QUARTERS = 4  # without time-signature tokens every bar has four quarter not
 
 @dataclass(frozen=True)
 class TokenNotes:
-    """The whole notes of a row: `at` is the place of the Pitch token (Velocity and Duration follow it), all (N,)."""
+    """The whole notes of a row: `at` is the place of the Pitch token, which the two others follow, all (N,)."""
 
     at: np.ndarray  # int64
     onset: np.ndarray  # float64, quarter notes from the first bar
@@ -25,9 +25,10 @@ class TokenNotes:
 
 
 def token_notes(tokens_L: np.ndarray, language: TokenLanguage) -> TokenNotes:
-    """The notes that MidiTok decodes from REMI tokens, in the order of the tokens.
+    """The notes that the tokens decode to, in the order of the tokens.
 
-    A Pitch counts when a Velocity and a Duration follow it; tokens before the first Bar belong to the first bar.
+    A Pitch counts when the other two tokens of a note follow it in their order; tokens before the first Bar belong to
+    the first bar.
     Raises DiffusionError for a language with Rest or TimeSig tokens, whose time is not counted in equal bars.
     """
     check_equal_bars(language)
@@ -35,6 +36,7 @@ def token_notes(tokens_L: np.ndarray, language: TokenLanguage) -> TokenNotes:
     rows = []
     bar, position = -1, 0
     kinds = language.types
+    loud, long = (language.note.index(name) for name in ("Velocity", "Duration"))  # places after the Pitch
     for place, token in enumerate(tokens_L):
         kind = kinds[token]
         if kind == "Bar":
@@ -42,7 +44,7 @@ def token_notes(tokens_L: np.ndarray, language: TokenLanguage) -> TokenNotes:
         elif kind == "Position":
             bar, position = max(bar, 0), int(language.position[token])
         elif kind == "Pitch" and place + 2 < len(tokens_L):
-            velocity, duration = tokens_L[place + 1], tokens_L[place + 2]
+            velocity, duration = tokens_L[place + loud], tokens_L[place + long]
             if kinds[velocity] == "Velocity" and kinds[duration] == "Duration":
                 onset = BAR_QUARTERS * (max(bar, 0) + position / steps)
                 loudness = int(language.words[velocity].split("_")[1])

@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-SPECIAL_TYPES = frozenset({"PAD", "BOS", "EOS", "MASK"})
+from bench.data.settings import SPECIAL_TYPES, note_types
+
 TIME_TYPES = ("Bar", "TimeSig", "Tempo")
 """Types that set the time: to draw them anew would move what is given."""
 
@@ -29,7 +30,7 @@ class TokenLanguage:
     def of(cls, words: Sequence[str], graph: Mapping[str, Sequence[str] | set[str]]) -> TokenLanguage:
         """From a vocabulary and MidiTok's graph as it comes."""
         cleaned = {
-            name.split("_")[0]: frozenset(word.split("_")[0] for word in after) - SPECIAL_TYPES
+            name.split("_")[0]: frozenset(word.split("_")[0] for word in after).difference(SPECIAL_TYPES)
             for name, after in graph.items()
         }
         return cls(tuple(words), {name: after for name, after in cleaned.items() if name not in SPECIAL_TYPES})
@@ -48,6 +49,11 @@ class TokenLanguage:
     def position(self) -> np.ndarray:
         """Place in the bar of each Position token, -1 of all others: int64 (V,)."""
         return self._numbers("Position")
+
+    @cached_property
+    def note(self) -> tuple[str, ...]:
+        """The types of a note's tokens, in their order."""
+        return note_types(self.types)
 
     def ids(self, *types: str) -> np.ndarray:
         """Token ids of these types, ascending."""

@@ -22,6 +22,7 @@ class SoundingLimit:
     def __init__(self, language: TokenLanguage, most: int) -> None:
         check_equal_bars(language)
         self.language, self.most = language, most
+        self._duration = language.note.index("Duration")  # places after the Pitch
         ids = language.ids("Duration")
         quarters = np.array([float(duration_quarters(language.words[token])) for token in ids])
         order = np.argsort(quarters)
@@ -41,11 +42,11 @@ class SoundingLimit:
             for other in list(sounding):
                 if len(sounding) <= self.most:
                     break
-                if notes.onset[other] < now - NO_TIME and free_L[notes.at[other] + 2]:
-                    self._shorten(tokens_L, int(notes.at[other]) + 2, now - notes.onset[other])
+                if notes.onset[other] < now - NO_TIME and free_L[notes.at[other] + self._duration]:
+                    self._shorten(tokens_L, int(notes.at[other]) + self._duration, now - notes.onset[other])
                     sounding.remove(other)
-            if len(sounding) > self.most and free_L[notes.at[note] + 2]:
-                self._shorten(tokens_L, int(notes.at[note]) + 2, 0.0)
+            if len(sounding) > self.most and free_L[notes.at[note] + self._duration]:
+                self._shorten(tokens_L, int(notes.at[note]) + self._duration, 0.0)
                 ends[note] = now + self._quarters[0]
         return tokens_L
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
 
     training = CellTraining.of(settings)
     tokens, diffusion, backbone, length = training.tokens, training.diffusion, training.backbone, training.length
-    with shared_training(settings, folder, emit):
+    with nullcontext() if training.checkpoint else shared_training(settings, folder, emit):
         result = training.run(folder, report_training(emit))
         if result.diverged:
             raise diverged(result.steps)
@@ -156,7 +157,8 @@ def training_rows(training: CellTraining, result: TrainResult) -> list[dict[str,
     losses = [line["loss"] for line in result.history if line.get("loss") is not None]
     if losses:
         rows.append(row(TRAIN_LOSS, losses[-1], n=1, definition=quantity_of(TRAIN_LOSS).definition))
-    rows.append(row(TRAINING_TIME, result.seconds, n=1))
+    loaded = f"not trained here: weights of {training.checkpoint.name}" if training.checkpoint else ""
+    rows.append(missing(TRAINING_TIME, loaded) if loaded else row(TRAINING_TIME, result.seconds, n=1))
     return rows
 
 

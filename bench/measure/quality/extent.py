@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from bench.data.settings import note_types
+
 if TYPE_CHECKING:
     from bench.data import TokenCorpus
-
-NOTE = ("Pitch", "Velocity", "Duration")
 
 
 class Extent(NamedTuple):
@@ -41,9 +41,9 @@ def window_extent(tokens: TokenCorpus, split: str, length: int, chosen: Sequence
 
 
 def count_notes(tokens: TokenCorpus, sequence: np.ndarray) -> int:
-    """Notes of a token sequence (L,): Pitch, Velocity and Duration in a row, as the decoder reads them."""
+    """Notes of a token sequence (L,): the three tokens of a note in a row, as the decoder reads them."""
     kinds = tokens.type_of_token[np.asarray(sequence).astype(np.int64)]
-    wanted = [tokens.type_names.index(name) for name in NOTE]
+    wanted = [tokens.type_names.index(name) for name in note_types(tokens.type_names)]
     return int(np.count_nonzero((kinds[:-2] == wanted[0]) & (kinds[1:-1] == wanted[1]) & (kinds[2:] == wanted[2])))
 
 

@@ -107,13 +107,12 @@ def to_notes(tokens: TokenCorpus, sequences: SongWindows | np.ndarray, name: str
 
 def token_results(tokens: TokenCorpus, sequences: SongWindows | np.ndarray) -> list[MetricResult]:
     """Token entropy and grammar errors of windows, or of token sequences (n, L)."""
-    from bench.data.remi import build_tokenizer
+    from bench.data.remi import token_errors
     from metrics import grammar_errors, token_entropy
 
-    tokenizer = build_tokenizer(tokens.settings)
     songs = None
     if isinstance(sequences, SongWindows):
         songs, sequences = sequences.song_numbers, sequences.tokens
     pieces = [sequence.astype(int).tolist() for sequence in sequences]
-    errors = grammar_errors(pieces, lambda piece: tokenizer.tokens_errors([piece])[0], songs=songs)
+    errors = grammar_errors(pieces, lambda piece: token_errors(piece, tokens.settings), songs=songs)
     return [token_entropy(pieces, songs=songs), errors]

@@ -74,6 +74,16 @@ class PublishedFigure(Strict):
     setting: str = Field(description="what is not known of how it was measured")
     metric: str = ""
     corpus: str = ""
+    tokenizer: str = Field("", description="preset that a study must have for its figure to be shown beside this one")
+
+
+class Finding(Strict):
+    """Something known of the paper's data or code that the paper does not say, and how sure it is."""
+
+    what: str
+    text: str
+    source: str
+    sure: str = Field(description="known, or inferred and how strongly")
 
 
 class Paper(Strict):
@@ -84,7 +94,13 @@ class Paper(Strict):
     source: str
     not_known: str = Field(description="settings behind the figures that are not known to us")
     figures: tuple[PublishedFigure, ...] = ()
+    findings: tuple[Finding, ...] = ()
     claims: tuple[Claim, ...] = Field(min_length=1)
+
+
+def finding_words(paper: Paper) -> list[str]:
+    """A sentence on each thing that is known of the paper's data and code: text, how sure, source."""
+    return [f"{one.what}: {one.text} ({one.sure}; {one.source})." for one in paper.findings]
 
 
 def claims_hash(paper: Paper) -> str:

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.files import to_json, write_atomically
 from bench.report.analysis.patterns import patterns_of
 from bench.report.claims.measured import Evidence, Measured, measure
-from bench.report.claims.paper import Claim, Paper, claims_hash, claims_recorded
+from bench.report.claims.paper import Claim, Paper, claims_hash, claims_recorded, finding_words
 from bench.report.rows.study import recorded_claims
 from bench.report.rows.summaries import cost_summaries, quality_summaries, reference_summaries
 from bench.report.tables.numbers import number
@@ -119,9 +119,12 @@ def figures_table(paper: Paper) -> Table:
         (Entry(one.what), Entry(number(one.value), one.value), Entry(one.unit), Entry(one.source), Entry(one.setting))
         for one in paper.figures
     )
-    note = "Absolute figures depend on hardware, size and definition; put beside measurements they prove nothing."
+    notes = (
+        "Absolute figures depend on hardware, size and definition; put beside measurements they prove nothing.",
+        *finding_words(paper),
+    )
     columns = ("published", "value", "unit", "source", "setting not known to us")
-    return Table(f"published_{paper.name}", f"Published figures of {paper.title}", columns, rows, (note,))
+    return Table(f"published_{paper.name}", f"Published figures of {paper.title}", columns, rows, notes)
 
 
 def fixed_before(folder: Path, paper: Paper) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.analysis.samplers import most_calls
+from bench.report.claims.beside import beside_table, figures_beside
 from bench.report.claims.paper import PAPERS_FOLDER, load_paper
 from bench.report.claims.verdict import NOT_COMPARABLE, claims_table, figures_table, fixed_before, judge, save_verdicts
 from bench.report.figures import FIGURES
@@ -126,6 +127,8 @@ def claims_tables(frame: pd.DataFrame, folder: Path) -> list[Table]:
             save_verdicts(folder, paper, judged)
             table = claims_table(paper, judged)
             tables += [replace(table, notes=(fixed_before(folder, paper), *table.notes)), figures_table(paper)]
+        if beside := list(figures_beside(paper, frame, folder)):
+            tables.append(beside_table(paper, beside))
     return tables
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.data.catalog import DEMO_FOLDER, list_demo
+from bench.data.packaged_corpora import DEMO_FOLDER, list_demo
 from bench.data.pieces import Source
 from bench.data.reading import Member, UnreadableError, parse_score
 from metrics.music.notes import Notes

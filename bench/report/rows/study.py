@@ -40,6 +40,18 @@ def recorded_claims(folder: Path, paper: str) -> str | None:
     return _entry(folder, "claims", paper)
 
 
+def study_tokenizer(folder: Path) -> str:
+    """Preset of the tokenizer of a study whose cells all have one; "default" for the default settings, "other" for any
+    others, "" where the folder does not say it."""
+    baseline, axes = _entry(folder, "study", "baseline"), _entry(folder, "study", "axes") or {}
+    if not isinstance(baseline, dict):
+        return ""
+    given = baseline.get("tokenizer") or {}
+    if any(str(axis).startswith("tokenizer.") for axis in axes):
+        return "other"
+    return str(given.get("preset") or ("other" if given else "default"))
+
+
 def baseline_arm(folder: Path, frame: pd.DataFrame) -> str:
     """The arm that others are compared with: the study's baseline where it is among the rows, else `transformer`,
     else the first."""

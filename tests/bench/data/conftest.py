@@ -18,6 +18,19 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     return folder
 
 
+@pytest.fixture
+def reading_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces are read in this process, since a reading process costs most of a second to start."""
+    from bench.data import corpus, music, near, tokenising
+    from bench.data.worker import Answer, Job, do
+
+    def read_all(jobs: Sequence[Job], **_: object) -> list[Answer]:
+        return [do(job) for job in jobs]
+
+    for module in (corpus, music, near, tokenising):
+        monkeypatch.setattr(module, "read_all", read_all)
+
+
 @pytest.fixture(scope="session")
 def write_midi() -> WriteMidi:
     def write(path: Path, *tracks: Sequence[Note], tpq: int = 480, drums: Sequence[int] = ()) -> Path:

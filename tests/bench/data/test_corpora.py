@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.data import catalog, corpus_notes, load_corpus
-from bench.data.catalog import list_essen, list_pop909
+from bench.data import corpus_notes, load_corpus
+from bench.data.packaged_corpora import ESSEN_LEFT_OUT, list_essen
 from bench.data.pieces import SPLITS, Corpus, CorpusError
+from bench.data.published_corpora import list_pop909
 from bench.data.registry import corpora_folder
 
 TUNE = [(0.0, 1.0, 60, 64), (1.0, 1.0, 62, 64)]
@@ -37,7 +38,10 @@ def test_the_demo_is_all_there_and_a_subset_has_the_sides_of_the_whole() -> None
 
 
 def test_names_that_are_not_there() -> None:
-    with pytest.raises(CorpusError, match=r"unknown corpus 'pop'.*demo, pop909, maestro, essen-han and folder:PATH"):
+    with pytest.raises(
+        CorpusError,
+        match=r"unknown corpus 'pop'.*demo, essen-han, jsb, pop909, maestro, nottingham, pdmx and folder:PATH",
+    ):
         load_corpus("pop")
     with pytest.raises(CorpusError, match=r"corpus pop909 is not here yet.*corpus fetch pop909.*corpus add pop909"):
         load_corpus("pop909")
@@ -105,7 +109,7 @@ def test_the_essen_songs_known_to_be_wrong_are_left_out(tmp_path: Path) -> None:
 
 
 def test_the_list_of_wrong_essen_songs_is_whole() -> None:
-    with catalog.ESSEN_LEFT_OUT.open(newline="", encoding="utf-8") as stream:
+    with ESSEN_LEFT_OUT.open(newline="", encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert len({(row["source"], row["x"]) for row in rows}) == 163
     assert {row["source"] for row in rows} == {"han1.abc", "han2.abc"}

@@ -18,7 +18,7 @@ SIDES = ("train", "validation", "test")
 
 def test_the_vocabulary_is_the_documented_one(lieder: TokenCorpus) -> None:
     assert lieder.vocab_size == 222  # 4 special, Bar, 89 pitches, 32 velocities, 64 durations, 32 positions
-    assert [lieder.pad_id, lieder.bos_id, lieder.eos_id, lieder.mask_id, lieder.bar_id] == [0, 1, 2, 3, 4]
+    assert [lieder.pad_id, lieder.mask_id, lieder.bar_id] == [0, 3, 4]
     names = lieder.type_names
     assert names == ["PAD", "BOS", "EOS", "MASK", "Bar", "Pitch", "Velocity", "Duration", "Position"]
     assert np.bincount(lieder.type_of_token).tolist() == [1, 1, 1, 1, 1, 89, 32, 64, 32]

@@ -76,7 +76,8 @@ def test_figures_of_cells_that_a_study_does_not_have_are_named_once(timed, tmp_p
     drawn, notes = draw_all(timed, tmp_path)
     assert list(drawn) == ["cost", "scaling"]
     start = "Not drawn, for the study has no such cells: "
-    assert notes[0].startswith(start) and {"quality", "bits", "pareto"} <= set(notes[0].removeprefix(start).rstrip(".").split(", "))
+    assert notes[0].startswith(start)
+    assert {"quality", "bits", "pareto"} <= set(notes[0].removeprefix(start).rstrip(".").split(", "))
     assert notes[1:] == ["Not drawn: phases figure: no training step was timed in parts."]
 
 

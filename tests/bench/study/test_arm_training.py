@@ -39,10 +39,6 @@ def test_an_own_budget_replaces_the_baselines(tmp_path: Path) -> None:
     assert own is not None and (own.steps, own.seconds) == (None, 3.0)
 
 
-def test_none_is_no_training(tmp_path: Path) -> None:
-    assert study(tmp_path, "none").combinations()[-1].train is None
-
-
 @pytest.mark.parametrize(
     ("train", "words"),
     [

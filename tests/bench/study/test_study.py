@@ -95,10 +95,6 @@ def test_an_error_names_file_line_key_and_what_is_allowed(
         (("steps: 2", "steps: 2, leraning_rate: 1"), "tiny.yaml:6: baseline.train.leraning_rate: unknown key; did you"),
         (("steps: 2", "batch: 2"), "tiny.yaml:6: baseline.train: budget: none given; allowed: exactly one of steps"),
         (("steps: 2", "steps: 2, batch: 6, accumulation: 4"), "baseline.train: accumulation: 4 parts do not divide"),
-        (
-            ("model: {width: 64}", "model: {widht: 64}"),
-            "tiny.yaml:8: axes.arm.2.model.widht: unknown key; did you",
-        ),
         (("model: {width: 64}", "model: {width: wide}"), "axes.arm.2.model.width: input should be a valid integer"),
         (("length: 32", "model: {depth: 0}"), "tiny.yaml:5: baseline.model.depth: input should be greater than or"),
         (("length: 32", "tokenizer: {pitch: 0}"), "tiny.yaml:5: baseline.tokenizer.pitch: unknown key"),
@@ -115,6 +111,12 @@ def test_settings_of_a_group_are_refused_where_they_stand(
     with pytest.raises(UserError) as caught:
         load_study(study_file(tmp_path, GOOD.replace(*change)))
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_size_that_a_backbone_does_not_have_is_refused_before_data_are_read(tmp_path: Path) -> None:
+    study = load_study(study_file(tmp_path, GOOD.replace("model: {width: 64}", "model: {widht: 64}")))
+    with pytest.raises(UserError, match=r"tiny.yaml:8: axes.arm.2.model.widht: unknown key; did you"):
+        make_plan(study)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,48 @@
+"""Lists of pieces: every music file under a folder, every tune of an ABC file."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+from bench.data.pieces import Source
+from bench.data.reading import ABC_SUFFIXES, MIDI_SUFFIXES, UnreadableError, abc_tunes
+from bench.data.registry import Listing
+
+
+def list_folder(folder: Path) -> Listing:
+    """Every MIDI, kar and ABC file under a folder; each tune of an ABC file is a piece."""
+    suffixes = MIDI_SUFFIXES + ABC_SUFFIXES
+    sources: list[Source] = []
+    for path in sorted(folder.rglob("*")):
+        suffix = path.suffix.lower()
+        if suffix not in suffixes or path.name.startswith("._") or not path.is_file():
+            continue
+        name = path.relative_to(folder).as_posix()
+        if suffix in MIDI_SUFFIXES:
+            sources.append(Source(path, name, path.stem))
+        else:
+            sources.extend(list_tunes(path, name))
+    return Listing(sources)
+
+
+def list_tunes(path: Path, name: str) -> list[Source]:
+    """The tunes of an ABC file by their numbers; the file itself where it holds none."""
+    try:
+        tunes = abc_tunes(path)
+    except UnreadableError:
+        tunes = {}
+    sources = [
+        Source(path, f"{name}#{number:04d}", _abc_title(text) or f"{path.stem} {number}", member=number)
+        for number, text in sorted(tunes.items())
+    ]
+    return sources or [Source(path, name, path.stem)]
+
+
+def _abc_title(text: str) -> str:
+    return next((line[2:].strip() for line in text.splitlines() if line.startswith("T:")), "")
+
+
+def is_inside(name: str) -> bool:
+    """Whether a relative path stays below the folder it is relative to."""
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and "\\" not in name
