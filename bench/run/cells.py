@@ -82,6 +82,27 @@ def quality_cell(
     return Cell("quality", labels, settings)
 
 
+def tuning_cell(
+    member: Combination,
+    config: ArmConfig,
+    tokens: TokenCorpus,
+    seed: int,
+    plugins: Sequence[str] = (),
+    *,
+    share: float,
+    **labels: Any,
+) -> Cell:
+    """A training of `member` with a share of its budget, validated and not sampled."""
+    assert member.train
+    train = member.train.shared_out(share)
+    whole = quality_cell(replace(member, train=train), config, tokens, seed, plugins, **labels, share=share)
+    parts = versions.TUNING_PARTS
+    drawn = ("sample", "sample_lengths", "infilling")
+    settings = {name: value for name, value in whole.settings.items() if name not in drawn}
+    labels = whole.labels | {"version": versions.label(parts)}
+    return Cell("tuning", labels, settings | _settings("tuning", parts))
+
+
 def outside_cell(member: Combination, tokens: TokenCorpus, other: TokenCorpus, measure: Measure) -> Cell:
     """The music of another system, `other`; its costs are unknown at the lengths where the other arms are timed."""
     assert measure.quality

@@ -134,6 +134,12 @@ class TrainSettings(PartialTrainSettings):
             )
         return self
 
+    def shared_out(self, share: float) -> TrainSettings:
+        """These settings with a share of the budget, at least one step."""
+        name = next(name for name in BUDGETS if getattr(self, name) is not None)
+        part = getattr(self, name) * share
+        return self.model_copy(update={name: max(1, round(part)) if name == "steps" else part})
+
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the trained weights: a resume must find the same. The processes decide their last
         bits only (sums in another order), so that a run may go on in another number of them."""
