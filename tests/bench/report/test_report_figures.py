@@ -50,7 +50,7 @@ def _overlap(one, other) -> bool:
 
 
 @pytest.mark.parametrize("width", [SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN])
-@pytest.mark.parametrize("name", [name for name in FIGURES if name not in ("along", "lengths")])
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in ("along", "lengths", "tuning")])
 def test_every_figure_draws_with_nothing_cut_or_covered(name, width, varied, results_folder):
     figure = draw(name, varied, results_folder, width=width)
     assert figure.get_figwidth() == width
@@ -61,6 +61,11 @@ def test_every_figure_draws_with_nothing_cut_or_covered(name, width, varied, res
 def test_figures_along_the_piece_and_over_lengths_are_not_cut_either(width, frame, played, two_lengths):
     assert layout_faults(draw("along", frame, played, width=width)) == []
     assert layout_faults(draw("lengths", two_lengths, played, width=width)) == []
+
+
+@pytest.mark.parametrize("width", [SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN])
+def test_the_figure_of_a_sweep_is_not_cut(width, tuned):
+    assert layout_faults(draw("tuning", *tuned, width=width)) == []
 
 
 @pytest.mark.parametrize("width", [SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN])

@@ -109,6 +109,7 @@ def test_the_phases_of_a_run(plan_at: Callable[..., Plan], tmp_path: Path) -> No
     ]
     assert shown(after, "lost") == []
     assert "lost: no cells of its own, nothing to choose from: diverged: the loss blew up at step 1" in after.notes
+    assert Store(results, "tiny").plan().get("later", 0) == 0
     assert after.later == [] and len(overview(Store(results, "tiny")).cells) == 17
 
     # a run that was cut off: what is lost is run again, and nothing else; what it decides is the same
