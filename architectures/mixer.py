@@ -75,6 +75,8 @@ class Mixer(nn.Module):
 
     causal: bool = False
     direction: Direction = "none"
+    form: str = ""
+    """Word for how a bidirectional recurrence is made ("split", "tied", "separate"), shown beside its direction."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -87,7 +89,11 @@ class Mixer(nn.Module):
         self.direction, self.causal = direction, direction == "forward"
 
     def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
-        """Mix; same shape and dtype out."""
+        """Mix; same shape and dtype out.
+
+        At positions of PAD x is 0. A mixer that would still carry something out of them into others (a bias before a
+        recurrence) or attend to them names `pad_BL: torch.Tensor | None = None`, true there, and leaves them out.
+        """
         raise NotImplementedError
 
     def flops(self, length: int) -> FlopCount:

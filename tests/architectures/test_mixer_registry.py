@@ -74,7 +74,7 @@ def test_loading_twice_is_loading_once(tmp_path):
     ("content", "says"),
     [
         (None, "plug-in 'plugin_bad' cannot be imported: ModuleNotFoundError"),
-        ("x = 1", "registers no mixer; decorate its class"),
+        ("x = 1", "registers no mixer and no denoiser; decorate a class"),
         ("raise RuntimeError('no')", "cannot be imported: RuntimeError: no"),
         (GOOD_MODULE.replace('"X"', '"A"'), "'A' is taken by architectures.attention.Attention"),
         (GOOD_MODULE.replace('"X"', '"x"'), "letter 'x' is not one capital letter"),

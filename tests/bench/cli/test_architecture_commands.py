@@ -92,4 +92,4 @@ def test_listing_shows_every_arm_uncut_on_80_columns(capsys):
     for name, arm in CATALOG.items():
         assert rows[name] == arm.pattern
     assert len(lines) == 4 + 2 * len(CATALOG)  # a title, what the figures are, the header, and an empty line at the end
-    assert any(line.strip().startswith("Mamba bidirectional; ") for line in lines)
+    assert any(line.strip().startswith("Mamba bidirectional (split); ") for line in lines)
