@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,9 +77,16 @@ def make_plan(study: Study, say: Say = lambda _: None, results: Path | None = No
 
 
 def _in_order(cells: Iterable[Cell]) -> list[Cell]:
-    """Each cell once, in the order in which they run."""
+    """Each cell once, in the order in which they run. Arms of equal settings whose names look alike in an id stay apart
+    by their whole names."""
+    cells = list(cells)
+    arms: dict[str, set[str]] = {}
+    for cell in cells:
+        arms.setdefault(cell.id, set()).add(cell.labels["arm"])
     known: dict[str, Cell] = {}
     for cell in cells:
+        if cell.kind == "quality" and len(arms[cell.id]) > 1:
+            cell = replace(cell, settings=cell.settings | {"arm": cell.labels["arm"]})
         known.setdefault(cell.id, cell)
     order = {"efficiency": 0, "reference": 1, "tuning": 2, "quality": 3}
     return sorted(known.values(), key=lambda cell: order[cell.kind])

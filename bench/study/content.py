@@ -113,6 +113,13 @@ class ArmChoice(Settings):
 
     _as_given = field_serializer("model")(given)
 
+    @field_validator("name")
+    @classmethod
+    def _visible(cls, name: str) -> str:
+        if not any(sign.isprintable() and not sign.isspace() for sign in name):
+            raise ValueError("an arm needs a name with a visible character")
+        return name
+
     @field_serializer("train")
     def _train_as_given(self, train: PartialTrainSettings | Literal["none"]) -> Any:
         return train if isinstance(train, str) else given(train)

@@ -394,3 +394,26 @@ def test_a_value_of_another_type_is_named_with_file_line_and_key(line: str, word
     with pytest.raises(UserError) as caught:
         load_study(study_file(tmp_path, text))
     assert str(caught.value).startswith(f"{tmp_path / 'tiny.yaml'}:4: {words}")
+
+
+def test_arms_of_equal_settings_stay_apart_whatever_their_names_share(tmp_path: Path) -> None:
+    names = [f"transformer of the first paper, as written, run {run}" for run in "AB"] + ["a b", "a-b", "short"]
+    arms = ", ".join(f"{{name: '{name}', arm: transformer}}" for name in names)
+    text = f"""\
+        name: apart
+        question: q
+        baseline: {{corpus: demo/irish, length: 32, model: {{width: 16, layers: 2}}, train: {{steps: 2}}}}
+        axes: {{arm: [{arms}]}}
+        measure: {{quality: {{}}}}
+        """
+    cells = [cell for cell in make_plan(load_study(study_file(tmp_path, text))).cells if cell.kind == "quality"]
+    assert [cell.labels["arm"] for cell in cells] == names
+    assert len({cell.id for cell in cells}) == 5
+    assert [cell.settings.get("arm") for cell in cells] == [*names[:4], None]
+
+
+@pytest.mark.parametrize("name", ["", "  ", "\\u200b"])
+def test_an_arm_without_a_visible_name_is_refused(name: str, tmp_path: Path) -> None:
+    text = f'name: a\nquestion: q\naxes: {{arm: [{{name: "{name}", arm: smdim}}]}}\nmeasure: {{quality: {{}}}}\n'
+    with pytest.raises(UserError, match=r"axes\.arm\.0\.name: an arm needs a name with a visible character"):
+        load_study(study_file(tmp_path, text))
