@@ -14,8 +14,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
-from importlib import import_module
-from importlib.metadata import entry_points
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -25,6 +23,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from architectures.backbone import count_parameters, shapes_only
+from architectures.loading import import_built_in, import_entry_points
 from architectures.mixer import FlopCount
 
 BUILT_IN = ("schmubert",)
@@ -268,18 +267,13 @@ def find_denoiser(name: str) -> Registration:
 
 @cache
 def _load_built_in() -> None:
-    for name in BUILT_IN:
-        import_module(f"architectures.{name}")
+    import_built_in(BUILT_IN)
 
 
 @cache
 def _load_entry_points() -> None:
     """Import the modules that installed packages offer under the entry point group `smdim_bench.denoisers`."""
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        try:
-            point.load()
-        except Exception as error:  # another package's code may fail in any way
-            raise DenoiserError(f"entry point {point.name} = {point.value} cannot be loaded: {error}") from error
+    import_entry_points(ENTRY_POINT_GROUP, DenoiserError)
 
 
 def resolve_denoiser(name: str, vocab_size: int, inputs: Inputs, sizes: Mapping[str, Any]) -> DenoiserConfig:

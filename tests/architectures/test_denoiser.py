@@ -279,7 +279,7 @@ def test_an_entry_point_registers_a_denoiser(monkeypatch: pytest.MonkeyPatch) ->
             register_denoiser("theirs")(Plain)
 
     asked = []
-    monkeypatch.setattr(registry, "entry_points", lambda group: asked.append(group) or [Point()])
+    monkeypatch.setattr("architectures.loading.entry_points", lambda group: asked.append(group) or [Point()])
     registry._load_entry_points.cache_clear()
     try:
         assert resolve("theirs", 20, inputs=INPUTS).name == "theirs"
