@@ -15,16 +15,23 @@ _HOME = {
     "BackboneConfig": "config",
     "BackboneError": "config",
     "BlockPattern": "pattern",
+    "Denoiser": "denoiser",
+    "DenoiserConfig": "denoiser",
+    "DenoiserError": "denoiser",
     "FlopCount": "mixer",
+    "Inputs": "denoiser",
     "Mixer": "mixer",
     "MixerError": "mixer",
     "PatternError": "pattern",
     "build": "catalog",
     "build_config": "catalog",
     "canonical_pattern": "mixer",
+    "config_of": "catalog",
     "count_parameters": "backbone",
+    "register_denoiser": "denoiser",
     "register_mixer": "mixer",
     "resolve": "catalog",
+    "without_weights": "catalog",
 }
 
 __all__ = sorted(_HOME)

@@ -62,11 +62,14 @@ class Attention(Mixer):
         self.inner = self.heads * self.head_width
         table = torch.empty(max_positions, width) if positions == "learned" else None
         self.position = nn.Parameter(nn.init.normal_(table, std=POSITION_INIT_STD)) if table is not None else None
+        if self.position is not None:
+            self.position._no_weight_decay = True  # type: ignore[attr-defined]
         self.inward = nn.Linear(width, 3 * self.inner, bias=False)
         self.outward = writes_residual(nn.Linear(self.inner, width, bias=False))
 
-    def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
-        """(B, L, D) -> (B, L, D). Raises ValueError for more positions than a learned table has."""
+    def forward(self, x_BLD: torch.Tensor, pad_BL: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, L, D) -> (B, L, D); no position attends to another where pad_BL is true. Raises ValueError for more
+        positions than a learned table has."""
         batch, length, _ = x_BLD.shape
         if self.position is not None:
             if length > len(self.position):
@@ -76,18 +79,37 @@ class Attention(Mixer):
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # B L 3 H K -> three of B H L K
         if self.positions == "rope":
             query, key = rotate(query), rotate(key)
-        mixed = self.windowed(query, key, value) if self.window else attend(query, key, value, causal=self.causal)
+        if self.window:
+            mixed = self.windowed(query, key, value, pad_BL)
+        elif pad_BL is None:
+            mixed = attend(query, key, value, causal=self.causal)
+        else:
+            mixed = attend(query, key, value, mask=self.seen(length, pad_BL), padded=True)
         return self.outward(mixed.transpose(1, 2).reshape(batch, length, self.inner))  # B H L K -> B L D
 
-    def windowed(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    def windowed(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, pad_BL: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Attention within the window, (B, H, L, K): by flash-attn, in chunks, or masked where chunks save nothing."""
-        mixed = windowed_by_package(query, key, value, self.window, causal=self.causal)
-        if mixed is not None:
-            return mixed
-        if self.chunks(query.shape[2]) > 1:
-            return windowed_attention(query, key, value, self.window, causal=self.causal)
-        mask = _window_mask(torch.arange(query.shape[2], device=query.device), self.window, self.causal)
+        if pad_BL is None:
+            mixed = windowed_by_package(query, key, value, self.window, causal=self.causal)
+            if mixed is not None:
+                return mixed
+        length = query.shape[2]
+        if self.chunks(length) > 1:
+            return windowed_attention(query, key, value, self.window, causal=self.causal, pad_BL=pad_BL)
+        if pad_BL is not None:
+            return attend(query, key, value, mask=self.seen(length, pad_BL), padded=True)
+        mask = _window_mask(torch.arange(length, device=query.device), self.window, self.causal)
         return attend(query, key, value, mask=mask)
+
+    def seen(self, length: int, pad_BL: torch.Tensor) -> torch.Tensor:
+        """Mask (B, 1, 1 or L, L), true where a query attends to a key; no query is left without a key."""
+        if not self.causal and not self.window:
+            return (~pad_BL | pad_BL.all(dim=1, keepdim=True))[:, None, None]  # B L -> B 1 1 L
+        place = torch.arange(length, device=pad_BL.device)
+        near = _window_mask(place, self.window or length, self.causal)
+        return ((near & ~pad_BL[:, None]) | (place[:, None] == place))[:, None]  # B 1 L & L L -> B 1 L L
 
     def chunks(self, length: int) -> int:
         """Number of chunks of `window` positions that a sequence is cut into; 1 where chunks would save nothing."""
@@ -133,12 +155,18 @@ def _window_mask(place: torch.Tensor, window: int, causal: bool) -> torch.Tensor
 
 
 def windowed_attention(
-    query_BHLK: torch.Tensor, key_BHLK: torch.Tensor, value_BHLK: torch.Tensor, window: int, *, causal: bool
+    query_BHLK: torch.Tensor,
+    key_BHLK: torch.Tensor,
+    value_BHLK: torch.Tensor,
+    window: int,
+    *,
+    causal: bool,
+    pad_BL: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Attention to the positions within `window`, in chunks of that size: (B, H, L, K) at a cost linear in L.
 
     Each chunk of queries attends to its own keys and those of the chunk before (and after, unless causal), masked to
-    the exact window.
+    the exact window, and to the keys where pad_BL is not true.
     """
     batch, heads, length, width = query_BHLK.shape
     count = -(-length // window)
@@ -153,6 +181,10 @@ def windowed_attention(
     to_place = start + torch.arange(span * window, device=query.device) - window  # c 1 sw
     distance = from_place - to_place
     seen = (distance <= window) & (distance >= (0 if causal else -window)) & (to_place >= 0) & (to_place < length)
+    if pad_BL is not None:
+        pad = F.pad(pad_BL, padding[2:], value=True).unfold(1, span * window, window)  # B w+L+w -> B c sw
+        seen = seen & ~pad[:, :, None]  # c w sw -> B c w sw
     seen = seen | (distance == 0)  # a padded query attends to itself, or its softmax would be empty
-    mixed = attend(query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2), mask=seen[:, None])  # B c H w K
+    chunks = (tensor.transpose(1, 2) for tensor in (query, key, value))
+    mixed = attend(*chunks, mask=seen.unsqueeze(-3), padded=pad_BL is not None)  # B c H w K
     return mixed.transpose(1, 2).reshape(batch, heads, count * window, width)[:, :, :length]

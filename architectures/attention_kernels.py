@@ -25,6 +25,7 @@ BACKENDS = {
     "math": SDPBackend.MATH,
 }
 SDPA_NAMES = {0: "math", 1: "flash", 2: "efficient", 3: "cudnn"}  # torch.nn.attention.SDPBackend
+MASKLESS = ("flash", "flash_attn")  # kernels that take no mask
 PROBE_LENGTH = 64
 WIDEST_HEAD = 256  # features of a head, the most that flash-attn computes
 
@@ -56,18 +57,31 @@ ATTENTION = KernelDispatcher(
 
 
 def attend(
-    query_BHLK: Tensor, key_BHLK: Tensor, value_BHLK: Tensor, *, causal: bool = False, mask: Tensor | None = None
+    query_BHLK: Tensor,
+    key_BHLK: Tensor,
+    value_BHLK: Tensor,
+    *,
+    causal: bool = False,
+    mask: Tensor | None = None,
+    padded: bool = False,
+    dropout: float = 0.0,
 ) -> Tensor:
-    """(B, H, L, K) -> (B, H, L, K) by the chosen kernel; `mask` is true where a query attends to a key.
+    """(B, H, L, K) -> (B, H, L, K) by the chosen kernel; `mask`: true where a query attends to a key; `dropout`: share
+    of the softmax's values zeroed.
 
-    Raises KernelError where the kernel that was asked for cannot compute this: masks rule out `flash` and flash-attn.
+    Masks rule out `flash` and flash-attn, dropout flash-attn. A mask because of PAD (`padded`), which only some batches
+    have, goes from these two to the implementation that torch itself chooses.
+    Raises KernelError where the kernel that was asked for cannot compute this.
     """
-    kernel = _chosen(query_BHLK.device, query_BHLK.dtype, query_BHLK.shape[-1], mask is not None)
+    plain = (mask is None or padded) and not dropout
+    kernel = _chosen(query_BHLK.device, query_BHLK.dtype, query_BHLK.shape[-1], not plain)
+    if padded and kernel in MASKLESS:
+        kernel = "torch"
     if kernel == "flash_attn":
         record("attention", kernel)
         return package_kernels.flash_attention(query_BHLK, key_BHLK, value_BHLK, causal=causal, window=0)
     record("attention", "torch")
-    options = {"attn_mask": mask, "is_causal": causal and mask is None}
+    options = {"attn_mask": mask, "is_causal": causal and mask is None, "dropout_p": dropout}
     if kernel == "torch":
         return F.scaled_dot_product_attention(query_BHLK, key_BHLK, value_BHLK, **options)  # type: ignore[arg-type]
     try:
@@ -92,10 +106,10 @@ def windowed_by_package(
 
 
 @constant_when_compiled  # settings do not change under a compiled model
-def _chosen(device: torch.device, dtype: torch.dtype, head_width: int, masked: bool) -> str:
+def _chosen(device: torch.device, dtype: torch.dtype, head_width: int, more: bool) -> str:
     def unfit(name: str) -> str:
-        if name == "flash_attn" and masked:
-            return "takes no mask"
+        if name == "flash_attn" and more:
+            return "takes no mask and no dropout"
         if name == "flash_attn" and head_width > WIDEST_HEAD:
             return f"computes heads of up to {WIDEST_HEAD} features, not {head_width}"
         return ""

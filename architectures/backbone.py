@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from architectures.config import BackboneConfig, BackboneError
 from architectures.mixer import FlopCount, Mixer, make_mixer
+from architectures.padding import pad_positions, takes_pad, without_pad
 from architectures.stem import TIME_FEATURES, Compress, Expand, TimeFeatures, make_norm
 
 __all__ = ["Backbone", "BackboneConfig", "BackboneError", "count_parameters"]
@@ -22,25 +23,35 @@ TOKEN_TYPES = (torch.int64, torch.int32)
 
 
 class ResidualMixer(nn.Module):
-    """x + dropout(mixer(norm(x))), the norm scaled and shifted by the diffusion time if time_conditioning is set."""
+    """x + dropout(mixer(norm(x))), the norm scaled and shifted by the diffusion time if time_conditioning is set.
+
+    Every mixer finds 0 at positions of PAD, and gets the places of PAD if its forward names `pad_BL`.
+    """
 
     def __init__(self, config: BackboneConfig, mixer: Mixer) -> None:
         super().__init__()
         self.norm = make_norm(config, config.width)
         self.mixer = mixer
+        self.takes_pad = takes_pad(mixer)
         self.dropout = nn.Dropout(config.dropout)
         self.modulation = nn.Linear(TIME_FEATURES, 2 * config.width) if config.time_conditioning else None
         if self.modulation is not None:
             nn.init.zeros_(self.modulation.weight)
             nn.init.zeros_(self.modulation.bias)
 
-    def forward(self, x_BLD: torch.Tensor, time_BT: torch.Tensor | None) -> torch.Tensor:
-        """(B, L, D) -> (B, L, D)."""
+    def forward(
+        self, x_BLD: torch.Tensor, time_BT: torch.Tensor | None, pad_BL: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """(B, L, D) -> (B, L, D); pad_BL: true at positions of PAD, None where there are none."""
         normed = self.norm(x_BLD)
         if self.modulation is not None and time_BT is not None:
             scale, shift = self.modulation(time_BT)[:, None].chunk(2, dim=-1)  # B T -> B 1 2D -> B 1 D, B 1 D
             normed = normed * (1 + scale) + shift
-        mixed = self.mixer(normed)
+        if pad_BL is None:
+            mixed = self.mixer(normed)
+        else:
+            normed = without_pad(normed, pad_BL)
+            mixed = self.mixer(normed, pad_BL=pad_BL) if self.takes_pad else self.mixer(normed)
         if mixed.shape != x_BLD.shape:
             given, wanted = tuple(mixed.shape), tuple(x_BLD.shape)
             raise BackboneError(
@@ -59,7 +70,9 @@ class Backbone(nn.Module):
 
     name: shown in errors; the arm's name where it has one. L must be a multiple of the stride: padding here would
     give the mixers positions without music, and arms would treat them differently, so other lengths are refused;
-    the caller cuts windows to fit.
+    the caller cuts windows to fit. With `pad_id` the logits of a position do not depend on how many positions of
+    PAD follow: the embedding of PAD is 0, mixers read 0 there, attention does not attend there and no recurrence or
+    convolution carries anything out of there. What is returned at PAD means nothing.
     """
 
     def __init__(self, config: BackboneConfig, name: str = "") -> None:
@@ -95,19 +108,24 @@ class Backbone(nn.Module):
         time_BT = None
         if self.time is not None:
             time_BT = self.time(self._time_of(tokens_BL) if time_B is None else time_B)  # B -> B T
-        x = self.compress(tokens_BL)  # B L -> B L/stride D
+        pad_BL = pad_positions(tokens_BL, self.config.pad_id, self.config.stride)
+        x = self.compress(tokens_BL, None if pad_BL is None else tokens_BL == self.config.pad_id)  # B L -> B L/stride D
         for layer in self.layers:
             if self.config.checkpoint_blocks and self.training and torch.is_grad_enabled():
-                x = checkpoint(layer, x, time_BT, use_reentrant=False)
+                x = checkpoint(layer, x, time_BT, pad_BL, use_reentrant=False)
             else:
-                x = layer(x, time_BT)
-        return self.expand(self.norm(x), self.compress.embedding.weight)  # B L/stride D -> B L V
+                x = layer(x, time_BT, pad_BL)
+        x = without_pad(self.norm(x), pad_BL)
+        return self.expand(x, self.compress.embedding.weight)  # B L/stride D -> B L V
 
     def _time_of(self, tokens_BL: torch.Tensor) -> torch.Tensor:
-        """The share of masked tokens (B,): the time of an absorbing process with the linear schedule."""
+        """The share of masked tokens but for PAD (B,): the time of an absorbing process with the linear schedule."""
         if self.config.mask_id is None:
             raise BackboneError(f"backbone {self.name}: time_conditioning needs mask_id, or a time at each call")
-        return (tokens_BL == self.config.mask_id).float().mean(dim=1)  # B L -> B
+        masked_BL = (tokens_BL == self.config.mask_id).float()
+        if self.config.pad_id is None:
+            return masked_BL.mean(dim=1)  # B L -> B
+        return masked_BL.sum(dim=1) / (tokens_BL != self.config.pad_id).sum(dim=1).clamp(min=1)  # B L -> B
 
     def _check_tokens(self, tokens_BL: torch.Tensor) -> None:
         if tokens_BL.dim() != 2 or tokens_BL.dtype not in TOKEN_TYPES:
@@ -155,8 +173,8 @@ class Backbone(nn.Module):
 
     @property
     def direction(self) -> str:
-        """Which way the recurrent mixers read: "Mamba forward", "Mamba bidirectional", ..., or "no Mamba"."""
-        seen = {f"{mixer.title} {mixer.direction}": None for mixer in self.mixers() if mixer.title}
+        """Which way the recurrent mixers read: "Mamba forward", "Mamba bidirectional (split)", ..., or "no Mamba"."""
+        seen = {f"{mixer.title} {_reading(mixer)}": None for mixer in self.mixers() if mixer.title}
         return ", ".join(seen) or "no Mamba"
 
     def kernels(self, device: torch.device | str | None = None) -> dict[str, str]:
@@ -166,6 +184,12 @@ class Backbone(nn.Module):
         for mixer in self.mixers():
             found.update(mixer.kernels(place))
         return found
+
+
+def _reading(mixer: Mixer) -> str:
+    """A mixer's direction, and how it is made where it is bidirectional."""
+    made = f" ({mixer.form})" if mixer.direction == "bidirectional" and mixer.form else ""
+    return f"{mixer.direction}{made}"
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -8,11 +8,21 @@ from typing import Any
 
 import torch
 
-from architectures.backbone import Backbone
+from architectures.backbone import Backbone, shapes_only
 from architectures.config import BackboneConfig, BackboneError
+from architectures.denoiser import (
+    Denoiser,
+    DenoiserConfig,
+    DenoiserError,
+    Inputs,
+    denoiser_without_weights,
+    registered_denoisers,
+    resolve_denoiser,
+)
 from architectures.mixer import canonical_pattern
 from architectures.pattern import BlockPattern, PatternError
 
+ArmConfig = BackboneConfig | DenoiserConfig
 SIZE_KEYS = (*(item.name for item in fields(BackboneConfig) if item.name not in ("pattern", "vocab_size")),)
 
 
@@ -21,15 +31,14 @@ class Arm:
     """A named backbone.
 
     template: its pattern with {k} blocks, {half} = k // 2 and {rest} = k - half. blocks: k by default; least: the
-    smallest. overrides: its defaults, which given sizes replace. fixed: settings that define it and hold whatever size
-    is given, so that a study may set a stride for all its arms.
+    smallest. fixed: settings that define it and hold whatever size is given, so that a study may set a stride for all
+    its arms.
     """
 
     name: str
     template: str
     blocks: int
     description: str
-    overrides: Mapping[str, Any] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
     least: int = 1
 
@@ -51,7 +60,7 @@ _ARMS = (
         8,
         "the MFA block; the authors' own direction is not known to us",
     ),
-    Arm("smdim-bidirectional", "M(bidirectional)FA*{k}", 8, "smdim with half of Mamba's channels reading backward"),
+    Arm("smdim-bidirectional", "M(bidirectional)FA*{k}", 8, "smdim, half of Mamba's channels reading backward"),
     Arm("transformer", "AF*{k}", 12, "attention and feed-forward behind the same stem"),
     Arm(
         "transformer-uncompressed",
@@ -60,9 +69,10 @@ _ARMS = (
         "the transformer on every token: its stride is always 1",
         fixed={"stride": 1, "kernel": 1},
     ),
-    Arm("mamba", "M(bidirectional)F*{k}", 12, "half of the channels read backward; then feed-forward"),
+    Arm("mamba", "M(bidirectional)F*{k}", 12, "our split: half of the channels read backward"),
+    Arm("mamba-vim", "M(bidirectional,separate)F*{k}", 12, "as Vision Mamba: two whole scans, added"),
     Arm("mamba-causal", "MF*{k}", 12, "Mamba and feed-forward; nothing sees what lies to the right"),
-    Arm("mamba2", "S(bidirectional)F*{k}", 12, "half of each head reads backward; then feed-forward"),
+    Arm("mamba2", "S(bidirectional)F*{k}", 12, "published sizes, our split of each head"),
     Arm("fam", "FAM*{k}", 8, "one of the six orders; a rotation of smdim"),
     Arm("amf", "AMF*{k}", 8, "one of the six orders; a rotation of smdim"),
     Arm("maf", "MAF*{k}", 8, "one of the six orders; with afm and fma the other cycle"),
@@ -81,27 +91,34 @@ _ARMS = (
     Arm("jamba-1-7", "(MF)4AF(MF)3*{k}", 2, "one attention to seven Mamba, after Jamba"),
     Arm("conformer", "FACF*{k}", 6, "attention and local convolution between two feed-forwards"),
     Arm("hyena", "H(bidirectional)F*{k}", 12, "gated long convolution by FFT, then feed-forward"),
-    Arm("gla", "G(bidirectional)F*{k}", 12, "gated linear attention and feed-forward"),
-    Arm(
-        "schmubert",
-        "A(positions=none)F(gelu)*{k}",
-        24,
-        "SCHmUBERT's conv-transformer: 512 wide, 8 heads, convolution 4/4",
-        overrides={"width": 512, "head_width": 64, "embedding_width": 512},
-        fixed={"stride": 4, "kernel": 4, "positions": "learned"},
-    ),
+    Arm("gla", "G(bidirectional)F*{k}", 12, "published heads, our split: half of each backward"),
 )
 CATALOG: dict[str, Arm] = {arm.name: arm for arm in _ARMS}
 
 
 def resolve(
+    name_or_pattern: str, vocab_size: int, *, inputs: Inputs | None = None, **size: Any
+) -> BackboneConfig | DenoiserConfig:
+    """The configuration of an arm of the catalog, of a registered denoiser, or of a pattern.
+
+    inputs: what a registered denoiser is given. size: for a denoiser its own sizes, else as in `resolve_backbone`.
+    Raises BackboneError or DenoiserError for an unknown name, a malformed pattern or an unknown setting.
+    """
+    if name_or_pattern not in registered_denoisers():
+        return resolve_backbone(name_or_pattern, vocab_size, **size)
+    if name_or_pattern in CATALOG:
+        raise DenoiserError(f"denoiser {name_or_pattern!r}: the name is that of a catalog arm; register it by another")
+    return resolve_denoiser(name_or_pattern, vocab_size, inputs or Inputs(), size)
+
+
+def resolve_backbone(
     name_or_pattern: str, vocab_size: int, *, depth: int | None = None, layers: int | None = None, **size: Any
 ) -> BackboneConfig:
-    """The configuration of an arm or of a pattern.
+    """The configuration of an arm of the catalog or of a pattern.
 
     depth: how often the block repeats; layers: how many mixers in all, a multiple of the block's (give one of
-    them, or neither for the default). Further settings are those of BackboneConfig; they go before the arm's
-    overrides and yield to what is fixed about it.
+    them, or neither for the default). Further settings are those of BackboneConfig; they yield to what is fixed about
+    the arm.
     Raises BackboneError for an unknown name, a malformed pattern, an unknown setting or a depth that does not fit.
     """
     for key in size:
@@ -118,7 +135,7 @@ def resolve(
     blocks = depth if depth is not None else layers // unit if layers is not None else arm.blocks
     if blocks < arm.least:
         raise BackboneError(f"arm {arm.name}: {blocks} blocks; it needs at least {arm.least}")
-    settings = {**_scaled(arm.overrides, size), **size, **arm.fixed}
+    settings = {**size, **arm.fixed}
     try:
         return BackboneConfig(vocab_size=vocab_size, pattern=arm.written(blocks), **settings)
     except BackboneError as error:
@@ -127,7 +144,8 @@ def resolve(
 
 def _arm_of_pattern(text: str) -> Arm:
     if text and text.lower() == text and "[" not in text and "(" not in text:
-        raise BackboneError(f"no arm {text!r}; known: {', '.join(CATALOG)}; a pattern is written in capitals: MFA*8")
+        known = ", ".join((*CATALOG, *registered_denoisers()))
+        raise BackboneError(f"no arm {text!r}; known: {known}; a pattern is written in capitals: MFA*8")
     try:
         pattern = canonical_pattern(text)
     except PatternError as error:
@@ -136,29 +154,39 @@ def _arm_of_pattern(text: str) -> Arm:
     return Arm(str(pattern), f"{block}*{{k}}", pattern.repeats, "a pattern of your own")
 
 
-def _scaled(overrides: Mapping[str, Any], size: Mapping[str, Any]) -> dict[str, Any]:
-    """The arm's defaults; its embedding width is scaled in proportion when another width is given."""
-    settings = dict(overrides)
-    if "width" in size and "embedding_width" in overrides:
-        settings["embedding_width"] = max(1, round(overrides["embedding_width"] * size["width"] / overrides["width"]))
-    return settings
+def config_of(settings: Mapping[str, Any]) -> ArmConfig:
+    """The configuration that a `to_dict` of either kind describes. Raises as their `from_dict` do."""
+    return DenoiserConfig.from_dict(settings) if "denoiser" in settings else BackboneConfig.from_dict(settings)
 
 
-def build(name_or_pattern: str, *, vocab_size: int, seed: int | None = None, **size: Any) -> Backbone:
-    """The backbone of an arm (`smdim`) or of a pattern (`MFA*4`), on the current default device.
+def build(
+    name_or_pattern: str, *, vocab_size: int, seed: int | None = None, inputs: Inputs | None = None, **size: Any
+) -> Backbone | Denoiser:
+    """The network of an arm (`smdim`), of a registered denoiser or of a pattern (`MFA*4`), on the current default
+    device.
 
-    size: depth or layers, and the settings of BackboneConfig (width, stride, ...). seed: draw the weights from
-    that seed and leave torch's generator as it was; None draws from the generator. Raises as `resolve` does.
+    size: depth or layers, and the settings of BackboneConfig (width, stride, ...), or the denoiser's own sizes. seed:
+    draw the weights from that seed and leave torch's generator as it was; None draws from the generator. Raises as
+    `resolve` does.
     """
-    config = resolve(name_or_pattern, vocab_size, **size)
+    config = resolve(name_or_pattern, vocab_size, inputs=inputs, **size)
     return build_config(config, name=name_or_pattern, seed=seed)
 
 
-def build_config(config: BackboneConfig, *, name: str = "", seed: int | None = None) -> Backbone:
+def build_config(config: ArmConfig, *, name: str = "", seed: int | None = None) -> Backbone | Denoiser:
     """As `build`, from a configuration; `name` is shown in errors."""
+    make: Any = Denoiser if isinstance(config, DenoiserConfig) else Backbone
     if seed is None:
-        return Backbone(config, name)
+        return make(config, name)
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        return Backbone(config, name)
+        return make(config, name)
+
+
+def without_weights(config: ArmConfig) -> Backbone | Denoiser:
+    """The network on the meta device: its direction, its parameters and its FLOPs are known, nothing is computed."""
+    if isinstance(config, DenoiserConfig):
+        return denoiser_without_weights(config)
+    with shapes_only():
+        return Backbone(config)

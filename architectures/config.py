@@ -55,6 +55,9 @@ class BackboneConfig:
     process follows from the share of masked tokens."""
     mask_id: int | None = None
     """Id of the mask token; with time conditioning the share of masks is the time when none is passed."""
+    pad_id: int | None = None
+    """Id of the token that fills rows after the end of a piece: positions of nothing else are neither attended to nor
+    carried by a recurrence or a convolution. None: no token is treated so."""
     tied_head: bool = False
     """Use the embedding's weights, scaled by 1 / E, as the output layer."""
     checkpoint_blocks: bool = False
@@ -82,7 +85,8 @@ class BackboneConfig:
         self._check("width", self.width % 2 == 0, "an even number")
         self._check("kernel", self.stem_kernel >= self.stride, f"at least the stride, {self.stride}")
         self._check("dropout", 0.0 <= self.dropout < 1.0, "in [0, 1)")
-        self._check("mask_id", self.mask_id is None or 0 <= self.mask_id < self.vocab_size, "a token id, or none")
+        for name in ("mask_id", "pad_id"):
+            self._check(name, getattr(self, name) in (None, *range(self.vocab_size)), "a token id, or none")
 
     def _check(self, name: str, right: bool, allowed: str) -> None:
         if not right:
@@ -104,8 +108,9 @@ class BackboneConfig:
         return self.embedding_width if self.embedding_width is not None else self.width // 2
 
     def to_dict(self) -> dict[str, Any]:
-        """All settings as JSON-able values; `from_dict` gives the same configuration back."""
-        return asdict(self)
+        """All settings as JSON-able values, `pad_id` only where it is set; `from_dict` gives the same configuration
+        back."""
+        return {name: value for name, value in asdict(self).items() if name != "pad_id" or value is not None}
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> BackboneConfig:

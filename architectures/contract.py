@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -13,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from architectures.mixer import Direction, FlopCount, Mixer, make_mixer
 from architectures.pattern import Slot
 
+Subject = TypeVar("Subject")
 WIDTH = 64
 LENGTHS = (1, 7, 64)  # one position, a length no chunk divides, a usual one
 BATCH = 3
@@ -55,15 +57,16 @@ def check_slot(slot: Slot, *, device: str = "cpu", width: int = WIDTH) -> list[C
     }
     checks = [Check("constructed", True, f"width {width} on {device}")]
     for name, test in tests.items():
-        checks.append(_run(name, test, mixer))
+        checks.append(run_check(name, test, mixer))
     if device != "cpu":
-        checks.append(_run("agrees with the CPU", lambda on_device: _agreement(on_device, slot, width), mixer))
+        checks.append(run_check("agrees with the CPU", lambda on_device: _agreement(on_device, slot, width), mixer))
     return checks
 
 
-def _run(name: str, test: Callable[[Mixer], str], mixer: Mixer) -> Check:
+def run_check(name: str, test: Callable[[Subject], str], subject: Subject) -> Check:
+    """The result of one test, which returns what is wrong, "" if nothing."""
     try:
-        problem = test(mixer)
+        problem = test(subject)
     except Exception as error:  # whatever a user's code raises is a finding
         problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
     return Check(name, not problem, problem or "yes")

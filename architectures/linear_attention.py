@@ -11,7 +11,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from architectures.attention import split_heads
 from architectures.mamba import MambaDirection
 from architectures.mixer import FlopCount, Mixer, register_mixer, without_autocast, writes_residual
 
@@ -71,20 +70,25 @@ def gla_flops(length: int, heads: int, key_width: int, value_width: int, chunk: 
 class GatedLinearAttention(Mixer):
     """Gated linear attention: y = W' (norm(GLA(q, k, v)) * silu(W x)) (Yang et al. 2023, section 4.4).
 
-    (B, L, D) -> (B, L, D). head_width: value features wanted per head, see `split_heads`; keys have half as many.
-    direction: `forward` is causal, `backward` its mirror; `bidirectional` lets half of every head's value features run
+    (B, L, D) -> (B, L, D). heads: H; values of all heads have D features in all and keys D / 2, as published (4 heads
+    of 64 and 128 at D = 512), or the nearest below where 2 H does not divide D. direction: `forward` is causal,
+    `backward` its mirror; `bidirectional` (of this project, not published) lets half of every head's value features run
     each way with the same weights: equal parameters, and but for the scores equal FLOPs.
     """
 
     title = "GLA"
+    form = "split"
     words = {word: ("direction", word) for word in get_args(MambaDirection)}  # noqa: RUF012
 
-    def __init__(self, width: int, *, head_width: int = 32, direction: MambaDirection = "forward") -> None:
+    def __init__(self, width: int, *, heads: int = 4, direction: MambaDirection = "forward") -> None:
         super().__init__(width)
         self.set_direction(direction, MambaDirection)
-        self.heads, self.value_width = split_heads(width, head_width)
-        self.key_width = self.value_width // 2
-        self.inner = self.heads * self.value_width
+        if heads < 1:
+            raise ValueError(f"heads={heads}; must be at least 1")
+        self.heads = heads
+        self.key_width = max(1, width // (2 * heads))
+        self.value_width = 2 * self.key_width
+        self.inner = heads * self.value_width
         self.inward = nn.Linear(width, 3 * self.inner, bias=False)  # q and k of half the width each, v, gate
         self.decay = nn.Sequential(
             nn.Linear(width, GATE_RANK, bias=False), nn.Linear(GATE_RANK, self.heads * self.key_width)

@@ -88,8 +88,8 @@ class Hyena(Mixer):
         self.skip = nn.Parameter(torch.ones(width))
         self.outward = writes_residual(nn.Linear(width, width, bias=False))
 
-    def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
-        """(B, L, D) -> (B, L, D)."""
+    def forward(self, x_BLD: torch.Tensor, pad_BL: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, L, D) -> (B, L, D); the long convolution reads 0 where pad_BL is true, as beyond the ends."""
         length = x_BLD.shape[1]
         projected = self.inward(x_BLD).transpose(1, 2)  # B L D -> B 3D L
         after, before, value = self.short(F.pad(projected, self.padding)).float().chunk(3, dim=1)  # three of B D L
@@ -97,6 +97,8 @@ class Hyena(Mixer):
         with without_autocast(x_BLD.device):
             lags = torch.arange(-lags_before, length, device=x_BLD.device, dtype=torch.float32)
             gated = before * value
+            if pad_BL is not None:
+                gated = gated.masked_fill(pad_BL[:, None], 0.0)
             mixed = fft_convolve(gated, self.filter(lags), lags_before) + self.skip.float()[:, None] * gated
         return self.outward((after * mixed).transpose(1, 2).to(x_BLD.dtype))  # B D L -> B L D
 

@@ -77,10 +77,19 @@ class SelectiveStateSpace(nn.Module):
         ]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
 
-    def run(self, x_BIL: torch.Tensor, z_BIL: torch.Tensor, parts: list[tuple[slice, bool]]) -> torch.Tensor:
-        """Convolution and scan over the parts: (B, I, L) -> (B, I, L)."""
+    def run(
+        self,
+        x_BIL: torch.Tensor,
+        z_BIL: torch.Tensor,
+        parts: list[tuple[slice, bool]],
+        pad_BL: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Convolution and scan over the parts: (B, I, L) -> (B, I, L). Where pad_BL is true u is 0, and with it B u:
+        nothing is written into the state."""
         convolved = [self.convolve(x_BIL, part, backward=backward) for part, backward in parts]
         u_BIL = convolved[0] if len(convolved) == 1 else torch.cat(convolved, dim=1)
+        if pad_BL is not None:
+            u_BIL = u_BIL.masked_fill(pad_BL[:, None], 0.0)
         return self.scan(u_BIL, z_BIL, parts)
 
     def flops(self, length: int) -> FlopCount:
@@ -102,12 +111,14 @@ class Mamba(Mixer):
     positions; the rank of delta is ceil(width / 16). direction `forward` is causal, `backward` its mirror.
     `bidirectional` comes with one of three `weights`:
 
-    - split (default): one half of the inner channels runs forward and the other backward, each with the
-      convolution on its own side; delta, B and C are read from all channels. Exactly the parameters and the
-      FLOPs of the forward mixer, so that only the direction differs.
+    - split (default; of this project, not published): one half of the inner channels runs forward and the other
+      backward, each with the convolution on its own side; delta, B and C are read from all channels. Exactly the
+      parameters and the FLOPs of the forward mixer, so that only the direction differs.
     - tied: every channel runs both ways with the same weights and the outputs add: equal parameters, while
       convolution, scan and their projections cost twice.
-    - separate: as tied, with separate weights for the backward direction (Vim, Zhu et al. 2024, arXiv 2401.09417).
+    - separate: as tied, but each way has its own convolution, projections to delta, B and C, A and D; the ways share
+      W, the gate silu(z) and W' (Vision Mamba, Zhu et al. 2024, arXiv 2401.09417, algorithm 1; `bimamba_type="v2"` of
+      its code, whose released sizes also halve the sum, a constant factor before W').
     """
 
     title = "Mamba"
@@ -132,7 +143,7 @@ class Mamba(Mixer):
             raise ValueError(f"weights={weights!r}; allowed: {', '.join(get_args(Weights))}")
         if min(state, expand, kernel) < 1:
             raise ValueError(f"state={state}, expand={expand}, kernel={kernel}; each must be at least 1")
-        self.weights = weights
+        self.weights = self.form = weights
         self.inner = expand * width
         if direction == "bidirectional" and weights == "split" and self.inner % 2:
             raise ValueError(f"inner width {self.inner} cannot be split in two; use an even width or weights=tied")
@@ -153,11 +164,11 @@ class Mamba(Mixer):
             return [(self.ahead, [(slice(0, half), False), (slice(half, self.inner), True)])]
         return [(self.ahead, [(everything, False)]), (self.back or self.ahead, [(everything, True)])]
 
-    def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
-        """(B, L, D) -> (B, L, D)."""
+    def forward(self, x_BLD: torch.Tensor, pad_BL: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, L, D) -> (B, L, D); x must be 0 where pad_BL is true, from where the state carries nothing."""
         inner = torch.matmul(self.inward.weight, x_BLD.transpose(1, 2))  # 2I D, B D L -> B 2I L
         x_BIL, z_BIL = inner.chunk(2, dim=1)  # B 2I L -> B I L, B I L
-        outputs = [space.run(x_BIL, z_BIL, parts) for space, parts in self.passes()]
+        outputs = [space.run(x_BIL, z_BIL, parts, pad_BL) for space, parts in self.passes()]
         mixed = outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
         return self.outward(mixed.transpose(1, 2).to(x_BLD.dtype))  # B I L -> B L I -> B L D
 

@@ -11,17 +11,19 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from architectures.backbone import Backbone, count_parameters, shapes_only
 from architectures.config import BackboneConfig
+from architectures.denoiser import DenoiserConfig, find_denoiser, measured_denoiser
 from architectures.feed_forward import FeedForward
 from architectures.mixer import find_mixer, make_mixer
 
 By = Literal["params", "flops"]
 WIDTH_LIMIT = 8192
 NEIGHBOURS = 3  # widths tried on either side of the nearest, since the heads' share moves in steps
-Measure = Callable[[BackboneConfig], float]
+Measure = Callable[[Any], float]
+ArmConfig = BackboneConfig | DenoiserConfig
 
 
 class MatchingError(ValueError):
@@ -45,7 +47,7 @@ class MatchedArm:
     """An arm of solved size. flops: of one sequence of the given length, NaN without one; mismatch: relative to the
     target, signed; changed: what differs from the arm that was given, "" if nothing."""
 
-    config: BackboneConfig
+    config: ArmConfig
     parameters: int
     flops: float
     mismatch: float
@@ -53,8 +55,10 @@ class MatchedArm:
 
 
 @lru_cache(maxsize=4096)
-def measured(config: BackboneConfig, length: int | None) -> tuple[int, float]:
+def measured(config: ArmConfig, length: int | None) -> tuple[int, float]:
     """Parameters, and FLOPs of one sequence of `length` tokens (NaN for None), without allocating the weights."""
+    if isinstance(config, DenoiserConfig):
+        return measured_denoiser(config, length)
     times = Counter(config.blocks.slots)
     slots = sorted(times, key=str)
     parts = _parts(replace(config, pattern="".join(map(str, slots))), length)
@@ -88,7 +92,7 @@ def _parts(config: BackboneConfig, length: int | None) -> _Parts:
 
 
 def match(
-    arms: Mapping[str, BackboneConfig],
+    arms: Mapping[str, ArmConfig],
     *,
     reference: str,
     by: By = "params",
@@ -108,24 +112,67 @@ def match(
     if reference not in arms:
         raise MatchingError(f"match: no reference arm {reference!r}; arms: {', '.join(arms)}")
 
-    def measure(config: BackboneConfig) -> float:
+    def measure(config: ArmConfig) -> float:
         parameters, flops = measured(config, length)
         return float(parameters) if by == "params" else flops
 
     goal = measure(arms[reference])
     matched = {}
     for name, config in arms.items():
-        solved = config if name == reference else _solve(config, goal, measure, tolerance)
+        solved = config if name == reference else _solved(name, config, goal, measure, tolerance)
         mismatch = measure(solved) / goal - 1.0
         if abs(mismatch) > tolerance:
             what = "parameters" if by == "params" else f"FLOPs at {length} tokens"
             raise MatchingError(
                 f"match: arm {name} cannot reach {goal:.4g} {what} within {tolerance:.2%}; "
-                f"nearest is {measure(solved):.4g} (width {solved.width}, {len(solved.blocks)} mixers)"
+                f"nearest is {measure(solved):.4g} ({_size_words(solved)})"
             )
         parameters, flops = measured(solved, length)
         matched[name] = MatchedArm(solved, parameters, flops, mismatch, _changes(config, solved))
     return matched
+
+
+def _solved(name: str, config: ArmConfig, goal: float, measure: Measure, tolerance: float) -> ArmConfig:
+    """The nearest configuration of either kind."""
+    if isinstance(config, BackboneConfig):
+        return _solve(config, goal, measure, tolerance)
+    if abs(measure(config) - goal) <= tolerance * goal:
+        return config
+    found = find_denoiser(config.name)
+    if found.size is None:
+        raise MatchingError(
+            f"match: arm {name} has {measure(config):.4g} where {goal:.4g} are asked for, and denoiser {config.name} "
+            f'declares no size to solve; add @register_denoiser("{config.name}", size="..."), '
+            f"one of: {', '.join(found.sizes) or 'none'}"
+        )
+    solved = _nearest_size(config, found.size, found.multiple, goal, measure)
+    if found.fine is None or abs(measure(solved) - goal) <= tolerance * goal:
+        return solved
+    return _nearest_size(solved, found.fine, 1, goal, measure)
+
+
+def _nearest_size(config: DenoiserConfig, size: str, multiple: int, goal: float, measure: Measure) -> DenoiserConfig:
+    """The configuration whose `size`, in these multiples, comes nearest to the goal."""
+
+    def with_units(units: int) -> DenoiserConfig | None:
+        candidate = config.with_size(size, multiple * units)
+        try:
+            measured(candidate, None)
+        except ValueError:  # a size that its constructor refuses
+            return None
+        return candidate
+
+    start = dict(config.sizes).get(size)
+    units = start // multiple if isinstance(start, int) else 1
+    middle = _last_below(with_units, measure, goal, 1, max(1, WIDTH_LIMIT // multiple), units)
+    near = range(max(1, middle - NEIGHBOURS), middle + 2 + NEIGHBOURS)
+    return min((one for n in near if (one := with_units(n))), key=lambda one: abs(measure(one) - goal), default=config)
+
+
+def _size_words(config: ArmConfig) -> str:
+    if isinstance(config, BackboneConfig):
+        return f"width {config.width}, {len(config.blocks)} mixers"
+    return f"{find_denoiser(config.name).size} {dict(config.sizes).get(find_denoiser(config.name).size or '')}"
 
 
 def _solve(config: BackboneConfig, goal: float, measure: Measure, tolerance: float) -> BackboneConfig:
@@ -151,7 +198,7 @@ def _solve(config: BackboneConfig, goal: float, measure: Measure, tolerance: flo
 
 
 def _last_below(
-    make: Callable[[int], BackboneConfig | None], measure: Measure, goal: float, low: int, high: int, start: int
+    make: Callable[[int], ArmConfig | None], measure: Measure, goal: float, low: int, high: int, start: int
 ) -> int:
     """The largest k in low..high whose candidate is not over the goal, else low: in growing steps away from `start`,
     near which it mostly lies, then by bisection. None marks a k too small to be built."""
@@ -217,7 +264,11 @@ def _hidden(config: BackboneConfig) -> int | None:
     return None
 
 
-def _changes(before: BackboneConfig, after: BackboneConfig) -> str:
+def _changes(before: ArmConfig, after: ArmConfig) -> str:
+    if isinstance(before, DenoiserConfig) or isinstance(after, DenoiserConfig):
+        pairs = [] if isinstance(after, BackboneConfig) or isinstance(before, BackboneConfig) else after.sizes
+        old = {} if isinstance(before, BackboneConfig) else dict(before.sizes)
+        return ", ".join(f"{key} {old.get(key)} -> {value}" for key, value in pairs if old.get(key) != value)
     parts = [f"width {before.width} -> {after.width}"] if before.width != after.width else []
     if before.hidden != after.hidden:
         base = _hidden(replace(after, hidden=before.hidden))

@@ -17,14 +17,13 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple, dataclass
 from functools import cache
-from importlib import import_module
-from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 from torch import nn
 
+from architectures.loading import import_built_in, import_entry_points
 from architectures.pattern import BlockPattern, OptionValue, PatternError, Slot
 
 Direction = Literal["forward", "backward", "bidirectional", "none"]
@@ -75,6 +74,8 @@ class Mixer(nn.Module):
 
     causal: bool = False
     direction: Direction = "none"
+    form: str = ""
+    """Word for how a bidirectional recurrence is made ("split", "tied", "separate"), shown beside its direction."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -87,7 +88,11 @@ class Mixer(nn.Module):
         self.direction, self.causal = direction, direction == "forward"
 
     def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
-        """Mix; same shape and dtype out."""
+        """Mix; same shape and dtype out.
+
+        At positions of PAD x is 0. A mixer that would still carry something out of them into others (a bias before a
+        recurrence) or attend to them names `pad_BL: torch.Tensor | None = None`, true there, and leaves them out.
+        """
         raise NotImplementedError
 
     def flops(self, length: int) -> FlopCount:
@@ -154,18 +159,13 @@ def registered_mixers() -> dict[str, type[Mixer]]:
 
 @cache
 def _load_built_in() -> None:
-    for name in BUILT_IN:
-        import_module(f"architectures.{name}")
+    import_built_in(BUILT_IN)
 
 
 @cache
 def _load_entry_points() -> None:
     """Import the modules that installed packages offer under the entry point group `smdim_bench.mixers`."""
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        try:
-            point.load()
-        except Exception as error:  # another package's code may fail in any way
-            raise MixerError(f"entry point {point.name} = {point.value} cannot be loaded: {error}") from error
+    import_entry_points(ENTRY_POINT_GROUP, MixerError)
 
 
 def writes_residual(layer: nn.Linear) -> nn.Linear:

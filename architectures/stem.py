@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from architectures.config import BackboneConfig
 from architectures.mixer import FlopCount
+from architectures.padding import without_pad
 
 HEAD_INIT_STD = 0.02  # logits start near 0, so that the first loss is near that of a uniform guess
 TIME_FEATURES = 64
@@ -25,7 +26,7 @@ def make_norm(config: BackboneConfig, width: int) -> nn.Module:
 class Compress(nn.Module):
     """Token ids (B, L) -> embeddings -> strided convolution -> (B, L / stride, D).
 
-    Zeros are added so that a kernel wider than the stride is centred on its tokens.
+    Zeros are added so that a kernel wider than the stride is centred on its tokens. Learned positions do not decay.
     """
 
     def __init__(self, config: BackboneConfig) -> None:
@@ -38,10 +39,14 @@ class Compress(nn.Module):
         positions = math.ceil(config.max_length / config.stride)
         learned = config.positions == "learned"
         self.position = nn.Parameter(torch.randn(positions, config.width) * 0.02) if learned else None
+        if self.position is not None:
+            self.position._no_weight_decay = True  # type: ignore[attr-defined]
 
-    def forward(self, tokens_BL: torch.Tensor) -> torch.Tensor:
-        """(B, L) int64 -> (B, L / stride, D)."""
-        x = F.pad(self.embedding(tokens_BL), (0, 0, *self.padding))  # B L -> B L E -> B L+surplus E
+    def forward(self, tokens_BL: torch.Tensor, pad_BL: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, L) int64 -> (B, L / stride, D). pad_BL: true at tokens of PAD, whose embedding is then 0, as beyond the
+        ends, so that a position that is partly PAD keeps its other tokens alone; None where there are none."""
+        x = without_pad(self.embedding(tokens_BL), pad_BL)  # B L -> B L E
+        x = F.pad(x, (0, 0, *self.padding))  # B L E -> B L+surplus E
         windows = x.unfold(1, self.config.stem_kernel, self.config.stride)  # -> B L/stride E K
         # A product, not conv1d: oneDNN's strided conv1d gives wrong values in bfloat16 for 16 channels of kernel 4.
         # B L/stride EK -> B L/stride D

@@ -6,14 +6,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 FORMAT = 1
-QUALITY_PARTS = {"data": 2, "backbone": 1, "diffusion": 1, "training": 2, "sampling": 1, "metrics": 3}
-REFERENCE_PARTS = {"data": 2, "metrics": 3}
-EFFICIENCY_PARTS = {"backbone": 2, "timing": 3, "sampling": 1}
+QUALITY_PARTS = {"data": 2, "backbone": 2, "diffusion": 1, "training": 4, "sampling": 1, "metrics": 4}
+TUNING_PARTS = {name: number for name, number in QUALITY_PARTS.items() if name not in ("sampling", "metrics")}
+REFERENCE_PARTS = {"data": 2, "metrics": 4}
+EFFICIENCY_PARTS = {"backbone": 3, "timing": 3, "sampling": 1}
 
 
 def label(parts: dict[str, int]) -> str:
     """One word for a table column, e.g. `format1 data1 metrics1`."""
     return " ".join([f"format{FORMAT}", *(f"{name}{number}" for name, number in sorted(parts.items()))])
+
+
+def number_of(part: str, found: str) -> int | None:
+    """Number of a part in a label; None where the label does not name it."""
+    numbers = [word.removeprefix(part) for word in found.split()]
+    return next((int(number) for number in numbers if number.isdigit()), None)
 
 
 def conflict(labels: Iterable[str]) -> bool:

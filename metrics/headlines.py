@@ -15,6 +15,7 @@ from metrics.cost.quantities import (
     SAMPLING_TIME,
     STEP_LATENCY,
     TRAIN_STEP_LATENCY,
+    VALIDATION_BITS,
 )
 from metrics.music.attribute import OA_ATTRIBUTE, OA_MEAN
 from metrics.music.chords import CHORD_DENSITY
@@ -30,14 +31,14 @@ SOUNDING, ONSET = (CHORD_DENSITY[kind, "mean"] for kind in ("sounding", "onset")
 
 PRIMARY: Final = (BITS, KERNEL_DISTANCE)
 """The only ones that are compared, so that no table can look for the metric that happens to differ."""
+LIKELIHOODS: Final = (BITS, VALIDATION_BITS, BITS_PER_NOTE, BITS_PER_BEAT)
+"""Of windows of real music, not of generated pieces."""
 DISTANCES: Final = (KERNEL_DISTANCE, NEAREST_NEIGHBOUR_ACCURACY, STRUCTURE_ERROR)
 """They see the order of notes."""
 OVERLAPS: Final = (OA_MEAN, *OA_ATTRIBUTE.values())
 """For comparison with papers: they do not see the order of notes."""
 HEADLINES: Final = (
-    BITS,
-    BITS_PER_NOTE,
-    BITS_PER_BEAT,
+    *LIKELIHOODS,
     *DISTANCES,
     *OVERLAPS,
     OA_DISTANCE_MEAN,

@@ -63,9 +63,9 @@ class Quantity:
     there. `kind`: "music" is computed from notes, "quality" from tokens or the denoiser's predictions, "cost" from a
     forward pass or a sample, "training" from a training step. Without a `label` the name with spaces, without a
     `short` label the label, without a `definition` the name with version 1. `matters`: the smallest difference that
-    matters where a study states none, `0.03` in the unit or `"2%"` of the value compared with. `also`: another name
-    under which a study may state it. `spread`: standard deviation of one arm's error at one seed in an earlier study,
-    which a plan assumes where no similar cell is done.
+    matters where a study states none, `0.03` in the unit or `"2%"` of the value compared with. `spread`:
+    standard deviation of one arm's error at one seed in an earlier study, which a plan assumes where no similar cell
+    is done.
     """
 
     name: str
@@ -78,7 +78,6 @@ class Quantity:
     definition: str = ""
     section: Section = Section.NONE
     matters: float | str | None = None
-    also: str = ""
     spread: float | None = None
 
     def __post_init__(self) -> None:
@@ -207,12 +206,11 @@ def quantity_of(name: str, unit: str = "") -> Quantity:
 
 
 def known_quantity(name: str) -> Quantity:
-    """The registered quantity of a name, or of its other name. Raises ValueError naming the nearest one for others."""
+    """The registered quantity of a name. Raises ValueError naming the nearest one for others."""
     _load()
-    names = {one.also: one for one in _QUANTITIES.values() if one.also} | _QUANTITIES
-    if name in names:
-        return names[name]
-    near = get_close_matches(name, names, n=1, cutoff=0.0)
+    if name in _QUANTITIES:
+        return _QUANTITIES[name]
+    near = get_close_matches(name, _QUANTITIES, n=1, cutoff=0.0)
     raise ValueError(f"{name!r} is no known quantity; the nearest one is {near[0]!r}")
 
 

@@ -32,10 +32,10 @@ def _compiled(which: str) -> Callable[..., None]:
     function = numba_passes.scan_forward if which == "forward" else numba_passes.scan_backward
     config: Any = numba.config
     users_folder = config.CACHE_DIR
-    config.CACHE_DIR = str(Path(users_folder or _cache_folder()) / f"numba_{_sources_digest()}")
     try:
+        config.CACHE_DIR = str(Path(users_folder or _cache_folder()) / f"numba_{_sources_digest()}")
         return numba.njit(types, cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # numba found no folder it may write its cache to
+    except RuntimeError:  # no home folder, or numba found none that it may write its cache to
         return numba.njit(types, nogil=True, error_model="numpy")(function)
     finally:
         config.CACHE_DIR = users_folder

@@ -13,6 +13,8 @@ from bench.errors import UserError, as_user_error
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from architectures.denoiser import Registration
+
 LISTED_VOCABULARY = 256
 LISTED_LENGTH = 2048
 
@@ -50,20 +52,25 @@ def patterns(
 
 
 def check(
-    module: Annotated[str, typer.Argument(help="Importable module (my_lab.my_block), or a built-in letter (M).")],
+    module: Annotated[
+        str,
+        typer.Argument(help="Importable module (my_lab.my_block), a built-in letter (M), or a registered denoiser."),
+    ],
     device: Annotated[str | None, typer.Option(help="cpu or cuda; both where there is a GPU when left out.")] = None,
     kernel: KernelOption = None,
 ) -> None:
-    """Run the mixer contract on every mixer that a module registers; exit code 1 when a check fails.
+    """Run the contract on every mixer and denoiser that a module registers; exit code 1 when a check fails.
 
-    Shape, type, determinism, gradients, no leak across the batch, FLOP count, direction by perturbing the input,
-    mixed precision; on a GPU also agreement with the CPU.
+    Shape, type, determinism, gradients, no leak across the batch, FLOP count, mixed precision. Mixers: direction by
+    perturbing the input, on a GPU agreement with the CPU. Denoisers: lengths, special tokens, state, device.
     """
     import torch
     from rich.table import Table
     from rich.text import Text
 
     from architectures.contract import check_mixer
+    from architectures.denoiser import Registration
+    from architectures.denoiser_contract import check_denoiser
 
     if device not in (None, "cpu", "cuda"):
         raise UserError(f"--device {device}: allowed are cpu and cuda")
@@ -73,12 +80,15 @@ def check(
     for place in devices:
         force_kernels(kernel, place)
     console, failures = terminal(), 0
-    for cls in _mixers_of(module):
+    for one in _registered_by(module):
         for place in devices:
-            name = f"{cls.letter} " if cls.letter else ""
-            title = f"{name}[{cls.name}] on {place}"
+            if isinstance(one, Registration):
+                title, points = f"denoiser {one.name} on {place}", check_denoiser(one, device=place)
+            else:
+                letter = f"{one.letter} " if one.letter else ""
+                title, points = f"{letter}[{one.name}] on {place}", check_mixer(one, device=place)
             table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
-            for point in check_mixer(cls, device=place):
+            for point in points:
                 failures += not point.passed
                 state = Text("ok", style="green") if point.passed else Text("FAILED", style="red")
                 table.add_row(state, point.name, point.detail)
@@ -90,12 +100,16 @@ def check(
         raise typer.Exit(1)
 
 
-def _mixers_of(module: str) -> list:
+def _registered_by(module: str) -> list:
+    from architectures.denoiser import registered_denoisers
     from architectures.mixer import MixerError, find_mixer
     from bench.plugins import load_plugins
 
     with as_user_error(MixerError):
-        return [find_mixer(module)] if len(module) == 1 else load_plugins([module])
+        if len(module) == 1:
+            return [find_mixer(module)]
+        known = registered_denoisers().get(module)
+        return [known] if known else load_plugins([module])
 
 
 def print_architectures(console: Console) -> None:
@@ -105,6 +119,7 @@ def print_architectures(console: Console) -> None:
     """
     from architectures.backbone import count_parameters, shapes_only
     from architectures.catalog import CATALOG, build
+    from architectures.denoiser import registered_denoisers
 
     console.print("architectures", style="italic")
     console.print(
@@ -123,4 +138,20 @@ def print_architectures(console: Console) -> None:
         row = f"{arm.name:<{name_width}}{arm.pattern:<{pattern_width}}{figures}"
         console.print(row, no_wrap=True)
         console.print(f"  {backbone.direction}; {arm.description}", style="dim")
+    for found in registered_denoisers().values():
+        _print_denoiser(console, found, name_width + pattern_width)
     console.print()
+
+
+def _print_denoiser(console: Console, found: Registration, column: int) -> None:
+    """Two lines, or what keeps it from being built with its default sizes."""
+    from architectures.backbone import count_parameters
+    from architectures.catalog import resolve, without_weights
+
+    try:
+        network = without_weights(resolve(found.name, LISTED_VOCABULARY))
+        figures = f"{count_parameters(network):>11,}{network.flops(LISTED_LENGTH).total / 1e9:>9.2f}"
+    except Exception as error:  # a user's network may fail in any way
+        figures = f"  n/a: {str(error).partition(chr(10))[0]}"
+    console.print(f"{f'{found.name}  own stem':<{column}}{figures}", no_wrap=True)
+    console.print(f"  {found.direction}; {found.description}", style="dim")

@@ -41,6 +41,9 @@ def generate(
     ] = None,
     sampler: Annotated[str, typer.Option(help="ancestral, cached, first-hitting, confidence, remask, ...")] = "cached",
     steps: Annotated[int, typer.Option(help="Steps of the sampler for a full window.")] = 128,
+    schedule: Annotated[
+        str | None, typer.Option(help="confidence only: linear, cosine, geometric; default: cosine, as published.")
+    ] = None,
     temperature: Annotated[float, typer.Option(help="Divides the logits; 0 takes the best token.")] = 1.0,
     top_p: Annotated[float, typer.Option(help="Draw from the most likely tokens of this total probability.")] = 1.0,
     constraint: Annotated[
@@ -68,7 +71,7 @@ def generate(
         raise UserError(f"-n {number}: allowed: 1 to {MOST_PIECES} pieces")
     _check_together(infill, onward, bars, keep, keep_track, bar_tokens, length)
     choice = ConstraintChoice.parse(constraint)
-    options = DrawOptions(sampler, steps, temperature, top_p, choice, seed, batch, precision)
+    options = DrawOptions(sampler, steps, temperature, top_p, choice, seed, batch, precision, schedule)
     _check_output(output)
     console = terminal()
     trained = load_run(run, weights=weights, device=device)

@@ -15,11 +15,14 @@ from bench.study import MOST_SEED
 
 if TYPE_CHECKING:
     from bench.data.settings import TokenizerSettings
+    from bench.study.settings import ArmModelSettings
     from bench.study.yaml import Model
 
 RESULTS = Path("results")
 SEEDS: dict[str, Any] = {"min": 0, "max": MOST_SEED}
-ArmArgument = Annotated[str, typer.Argument(help="Arm (see `list architectures`) or block pattern, such as MFA*4.")]
+ArmArgument = Annotated[
+    str, typer.Argument(help="Arm (see `list architectures`), registered denoiser, or block pattern, such as MFA*4.")
+]
 StudyArgument = Annotated[
     str, typer.Argument(help="Name of a shipped study (see `list studies`) or path of a YAML file.")
 ]
@@ -42,10 +45,10 @@ OptionOption = Annotated[
 NoReportOption = Annotated[bool, typer.Option("--no-report", help="Write the table alone, no figures and no report.")]
 DeviceOption = Annotated[str, typer.Option(help="auto (a GPU where there is one), cpu, cuda or cuda:N.")]
 ModelOption = Annotated[
-    list[str] | None, typer.Option("--model", help="Size of the backbone, key=value, repeatable: width=128.")
+    list[str] | None, typer.Option("--model", help="Size of the arm, key=value, repeatable: width=128.")
 ]
 PluginOption = Annotated[
-    list[str] | None, typer.Option("--plugin", help="Module that registers further mixers; repeatable.")
+    list[str] | None, typer.Option("--plugin", help="Module that registers further mixers or denoisers; repeatable.")
 ]
 KernelOption = Annotated[
     list[str] | None,
@@ -112,6 +115,17 @@ def typed(kind: type[Model], words: list[str] | None, option: str) -> Model:
     from bench.study.yaml import Place, validate
 
     return validate(kind, settings_of(words, option), Place(option))
+
+
+def sizes_of_arm(arm: str, words: list[str] | None) -> ArmModelSettings:
+    """The sizes of an arm from `--model`. Raises UserError for one that a backbone does not have; a denoiser's own are
+    checked with it."""
+    from architectures.denoiser import registered_denoisers
+    from bench.study.settings import ArmModelSettings, ModelSettings
+
+    if arm not in registered_denoisers():
+        typed(ModelSettings, words, "--model")
+    return typed(ArmModelSettings, words, "--model")
 
 
 def tokenizer_of(words: list[str] | None, option: str) -> TokenizerSettings:

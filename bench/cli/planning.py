@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from bench.report.analysis.prospects import Prospect
-    from bench.run.estimate import Estimate
+    from bench.run.estimate import Estimate, Estimator
     from bench.run.plan import Plan
     from bench.store.cells import Store
     from bench.study.grid import Cell, Study
@@ -61,7 +61,7 @@ def plan(
 
     console = terminal()
     loaded = _timed_here(load_study(study, overrides or [], many=yes), console)
-    made = planned(loaded, console)
+    made = planned(loaded, console, results)
     store, estimator = Store(results, loaded.name), Estimator(results)
     begun = {path.name for path in store.folder.iterdir()} if store.folder.is_dir() else set[str]()
     done = {cell.id for cell in made.cells if cell.id in begun and store.cell(cell.id).status().state in FINISHED}
@@ -72,15 +72,17 @@ def plan(
     _groups(made, done, estimates, console)
     threads = max((threads_of(cell) for cell in made.cells), default=1)
     at_once = jobs or max(1, (os.cpu_count() or 1) // threads)
-    _total([cell for cell in made.cells if cell.id not in done], estimates, at_once, len(estimator.done), console)
+    left = [cell for cell in made.cells if cell.id not in done]
+    _total(left, estimates, at_once, len(estimator.done), console)
+    _later(made, estimator, at_once, console)
     _prospects(loaded, made, store, console)
 
 
-def planned(study: Study, console: Console) -> Plan:
-    """The plan of a study; prints what it is doing and the notes."""
+def planned(study: Study, console: Console, results: Path) -> Plan:
+    """The plan of a study, as far as results decide it; prints what it is doing and the notes."""
     from bench.run.plan import make_plan
 
-    made = make_plan(study, lambda line: console.print(line, style="dim"))
+    made = make_plan(study, lambda line: console.print(line, style="dim"), results)
     for note in made.notes:
         console.print(f"  {note}", style="dim")
     return made
@@ -149,6 +151,19 @@ def _total(left: list[Cell], estimates: dict[str, Estimate], jobs: int, known: i
     console.print(words)
 
 
+def _later(made: Plan, estimator: Estimator, jobs: int, console: Console) -> None:
+    """Print how many cells may follow from a sweep, and their time; their values are not known yet."""
+    from bench.run.display import clock
+    from bench.run.estimate import wall_time_s
+
+    if not made.later:
+        return
+    known = {cell.id: estimator.estimate(cell) for cell in made.later}
+    seconds = wall_time_s([(cell, known[cell.id]) for cell in made.later], jobs)
+    time = "; nothing like them was done before, so no estimate" if math.isnan(seconds) else f": about {clock(seconds)}"
+    console.print(f"then at most {len(made.later)} more at the values that the sweep chooses{time}")
+
+
 def _prospects(study: Study, made: Plan, store: Store, console: Console) -> None:
     """Print which differences the seeds can show, what the finished ones show so far, and a warning where none can."""
     from bench.report.analysis.prospects import done_so_far, prospects, warnings
@@ -157,7 +172,7 @@ def _prospects(study: Study, made: Plan, store: Store, console: Console) -> None
     if study.content.measure.quality is None:
         return
     names: dict[tuple[str, int | None], set[str]] = {}
-    for cell in made.cells:
+    for cell in (*made.cells, *made.later):
         if cell.kind == "quality" and "seed" in cell.labels:
             names.setdefault((cell.labels["corpus"], cell.labels["length"]), set()).add(cell.labels["arm"])
     arms, seeds = {setting: len(found) for setting, found in names.items()}, len(study.content.seeds)

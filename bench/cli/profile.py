@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import RESULTS, ArmArgument, DeviceOption, KernelOption, ModelOption, force_kernels, typed
+from bench.cli.options import (
+    RESULTS,
+    ArmArgument,
+    DeviceOption,
+    KernelOption,
+    ModelOption,
+    PluginOption,
+    force_kernels,
+    sizes_of_arm,
+)
 from bench.cli.terminal import terminal
 from bench.files import write_atomically
 
@@ -66,6 +75,7 @@ def profile(
     training: Annotated[bool, typer.Option("--training", help="A training step instead.")] = False,
     steps: Annotated[int, typer.Option(min=1, help="Steps that are profiled after a warm one.")] = 5,
     model: ModelOption = None,
+    plugin: PluginOption = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder; default results/profile/ARM-LENGTH.")
     ] = None,
@@ -76,12 +86,14 @@ def profile(
     """
 
     from bench.measure.efficiency.profile import profile_step
-    from bench.study.settings import ModelSettings, given
+    from bench.plugins import load_plugins
+    from bench.study.settings import given
 
     force_kernels(kernel, device)
+    load_plugins(plugin or ())
     name = "".join(c if c.isalnum() or c in "-_" else "-" for c in arm)
     folder = output or RESULTS / "profile" / f"{name}-{length}"
-    timed = _timed(arm, length, batch, device, threads, precision, given(typed(ModelSettings, model, "--model")))
+    timed = _timed(arm, length, batch, device, threads, precision, given(sizes_of_arm(arm, model)))
     call = timed.train(length, batch) if training else timed.step(length, batch)
     found = profile_step(timed.model, call, steps=steps, trace=folder / "trace.json")
     console = terminal()
@@ -98,8 +110,8 @@ def _timed(
     """The arm ready to be run. Raises UserError for anything that cannot be built."""
     import torch
 
-    from architectures import resolve
-    from bench.errors import UserError, as_user_error
+    from architectures import Inputs, resolve, without_weights
+    from bench.errors import as_user_error
     from bench.measure.efficiency.arm import TimedArm
     from bench.measure.efficiency.cell import EfficiencyCell
     from metrics.cost.device import resolve_device
@@ -108,11 +120,11 @@ def _timed(
         torch.set_num_threads(threads)
     with as_user_error(ValueError, TypeError):
         place = str(resolve_device(device))
-        config = resolve(arm, VOCABULARY, **size)
+        config = resolve(arm, VOCABULARY, inputs=Inputs(length), **size)
         cell = EfficiencyCell(arm, arm, config.to_dict(), (length,), device=place, precision=precision)
         timed = TimedArm(asdict(cell))
-    if length % config.stride:
-        raise UserError(f"--length {length}: must be a multiple of the stem's stride, {config.stride}")
+    with as_user_error(ValueError, words=f"--length {length}: "):
+        without_weights(config).check_length(length)
     return timed
 
 

@@ -127,11 +127,13 @@ def _go(
 
     console = terminal()
     console.print(Text(study.name, style="bold") + Text(f": {study.content.question}"))
-    plan = planned(study, console)
+    plan = planned(study, console, results)
     if retry:
         forget_failed(plan, results)
     for word in cells:
         forget(plan, results, word)
+    if study.content.tune and (retry or cells):
+        plan = planned(study, console, results)  # a sweep may have lost what decides
     earlier = Estimator(results)
     with Display(console, lambda cell: earlier.estimate(cell).time_s) as display:
         summary = run_plan(plan, results, display, executor=executor, fail_fast=fail_fast, claims=shipped_claims())

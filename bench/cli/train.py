@@ -11,12 +11,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.options import RESULTS, SEEDS, ArmArgument, ModelOption, PluginOption, settings_of, tokenizer_of, typed
+from bench.cli.options import (
+    RESULTS,
+    SEEDS,
+    ArmArgument,
+    ModelOption,
+    PluginOption,
+    settings_of,
+    sizes_of_arm,
+    tokenizer_of,
+    typed,
+)
 from bench.cli.terminal import terminal
 from bench.errors import UserError, as_user_error
 
 if TYPE_CHECKING:
     from bench.data import TokenCorpus
+    from bench.diffusion.evaluation import BitsPerToken
     from bench.study.grid import Cell, Combination
     from bench.training.progress import TrainResult
 
@@ -58,7 +69,7 @@ def train(
     from bench.plugins import load_plugins
     from bench.study.content import ArmChoice
     from bench.study.grid import Combination
-    from bench.study.settings import DiffusionSettings, KernelSettings, ModelSettings, SampleSettings
+    from bench.study.settings import DiffusionSettings, KernelSettings, SampleSettings
     from bench.study.yaml import Place, validate
     from bench.training import train_settings
 
@@ -69,7 +80,7 @@ def train(
         arm=validate(ArmChoice, {"name": arm, "arm": arm}, Place("train")),
         corpus=corpus,
         length=length,
-        model=typed(ModelSettings, model, "--model"),
+        model=sizes_of_arm(arm, model),
         tokenizer=tokenizer_of(tokenizer, "--tokenizer"),
         diffusion=typed(DiffusionSettings, diffusion, "--diffusion"),
         train=train_settings(parse_budget(budget) | {"batch": batch} | settings_of(settings, "--train")),
@@ -103,15 +114,16 @@ def default_name(arm: str, corpus: str, length: int, seed: int) -> str:
 
 def make_cell(member: Combination, tokens: TokenCorpus, seed: int, plugins: Sequence[str] = ()) -> Cell:
     """The run as a quality cell, the same as in a study of these settings. Raises UserError for invalid settings."""
-    from architectures import resolve
+    from architectures import Inputs, resolve, without_weights
     from bench.measure.quality.process import build_diffusion
-    from bench.run.cells import backbone_without_weights, quality_cell
+    from bench.run.cells import quality_cell
     from bench.study.settings import given
 
     build_diffusion(tokens, member.diffusion.deciding())
     with as_user_error(ValueError, TypeError):
-        config = resolve(member.arm.arm, tokens.vocab_size, **given(member.model))
-        backbone_without_weights(config).check_length(member.length)
+        inputs = Inputs(member.length, tokens.mask_id, tokens.pad_id)
+        config = resolve(member.arm.arm, tokens.vocab_size, inputs=inputs, **given(member.model))
+        without_weights(config).check_length(member.length)
     return quality_cell(member, config, tokens, seed, plugins)
 
 
@@ -121,7 +133,7 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
 
     from bench.cli.displays import TrainDisplay, interruptible
     from bench.files import to_json
-    from bench.measure.quality.cell import likelihood_vectors, training_rows
+    from bench.measure.quality.cell import likelihood_vectors, test_rows, training_rows
     from bench.measure.quality.training import CellTraining, training_device
     from bench.store.cells import CellFolder
     from bench.store.vectors import write_vectors
@@ -149,26 +161,31 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
     if result.stopped == "interrupted":
         console.print(f"stopped at step {result.steps:,}; the same command goes on from there")
         raise typer.Exit(130)
-    if main:
-        rows = [row | {"train_steps": result.steps} for row in training_rows(training, result)]
-        state, reason = ("diverged", "the loss blew up") if result.diverged else ("done", "")
-        write_vectors(path, likelihood_vectors(training, result))
-        folder.finish(state, [] if result.diverged else rows, reason=reason, started=started)
-    conclude(result, tokens, settings["length"], path, console)
+    console.print(f"{result.steps:,} steps, {result.tokens:,} tokens, {result.seconds:,.0f} s")
+    if not main:
+        return
+    if result.diverged:
+        folder.finish("diverged", [], reason="the loss blew up", started=started)
+        raise UserError(f"the loss blew up at step {result.steps}; lower learning_rate (run kept in {path})")
+    bits = training.test_bits(result, path)
+    rows = [row | {"train_steps": result.steps} for row in training_rows(training, result) + test_rows(training, bits)]
+    write_vectors(path, likelihood_vectors(training, result, bits))
+    folder.finish("done", rows, started=started)
+    conclude(result, bits, tokens, settings["length"], path, console)
 
 
-def conclude(result: TrainResult, tokens: TokenCorpus, length: int, path: Path, console: Any) -> None:
-    """Print the result, beside the bits/token of the corpus without a network."""
+def conclude(
+    result: TrainResult, test: BitsPerToken, tokens: TokenCorpus, length: int, path: Path, console: Any
+) -> None:
+    """Print bits/token of both sides, beside those of the corpus without a network."""
     from bench.data import token_baselines
 
-    console.print(f"{result.steps:,} steps, {result.tokens:,} tokens, {result.seconds:,.0f} s")
-    if result.diverged:
-        raise UserError(f"the loss blew up at step {result.steps}; lower learning_rate (run kept in {path})")
-    if result.validation is not None:
-        bits = result.validation
-        baselines = ", ".join(f"{name} {value:.3f}" for name, value in token_baselines(tokens, length).items())
-        console.print(
-            f"validation {bits.value:.3f} bits/token ({bits.low:.3f} to {bits.high:.3f} over masks, "
-            f"{bits.n_windows} windows); without a network: {baselines}",
-        )
+    for side, bits in (("test", test), ("validation", result.validation)):
+        if bits is not None:
+            found = token_baselines(tokens, length, side)
+            baselines = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
+            console.print(
+                f"{side} {bits.value:.3f} bits/token ({bits.low:.3f} to {bits.high:.3f} over masks, "
+                f"{bits.n_windows} windows); without a network: {baselines}",
+            )
     console.print(f"run: {path}", soft_wrap=True)

@@ -7,8 +7,11 @@ import numpy as np
 from bench.data.tokens import TokenCorpus
 
 
-def token_baselines(token_corpus: TokenCorpus, length: int, split: str = "validation") -> dict[str, float]:
-    """Bits/token of three models fitted on the train windows and measured on the windows of `split`, PAD left out.
+def token_baselines(
+    token_corpus: TokenCorpus, length: int, split: str = "test", chosen: np.ndarray | None = None
+) -> dict[str, float]:
+    """Bits/token of three models fitted on the train windows and measured on the windows of `split`, PAD left out; of
+    these on the rows that are `chosen` (bool or indices), None for all. NaN where there is none.
 
     unigram   p(token)
     bigram    p(token | token before)
@@ -20,6 +23,7 @@ def token_baselines(token_corpus: TokenCorpus, length: int, split: str = "valida
     """
     train = token_corpus.windows("train", length).tokens
     held_out = token_corpus.windows(split, length).tokens
+    held_out = held_out if chosen is None else held_out[chosen]
     start_id = token_corpus.mask_id  # which no piece uses: the state before the first token
     never = [token for token in token_corpus.special_ids if token_corpus.vocabulary[token] != "EOS_None"]
     tokens = np.setdiff1d(np.arange(token_corpus.vocab_size), never)

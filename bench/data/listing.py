@@ -7,21 +7,22 @@ from pathlib import Path, PurePosixPath
 from bench.data.pieces import Source
 from bench.data.reading import ABC_SUFFIXES, MIDI_SUFFIXES, UnreadableError, abc_tunes
 from bench.data.registry import Listing
+from metrics.music.folder import find_files, path_text
 
 
 def list_folder(folder: Path) -> Listing:
-    """Every MIDI, kar and ABC file under a folder; each tune of an ABC file is a piece."""
-    suffixes = MIDI_SUFFIXES + ABC_SUFFIXES
+    """Every MIDI, kar and ABC file under a folder and its linked folders; each tune of an ABC file is a piece.
+
+    Links to nothing and folders that may not be opened are listed too: reading them gives the reason.
+    """
+    files, unreadable = find_files(folder, MIDI_SUFFIXES + ABC_SUFFIXES)
     sources: list[Source] = []
-    for path in sorted(folder.rglob("*")):
-        suffix = path.suffix.lower()
-        if suffix not in suffixes or path.name.startswith("._") or not path.is_file():
-            continue
-        name = path.relative_to(folder).as_posix()
-        if suffix in MIDI_SUFFIXES:
-            sources.append(Source(path, name, path.stem))
-        else:
+    for path in sorted([*files, *unreadable]):
+        name = path_text(path.relative_to(folder))
+        if path.suffix.lower() in ABC_SUFFIXES:
             sources.extend(list_tunes(path, name))
+        else:
+            sources.append(Source(path, name, path_text(Path(path.stem))))
     return Listing(sources)
 
 

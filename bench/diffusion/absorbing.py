@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 import torch
 
+from architectures.padding import padded_rows
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.losses import check_loss, elbo_weight, loss_weight
 from bench.diffusion.noised import Noised, check_logits, masked_nll, nll_at
 from bench.diffusion.samplers import SAMPLERS, Sample, check_sampler
-from bench.diffusion.samplers.request import Denoise
+from bench.diffusion.samplers.request import Denoise, SampleRequest
 from bench.diffusion.schedule import Schedule
 
 TIMES = ("low_discrepancy", "uniform")
@@ -140,12 +141,18 @@ class AbsorbingDiffusion:
             normaliser=max(masked_count if self.loss_name == "masked_cross_entropy" else token_count, 1),
             token_count=token_count,
             masked_count=masked_count,
+            padded=token_count < x0_BL.numel(),
         )
+
+    def logits_of(self, denoise: Denoise, noised: Noised, device: torch.device | str) -> torch.Tensor:
+        """Logits (B, L, V) of a draw, on `device`: one call of `denoise`."""
+        tokens_BL = noised.tokens_BL.to(device, non_blocking=True)
+        with padded_rows(noised.padded):
+            return denoise(tokens_BL, *self.time_arguments(noised.time_B, device))
 
     def loss_of(self, denoise: Denoise, noised: Noised, device: torch.device | str = "cpu") -> DiffusionLoss:
         """This slice's share of the loss; calls `denoise` once, on `device`."""
-        tokens_BL = noised.tokens_BL.to(device, non_blocking=True)
-        logits_BLV = denoise(tokens_BL, *self.time_arguments(noised.time_B, device))
+        logits_BLV = self.logits_of(denoise, noised, device)
         check_logits(logits_BLV, noised.clean_BL)
         targets = noised.found_targets()
         nll_N = nll_at(logits_BLV, targets.index_N, targets.clean_N, self._never)
@@ -183,7 +190,7 @@ class AbsorbingDiffusion:
         """`count` sequences of `length` tokens drawn from all-MASK in `steps` steps (default: the process's T).
 
         MASK, PAD and `forbidden_ids` are never drawn. `settings` are further fields of a SampleRequest (temperature,
-        progress, ...) and the sampler's own options.
+        progress, ...) and the sampler's own options (with its own `schedule`, where it has one).
         """
         self.check_sampler(sampler, settings)
         if length < 1 or count < 1:
@@ -196,6 +203,17 @@ class AbsorbingDiffusion:
         self,
         denoise: Denoise,
         tokens_BL: torch.Tensor,
+        **settings: Any,
+    ) -> Sample:
+        """`tokens_BL` (int64, on any device) with every MASK in it drawn and the other tokens kept; else as
+        `sample`."""
+        with padded_rows(bool((tokens_BL == self.pad_id).any())):
+            return self._fill(denoise, tokens_BL, **settings)
+
+    def _fill(
+        self,
+        denoise: Denoise,
+        tokens_BL: torch.Tensor,
         *,
         generator: torch.Generator,
         steps: int | None = None,
@@ -203,13 +221,12 @@ class AbsorbingDiffusion:
         forbidden_ids: Sequence[int] = (),
         **settings: Any,
     ) -> Sample:
-        """`tokens_BL` (int64, on any device) with every MASK in it drawn and the other tokens kept; else as
-        `sample`."""
         self.check_sampler(sampler, settings)
         draw = SAMPLERS[sampler]
         if steps is None and draw.instead_of_steps not in settings:
             steps = self.steps
-        return draw(
+        own = {name: settings.pop(name) for name in draw.options if name in settings}
+        request = SampleRequest(
             denoise,
             tokens_BL,
             mask_id=self.mask_id,
@@ -221,6 +238,7 @@ class AbsorbingDiffusion:
             time_input=self.time_input,
             **settings,
         )
+        return draw.run(request, **own)
 
     def time_arguments(self, time_B: torch.Tensor, device: torch.device | str) -> tuple[torch.Tensor, ...]:
         """The denoiser's arguments after the tokens: the time where it reads one."""

@@ -67,8 +67,7 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
 
     def loss_of(self, denoise: Denoise, noised: Noised, device: torch.device | str = "cpu") -> DiffusionLoss:
         """This slice's share of the loss; calls `denoise` once, on `device`. `masked_cross_entropy` is -log mu_x."""
-        tokens_BL = noised.tokens_BL.to(device, non_blocking=True)
-        logits_BLV = denoise(tokens_BL, *self.time_arguments(noised.time_B, device))
+        logits_BLV = self.logits_of(denoise, noised, device)
         terms = self.terms(logits_BLV, noised.clean_BL, noised.masked_BL, noised.time_B)
         row_N = noised.masked_BL.nonzero()[:, 0]
         relative_B = noised.weight_B / noised.elbo_weight_B

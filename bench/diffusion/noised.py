@@ -43,6 +43,7 @@ class Noised:
     normaliser: float  # what the weighted sum is divided by, over the whole batch
     token_count: int  # tokens that are not PAD, over the whole batch
     masked_count: int  # hidden tokens, over the whole batch
+    padded: bool = True  # whether the whole batch may hold PAD: known here, where no GPU need be waited for
     targets: Targets | None = None  # made ahead of time by `pinned`; else when the loss is computed
 
     def rows(self, rows: slice) -> Noised:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from architectures.padding import known_padding
 from bench.errors import first_line
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -56,11 +57,12 @@ class CudaGraphs:
 class SamplingStep(nn.Module):
     """`denoise(tokens_BL, *time_B)` with the same answer at less cost a call; for any sampler.
 
-    precision: of the matrix products, "float32" or "bfloat16" (autocast). recorder: makes recordings of the call, one
-    for each batch size and length; None for none. A batch is filled up to the next power of two, or to `most`, so that
-    a sampler whose batch shrinks needs few of them: rows do not depend on each other. The first replay is compared with
-    the plain call. Where nothing can be recorded, or the two differ, every call is a plain one, and `plain_reason` is
-    the reason. Logits hold until the next call; the network's weights may change in place, not move.
+    precision: of the matrix products, "float32" or "bfloat16" (autocast). recorder: makes recordings of the call,
+    one for each batch size and length, with PAD and without; None for none. A batch is filled up to the next power
+    of two, or to `most`, so that a sampler whose batch shrinks needs few of them: rows do not depend on each other.
+    The first replay is compared with the plain call. Where nothing can be recorded, or the two differ, every call
+    is a plain one, and `plain_reason` is the reason. Logits hold until the next call; the network's weights may
+    change in place, not move.
     """
 
     def __init__(
@@ -86,7 +88,7 @@ class SamplingStep(nn.Module):
         if self.recorder is None or self.plain_reason or self.training or torch.is_grad_enabled():
             return self._plain(tokens_BL, *time_B)
         rows = len(tokens_BL)
-        key = (self._filled(rows), *tokens_BL.shape[1:], len(time_B))
+        key = (self._filled(rows), *tokens_BL.shape[1:], len(time_B), known_padding() is not False)
         if key not in self._kept:
             try:
                 self._kept[key] = self._recorded(self.recorder, key[0], (tokens_BL, *time_B))

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from bench.diffusion import generator_for
+from bench.diffusion import DiffusionError, generator_for
 from bench.diffusion.constraints import ConstraintChoice, ConstraintSet
-from bench.diffusion.samplers import SAMPLERS, Sample, SampleRequest, cached, in_windows
+from bench.diffusion.samplers import SAMPLERS, Sample, SampleRequest, cached, check_sampler, in_windows
 from bench.diffusion.sampling_step import PRECISIONS, CudaGraphs, SamplingStep
 from bench.generate.errors import GenerateError
 from bench.generate.template import Template
@@ -22,7 +22,8 @@ Report = Callable[[range, int, int], None]  # pieces being drawn, calls done, ca
 
 @dataclass(frozen=True)
 class DrawOptions:
-    """`steps` of the sampler for a full row; `batch` rows at once; `precision` of matrix products."""
+    """`steps` of the sampler for a full row; `batch` rows at once; `precision` of matrix products; `schedule` of a
+    sampler that has one of its own (None: its default)."""
 
     sampler: str = "cached"
     steps: int = 128
@@ -32,6 +33,7 @@ class DrawOptions:
     seed: int = 0
     batch: int = 16
     precision: str = "float32"
+    schedule: str | None = None
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
@@ -46,10 +48,22 @@ class DrawOptions:
             raise GenerateError(f"--precision {self.precision!r}: not known; allowed: {', '.join(PRECISIONS)}")
         if self.batch < 1:
             raise GenerateError(f"--batch {self.batch}: allowed: 1 or more")
+        try:
+            check_sampler(self.sampler, self.own)
+            for name, value in self.own.items():
+                SAMPLERS[self.sampler].options[name].check(name, value)
+        except DiffusionError as error:
+            raise GenerateError(f"--{error}") from error
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The sampler's own options."""
+        return {} if self.schedule is None else {"schedule": self.schedule}
 
     def record(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        return asdict(self) | {"constraint": self.constraint.words()}
+        """As JSON can hold it; what is not given is left out."""
+        found = asdict(self) | {"constraint": self.constraint.words()}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -110,10 +124,11 @@ class _Draw:
         name, steps = self.options.sampler, self.options.steps
         if tokens_BL.shape[1] > self.run.length:
             inner = cached if SAMPLERS[name].needs_window else self.run.sampler(name)
-            sample = in_windows(self._request(there_BL, steps, self.constraint), inner, self.run.length)
+            request = self._request(there_BL, steps, self.constraint)
+            sample = in_windows(request, inner, self.run.length, **self.options.own)
         else:
-            steps = max(1, round(steps * float((~given_BL).float().mean())))
-            sample = self.run.sampler(name).run(self._request(there_BL, steps, self.constraint))
+            steps = SAMPLERS[name].steps_for(steps, float((~given_BL).double().mean()))
+            sample = self.run.sampler(name).run(self._request(there_BL, steps, self.constraint), **self.options.own)
         return Sample(self._settled(sample.tokens_BL.cpu(), given_BL), sample.nfe)
 
     def onward(self, template: Template, size: int) -> Sample:
@@ -146,9 +161,10 @@ class _Draw:
             allowed = np.ones((run.length, len(run.language.words)), bool)
             allowed[: stop - start] = template.allowed[start:stop]
             constraint = (self.constraint or ConstraintSet(())).with_allowed(allowed)
-            steps = max(1, round(self.options.steps * hidden[start:stop].sum() / run.length))
+            sampler = run.sampler(self.options.sampler)
+            steps = sampler.steps_for(self.options.steps, float(hidden[start:stop].sum() / run.length))
             request = self._request(torch.from_numpy(window).to(run.device), steps, constraint)
-            sample = run.sampler(self.options.sampler).run(request)
+            sample = sampler.run(request, **self.options.own)
             tokens_BN[:, start:done] = sample.tokens_BL[:, : done - start].cpu().numpy()
             hidden[start:done] = False
             nfe += np.array(sample.nfe)

@@ -16,7 +16,7 @@ from bench.diffusion.schedule import MULTI_SCALE, Schedule
 from bench.generate.errors import GenerateError
 
 if TYPE_CHECKING:
-    from architectures import Backbone
+    from architectures import Backbone, Denoiser
     from bench.data import TokenizerSettings
 
 
@@ -25,7 +25,7 @@ class TrainedRun:
     """What generation needs of a run folder. `length` is the number of tokens it was trained on."""
 
     folder: Path
-    backbone: Backbone
+    backbone: Backbone | Denoiser
     language: TokenLanguage
     tokenizer: TokenizerSettings
     settings: dict[str, Any]
@@ -89,12 +89,14 @@ def load_run(folder: Path, *, weights: str = "ema", device: str = "cpu") -> Trai
     GenerateError where the folder holds no run, a run of another vocabulary, or the device is not here; TrainingError
     where its checkpoint is missing or damaged.
     """
-    from architectures import BackboneConfig, build_config
+    from architectures import build_config, config_of
     from bench.data import TokenizerSettings
     from bench.data.remi import type_graph, vocabulary
+    from bench.measure.quality.training import loaded_file
     from bench.plugins import load_plugins
     from bench.store.cells import CellFolder
     from bench.training.checkpoint import load_checkpoint
+    from bench.training.weights import load_weights
     from metrics.cost.device import resolve_device, work_on
 
     try:
@@ -112,7 +114,7 @@ def load_run(folder: Path, *, weights: str = "ema", device: str = "cpu") -> Trai
     settings = content["settings"]
     load_plugins(settings.get("plugins", []))
     try:
-        config = BackboneConfig.from_dict(settings["model"])
+        config = config_of(settings["model"])
         tokenizer = TokenizerSettings(**settings["tokenizer"])
     except (ValueError, TypeError, KeyError) as error:
         raise GenerateError(f"{folder}: cell.json cannot be used ({str(error).splitlines()[0]})") from error
@@ -122,11 +124,15 @@ def load_run(folder: Path, *, weights: str = "ema", device: str = "cpu") -> Trai
             f"{folder}: a run of another vocabulary: its network has {config.vocab_size} tokens, its tokenizer "
             f"settings give {len(language.words)}; allowed: a run whose cell.json was not changed, of this version"
         )
-    state, meta = load_checkpoint(folder, weights=weights)
-    backbone = build_config(config, seed=int(settings["seed"]))
-    try:
-        backbone.load_state_dict(state)
-    except RuntimeError as error:
-        raise GenerateError(f"{folder}: the checkpoint is of another network than cell.json says") from error
+    backbone, step = build_config(config, seed=int(settings["seed"])), 0
+    if (given := loaded_file(settings)) is not None:
+        load_weights(given, backbone)
+    else:
+        state, meta = load_checkpoint(folder, weights=weights)
+        step = int(meta["step"])
+        try:
+            backbone.load_state_dict(state)
+        except RuntimeError as error:
+            raise GenerateError(f"{folder}: the checkpoint is of another network than cell.json says") from error
     backbone.eval().to(place)
-    return TrainedRun(folder, backbone, language, tokenizer, settings, content["labels"], int(meta["step"]))
+    return TrainedRun(folder, backbone, language, tokenizer, settings, content["labels"], step)

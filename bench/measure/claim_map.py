@@ -75,9 +75,9 @@ def _row(arm: str, baseline: str, width: int, layers: int, stride: int, matching
 
 
 def _config(arm: str, width: int, stride: int, depth: int = 1) -> BackboneConfig:
-    from architectures.catalog import resolve
+    from architectures.catalog import resolve_backbone
 
-    return resolve(arm, VOCABULARY, width=width, stride=stride, depth=depth)
+    return resolve_backbone(arm, VOCABULARY, width=width, stride=stride, depth=depth)
 
 
 def _unit(config: BackboneConfig) -> int:
@@ -100,7 +100,9 @@ def _matched(arm: str, baseline: str, width: int, stride: int, matching: str) ->
     arms = {name: _config(name, width, stride, max(1, MATCHED_LAYERS // unit)) for name, unit in units.items()}
     by: Literal["params", "flops"] = "params" if matching == "parameters" else "flops"
     found = match(arms, by=by, reference=baseline, length=LENGTHS[-1], tolerance=TOLERANCE)
-    return replace(found[arm].config, pattern=start.pattern)
+    sized = found[arm].config
+    assert isinstance(sized, type(start))
+    return replace(sized, pattern=start.pattern)
 
 
 def _cost(config: BackboneConfig, blocks: int) -> list[float]:

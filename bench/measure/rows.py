@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.store.vectors import Vector
+from metrics.cost.quantities import VALIDATION_BITS
 from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ def real_vectors(values: Mapping[str, Sequence[float]], songs: Sequence[str], le
     ]
 
 
-def missing_rows(reason: str) -> list[dict[str, Any]]:
-    """Rows of a quality cell that failed: NaN with the reason, so that it stays in sight."""
+def missing_rows(reason: str, kind: str = "quality") -> list[dict[str, Any]]:
+    """Rows of a quality or tuning cell that failed: NaN with the reason, so that it stays in sight."""
     from metrics.headlines import FAILED
 
-    return [row(metric, math.nan, reason=reason) for metric in FAILED]
+    return [row(metric, math.nan, reason=reason) for metric in (FAILED if kind == "quality" else (VALIDATION_BITS,))]

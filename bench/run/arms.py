@@ -1,56 +1,120 @@
-"""Backbone configurations of a study's arms, made equal in size where the study asks for it."""
+"""Configurations of a study's arms, made equal in size where the study asks for it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bench.study.settings import given
+from bench.errors import first_line
+from bench.study.settings import ModelSettings, given
+from bench.study.yaml import validate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from architectures.backbone import BackboneConfig
+    from architectures.catalog import ArmConfig
+    from bench.data import TokenCorpus
     from bench.study.grid import Combination, Study
 
 
 def matched_configs(
-    study: Study, members: Sequence[Combination], vocab_size: int, notes: list[str]
-) -> dict[str, BackboneConfig]:
-    """Backbone configuration of each label; a note on the size of each arm is added to `notes`.
+    study: Study, members: Sequence[Combination], tokens: TokenCorpus, notes: list[str]
+) -> dict[str, ArmConfig]:
+    """Configuration of each label; a note on the size of each arm is added to `notes`.
 
-    Raises UserError, naming file and key, for an arm that cannot be built or be given the size of the others.
+    A registered denoiser that cannot be built keeps its size, with a note: its cells hold the reason. Raises UserError,
+    naming file and key, for an arm whose settings are wrong or that cannot be given the size of the others.
     """
     from architectures.catalog import resolve
+    from architectures.denoiser import Inputs
 
-    configs: dict[str, BackboneConfig] = {}
+    configs: dict[str, ArmConfig] = {}
     for member in members:
         with study.place.naming("axes", "arm", arm=f"arm {member.label!r}", of=(ValueError, TypeError)):
-            configs[member.label] = resolve(member.arm.arm, vocab_size=vocab_size, **given(member.model))
-        _check_lengths(study, member, configs[member.label].stride)
+            longest = max(length for one in members if one.label == member.label for _, length in _lengths(study, one))
+            inputs, sizes = Inputs(longest, tokens.mask_id, tokens.pad_id), sizes_of(member, notes)
+            configs[member.label] = resolve(member.arm.arm, tokens.vocab_size, inputs=inputs, **sizes)
+    broken = {label: problem for label, config in configs.items() if (problem := build_problem(config))}
+    notes += [note for label, problem in broken.items() if (note := f"{label}: {problem}") not in notes]
+    for member in members:
+        if member.label not in broken:
+            _check_lengths(study, member, configs[member.label])
     if study.content.match is None:
         return configs
     named = study.content.match.reference or study.content.baseline.arm
     labels = [member.label for member in members if named in (member.label, member.arm.name)]
     if not labels:
         raise study.place.error(("match",), f"reference {named!r} is not an arm; arms: {', '.join(configs)}")
-    return _matched(study, configs, labels[0], notes)
+    if labels[0] in broken:
+        raise study.place.error(("match",), f"reference {broken[labels[0]]}")
+    loaded = {member.label for member in members if member.arm.checkpoint} - {labels[0]}
+    notes += [f"{label}: not matched, since its weights are given" for label in sorted(loaded)]
+    sized = {label: config for label, config in configs.items() if label not in broken and label not in loaded}
+    return configs | _matched(study, sized, labels[0], notes)
 
 
-def _check_lengths(study: Study, member: Combination, stride: int) -> None:
+def check_sizes(study: Study) -> None:
+    """Raise UserError for a size of an arm that a backbone does not have; a denoiser's own are checked with it."""
+    from architectures.denoiser import registered_denoisers
+
+    for index, choice in enumerate(study.arms()):
+        if choice.arm not in registered_denoisers():
+            validate(ModelSettings, given(choice.model), study.place, ("axes", "arm", index, "model"))
+
+
+def sizes_of(member: Combination, notes: list[str]) -> dict[str, Any]:
+    """The sizes given to an arm. A registered denoiser takes its own, and those of the study that it has by the same
+    name; the others are of the backbone, and a note says so. One with given weights takes its own alone."""
+    from architectures.denoiser import registered_denoisers
+
+    found, sizes, own = registered_denoisers().get(member.arm.arm), given(member.model), given(member.arm.model)
+    if found is None:
+        return sizes
+    if member.arm.checkpoint:
+        return own
+    left = [key for key in sizes if key not in own and key not in found.sizes]
+    if left:
+        note = f"{member.label}: {', '.join(f'model.{key}' for key in left)} of the backbone; not for {found.name}"
+        notes += [] if note in notes else [note]
+    return {key: value for key, value in sizes.items() if key not in left}
+
+
+def build_problem(config: ArmConfig) -> str:
+    """Why a registered denoiser cannot be built, in one line; "" where it can."""
+    from architectures.catalog import without_weights
+    from architectures.denoiser import DenoiserError
+
+    try:
+        without_weights(config)
+    except DenoiserError as error:
+        return first_line(error)
+    return ""
+
+
+def _lengths(study: Study, member: Combination) -> list[tuple[str, int]]:
+    """The lengths at which an arm runs, each with the key that names it."""
     measure = study.content.measure
     timed = measure.efficiency.lengths if measure.efficiency else ()
-    places = [("baseline.length", one) for one in (member.length, *member.played_lengths) if measure.quality]
-    for place, length in (*places, *(("measure.efficiency.lengths", one) for one in timed)):
-        if length % stride:
+    played = [member.length, *member.played_lengths] if measure.quality or not timed else []
+    return [("baseline.length", one) for one in played] + [("measure.efficiency.lengths", one) for one in timed]
+
+
+def _check_lengths(study: Study, member: Combination, config: ArmConfig) -> None:
+    """Raise UserError for a length that the stem does not take, or that a denoiser's own `check_length` refuses."""
+    from architectures.catalog import without_weights
+    from architectures.denoiser import DenoiserConfig
+
+    for place, length in _lengths(study, member):
+        key = tuple(place.split("."))
+        if isinstance(config, DenoiserConfig):
+            with study.place.naming(*key, arm=f"arm {member.label!r}"):
+                without_weights(config).check_length(length)
+        elif length % config.stride:
             raise study.place.error(
-                tuple(place.split(".")),
-                f"arm {member.label!r}: length {length} is not a multiple of the stem's stride {stride}",
+                key, f"arm {member.label!r}: length {length} is not a multiple of the stem's stride {config.stride}"
             )
 
 
-def _matched(
-    study: Study, configs: dict[str, BackboneConfig], reference: str, notes: list[str]
-) -> dict[str, BackboneConfig]:
+def _matched(study: Study, configs: dict[str, ArmConfig], reference: str, notes: list[str]) -> dict[str, ArmConfig]:
     from architectures.matching import match
 
     wanted = study.content.match

@@ -6,7 +6,7 @@ Here alone those settings are put together, for studies and for `train`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench import versions
@@ -14,19 +14,22 @@ from bench.study.grid import Cell
 from bench.study.settings import given
 
 if TYPE_CHECKING:
-    from architectures.backbone import Backbone, BackboneConfig
+    from architectures.catalog import ArmConfig
     from bench.data import TokenCorpus
     from bench.study.grid import Combination
     from bench.study.settings import EfficiencySettings, InfillingSettings, Measure
 
 
-@cache
-def backbone_without_weights(config: BackboneConfig) -> Backbone:
-    """The backbone without weights: its direction, its parameters and the lengths it takes are known."""
-    from architectures.backbone import Backbone, shapes_only
+EVALUATED = {"batch", "device", "final_validation_windows", "final_validation_draws"}
+"""Settings of the trainer that matter to loaded weights: how they are evaluated, and where."""
 
-    with shapes_only():
-        return Backbone(config)
+
+def with_pad(config: ArmConfig, pad_id: int) -> ArmConfig:
+    """The configuration of a backbone that is to meet the ends of pieces; timed ones never do. A whole denoiser has its
+    PAD already, where its factory names it."""
+    from architectures.config import BackboneConfig
+
+    return replace(config, pad_id=pad_id) if isinstance(config, BackboneConfig) else config
 
 
 def reference_cell(
@@ -43,7 +46,7 @@ def reference_cell(
 
 def quality_cell(
     member: Combination,
-    config: BackboneConfig,
+    config: ArmConfig,
     tokens: TokenCorpus,
     seed: int,
     plugins: Sequence[str] = (),
@@ -51,13 +54,16 @@ def quality_cell(
     **labels: Any,
 ) -> Cell:
     """A training of `member`, and the music drawn from it; `labels`: further ones than those of its settings."""
+    from bench.files import file_sha256
+    from bench.training.weights import weights_file
+
     assert member.train
     parts = versions.QUALITY_PARTS
     settings = _settings("quality", parts) | _data(member, tokens, member.length)
     settings |= {
-        "model": config.to_dict(),
+        "model": with_pad(config, tokens.pad_id).to_dict(),
         "seed": seed,
-        "train": member.train.model_dump(mode="json"),
+        "train": member.train.model_dump(mode="json", include=EVALUATED if member.arm.checkpoint else None),
         "diffusion": member.diffusion.deciding(),
         "sample": member.sample.deciding(),
         "plugins": list(plugins),
@@ -68,9 +74,33 @@ def quality_cell(
         settings["infilling"] = infilling.model_dump()
     if member.arm.sample_lengths:
         settings["sample_lengths"] = list(member.arm.sample_lengths)
+    if member.arm.checkpoint:
+        file = weights_file(member.arm.checkpoint)
+        settings["checkpoint"] = {"file": str(file), "sha256": file_sha256(file)}
     labels |= _arm_labels(member.label, config)
     labels |= {"seed": seed, "length": member.length, "corpus": member.corpus, "version": versions.label(parts)}
     return Cell("quality", labels, settings)
+
+
+def tuning_cell(
+    member: Combination,
+    config: ArmConfig,
+    tokens: TokenCorpus,
+    seed: int,
+    plugins: Sequence[str] = (),
+    *,
+    share: float,
+    **labels: Any,
+) -> Cell:
+    """A training of `member` with a share of its budget, validated and not sampled."""
+    assert member.train
+    train = member.train.shared_out(share)
+    whole = quality_cell(replace(member, train=train), config, tokens, seed, plugins, **labels, share=share)
+    parts = versions.TUNING_PARTS
+    drawn = ("sample", "sample_lengths", "infilling")
+    settings = {name: value for name, value in whole.settings.items() if name not in drawn}
+    labels = whole.labels | {"version": versions.label(parts)}
+    return Cell("tuning", labels, settings | _settings("tuning", parts))
 
 
 def outside_cell(member: Combination, tokens: TokenCorpus, other: TokenCorpus, measure: Measure) -> Cell:
@@ -98,7 +128,7 @@ def outside_cell(member: Combination, tokens: TokenCorpus, other: TokenCorpus, m
 
 def efficiency_cell(
     member: Combination,
-    config: BackboneConfig,
+    config: ArmConfig,
     measure: EfficiencySettings,
     machine: Mapping[str, Any],
     plugins: Sequence[str] = (),
@@ -131,9 +161,12 @@ def _data(member: Combination, tokens: TokenCorpus, length: int) -> dict[str, An
     }
 
 
-def _arm_labels(label: str, config: BackboneConfig) -> dict[str, Any]:
-    from architectures import count_parameters
+def _arm_labels(label: str, config: ArmConfig) -> dict[str, Any]:
+    from architectures import DenoiserError, count_parameters, without_weights
 
-    backbone = backbone_without_weights(config)
-    parameters = count_parameters(backbone)
-    return {"arm": label, "pattern": config.pattern, "direction": backbone.direction, "parameters": parameters}
+    labels = {"arm": label, "pattern": config.pattern}
+    try:
+        network = without_weights(config)
+    except DenoiserError:  # its cells hold the reason
+        return labels | {"direction": "not known"}
+    return labels | {"direction": network.direction, "parameters": count_parameters(network)}

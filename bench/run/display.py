@@ -62,16 +62,18 @@ class Display:
 
     def begin(self, todo: list[Cell], reused: int) -> None:
         """Announce the run."""
-        self.total = len(todo)
+        self.total = self.done + len(todo)
         self.left = Counter(cell.kind for cell in todo)
         for kind in self.left:
             expected = [self.expect_s(cell) for cell in [cell for cell in todo if cell.kind == kind][:ESTIMATED]]
             self.like_s[kind] = sum(expected) / len(expected)
-        self.began = time.monotonic()
+        self.began = time.monotonic() if not self.done else self.began
         kept = f"; {reused} finished cells are kept" if reused else ""
-        self.say(f"{self.total} cells to run{kept}")
-        if todo:
+        self.say(f"{len(todo)} cells to run{kept}")
+        if todo and self.overall is None:
             self.overall = self.progress.add_task("all cells", total=self.total, detail="")
+        elif self.overall is not None:
+            self.progress.update(self.overall, total=self.total)
 
     def event(self, cell: Cell, event: dict[str, Any]) -> None:
         """Show one event of a cell."""
@@ -155,8 +157,8 @@ def describe(event: dict[str, Any]) -> str:
     parts = [str(event.get("stage", ""))]
     if event.get("loss") is not None:
         parts.append(f"loss {event['loss']:.3f}")
-    if event.get("bits_per_token") is not None:
-        parts.append(f"{event['bits_per_token']:.3f} bits/token")
+    if event.get("validation_bits") is not None:
+        parts.append(f"{event['validation_bits']:.3f} bits/token")
     if event.get("tokens_per_s") is not None:
         parts.append(f"{event['tokens_per_s']:,.0f} tokens/s")
     if event.get("left_s") is not None:

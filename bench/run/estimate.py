@@ -40,7 +40,7 @@ class _Done:
 
 def training_cost(kind: str, labels: dict[str, Any], settings: dict[str, Any]) -> float:
     """Parameters x training tokens of a cell, to which its time is proportional; 1 for cells that do not train."""
-    if kind != "quality":
+    if kind not in ("quality", "tuning"):
         return 1.0
     train = settings.get("train", {})
     if not train.get("steps"):

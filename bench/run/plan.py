@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import UserError
-from bench.run.arms import matched_configs
+from bench.run.arms import check_sizes, matched_configs
 from bench.run.cells import efficiency_cell, outside_cell, quality_cell, reference_cell
+from bench.run.tuning import (
+    Read,
+    TunedArm,
+    baseline_of,
+    by_table,
+    finished_figures,
+    full_length_cells,
+    model_part,
+    never_finished,
+    tuned_phases,
+)
+from bench.store.cells import Store
 from bench.study.grid import Cell, Combination, Study
+from bench.study.tuning import Key, Point, key_of
 
 if TYPE_CHECKING:
-    from architectures.backbone import BackboneConfig
+    from architectures.catalog import ArmConfig
     from bench.data import TokenCorpus
 
 Say = Callable[[str], None]
@@ -21,33 +36,92 @@ SKIPPED_NAMED = 5  # files named one by one in a note; the rest is counted
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a study in the order in which they run; `notes`: skipped files, matched sizes, broken kernels."""
+    """The cells of a study in the order in which they run; `notes`: skipped files, matched sizes, broken kernels.
+
+    Where a study tunes, results decide further cells: `later` holds one like each of those that may follow at most, and
+    `grow` gives the plan with all that the cells finished by then decide.
+    """
 
     study: Study
     cells: list[Cell]
     notes: list[str]
+    later: list[Cell] = field(default_factory=list)
+    grow: Callable[[], Plan] | None = None
 
 
-def make_plan(study: Study, say: Say = lambda _: None) -> Plan:
-    """Load the data, resolve and match the arms, and list the cells. Raises UserError naming file and key."""
+def make_plan(study: Study, say: Say = lambda _: None, results: Path | None = None) -> Plan:
+    """Load the data, resolve and match the arms, and list the cells; those of a study that tunes as far as its cells
+    under `results` decide them. Raises UserError naming file and key."""
     _load_plugins(study)
+    check_sizes(study)
     groups: dict[object, list[Combination]] = {}  # of one vocabulary each
     for member in study.combinations():
         groups.setdefault((member.corpus, member.tokenizer), []).append(member)
-    cells: dict[str, Cell] = {}
+    found: list[Cell] = []
     notes: list[str] = []
+    tuned: list[TunedArm] = []
     for members in groups.values():
         tokens = _load_tokens(study, members[0], say)
         notes += _skipped_notes(members[0].corpus, tokens)
         ours = [member for member in members if not member.arm.midi]
-        configs = matched_configs(study, ours, tokens.vocab_size, notes) if ours else {}
-        found = [cell for member in ours for cell in _cells_of(study, member, configs[member.label], tokens)]
+        configs = matched_configs(study, ours, tokens, notes) if ours else {}
+        if study.content.tune:
+            tuned += _tuned_arms(study, ours, configs, tokens)
+        found += [cell for member in ours for cell in _cells_of(study, member, configs[member.label], tokens)]
         found += [cell for one in members if one.arm.midi for cell in _outside_cells(study, one, tokens, notes)]
-        for cell in found:
-            cells.setdefault(cell.id, cell)
     notes += _broken_kernels(study)
-    order = {"efficiency": 0, "reference": 1, "quality": 2}
-    return Plan(study, sorted(cells.values(), key=lambda cell: order[cell.kind]), notes)
+    if not tuned:
+        return Plan(study, _in_order(found), notes)
+    read = finished_figures(Store(results, study.name)) if results else never_finished
+    return _grown(study, found, notes, tuned, read)
+
+
+def _in_order(cells: Iterable[Cell]) -> list[Cell]:
+    """Each cell once, in the order in which they run. Arms of equal settings whose names look alike in an id stay apart
+    by their whole names."""
+    cells = list(cells)
+    arms: dict[str, set[str]] = {}
+    for cell in cells:
+        arms.setdefault(cell.id, set()).add(cell.labels["arm"])
+    known: dict[str, Cell] = {}
+    for cell in cells:
+        if cell.kind == "quality" and len(arms[cell.id]) > 1:
+            cell = replace(cell, settings=cell.settings | {"arm": cell.labels["arm"]})
+        known.setdefault(cell.id, cell)
+    order = {"efficiency": 0, "reference": 1, "tuning": 2, "quality": 3}
+    return sorted(known.values(), key=lambda cell: order[cell.kind])
+
+
+def _grown(study: Study, found: list[Cell], notes: list[str], tuned: list[TunedArm], read: Read) -> Plan:
+    """The plan of a study that tunes, with the cells that finished ones decide by now."""
+    phases = [tuned_phases(arms, read) for arms in by_table(tuned)]
+    cells = [*found, *(cell for one in phases for cell in one.cells)]
+    if baseline := baseline_of(study, tuned):
+        cells += full_length_cells(baseline, read, phases[0])
+    said = [note for one in phases for note in one.notes]
+    later = [cell for one in phases for cell in one.later]
+    grow = partial(_grown, study, found, notes, tuned, read)
+    return Plan(study, _in_order(cells), [*notes, *said], later, grow if later else None)
+
+
+def _tuned_arms(
+    study: Study, members: list[Combination], configs: dict[str, ArmConfig], tokens: TokenCorpus
+) -> list[TunedArm]:
+    """The members that train, each with its backbone at any point of the sweep."""
+    known: dict[Key, dict[str, ArmConfig]] = {(): configs}
+
+    def config_at(member: Combination, point: Point) -> ArmConfig:
+        part = model_part(point)
+        if key_of(part) not in known:
+            known[key_of(part)] = matched_configs(study, [study.at(one, part) for one in members], tokens, [])
+        return known[key_of(part)][member.label]
+
+    arms = [TunedArm(study, member, tokens, config_at) for member in members if member.is_trained]
+    for arm in arms:
+        for point in arm.grid:
+            with study.place.naming("tune", of=UserError):
+                _check_process(study, study.at(arm.member, point), tokens)
+    return arms
 
 
 def _load_plugins(study: Study) -> None:
@@ -76,7 +150,7 @@ def _skipped_notes(corpus: str, tokens: TokenCorpus) -> list[str]:
     return [f"corpus {corpus}: {len(tokens.skipped)} files skipped: {'; '.join(named)}{others}"]
 
 
-def _cells_of(study: Study, member: Combination, config: BackboneConfig, tokens: TokenCorpus) -> list[Cell]:
+def _cells_of(study: Study, member: Combination, config: ArmConfig, tokens: TokenCorpus) -> list[Cell]:
     """The cells of one combination of a denoiser; a quality cell per seed."""
     measure, seeds = study.content.measure, study.content.seeds
     cells = []
@@ -84,12 +158,15 @@ def _cells_of(study: Study, member: Combination, config: BackboneConfig, tokens:
         identity = _machine_identity(study, member)
         cells.append(efficiency_cell(member, config, measure.efficiency, identity, study.content.plugins))
     if measure.quality:
+        _check_checkpoint(study, member, config)
         _check_process(study, member, tokens)
         _check_kernels(study, member)
         _check_infilling(study, member, tokens)
         infill = measure.infilling
         lengths = dict.fromkeys((*member.played_lengths, *([member.length] if infill else [])))
         cells += [reference_cell(member, tokens, length, infill) for length in lengths]
+        if study.content.tune and member.is_trained:  # its cells follow from the sweep
+            return cells
         labels = {"batch": member.sample.pieces, "threads": measure.quality.threads}
         cells += [quality_cell(member, config, tokens, seed, study.content.plugins, infill, **labels) for seed in seeds]
     return cells
@@ -112,6 +189,17 @@ def _outside_cells(study: Study, member: Combination, tokens: TokenCorpus, notes
         reference_cell(member, tokens, member.length, measure.infilling),
         outside_cell(member, tokens, other, measure),
     ]
+
+
+def _check_checkpoint(study: Study, member: Combination, config: ArmConfig) -> None:
+    """Raise UserError where the weights that an arm is given are not those of its network."""
+    from architectures import without_weights
+    from bench.training.errors import TrainingError
+    from bench.training.weights import check_weights, weights_file
+
+    if member.arm.checkpoint:
+        with study.place.naming("axes", "arm", arm=f"arm {member.label!r}", of=(TrainingError, ValueError)):
+            check_weights(weights_file(member.arm.checkpoint), without_weights(config))
 
 
 def _check_process(study: Study, member: Combination, tokens: TokenCorpus) -> None:

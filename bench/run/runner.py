@@ -24,6 +24,8 @@ from bench.study.settings import Limits
 if TYPE_CHECKING:
     from bench.run.display import Display
 
+TRAINED = ("quality", "tuning")
+"""Kinds of cell that train."""
 TABLE_SHARE = 0.05
 """Largest share of the run's time that goes into writing the table on the way."""
 
@@ -73,26 +75,39 @@ def run_plan(
         if fail_fast and event["state"] != "done":
             raise StoppedByFailure(f"{cell.id} ended as {event['reason']}; finished cells are kept (--fail-fast)")
 
+    def write_plan(plan: Plan) -> None:
+        content = plan.study.content.model_dump(mode="json")
+        store.write_plan(content, plan.cells, plan.notes, claims, len(plan.later))
+
     try:
-        store.write_plan(plan.study.content.model_dump(mode="json"), plan.cells, plan.notes, claims)
+        write_plan(plan)
         leases = Leases(results).__enter__()
     except OSError as error:
         raise UserError(f"{store.folder}: cannot be written: {error.strerror}") from error
+    begun: set[str] = set()
     try:
         others = OtherStudies(store)
-        for cell in plan.cells:
-            statuses[cell.id] = status = store.cell(cell.id).status()
-            if status.state == "damaged":
-                watcher.say(f"{cell.id}: {status.reason}; the cell is run again")
-        _copy_finished(store, plan.cells, statuses, others, leases, watcher)
-        fresh = [cell for cell in plan.cells if statuses[cell.id].state not in FINISHED]
-        watcher.begin(fresh, len(plan.cells) - len(fresh))
-        tasks = make_tasks(store, plan.cells, fresh, plan.study.content.limits)
-        (executor or LocalExecutor()).run(tasks, leases, others, on_event)
+        while True:  # once, and again for the cells that a sweep decides
+            cells = [cell for cell in plan.cells if cell.id not in statuses]
+            for cell in cells:
+                statuses[cell.id] = status = store.cell(cell.id).status()
+                if status.state == "damaged":
+                    watcher.say(f"{cell.id}: {status.reason}; the cell is run again")
+            _copy_finished(store, cells, statuses, others, leases, watcher)
+            fresh = [cell for cell in cells if statuses[cell.id].state not in FINISHED]
+            begun |= {cell.id for cell in fresh}
+            watcher.begin(fresh, len(cells) - len(fresh))
+            tasks = make_tasks(store, plan.cells, fresh, plan.study.content.limits)
+            (executor or LocalExecutor()).run(tasks, leases, others, on_event)
+            grown = plan.grow() if plan.grow else plan
+            if {cell.id for cell in grown.cells} <= statuses.keys():
+                break
+            plan = grown
+            write_plan(plan)
     finally:
         leases.__exit__()
         saved = table.save(last=True)
-    return RunSummary(saved, len(ran), len(plan.cells) - len(fresh), _failed(statuses))
+    return RunSummary(saved, len(ran), len(plan.cells) - len(begun), _failed(statuses))
 
 
 def make_tasks(store: Store, cells: list[Cell], todo: list[Cell], limits: Limits) -> list[Task]:
@@ -100,13 +115,13 @@ def make_tasks(store: Store, cells: list[Cell], todo: list[Cell], limits: Limits
     timing = tuple(cell for cell in todo if cell.kind == "efficiency")
     tasks = [Task(store.results, store.folder.name, timing, limits)] if timing else []
     families: dict[str, list[Cell]] = {}
-    lengths = {cell.settings.get("length") for cell in cells if cell.kind == "quality"}
+    lengths = {cell.settings.get("length") for cell in cells if cell.kind in TRAINED}
     for cell in cells if len(lengths) > 1 else ():
-        if cell.kind == "quality":
+        if cell.kind in TRAINED:
             families.setdefault(_family(cell), []).append(cell)
     others = [cell for cell in todo if cell.kind != "efficiency"]
-    for cell in sorted(others, key=lambda cell: (cell.kind == "quality", cell.settings["length"])):
-        family = families.get(_family(cell), []) if families and cell.kind == "quality" else []
+    for cell in sorted(others, key=lambda cell: (cell.kind in TRAINED, cell.settings["length"])):
+        family = families.get(_family(cell), []) if families and cell.kind in TRAINED else []
         shorter = tuple(one.id for one in family if one.settings["length"] < cell.settings["length"])
         tasks.append(Task(store.results, store.folder.name, (cell,), limits, shorter))
     return tasks

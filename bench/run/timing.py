@@ -107,6 +107,9 @@ def _timed_cell(cell: Cell, memory_limit_gib: float | None) -> EfficiencyCell:
 
     settings, known = cell.settings, {one.name for one in fields(EfficiencyCell)}
     measured = {name: value for name, value in settings["measure"].items() if name in known}
+    if "denoiser" in settings["model"]:
+        special = {name: settings["model"][name] for name in ("mask_id", "pad_id")}
+        measured |= {name: value for name, value in special.items() if value is not None}
     return EfficiencyCell(
         id=cell.id,
         arm=cell.labels["arm"],

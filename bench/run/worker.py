@@ -66,6 +66,8 @@ def _run(configuration: dict[str, Any], folder: CellFolder, events: Events) -> l
     folder.mark_running(environment)
     if configuration["kind"] == "reference":
         from bench.measure.quality.reference import measure_reference as measure
+    elif configuration["kind"] == "tuning":
+        from bench.measure.quality.tuning import measure_tuning as measure
     elif "midi" in settings:
         from bench.measure.quality.outside import measure_outside as measure
     else:
@@ -83,7 +85,7 @@ def failure_rows(kind: str, reason: str) -> list[dict[str, Any]]:
     """NaN rows that keep a failed cell of this kind in the table."""
     from bench.measure.rows import missing_rows
 
-    return missing_rows(reason) if kind == "quality" else []
+    return missing_rows(reason, kind) if kind in ("quality", "tuning") else []
 
 
 if __name__ == "__main__":

@@ -244,11 +244,13 @@ class Store:
         cells: list[Cell],
         notes: list[str],
         claims: Mapping[str, str] | None = None,
+        later: int = 0,
     ) -> None:
         """Record what the study is and which cells belong to it, for `status`, `report` and readers.
 
         `claims` maps a paper to the hash of what it claims. Once a cell has begun the hashes stay as they were first
-        recorded, so that a report can show whether the acceptance was fixed before anything was measured.
+        recorded, so that a report can show whether the acceptance was fixed before anything was measured. `later`: how
+        many more cells may follow from the results of these.
         Raises UserError where the folder is of another format version, OSError where it cannot be written.
         """
         before = read_json(self.folder / "study.json")
@@ -264,6 +266,7 @@ class Store:
             "claims": dict(first),
             "cells": [{"id": cell.id, "kind": cell.kind, "labels": cell.labels} for cell in cells],
         }
+        content |= {"later": later} if later else {}
         write_atomically(self.folder / "study.json", to_json(content, indent=2))
 
     def plan(self) -> dict[str, Any]:

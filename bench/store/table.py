@@ -27,7 +27,7 @@ class Column(NamedTuple):
 SCHEMA = {
     "study": Column(str, "name of the study"),
     "cell_id": Column(str, "folder of the cell below the study"),
-    "kind": Column(str, "kind of the cell: quality, efficiency or reference (floors, ceilings)"),
+    "kind": Column(str, "kind of the cell: quality, efficiency, reference (floors, ceilings) or tuning (a sweep)"),
     "arm": Column(str, "the denoiser, as the study names it"),
     "pattern": Column(str, "its block pattern"),
     "direction": Column(str, "direction in which its Mamba layers read"),
@@ -63,6 +63,10 @@ SCHEMA = {
     "songs": Column(int, "songs that the pieces behind the value are excerpts of"),
     "sd": Column(
         float, "standard deviation of a reference row's redraws, of which `low` and `high` are the 95 % range"
+    ),
+    "tuned": Column(str, "values of the settings that a sweep chose for this row, or tried"),
+    "reading": Column(
+        str, "own: the arm at its own best values; shared: all arms at one; full length: a check of them"
     ),
     "auc": Column(
         float, "chance that redraws of real music are rated better than those of a floor; 0.5: not separated"

@@ -10,6 +10,7 @@ from bench.data.settings import TokenizerSettings
 from bench.data.splits import all_folds, parse_fold
 from bench.study import MOST_SEED
 from bench.study.settings import (
+    ArmModelSettings,
     DiffusionSettings,
     KernelSettings,
     Limits,
@@ -35,14 +36,71 @@ class Match(Settings):
     tolerance: float = Field(0.01, gt=0, le=0.5, description="largest relative mismatch accepted")
 
 
+TUNED_GROUPS = ("train", "diffusion", "model")
+"""Groups of settings that a sweep may vary: those that decide validation bits/token and no tokens."""
+
+
+OWN, SHARED = "own", "shared"
+"""Readings of a tuned study: each arm at its own values, every arm at those that are best for all."""
+FULL = "full length"
+"""Cells that repeat the baseline's choice and its neighbours with the whole budget."""
+
+
+class Tune(Settings):
+    """A sweep before the study's own cells: each arm runs at the values that give it the lowest validation bits/token.
+    Its other keys are dotted settings with their values; several make a grid."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "additionalProperties": False,
+            "patternProperties": {rf"^({'|'.join(TUNED_GROUPS)})\.": {"type": "array", "minItems": 2}},
+        },
+    )
+    __pydantic_extra__: dict[str, list[Any]] = Field(init=False)
+
+    seeds: tuple[Seed, ...] = Field(
+        (100, 101), strict=False, min_length=1, description="seeds of the sweep, none of the study's own"
+    )
+    share: float = Field(0.25, gt=0, le=1, description="share of the training budget, with its own schedule to the end")
+    shared: bool = Field(True, description="also train every arm at the one value that is best for all of them")
+
+    @property
+    def grid(self) -> dict[str, list[Any]]:
+        """Dotted setting -> its values."""
+        return dict(self.__pydantic_extra__)
+
+    @model_validator(mode="after")
+    def _something_to_choose(self) -> Tune:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds must be distinct")
+        if not self.grid:
+            raise ValueError("names no setting; give one with its values, as in train.learning_rate: [1.0e-3, 2.0e-3]")
+        for name, values in self.grid.items():
+            if len(values) < 2:
+                words = "one value leaves nothing to choose" if values else "no values"
+                raise ValueError(f"{name}: {words}; give two or more, or set it in the baseline")
+        return self
+
+
 class ArmChoice(Settings):
-    """An arm on the arm axis: a catalog name or pattern, with a label and sizes of its own where wanted; or the music
-    of another system, whose quality is measured beside the others."""
+    """An arm on the arm axis: a catalog name, a registered denoiser or a pattern, with a label and sizes of its own
+    where wanted; or the music of another system, whose quality is measured beside the others."""
 
     name: str = Field(description="label in tables and figures")
-    arm: str = Field("", description="catalog name or block pattern")
+    arm: str = Field("", description="catalog name, registered denoiser or block pattern")
     midi: str | None = Field(None, description="instead of `arm`: a folder of MIDI files that another system made")
-    model: ModelSettings = Field(ModelSettings(), description="sizes that this arm alone has")
+    model: ArmModelSettings = Field(ArmModelSettings(), description="sizes that this arm alone has")
+    train: PartialTrainSettings | Literal["none"] = Field(
+        PartialTrainSettings(),
+        exclude_if=lambda one: one == PartialTrainSettings(),
+        description="training of this arm alone, over the baseline's and the axes'; none: measured without training",
+    )
+    checkpoint: str | None = Field(
+        None,
+        exclude_if=lambda one: one is None,
+        description="weights (.safetensors, or the folder of a `train` run), from the folder of the study's file",
+    )
     kernels: KernelSettings = Field(
         KernelSettings(), exclude_if=lambda one: not one.asked(), description="kernels of this arm alone"
     )
@@ -55,19 +113,42 @@ class ArmChoice(Settings):
 
     _as_given = field_serializer("model")(given)
 
+    @field_validator("name")
+    @classmethod
+    def _visible(cls, name: str) -> str:
+        if not any(sign.isprintable() and not sign.isspace() for sign in name):
+            raise ValueError("an arm needs a name with a visible character")
+        return name
+
+    @field_serializer("train")
+    def _train_as_given(self, train: PartialTrainSettings | Literal["none"]) -> Any:
+        return train if isinstance(train, str) else given(train)
+
+    @field_validator("train", mode="before")
+    @classmethod
+    def _settings_or_none(cls, train: Any) -> Any:
+        if isinstance(train, str) and train != "none":
+            raise ValueError("must be settings of the trainer, or none")
+        return train
+
     @model_validator(mode="after")
     def _arm_or_midi(self) -> ArmChoice:
         if bool(self.arm) == bool(self.midi):
             raise ValueError("give either `arm`, a catalog name or pattern, or `midi`, a folder")
-        if self.midi and (given(self.model) or self.length or self.sample_lengths or self.kernels.asked()):
-            raise ValueError("an arm of MIDI files has no model, kernels, length or sample_lengths")
+        trained = self.train == "none" or given(self.train)
+        if self.midi and (given(self.model) or trained or self.length or self.sample_lengths or self.kernels.asked()):
+            raise ValueError("an arm of MIDI files has no model, train, kernels, length or sample_lengths")
+        if (self.checkpoint is None) != (self.train != "none"):
+            raise ValueError("`checkpoint`, a file of weights, and `train: none` are given together")
+        if self.midi and self.checkpoint:
+            raise ValueError("an arm of MIDI files has no checkpoint")
         return self
 
 
 class Baseline(Settings):
     """The settings of every cell, except where an axis sets another value."""
 
-    arm: str = Field("transformer", description="catalog name or block pattern")
+    arm: str = Field("transformer", description="catalog name, registered denoiser or block pattern")
     corpus: str = Field("demo", description="corpus, corpus/subset (demo/lieder) or folder:PATH; #track=NAME")
     length: int = Field(512, ge=1, description="tokens a window and a generated piece")
     model: ModelSettings = ModelSettings()
@@ -108,6 +189,9 @@ class StudyFile(Settings):
         (), strict=False, description="combinations of axis values to leave out; a list of values means any of them"
     )
     match: Match | None = None
+    tune: Tune | None = Field(
+        None, exclude_if=lambda one: one is None, description="each arm at its own best values, from a sweep before"
+    )
     seeds: tuple[Seed, ...] = Field(
         (0,), strict=False, min_length=1, description="each seeds weights, data order, noise and sampling"
     )
@@ -127,7 +211,7 @@ class StudyFile(Settings):
         "changes verdicts alone, and no cell",
     )
     limits: Limits = Limits()
-    plugins: tuple[str, ...] = Field((), strict=False, description="modules that register further mixers")
+    plugins: tuple[str, ...] = Field((), strict=False, description="modules that register further mixers and denoisers")
 
     @field_validator("axes", mode="before", json_schema_input_type=dict[str, list[Any] | int])
     @classmethod
@@ -151,3 +235,13 @@ class StudyFile(Settings):
         if len(set(seeds)) != len(seeds):
             raise ValueError("seeds must be distinct")
         return seeds
+
+    @model_validator(mode="after")
+    def _tuned_apart(self) -> StudyFile:
+        if self.tune and not self.measure.quality:
+            raise ValueError("tune chooses by validation bits/token: add measure.quality: {}")
+        both = sorted(set(self.seeds) & set(self.tune.seeds)) if self.tune else []
+        if both:
+            words = ", ".join(map(str, both))
+            raise ValueError(f"tune.seeds: {words} is of the study too, whose values would be chosen on its own seeds")
+        return self

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
+
+from pydantic import BaseModel
 
 from bench.data.settings import TokenizerSettings
 from bench.errors import UserError
 from bench.files import canonical_hash
 from bench.study.content import PLAIN_AXES, SETTING_GROUPS, ArmChoice, Baseline, StudyFile
-from bench.study.settings import DiffusionSettings, KernelSettings, ModelSettings, SampleSettings, given
+from bench.study.settings import (
+    ArmModelSettings,
+    DiffusionSettings,
+    KernelSettings,
+    ModelSettings,
+    SampleSettings,
+    given,
+)
 from bench.study.source import axis_name, check_axes, check_number, excluded_values, read_source
+from bench.study.tuning import Point, is_number
 from bench.study.yaml import Model, Place, allowed_words, validate
-from bench.training.settings import TrainSettings
+from bench.training.settings import BUDGETS, TrainSettings
+from metrics.cost.quantities import BITS, VALIDATION_BITS
 from metrics.quantities import known_quantity
 
 STUDIES_FOLDER = Path(__file__).parents[1] / "studies"
 LONG_LENGTHS = (2896, 4096, 5792, 8192, 11584, 16384)
 """Half octaves, as multiples of the usual strides."""
+
+
+TUNED_KINDS: dict[str, type[BaseModel]] = {
+    "train": TrainSettings, "diffusion": DiffusionSettings, "model": ModelSettings
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,12 +48,17 @@ class Combination:
     arm: ArmChoice
     corpus: str
     length: int
-    model: ModelSettings
+    model: ArmModelSettings
     tokenizer: TokenizerSettings
     diffusion: DiffusionSettings
     train: TrainSettings | None  # None where nothing is trained
     sample: SampleSettings
     kernels: KernelSettings
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is a training: not where the weights are given, and not of MIDI files."""
+        return self.train is not None and self.arm.train != "none"
 
     @property
     def played_lengths(self) -> tuple[int, ...]:
@@ -49,7 +70,7 @@ class Combination:
 class Cell:
     """One measurement. `settings` decide the result and the id; `labels` identify it in tables."""
 
-    kind: Literal["quality", "efficiency", "reference"]
+    kind: Literal["quality", "efficiency", "reference", "tuning"]
     labels: dict[str, Any]
     settings: dict[str, Any] = field(hash=False)
 
@@ -92,10 +113,14 @@ class Study:
         measure = measure.model_copy(update={"efficiency": measure.efficiency.model_copy(update=changes)})
         return Study(self.content.model_copy(update={"measure": measure}), self.place, other_machine=other_machine)
 
+    def arms(self) -> list[ArmChoice]:
+        """The arms of the arm axis, or the baseline's."""
+        values = self.content.axes.get("arm", [self.content.baseline.arm])
+        return [self._arm_choice(value, index) for index, value in enumerate(values)]
+
     def combinations(self) -> list[Combination]:
         """Every combination of axis values that is not excluded, in the order of the file."""
-        arms = self.content.axes.get("arm", [self.content.baseline.arm])
-        axes = self.content.axes | {"arm": [self._arm_choice(value, index) for index, value in enumerate(arms)]}
+        axes = self.content.axes | {"arm": self.arms()}
         points = []
         for values in itertools.product(*axes.values()):
             chosen = dict(zip(axes, values, strict=True))
@@ -117,10 +142,10 @@ class Study:
             arm=arm,
             corpus=chosen.get("corpus", base.corpus) + (f"@{chosen['splits']}" if "splits" in chosen else ""),
             length=arm.length or chosen.get("length", base.length),
-            model=self._settings(ModelSettings, "model", chosen).model_copy(update=given(arm.model)),
+            model=ArmModelSettings(**given(self._settings(ModelSettings, "model", chosen)) | given(arm.model)),
             tokenizer=self._settings(TokenizerSettings, "tokenizer", chosen),
             diffusion=self._settings(DiffusionSettings, "diffusion", chosen),
-            train=self._settings(TrainSettings, "train", chosen) if trained else None,
+            train=self._train(arm, chosen) if trained else None,
             sample=self._settings(SampleSettings, "sample", chosen),
             kernels=self._settings(KernelSettings, "kernels", chosen).model_copy(update=arm.kernels.asked()),
         )
@@ -128,14 +153,92 @@ class Study:
     def _settings(self, kind: type[Model], group: str, chosen: Mapping[str, Any]) -> Model:
         """The baseline's settings of a group, with the values chosen on axes in place of its own."""
         settings = getattr(self.content.baseline, group)
+        if group == "train" and chosen["arm"].train == "none":  # evaluated alone: the budget is not spent
+            budget = {"steps": 1}
+            settings = kind(**{key: value for key, value in given(settings).items() if key not in BUDGETS} | budget)
+            chosen = {key: value for key, value in chosen.items() if key.partition(".")[2] not in BUDGETS}
         varied = {key.removeprefix(f"{group}."): value for key, value in chosen.items() if key.startswith(f"{group}.")}
         if isinstance(settings, kind) and not varied:
             return settings
         return validate(kind, given(settings) | varied, self.place, ("baseline", group), varied)
 
+    def at(self, member: Combination, point: Point) -> Combination:
+        """`member` with these values in place of its own. Raises UserError for one that a setting does not allow."""
+        changes: dict[str, Any] = {}
+        for group in TUNED_KINDS:
+            values = {
+                key.removeprefix(f"{group}."): value for key, value in point.items() if key.startswith(f"{group}.")
+            }
+            if values:
+                place, before = ("tune", group), getattr(member, group)
+                changes[group] = validate(type(before), given(before) | values, self.place, place)
+        return replace(member, **changes)
+
+    def grid_of(self, member: Combination) -> dict[str, list[Any]]:
+        """Values of each tuned setting that this member tries, as the settings read them: what an arm states itself is
+        its own choice, and numbers are sorted."""
+        tune = self.content.tune
+        assert tune
+        grid = {}
+        for name, values in tune.grid.items():
+            group, _, key = name.partition(".")
+            own = getattr(member.arm, group, None)
+            if own is not None and not isinstance(own, str) and key in given(own):
+                values = [given(own)[key]]
+            read = [self.point_read(member, {name: value})[name] for value in values]
+            if len({canonical_hash(value) for value in read}) != len(read):
+                raise self.place.error(("tune", name), "lists a value twice")
+            grid[name] = sorted(read) if all(map(is_number, read)) else read
+        return grid
+
+    def point_read(self, member: Combination, point: Point) -> Point:
+        """The point with its values as the settings of `member` read them. Raises UserError for one not allowed."""
+        found = self.at(member, point)
+        return {name: getattr(getattr(found, (parts := name.partition("."))[0]), parts[2]) for name in point}
+
+    def check_tune(self) -> None:
+        """Raise UserError for a setting that cannot be tuned, or a value that it does not allow."""
+        tune = self.content.tune
+        if tune is None:
+            return
+        for name in tune.grid:
+            group, _, key = name.partition(".")
+            if group not in TUNED_KINDS or key not in TUNED_KINDS[group].model_fields:
+                allowed = [f"{group}.{key}" for group, kind in TUNED_KINDS.items() for key in kind.model_fields]
+                raise self.place.error(
+                    ("tune", name), f"is not a setting that can be tuned; {allowed_words(name, allowed)}"
+                )
+            if group == "train" and key in BUDGETS:
+                raise self.place.error(
+                    ("tune", name), "is the budget, of which a sweep takes a share; it can be an axis"
+                )
+            if name in self.content.axes:
+                raise self.place.error(("tune", name), "varies on an axis already")
+            if group == "model" and self.content.match and key != "dropout":
+                raise self.place.error(
+                    ("tune", name), "changes the size, which `match` makes equal; leave out one of them"
+                )
+        for member in self.combinations():
+            if member.is_trained:
+                self.grid_of(member)
+
+    def _train(self, arm: ArmChoice, chosen: Mapping[str, Any]) -> TrainSettings:
+        """The settings of the trainer with the arm's own over them; its budget replaces theirs."""
+        own = {} if isinstance(arm.train, str) else given(arm.train)
+        if not own:
+            return self._settings(TrainSettings, "train", chosen)
+        varied = {key.removeprefix("train."): value for key, value in chosen.items() if key.startswith("train.")}
+        shared = given(self.content.baseline.train) | varied
+        if any(name in own for name in BUDGETS):
+            shared = {name: value for name, value in shared.items() if name not in BUDGETS}
+        return validate(TrainSettings, shared | own, self.place, ("axes", "arm", arm.name, "train"))
+
     def _arm_choice(self, value: Any, index: int) -> ArmChoice:
         named = {"name": value, "arm": value} if isinstance(value, str) else value
-        return validate(ArmChoice, named, self.place, ("axes", "arm", index))
+        choice = validate(ArmChoice, named, self.place, ("axes", "arm", index))
+        if choice.checkpoint is None:
+            return choice
+        return choice.model_copy(update={"checkpoint": str(Path(self.place.path or "").parent / choice.checkpoint)})
 
 
 def load_study(name_or_path: str | Path, overrides: Sequence[str] = (), *, many: bool = False) -> Study:
@@ -154,18 +257,18 @@ def load_study(name_or_path: str | Path, overrides: Sequence[str] = (), *, many:
         check_number(content.axes, content.seeds, place)
     study = Study(content, place)
     study.combinations()
+    study.check_tune()
     return study
 
 
 def _check_matters(stated: Mapping[str, Any], place: Place) -> None:
-    """Raise UserError for a quantity that is not known, one stated under two names, or a margin that is none."""
-    margins: dict[str, str] = {}
+    """Raise UserError for a quantity that is not known, one that no verdict is of, or a margin that is none."""
     for name, given_margin in stated.items():
         with place.naming("matters", name):
             quantity = known_quantity(name)
+            if quantity.name == VALIDATION_BITS:
+                raise ValueError(f"choices are made on it and no verdict is of it; allowed: {BITS}")
             quantity.margin_of(given_margin)
-            if margins.setdefault(quantity.name, name) != name:
-                raise ValueError(f"is stated twice, as {margins[quantity.name]} too")
 
 
 def find_study(name_or_path: str) -> Path:

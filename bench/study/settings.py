@@ -45,6 +45,12 @@ class ModelSettings(Settings):
     layers: int | None = Field(None, ge=1, description="mixers in all, in place of depth")
 
 
+class ArmModelSettings(ModelSettings):
+    """Sizes of one arm: those of the backbone, or a registered denoiser's own, which are checked where it is built."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class DiffusionSettings(Settings):
     """The corruption process and its loss, the same for every arm."""
 
@@ -81,6 +87,9 @@ class SampleSettings(Settings):
     )
     choice_temperature: float | None = Field(
         None, ge=0, description="confidence only: noise in the choice of what is kept; none: 4.5"
+    )
+    schedule: Literal["linear", "cosine", "geometric"] | None = Field(
+        None, description="confidence only: masked share after each step; none: cosine"
     )
     remasking: Literal["cap", "rescale", "loop"] | None = Field(None, description="remask only: its rule; none: cap")
     eta: float | None = Field(

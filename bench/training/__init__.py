@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from bench.training.errors import TrainingError
-from bench.training.settings import TrainSettings, train_settings
+from bench.training.settings import PartialTrainSettings, TrainSettings, train_settings
 
-__all__ = ["TrainSettings", "TrainingError", "train_settings"]
+__all__ = ["PartialTrainSettings", "TrainSettings", "TrainingError", "train_settings"]

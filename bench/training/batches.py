@@ -55,9 +55,13 @@ class CropBatches:
     """Crops of `length` tokens at random starts of a stream of pieces, every start equally likely.
 
     tokens_N holds all pieces end to end, piece i at offsets[i]..offsets[i+1]. A crop never crosses the edge of a
-    piece; a piece shorter than `length` is one crop, filled with PAD on the right. `starts_N` (bool) narrows where a
-    crop may begin, for example to Bar tokens; the first token of a piece is always a start. With it a crop may
-    reach the end of its piece and is filled with PAD.
+    piece: one that reaches its end is filled with PAD on the right. A piece of at most `length` tokens is one crop, as
+    it is one window of the evaluation; a longer one is cropped from its first token and from any other that `starts_N`
+    (bool) allows, Bar tokens for example; None: from any. Where that leaves more than `length` tokens between
+    starts, further ones stand `length` apart, so every token is in some crop.
+
+    This is a window of a piece cut into consecutive windows at a random phase: the share of crops with PAD is about
+    that of evaluation windows, and how far they are filled is as evenly spread.
     """
 
     def __init__(
@@ -70,13 +74,15 @@ class CropBatches:
         sizes = np.diff(offsets)
         offsets, self.ends = offsets[:-1][sizes > 0], offsets[1:][sizes > 0]
         self.size = len(offsets)
-        allowed = np.zeros(len(tokens_N), dtype=bool) if starts_N is None else np.array(starts_N, dtype=bool)
+        allowed = np.ones(len(tokens_N), dtype=bool) if starts_N is None else np.array(starts_N, dtype=bool)
         for start, end in zip(offsets, self.ends, strict=True):
-            last = max(start, end - length)
-            if starts_N is None:
-                allowed[start : last + 1] = True
+            if end - start <= length:
+                allowed[start:end] = False
             allowed[start] = True
-        self.starts = np.flatnonzero(allowed)
+        starts = np.flatnonzero(allowed)
+        gaps = np.diff(starts, append=len(tokens_N))
+        inside = [np.arange(starts[i] + length, starts[i] + gaps[i], length) for i in np.flatnonzero(gaps > length)]
+        self.starts = np.sort(np.concatenate((starts, *inside)))
         self.fingerprint = fingerprint(tokens_N, offsets, self.starts)
 
     def batch(self, generator: torch.Generator, batch_size: int) -> np.ndarray:
@@ -145,18 +151,14 @@ def as_batches(data: Batches | np.ndarray) -> Batches:
 def corpus_batches(tokens: TokenCorpus, length: int, settings: TrainSettings) -> Batches:
     """Batches of `length` tokens from the training pieces of `tokens`, cut and transposed as `settings` say.
 
-    crops "bar": from any bar from which the piece still fills the crop; "any": from any token; both take a piece
-    shorter than the crop whole. "windows": the fixed windows. Raises TrainingError for transposition without Pitch
-    tokens.
+    crops "bar": from any bar; "any": from any token; see CropBatches. "windows": the fixed windows. Raises
+    TrainingError for transposition without Pitch tokens.
     """
     if settings.crops == "windows":
         source: Batches = WindowBatches(tokens.windows("train", length).tokens)
     else:
         stream = tokens.stream("train")
-        starts_N = None
-        if settings.crops == "bar":
-            left_N = np.repeat(stream.offsets[1:], np.diff(stream.offsets)) - np.arange(len(stream.tokens))
-            starts_N = (np.asarray(stream.tokens) == tokens.bar_id) & (left_N >= length)
+        starts_N = np.asarray(stream.tokens) == tokens.bar_id if settings.crops == "bar" else None
         source = CropBatches(stream.tokens, stream.offsets, length, pad_id=tokens.pad_id, starts_N=starts_N)
     if settings.transpose_semitones:
         return TransposedBatches(source, Transposition(tokens.vocabulary, settings.transpose_semitones))

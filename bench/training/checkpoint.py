@@ -1,9 +1,10 @@
 """Checkpoints: safetensors beside JSON, whole or absent, never pickle.
 
-    <folder>/step-000000400.safetensors   weights/<name>, ema/<name>, optimiser/<name>/<state>
+    <folder>/step-000000400.safetensors   weights/<name>, ema/<name>, kept/<name>, optimiser/<name>/<state>
     <folder>/step-000000400.json          step, settings, seed, counters; written last, with the tensors' checksum
 
-A pair counts once its JSON is there; the pair before it is deleted only then.
+A pair counts once its JSON is there; the pair before it is deleted only then. `kept` is the average of the best
+validation before.
 """
 
 from __future__ import annotations
@@ -81,10 +82,12 @@ def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
 
 
 def load_checkpoint(folder: Path | str, *, weights: str = "ema") -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """State of the backbone (for `load_state_dict`) and meta of the newest checkpoint of a run.
+    """State of the backbone (for `load_state_dict`) and meta of the newest checkpoint of a run; `step` of the meta is
+    that of the weights.
 
-    `folder` is the run's folder or its `checkpoint` folder; `weights` is `ema` (averaged, what is evaluated) or
-    `weights` (the last step's). Raises TrainingError where there is none, or its checksum is wrong.
+    `folder` is the run's folder or its `checkpoint` folder; `weights` is `ema` (averaged, what is evaluated: of a
+    finished run those that were kept) or `weights` (the last step's). Raises TrainingError where there is none, or its
+    checksum is wrong.
     """
     folder = Path(folder)
     path = latest_checkpoint(folder / "checkpoint") or latest_checkpoint(folder)
@@ -93,19 +96,27 @@ def load_checkpoint(folder: Path | str, *, weights: str = "ema") -> tuple[dict[s
     if weights not in ("ema", "weights"):
         raise TrainingError(f"weights: {weights!r}; allowed: ema, weights")
     tensors, meta = read_checkpoint(path)
-    state = {name.split("/", 1)[1]: value for name, value in tensors.items() if name.startswith("weights/")}
+    state = part_of(tensors, "weights")
     if weights == "ema":
-        state |= {name.split("/", 1)[1]: value for name, value in tensors.items() if name.startswith("ema/")}
+        step = meta.get("ledger", {}).get("kept_at") or meta["step"]
+        state |= part_of(tensors, "ema" if step == meta["step"] else "kept")
+        meta |= {"step": step}
     return state | {alias: state[name] for alias, name in meta["aliases"].items()}, meta
 
 
+def part_of(tensors: Mapping[str, torch.Tensor], part: str) -> dict[str, torch.Tensor]:
+    """The tensors of a part of a checkpoint (`weights`, `ema`, `kept`) by their names in the module."""
+    return {name.removeprefix(f"{part}/"): value for name, value in tensors.items() if name.startswith(f"{part}/")}
+
+
 def capture(
-    module: nn.Module, average: AveragedWeights, optimiser: Any
+    module: nn.Module, average: AveragedWeights, optimiser: Any, kept: Mapping[str, torch.Tensor]
 ) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """All tensors the next step depends on, and the aliases of shared ones."""
     state, aliases = module_tensors(module)
     tensors = {f"weights/{name}": value for name, value in state.items()}
     tensors |= {f"ema/{name}": value for name, value in average.average.items()}
+    tensors |= {f"kept/{name}": value for name, value in kept.items()}
     names = {id(value): name for name, value in module.named_parameters()}
     for parameter, entries in optimiser.state.items():
         tensors |= {f"optimiser/{names[id(parameter)]}/{key}": value for key, value in entries.items()}

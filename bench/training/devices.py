@@ -19,6 +19,20 @@ from bench.training.settings import TrainSettings
 PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 
 
+class Wrapped(nn.Module):
+    """The denoiser as training steps call it. What Accelerate wraps, for precision and for several processes, is this
+    module's forward pass: that of the denoiser stays its own, and an evaluation calls it in a precision of its own."""
+
+    def __init__(self, denoise: nn.Module) -> None:
+        super().__init__()
+        self.denoise = denoise
+
+    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+        """Logits (B, L, V)."""
+        logits: torch.Tensor = self.denoise(*inputs)
+        return logits
+
+
 class Devices:
     """One process of a run, and what it needs from the others."""
 
@@ -57,11 +71,12 @@ class Devices:
 
     def prepare(self, module: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
         """Move to the device, wrap for precision and for several processes."""
-        return self.accelerator.prepare(module, optimiser)
+        return self.accelerator.prepare(Wrapped(module), optimiser)
 
-    def unwrap(self, module: nn.Module) -> None:
-        """Give the module its own forward pass back: the wrapping for precision ends with the run."""
-        self.accelerator.unwrap_model(module, keep_fp32_wrapper=False)
+    def synchronise(self) -> None:
+        """Wait until the device has done all that it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     def part(self, module: nn.Module, is_last: bool) -> contextlib.AbstractContextManager[Any]:
         """Around a part of a batch: gradients are exchanged with the last part only."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -16,10 +16,11 @@ NO_DECAY_MODULES = (nn.Embedding, nn.LayerNorm, nn.RMSNorm, nn.GroupNorm)
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Two groups: matrices and convolution kernels decay; norms, biases, embeddings and SSM parameters do not.
+    """Two groups: matrices and convolution kernels decay; norms, biases, embeddings, learned positions and SSM
+    parameters do not.
 
     A parameter is left undecayed if it has fewer than two dimensions, belongs to a norm or an embedding, or carries
-    `_no_weight_decay = True` (the mark that state-space code puts on A and D).
+    `_no_weight_decay = True` (the mark that state-space code puts on A and D; learned positions carry it too).
     """
     exempt = {
         id(parameter)
@@ -88,6 +89,15 @@ class AveragedWeights:
             yield
         finally:
             self._swap()
+
+    def copy(self) -> dict[str, torch.Tensor]:
+        """The average as it is now."""
+        return {name: value.clone() for name, value in self.average.items()}
+
+    def replace(self, kept: Mapping[str, torch.Tensor]) -> None:
+        """Take a copy of an earlier average in place of the present one."""
+        for name, value in self.average.items():
+            value.copy_(kept[name])
 
     @torch.no_grad()
     def copy_to_module(self) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,26 @@ def budget_of(settings: TrainSettings, backbone: nn.Module, length: int) -> Budg
     return Budget(max(1, int(settings.flops // per_step)), None)
 
 
+class Clock:
+    """Training time in seconds: runs from `start` to `stop`, which waits for what the device still has to do."""
+
+    def __init__(self, wait: Callable[[], None]) -> None:
+        self._wait, self._spent_s, self._since = wait, 0.0, 0.0
+
+    def start(self, spent_s: float) -> None:
+        """Go on from `spent_s`."""
+        self._spent_s, self._since = spent_s, time.perf_counter()
+
+    def read(self) -> float:
+        """Time by now; the device may lag behind by the steps that it was given since the clock last stopped."""
+        return self._spent_s + time.perf_counter() - self._since
+
+    def stop(self) -> float:
+        """Time once the device has done all that it was given."""
+        self._wait()
+        return self.read()
+
+
 @dataclass
 class Ledger:
     """Counters of a run; `tally` holds sums since the last line of the learning curve."""
@@ -64,6 +85,9 @@ class Ledger:
     tally_elapsed_s: float = 0.0
     first_cross_entropy: float | None = None  # nats per masked token on the first line of the curve
     best_bits: float | None = None
+    best_step: int = 0  # of the best validation
+    noted_step: int = 0  # of the latest validation on the curve
+    kept_at: int | None = None  # step whose averaged weights are evaluated, known at the end
     worse: int = 0  # validations since the best
     validated: int = 0  # validations of the budget that are done
     latest_bits: float | None = None
@@ -71,13 +95,14 @@ class Ledger:
     final: BitsPerToken | None = None
     scaler: dict[str, Any] | None = None  # of the float16 loss
 
-    def note_bits(self, bits: float) -> None:
-        """Take in a validation."""
-        self.latest_bits = bits
+    def note_bits(self, bits: float) -> bool:
+        """Take in a validation at the present step; whether it is better than all before, of which a tie is not."""
+        self.latest_bits, self.noted_step = bits, self.step
         if self.best_bits is None or bits < self.best_bits:
-            self.best_bits, self.worse = bits, 0
-        else:
-            self.worse += 1
+            self.best_bits, self.best_step, self.worse = bits, self.step, 0
+            return True
+        self.worse += 1
+        return False
 
     def restart_tally(self) -> None:
         """Begin the next line of the learning curve."""
@@ -118,10 +143,6 @@ class LearningCurve:
                     self.lines.append(line)
         if self.write:
             write_atomically(self.path, "".join(to_json(line) + "\n" for line in self.lines))
-
-    def validated_at(self) -> int:
-        """Step of the last validation on that grid; 0 without one."""
-        return max((step for step, _ in validation_points(self.lines)), default=0)
 
     def add(self, line: dict[str, Any]) -> None:
         """Append a line; a figure that is not finite is written as null."""
@@ -176,7 +197,7 @@ def peak_bytes(device: torch.device) -> int:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """Result of a run; the backbone it was given now holds the averaged weights."""
+    """Result of a run; the backbone it was given now holds the averaged weights of step `kept_step`."""
 
     steps: int
     seconds: float  # of training, validation not counted
@@ -184,7 +205,8 @@ class TrainResult:
     history: list[dict[str, Any]]  # lines of the learning curve, see LearningCurve
     checkpoint: Path
     stopped: str  # budget, plateau, diverged, interrupted
-    validation: BitsPerToken | None  # at the end, averaged weights
+    validation: BitsPerToken | None  # after training, of the weights that are kept
+    kept_step: int = 0  # of these weights; 0 where there was no training
 
     @property
     def diverged(self) -> bool:

@@ -35,7 +35,7 @@ class PartialTrainSettings(BaseModel):
     betas: tuple[float, float] = Field(
         (0.9, 0.99), strict=False, description="AdamW's decays; 0.99 forgets fast enough for short runs"
     )
-    weight_decay: float = Field(0.01, ge=0, description="AdamW's; not on norms, biases, embeddings, SSM parameters")
+    weight_decay: float = Field(0.01, ge=0, description="AdamW's; not on norms, biases, embeddings, positions, SSM's")
     warmup_steps: int = Field(
         100, ge=0, description="steps of linear warm-up, at most a tenth of the budget; SCHmUBERT 10,000"
     )
@@ -45,10 +45,26 @@ class PartialTrainSettings(BaseModel):
     final_learning_rate: float = Field(0.05, ge=0, le=1, description="share of learning_rate left at the end of cosine")
     clip: float = Field(1.0, gt=0, description="largest gradient norm; a rare long step would undo many")
     ema: float = Field(
-        0.995, ge=0, lt=1, description="decay a step of the averaged weights that are evaluated; SCHmUBERT's"
+        0.995,
+        ge=0,
+        lt=1,
+        description="decay an update of the averaged weights that are evaluated; SCHmUBERT's 0.995 is every 10 steps, "
+        "about 0.9995 a step",
+    )
+    ema_steps: int = Field(
+        1,
+        ge=1,
+        exclude_if=lambda steps: steps == 1,
+        description="steps between updates of the averaged weights; SCHmUBERT 10",
     )
     precision: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="of matrix products; bfloat16 on a recent GPU"
+    )
+    evaluation_precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        exclude_if=lambda precision: precision == "float32",
+        description="of the calls that bits/token come from, whatever the precision of the training; bfloat16 for "
+        "kernels that take nothing else",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto takes a GPU where there is one")
     compile: bool = Field(False, description="torch.compile; minutes at the start, needs a compiler")
@@ -66,17 +82,23 @@ class PartialTrainSettings(BaseModel):
         "bench.diffusion.regularisers",
     )
     validations: int = Field(
-        4, ge=0, description="points of the learning curve, spread over the budget, the last one at its end"
+        8, ge=0, description="points of the learning curve, spread over the budget, the last one at its end"
     )
     validation_windows: int | None = Field(16, ge=1, description="windows of each point, always the same; none: all")
     validation_draws: int = Field(2, ge=2, description="masks a window of each point, always the same; even")
     final_validation_windows: int | None = Field(
         128,
         ge=1,
-        description="windows of the validation after training, whose figure tables show, evenly spread; none: all "
-        "(hundreds in a large corpus)",
+        description="windows of each evaluation after training, evenly spread: of the validation side, which choices "
+        "are made on, and of the test side, which tables compare; none: all (hundreds in a large corpus)",
     )
-    final_validation_draws: int = Field(8, ge=2, description="masks a window of the validation after training; even")
+    final_validation_draws: int = Field(8, ge=2, description="masks a window of the evaluations after training; even")
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description="averaged weights that are evaluated: of the best point of the learning curve, or of its end. They "
+        "are the same while the curve falls; best keeps an arm that overfits from being reported past its best. All "
+        "points are on one grid of the validation side, so that few suffice; a tie goes to the earlier one",
+    )
     patience: int | None = Field(None, ge=1, description="stop after this many validations without a better one")
     log_steps: int = Field(10, ge=1, description="steps a line of the learning curve is the mean of")
     checkpoint_steps: int | None = Field(None, ge=1, description="steps between checkpoints")
@@ -100,6 +122,8 @@ class TrainSettings(PartialTrainSettings):
             from bench.diffusion.regularisers import RegulariserChoice  # imports torch
 
             RegulariserChoice.parse(self.regularisers)
+        if self.steps is not None and self.ema_steps > self.steps:
+            raise ValueError(f"ema_steps: {self.ema_steps} is over the budget of {self.steps} steps: no average")
         if self.batch % self.accumulation:
             raise ValueError(f"accumulation: {self.accumulation} parts do not divide a batch of {self.batch}")
         parts = self.processes * self.accumulation
@@ -109,6 +133,12 @@ class TrainSettings(PartialTrainSettings):
                 f"{self.accumulation} parts; allowed: a batch that is a multiple of {parts}"
             )
         return self
+
+    def shared_out(self, share: float) -> TrainSettings:
+        """These settings with a share of the budget, at least one step."""
+        name = next(name for name in BUDGETS if getattr(self, name) is not None)
+        part = getattr(self, name) * share
+        return self.model_copy(update={name: max(1, round(part)) if name == "steps" else part})
 
     def deciding(self) -> dict[str, Any]:
         """The settings that decide the trained weights: a resume must find the same. The processes decide their last

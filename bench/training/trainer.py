@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,11 +16,13 @@ from bench.diffusion.absorbing import AbsorbingDiffusion
 from bench.diffusion.evaluation import BitsPerToken, bits_per_token
 from bench.diffusion.generators import derived_seed
 from bench.diffusion.regularisers import Regulariser, regularised_loss
+from bench.diffusion.sampling_step import SamplingStep
 from bench.training.batches import Batches, as_batches
 from bench.training.checkpoint import (
     capture,
     first_difference,
     latest_checkpoint,
+    part_of,
     read_checkpoint,
     restore,
     save_checkpoint,
@@ -31,7 +32,17 @@ from bench.training.devices import Devices
 from bench.training.errors import TrainingError
 from bench.training.optimiser import AveragedWeights, build_optimiser, learning_rate
 from bench.training.preparation import Preparation
-from bench.training.progress import TALLY, LearningCurve, Ledger, Progress, TrainResult, budget_of, peak_bytes
+from bench.training.progress import (
+    TALLY,
+    Clock,
+    LearningCurve,
+    Ledger,
+    Progress,
+    TrainResult,
+    budget_of,
+    peak_bytes,
+    validation_points,
+)
 from bench.training.settings import TrainSettings
 
 
@@ -108,6 +119,8 @@ class _Run:
         compiled: Any = torch.compile(backbone) if settings.compile else backbone
         self.module, self.optimiser = self.devices.prepare(compiled, build_optimiser(backbone, settings))
         self.average = AveragedWeights(backbone, settings.ema)
+        self.kept: dict[str, torch.Tensor] = {}  # the average of the best validation, where it is to be kept
+        self.clock = Clock(self.devices.synchronise)
         self.curve = LearningCurve(folder / "history.jsonl", self.devices.is_main)
         self.ledger = Ledger()
         self.identity = identity(backbone, batches, diffusion, settings, seed)
@@ -123,18 +136,21 @@ class _Run:
             self.devices.check_processes(self.settings.processes)
             self.backbone.train()
             self._untimed_step()
+            self.devices.synchronise()
+            self.clock.start(ledger.elapsed_s)
             while not ledger.stopped:
                 self._after_step(*self._one_step())
             if ledger.stopped != "diverged":
                 self._save()
         if ledger.stopped in ("budget", "plateau") and ledger.final is None and self.windows is not None:
             self._validate_last()
+        self._take_kept()
         self.average.copy_to_module()
-        self.devices.unwrap(self.module)
         self.backbone.eval()
         folder = self.folder / "checkpoint"
         return TrainResult(
             steps=ledger.step,
+            kept_step=ledger.kept_at or ledger.step,
             seconds=ledger.elapsed_s,
             tokens=ledger.tokens,
             history=self.curve.lines,
@@ -145,42 +161,54 @@ class _Run:
 
     def _one_step(self) -> tuple[bool, bool]:
         """Take a step; whether a checkpoint is due by the clock, and whether the run is to end."""
-        started, ledger, every_s = time.perf_counter(), self.ledger, self.settings.checkpoint_seconds
-        spent = self.budget.fraction(ledger.step, ledger.elapsed_s)
+        ledger, every_s = self.ledger, self.settings.checkpoint_seconds
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(self.settings, ledger.step, spent)
+            group["lr"] = learning_rate(self.settings, ledger.step, self._spent())
         ledger.tokens += self._gradient(ledger.step)
         self.tally[-1] += self.devices.clip(self.module, self.settings.clip) / self.devices.world
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
-        self.average.update()
         ledger.step += 1
+        if ledger.step % self.settings.ema_steps == 0:
+            self.average.update()
         ledger.tallied += 1
-        now_s = ledger.elapsed_s + time.perf_counter() - started
+        now_s = self.clock.read()
         due = every_s is not None and now_s - self.saved_at_s >= every_s
         asked = self.stop is not None and self.stop()
         ledger.elapsed_s, due_word, asked_word = self.devices.agreed([now_s, float(due), float(asked)])
         return bool(due_word), bool(asked_word)
 
     def _after_step(self, due: bool, asked: bool) -> None:
-        """Log, validate, save and end where it is time."""
+        """Log, validate, save and end where it is time; the clock stands meanwhile, once the device has caught up."""
         settings, ledger = self.settings, self.ledger
-        spent = self.budget.fraction(ledger.step, ledger.elapsed_s)
         due = due or (settings.checkpoint_steps is not None and ledger.step % settings.checkpoint_steps == 0)
-        line_due = ledger.step % settings.log_steps == 0 or spent >= 1
-        validations = math.floor(spent * settings.validations + 1e-9)
-        if line_due or due or asked or ledger.step == 1:
-            self._read_tally(line_due)
-        if ledger.stopped:
+        log_due = ledger.step % settings.log_steps == 0
+        if not (log_due or due or asked or ledger.step == 1 or self._spent() >= 1 or self._validation_is_due()):
             return
-        if spent >= 1 or asked:
-            ledger.stopped = "budget" if spent >= 1 else "interrupted"
-            return
-        if validations > ledger.validated and self.windows is not None:
-            ledger.validated = validations
+        (ledger.elapsed_s,) = self.devices.agreed([self.clock.stop()])
+        over = self._spent() >= 1
+        self._read_tally(log_due or over)
+        if not ledger.stopped and over:
+            ledger.stopped = "budget"
+        if not ledger.stopped and self._validation_is_due():
+            ledger.validated = self._validations_due()
             self._validate_on_curve()
-        if due and not ledger.stopped:
+        if not ledger.stopped and asked:
+            ledger.stopped = "interrupted"
+        if not ledger.stopped and due:
             self._save()
+        self.clock.start(ledger.elapsed_s)
+
+    def _spent(self) -> float:
+        """Share of the budget spent, 0..1."""
+        return self.budget.fraction(self.ledger.step, self.ledger.elapsed_s)
+
+    def _validations_due(self) -> int:
+        """Points of the learning curve that the budget spent so far has."""
+        return math.floor(self._spent() * self.settings.validations + 1e-9)
+
+    def _validation_is_due(self) -> bool:
+        return self.windows is not None and self._validations_due() > self.ledger.validated
 
     def _gradient(self, step: int) -> int:
         """Forward and backward of this process's share of the batch of `step`; the tokens of the whole batch."""
@@ -212,7 +240,7 @@ class _Run:
             torch.cuda.manual_seed(seed)
 
     def _read_tally(self, line_due: bool) -> None:
-        """The one place where a GPU is waited for: report, write a line, end the run where the loss blew up."""
+        """Report, write a line, end the run where the loss blew up."""
         ledger = self.ledger
         ledger.tally = self.devices.total(self.tally).tolist()
         mean = {name: value / ledger.tallied for name, value in zip(TALLY, ledger.tally, strict=True)}
@@ -233,17 +261,38 @@ class _Run:
         safe on disk by now."""
         settings, ledger = self.settings, self.ledger
         try:
-            if settings.validations and self.curve.validated_at() != ledger.step:
-                self._validate_on_curve()
+            if settings.validations and ledger.noted_step != ledger.step:
+                self._last_point()
+            ledger.kept_at = ledger.best_step if settings.keep == "best" and ledger.best_step else ledger.step
+            self._take_kept()
             ledger.final = self._bits(
                 settings.final_validation_windows, settings.final_validation_draws, self._while_validating
             )
-            self._write({f"final_{name}": value for name, value in ledger.final.summary().items()})
+            found = {f"final_{name}": value for name, value in ledger.final.summary().items()}
+            self._write(found | {"final_of_step": ledger.kept_at})
             ledger.latest_bits = ledger.final.value
             self._report()
             self._save()
         except _Stopped:
             ledger.stopped = "interrupted"
+
+    def _last_point(self) -> None:
+        """The learning curve's last point, which an attempt that was cut off while it validated may have written."""
+        points = validation_points(self.curve.lines)
+        if points and points[-1][0] == self.ledger.step:
+            self._note(points[-1][1])
+        else:
+            self._validate_on_curve()
+
+    def _note(self, bits: float) -> None:
+        """Take in a point of the learning curve, and its weights where it is the best."""
+        if self.ledger.note_bits(bits) and self.settings.keep == "best":
+            self.kept = self.average.copy()
+
+    def _take_kept(self) -> None:
+        """Put the average that is to be kept in place of the last one."""
+        if self.ledger.kept_at not in (None, self.ledger.step):
+            self.average.replace(self.kept)
 
     def _while_validating(self, done: int, of: int) -> None:
         self._report(f"validating, {done} of {of} masked windows")
@@ -256,7 +305,7 @@ class _Run:
         settings, ledger = self.settings, self.ledger
         bits = self._bits(settings.validation_windows, settings.validation_draws)
         self._write({f"validation_{name}": value for name, value in bits.summary().items()})
-        ledger.note_bits(bits.value)
+        self._note(bits.value)
         if not ledger.stopped and settings.patience is not None and ledger.worse >= settings.patience:
             ledger.stopped = "plateau"
         self._report()
@@ -266,7 +315,7 @@ class _Run:
         assert self.windows is not None
         with self.average.in_place():
             return bits_per_token(
-                self.backbone,
+                SamplingStep(self.backbone, precision=self.settings.evaluation_precision),
                 self.windows,
                 mask_id=self.diffusion.mask_id,
                 pad_id=self.diffusion.pad_id,
@@ -287,8 +336,7 @@ class _Run:
     def _report(self, stage: str = "") -> None:
         if self.progress is None or not self.devices.is_main:
             return
-        ledger = self.ledger
-        spent = self.budget.fraction(ledger.step, ledger.elapsed_s)
+        ledger, spent = self.ledger, self._spent()
         self.progress(
             Progress(
                 step=ledger.step,
@@ -310,7 +358,7 @@ class _Run:
         self.saved_at_s, self.ledger.averaged = self.ledger.elapsed_s, self.average.updates
         self.ledger.scaler = self.devices.scaler_state()
         if self.devices.is_main:
-            tensors, aliases = capture(self.backbone, self.average, self.optimiser)
+            tensors, aliases = capture(self.backbone, self.average, self.optimiser, self.kept)
             meta = {"step": self.ledger.step, "aliases": aliases, "identity": self.identity}
             save_checkpoint(self.folder / "checkpoint", tensors, meta | {"ledger": self.ledger.to_dict()})
         self.devices.wait()
@@ -324,6 +372,7 @@ class _Run:
             if different:
                 raise TrainingError(f"checkpoint: {path} is of another run ({different}); choose another folder")
             restore(path, tensors, self.backbone, self.average, self.optimiser)
+            self.kept = {name: value.to(self.devices.device) for name, value in part_of(tensors, "kept").items()}
             self.ledger = Ledger.from_dict(meta["ledger"])
             self.average.updates, self.saved_at_s = self.ledger.averaged, self.ledger.elapsed_s
             if self.devices.is_main:  # the tally is a sum over processes

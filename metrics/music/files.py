@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.music.abc import AbcError, read_tune, tunes
+from metrics.music.folder import find_files, path_text
 from metrics.music.midi import MidiError, read_counted
 from metrics.music.notes import Notes, NotesError
 
-MUSIC_SUFFIXES: Final = frozenset({".mid", ".midi", ".kar", ".abc"})
 MOST_BEATS: Final = 30_000  # over two hours at 240 beats a minute; a longer file is damaged
 
 
@@ -40,11 +40,12 @@ def read_notes(source: str | Path | Any, *, drums: bool = False, name: str | Non
 
 
 def music_files(folder: str | Path) -> list[Path]:
-    """Every MIDI, kar and ABC file below `folder`, sorted by path. Raises NotesError when it is no folder."""
+    """Every MIDI, kar and ABC file below `folder` and its linked folders, sorted by path, and links to nothing, which
+    `read_files` names. Raises NotesError when it is no folder."""
     root = Path(folder)
     if not root.is_dir():
         raise NotesError(f"{root}: no such folder")
-    return sorted(path for path in root.rglob("*") if path.suffix.lower() in MUSIC_SUFFIXES and path.is_file())
+    return sorted([path for paths in find_files(root) for path in paths])
 
 
 def read_folder(folder: str | Path, *, drums: bool = False) -> tuple[list[Notes], list[tuple[Path, str]]]:
@@ -62,7 +63,7 @@ def read_files(
     pieces: list[Notes] = []
     skipped: list[tuple[Path, str]] = []
     for path in paths:
-        name = str(path.relative_to(root)) if root else path.stem
+        name = path_text(path.relative_to(root)) if root else path_text(Path(path.stem))
         try:
             contents: Sequence[bytes | str] = _tunes(path) if path.suffix.lower() == ".abc" else [path.read_bytes()]
         except (NotesError, OSError) as error:

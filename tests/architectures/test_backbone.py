@@ -243,7 +243,10 @@ def test_dropout_works_in_training_only():
     ("pattern", "direction"),
     [
         ("MFA", "Mamba forward"),
-        ("M(bidirectional)F", "Mamba bidirectional"),
+        ("M(bidirectional)F", "Mamba bidirectional (split)"),
+        ("M(bidirectional,separate)", "Mamba bidirectional (separate)"),
+        ("M(bidirectional,tied)S(bidirectional)", "Mamba bidirectional (tied), Mamba-2 bidirectional (split)"),
+        ("G(bidirectional)", "GLA bidirectional (split)"),
         ("MM(backward)S", "Mamba forward, Mamba backward, Mamba-2 forward"),
         ("AFC", "no Mamba"),
         ("H(bidirectional)G", "Hyena bidirectional, GLA forward"),

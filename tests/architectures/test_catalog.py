@@ -81,10 +81,10 @@ def test_compiled_training_gives_the_same_gradients():
         ("transformer", "AF*12"),
         ("mamba", "M(bidirectional)F*12"),
         ("mamba-causal", "MF*12"),
+        ("mamba-vim", "M(bidirectional,separate)F*12"),
         ("attention-early", "A8(MF)8"),
         ("attention-middle", "(MF)4A8(MF)4"),
         ("attention-late", "(MF)8A8"),
-        ("schmubert", "A(positions=none)F(gelu)*24"),
     ],
 )
 def test_patterns_of_arms(name, pattern):
@@ -101,21 +101,22 @@ def test_a_bidirectional_mamba_costs_what_the_causal_one_does():
     both, ahead = smallest("mamba"), smallest("mamba-causal")
     assert count_parameters(both) == count_parameters(ahead)
     assert both.flops(2048) == ahead.flops(2048)
-    assert (both.direction, ahead.direction) == ("Mamba bidirectional", "Mamba forward")
+    assert (both.direction, ahead.direction) == ("Mamba bidirectional (split)", "Mamba forward")
+
+
+def test_vision_mamba_scans_twice_with_parameters_of_its_own():
+    """By Mamba layer at width 32, 4 positions a token 16: a second convolution, projections, A and D, 9 a state."""
+    vim, split = smallest("mamba-vim"), smallest("mamba")
+    assert vim.direction == "Mamba bidirectional (separate)"
+    assert count_parameters(vim) - count_parameters(split) == 64 * (5 + 34 + 3 + 17)
+    more = (vim.flops(64).total - split.flops(64).total) / (16 * 64)
+    assert more == 2 * (34 + 2) + 2 * 4 + 9 * 16
 
 
 def test_jamba_arms_hold_one_attention_in_four_and_in_eight():
     for name, every in (("jamba-1-3", 4), ("jamba-1-7", 8)):
         letters = [slot.mixer for slot in resolve(name, VOCAB).blocks.block]
         assert (letters.count("A"), letters.count("M"), letters.count("F")) == (1, every - 1, every)
-
-
-def test_schmubert_has_its_published_sizes_and_scales():
-    config = resolve("schmubert", VOCAB)
-    assert (config.width, config.embedding_width, config.stride, config.kernel) == (512, 512, 4, 4)
-    assert (config.width // config.head_width, len(config.blocks), config.positions) == (8, 48, "learned")
-    smaller = resolve("schmubert", VOCAB, width=128, depth=2)
-    assert (smaller.width, smaller.embedding_width, len(smaller.blocks)) == (128, 128, 4)
 
 
 def test_what_makes_an_arm_holds_over_a_studys_sizes():

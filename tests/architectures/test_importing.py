@@ -52,5 +52,5 @@ def test_a_pattern_finds_its_mixers_whatever_was_imported_before() -> None:
 def test_a_name_that_is_not_exported_is_an_attribute_error() -> None:
     import architectures
 
-    with pytest.raises(AttributeError, match="module 'architectures' has no attribute 'Denoiser'"):
-        _ = architectures.Denoiser
+    with pytest.raises(AttributeError, match="module 'architectures' has no attribute 'Nobody'"):
+        _ = architectures.Nobody

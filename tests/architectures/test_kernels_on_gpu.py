@@ -122,12 +122,14 @@ def test_convolution(monkeypatch, normal, kernel, layout, width, backward, dtype
     ("kernel", "dtype", "tolerance"),
     [("torch", FLOAT, 1e-5), ("mamba_ssm", FLOAT, TENSOR_FLOAT), ("mamba_ssm", HALF, 1e-2)],
 )
-def test_ssd(monkeypatch, normal, kernel, dtype, tolerance):
+@pytest.mark.parametrize("features", [32, 64])
+def test_ssd(monkeypatch, normal, features, kernel, dtype, tolerance):
+    """At Mamba-2's published N = 128, and with the 32 features that half of a head of 64 has."""
     force(monkeypatch, "ssd", kernel)
     length = 1 + secrets.randbelow(600)
     given = {
-        "x": normal(2, length, 3, 32), "delta": F.softplus(normal(2, length, 3) - 2), "A": -normal(3).exp(),
-        "B": normal(2, length, 64), "C": normal(2, length, 64), "D": normal(3),
+        "x": normal(2, length, 3, features), "delta": F.softplus(normal(2, length, 3) - 2), "A": -normal(3).exp(),
+        "B": normal(2, length, 128), "C": normal(2, length, 128), "D": normal(3),
     }  # fmt: skip
 
     def call(x, delta, A, B, C, D):

@@ -74,7 +74,7 @@ def test_loading_twice_is_loading_once(tmp_path):
     ("content", "says"),
     [
         (None, "plug-in 'plugin_bad' cannot be imported: ModuleNotFoundError"),
-        ("x = 1", "registers no mixer; decorate its class"),
+        ("x = 1", "registers no mixer and no denoiser; decorate a class"),
         ("raise RuntimeError('no')", "cannot be imported: RuntimeError: no"),
         (GOOD_MODULE.replace('"X"', '"A"'), "'A' is taken by architectures.attention.Attention"),
         (GOOD_MODULE.replace('"X"', '"x"'), "letter 'x' is not one capital letter"),
@@ -94,7 +94,7 @@ def test_an_installed_package_offers_mixers_by_entry_point(tmp_path, monkeypatch
     (tmp_path / "plugin_entry.py").write_text(GOOD_MODULE)
     monkeypatch.syspath_prepend(str(tmp_path))
     point = EntryPoint("mean", "plugin_entry", "smdim_bench.mixers")
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point] if group == point.group else [])
+    monkeypatch.setattr("architectures.loading.entry_points", lambda group: [point] if group == point.group else [])
     registry._load_entry_points.cache_clear()
     assert str(canonical_pattern("XF*2")) == "XF*2"
     assert "X" in registry.registered_mixers()
@@ -103,7 +103,7 @@ def test_an_installed_package_offers_mixers_by_entry_point(tmp_path, monkeypatch
 
 def test_a_broken_entry_point_is_named(monkeypatch):
     point = EntryPoint("mean", "plugin_absent", "smdim_bench.mixers")
-    monkeypatch.setattr(registry, "entry_points", lambda group: [point])
+    monkeypatch.setattr("architectures.loading.entry_points", lambda group: [point])
     registry._load_entry_points.cache_clear()
     with pytest.raises(MixerError, match="entry point mean = plugin_absent cannot be loaded"):
         registry.find_mixer("X")

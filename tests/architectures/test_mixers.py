@@ -10,7 +10,7 @@ from architectures.attention import Attention, rotate
 from architectures.contract import check_slot, measured_direction
 from architectures.convolution import Convolution
 from architectures.feed_forward import FeedForward
-from architectures.linear_attention import gla_chunked
+from architectures.linear_attention import GatedLinearAttention, gla_chunked
 from architectures.long_convolution import Hyena, ImplicitFilter, fft_convolve
 from architectures.mamba import Mamba
 from architectures.mamba2 import Mamba2
@@ -183,9 +183,42 @@ def test_tied_mamba_adds_both_ways_at_equal_parameters():
     assert tied.flops(50).scan == 2 * ahead.flops(50).scan
 
 
-def test_separate_weights_have_their_own_way_back():
-    mixer = Mamba(32, direction="bidirectional", weights="separate")
-    assert not torch.equal(mixer.ahead.convolution.weight, mixer.back.convolution.weight)
+def test_separate_mamba_adds_two_whole_scans_between_shared_projections():
+    vim = Mamba(32, direction="bidirectional", weights="separate")
+    ahead, back = Mamba(32), Mamba(32, direction="backward")
+    for other, space in ((ahead, vim.ahead), (back, vim.back)):
+        for part, given in ((other.inward, vim.inward), (other.ahead, space), (other.outward, vim.outward)):
+            part.load_state_dict(given.state_dict())
+    assert not torch.equal(vim.ahead.convolution.weight, vim.back.convolution.weight)
+    x = torch.randn(2, 50, 32)
+    torch.testing.assert_close(vim(x), ahead(x) + back(x), rtol=1e-4, atol=1e-5)
+    assert vim.flops(50).scan == 2 * ahead.flops(50).scan
+
+
+def test_mixers_have_their_published_sizes_at_width_512():
+    """Parameters by part: Mamba-2 of the released code, GLA with key D/2 and value D over 4 heads, Vim's two scans."""
+    mamba2, gla = Mamba2(512), GatedLinearAttention(512)
+    vim = Mamba(512, direction="bidirectional", weights="separate")
+    assert (mamba2.state, mamba2.heads, mamba2.head_width) == (128, 16, 64)
+    assert (gla.heads, gla.key_width, gla.value_width) == (4, 64, 128)
+    parameters = [sum(p.numel() for p in mixer.parameters()) for mixer in (mamba2, gla, vim)]
+    scan = 1024 * 5 + 1024 * 64 + 33 * 1024 + 1024 * 17  # convolution, to delta B C, delta, A and D
+    assert parameters == [
+        512 * (2 * 1024 + 2 * 128 + 16) + (1024 + 2 * 128) * 5 + 3 * 16 + 1024 + 1024 * 512,
+        2 * 512 * 256 + 3 * 512 * 512 + 512 * 16 + 17 * 256 + 128,
+        3 * 512 * 1024 + 2 * scan,
+    ]
+    assert parameters == [1_719_600, 1_061_248, 1_816_576]
+
+
+@pytest.mark.parametrize(
+    ("width", "mamba2", "gla"),
+    [(256, (8, 64), (4, 32, 64)), (250, (8, 60), (4, 31, 62)), (16, (1, 32), (4, 2, 4)), (4, (1, 8), (4, 1, 2))],
+)
+def test_published_heads_scale_with_the_width(width, mamba2, gla):
+    one, other = Mamba2(width), GatedLinearAttention(width)
+    assert (one.heads, one.head_width) == mamba2
+    assert (other.heads, other.key_width, other.value_width) == gla
 
 
 def test_mamba_starts_as_published():
@@ -255,6 +288,8 @@ def test_feed_forward_has_about_eight_width_squared_parameters():
         (lambda: Mamba(32, weights="other"), "weights='other'"),
         (lambda: Mamba(32, state=0), "state=0"),
         (lambda: Mamba2(32, direction="up"), "direction='up'"),
+        (lambda: Mamba2(32, head_features=6), "head_features=6; must be a multiple of 4"),
+        (lambda: GatedLinearAttention(32, heads=0), "heads=0; must be at least 1"),
         (lambda: Hyena(32, direction="backward"), "direction='backward'; allowed: forward, bidirectional"),
         (lambda: FeedForward(32, activation="relu"), "activation='relu'; allowed: swiglu, gelu"),
     ],
@@ -296,7 +331,7 @@ def test_mamba2_equals_transformers_mixer_on_copied_weights():
     config = transformers.Mamba2Config(
         hidden_size=48, state_size=24, expand=2, conv_kernel=4, num_heads=6, head_dim=16, n_groups=1, chunk_size=32
     )
-    theirs, ours = Mamba2Mixer(config, 0).eval(), Mamba2(48, state=24, head_width=16)
+    theirs, ours = Mamba2Mixer(config, 0).eval(), Mamba2(48, state=24, head_features=16)
     with torch.no_grad():
         theirs.norm.weight.uniform_(0.5, 1.5)
         theirs.D.uniform_(0.5, 1.5)

@@ -84,6 +84,13 @@ def test_flash_attn_computes_the_mixers_attention(forced, pattern):
     assert_same(found, expected, 4e-2)
 
 
+def test_flash_attn_refuses_dropout(forced):
+    forced("attention", "flash_attn")
+    heads = [torch.zeros(1, 1, 2, 4, dtype=torch.bfloat16)] * 3
+    with pytest.raises(KernelError, match="flash_attn cannot run: takes no mask and no dropout"):
+        attention_kernels.attend(*heads, dropout=0.1)
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 def test_the_compiled_scan_as_an_operator_and_through_its_own_autograd(packages, reverse):
     generator = torch.Generator().manual_seed(2)

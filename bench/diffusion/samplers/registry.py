@@ -76,6 +76,11 @@ class Sampler:
             sample = self.fill(request, **chosen, **options)
         return Sample(sample.tokens_BL.clone(), sample.nfe)
 
+    def steps_for(self, steps: int, masked: float) -> int:
+        """The steps of rows of which a share `masked` in 0..1 is to be filled, where rows of MASK alone take `steps`:
+        that share of them, at least 1. A sampler that works in windows divides its steps itself."""
+        return steps if self.needs_window else max(1, round(steps * masked))
+
 
 SAMPLERS: dict[str, Sampler] = {}
 

@@ -40,7 +40,7 @@ class SampleRequest:
     generator      on the CPU or on the device of the tokens
     steps          T; None only where a sampler's own option stands instead of it
     fixed          (B, L) bool, positions that must not be masked
-    schedule       of the process; None: the sampler's default
+    schedule       of the process; None: linear
     powers_V       of a multi-scale process (see MultiScaleDiffusion); None: any other process
     forbidden_ids  tokens that are never drawn, besides MASK
     temperature, top_p, constrain  see Drawing

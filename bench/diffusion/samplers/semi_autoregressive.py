@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 
@@ -23,13 +24,15 @@ def semi_autoregressive(request: SampleRequest, *, window: int | None, overlap: 
     return in_windows(request, cached, request.tokens_BL.shape[1] if window is None else window, overlap)
 
 
-def in_windows(request: SampleRequest, sampler: Sampler, window: int, overlap: int | None = None) -> Sample:
-    """Fill windows of `window` tokens from left to right, each with `sampler`.
+def in_windows(
+    request: SampleRequest, sampler: Sampler, window: int, overlap: int | None = None, **options: Any
+) -> Sample:
+    """Fill windows of `window` tokens from left to right, each with `sampler` and its `options`.
 
     A window begins `overlap` tokens (default: half a window) before the end of the one before and sees them; the last
     one ends with the piece. So the denoiser never sees more than `window` tokens, and what lies further back is
-    forgotten (Arriola et al. 2025, 2503.09573, with a sliding context). The steps are those of a full window: one in
-    which a share of the tokens is new takes that share of them, rounded up. NFE is summed over the windows.
+    forgotten (Arriola et al. 2025, 2503.09573, with a sliding context). The steps are those of a window of MASK alone,
+    see `window_plan`. NFE is summed over the windows.
     """
     overlap = window // 2 if overlap is None else overlap
     if not 0 <= overlap < window:
@@ -37,25 +40,31 @@ def in_windows(request: SampleRequest, sampler: Sampler, window: int, overlap: i
             f"window, overlap: {window} and {overlap} tokens; allowed: a window of 1 or more, a shorter overlap"
         )
     filling = Filling(request)
-    plan = window_plan(request.tokens_BL.shape[1], window, overlap, request.step_count)
+    plan = window_plan(filling.masked_BL.cpu(), window, overlap, sampler, request.step_count)
     total, done = sum(share for _, _, share in plan), 0
     for first, end, share in plan:
         part_BL = filling.tokens_BL[:, first:end].contiguous()
         shifted = _shifted(request.progress, done, total)
-        part = sampler.run(replace(request, tokens_BL=part_BL, steps=share, fixed=None, progress=shifted))
+        part = sampler.run(replace(request, tokens_BL=part_BL, steps=share, fixed=None, progress=shifted), **options)
         filling.tokens_BL[:, first:end] = part.tokens_BL
         filling.nfe_B += torch.tensor(part.nfe)
         done += share
     return filling.sample()
 
 
-def window_plan(length: int, window: int, overlap: int, steps: int) -> list[tuple[int, int, int]]:
-    """First token, end and number of steps of each window."""
-    plan = [(0, min(window, length), steps)]
-    while plan[-1][1] < length:
-        new = min(window - overlap, length - plan[-1][1])
-        end = plan[-1][1] + new
-        plan.append((end - window, end, -(-steps * new // window)))
+def window_plan(
+    masked_BL: torch.Tensor, window: int, overlap: int, sampler: Sampler, steps: int
+) -> list[tuple[int, int, int]]:
+    """First token, end and number of steps of each window in which something is masked: of `steps`, the share that is
+    masked in the row that has most when the windows before are filled (`Sampler.steps_for`)."""
+    length = masked_BL.shape[1]
+    width = min(window, length)
+    plan, filled, end = [], 0, width
+    while filled < length:
+        masked = int(masked_BL[:, filled:end].sum(dim=1).max())
+        if masked:
+            plan.append((end - width, end, sampler.steps_for(steps, masked / width)))
+        filled, end = end, min(end + window - overlap, length)
     return plan
 
 

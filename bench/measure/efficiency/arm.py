@@ -24,10 +24,10 @@ PHASES = ("forward", "backward", "optimiser")
 
 
 def build_backbone(config: dict[str, Any]) -> torch.nn.Module:
-    """The backbone that `BackboneConfig.to_dict` describes: the default factory of a cell."""
-    from architectures.backbone import Backbone, BackboneConfig
+    """The network that a configuration's `to_dict` describes: the default factory of a cell."""
+    from architectures import build_config, config_of
 
-    return Backbone(BackboneConfig.from_dict(config))
+    return build_config(config_of(config))
 
 
 class TimedArm:

@@ -20,7 +20,7 @@ class EfficiencyCell:
     id: str
     arm: str
     config: dict[str, Any]
-    """What `factory` builds the denoiser from; by default a BackboneConfig as a dict. It must have `vocab_size`."""
+    """What `factory` builds the denoiser from; by default a configuration as a dict. It must have `vocab_size`."""
     lengths: tuple[int, ...]
     """Tokens per sequence, measured in the order given."""
     threads: int = 1

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from bench.measure.efficiency.latency_rows import Spreads
 
 GIGA = 1e9
+COUNTED = "counted, no formula of its own"
+"""Note on the FLOPs of a denoiser that states none."""
 FITS = {"batch": cost.LARGEST_BATCH_TRAINING, "length": cost.LARGEST_LENGTH_TRAINING}
 GIB = 2**30
 SLOW_FALLBACKS = {"scan": ("torch", "reference"), "sdpa": ("math",), "ssd": ("torch",)}
@@ -184,7 +186,7 @@ def _flops_row(cell: EfficiencyCell, record: Record, counter: str, length: int) 
     note = "not counted: " + ", ".join(own["uncounted"]) if own["uncounted"] else ""
     if counter == "formula":
         others = [f"{name} {100 * (one['flops'] / own['flops'] - 1):+.2f} %" for name, one in counts.items()]
-        note = ", ".join(others)
+        note = ", ".join([*[COUNTED] * (own.get("source") == "counted"), *others])
     return row(COUNTS[counter], value, raw=[value], note=note, batch=1)
 
 

@@ -281,7 +281,7 @@ class EfficiencyWorker:
         from bench.measure.efficiency.memory import batch_at
 
         config = getattr(self.arm.model, "config", None)
-        return batch_at(config, length, PUBLISHED_TRAINING_BYTES) if hasattr(config, "pattern") else math.nan  # type: ignore[arg-type]
+        return batch_at(config, length, PUBLISHED_TRAINING_BYTES) if hasattr(config, "blocks") else math.nan  # type: ignore[arg-type]
 
     def _count(self, length: int, counter: str) -> None:
         model = self.arm.model.eval()
@@ -289,7 +289,9 @@ class EfficiencyWorker:
         if counter == "formula":
             if not hasattr(model, "flops"):
                 raise ValueError("the model has no flops(length) of its own")
-            self.emit("flops", kind=counter, length=length, flops=model.flops(length).total, uncounted=[])  # type: ignore[operator]
+            source = getattr(model, "flops_source", "")
+            count: Any = model.flops(length)  # type: ignore[operator]
+            self.emit("flops", kind=counter, length=length, flops=count.total, uncounted=[], source=source)
             return
         if counter == "traffic":
             with torch.no_grad():

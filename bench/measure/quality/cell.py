@@ -1,17 +1,18 @@
-"""A quality cell: training of one arm with one seed, its validation, its music, and the metrics of that music."""
+"""A quality cell: training of one arm with one seed, its likelihood, its music, and the metrics of that music."""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.measure.quality.drawing import EVENT_INTERVAL_S, Emit, device_of, draw_pieces
 from bench.measure.quality.extent import window_extent
 from bench.measure.quality.infilling import measure_infilling
-from bench.measure.quality.likelihood import SIDE, bits_row, music_bits_rows, nats_vectors
+from bench.measure.quality.likelihood import TEST, VALIDATION, bits_row, endings_row, music_bits_rows, nats_vectors
 from bench.measure.quality.music import held_out_windows, to_notes, token_results, train_notes
 from bench.measure.quality.token_drift import token_drift_row
 from bench.measure.quality.training import CellTraining, diverged, shared_training
@@ -19,11 +20,13 @@ from bench.measure.rows import generated_vectors, metric_row, missing, row
 from bench.store.vectors import NATS, Vector, write_vectors
 from metrics.cost.quantities import (
     BITS,
+    KEPT_STEP,
     LAST_QUARTER_FALL,
     SAMPLING_TIME,
     STATE_DEPENDENT_BITS,
     TRAIN_LOSS,
     TRAINING_TIME,
+    VALIDATION_BITS,
 )
 from metrics.music.drift import DRIFT_BITS
 from metrics.quantities import quantity_of
@@ -50,10 +53,11 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
 
     training = CellTraining.of(settings)
     tokens, diffusion, backbone, length = training.tokens, training.diffusion, training.backbone, training.length
-    with shared_training(settings, folder, emit):
+    with nullcontext() if training.checkpoint else shared_training(settings, folder, emit):
         result = training.run(folder, report_training(emit))
-    if result.diverged:
-        raise diverged(result.steps)
+        if result.diverged:
+            raise diverged(result.steps)
+        bits = training.test_bits(result, folder, report_test(emit))
     common = {
         "train_steps": result.steps,
         "sampler": settings["sample"]["sampler"],
@@ -61,11 +65,12 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
         "kernel": " ".join(f"{kind}={name}" for kind, name in backbone.kernels().items()),
         "parameters": count_parameters(backbone),
     }
-    rows, calls, own = training_rows(training, result), 0, own_bound(training)
+    rows, calls, own = training_rows(training, result) + test_rows(training, bits), 0, own_bound(training)
     if own is not None:
         steps = "continuous time" if diffusion.steps is None else f"{diffusion.steps} steps"
-        rows.append(bits_row(STATE_DEPENDENT_BITS, own, training.songs, steps=steps))
-    vectors = likelihood_vectors(training, result, own)
+        words = {"steps": steps, "precision": training.settings.evaluation_precision}
+        rows.append(bits_row(STATE_DEPENDENT_BITS, own, training.test.songs, **words))
+    vectors = likelihood_vectors(training, result, bits, own)
     played = tuple(settings.get("sample_lengths", ())) or (length,)
     for one in played:
         sample, elapsed_s, note = draw_pieces(backbone, diffusion, tokens, settings, one, emit)
@@ -119,7 +124,7 @@ def report_training(emit: Emit) -> Callable[[Progress], None]:
             done=progress.step,
             total=progress.steps,
             loss=progress.loss,
-            bits_per_token=progress.validation_bits_per_token,
+            validation_bits=progress.validation_bits_per_token,
             tokens_per_s=progress.tokens_per_s,
             left_s=progress.remaining_s,
         )
@@ -127,19 +132,43 @@ def report_training(emit: Emit) -> Callable[[Progress], None]:
     return report
 
 
+def report_test(emit: Emit) -> Callable[[int, int], None]:
+    """Turns the progress of the evaluation on the test side into events, a few a second."""
+    last = 0.0
+
+    def report(done: int, of: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= EVENT_INTERVAL_S:
+            last = time.monotonic()
+            emit(event="progress", stage="masked test windows", done=done, total=of)
+
+    return report
+
+
 def training_rows(training: CellTraining, result: TrainResult) -> list[dict[str, Any]]:
-    """Validation bits/token, bits/note and bits/beat with intervals over songs, the fall of the learning curve in the
-    last quarter of the training, the last training loss, and the training time."""
-    bits, rows = result.validation, []
+    """Step whose weights are kept, their validation bits/token with its interval over songs, the fall of the learning
+    curve in the last quarter of the training, the last training loss, and the training time."""
+    bits = result.validation
+    rows = [row(KEPT_STEP, result.kept_step, n=1, definition=quantity_of(KEPT_STEP).definition)]
     if bits is not None:
-        extent = window_extent(training.tokens, SIDE, training.length, bits.windows)
-        rows += [bits_row(BITS, bits, training.songs), *music_bits_rows(bits, training.songs, extent)]
+        precision = training.settings.evaluation_precision
+        rows.append(bits_row(VALIDATION_BITS, bits, training.validation.songs, precision=precision))
         rows.append(fall_row(result.history))
     losses = [line["loss"] for line in result.history if line.get("loss") is not None]
     if losses:
         rows.append(row(TRAIN_LOSS, losses[-1], n=1, definition=quantity_of(TRAIN_LOSS).definition))
-    rows.append(row(TRAINING_TIME, result.seconds, n=1))
+    loaded = f"not trained here: weights of {training.checkpoint.name}" if training.checkpoint else ""
+    rows.append(missing(TRAINING_TIME, loaded) if loaded else row(TRAINING_TIME, result.seconds, n=1))
     return rows
+
+
+def test_rows(training: CellTraining, bits: BitsPerToken) -> list[dict[str, Any]]:
+    """Bits/token, bits/note and bits/beat of the test side with intervals over songs, and the gap of endings."""
+    songs = training.test.songs
+    extent = window_extent(training.tokens, TEST, training.length, bits.windows)
+    precision = training.settings.evaluation_precision
+    rows = [bits_row(BITS, bits, songs, precision=precision), *music_bits_rows(bits, songs, extent)]
+    return [*rows, endings_row(bits, training.length)]
 
 
 def fall_row(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -155,12 +184,13 @@ def fall_row(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def own_bound(training: CellTraining) -> BitsPerToken | None:
     """A multi-scale process's own bound, beside the uniform-mask figure that every arm has; None for the others."""
     from bench.diffusion import MultiScaleDiffusion, elbo_bits_per_token
+    from bench.diffusion.sampling_step import SamplingStep
 
     if not isinstance(training.diffusion, MultiScaleDiffusion):
         return None
     return elbo_bits_per_token(
-        training.backbone,
-        training.validation,
+        SamplingStep(training.backbone, precision=training.settings.evaluation_precision),
+        training.test.tokens,
         training.diffusion,
         draws=training.settings.final_validation_draws,
         max_windows=training.settings.final_validation_windows,
@@ -168,15 +198,17 @@ def own_bound(training: CellTraining) -> BitsPerToken | None:
     )
 
 
-def likelihood_vectors(training: CellTraining, result: TrainResult, own: BitsPerToken | None = None) -> list[Vector]:
-    """Nats of each validation window by the uniform-mask figure, and by a multi-scale process's own bound."""
-    found = {NATS: result.validation, f"state_dependent_{NATS}": own}
-    return [
-        vector
-        for metric, bits in found.items()
-        if bits is not None
-        for vector in nats_vectors(bits, training.songs, training.length, metric)
-    ]
+def likelihood_vectors(
+    training: CellTraining, result: TrainResult, test: BitsPerToken, own: BitsPerToken | None = None
+) -> list[Vector]:
+    """Nats of each window of the test side and of the validation side by the uniform-mask figure, and of the test side
+    by a multi-scale process's own bound."""
+    found = nats_vectors(test, training.test.songs, training.length)
+    if result.validation is not None:
+        found += nats_vectors(result.validation, training.validation.songs, training.length, side=VALIDATION)
+    if own is not None:
+        found += nats_vectors(own, training.test.songs, training.length, f"state_dependent_{NATS}")
+    return found
 
 
 def music_results(

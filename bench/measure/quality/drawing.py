@@ -43,19 +43,20 @@ def fill_rows(
     emit: Emit,
     *,
     purpose: str = "sample",
-    steps: int | None = None,
     forbidden_ids: Sequence[int] = (),
 ) -> tuple[Sample, float, str]:
     """Rows (B, L) with every MASK drawn by the cell's sampler, the seconds that took, and how the network was called.
 
-    They are drawn where the network's weights lie, in `steps` steps (default: the cell's). `purpose` seeds the draws
-    together with the cell's seed; special tokens and `forbidden_ids` are never drawn.
+    They are drawn where the network's weights lie, in the cell's steps for rows of MASK alone, else in the share of
+    them that is masked (`Sampler.steps_for`). `purpose` seeds the draws together with the cell's seed; special tokens
+    and `forbidden_ids` are never drawn.
     """
     from bench.diffusion import SAMPLERS, generator_for
     from bench.diffusion.sampling_step import CudaGraphs, SamplingStep
 
     wanted, (count, length) = dict(settings["sample"]), rows_BL.shape
-    usual_steps, sampler = (wanted.pop(name) for name in ("steps", "sampler"))
+    steps, sampler = (wanted.pop(name) for name in ("steps", "sampler"))
+    masked = float((rows_BL == tokens.mask_id).double().mean())
     del wanted["pieces"]
     precision = wanted.pop("precision", "float32")
     denoise = SamplingStep(backbone, precision=precision, recorder=CudaGraphs(), most=count)
@@ -75,7 +76,7 @@ def fill_rows(
         denoise,
         rows_BL.to(device_of(backbone)),
         generator=generator_for(int(settings["seed"]), purpose),
-        steps=steps or usual_steps,
+        steps=SAMPLERS[sampler].steps_for(steps, masked),
         sampler=sampler,
         forbidden_ids=[*tokens.special_ids, *forbidden_ids],
         progress=report,

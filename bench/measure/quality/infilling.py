@@ -93,7 +93,6 @@ def measure_infilling(
         torch.from_numpy(np.where(hidden_NL, tokens.mask_id, clean_NL)),
         emit,
         purpose="infill",
-        steps=max(1, round(int(settings["sample"]["steps"]) * float(hidden_NL.mean()))),
         forbidden_ids=token_language(tokens).time_ids.tolist(),
     )
     drawn_NL = sample.tokens_BL.cpu().numpy()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.files import write_atomically
 from bench.measure.quality.infilling import infilling_references
-from bench.measure.quality.likelihood import SIDE, baseline_rows
+from bench.measure.quality.likelihood import TEST, VALIDATION, baseline_rows, endings_rows_of_baselines
 from bench.measure.quality.music import (
     REFERENCE_SEED,
     held_out_windows,
@@ -59,8 +59,11 @@ def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[...
     if "infilling" in settings:
         rows += infilling_references(tokens, settings)
     emit(event="progress", stage="token baselines")
-    found = token_baselines(tokens, length, SIDE)
-    rows += baseline_rows(tokens, length, {name: (bits, BASELINE_DEFINITIONS[name]) for name, bits in found.items()})
+    for side in (TEST, VALIDATION):
+        found = token_baselines(tokens, length, side)
+        named = {name: (bits, BASELINE_DEFINITIONS[name]) for name, bits in found.items()}
+        rows += baseline_rows(tokens, length, named, side)
+    rows += endings_rows_of_baselines(tokens, length)
     values = {result.name: result.values for result in of_tokens}
     of_notes = quality_table(reference, reference, train, intervals=False)
     values |= {result.name: result.values for result in of_notes if result.values}

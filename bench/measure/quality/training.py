@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import versions
 from bench.errors import CellFailure
-from bench.files import canonical_hash
-from bench.measure.quality.likelihood import SIDE, songs_of_windows
-from bench.measure.quality.music import load_tokens
+from bench.files import canonical_hash, file_sha256, read_json, write_atomically
+from bench.measure.quality.likelihood import TEST, VALIDATION, held_out_bits, windows_of
+from bench.measure.quality.music import SongWindows, load_tokens
 from bench.measure.quality.process import build_diffusion
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
-    from architectures import Backbone
+    from architectures import Backbone, Denoiser
     from bench.data import TokenCorpus
     from bench.diffusion import AbsorbingDiffusion
+    from bench.diffusion.evaluation import BitsPerToken
     from bench.training import TrainSettings
     from bench.training.progress import Progress, TrainResult
 
 
+TEST_BITS = "test_bits.json"  # in a cell's folder: evaluation of the test side, and what it is of
 FOLDER = ".trainings"  # below the results: one file per training
 NOT_TRAINING = ("sample", "sample_lengths", "infilling")  # settings that decide nothing before the first piece is drawn
 NOT_TRAINING_PARTS = ("sampling", "metrics")
@@ -129,6 +132,8 @@ def _take_over(other: Path, folder: Path) -> bool:
             except OSError:  # another file system
                 shutil.copyfile(part, partial / part.name)
         shutil.copyfile(other / "history.jsonl", folder / "history.jsonl")
+        if (other / TEST_BITS).exists():
+            shutil.copyfile(other / TEST_BITS, folder / TEST_BITS)
         partial.rename(folder / "checkpoint")
     except OSError:
         return False
@@ -147,17 +152,18 @@ def training_device(settings: dict[str, Any]) -> torch.device | str:
 
 @dataclass(frozen=True)
 class CellTraining:
-    """A backbone, its data and the settings of its training; `validation` has shape (n, length), `songs` names the
-    song of each of its rows."""
+    """A backbone, its data and the settings of its training. `validation` decides choices and is all that the trainer
+    sees of held-out music; `test` is what is reported. checkpoint: a file of weights in place of a training."""
 
     tokens: TokenCorpus
     diffusion: AbsorbingDiffusion
-    backbone: Backbone
+    backbone: Backbone | Denoiser
     settings: TrainSettings
-    validation: np.ndarray
-    songs: tuple[str, ...]
+    validation: SongWindows
+    test: SongWindows
     length: int
     seed: int
+    checkpoint: Path | None = None
 
     @classmethod
     def of(cls, settings: dict[str, Any], tokens: TokenCorpus | None = None) -> CellTraining:
@@ -165,7 +171,7 @@ class CellTraining:
 
         Raises UserError where it cannot be made.
         """
-        from architectures import BackboneConfig, build_config
+        from architectures import build_config, config_of
         from bench.plugins import load_plugins
         from bench.training import TrainSettings
 
@@ -175,25 +181,29 @@ class CellTraining:
         return cls(
             tokens,
             build_diffusion(tokens, settings["diffusion"]),
-            build_config(BackboneConfig.from_dict(settings["model"]), seed=seed),
-            TrainSettings(**settings["train"]),
-            tokens.windows(SIDE, length).tokens,
-            songs_of_windows(tokens, SIDE, length),
+            build_config(config_of(settings["model"]), seed=seed),
+            TrainSettings(**settings["train"] | ({"steps": 1} if "checkpoint" in settings else {})),
+            windows_of(tokens, VALIDATION, length),
+            windows_of(tokens, TEST, length),
             length,
             seed,
+            loaded_file(settings),
         )
 
     def run(
         self, folder: Path, progress: Callable[[Progress], None], stop: Callable[[], bool] | None = None
     ) -> TrainResult:
-        """Train `backbone` in place, or go on from the checkpoint in `folder`; one that is finished is only read."""
+        """Train `backbone` in place, or go on from the checkpoint in `folder`; one that is finished is only read,
+        and so are given weights."""
+        if self.checkpoint is not None:
+            return self._loaded(self.checkpoint)
         from bench.training.batches import corpus_batches, corpus_regulariser
         from bench.training.trainer import train
 
         return train(
             self.backbone,
             corpus_batches(self.tokens, self.length, self.settings),
-            self.validation,
+            self.validation.tokens,
             self.diffusion,
             self.settings,
             seed=self.seed,
@@ -202,3 +212,44 @@ class CellTraining:
             progress=progress,
             stop=stop,
         )
+
+    def test_bits(
+        self, result: TrainResult, folder: Path, each: Callable[[int, int], None] | None = None
+    ) -> BitsPerToken:
+        """Bits/token of the trained backbone on the test side; kept in `folder`, and read where it is of this very
+        checkpoint."""
+        from bench.diffusion.evaluation import BitsPerToken
+
+        of = {"checkpoint": file_sha256(result.checkpoint), "metrics": versions.QUALITY_PARTS["metrics"]}
+        kept = read_json(folder / TEST_BITS) or {}
+        if kept.get("of") == of:
+            return BitsPerToken.from_dict(kept["bits"])
+        device = next(self.backbone.parameters()).device
+        bits = held_out_bits(self.backbone, self.tokens, self.test, self.settings, device=device, each=each)
+        write_atomically(folder / TEST_BITS, json.dumps({"of": of, "bits": asdict(bits)}))
+        return bits
+
+    def _loaded(self, file: Path) -> TrainResult:
+        """The result of no training: the weights of a file, validated as trained ones are."""
+        from bench.training.progress import TrainResult
+        from bench.training.weights import load_weights
+        from metrics.cost.device import resolve_device
+
+        device = resolve_device(self.settings.device)
+        load_weights(file, self.backbone)
+        self.backbone.to(device).eval()
+        bits = held_out_bits(self.backbone, self.tokens, self.validation, self.settings, device=device)
+        return TrainResult(0, math.nan, 0, [], file, "budget", bits)
+
+
+def loaded_file(settings: Mapping[str, Any]) -> Path | None:
+    """The weights file of a quality cell that is not trained here, None for others. Raises TrainingError where it is
+    gone, or another file than when the cell was planned."""
+    from bench.training.errors import TrainingError
+
+    if (given := settings.get("checkpoint")) is None:
+        return None
+    file = Path(given["file"])
+    if not file.is_file() or file_sha256(file) != given["sha256"]:
+        raise TrainingError(f"checkpoint: {file} is gone or was changed since the study was planned; plan it again")
+    return file

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BITS_PER_NAT = 1 / math.log(2)
-HELD_OUT = "validation"
+HELD_OUT = "test"
 """Side of the windows behind bits/token."""
 Cells = Mapping[tuple[str, int], Path]
 """Arm and seed -> folder of a cell."""

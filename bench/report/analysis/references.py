@@ -10,7 +10,7 @@ from metrics.music.table import CEILING
 from metrics.quantities import quantity_of
 from metrics.statistics.redraws import SEPARATED, place
 
-GRAMMAR = "grammar"
+BIGRAM, GRAMMAR = "bigram", "grammar"
 ArmKey = tuple[str, int | None, str]
 
 
@@ -54,7 +54,7 @@ def blind_to(references: Summaries, metric: str, corpus: str, length: int | None
 
 
 def grammar_marks(quality: Summaries, references: Summaries) -> dict[ArmKey, str]:
-    """For each (corpus, length, arm) with validation bits/token: "no more" where the mean is not below the grammar
+    """For each (corpus, length, arm) with bits/token: "no more" where the mean is not below the grammar
     baseline, "open" where the mean is below but the interval reaches it (or there is none), "" where it lies wholly
     below, "unknown" without a baseline."""
     marks: dict[ArmKey, str] = {}

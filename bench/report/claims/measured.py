@@ -16,7 +16,7 @@ from bench.report.analysis.references import CEILING, grammar_marks, reference_s
 from bench.report.analysis.times import TIMES, ratio_to
 from bench.report.claims.paper import Quantity
 from bench.report.rows.summaries import Summaries, Summary, group_words, quality_group
-from metrics.cost.quantities import BITS
+from metrics.headlines import LIKELIHOODS
 from metrics.statistics.differences import Difference
 from metrics.statistics.intervals import Interval
 
@@ -64,7 +64,7 @@ class Evidence:
         """That the arm of this summary learned no more than the grammar, so that its music is no evidence; "" if it
         learned more."""
         marks = grammar_marks(self.quality, self.references)
-        if quantity.metric != BITS and marks.get((summary.corpus, summary.length, summary.arm)) == "no more":
+        if quantity.metric not in LIKELIHOODS and marks.get((summary.corpus, summary.length, summary.arm)) == "no more":
             return f"{summary.arm} learned no more than the grammar here"
         return ""
 

@@ -1,4 +1,4 @@
-"""Validation bits per token by arm beside the token baselines."""
+"""Bits per token of the test side by arm beside the token baselines."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from bench.report.figures.style import NothingToShow, drawn_arms, legend_below, 
 from bench.report.rows.frame import QUALITY
 from bench.report.rows.summaries import quality_summaries, reference_summaries
 from metrics.cost.quantities import BITS
+from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +24,7 @@ BASELINES = ("grammar", "bigram")  # unigram is far above and would flatten the 
 
 @figure(
     "bits",
-    "Validation bits per token",
+    "Bits per token of the test side",
     needs=QUALITY,
     one_sampler=True,
     caption="Lower is better. An arm that is not below `grammar` learned only which kind of token follows which.",
@@ -50,6 +51,6 @@ def bits_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
         slant = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
         axis.set_xticks(range(len(arms)), list(arms), **slant)  # type: ignore[arg-type]
         axis.set_title(" ".join(word for word in (corpus, "" if length is None else f"L = {length}") if word))
-        axis.set_ylabel("" if position else "validation [bits/token]")
+        axis.set_ylabel("" if position else quantity_of(BITS).heading)
     legend_below(drawn, reference_handles(references, BASELINES))
     return drawn

@@ -16,7 +16,7 @@ from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, le
 from bench.report.rows.arms import arm_order, looks
 from bench.report.rows.frame import QUALITY
 from bench.report.rows.summaries import cost_summaries, quality_summaries, reference_summaries
-from metrics.cost.quantities import BITS, FORWARD_GFLOPS
+from metrics.cost.quantities import FORWARD_GFLOPS, VALIDATION_BITS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,8 +37,8 @@ AXES_Y = {
     "Learning curves",
     needs=QUALITY,
     one_sampler=True,
-    caption="One line a seed, of at most five an arm, each on the same windows and masks throughout. Crosses: the "
-    "larger validation after training, whose figures tables show.",
+    caption="One line a seed, of at most five an arm, each on the same validation windows and masks throughout. "
+    "Crosses: the larger validation after training. Choices are made on these figures; tables compare the test side.",
 )
 def learning_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """Validation bits per token (else the training loss) against steps, and against seconds and FLOPs where recorded;
@@ -52,7 +52,7 @@ def learning_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     handles = arm_handles(arms)
     grammar = None
     if y == "validation_value":
-        grammar = reference_summaries(frame).measured().first(arm="grammar", metric=BITS)
+        grammar = reference_summaries(frame).measured().first(arm="grammar", metric=VALIDATION_BITS)
         handles += reference_handles(reference_summaries(frame), ["grammar"])
         handles += _final_handles(history)
     columns, row_in = (1, 1.6) if is_narrow(width) else (len(xs), 2.15)

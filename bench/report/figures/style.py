@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 DOUBLE_COLUMN_IN = 7.0
 FORMATS = ("png", "pdf", "svg")
 PNG_DOTS_PER_INCH = 200
+LEGEND_LETTERS = 48
+"""In a line of a legend; a longer name goes on in the next."""
 WHITE_EDGE: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
 """Keeps markers apart where they meet."""
 
@@ -121,7 +124,9 @@ def legend_below(figure: Figure, handles: Iterable[Any]) -> None:
     handles = list(handles)
     if not handles:
         return
-    widths = [0.055 * len(str(handle.get_label())) + 0.48 for handle in handles]
+    for handle in handles:
+        handle.set_label(textwrap.fill(handle.get_label(), LEGEND_LETTERS, drop_whitespace=False))
+    widths = [0.055 * max(map(len, handle.get_label().split("\n"))) + 0.48 for handle in handles]
     rows = next(
         rows
         for rows in range(1, len(handles) + 1)

@@ -16,7 +16,7 @@ from bench.report.claims.verdict import NOT_COMPARABLE, claims_table, figures_ta
 from bench.report.figures import FIGURES
 from bench.report.figures.style import DOUBLE_COLUMN_IN, NothingToShow, render
 from bench.report.pages.sentences import in_short
-from bench.report.rows.frame import FAILURE_COLUMNS, failures
+from bench.report.rows.frame import FAILURE_COLUMNS, TUNING, failures
 from bench.report.rows.study import baseline_arm, kernels_together
 from bench.report.tables.ablation import ablation_tables
 from bench.report.tables.audit import audit_tables
@@ -26,6 +26,7 @@ from bench.report.tables.growth import growth_tables, scaling_table
 from bench.report.tables.quality import detail_tables, quality_tables
 from bench.report.tables.samplers import sampler_tables
 from bench.report.tables.table import Table
+from bench.report.tables.tuning import shared_tables, tuning_tables, with_values
 
 NOTHING_IN_SHORT = "Nothing here can be said in a sentence; see the tables."
 NO_FAILURES = "None: every row has its figure."
@@ -35,6 +36,8 @@ class Section(StrEnum):
     """Headings over the tables of a report."""
 
     QUALITY = "Quality"
+    TUNING = "Tuning"
+    SHARED = "Quality with every arm at the shared values"
     COST = "Cost"
     ABLATION = "Ablation"
     CLAIMS = "Claims"
@@ -78,22 +81,27 @@ def report_tables(frame: pd.DataFrame, folder: Path, baseline: str, *, force: bo
     """Every table of a report by its section; where samplers vary, one table of them instead of one for each, and
     their differences from the one with the most network calls."""
     sampling = sampler_tables(frame)
-    compared_with = most_calls(frame) if sampling else baseline
+
+    def quality(rows: pd.DataFrame) -> list[Table]:
+        return [
+            *(sampler_tables(rows) or quality_tables(rows, folder)),
+            *comparison_tables(rows, most_calls(rows) if sampling else baseline, folder),
+            *([] if sampling else rank_tables(rows, folder)),
+        ]
+
     return {
-        Section.QUALITY: [
-            *(sampling or quality_tables(frame, folder)),
-            *comparison_tables(frame, compared_with, folder),
-            *([] if sampling else rank_tables(frame, folder)),
-        ],
+        Section.QUALITY: with_values(quality(frame), frame),
+        Section.TUNING: tuning_tables(frame, folder),
+        Section.SHARED: shared_tables(frame, folder, quality),
         Section.COST: [
             *cost_tables(frame, folder, force=force),
             *scaling_table(frame, folder, baseline),
             *audit_tables(frame, folder, baseline),
             *growth_tables(frame, folder),
         ],
-        Section.ABLATION: ablation_tables(frame, folder),
+        Section.ABLATION: with_values(ablation_tables(frame, folder), frame),
         Section.CLAIMS: claims_tables(frame, folder),
-        Section.DETAILS: [] if sampling else detail_tables(frame),
+        Section.DETAILS: [] if sampling else with_values(detail_tables(frame), frame),
     }
 
 
@@ -130,7 +138,7 @@ def draw_all(frame: pd.DataFrame, folder: Path) -> tuple[dict[str, bytes], list[
     drawn: dict[str, bytes] = {}
     notes = []
     kinds = set(frame["kind"])
-    lacking = [one.name for one in FIGURES.values() if one.needs not in kinds]
+    lacking = [one.name for one in FIGURES.values() if one.needs not in kinds | {TUNING}]
     if lacking:
         notes.append(f"Not drawn, for the study has no such cells: {', '.join(lacking)}.")
     for figure in (one for one in FIGURES.values() if one.needs in kinds):

@@ -31,7 +31,7 @@ def markdown_report(content: Content) -> str:
         *(f"| {name} | {as_markdown(words, code=True)} |" for name, words in provenance(frame)),
     ]
     lines += _section("What was run", [*run, *(["", *_bullets(planned)] if planned else [])])
-    for title in (Section.QUALITY, Section.COST, Section.ABLATION, Section.CLAIMS):
+    for title in (Section.QUALITY, Section.SHARED, Section.TUNING, Section.COST, Section.ABLATION, Section.CLAIMS):
         lines += _tables_under(title, content.tables[title])
     shown: list[str] = []
     for figure in (FIGURES[name] for name in content.figures):

@@ -22,6 +22,7 @@ from bench.report.rows.summaries import (
     reference_summaries,
 )
 from bench.report.tables.numbers import number, with_interval
+from bench.report.tables.tuning import tuning_sentences
 from metrics.cost.quantities import FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE, PEAK_MEMORY_TRAINING, STEP_LATENCY
 from metrics.headlines import PRIMARY
 
@@ -41,7 +42,8 @@ def in_short(frame: pd.DataFrame, baseline: str, folder: Path | None = None, *, 
     together: latencies are compared even where kernels differ, which the sentence adds.
     """
     words = _quality_sentences(frame, baseline, folder)
-    return [*_cost_sentences(frame, baseline, folder, together), *words, *_failure_sentence(frame)]
+    tuned = tuning_sentences(frame, folder)
+    return [*_cost_sentences(frame, baseline, folder, together), *words, *tuned, *_failure_sentence(frame)]
 
 
 def _cost_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None, together: bool) -> list[str]:
@@ -183,7 +185,9 @@ def _grammar_sentences(summaries: Summaries, references: Summaries) -> list[str]
     if still_open:
         words.append(f"Below the grammar baseline on average, not settled by these seeds: {', '.join(still_open)}.")
     if marks and set(marks.values()) == {""}:
-        words.append("Every arm learned more than the grammar of tokens (validation bits/token below that baseline).")
+        words.append(
+            "Every arm learned more than the grammar of tokens (bits/token of the test side below that baseline)."
+        )
     return words
 
 

@@ -11,10 +11,18 @@ import pandas as pd
 
 from bench.errors import UserError
 from bench.store.table import COLUMNS, SCHEMA, typed
+from bench.study.content import SHARED
+from bench.versions import number_of
+from metrics.cost.quantities import BITS_PER_BEAT, BITS_PER_NOTE, STATE_DEPENDENT_BITS
 
 NEEDED = ("cell_id", "kind", "arm", "metric", "value")
-EFFICIENCY, QUALITY, REFERENCE = "efficiency", "quality", "reference"
+EFFICIENCY, QUALITY, REFERENCE, TUNING = "efficiency", "quality", "reference", "tuning"
+OTHER_READING = "quality, shared values"
+"""Kind of quality rows that were run at the values shared by all arms alone: they stand in a reading of their own."""
 Row = dict[str, Any]
+TEST_SIDE_SINCE = 4
+"""Version of the metrics since which likelihoods are of the test side."""
+OTHER_SIDE = f"of the validation side in versions before metrics{TEST_SIDE_SINCE}: not mixed with the test side"
 
 
 Made = TypeVar("Made")
@@ -59,7 +67,30 @@ def as_frame(table: Any) -> pd.DataFrame:
     missing = [name for name in NEEDED if name not in frame.columns]
     if missing:
         raise UserError(f"result table: no column {', '.join(missing)}; needed are {', '.join(NEEDED)}")
-    return made_once(frame, "typed", lambda: typed(frame).reset_index(drop=True))
+    return made_once(frame, "typed", lambda: _one_side(_own_reading(typed(frame).reset_index(drop=True))))
+
+
+def _own_reading(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame in which rows of a study that tunes are of kind quality only where each arm runs at its own values."""
+    frame.loc[(frame["kind"] == QUALITY) & (frame["reading"] == SHARED), "kind"] = OTHER_READING
+    return frame
+
+
+def of_validation_side(version: str) -> bool:
+    """Whether the likelihoods of rows of this version are of the validation side: since metrics4 they are of the test
+    side, under names of their own or the same."""
+    return (number_of("metrics", version) or TEST_SIDE_SINCE) < TEST_SIDE_SINCE
+
+
+def _one_side(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with the likelihoods of older versions that share a name with those of the test side left out, with
+    the reason."""
+    older = frame["version"].map({version: of_validation_side(version) for version in frame["version"].unique()})
+    chosen = older.astype(bool) & frame["metric"].isin((BITS_PER_NOTE, BITS_PER_BEAT, STATE_DEPENDENT_BITS))
+    if chosen.any():
+        frame.loc[chosen, ["value", "low", "high"]] = float("nan")
+        frame.loc[chosen, "reason"] = OTHER_SIDE
+    return frame
 
 
 def rows_of(frame: pd.DataFrame, kind: str) -> pd.DataFrame:

@@ -60,6 +60,19 @@ def baseline_arm(folder: Path, frame: pd.DataFrame) -> str:
     return next((str(arm) for arm in wanted if arm in arms), "")
 
 
+def study_tune(folder: Path) -> dict[str, Any]:
+    """Settings of the study's sweep; {} where it has none."""
+    found = _entry(folder, "study", "tune")
+    return found if isinstance(found, dict) else {}
+
+
+def planned_cells(folder: Path) -> dict[str, dict[str, Any]]:
+    """Labels of the study's cells by their id."""
+    found = _entry(folder, "cells")
+    cells = [cell for cell in found if isinstance(cell, dict)] if isinstance(found, list) else []
+    return {str(cell["id"]): cell["labels"] for cell in cells if isinstance(cell.get("labels"), dict) and "id" in cell}
+
+
 def stated_margins(folder: Path) -> dict[str, Margin]:
     """Quantity -> the smallest difference that matters, as the study states it; those that it does not state are
     absent."""

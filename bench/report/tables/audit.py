@@ -125,6 +125,10 @@ def flop_audit_table(frame: pd.DataFrame, summaries: Summaries, arms: list[str])
         "kernel executes about 7, which shares of the device's ceilings use). Counters are given our formula for the "
         "scan and for fused attention, so agreement on those is circular; tests check both against unfused references.",
     )
+    marked = frame[(frame["metric"] == FORWARD_GFLOPS) & frame["note"].astype(str).str.startswith("counted")]
+    if counted_arms := [arm for arm in arms if arm in set(marked["arm"])]:
+        words = f"Counted in place of an own formula, which the denoiser does not state: {', '.join(counted_arms)}."
+        return Table("flop_audit", "FLOPs by three counters", columns, tuple(body), (*notes, words))
     return Table("flop_audit", "FLOPs by three counters", columns, tuple(body), notes)
 
 

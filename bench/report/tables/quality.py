@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.report.analysis.comparisons import compared
 from bench.report.analysis.references import (
+    BIGRAM,
     CEILING,
     GRAMMAR,
     ArmKey,
@@ -34,8 +35,8 @@ from bench.report.tables.convergence import convergence_notes
 from bench.report.tables.cost import joined, parameters_entry, rotation_notes, summary_entry
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table, numbered
-from metrics.cost.quantities import BITS, FORWARD_GFLOPS
-from metrics.headlines import HEADLINES
+from metrics.cost.quantities import BITS, ENDINGS_GAP, FORWARD_GFLOPS, KEPT_STEP
+from metrics.headlines import HEADLINES, LIKELIHOODS
 from metrics.music.tokens import TOKEN_ENTROPY
 from metrics.quantities import quantity_of
 from metrics.statistics.differences import FEWEST_SEEDS
@@ -50,6 +51,7 @@ SETTINGS = (
     "T",
     "NFE",
     "training steps",
+    "step kept",
     "direction",
     "pattern",
     "parameters",
@@ -114,24 +116,33 @@ def _arm_row(
 ) -> tuple[Entry, ...]:
     first = summaries[0]
     mark = {"no more": NO_MORE, "open": OPEN}.get(marks.get((first.corpus, first.length, first.arm), ""), "")
-    music = summaries.measured().first(metric=[metric for metric in HEADLINES if metric != BITS])
+    music = summaries.measured().first(metric=[metric for metric in HEADLINES if metric not in LIKELIHOODS])
     gflops = costs.first(metric=FORWARD_GFLOPS, arm=first.arm, length=first.length)
     return (
         Entry(first.arm, mark=mark),
         *(_placed(summaries.first(metric=m), best.get(m) == first.arm, references) for m in metrics),
         seeds_entry(summaries),
         Entry(pieces_words(music) or NOTHING),
-        *(joined(summaries, name) for name in ("sample_steps", "nfe", "train_steps", "direction", "pattern")),
+        *(joined(summaries, name) for name in ("sample_steps", "nfe", "train_steps")),
+        _kept_entry(summaries),
+        *(joined(summaries, name) for name in ("direction", "pattern")),
         parameters_entry(summaries),
         Entry(NOTHING) if gflops is None else summary_entry(gflops),
     )
+
+
+def _kept_entry(summaries: Summaries) -> Entry:
+    """Steps whose weights were kept, those of all seeds that differ."""
+    kept = summaries.first(metric=KEPT_STEP)
+    steps = sorted({int(value) for value in kept.values if math.isfinite(value)}) if kept else []
+    return Entry(" / ".join(map(str, steps)) or NOTHING)
 
 
 def _reference_rows(references: Summaries, metrics: list[str], group: Group) -> list[tuple[Entry, ...]]:
     body = []
     for arm in reference_order(references):
         summaries = [reference_summary(references, arm, metric, group[0], group[1]) for metric in metrics]
-        pieces = next((pieces_words(one) for one in summaries if one is not None and one.metric != BITS), "")
+        pieces = next((pieces_words(one) for one in summaries if one is not None and one.metric not in LIKELIHOODS), "")
         if any(summaries):
             scores = [summary_entry(one) for one in summaries]
             body.append(
@@ -200,9 +211,20 @@ def _notes(
         words = "cut at the bounds of the metric (0 and 1 for overlaps and shares)"
         notes.append(f"Brackets after a mean: 95 % Student-t interval over {seeds} seeds, {words}.")
     notes += _grammar_notes(summaries, arms, marks, references)
-    notes += convergence_notes(summaries)
+    notes += convergence_notes(summaries) + _endings_note(summaries, references)
     notes += _missing_notes(summaries.where(metric=HEADLINES))
     return notes + rotation_notes(frame, arms)
+
+
+def _endings_note(summaries: Summaries, references: Summaries) -> list[str]:
+    """How much more a token of a window that ends in PAD costs each arm, beside the same of the token bigram."""
+    found = summaries.where(metric=ENDINGS_GAP).measured()
+    if not found:
+        return []
+    words = ", ".join(f"{one.arm} {one.value:+.3f}" for one in found)
+    own = reference_summary(references, BIGRAM, ENDINGS_GAP, found[0].corpus, found[0].length)
+    beside = "" if own is None else f"; the corpus's own, by the token bigram: {own.value:+.3f}"
+    return [f"Test bits/token of windows that end in PAD less those of full ones: {words}{beside}."]
 
 
 def _held_out_note(references: Summaries, arm: Summary) -> list[str]:
@@ -229,7 +251,7 @@ def _grammar_notes(summaries: Summaries, arms: list[str], marks: dict[ArmKey, st
     grammar = reference_summary(references, GRAMMAR, BITS, corpus, length)
     baseline = "" if grammar is None else f" ({number(grammar.value)} bits/token)"
     words = {
-        "no more": f"{NO_MORE} learned no more than the grammar: mean validation bits/token is not below the `grammar` "
+        "no more": f"{NO_MORE} learned no more than the grammar: mean bits/token is not below the `grammar` "
         f"baseline{baseline}.",
         "open": f"{OPEN} below the `grammar` baseline{baseline} on average, but the interval over seeds reaches it "
         "(or there is none): more seeds would decide.",

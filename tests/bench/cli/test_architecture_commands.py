@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from architectures import CATALOG
 from architectures import mixer as registry
+from architectures.denoiser import registered_denoisers
 from bench.cli import app
 from bench.cli.architectures import print_architectures
 from bench.errors import UserError
@@ -91,5 +92,7 @@ def test_listing_shows_every_arm_uncut_on_80_columns(capsys):
     rows = {line.split()[0]: line.split()[1] for line in lines[1:] if line and not line.startswith(" ")}
     for name, arm in CATALOG.items():
         assert rows[name] == arm.pattern
-    assert len(lines) == 4 + 2 * len(CATALOG)  # a title, what the figures are, the header, and an empty line at the end
-    assert any(line.strip().startswith("Mamba bidirectional; ") for line in lines)
+    assert len(lines) == 4 + 2 * len(
+        [*CATALOG, *registered_denoisers()]
+    )  # a title, what the figures are, the header, and an empty line at the end
+    assert any(line.strip().startswith("Mamba bidirectional (split); ") for line in lines)

@@ -68,7 +68,7 @@ def test_a_training_step_is_profiled_with_its_backward_pass_and_optimiser(run, t
     ("words", "message"),
     [
         (("profile", "nope"), "no arm 'nope'"),
-        (("profile", "MFA*1", "--length", "63"), "multiple of the stem's stride"),
+        (("profile", "MFA*1", "--length", "63"), "length 63 is not a multiple of stride 4"),
         (("profile", "MFA*1", "--device", "tpu"), "'tpu': not on this machine"),
         (("profile", "MFA*1", "--model", "wdth=3"), "wdth"),
         (("profile", "MFA*1", "--precision", "float8"), "precision = 'float8'; allowed: float32, bfloat16"),

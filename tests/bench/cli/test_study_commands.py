@@ -22,7 +22,7 @@ from bench.study.grid import Cell
 from metrics.quantities import Margin
 
 ROWS = [
-    {"metric": "validation_bits_per_token", "value": 4.0, "unit": "bits/token"},
+    {"metric": "bits_per_token", "value": 4.0, "unit": "bits/token"},
     {"metric": "training_time", "value": 10.0, "unit": "s"},
 ]
 
@@ -123,7 +123,7 @@ def finished(store: Store, values: dict[tuple[str, int], float]) -> None:
         folder = store.cell(one.id)
         folder.begin(one)
         value = values[one.labels["arm"], one.labels["seed"]]
-        folder.finish("done", [{"metric": "validation_bits_per_token", "value": value, "unit": "bits/token"}])
+        folder.finish("done", [{"metric": "bits_per_token", "value": value, "unit": "bits/token"}])
 
 
 def test_a_plan_takes_the_spread_from_seeds_done_then_from_other_studies_then_from_an_assumption(store: Store) -> None:

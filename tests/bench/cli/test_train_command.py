@@ -96,7 +96,7 @@ def test_train_stop_and_go_on(train, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "12 steps, " in done.stdout and "without a network: unigram" in done.stdout
     assert CellFolder(folder).status().state == "done"
     rows = {row["metric"]: row for row in CellFolder(folder).rows()}
-    assert 3 < rows["validation_bits_per_token"]["value"] < 9 and rows["validation_bits_per_token"]["train_steps"] == 12
+    assert 3 < rows["bits_per_token"]["value"] < 9 and rows["bits_per_token"]["train_steps"] == 12
     settings = CellFolder(folder).configuration()["settings"]
     assert settings["train"]["steps"] == 12 and settings["model"]["width"] == 32 and settings["length"] == 32
     assert json.loads((folder / "environment.json").read_text())["libraries"]["torch"]

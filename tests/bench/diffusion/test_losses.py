@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from bench.diffusion import AbsorbingDiffusion, DiffusionError, generator_for
+from architectures.padding import known_padding
+from bench.diffusion import AbsorbingDiffusion, DiffusionError, MultiScaleDiffusion, generator_for
 from bench.diffusion.losses import loss_weight
 from bench.diffusion.schedule import Schedule
 
@@ -111,6 +112,43 @@ def test_shares_of_a_batch_add_up() -> None:
     shares = [diffusion.loss_of(lambda tokens: table[tokens], noised.rows(slice(i, i + 2))) for i in (0, 2, 4)]
     for name in ("loss", "elbo_bits_per_token", "masked_cross_entropy"):
         assert sum(getattr(share, name).item() for share in shares) == pytest.approx(getattr(whole, name).item())
+
+
+@pytest.mark.parametrize("times", ["low_discrepancy", "uniform"])
+@pytest.mark.parametrize("multi_scale", [False, True])
+def test_rows_with_pad_weigh_by_their_tokens(times: str, multi_scale: bool) -> None:
+    """The expectation of the ELBO's draw is the mean cost of the tokens that are not PAD, whatever row they are in."""
+    settings = {"steps": 20, "loss": "elbo", "times": times}
+    diffusion = AbsorbingDiffusion(MASK, PAD, **settings)
+    if multi_scale:
+        diffusion = MultiScaleDiffusion(MASK, PAD, [1.0] * VOCABULARY, **settings)
+    table = torch.randn(8, VOCABULARY, generator=generator_for("table"))
+    place, counts = torch.arange(8), torch.randint(1, 9, (8000, 1), generator=generator_for("counts"))
+    clean = torch.where(place < counts, torch.randint(0, 4, (8000, 8), generator=generator_for("clean")), PAD)
+    real, cost = clean != PAD, -table[:, :4].log_softmax(1)
+    expected = cost[place.expand(8000, 8)[real], clean[real]].mean().item()
+    noised = diffusion.noise(clean, generator_for("noise"))
+    assert noised.padded and noised.token_count == int(counts.sum()) and not noised.masked_BL[~real].any()
+    parts = [diffusion.loss_of(lambda t: table.expand(len(t), -1, -1), noised.rows(slice(i, i + 2000)))
+             for i in range(0, 8000, 2000)]  # fmt: skip
+    assert sum(part.loss.item() for part in parts) == pytest.approx(expected, rel=0.02)
+    assert sum(part.elbo_bits_per_token.item() for part in parts) == pytest.approx(expected / math.log(2), rel=0.02)
+
+
+def test_a_denoiser_is_told_whether_rows_hold_pad() -> None:
+    seen: list[bool | None] = []
+
+    def denoise(tokens: torch.Tensor) -> torch.Tensor:
+        seen.append(known_padding())
+        return torch.zeros(*tokens.shape, VOCABULARY)
+
+    diffusion, full = AbsorbingDiffusion(MASK, PAD, steps=1), torch.zeros(1, 4).long()
+    ended = torch.tensor([[0, MASK, PAD, PAD]])
+    diffusion.loss(denoise, full, generator_for(0))
+    diffusion.loss(denoise, torch.tensor([[0, 1, PAD, PAD]]), generator_for(0))
+    diffusion.sample(denoise, length=4, count=1, generator=generator_for(0))
+    diffusion.fill(denoise, ended, generator=generator_for(0))
+    assert seen == [False, True, False, True] and known_padding() is None
 
 
 def test_a_row_without_masks_costs_nothing_and_backpropagates() -> None:

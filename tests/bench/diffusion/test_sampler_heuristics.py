@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from bench.diffusion import DiffusionError, generator_for
-from bench.diffusion.samplers import cached, confidence, remask, semi_autoregressive
+from bench.diffusion import AbsorbingDiffusion, DiffusionError, generator_for
+from bench.diffusion.samplers import (
+    SampleRequest,
+    cached,
+    confidence,
+    first_hitting,
+    in_windows,
+    remask,
+    semi_autoregressive,
+)
+from bench.diffusion.samplers.confidence import counts_left
+from bench.diffusion.samplers.semi_autoregressive import window_plan
+from bench.diffusion.schedule import SCHEDULES, Schedule
 
 COUNT = 20_000
 
@@ -64,6 +77,81 @@ def test_a_step_a_position_keeps_one_at_a_time() -> None:
     assert many.nfe == [6]
 
 
+def floor_of_cosine(count: int, step: int, steps: int) -> int:
+    """Floor of count x cos(pi/2 step/steps). The cosine of a rational angle is rational only at 0, 60 and 90 degrees
+    (Niven), so only there is the product an integer."""
+    if 3 * step == 2 * steps:
+        return count // 2
+    product = count * math.cos(math.pi / 2 * step / steps)
+    assert step in (0, steps) or abs(product - round(product)) > 1e-7
+    return round(product) if step in (0, steps) else math.floor(product)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_counts_of_confidence_are_exact(schedule: str) -> None:
+    lengths = torch.arange(65)
+    for steps in range(1, 65):
+        left_TB = counts_left(lengths, steps, Schedule(schedule))
+        assert (left_TB > 0).sum(dim=0).tolist() == lengths.clamp(max=steps).tolist()  # NFE is min(T, masked)
+        if schedule == "geometric":
+            continue
+        for length in range(steps, 65):
+            if schedule == "linear":
+                exact = [length * later // steps for later in range(steps, -1, -1)]
+            else:
+                exact = [length]
+                for step in range(1, steps + 1):  # one fewer in each step, at least
+                    exact.append(min(floor_of_cosine(length, step, steps), exact[-1] - 1))
+            assert left_TB[:, length].tolist() == exact
+
+
+@pytest.mark.parametrize(
+    ("settings", "counts"),
+    [
+        ({}, [512, 502, 473, 425, 362, 284, 195, 99]),  # 512 cos(pi/2 i/8): as published
+        ({"schedule": "linear"}, [512, 448, 384, 320, 256, 192, 128, 64]),
+    ],
+)
+@pytest.mark.parametrize("process", ["linear", "geometric"])
+def test_confidence_has_its_own_schedule_whatever_the_process_is(
+    settings: dict[str, str], counts: list[int], process: str
+) -> None:
+    left: list[int] = []
+    times: list[float] = []
+
+    def denoise(tokens: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        left.append(int((tokens == 4).sum()))
+        times.append(float(time))
+        return torch.zeros(*tokens.shape, 6)
+
+    noise = AbsorbingDiffusion(4, 5, schedule=process, time_input=True)
+    noise.sample(
+        denoise, length=512, count=1, steps=8, sampler="confidence", generator=generator_for(0), **settings
+    )  # fmt: skip
+    assert left == counts
+    hidden = 1 - Schedule(process).alpha(torch.tensor(times).double())
+    shares = [1 - step / 8 if settings else math.cos(math.pi / 2 * step / 8) for step in range(8)]
+    assert hidden.tolist() == pytest.approx(shares, abs=1e-5)
+    with pytest.raises(DiffusionError, match="schedule: the sampler 'cached' has no such setting; allowed: with 'conf"):
+        noise.sample(denoise, length=4, count=1, sampler="cached", generator=generator_for(0), schedule="linear")
+
+
+def test_a_constraint_that_writes_into_its_logits_does_not_move_the_choice_of_confidence() -> None:
+    table = torch.randn(6, 5, generator=generator_for("table"))
+
+    def draw(constrain) -> torch.Tensor:
+        return confidence(
+            lambda x: table.expand(len(x), 6, 5).clone(), torch.full((40, 6), 4), mask_id=4, steps=3,
+            generator=generator_for(0), constrain=constrain, choice_temperature=0.0,
+        ).tokens_BL  # fmt: skip
+
+    def writes(logits_BLV: torch.Tensor, tokens_BL: torch.Tensor) -> torch.Tensor:
+        logits_BLV[..., 1:3] = -math.inf
+        return logits_BLV
+
+    assert torch.equal(draw(writes), draw(lambda logits, tokens: writes(logits.clone(), tokens)))
+
+
 def test_the_surest_position_is_kept() -> None:
     logits = torch.zeros(1, 4, 5)
     logits[0, 2, 1] = 9.0
@@ -115,6 +203,31 @@ def test_windows_reach_the_end_of_a_long_piece_and_see_no_more_than_they_should(
     assert done[-1] == (50, 50) and [step for step, _ in done] == list(range(1, 51))
     assert max(sample.nfe) <= 50
     assert max(hidden for _, hidden in seen[len(seen) // 2 :]) <= 12
+
+
+def test_windows_share_the_steps_by_what_is_masked_in_them() -> None:
+    masked = torch.zeros(2, 1280, dtype=torch.bool)
+    masked[0, 256:1024], masked[1, 384:1024] = True, True  # a continuation: what is given, and nothing after 1,024
+    plan = [(0, 512, 64), (256, 768, 64), (512, 1024, 64)]
+    assert window_plan(masked, 512, 256, cached, 128) == plan
+    assert window_plan(torch.ones(1, 300, dtype=torch.bool), 512, 256, cached, 128) == [(0, 300, 128)]
+    tokens = torch.full((1, 1024), 4)
+    request = {"mask_id": 4, "steps": 128, "generator": generator_for(0)}
+    for sampler in (first_hitting, confidence):  # 128, 64 and 64 calls
+        sample = in_windows(SampleRequest(lambda x: torch.zeros(*x.shape, 5), tokens, **request), sampler, 512, 256)
+        assert sample.nfe == [256]
+
+
+def test_windows_pass_on_the_options_of_their_sampler() -> None:
+    left: list[int] = []
+
+    def denoise(tokens: torch.Tensor) -> torch.Tensor:
+        left.append(int((tokens == 4).sum()))
+        return torch.zeros(*tokens.shape, 5)
+
+    request = SampleRequest(denoise, torch.full((1, 12), 4), mask_id=4, steps=4, generator=generator_for(0))
+    in_windows(request, confidence, 8, 4, schedule="linear")
+    assert left == [8, 6, 4, 2, 4, 2]
 
 
 def test_windows_that_see_all_but_what_is_far_keep_the_law_of_a_chain(chain) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 
@@ -12,7 +11,7 @@ import torch
 from scipy import stats
 
 from bench.diffusion import generator_for
-from bench.diffusion.samplers import ancestral, cached, first_hitting, remask
+from bench.diffusion.samplers import ancestral, first_hitting, remask
 from bench.diffusion.schedule import Schedule
 
 DRAWS = 100_000
@@ -25,32 +24,6 @@ def start(chain, count: int = DRAWS) -> torch.Tensor:
 
 def p_value(chain, tokens: torch.Tensor, law: np.ndarray) -> float:
     return float(stats.chisquare(chain.counts(tokens), law * len(tokens)).pvalue)
-
-
-def law_of_steps(chain, hidden: list[float]) -> np.ndarray:
-    """Exact law of the reverse process that is masked with the shares `hidden` (from 1 to 0) after its steps.
-
-    From each partly masked state, position by position: still MASK, or revealed as a token of the posterior.
-    """
-    states = chain.partial_states
-    posterior = chain.denoise(states).exp()[..., : chain.states].numpy()  # S L V
-    law = np.zeros(len(states))
-    law[-1] = 1.0  # MASK is the largest digit: all masked is last
-    for before, after in itertools.pairwise(hidden):
-        stay = after / before
-        move = np.ones((len(states), 1))
-        for position in range(chain.length):
-            token = states[:, position].numpy()
-            options = np.zeros((len(states), chain.states + 1))
-            options[np.arange(len(states)), token] = 1.0
-            masked = token == chain.mask_id
-            options[masked, : chain.states] = (1 - stay) * posterior[masked, position]
-            options[masked, chain.mask_id] = stay
-            move = (move[:, :, None] * options[:, None, :]).reshape(len(states), -1)
-        law = law @ move
-    full = (states != chain.mask_id).all(dim=1).numpy()
-    assert law[full].sum() == pytest.approx(1)
-    return law[full]
 
 
 def linear(steps: int) -> list[float]:
@@ -77,40 +50,6 @@ def test_first_hitting_one_by_one_is_the_chain(chain) -> None:
 def test_wrong_logits_are_seen(chain, fault: Callable[[torch.Tensor], torch.Tensor]) -> None:
     model = chain(states=2, length=8, flip=0.3)
     assert first_hitting_law_holds(model, lambda tokens: fault(model.denoise_fast(tokens))) < OTHER
-
-
-def test_first_hitting_two_at_a_time_is_not_the_chain(chain) -> None:
-    model = chain(states=2, length=4, flip=0.1)
-    sample = first_hitting(
-        model.denoise_fast, start(model), mask_id=model.mask_id, forbidden_ids=[model.pad_id], per_call=2,
-        generator=generator_for("pairs"),
-    )  # fmt: skip
-    assert set(sample.nfe) == {2} and p_value(model, sample.tokens_BL, model.probabilities.numpy()) < OTHER
-
-
-@pytest.mark.parametrize("sampler", [ancestral, cached])
-@pytest.mark.parametrize("steps", [1, 4])
-def test_steps_have_their_enumerated_law(chain, sampler, steps: int) -> None:
-    model = chain(states=2, length=6, flip=0.2)
-    sample = sampler(
-        model.denoise_fast, start(model), mask_id=model.mask_id, forbidden_ids=[model.pad_id], steps=steps,
-        generator=generator_for("law", steps),
-    )  # fmt: skip
-    assert p_value(model, sample.tokens_BL, law_of_steps(model, linear(steps))) > SAME
-    # positions revealed together are independent: few steps are not the chain, and the test sees that
-    assert p_value(model, sample.tokens_BL, model.probabilities.numpy()) < OTHER
-
-
-def test_the_law_follows_the_schedule(chain) -> None:
-    model = chain(states=3, length=4, flip=0.3)
-    hidden = [math.cos(math.pi / 2 * step / 3) for step in range(4)]
-    hidden[-1] = 0.0
-    sample = cached(
-        model.denoise_fast, start(model), mask_id=model.mask_id, forbidden_ids=[model.pad_id], steps=3,
-        schedule=Schedule("cosine"), generator=generator_for("cosine law"),
-    )  # fmt: skip
-    assert p_value(model, sample.tokens_BL, law_of_steps(model, hidden)) > SAME
-    assert p_value(model, sample.tokens_BL, law_of_steps(model, linear(3))) < OTHER
 
 
 def masked_counts(sampler, steps: int, length: int, count: int, **options: object) -> np.ndarray:
@@ -172,12 +111,3 @@ def test_a_reveal_rate_off_by_a_tenth_is_seen() -> None:
 def test_remasking_keeps_the_share_of_the_schedule(remasking: str, eta: float) -> None:
     counts = masked_counts(remask, STEPS, LENGTH, PIECES, remasking=remasking, eta=eta)
     assert least_binomial_p(counts, linear(STEPS), LENGTH) > SAME / STEPS
-
-
-def test_remasking_without_a_rate_is_ancestral(chain) -> None:
-    model = chain(states=2, length=6, flip=0.2)
-    sample = remask(
-        model.denoise_fast, start(model), mask_id=model.mask_id, forbidden_ids=[model.pad_id], steps=4, eta=0.0,
-        generator=generator_for("no rate"),
-    )  # fmt: skip
-    assert p_value(model, sample.tokens_BL, law_of_steps(model, linear(4))) > SAME

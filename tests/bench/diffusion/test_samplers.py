@@ -127,6 +127,15 @@ def test_first_hitting_makes_a_call_for_every_k_positions(pieces: int) -> None:
     assert first_hitting(uniform, tokens, mask_id=2, per_call=3, generator=generator_for(0)).nfe[0] == 2
 
 
+def test_first_hitting_makes_at_most_the_calls_asked_for_of_what_is_masked() -> None:
+    tokens = torch.ones(4, 512, dtype=torch.int64)
+    for row, masked in enumerate((128, 100, 5, 0)):
+        tokens[row, :masked] = 2
+    sample = first_hitting(uniform, tokens, mask_id=2, steps=32, generator=generator_for(0))
+    assert sample.nfe == [32, 25, 5, 0] and not (sample.tokens_BL == 2).any()  # 4, 4 and 1 positions a call
+    assert first_hitting(uniform, tokens, mask_id=2, steps=3, generator=generator_for(0)).nfe == [3, 3, 3, 0]
+
+
 def test_first_hitting_tells_the_time_of_the_reveal() -> None:
     times: list[float] = []
 
@@ -142,6 +151,20 @@ def test_first_hitting_tells_the_time_of_the_reveal() -> None:
     hidden = torch.cos(torch.pi / 2 * (1 - torch.tensor(times).view(-1, 3, 20).double())).mean(dim=(0, 2))
     # the greatest, the middle, the least of three uniform numbers; 4,000 draws of spread below 0.23
     assert hidden.tolist() == pytest.approx([0.75, 0.5, 0.25], abs=0.015)
+
+
+def test_first_hitting_tells_the_time_of_rows_that_are_partly_given() -> None:
+    times: list[torch.Tensor] = []
+
+    def denoise(tokens: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        times.append(time.view(2, -1).double().mean(dim=1))
+        return torch.zeros(*tokens.shape, 6)
+
+    tokens = torch.full((8_000, 4), 4)
+    tokens[4_000:, 2:] = 1
+    first_hitting(denoise, tokens, mask_id=4, steps=2, time_input=True, generator=generator_for("times"))
+    # of four uniform numbers the greatest and the third, two a call; of two the greatest and the least
+    assert torch.stack(times).flatten().tolist() == pytest.approx([4 / 5, 2 / 3, 2 / 5, 1 / 3], abs=0.02)
 
 
 @pytest.mark.parametrize("name", ["linear", "cosine", "geometric"])

@@ -84,6 +84,8 @@ def test_nothing_is_overwritten(run_folder: Path, tmp_path: Path) -> None:
         (["--steps", "0"], "--steps 0: allowed: 1 or more"),
         (["-n", "0"], "-n 0: allowed"),
         (["--sampler", "best"], "--sampler 'best': not known; allowed: ancestral, cached"),
+        (["--schedule", "linear"], "--schedule: the sampler 'cached' has no such setting; allowed: with 'confidence'"),
+        (["--sampler", "confidence", "--schedule", "square"], "--schedule: 'square' is not known; allowed: linear, "),
         (["--temperature", "-1"], "--temperature -1"),
         (["--top-p", "0"], "--top-p 0"),
         (["--length", "30"], "--length 30: "),

@@ -117,6 +117,34 @@ def test_the_track_kept_is_played_to(run: TrainedRun) -> None:
     assert template.removed[1].any()
 
 
+@pytest.mark.parametrize(
+    ("schedule", "counts"), [(None, [256, 236, 181, 97]), ("linear", [256, 192, 128, 64])]
+)  # fmt: skip
+def test_confidence_draws_on_its_own_schedule(run: TrainedRun, schedule: str | None, counts: list[int]) -> None:
+    left: list[int] = []
+    hook = run.backbone.register_forward_pre_hook(
+        lambda module, given: left.append(int((given[0] == run.mask_id).sum()))
+    )
+    try:
+        fill(run, 1, DrawOptions("confidence", steps=4, schedule=schedule))  # 256 cos(pi/8 i) where none is given
+        assert left == counts
+        left.clear()
+        longer = fill(run, 1, DrawOptions("confidence", steps=4, schedule=schedule), length=384)
+        assert left == [*counts, 128, 90 if schedule is None else 64]
+        assert longer.nfe == [6]
+    finally:
+        hook.remove()
+
+
+def test_calls_follow_what_is_hidden(run: TrainedRun) -> None:
+    song = open_song(run, "demo/irish:Morrisons")
+    template = bars_again(song, 1, 3, 32)  # 64 of 256 tokens
+    for sampler, calls in (("first-hitting", 16), ("confidence", 16), ("ancestral", 16)):
+        assert fill(run, 1, DrawOptions(sampler, steps=64), template=template).nfe == [calls]
+    onward = continuation(song, 128, 0, 8)  # half a window given, then 128 new tokens
+    assert fill(run, 1, DrawOptions("first-hitting", steps=64), template=onward).nfe[0] <= 32
+
+
 def test_a_continuation_begins_with_the_bar_after_what_is_given(run: TrainedRun) -> None:
     song = open_song(run, "demo/irish:Morrisons")
     template = continuation(song, 400, 2, 6)  # longer than a window

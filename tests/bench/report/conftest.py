@@ -75,7 +75,7 @@ def _quality_rows() -> list[dict]:
     rows = []
     for arm, (pattern, direction, _) in ARMS.items():
         for seed in (0, 1):
-            scores = {"validation_bits_per_token": (BITS[arm][seed], "bits/token")}
+            scores = {"bits_per_token": (BITS[arm][seed], "bits/token")}
             for name, shift in {
                 "mean": 0,
                 "pitch": 0.03,
@@ -120,7 +120,7 @@ def _reference_rows() -> list[dict]:
     rows = []
     levels = {"unigram": 5.66, "bigram": 4.17, "grammar": 4.01}
     for arm, value in levels.items():
-        rows.append({"arm": arm, "metric": "validation_bits_per_token", "unit": "bits/token", "value": value})
+        rows.append({"arm": arm, "metric": "bits_per_token", "unit": "bits/token", "value": value})
     for arm, value in {"real-vs-real": 0.9, "shuffled": 0.85, "uniform-tokens": 0.45}.items():
         for name in ("oa_mean", "oa_attribute_pitch", "oa_attribute_velocity", "oa_attribute_duration"):
             row = {"arm": arm, "metric": name, "unit": "1", "value": value, "low": value - 0.03, "high": value + 0.02}
@@ -239,3 +239,47 @@ def two_lengths(frame: pd.DataFrame) -> pd.DataFrame:
     music = frame[(frame["kind"] != "efficiency") & (frame["metric"] == "oa_mean")]
     lower = {name: music[name] - 0.1 for name in ("value", "low", "high")}
     return pd.concat([frame, music.assign(length=2048, **lower)], ignore_index=True)
+
+
+SWEEP = {
+    "smdim": {0.001: (5.0, 5.2), 0.002: (4.8, 5.0), 0.004: (4.9, 5.3)},
+    "transformer": {0.001: (5.1, 5.1), 0.002: (5.06, 5.1), 0.004: (5.0, 5.06)},
+    "lost": {0.001: (float("nan"), 5.0), 0.002: (float("nan"), float("nan")), 0.004: (float("nan"), 4.0)},
+}
+FULL = {0.004: 4.2, 0.002: 4.1}
+READ_BITS = {("smdim", 0.002): 4.0, ("transformer", 0.004): 3.9, ("transformer", 0.002): 4.5}
+READINGS = {("smdim", 0.002): "own, shared", ("transformer", 0.004): "own", ("transformer", 0.002): "shared"}
+
+
+@pytest.fixture
+def tuned(tmp_path: Path) -> tuple[pd.DataFrame, Path]:
+    """Rows and folder of a study with a sweep over three rates and two seeds."""
+    from bench.report.rows.frame import as_frame
+
+    rows, cells = [], []
+
+    def add(kind: str, arm: str, rate: float, seed: int, bits: float, reading: str, seconds: float) -> None:
+        cell_id = f"{kind}-{arm}-{rate:g}{seed}{reading[:1]}"
+        labels = {"arm": arm, "seed": seed, "length": 64, "corpus": "demo", "tuned": f"lr {rate:g}", "reading": reading}
+        point = {"train.learning_rate": rate}
+        cells.append({"id": cell_id, "kind": kind, "labels": labels | {"point": point}})
+        found = {"validation_bits_per_token": bits, "training_time": seconds}
+        found |= {"bits_per_token": bits + 0.5} if kind == "quality" else {}
+        why = {"reason": "diverged: the loss blew up", "status": "diverged"} if bits != bits else {}
+        for metric, value in found.items():
+            row = labels | {"cell_id": cell_id, "kind": kind, "metric": metric, "value": value, "train_steps": 10}
+            rows.append(row | why | {"version": "metrics4", "sampler": "cached", "sample_steps": 8})
+
+    for arm, points in SWEEP.items():
+        for rate, figures in points.items():
+            for seed, bits in zip((100, 101), figures, strict=True):
+                add("tuning", arm, rate, seed, bits, "", 2.0)
+    for rate, bits in FULL.items():
+        add("tuning", "transformer", rate, 100, bits, "full length", 8.0)
+    for (arm, rate), bits in READ_BITS.items():
+        for seed in (0, 1, 2):
+            add("quality", arm, rate, seed, bits + 0.01 * seed, READINGS[arm, rate], 10.0)
+    tune = {"seeds": [100, 101], "share": 0.25, "shared": True, "train.learning_rate": [0.001, 0.002, 0.004]}
+    study = {"name": "toy", "question": "?", "baseline": {"arm": "transformer"}, "tune": tune}
+    (tmp_path / "study.json").write_text(json.dumps({"format": 1, "study": study, "notes": [], "cells": cells}))
+    return as_frame(pd.DataFrame(rows)), tmp_path

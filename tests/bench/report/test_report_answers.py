@@ -85,13 +85,13 @@ def test_effects_have_the_verdicts_of_the_differences(frame):
     third = frame[(frame["kind"] == "quality") & (frame["seed"] == 0)]
     third = third.assign(seed=2, cell_id=third["cell_id"] + "-2", value=third["value"] + 0.01)
     apart = pd.concat([frame, third], ignore_index=True)
-    transformer = (apart["arm"] == "transformer") & (apart["metric"] == "validation_bits_per_token")
+    transformer = (apart["arm"] == "transformer") & (apart["metric"] == "bits_per_token")
     apart.loc[transformer, "value"] -= 5
     (table,) = ablation_tables(apart)
     words = {row[0].text: row for row in table.rows}
-    effect = words["Mamba in the block: with (Validation)"]
+    effect = words["Mamba in the block: with (Test)"]
     assert effect[2].text == "worse" and effect[1].low > 4
-    assert "Mamba in the block: with against without: Validation is 5.1" in effect[-1].text
+    assert "Mamba in the block: with against without: Test is 5.1" in effect[-1].text
 
 
 def test_interaction_of_place_and_depth():
@@ -99,7 +99,7 @@ def test_interaction_of_place_and_depth():
     bits = {"a": 5.0, "b": 4.9, "c": 4.5, "d": 4.0}  # late gains 0.1 at two blocks and 0.5 at four
     rows = [
         {"cell_id": f"{arm}{seed}", "kind": "quality", "arm": arm, "pattern": patterns[arm], "seed": seed}
-        | {"metric": "validation_bits_per_token", "value": bits[arm] + seed}
+        | {"metric": "bits_per_token", "value": bits[arm] + seed}
         for arm in patterns
         for seed in (0, 1)
     ]

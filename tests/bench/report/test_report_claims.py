@@ -151,10 +151,10 @@ def test_two_seeds_contradict_nothing_however_clear(verdict, frame):
 def test_lead_within_the_noise_is_inconclusive_with_a_number_of_seeds(verdict, frame):
     bits = {("smdim", 0): 3.9, ("smdim", 1): 3.7, ("transformer", 0): 4.0, ("transformer", 1): 3.9}
     for (arm, seed), value in bits.items():
-        chosen = (frame["arm"] == arm) & (frame["seed"] == seed) & (frame["metric"] == "validation_bits_per_token")
+        chosen = (frame["arm"] == arm) & (frame["seed"] == seed) & (frame["metric"] == "bits_per_token")
         frame.loc[chosen, "value"] = value
     only = frame[frame["arm"].isin(["smdim", "transformer"])]
-    judged = verdict("lead", "validation_bits_per_token", "against: all", "[0, .inf]", only)
+    judged = verdict("lead", "bits_per_token", "against: all", "[0, .inf]", only)
     # leads 0.1 and 0.2: mean 0.15, sd 0.0707, the paired t interval at one degree of freedom
     assert judged.measured.low == pytest.approx(0.15 - 12.7062 * 0.05, abs=1e-5)
     components = Components(0.005)
@@ -170,7 +170,7 @@ def test_one_seed_of_a_claim_has_no_interval(verdict, frame):
 
 
 def test_orders_are_arms_with_the_same_mixers(verdict):
-    judged = verdict("lead", "validation_bits_per_token", "against: orders", "[0, .inf]")
+    judged = verdict("lead", "bits_per_token", "against: orders", "[0, .inf]")
     assert judged.measured.note == "smallest lead, over fam, of those over fam"
 
 
@@ -202,11 +202,11 @@ def test_excess_over_real_music(verdict):
 
 
 def test_music_of_an_arm_that_learned_no_more_than_the_grammar_judges_nothing(verdict, frame):
-    rows = (frame["arm"] == "smdim") & (frame["metric"] == "validation_bits_per_token")
+    rows = (frame["arm"] == "smdim") & (frame["metric"] == "bits_per_token")
     frame.loc[rows, "value"] += 1
     judged = verdict("lead", "oa_mean", "against: all", "[0, .inf]")
     assert verdict_words(judged) == "not comparable: smdim learned no more than the grammar here"
-    bits = verdict("lead", "validation_bits_per_token", "against: orders", "[0, .inf]", more_seeds(frame))
+    bits = verdict("lead", "bits_per_token", "against: orders", "[0, .inf]", more_seeds(frame))
     assert bits.verdict == "contradicted"
 
 

@@ -72,17 +72,17 @@ def test_three_seeds_decide_large_differences_and_every_place_says_the_same():
     frame = fixed((4.0, 4.2, 4.1), (3.01, 3.2, 3.1), (4.5, 4.69, 4.6), (4.0, 4.21, 4.1))
     assert verdicts(frame) == {"smdim": "better", "mamba": "worse", "fam": "same within 0.03"}
     (differences,) = comparison_tables(frame, "transformer")
-    row = next(row for row in differences.rows if row[0].text == "smdim - transformer: Validation [bits/token]")
+    row = next(row for row in differences.rows if row[0].text == "smdim - transformer: Test [bits/token]")
     # error of the block model: residuals of +-1/600 and so on, 6 degrees of freedom
     assert row[1].value == pytest.approx(-0.99667, abs=1e-5) and row[1].high < 0 and row[6].text == "better"
     assert row[2].low == pytest.approx(row[1].value - 6.205347 * np.std([0.99, 1.0, 1.0], ddof=1) / math.sqrt(3))
     (ranks,) = rank_tables(frame)
-    places = {row[0].text.split(":")[0]: row[2].text for row in ranks.rows if "Validation" in row[0].text}
+    places = {row[0].text.split(":")[0]: row[2].text for row in ranks.rows if "Test" in row[0].text}
     assert places == {"smdim": "1 to 1", "transformer": "2 to 3", "fam": "2 to 3", "mamba": "4 to 4"}
     (quality,) = quality_tables(frame)
     assert [row[0].text for row in quality.rows if row[1].best] == ["smdim"]
     words = verdict_sentences(frame, "transformer")[0]
-    assert words.startswith("Validation [bits/token], against transformer: better: smdim -0.997 [")
+    assert words.startswith("Test [bits/token], against transformer: better: smdim -0.997 [")
     assert "worse: mamba +0.4" in words and "same within 0.03: fam +0.003" in words
     assert words.endswith("smdim is better than every other arm.")
 
@@ -106,7 +106,7 @@ def test_the_margin_of_the_study_decides_what_is_the_same(tmp_path: Path):
     (tmp_path / "study.json").write_text(json.dumps({"study": {"matters": {"bits_per_token": 0.2}}}))
     assert verdicts(frame, tmp_path)["smdim"] == "same within 0.2"
     (table,) = comparison_tables(frame, "transformer", tmp_path)
-    assert table.entry("smdim - transformer: Validation [bits/token]", "matters from").value == 0.2
+    assert table.entry("smdim - transformer: Test [bits/token]", "matters from").value == 0.2
 
 
 def test_arms_without_common_seeds_or_without_seeds_are_open_and_say_so():
@@ -122,9 +122,7 @@ def test_one_arm_is_told_so_and_a_baseline_without_a_figure_too():
     frame = fixed((4.0, 4.1, 4.2), (4.0, 4.1, 4.2), (4.0, 4.1, 4.2), (4.0, 4.2, 4.1))
     alone = frame[frame["arm"] == "fam"].reset_index(drop=True)
     assert comparison_tables(alone, "fam") == []
-    assert verdict_sentences(alone, "fam")[0] == (
-        "Validation [bits/token]: one arm only (fam), so nothing is compared."
-    )
+    assert verdict_sentences(alone, "fam")[0] == ("Test [bits/token]: one arm only (fam), so nothing is compared.")
     assert comparison_tables(frame, "gru") == []
     assert "gru has no figure, so nothing is compared with it" in verdict_sentences(frame, "gru")[0]
     without = frame.assign(value=math.nan, reason="no held-out side")
@@ -151,7 +149,7 @@ def with_windows(folder: Path, spread: float) -> pd.DataFrame:
                 song = window // 2
                 nats = 2.0 + 0.1 * song + 1e-3 * ((place * seed) % 3)
                 nats -= (0.5 + spread * (-1) ** song) / math.log2(math.e) if arm == "smdim" else 0.0
-                vectors.append(Vector("nats", "validation", window, f"song {song}", 64, 100 * nats, 100.0))
+                vectors.append(Vector("nats", "test", window, f"song {song}", 64, 100 * nats, 100.0))
             (folder / f"{arm}-{seed}").mkdir()
             write_vectors(folder / f"{arm}-{seed}", vectors)
             bits[place, seed] = sum(one.value for one in vectors) / 1200 / math.log(2)
@@ -172,11 +170,11 @@ def test_bits_per_token_is_judged_over_songs_too_where_the_cells_hold_windows(tm
         assert (found.verdict.word, model.songs) == (word, 6)
     assert "songs" in found.words, "more songs, not more seeds"
     (differences,) = comparison_tables(frame, "transformer", tmp_path / "apart")
-    assert differences.entry("smdim - transformer: Validation [bits/token]", "songs").value == 6
+    assert differences.entry("smdim - transformer: Test [bits/token]", "songs").value == 6
     (tmp_path / "apart" / "mamba-1" / "vectors.parquet").unlink()
     (differences,) = comparison_tables(frame, "transformer", tmp_path / "apart")
     assert any("1 of 12 cells hold no windows of bits/token" in note for note in differences.notes)
-    assert differences.entry("smdim - transformer: Validation [bits/token]", "songs").text == "fixed"
+    assert differences.entry("smdim - transformer: Test [bits/token]", "songs").text == "fixed"
 
 
 def test_only_primary_metrics_are_compared():

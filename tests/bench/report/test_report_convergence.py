@@ -13,7 +13,7 @@ from bench.report.tables.quality import quality_tables
 
 
 def with_falls(frame: pd.DataFrame, arm: str, falls: tuple[float, ...]) -> pd.DataFrame:
-    rows = frame[(frame["arm"] == arm) & (frame["metric"] == "validation_bits_per_token")].head(1)
+    rows = frame[(frame["arm"] == arm) & (frame["metric"] == "bits_per_token")].head(1)
     added = [rows.assign(metric="last_quarter_fall", seed=seed, value=fall) for seed, fall in enumerate(falls)]
     return pd.concat([frame, *added], ignore_index=True)
 
@@ -38,6 +38,15 @@ def test_the_table_says_whether_training_had_converged(
     assert note.startswith("Validation bits/token in the last quarter of the training") and note.endswith(words)
 
 
+def test_the_gap_of_endings_stands_beside_the_corpus_s_own(frame: pd.DataFrame) -> None:
+    arm = frame[(frame["arm"] == "smdim") & (frame["metric"] == "bits_per_token")].head(1)
+    bigram = frame[(frame["arm"] == "bigram") & (frame["metric"] == "bits_per_token")].head(1)
+    added = [arm.assign(metric="endings_gap", value=0.4), bigram.assign(metric="endings_gap", value=0.25)]
+    (table,) = quality_tables(pd.concat([frame, *added], ignore_index=True))
+    (note,) = [note for note in table.notes if "end in PAD" in note]
+    assert note.endswith("full ones: smdim +0.400; the corpus's own, by the token bigram: +0.250.")
+
+
 def test_results_of_before_have_no_such_note(frame: pd.DataFrame) -> None:
     (table,) = quality_tables(frame)
     assert not [note for note in table.notes if "last quarter" in note]
@@ -60,7 +69,7 @@ def test_the_larger_validation_is_a_cross_beside_the_curve(frame: pd.DataFrame, 
 
 
 def test_infilling_has_columns_and_its_references_have_rows(frame: pd.DataFrame) -> None:
-    rows = frame[frame["metric"] == "validation_bits_per_token"]
+    rows = frame[frame["metric"] == "bits_per_token"]
     arms = rows[(rows["kind"] == "quality") & (rows["arm"] == "smdim")].assign(metric="infill_note_f1", value=0.25)
     references = [rows[rows["arm"] == "grammar"].assign(metric="infill_note_f1", arm=arm, value=value, n=16)
                   for arm, value in (("real-vs-real", 1.0), ("another-song", 0.125))]  # fmt: skip

@@ -50,7 +50,7 @@ def _overlap(one, other) -> bool:
 
 
 @pytest.mark.parametrize("width", [SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN])
-@pytest.mark.parametrize("name", [name for name in FIGURES if name not in ("along", "lengths")])
+@pytest.mark.parametrize("name", [name for name in FIGURES if name not in ("along", "lengths", "tuning")])
 def test_every_figure_draws_with_nothing_cut_or_covered(name, width, varied, results_folder):
     figure = draw(name, varied, results_folder, width=width)
     assert figure.get_figwidth() == width
@@ -61,6 +61,11 @@ def test_every_figure_draws_with_nothing_cut_or_covered(name, width, varied, res
 def test_figures_along_the_piece_and_over_lengths_are_not_cut_either(width, frame, played, two_lengths):
     assert layout_faults(draw("along", frame, played, width=width)) == []
     assert layout_faults(draw("lengths", two_lengths, played, width=width)) == []
+
+
+@pytest.mark.parametrize("width", [SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN])
+def test_the_figure_of_a_sweep_is_not_cut(width, tuned):
+    assert layout_faults(draw("tuning", *tuned, width=width)) == []
 
 
 @pytest.mark.parametrize("width", [SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN])
@@ -274,7 +279,7 @@ def test_orders_that_are_better_or_worse_than_the_baseline_have_a_sign(frame, tm
     assert not {"▲", "▼"} & set(signs(frame))  # two seeds decide nothing
     again = frame[(frame["kind"] == "quality") & (frame["seed"] == 1)]
     third = pd.concat([frame, again.assign(seed=2, cell_id=again["cell_id"] + "-third")], ignore_index=True)
-    bits = (third["metric"] == "validation_bits_per_token") & (third["kind"] == "quality")
+    bits = (third["metric"] == "bits_per_token") & (third["kind"] == "quality")
     for arm, shift in (("smdim", -1.0), ("fam", 1.0)):
         third.loc[bits & (third["arm"] == arm), "value"] += shift
     assert {"▲", "▼"} <= set(signs(third))

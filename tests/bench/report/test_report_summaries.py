@@ -20,7 +20,7 @@ def test_a_frame_without_needed_columns_is_refused_by_name():
 
 
 def test_mean_and_interval_of_two_seeds_by_hand(frame):
-    summary = quality_summaries(frame).first(arm="smdim", metric="validation_bits_per_token")
+    summary = quality_summaries(frame).first(arm="smdim", metric="bits_per_token")
     assert summary.value == pytest.approx(3.905)
     # two values 0.01 apart: standard error 0.005, Student factor 12.7062
     assert summary.high - summary.value == pytest.approx(0.063531, abs=1e-6)
@@ -81,9 +81,9 @@ def test_grammar_marks_by_mean_and_by_interval(frame):
 
 def test_a_reference_of_another_corpus_is_not_used(frame):
     references = reference_summaries(frame)
-    assert reference_summary(references, "grammar", "validation_bits_per_token", "demo/lieder", 512).value == 4.01
-    assert reference_summary(references, "grammar", "validation_bits_per_token", "pop909", 512) is None
-    assert reference_summary(references, "grammar", "validation_bits_per_token", "demo/lieder", 1024) is None
+    assert reference_summary(references, "grammar", "bits_per_token", "demo/lieder", 512).value == 4.01
+    assert reference_summary(references, "grammar", "bits_per_token", "pop909", 512) is None
+    assert reference_summary(references, "grammar", "bits_per_token", "demo/lieder", 1024) is None
 
 
 @pytest.mark.parametrize(

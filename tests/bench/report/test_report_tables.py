@@ -122,7 +122,7 @@ def test_one_seed_is_said(frame):
 
 def test_detail_table_holds_every_metric(frame):
     (table,) = detail_tables(frame)
-    assert [row[0].text for row in table.rows][:2] == ["validation_bits_per_token", "oa_mean"]
+    assert [row[0].text for row in table.rows][:2] == ["bits_per_token", "oa_mean"]
     assert table.columns[-1] == "(grammar)"
 
 
@@ -210,13 +210,13 @@ def test_a_metric_names_the_floors_that_it_does_not_tell_from_real_music(frame):
     frame = placed(frame)
     table = quality_tables(frame)[0]
     assert table.entry("(floors not separated)", "OA mean").text == "1 of 2"
-    assert table.entry("(floors not separated)", "Validation [bits/token]").text == ""
+    assert table.entry("(floors not separated)", "Test [bits/token]").text == ""
     note = next(note for note in table.notes if "does not separate" in note)
     assert note.startswith("OA mean does not separate real music from: shuffled. ") and "below 0.9" in note
     references = reference_summaries(frame)
     assert blind_to(references, "oa_mean", "demo/lieder", 512) == ("shuffled",)
     assert blind_to(references, "oa_mean", "demo/lieder", 2048) == ()
-    assert blind_to(references, "validation_bits_per_token", "demo/lieder", 512) == ()
+    assert blind_to(references, "bits_per_token", "demo/lieder", 512) == ()
 
 
 def test_references_come_from_the_kind_of_their_cell_in_one_order(frame):

@@ -96,7 +96,7 @@ def test_two_processes_train_one_cell(tmp_path: Path) -> None:
     assert run.folder.status().state == "done", run.folder.status().reason
     assert run.folder.environment()["training"] == {"processes": 2, "backend": "gloo"}
     rows = {row["metric"]: row for row in run.folder.rows()}
-    assert rows["training_time"]["train_steps"] == 6 and 0 < rows["validation_bits_per_token"]["value"] < 20
+    assert rows["training_time"]["train_steps"] == 6 and 0 < rows["bits_per_token"]["value"] < 20
     steps = [json.loads(line)["step"] for line in (run.folder.path / "history.jsonl").read_text().splitlines()]
     assert steps == sorted(steps) and steps[-1] == 6  # one process writes the curve
 

@@ -42,7 +42,7 @@ def test_a_tiny_study_from_yaml_to_figures_and_back(tiny_study: Path, tmp_path: 
     assert (cost.value > 0).all()
     assert cost.session.nunique() == 1
     assert all("scan=" in kernel for kernel in cost[cost.arm == "smdim"].kernel)
-    bits = frame[(frame.metric == "validation_bits_per_token")].set_index("arm").value
+    bits = frame[(frame.metric == "bits_per_token")].set_index("arm").value
     assert {"smdim", "transformer", "unigram", "bigram", "grammar"} <= set(bits.index)
     assert 4 < bits["smdim"] < 9  # eight steps: near uniform over 222 tokens, 7.8 bits
     assert bits["unigram"] > bits["bigram"] > bits["grammar"]

@@ -20,8 +20,8 @@ CELLS = [Cell("quality", LABELS | {"seed": seed}, {"seed": seed}) for seed in (0
 REFERENCE = Cell("reference", {"arm": "reference", "length": 32, "corpus": "demo"}, {"kind": "reference"})
 ROWS = [{"metric": "oa_mean", "value": 0.5, "unit": "1", "arm": "shuffled"}]
 VALUES = [
-    Vector(NATS, "validation", 0, "folk/one", 32, 61.5, 32.0),
-    Vector(NATS, "validation", 3, "folk/two", 32, 33.25, 20.0),
+    Vector(NATS, "test", 0, "folk/one", 32, 61.5, 32.0),
+    Vector(NATS, "test", 3, "folk/two", 32, 33.25, 20.0),
     Vector("empty_beat_rate", "generated", 0, "", 32, math.nan),
 ]
 
@@ -46,7 +46,7 @@ def test_results_give_the_vectors_with_the_labels_of_their_cell(store: Store) ->
     nats = results.vectors(NATS)
     columns = ["cell_id", "arm", "seed", "corpus", "metric", "side", "piece", "song", "length", "value", "tokens"]
     assert list(nats.columns) == columns
-    assert nats.values.tolist()[1] == [CELLS[0].id, "a", 0, "demo", NATS, "validation", 3, "folk/two", 32, 33.25, 20.0]
+    assert nats.values.tolist()[1] == [CELLS[0].id, "a", 0, "demo", NATS, "test", 3, "folk/two", 32, 33.25, 20.0]
     assert list(nats["arm"]) == ["a", "a", "reference", "reference"] and nats["seed"].isna().tolist() == [0, 0, 1, 1]
     assert len(results.vectors()) == 6 and results.vectors()["value"].isna().sum() == 2
     assert results.vectors("no such metric").empty

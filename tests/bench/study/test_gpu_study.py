@@ -30,7 +30,7 @@ def test_a_study_runs_on_a_gpu_from_training_to_midi(tiny_study: Path, tmp_path:
     assert set(frame.status) <= {"done", "timeout"}  # a sample that did not fit into the time cap
     quality = frame[frame.kind == "quality"]
     assert not quality.device.str.contains("CPU", case=False).any()
-    assert quality[quality.metric == "validation_bits_per_token"].value.between(4, 9).all()
+    assert quality[quality.metric == "bits_per_token"].value.between(4, 9).all()
     assert quality[quality.metric == "sampling_time"].note.str.startswith("CUDA graphs").all()
     cost = frame[(frame.kind == "efficiency") & (frame.metric == "step_latency")]
     assert (cost.value > 0).all() and cost.kernel.str.contains("precision=bfloat16").all()

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from architectures import CATALOG, BackboneConfig
+from architectures.denoiser import BUILT_IN
 from bench.errors import UserError
 from bench.run.plan import make_plan
 from bench.study.content import StudyFile
@@ -97,10 +98,6 @@ def test_an_error_names_file_line_key_and_what_is_allowed(
         (("steps: 2", "steps: 2, leraning_rate: 1"), "tiny.yaml:6: baseline.train.leraning_rate: unknown key; did you"),
         (("steps: 2", "batch: 2"), "tiny.yaml:6: baseline.train: budget: none given; allowed: exactly one of steps"),
         (("steps: 2", "steps: 2, batch: 6, accumulation: 4"), "baseline.train: accumulation: 4 parts do not divide"),
-        (
-            ("model: {width: 64}", "model: {widht: 64}"),
-            "tiny.yaml:8: axes.arm.2.model.widht: unknown key; did you",
-        ),
         (("model: {width: 64}", "model: {width: wide}"), "axes.arm.2.model.width: input should be a valid integer"),
         (("length: 32", "model: {depth: 0}"), "tiny.yaml:5: baseline.model.depth: input should be greater than or"),
         (("length: 32", "tokenizer: {pitch: 0}"), "tiny.yaml:5: baseline.tokenizer.pitch: unknown key"),
@@ -117,6 +114,12 @@ def test_settings_of_a_group_are_refused_where_they_stand(
     with pytest.raises(UserError) as caught:
         load_study(study_file(tmp_path, GOOD.replace(*change)))
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_size_that_a_backbone_does_not_have_is_refused_before_data_are_read(tmp_path: Path) -> None:
+    study = load_study(study_file(tmp_path, GOOD.replace("model: {width: 64}", "model: {widht: 64}")))
+    with pytest.raises(UserError, match=r"tiny.yaml:8: axes.arm.2.model.widht: unknown key; did you"):
+        make_plan(study)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +139,8 @@ def test_settings_of_a_group_are_refused_where_they_stand(
         ("drift_oa: 2%", "tiny.yaml:17: matters.drift_oa: drift_oa may be 0 or below, so a percentage of it means"),
         (
             "validation_bits_per_token: 1",
-            "matters.bits_per_token: is stated twice, as validation_bits_per_token too",
+            "tiny.yaml:17: matters.validation_bits_per_token: choices are made on it and no verdict is of it; allowed: "
+            "bits_per_token",
         ),
     ],
 )
@@ -191,7 +195,7 @@ def test_the_sizes_of_a_study_are_those_of_the_backbone() -> None:
     hints = get_type_hints(BackboneConfig)
     sizes = {item.name: (hints[item.name], item.default) for item in fields(BackboneConfig)}
     found = {name: (field.annotation, field.default) for name, field in ModelSettings.model_fields.items()}
-    del sizes["vocab_size"], sizes["pattern"]
+    del sizes["vocab_size"], sizes["pattern"], sizes["pad_id"]  # given by the corpus, the arm
     assert found == sizes | {"depth": (int | None, None), "layers": (int | None, None)}
 
 
@@ -322,7 +326,7 @@ def test_the_shipped_timing_studies_ask_what_they_say():
     aa, efficiency = load_study("aa"), load_study("efficiency")
     arms = [combination.arm for combination in aa.combinations()]
     assert len([arm for arm in arms if arm.arm == "AF*10"]) == 7  # 21 pairs of one model
-    assert {combination.label for combination in efficiency.combinations()} == set(CATALOG)
+    assert {combination.label for combination in efficiency.combinations()} == {*CATALOG, *BUILT_IN}
     assert len(efficiency.content.measure.efficiency.lengths) >= 9
 
 
@@ -338,7 +342,7 @@ def test_the_shipped_gpu_studies_are_valid_and_lie_in_results_under_their_own_na
     labels = [combination.label for combination in study.combinations()]
     assert len(set(labels)) == len(labels) >= 3
     if path.stem.startswith("efficiency"):
-        assert set(labels) == set(CATALOG) and {256, 512, 1024, 2048, 16384} <= set(efficiency.lengths)
+        assert set(labels) == {*CATALOG, *BUILT_IN} and {256, 512, 1024, 2048, 16384} <= set(efficiency.lengths)
 
 
 @pytest.mark.parametrize(
@@ -390,3 +394,26 @@ def test_a_value_of_another_type_is_named_with_file_line_and_key(line: str, word
     with pytest.raises(UserError) as caught:
         load_study(study_file(tmp_path, text))
     assert str(caught.value).startswith(f"{tmp_path / 'tiny.yaml'}:4: {words}")
+
+
+def test_arms_of_equal_settings_stay_apart_whatever_their_names_share(tmp_path: Path) -> None:
+    names = [f"transformer of the first paper, as written, run {run}" for run in "AB"] + ["a b", "a-b", "short"]
+    arms = ", ".join(f"{{name: '{name}', arm: transformer}}" for name in names)
+    text = f"""\
+        name: apart
+        question: q
+        baseline: {{corpus: demo/irish, length: 32, model: {{width: 16, layers: 2}}, train: {{steps: 2}}}}
+        axes: {{arm: [{arms}]}}
+        measure: {{quality: {{}}}}
+        """
+    cells = [cell for cell in make_plan(load_study(study_file(tmp_path, text))).cells if cell.kind == "quality"]
+    assert [cell.labels["arm"] for cell in cells] == names
+    assert len({cell.id for cell in cells}) == 5
+    assert [cell.settings.get("arm") for cell in cells] == [*names[:4], None]
+
+
+@pytest.mark.parametrize("name", ["", "  ", "\\u200b"])
+def test_an_arm_without_a_visible_name_is_refused(name: str, tmp_path: Path) -> None:
+    text = f'name: a\nquestion: q\naxes: {{arm: [{{name: "{name}", arm: smdim}}]}}\nmeasure: {{quality: {{}}}}\n'
+    with pytest.raises(UserError, match=r"axes\.arm\.0\.name: an arm needs a name with a visible character"):
+        load_study(study_file(tmp_path, text))

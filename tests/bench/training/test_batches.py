@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from bench.data.windows import window_starts
 from bench.diffusion import generator_for
 from bench.training import TrainingError, TrainSettings
 from bench.training.batches import CropBatches, TransposedBatches, Transposition, WindowBatches, corpus_batches
@@ -27,15 +28,37 @@ def test_crops_stay_inside_their_piece_and_every_start_is_as_likely() -> None:
     crops = CropBatches(tokens, np.array([0, 10, 15]), 4, pad_id=99)
     seen = np.concatenate([crops.batch(generator_for("crops", i), 8) for i in range(1000)])
     starts, counts = np.unique(seen[:, 0], return_counts=True)
-    assert starts.tolist() == [0, 1, 2, 3, 4, 5, 6, 10, 11]  # 7, 8, 9 would run into the next piece
-    assert np.array_equal(seen - seen[:, :1], np.tile(np.arange(4), (8000, 1)))
-    assert all(abs(count - 8000 / 9) < 4 * math.sqrt(8000 / 9) for count in counts)
+    assert starts.tolist() == list(range(15))
+    end = np.where(seen[:, :1] < 10, 10, 15)
+    whole = seen[:, :1] + np.arange(4)
+    assert np.array_equal(seen, np.where(whole < end, whole, 99))
+    assert all(abs(count - 8000 / 15) < 4 * math.sqrt(8000 / 15) for count in counts)
+
+
+@pytest.mark.parametrize("bar", [2, 5, 9])  # bars shorter than a crop, and longer ones
+def test_every_token_is_in_a_crop_and_as_many_rows_hold_pad_as_in_evaluation(bar: int) -> None:
+    sizes, length = [40, 3, 61, 8, 97, 33, 52, 74], 8
+    ends = np.cumsum(sizes)
+    is_bar = np.concatenate([np.arange(size) % bar == 0 for size in sizes])
+    crops = CropBatches(np.arange(ends[-1]), np.array([0, *ends]), length, pad_id=-1, starts_N=is_bar)
+    counts = np.minimum(crops.ends[np.searchsorted(crops.ends, crops.starts, side="right")] - crops.starts, length)
+    assert {start + i for start, n in zip(crops.starts, counts, strict=True) for i in range(n)} == set(range(ends[-1]))
+    own = np.searchsorted(ends, crops.starts, side="right")
+    assert [int((own == piece).sum()) for piece in (1, 3)] == [1, 1]  # pieces of at most 8 tokens
+    if bar > 2:
+        return
+    fills = [
+        np.minimum(size - np.array(window_starts(np.arange(0, size, bar), size, length)), length) for size in sizes
+    ]
+    found, wanted = (counts < length).mean(), (np.concatenate(fills) < length).mean()
+    assert (found, wanted) == (22 / 182, 6 / 50)  # 40 and 8 tokens are filled to the last
+    assert set(counts[counts < length].tolist()) == {1, 2, 3, 4, 5, 6, 7}
 
 
 def test_a_short_piece_is_one_crop_filled_with_pad() -> None:
     crops = CropBatches(np.array([1, 2, 3, 4, 5, 6]), np.array([0, 2, 2, 6]), 3, pad_id=0)
     rows = {tuple(row) for i in range(50) for row in crops.batch(generator_for(i), 3).tolist()}
-    assert rows == {(1, 2, 0), (3, 4, 5), (4, 5, 6)} and crops.size == 2
+    assert rows == {(1, 2, 0), (3, 4, 5), (4, 5, 6), (5, 6, 0), (6, 0, 0)} and crops.size == 2
 
 
 def test_crops_begin_where_they_may() -> None:
@@ -61,11 +84,14 @@ def test_corpus_batches_follow_the_settings() -> None:
         batches = corpus_batches(tokens, 4, TrainSettings(steps=1, **settings))
         return {tuple(row) for i in range(60) for row in batches.batch(generator_for(i), 2).tolist()}
 
-    assert starts() == {(1, 5, 5, 1), (1, 6, 6, 1), (1, 8, 0, 0)}
-    assert starts(crops="any") == {(1, 5, 5, 1), (5, 5, 1, 6), (5, 1, 6, 6), (1, 6, 6, 1), (6, 6, 1, 7), (1, 8, 0, 0)}
+    assert starts() == {(1, 5, 5, 1), (1, 6, 6, 1), (1, 7, 0, 0), (1, 8, 0, 0)}
+    assert starts(crops="any") == {
+        (1, 5, 5, 1), (5, 5, 1, 6), (5, 1, 6, 6), (1, 6, 6, 1), (6, 6, 1, 7), (6, 1, 7, 0), (1, 7, 0, 0), (7, 0, 0, 0),
+        (1, 8, 0, 0),
+    }  # fmt: skip
     assert starts(crops="windows") == {(1, 5, 5, 1), (6, 6, 1, 7)}
     moved = starts(transpose_semitones=1)
-    assert {row for row in moved if row[2:] == (0, 0)} == {(1, 7, 0, 0), (1, 8, 0, 0), (1, 9, 0, 0)}
+    assert {row for row in moved if row[2:] == (0, 0)} == {(1, 6, 0, 0), (1, 7, 0, 0), (1, 8, 0, 0), (1, 9, 0, 0)}
 
 
 VOCABULARY = ["PAD_None", "Bar_None", *(f"Pitch_{pitch}" for pitch in range(0, 128)), "Velocity_3"]

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from architectures.backbone import Backbone, shapes_only
+from architectures.catalog import CATALOG, resolve
 from bench.training import TrainingError, TrainSettings, train_settings
 from bench.training.optimiser import AveragedWeights, learning_rate, parameter_groups
 from bench.training.progress import Budget, budget_of
@@ -26,6 +28,7 @@ from bench.training.progress import Budget, budget_of
         ({"steps": 5, "validation_draws": 3}, "must be even"),
         ({"steps": 5, "precision": "float8"}, "train.precision: 'float8': Input should be"),
         ({"steps": 5, "ema": 1.0}, "train.ema: 1.0: Input should be less than 1"),
+        ({"steps": 5, "ema_steps": 6}, "ema_steps: 6 is over the budget of 5 steps"),
     ],
 )
 def test_settings_that_cannot_be_used(values: dict, message: str) -> None:
@@ -85,6 +88,22 @@ def test_decay_reaches_matrices_alone() -> None:
     assert {names[id(value)] for value in decayed["params"]} == {"mix.weight", "kernel.weight"}
     assert decayed["weight_decay"] == 0.3 and plain["weight_decay"] == 0.0
     assert len(plain["params"]) + 2 == len(list(module.parameters()))
+
+
+UNDECAYED = (  # of every arm of the catalog: norms, biases, embeddings, positions, state-space parameters, skips
+    "norm.weight", "norm.bias", ".bias", "embedding.weight", ".position", ".A_log", ".D", "delta_bias", "norm_weight",
+    ".skip",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("arm", [*CATALOG, "A(learned)F"])
+def test_every_arm_decays_all_but_what_its_name_says(arm: str) -> None:
+    with shapes_only():
+        backbone = Backbone(resolve(arm, 40, positions="learned", width=16, head_width=8, depth=2))
+    names = {id(value): name for name, value in backbone.named_parameters()}
+    decayed, plain = ({names[id(value)] for value in group["params"]} for group in parameter_groups(backbone, 0.1))
+    assert plain == {name for name in names.values() if name.endswith(UNDECAYED)}
+    assert "compress.position" in plain and decayed | plain == set(names.values())
 
 
 def test_budgets() -> None:

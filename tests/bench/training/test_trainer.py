@@ -70,6 +70,14 @@ def test_validation_is_bits_per_token_of_the_averaged_weights(run) -> None:
     assert without.validation is None
 
 
+def test_an_average_updated_every_third_step_without_memory_is_of_the_sixth_step(run) -> None:
+    fixed = {"ema": 0.0, "schedule": "constant", "warmup_steps": 0, "validation": None}
+    _, seven = run(folder="seven", steps=7, ema_steps=3, **fixed)
+    _, six = run(folder="six", steps=6, **fixed)
+    for found, expected in zip(seven.parameters(), six.parameters(), strict=True):
+        assert torch.equal(found, expected)
+
+
 @pytest.mark.parametrize("patience", [None, 2])
 def test_every_point_of_the_curve_is_on_one_grid(run, patience: int | None) -> None:
     held_out = np.random.default_rng(1).integers(0, 6, (9, 24)).astype(np.uint16)

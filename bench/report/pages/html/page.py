@@ -45,7 +45,7 @@ def html_report(content: Content) -> str:
     shown, pieces = _samples(frame, folder)
     planned, failures = bullets(study_notes(folder)), failures_table(frame)
     sections = {"Summary": bullets(content.in_short) or f"<p>{NOTHING_IN_SHORT}</p>"}
-    for title in (Section.CLAIMS, Section.QUALITY, Section.COST, Section.ABLATION):
+    for title in (Section.CLAIMS, Section.QUALITY, Section.SHARED, Section.TUNING, Section.COST, Section.ABLATION):
         if content.tables[title]:
             sections[title] = "\n".join(map(table_html, content.tables[title]))
     drawn = ((FIGURES[name], png) for name, png in content.figures.items())

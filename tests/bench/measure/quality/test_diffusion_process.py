@@ -51,6 +51,12 @@ def plan(folder: Path, diffusion: str, sample: str):
         ("{schedule: multi-scale, powers: {Bar: 0}}", "{}", "powers.Bar: 0.0 is not allowed"),
         ("{powers: {Bar: 2}}", "{}", "powers: given with schedule 'linear'; allowed: with multi-scale"),
         ("{}", "{sampler: cached, eta: 0.1}", "eta: the sampler 'cached' has no such setting; allowed: with 'remask'"),
+        (
+            "{}",
+            "{sampler: cached, schedule: cosine}",
+            "schedule: the sampler 'cached' has no such setting; allowed: with 'confidence'",
+        ),
+        ("{}", "{sampler: confidence, schedule: square}", "input should be 'linear', 'cosine' or 'geometric'"),
         ("{}", "{sampler: leap}", "input should be 'ancestral', 'cached', 'first-hitting'"),
         ("{}", "{steps: 0}", "sample.steps"),
         ("{}", "{top_p: 0}", "sample.top_p"),
@@ -99,9 +105,11 @@ def test_a_multi_scale_cell_trains_plays_and_has_both_figures(tmp_path: Path) ->
         of_metric = generated[generated["metric"] == metric]
         assert of_metric["piece"].tolist() == [0, 1, 2] and set(of_metric["song"]) == {""}
         assert rows[metric]["value"] == pytest.approx(of_metric["value"].mean(), rel=1e-12, nan_ok=True)
-    vectors = found[found["side"] == "validation"].groupby("metric")[["value", "tokens"]].sum()
-    own, uniform = rows["state_dependent_bits_per_token"], rows["validation_bits_per_token"]
-    assert own["definition"] == "state-dependent ELBO, 64 steps v1" and uniform["definition"] == "count-form ELBO v1"
+    assert set(found[found["side"] == "validation"]["metric"]) == {"nats"}
+    vectors = found[found["side"] == "test"].groupby("metric")[["value", "tokens"]].sum()
+    own, uniform = rows["state_dependent_bits_per_token"], rows["bits_per_token"]
+    assert own["definition"] == "state-dependent ELBO of the test side, 64 steps, float32 v2"
+    assert uniform["definition"] == "count-form ELBO of the test side, float32 v2"
     assert 4 < own["value"] < 12 and 4 < uniform["value"] < 12
     for found, metric in ((uniform, "nats"), (own, "state_dependent_nats")):
         nats, count = vectors.loc[metric]

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.measure.quality import music
 from bench.measure.quality.cell import measure_quality
 from bench.measure.quality.music import held_out_windows, load_tokens, token_results
-from bench.measure.quality.training import shared_training, training_id
+from bench.measure.quality.training import TEST_BITS, CellTraining, shared_training, training_id
 from bench.run.plan import make_plan
 from bench.study.grid import load_study
 
@@ -136,11 +137,17 @@ def test_a_second_cell_waits_for_the_first(tmp_path: Path) -> None:
     assert second.communicate(timeout=60)[0] == "mine\n"
 
 
-def test_a_study_of_samplers_trains_once_and_its_figures_differ(tmp_path: Path, demo_music: Path) -> None:
+def test_a_study_of_samplers_trains_once_and_its_figures_differ(
+    tmp_path: Path, demo_music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "study.yaml").write_text(STUDY.replace("demo/lieder", f"folder:{demo_music / 'lieder'}"))
     cells = [cell for cell in make_plan(load_study(tmp_path / "study.yaml")).cells if cell.kind == "quality"]
     assert len({training_id(cell.settings) for cell in cells}) == 1 < len({cell.id for cell in cells}) == 3
-    found, stages = {}, list[list[str | None]]()
+    found, stages, decoded = {}, list[list[str | None]](), list[str]()
+    to_notes = music.to_notes
+    for path in load_tokens(cells[0].settings["corpus"], cells[0].settings["tokenizer"]).folder.glob("decoded-*"):
+        path.unlink()
+    monkeypatch.setattr(music, "to_notes", lambda *given: [decoded.append(given[2]), to_notes(*given)][1])
     for cell in cells:
         folder = tmp_path / "results" / "tiny" / cell.id
         folder.mkdir(parents=True)
@@ -149,9 +156,21 @@ def test_a_study_of_samplers_trains_once_and_its_figures_differ(tmp_path: Path, 
         rows = measure_quality(cell.settings, folder, lambda **event: stages[-1].append(event.get("stage")))
         found[cell.settings["sample"]["sampler"]] = {row["metric"]: row for row in rows}
     assert len({rows["training_time"]["value"] for rows in found.values()}) == 1  # to the last bit: one training
+    assert decoded == ["train"]  # the training windows are decoded in the first cell alone
+    assert {rows["kept_step"]["value"] for rows in found.values()} == {6.0}
     assert ["training" in seen for seen in stages] == [True, False, False]
-    assert len({rows["validation_bits_per_token"]["value"] for rows in found.values()}) == 1
+    for metric in ("bits_per_token", "validation_bits_per_token"):
+        assert len({rows[metric]["value"] for rows in found.values()}) == 1
+    assert ["masked test windows" in seen for seen in stages] == [True, False, False]
     assert len({rows["token_entropy"]["value"] for rows in found.values()}) == 3
+    training = CellTraining.of(cells[-1].settings)
+    assert not set(training.validation.songs) & set(training.test.songs)
+    result, kept = training.run(folder, lambda progress: None), folder / TEST_BITS
+    bits = training.test_bits(result, folder)
+    kept.write_text(kept.read_text().replace(str(bits.value), "9.0"))
+    assert training.test_bits(result, folder).value == 9.0  # read, for it is of this checkpoint
+    kept.write_text(kept.read_text().replace('"metrics": ', '"metrics": 1'))
+    assert training.test_bits(result, folder) == bits
     assert found["first-hitting"]["token_entropy"]["nfe"] == found["confidence"]["token_entropy"]["nfe"] == 8
     assert all(rows["grammar_errors"]["value"] > 0.3 for rows in found.values())  # six steps teach no grammar
 

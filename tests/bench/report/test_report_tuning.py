@@ -1,0 +1,88 @@
+"""Report of a study that tunes: the sweep, its cost, and two readings that are never mixed."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from bench.report.figures import draw
+from bench.report.pages.content import Section, report_tables
+from bench.report.rows.frame import failures
+from bench.report.rows.summaries import quality_summaries
+from bench.report.rows.tuning import shared_reading, sweeps
+from bench.report.tables.table import Table
+from bench.report.tables.tuning import tuning_sentences
+
+
+def tables(tuned: tuple[pd.DataFrame, Path], section: Section) -> dict[str, Table]:
+    return {table.name: table for table in report_tables(*tuned, "transformer")[section]}
+
+
+def test_the_table_of_the_sweep(tuned: tuple[pd.DataFrame, Path]) -> None:
+    found = tables(tuned, Section.TUNING)
+    table = found["tuning"]
+    assert table.columns == ("arm", "lr 0.001", "lr 0.002", "lr 0.004", "own", "how sure", "edge")
+    assert [[entry.text for entry in row] for row in table.rows] == [
+        ["smdim", "5.10", "4.90", "5.10", "lr 0.002", "chosen by 0.200 bits, se 0.000", ""],
+        ["transformer", "5.10", "5.08", "5.03", "lr 0.004", "chosen by 0.050 bits, se 0.010", "lr: the largest tried"],
+        ["lost", "inf", "inf", "inf", "none", "nothing to choose from: diverged: the loss blew up", ""],
+    ]
+    assert [[entry.best for entry in row[1:4]] for row in table.rows] == [
+        [False, True, False],
+        [False, False, True],
+        [False, False, False],
+    ]
+    notes = "\n".join(table.notes)
+    assert "Shared by all arms: lr 0.002, the lowest mean over arms" in notes
+    assert "every arm at the shared value: smdim 4.90; transformer 5.08" in notes
+    assert "lr 0.004 4.20; lr 0.002 4.10 bits/token; the order at full length is another, with another best" in notes
+    cost = found["tuning_cost"]
+    assert [[entry.text for entry in row] for row in cost.rows] == [
+        ["sweep", "20", "200", "52.0"],
+        ["study", "9", "90", "90.0"],
+    ]
+    assert cost.notes[0].startswith("The sweep took 58 % of")
+
+
+def test_the_two_readings_are_never_mixed(tuned: tuple[pd.DataFrame, Path]) -> None:
+    frame, _ = tuned
+    shared = shared_reading(frame)
+    assert shared is not None
+    means = [
+        {one.arm: round(one.value, 3) for one in quality_summaries(rows).where(metric="bits_per_token")}
+        for rows in (frame, shared)
+    ]
+    assert means == [{"smdim": 4.51, "transformer": 4.41}, {"smdim": 4.51, "transformer": 5.01}]
+    own, other = tables(tuned, Section.QUALITY), tables(tuned, Section.SHARED)
+    assert set(other) == {f"shared_{name}" for name in own}
+    assert all(
+        "own values, chosen by the sweep: smdim lr 0.002; transformer lr 0.004." in t.notes[-1] for t in own.values()
+    )
+    assert all(
+        "every arm at the shared values: smdim lr 0.002; transformer lr 0.002." in t.notes[-1] for t in other.values()
+    )
+    verdicts = [table.rows[0][1].value for table in (own["differences"], other["shared_differences"])]
+    assert [round(value, 3) for value in verdicts] == [0.1, -0.5]
+
+
+def test_an_unfinished_point_is_not_chosen(tuned: tuple[pd.DataFrame, Path]) -> None:
+    frame, folder = tuned
+    partial = frame[frame["cell_id"] != "tuning-smdim-0.002100"]
+    (smdim, *_) = sweeps(partial, folder)
+    assert smdim.choice.best is not None and smdim.choice.best.point == {"train.learning_rate": 0.001}
+
+
+def test_words_failures_and_figure(tuned: tuple[pd.DataFrame, Path]) -> None:
+    frame, folder = tuned
+    (words,) = tuning_sentences(frame, folder)
+    assert "smdim lr 0.002 (chosen by 0.200 bits, se 0.000)" in words and "lost not run (nothing to choose" in words
+    assert "lost" in failures(frame)[0][0] and failures(frame)[0][2] == "diverged: the loss blew up"
+    axis = draw("tuning", frame, folder, width=7).axes[0]
+    assert axis.get_xscale() == "log" and axis.get_xlabel() == "learning rate"
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["0.001", "0.002", "0.004"]
+    assert sum(line.get_marker() == "x" for line in axis.lines) == 3  # no figure of `lost`
+    assert [line.get_xdata()[0] for line in axis.lines if line.get_markersize() == 9] == [0.002, 0.004]
+
+
+def test_a_study_without_a_sweep_has_none_of_it(frame: pd.DataFrame, results_folder: Path) -> None:
+    found = report_tables(frame, results_folder, "transformer")
+    assert found[Section.TUNING] == [] and found[Section.SHARED] == [] and tuning_sentences(frame, results_folder) == []
