@@ -14,7 +14,7 @@ from bench.data.catalog import choose, entry_of
 from bench.data.names import TRACK_MARK, CorpusName
 from bench.data.near import MOST_PIECES, near_duplicates
 from bench.data.pieces import Corpus, CorpusError, Piece, Skipped, Source, part_of
-from bench.data.reading import READER_VERSION, Inspection, piece_bytes
+from bench.data.reading import READER_VERSION, Inspection, hashed_bytes
 from bench.data.registry import Listing
 from bench.data.splits import (
     FOLD_RULE,
@@ -28,6 +28,9 @@ from bench.data.worker import Answer, Job
 from bench.data.workers import ProgressCallback, read_all
 from bench.files import canonical_hash
 from bench.paths import cache_folder
+
+INSPECTION_VERSION = 1
+"""Raised where other files than before are refused."""
 
 
 def load_corpus(name: str, *, subset: str | None = None, progress: ProgressCallback | None = None) -> Corpus:
@@ -53,7 +56,7 @@ def load_corpus(name: str, *, subset: str | None = None, progress: ProgressCallb
         listing = replace(listing, sources=chosen)
     kept = {source.id for source in chosen}
     hashes = {
-        source.id: hashlib.sha256(piece_bytes(source.path, source.member)).hexdigest() for source in listing.sources
+        source.id: hashlib.sha256(hashed_bytes(source.path, source.member)).hexdigest() for source in listing.sources
     }
     answers = inspect_sources(listing.sources, hashes, progress)
     found, skipped = _usable(name, listing.sources, answers)
@@ -104,7 +107,7 @@ def inspect_sources(
         [one.id, one.path.suffix.lower(), one.member, hashes[one.id], *([one.track] if one.track is not None else [])]
         for one in sources
     ]
-    key = canonical_hash([READER_VERSION, version("symusic"), members], 32)
+    key = canonical_hash([INSPECTION_VERSION, READER_VERSION, version("symusic"), members], 32)
     path = cache_folder() / "inspections" / f"{key}.json"
     kept = read_json(path)
     if kept is None:

@@ -120,6 +120,14 @@ def walk(data: bytes, edit_text: Callable[[bytes], bytes | None] | None = None, 
     return found
 
 
+def as_parsed(data: bytes) -> bytes:
+    """The bytes that the parser is given, texts as they are: others than the file's where it would read other music."""
+    try:
+        return walk(data, lambda _: None).data if _may_be_misread(data, _header(data)) else data
+    except MidiError:
+        return data
+
+
 def _may_be_misread(data: bytes, start: int) -> bool:
     """Whether symusic may read the file otherwise than the standard says, by its bytes alone, whatever they mean.
 

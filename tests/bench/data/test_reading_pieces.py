@@ -159,3 +159,16 @@ def test_notes_that_never_end_are_counted_and_named(tmp_path: Path) -> None:
     assert unended_in_words(pieces) == "notes that never end are left out: a.mid (2)"
     assert unended_in_words(pieces[1:]) == ""
     assert [read_notes(tmp_path / f"{name}.mid").unended for name in "ab"] == [2, 0]
+
+
+def test_only_files_that_a_parser_would_misread_are_hashed_as_something_else(tmp_path: Path) -> None:
+    after_sysex = b"\0\x90\x3c\x40\x83\x60\x3c\0\0\xf0\x01\xf7\0\x3e\x40\x83\x60\x3e\0" + END
+    for index, (events, same) in enumerate(
+        ((NOTE + END, True), (after_sysex, False), (b"\0\xf0\x01\xf7" + NOTE, True))
+    ):
+        path = tmp_path / f"{index}.mid"
+        path.write_bytes(header() + chunk(b"MTrk", events))
+        assert (reading.hashed_bytes(path, None) == path.read_bytes()) is same
+    (tmp_path / "a.abc").write_text("X:1\nK:C\nC|\n")
+    assert reading.hashed_bytes(tmp_path / "a.abc", 1) != reading.piece_bytes(tmp_path / "a.abc", 1) != b""
+    assert reading.hashed_bytes(tmp_path / "a.abc", 2) == b""
