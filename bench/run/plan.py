@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
 from bench.run.arms import check_sizes, matched_configs
@@ -24,7 +24,7 @@ from bench.run.tuning import (
 )
 from bench.store.cells import Store
 from bench.study.grid import Cell, Combination, Study
-from bench.study.tuning import Key, Point, key_of
+from bench.study.tuning import Key, Point, key_of, point_words
 
 if TYPE_CHECKING:
     from architectures.catalog import ArmConfig
@@ -167,7 +167,9 @@ def _cells_of(study: Study, member: Combination, config: ArmConfig, tokens: Toke
         cells += [reference_cell(member, tokens, length, infill) for length in lengths]
         if study.content.tune and member.is_trained:  # its cells follow from the sweep
             return cells
-        labels = {"batch": member.sample.pieces, "threads": measure.quality.threads}
+        labels: dict[str, Any] = {"batch": member.sample.pieces, "threads": measure.quality.threads}
+        if own := member.own_training:
+            labels["tuned"] = point_words(own)
         cells += [quality_cell(member, config, tokens, seed, study.content.plugins, infill, **labels) for seed in seeds]
     return cells
 

@@ -192,6 +192,11 @@ class StudyFile(Settings):
     tune: Tune | None = Field(
         None, exclude_if=lambda one: one is None, description="each arm at its own best values, from a sweep before"
     )
+    tuned_in: str | None = Field(
+        None,
+        exclude_if=lambda one: one is None,
+        description="study whose sweep chose what the arms state under `train`; the report names it",
+    )
     seeds: tuple[Seed, ...] = Field(
         (0,), strict=False, min_length=1, description="each seeds weights, data order, noise and sampling"
     )

@@ -61,6 +61,12 @@ class Combination:
         return self.train is not None and self.arm.train != "none"
 
     @property
+    def own_training(self) -> dict[str, Any]:
+        """Dotted settings of the training that the arm states itself, with their values."""
+        own = {} if isinstance(self.arm.train, str) else given(self.arm.train)
+        return {f"train.{name}": value for name, value in own.items()}
+
+    @property
     def played_lengths(self) -> tuple[int, ...]:
         """Lengths of the pieces that are generated and measured."""
         return self.arm.sample_lengths or (self.length,)

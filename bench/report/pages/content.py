@@ -90,7 +90,7 @@ def report_tables(frame: pd.DataFrame, folder: Path, baseline: str, *, force: bo
         ]
 
     return {
-        Section.QUALITY: with_values(quality(frame), frame),
+        Section.QUALITY: with_values(quality(frame), frame, folder),
         Section.TUNING: tuning_tables(frame, folder),
         Section.SHARED: shared_tables(frame, folder, quality),
         Section.COST: [
@@ -99,9 +99,9 @@ def report_tables(frame: pd.DataFrame, folder: Path, baseline: str, *, force: bo
             *audit_tables(frame, folder, baseline),
             *growth_tables(frame, folder),
         ],
-        Section.ABLATION: with_values(ablation_tables(frame, folder), frame),
+        Section.ABLATION: with_values(ablation_tables(frame, folder), frame, folder),
         Section.CLAIMS: claims_tables(frame, folder),
-        Section.DETAILS: [] if sampling else with_values(detail_tables(frame), frame),
+        Section.DETAILS: [] if sampling else with_values(detail_tables(frame), frame, folder),
     }
 
 

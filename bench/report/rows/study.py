@@ -66,6 +66,11 @@ def study_tune(folder: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def tuned_in(folder: Path) -> str:
+    """Name of the study whose sweep chose what the arms state themselves; "" where none is named."""
+    return str(_entry(folder, "study", "tuned_in") or "")
+
+
 def planned_cells(folder: Path) -> dict[str, dict[str, Any]]:
     """Labels of the study's cells by their id."""
     found = _entry(folder, "cells")

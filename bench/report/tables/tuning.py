@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.rows.frame import OTHER_READING, QUALITY, TUNING
-from bench.report.rows.study import study_tune
+from bench.report.rows.study import study_tune, tuned_in
 from bench.report.rows.tuning import Sweep, own_words, shared_of, shared_reading, sweeps, training_cost
 from bench.report.tables.numbers import number
 from bench.report.tables.table import Entry, Table, numbered
@@ -102,12 +102,11 @@ def _at_shared(found: Sequence[Sweep], shared: Point | None) -> list[str]:
 def _full_words(found: Sequence[Sweep], share: float) -> list[str]:
     """Whether the order of the choice and its neighbours is the same with the whole budget."""
     words = []
-    for sweep in (one for one in found if len(one.full) > 1):
-        short = {key_of(one.point): one.mean for one in sweep.choice.tried}
-        both = [one for one in sweep.full if key_of(one.point) in short]
-        at_share = [one.point for one in sorted(both, key=lambda one: short[key_of(one.point)])]
-        at_full = [one.point for one in sorted(both, key=lambda one: one.mean)]
-        listed = "; ".join(f"{point_words(one.point)} {number(one.mean)}" for one in both)
+    for sweep in found:
+        if not (both := _at_both_lengths(sweep)):
+            continue
+        at_share, at_full = ([point for point, *_ in sorted(both, key=lambda one: one[part])] for part in (1, 2))
+        listed = "; ".join(f"{point} {number(full)}" for point, _, full in both)
         if at_share == at_full:
             order = "the same as"
         else:
@@ -117,6 +116,13 @@ def _full_words(found: Sequence[Sweep], share: float) -> list[str]:
             f"the order at full length is {order} at {100 * share:g} %."
         )
     return words
+
+
+def _at_both_lengths(sweep: Sweep) -> list[tuple[str, float, float]]:
+    """Points that ran at full length too: their words, validation bits/token in the sweep and at full length."""
+    short = {key_of(one.point): one.mean for one in sweep.choice.tried}
+    found = [one for one in sweep.full if key_of(one.point) in short] if len(sweep.full) > 1 else []
+    return [(point_words(one.point), short[key_of(one.point)], one.mean) for one in found]
 
 
 def _cost_table(frame: pd.DataFrame) -> Table:
@@ -135,10 +141,11 @@ def _cost_table(frame: pd.DataFrame) -> Table:
     return Table("tuning_cost", "Cost of the sweep", ("part", "trainings", "steps", "seconds"), tuple(rows), notes)
 
 
-def with_values(tables: list[Table], frame: pd.DataFrame) -> list[Table]:
+def with_values(tables: list[Table], frame: pd.DataFrame, folder: Path) -> list[Table]:
     """The tables with a note of the values at which their arms ran."""
-    words = own_words(frame)
-    note = f"Each arm at its own values, chosen by the sweep: {words}."
+    words, before = own_words(frame), tuned_in(folder)
+    source = "the sweep" if study_tune(folder) else f"the sweep of study {before}" if before else "the study's file"
+    note = f"Each arm at its own values, chosen by {source}: {words}."
     return [replace(table, notes=(*table.notes, note)) for table in tables] if words else tables
 
 
@@ -156,16 +163,31 @@ def shared_tables(frame: pd.DataFrame, folder: Path, make: MakeTables) -> list[T
 
 
 def tuning_sentences(frame: pd.DataFrame, folder: Path | None) -> list[str]:
-    """At which values each arm ran, and why."""
+    """At which values each arm ran, and why; where the sweep's share of the budget led to another choice than the whole
+    budget, that first."""
     found = sweeps(frame, folder) if folder else []
+    own = own_words(frame)
     if not found:
-        return []
+        before = tuned_in(folder) if folder and own else ""
+        chosen = "Each arm runs at the values with its lowest validation bits/token in the sweep of study"
+        return [f"{chosen} {before}: {own}."] if before else []
+    misled = []
+    for sweep in found:
+        both = _at_both_lengths(sweep)
+        if both and (best := min(both, key=lambda one: one[2])) != min(both, key=lambda one: one[1]):
+            misled.append(
+                f"The sweep's choice for {sweep.arm} does not hold over the whole length of training ({best[0]} is "
+                "better there), so the values of all arms are in doubt: sweep with a larger `share`."
+            )
     several = len({sweep.setting for sweep in found}) > 1
     words = [
         f"{sweep.arm}{f' ({sweep.corpus}, L = {sweep.length})' if several else ''} {chosen_words(sweep)}"
         for sweep in found
     ]
-    return [f"Each arm runs at the values with its lowest validation bits/token in the sweep: {'; '.join(words)}."]
+    return [
+        *misled,
+        f"Each arm runs at the values with its lowest validation bits/token in the sweep: {'; '.join(words)}.",
+    ]
 
 
 def chosen_words(sweep: Sweep) -> str:

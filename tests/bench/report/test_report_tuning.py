@@ -1,5 +1,6 @@
 """Report of a study that tunes: the sweep, its cost, and two readings that are never mixed."""
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -73,7 +74,10 @@ def test_an_unfinished_point_is_not_chosen(tuned: tuple[pd.DataFrame, Path]) -> 
 
 def test_words_failures_and_figure(tuned: tuple[pd.DataFrame, Path]) -> None:
     frame, folder = tuned
-    (words,) = tuning_sentences(frame, folder)
+    doubt, words = tuning_sentences(frame, folder)
+    assert doubt.startswith(
+        "The sweep's choice for transformer does not hold over the whole length of training (lr 0.002 is"
+    )
     assert "smdim lr 0.002 (chosen by 0.200 bits, se 0.000)" in words and "lost not run (nothing to choose" in words
     assert "lost" in failures(frame)[0][0] and failures(frame)[0][2] == "diverged: the loss blew up"
     axis = draw("tuning", frame, folder, width=7).axes[0]
@@ -86,3 +90,17 @@ def test_words_failures_and_figure(tuned: tuple[pd.DataFrame, Path]) -> None:
 def test_a_study_without_a_sweep_has_none_of_it(frame: pd.DataFrame, results_folder: Path) -> None:
     found = report_tables(frame, results_folder, "transformer")
     assert found[Section.TUNING] == [] and found[Section.SHARED] == [] and tuning_sentences(frame, results_folder) == []
+
+
+def test_values_from_the_sweep_of_another_study_are_named(frame: pd.DataFrame, results_folder: Path) -> None:
+    file = results_folder / "study.json"
+    content = json.loads(file.read_text())
+    content["study"]["tuned_in"] = "rates"
+    file.write_text(json.dumps(content))
+    own = frame.assign(tuned=frame["arm"].map({"smdim": "lr 0.002", "transformer": "lr 0.001"}).fillna(""))
+    assert tuning_sentences(own, results_folder) == [
+        "Each arm runs at the values with its lowest validation bits/token in the sweep of study rates: "
+        "smdim lr 0.002; transformer lr 0.001."
+    ]
+    table = report_tables(own, results_folder, "transformer")[Section.QUALITY][0]
+    assert "chosen by the sweep of study rates: " in table.notes[-1]
