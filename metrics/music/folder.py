@@ -22,7 +22,8 @@ def find_files(folder: Path, suffixes: Container[str] = MUSIC_SUFFIXES) -> tuple
     seen: set[tuple[int, int]] = set()
 
     def refuse(error: OSError) -> None:
-        unreadable.append(Path(error.filename))
+        if not isinstance(error, FileNotFoundError):
+            unreadable.append(Path(error.filename))
 
     for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         here = Path(place)

@@ -93,5 +93,5 @@ def test_a_table_of_two_devices_has_a_report_with_what_may_not_be_mixed_said(fra
         assert words in text
     monkeypatch.setattr("bench.report.pages.content.draw_all", lambda frame, folder: ({}, []))  # drawn above
     forced = write_report(tmp_path, table=both, force=True).read_text()
-    assert "* ranked although device, threads or batch differ." in forced
-    assert "they are ranked together, as was asked, and marked *." in forced
+    assert r"\* ranked although device, threads or batch differ." in forced
+    assert r"they are ranked together, as was asked, and marked \*." in forced

@@ -75,7 +75,7 @@ def test_other_files_are_another_cell(tmp_path, music):
     [
         ("midi: nowhere", "{quality: {}}", "arm 'rival': .*nowhere"),
         ("midi: {music}, arm: smdim", "{quality: {}}", "give either `arm`, a catalog name or pattern, or `midi`"),
-        ("midi: {music}, length: 512", "{quality: {}}", "an arm of MIDI files has no model, kernels, length"),
+        ("midi: {music}, length: 512", "{quality: {}}", "an arm of MIDI files has no model, train, kernels, length"),
         ("midi: {music}", "{efficiency: {lengths: [256]}}", "MIDI files have no cost to measure"),
     ],
 )
