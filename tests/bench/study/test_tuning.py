@@ -154,6 +154,6 @@ def test_a_wrong_sweep_is_one_line_with_what_is_allowed(tmp_path: Path, tune: st
 
 
 def test_the_shipped_sweeps_leave_the_study_its_own_seeds() -> None:
-    for name in ("quickstart", "tune_pop909"):
+    for name in ("quickstart_rates", "tune_pop909"):
         content = load_study(name).content
         assert content.tune is not None and not set(content.tune.seeds) & set(content.seeds)
