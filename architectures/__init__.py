@@ -15,7 +15,7 @@ _HOME = {
     "BackboneConfig": "config",
     "BackboneError": "config",
     "BlockPattern": "pattern",
-    "Denoiser": "denoiser",
+    "Denoiser": "denoiser_network",
     "DenoiserConfig": "denoiser",
     "DenoiserError": "denoiser",
     "FlopCount": "mixer",

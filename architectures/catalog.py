@@ -10,15 +10,8 @@ import torch
 
 from architectures.backbone import Backbone, shapes_only
 from architectures.config import BackboneConfig, BackboneError
-from architectures.denoiser import (
-    Denoiser,
-    DenoiserConfig,
-    DenoiserError,
-    Inputs,
-    denoiser_without_weights,
-    registered_denoisers,
-    resolve_denoiser,
-)
+from architectures.denoiser import DenoiserConfig, DenoiserError, Inputs, registered_denoisers, resolve_denoiser
+from architectures.denoiser_network import Denoiser, denoiser_without_weights
 from architectures.mixer import canonical_pattern
 from architectures.pattern import BlockPattern, PatternError
 
@@ -96,9 +89,7 @@ _ARMS = (
 CATALOG: dict[str, Arm] = {arm.name: arm for arm in _ARMS}
 
 
-def resolve(
-    name_or_pattern: str, vocab_size: int, *, inputs: Inputs | None = None, **size: Any
-) -> BackboneConfig | DenoiserConfig:
+def resolve(name_or_pattern: str, vocab_size: int, *, inputs: Inputs | None = None, **size: Any) -> ArmConfig:
     """The configuration of an arm of the catalog, of a registered denoiser, or of a pattern.
 
     inputs: what a registered denoiser is given. size: for a denoiser its own sizes, else as in `resolve_backbone`.

@@ -10,17 +10,8 @@ from torch import nn
 from torch.nn import functional
 
 from architectures.contract import FLOP_FACTOR, NOISE, SAME, Check, run_check
-from architectures.denoiser import (
-    OWN_FORMULA,
-    Denoiser,
-    DenoiserConfig,
-    Inputs,
-    Registration,
-    counted_flops,
-    one_line,
-    resolve_denoiser,
-    wrong_logits,
-)
+from architectures.denoiser import DenoiserConfig, Inputs, Registration, resolve_denoiser
+from architectures.denoiser_network import OWN_FORMULA, Denoiser, counted_flops, one_line, wrong_logits
 
 VOCABULARY = 48
 INPUTS = Inputs(length=128, mask_id=3, pad_id=0)

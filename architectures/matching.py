@@ -14,8 +14,10 @@ from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple
 
 from architectures.backbone import Backbone, count_parameters, shapes_only
+from architectures.catalog import ArmConfig
 from architectures.config import BackboneConfig
-from architectures.denoiser import DenoiserConfig, find_denoiser, measured_denoiser
+from architectures.denoiser import DenoiserConfig, find_denoiser
+from architectures.denoiser_network import measured_denoiser
 from architectures.feed_forward import FeedForward
 from architectures.mixer import find_mixer, make_mixer
 
@@ -23,7 +25,6 @@ By = Literal["params", "flops"]
 WIDTH_LIMIT = 8192
 NEIGHBOURS = 3  # widths tried on either side of the nearest, since the heads' share moves in steps
 Measure = Callable[[Any], float]
-ArmConfig = BackboneConfig | DenoiserConfig
 
 
 class MatchingError(ValueError):

@@ -13,10 +13,8 @@ import torch
 from torch import nn
 
 from bench.diffusion.absorbing import AbsorbingDiffusion
-from bench.diffusion.evaluation import BitsPerToken, bits_per_token
 from bench.diffusion.generators import derived_seed
 from bench.diffusion.regularisers import Regulariser, regularised_loss
-from bench.diffusion.sampling_step import SamplingStep
 from bench.training.batches import Batches, as_batches
 from bench.training.checkpoint import (
     capture,
@@ -44,6 +42,7 @@ from bench.training.progress import (
     validation_points,
 )
 from bench.training.settings import TrainSettings
+from bench.training.validation import Validations
 
 
 def train(
@@ -102,7 +101,7 @@ class _Run:
         seed: int,
         folder: Path,
     ) -> None:
-        self.backbone, self.batches, self.windows = backbone, batches, validation
+        self.backbone, self.batches = backbone, batches
         self.diffusion, self.settings, self.seed, self.folder = diffusion, settings, seed, folder
         folder.mkdir(parents=True, exist_ok=True)
         self.devices = Devices(settings, folder)
@@ -119,7 +118,7 @@ class _Run:
         compiled: Any = torch.compile(backbone) if settings.compile else backbone
         self.module, self.optimiser = self.devices.prepare(compiled, build_optimiser(backbone, settings))
         self.average = AveragedWeights(backbone, settings.ema)
-        self.kept: dict[str, torch.Tensor] = {}  # the average of the best validation, where it is to be kept
+        self.validations = Validations(backbone, validation, diffusion, settings, self.devices, self.average)
         self.clock = Clock(self.devices.synchronise)
         self.curve = LearningCurve(folder / "history.jsonl", self.devices.is_main)
         self.ledger = Ledger()
@@ -142,9 +141,9 @@ class _Run:
                 self._after_step(*self._one_step())
             if ledger.stopped != "diverged":
                 self._save()
-        if ledger.stopped in ("budget", "plateau") and ledger.final is None and self.windows is not None:
+        if ledger.stopped in ("budget", "plateau") and ledger.final is None and self.validations.windows is not None:
             self._validate_last()
-        self._take_kept()
+        self.validations.take_kept(ledger)
         self.average.copy_to_module()
         self.backbone.eval()
         folder = self.folder / "checkpoint"
@@ -183,15 +182,16 @@ class _Run:
         settings, ledger = self.settings, self.ledger
         due = due or (settings.checkpoint_steps is not None and ledger.step % settings.checkpoint_steps == 0)
         log_due = ledger.step % settings.log_steps == 0
-        if not (log_due or due or asked or ledger.step == 1 or self._spent() >= 1 or self._validation_is_due()):
+        validation_due = self.validations.is_due(self._spent(), ledger)
+        if not (log_due or due or asked or ledger.step == 1 or self._spent() >= 1 or validation_due):
             return
         (ledger.elapsed_s,) = self.devices.agreed([self.clock.stop()])
         over = self._spent() >= 1
         self._read_tally(log_due or over)
         if not ledger.stopped and over:
             ledger.stopped = "budget"
-        if not ledger.stopped and self._validation_is_due():
-            ledger.validated = self._validations_due()
+        if not ledger.stopped and self.validations.is_due(self._spent(), ledger):
+            ledger.validated = self.validations.due(self._spent())
             self._validate_on_curve()
         if not ledger.stopped and asked:
             ledger.stopped = "interrupted"
@@ -202,13 +202,6 @@ class _Run:
     def _spent(self) -> float:
         """Share of the budget spent, 0..1."""
         return self.budget.fraction(self.ledger.step, self.ledger.elapsed_s)
-
-    def _validations_due(self) -> int:
-        """Points of the learning curve that the budget spent so far has."""
-        return math.floor(self._spent() * self.settings.validations + 1e-9)
-
-    def _validation_is_due(self) -> bool:
-        return self.windows is not None and self._validations_due() > self.ledger.validated
 
     def _gradient(self, step: int) -> int:
         """Forward and backward of this process's share of the batch of `step`; the tokens of the whole batch."""
@@ -263,11 +256,9 @@ class _Run:
         try:
             if settings.validations and ledger.noted_step != ledger.step:
                 self._last_point()
-            ledger.kept_at = ledger.best_step if settings.keep == "best" and ledger.best_step else ledger.step
-            self._take_kept()
-            ledger.final = self._bits(
-                settings.final_validation_windows, settings.final_validation_draws, self._while_validating
-            )
+            self.validations.choose(ledger)
+            self.validations.take_kept(ledger)
+            ledger.final = self.validations.after_training(self._while_validating)
             found = {f"final_{name}": value for name, value in ledger.final.summary().items()}
             self._write(found | {"final_of_step": ledger.kept_at})
             ledger.latest_bits = ledger.final.value
@@ -280,19 +271,9 @@ class _Run:
         """The learning curve's last point, which an attempt that was cut off while it validated may have written."""
         points = validation_points(self.curve.lines)
         if points and points[-1][0] == self.ledger.step:
-            self._note(points[-1][1])
+            self.validations.note(points[-1][1], self.ledger)
         else:
             self._validate_on_curve()
-
-    def _note(self, bits: float) -> None:
-        """Take in a point of the learning curve, and its weights where it is the best."""
-        if self.ledger.note_bits(bits) and self.settings.keep == "best":
-            self.kept = self.average.copy()
-
-    def _take_kept(self) -> None:
-        """Put the average that is to be kept in place of the last one."""
-        if self.ledger.kept_at not in (None, self.ledger.step):
-            self.average.replace(self.kept)
 
     def _while_validating(self, done: int, of: int) -> None:
         self._report(f"validating, {done} of {of} masked windows")
@@ -303,30 +284,12 @@ class _Run:
     def _validate_on_curve(self) -> None:
         """A point of the learning curve, on the same windows and masks as the others; ends the run on a plateau."""
         settings, ledger = self.settings, self.ledger
-        bits = self._bits(settings.validation_windows, settings.validation_draws)
+        bits = self.validations.on_curve()
         self._write({f"validation_{name}": value for name, value in bits.summary().items()})
-        self._note(bits.value)
+        self.validations.note(bits.value, ledger)
         if not ledger.stopped and settings.patience is not None and ledger.worse >= settings.patience:
             ledger.stopped = "plateau"
         self._report()
-
-    def _bits(self, most: int | None, draws: int, each: Callable[[int, int], None] | None = None) -> BitsPerToken:
-        """Bits/token of the averaged weights on a grid that is a function of its size alone."""
-        assert self.windows is not None
-        with self.average.in_place():
-            return bits_per_token(
-                SamplingStep(self.backbone, precision=self.settings.evaluation_precision),
-                self.windows,
-                mask_id=self.diffusion.mask_id,
-                pad_id=self.diffusion.pad_id,
-                draws=draws,
-                batch=self.settings.batch,
-                max_windows=most,
-                device=self.devices.device,
-                mine=slice(self.devices.rank, None, self.devices.world),
-                total=self.devices.total_array,
-                each=each,
-            )
 
     def _write(self, values: dict[str, Any]) -> None:
         ledger = self.ledger
@@ -358,7 +321,7 @@ class _Run:
         self.saved_at_s, self.ledger.averaged = self.ledger.elapsed_s, self.average.updates
         self.ledger.scaler = self.devices.scaler_state()
         if self.devices.is_main:
-            tensors, aliases = capture(self.backbone, self.average, self.optimiser, self.kept)
+            tensors, aliases = capture(self.backbone, self.average, self.optimiser, self.validations.kept)
             meta = {"step": self.ledger.step, "aliases": aliases, "identity": self.identity}
             save_checkpoint(self.folder / "checkpoint", tensors, meta | {"ledger": self.ledger.to_dict()})
         self.devices.wait()
@@ -372,7 +335,8 @@ class _Run:
             if different:
                 raise TrainingError(f"checkpoint: {path} is of another run ({different}); choose another folder")
             restore(path, tensors, self.backbone, self.average, self.optimiser)
-            self.kept = {name: value.to(self.devices.device) for name, value in part_of(tensors, "kept").items()}
+            kept = part_of(tensors, "kept")
+            self.validations.kept = {name: value.to(self.devices.device) for name, value in kept.items()}
             self.ledger = Ledger.from_dict(meta["ledger"])
             self.average.updates, self.saved_at_s = self.ledger.averaged, self.ledger.elapsed_s
             if self.devices.is_main:  # the tally is a sum over processes

@@ -106,3 +106,15 @@ def packages(monkeypatch) -> None:
         module = types.ModuleType(name)
         vars(module).update(content)
         monkeypatch.setitem(sys.modules, name, module)
+
+
+@pytest.fixture
+def relative():
+    """Error of a tensor, relative to the one that is expected."""
+
+    def difference(found: torch.Tensor, expected: torch.Tensor) -> float:
+        """Largest error over the largest expected value; where zeros are expected, the largest value found."""
+        size = float(expected.abs().max())
+        return float((found - expected).abs().max()) / (size or 1.0)
+
+    return difference

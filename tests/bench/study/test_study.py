@@ -1,14 +1,13 @@
-"""A study file is read strictly, and its cells are named by what decides their result."""
+"""The cells of a study are named by what decides their result."""
 
 import json
-import math
-import textwrap
 from dataclasses import fields
 from pathlib import Path
 from typing import get_type_hints
 
 import pytest
 import yaml
+from study_files import GOOD, study_file
 
 from architectures import CATALOG, BackboneConfig
 from architectures.denoiser import BUILT_IN
@@ -17,32 +16,7 @@ from bench.run.plan import make_plan
 from bench.study.content import StudyFile
 from bench.study.grid import STUDIES_FOLDER, Cell, load_study
 from bench.study.settings import ModelSettings, given
-from bench.study.yaml import load_yaml
 from bench.training import TrainSettings
-
-GOOD = """\
-name: tiny
-question: does it run
-baseline:
-  arm: transformer
-  length: 32
-  train: {steps: 2}
-axes:
-  arm: [smdim, transformer, {name: wide, arm: transformer, model: {width: 64}}]
-  model.stride: [2, 4]
-exclude:
-  - {arm: wide, model.stride: 2}
-match: params
-seeds: [0, 1]
-measure:
-  quality: {}
-"""
-
-
-def study_file(folder: Path, text: str) -> Path:
-    path = folder / "tiny.yaml"
-    path.write_text(textwrap.dedent(text))
-    return path
 
 
 def test_axes_multiply_and_exclusions_leave_out(tmp_path: Path) -> None:
@@ -60,60 +34,6 @@ def test_axes_multiply_and_exclusions_leave_out(tmp_path: Path) -> None:
     assert wide.train == TrainSettings(steps=2) and given(wide.train) == {"steps": 2}
     assert study.content.match is not None
     assert study.content.match.by == "params"
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (("seeds: [0, 1]", "sedes: [0, 1]"), ["tiny.yaml:13", "sedes", "unknown key", "did you mean 'seeds'"]),
-        (("length: 32", "length: long"), ["tiny.yaml:5", "baseline.length", "integer", "'long'"]),
-        (("length: 32", "lenght: 32"), ["tiny.yaml:5", "baseline.lenght", "did you mean 'length'", "corpus"]),
-        (("seeds: [0, 1]", "seeds: [0, 0]"), ["tiny.yaml:13", "seeds must be distinct"]),
-        (("arm: [smdim, transformer, ", "arm: [smdim, smdim, "), ["tiny.yaml:8", "axes.arm", "twice"]),
-        (("model.stride: [2, 4]", "model.stride: []"), ["tiny.yaml:9", "has no values"]),
-        (("model.stride: [2, 4]", "stride: [2, 4]"), ["tiny.yaml:9", "not a setting that can vary", "arm"]),
-        (("{arm: wide, model.stride: 2}", "{seed: 2}"), ["tiny.yaml:11", "not an axis"]),
-        (("quality: {}", "quality: {treads: 1}"), ["tiny.yaml:15", "measure.quality.treads", "threads"]),
-        (("match: params", "match: size"), ["tiny.yaml:12", "match.by", "params"]),
-        (("name: tiny", "name: ../tiny"), ["tiny.yaml:1", "name"]),
-        (("question: does it run", "name: twice"), ["tiny.yaml:2", "given twice"]),
-        (("axes:", "axes: ["), ["tiny.yaml:", "not valid YAML"]),
-    ],
-)
-def test_an_error_names_file_line_key_and_what_is_allowed(
-    tmp_path: Path, change: tuple[str, str], words: list[str]
-) -> None:
-    assert change[0] in GOOD
-    with pytest.raises(UserError) as caught:
-        load_study(study_file(tmp_path, GOOD.replace(*change)))
-    message = str(caught.value)
-    assert "\n" not in message
-    for word in words:
-        assert word in message
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (("steps: 2", "steps: 2, leraning_rate: 1"), "tiny.yaml:6: baseline.train.leraning_rate: unknown key; did you"),
-        (("steps: 2", "batch: 2"), "tiny.yaml:6: baseline.train: budget: none given; allowed: exactly one of steps"),
-        (("steps: 2", "steps: 2, batch: 6, accumulation: 4"), "baseline.train: accumulation: 4 parts do not divide"),
-        (("model: {width: 64}", "model: {width: wide}"), "axes.arm.2.model.width: input should be a valid integer"),
-        (("length: 32", "model: {depth: 0}"), "tiny.yaml:5: baseline.model.depth: input should be greater than or"),
-        (("length: 32", "tokenizer: {pitch: 0}"), "tiny.yaml:5: baseline.tokenizer.pitch: unknown key"),
-        (("axes:", "axes:\n  train.clip: [1, -1]"), "tiny.yaml:8: axes.train.clip: input should be greater than 0 (gi"),
-        (("axes:", "axes:\n  model.widht: [1]"), "tiny.yaml:8: axes.model.widht: unknown key; did you mean 'width'"),
-        (("axes:", "axes:\n  kernels.scan: [fast]"), "tiny.yaml:8: axes.kernels.scan: input should be 'auto', 'refere"),
-        (("axes:", "axes:\n  tokenizer.pitch_low: [120]"), "baseline.tokenizer: pitch_low (120) must not be above"),
-    ],
-)
-def test_settings_of_a_group_are_refused_where_they_stand(
-    tmp_path: Path, change: tuple[str, str], message: str
-) -> None:
-    assert change[0] in GOOD
-    with pytest.raises(UserError) as caught:
-        load_study(study_file(tmp_path, GOOD.replace(*change)))
-    assert message in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_size_that_a_backbone_does_not_have_is_refused_before_data_are_read(tmp_path: Path) -> None:
@@ -226,55 +146,6 @@ def test_a_cell_is_named_by_its_settings_and_not_by_its_labels() -> None:
     assert one.id != other.id
 
 
-def test_included_files_are_merged_and_the_including_one_wins(tmp_path: Path) -> None:
-    (tmp_path / "sizes.yaml").write_text("baseline:\n  length: 64\n  train: {steps: 9, batch: 3}\nseeds: [7]\n")
-    study = load_study(study_file(tmp_path, "include: sizes.yaml\n" + GOOD.replace("seeds: [0, 1]\n", "")))
-    assert study.content.seeds == (7,)
-    assert study.content.baseline.length == 32
-    assert given(study.content.baseline.train) == {"steps": 2, "batch": 3}
-
-
-def test_errors_of_an_included_file_name_that_file(tmp_path: Path) -> None:
-    (tmp_path / "sizes.yaml").write_text("baseline:\n  tokenizer: {}\n  lenght: 64\n")
-    with pytest.raises(UserError, match=r"sizes\.yaml:3: baseline\.lenght: unknown key; did you mean 'length'"):
-        load_study(study_file(tmp_path, "include: [sizes.yaml]\n" + GOOD))
-
-
-def test_files_that_include_each_other_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text("include: tiny.yaml\n")
-    with pytest.raises(UserError, match=r"a\.yaml:1: include: files include each other: tiny\.yaml -> a\.yaml -> tiny"):
-        load_study(study_file(tmp_path, "include: a.yaml\n" + GOOD))
-    with pytest.raises(UserError, match=r"tiny\.yaml:1: include: no file .*other\.yaml"):
-        load_study(study_file(tmp_path, "include: other.yaml\n" + GOOD))
-
-
-def test_overrides_reach_the_baseline_the_axes_and_the_rest(tmp_path: Path) -> None:
-    path = study_file(tmp_path, GOOD)
-    words = ["train.steps=500", "axes.model.stride=[4]", "seeds=[3]", "match.tolerance=0.05", "limits.time_s=60"]
-    study = load_study(path, [*words, "exclude=[]"])
-    assert given(study.content.baseline.train) == {"steps": 500}
-    assert study.content.axes["model.stride"] == [4]
-    assert study.content.seeds == (3,)
-    assert study.content.match is not None
-    assert study.content.match.tolerance == 0.05
-    assert study.content.limits.time_s == 60
-
-
-@pytest.mark.parametrize(
-    ("word", "message"),
-    [
-        ("train.steps", "write KEY=VALUE"),
-        ("trian.steps=5", "did you mean 'train'"),
-        ("length=long", r"--set length=long: baseline\.length: input should be a valid integer.*'long'"),
-        ("model.stride=2", r"varies on an axis; set axes\.model\.stride"),
-        ("seeds=[1", "not valid YAML"),
-    ],
-)
-def test_an_override_that_cannot_be_is_named(tmp_path: Path, word: str, message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        load_study(study_file(tmp_path, GOOD), [word])
-
-
 def test_ten_million_cells_are_asked_about(tmp_path: Path) -> None:
     text = GOOD.replace("seeds: [0, 1]", f"seeds: {list(range(2_000))}").replace("exclude:", "exclude: []\nnot:")
     text = text.replace("  - {arm: wide, model.stride: 2}\n", "").replace("not:\n", "")
@@ -286,16 +157,6 @@ def test_ten_million_cells_are_asked_about(tmp_path: Path) -> None:
 def test_an_exclusion_of_a_value_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"'broad' is not a value of this axis; values: smdim, transformer, wide"):
         load_study(study_file(tmp_path, GOOD.replace("{arm: wide,", "{arm: broad,")))
-
-
-def test_aliases_that_unfold_without_end_are_refused(tmp_path: Path) -> None:
-    bomb = "a: &a [x, x]\n" + "".join(
-        f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(20)
-    )
-    with pytest.raises(UserError, match=r"nested deeper than|more than 200,000 values"):
-        load_study(study_file(tmp_path, bomb))
-    with pytest.raises(UserError, match=r"nested deeper than|not valid YAML"):
-        load_study(study_file(tmp_path, "a: &a [*a]\n"))
 
 
 def test_long_adds_half_octaves_and_no_prune_tries_every_length(tiny_study):
@@ -346,57 +207,6 @@ def test_the_shipped_gpu_studies_are_valid_and_lie_in_results_under_their_own_na
     assert len(set(labels)) == len(labels) >= 3
     if path.stem.startswith("efficiency"):
         assert set(labels) == {*CATALOG, *BUILT_IN} and {256, 512, 1024, 2048, 16384} <= set(efficiency.lengths)
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("yes", "yes"),
-        ("on", "on"),
-        ("1:30", "1:30"),
-        ("08", 8),
-        ("010", 10),
-        ("0o10", 8),
-        ("0x1F", 31),
-        ("1_000", "1_000"),
-        ("1e-3", 0.001),
-        ("1.", 1.0),
-        (".5", 0.5),
-        ("-.INF", -math.inf),
-        ("~", None),
-        ("", None),
-        ("True", True),
-        ("2026-11-28", "2026-11-28"),
-        ("=", "="),
-    ],
-)
-def test_plain_scalars_are_read_as_yaml_1_2_does(text: str, value: object) -> None:
-    found = load_yaml(f"key: {text}")["key"]
-    assert found == value and type(found) is type(value)
-
-
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("seeds: [-1]", "seeds.0: input should be greater than or equal to 0 (given: -1)"),
-        ("seeds: [9223372036854775808]", "seeds.0: input should be less than or equal to 9223372036854775807"),
-        ("seeds: [0, yes]", "seeds.1: input should be a valid integer (given: 'yes')"),
-        ("seeds: [true]", "seeds.0: input should be a valid integer (given: True)"),
-        ("baseline: {train: {steps: 2, clip: .inf}}", "baseline.train.clip: input should be a finite number"),
-        ("baseline: {train: {steps: 2, learning_rate: true}}", "baseline.train.learning_rate: input should be a valid"),
-        ("baseline: {train: {steps: '2'}}", "baseline.train.steps: input should be a valid integer (given: '2')"),
-        ("baseline: {sample: {temperature: .nan}}", "baseline.sample.temperature: input should be a finite number"),
-        ("baseline: {tokenizer: {tempo_low: .inf}}", "baseline.tokenizer.tempo_low: input should be a finite number"),
-        ("limits: {time_s: .inf}", "limits.time_s: input should be a finite number"),
-        ("axes: {train.learning_rate: [1e-3, 0.001]}", "axes.train.learning_rate: lists a value twice"),
-        ("axes: {train.learning_rate: [1, 1.0]}", "axes.train.learning_rate: lists a value twice"),
-    ],
-)
-def test_a_value_of_another_type_is_named_with_file_line_and_key(line: str, words: str, tmp_path: Path) -> None:
-    text = f"name: a\nquestion: q\nmeasure: {{quality: {{}}}}\n{line}\n"
-    with pytest.raises(UserError) as caught:
-        load_study(study_file(tmp_path, text))
-    assert str(caught.value).startswith(f"{tmp_path / 'tiny.yaml'}:4: {words}")
 
 
 def test_arms_of_equal_settings_stay_apart_whatever_their_names_share(tmp_path: Path) -> None:

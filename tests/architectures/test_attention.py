@@ -1,0 +1,55 @@
+"""Attention against masks and closed forms."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from architectures.attention import Attention, rotate
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize(
+    ("width", "heads", "features"), [(256, 8, 32), (248, 8, 28), (32, 1, 32), (16, 1, 16), (272, 8, 32), (6, 1, 4)]
+)
+def test_heads_follow_the_width(width, heads, features):
+    mixer = Attention(width, head_width=32)
+    assert (mixer.heads, mixer.head_width) == (heads, features)
+
+
+def test_windowed_attention_equals_a_mask():
+    for causal in (False, True):
+        mixer = Attention(32, window=6, head_width=16, causal=causal)
+        for length in (20, 31, 64):
+            assert mixer.chunks(length) > 1
+            x = torch.randn(2, length, 32)
+            place = torch.arange(length)
+            distance = place[:, None] - place[None, :]
+            mask = (distance <= 6) & (distance >= (0 if causal else -6))
+            query, key, value = mixer.inward(x).view(2, length, 3, 2, 16).permute(2, 0, 3, 1, 4)
+            scores = rotate(query) @ rotate(key).transpose(-1, -2) / 4.0
+            weights = scores.masked_fill(~mask, -torch.inf).softmax(dim=-1)
+            expected = mixer.outward((weights @ value).transpose(1, 2).reshape(2, length, 32))
+            torch.testing.assert_close(mixer(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_window_makes_attention_linear_in_the_length():
+    mixer = Attention(32, window=16)
+    assert mixer.flops(2048).attention == 2 * mixer.flops(1024).attention == 4 * 2048 * 48 * 32
+
+
+def test_rotary_scores_depend_on_the_distance_only():
+    query, key = torch.randn(1, 1, 1, 8), torch.randn(1, 1, 1, 8)
+    turned_q, turned_k = rotate(query.expand(1, 1, 30, 8)), rotate(key.expand(1, 1, 30, 8))
+    scores = (turned_q @ turned_k.transpose(-1, -2))[0, 0]
+    torch.testing.assert_close(scores[:-1, :-1], scores[1:, 1:], rtol=1e-4, atol=1e-5)
+    assert torch.allclose(torch.diagonal(scores), (query * key).sum(), atol=1e-5)
+
+
+def test_learned_positions_of_attention_end():
+    with pytest.raises(ValueError, match="max_positions=8"):
+        Attention(32, positions="learned", max_positions=8)(torch.randn(1, 9, 32))
