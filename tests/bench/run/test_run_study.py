@@ -108,7 +108,7 @@ def strike(study: Path, folder: Path, blow: signal.Signals) -> tuple[str, str]:
     """Run a study, end the command by `blow` while its quality cell trains; what it printed."""
     began = time.time()
     process = subprocess.Popen(
-        [*COMMAND, "run", str(study)],
+        [*COMMAND, "run", str(study), "--jobs", "1"],  # the reference first: beside it the training might end before it
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
