@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from architectures.attention_kernels import attend, implementation, windowed_by_package
-from architectures.mixer import FlopCount, Mixer, register_mixer, type_of_products, writes_residual
+from architectures.mixer import FlopCount, Mixer, register_mixer, type_of_products, without_decay, writes_residual
 
 Positions = Literal["rope", "learned", "none"]
 ROPE_BASE = 10_000.0  # Su et al. 2021, arXiv 2104.09864, section 3.2.2
@@ -63,7 +63,7 @@ class Attention(Mixer):
         table = torch.empty(max_positions, width) if positions == "learned" else None
         self.position = nn.Parameter(nn.init.normal_(table, std=POSITION_INIT_STD)) if table is not None else None
         if self.position is not None:
-            self.position._no_weight_decay = True  # type: ignore[attr-defined]
+            without_decay(self.position)
         self.inward = nn.Linear(width, 3 * self.inner, bias=False)
         self.outward = writes_residual(nn.Linear(self.inner, width, bias=False))
 

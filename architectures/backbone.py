@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from architectures.config import BackboneConfig, BackboneError
 from architectures.mixer import FlopCount, Mixer, make_mixer
-from architectures.padding import pad_positions, takes_pad, without_pad
+from architectures.padding import masked_share, pad_positions, takes_pad, without_pad
 from architectures.stem import TIME_FEATURES, Compress, Expand, TimeFeatures, make_norm
 
 __all__ = ["Backbone", "BackboneConfig", "BackboneError", "count_parameters"]
@@ -122,10 +122,7 @@ class Backbone(nn.Module):
         """The share of masked tokens but for PAD (B,): the time of an absorbing process with the linear schedule."""
         if self.config.mask_id is None:
             raise BackboneError(f"backbone {self.name}: time_conditioning needs mask_id, or a time at each call")
-        masked_BL = (tokens_BL == self.config.mask_id).float()
-        if self.config.pad_id is None:
-            return masked_BL.mean(dim=1)  # B L -> B
-        return masked_BL.sum(dim=1) / (tokens_BL != self.config.pad_id).sum(dim=1).clamp(min=1)  # B L -> B
+        return masked_share(tokens_BL, self.config.mask_id, self.config.pad_id)
 
     def _check_tokens(self, tokens_BL: torch.Tensor) -> None:
         if tokens_BL.dim() != 2 or tokens_BL.dtype not in TOKEN_TYPES:
@@ -229,6 +226,16 @@ class _NoInitialValues(TorchFunctionMode):
 def _same_floats(x: Any, first: Any) -> bool:
     tensors = isinstance(x, torch.Tensor) and isinstance(first, torch.Tensor)
     return tensors and x.shape == first.shape and x.is_floating_point()
+
+
+@contextmanager
+def own_random(seed: int | None = None) -> Iterator[None]:
+    """A block whose draws leave torch's generators as they were; `seed`: what it draws from. No GPU is initialised."""
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices=devices):
+        if seed is not None:
+            torch.manual_seed(seed)
+        yield
 
 
 @contextmanager

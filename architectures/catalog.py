@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from typing import Any
 
-import torch
-
-from architectures.backbone import Backbone, shapes_only
+from architectures.backbone import Backbone, own_random, shapes_only
 from architectures.config import BackboneConfig, BackboneError
 from architectures.denoiser import DenoiserConfig, DenoiserError, Inputs, registered_denoisers, resolve_denoiser
 from architectures.denoiser_network import Denoiser, denoiser_without_weights
@@ -169,12 +168,11 @@ def build_config(config: ArmConfig, *, name: str = "", seed: int | None = None) 
     make: Any = Denoiser if isinstance(config, DenoiserConfig) else Backbone
     if seed is None:
         return make(config, name)
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+    with own_random(seed):
         return make(config, name)
 
 
+@lru_cache(maxsize=1024)
 def without_weights(config: ArmConfig) -> Backbone | Denoiser:
     """The network on the meta device: its direction, its parameters and its FLOPs are known, nothing is computed."""
     if isinstance(config, DenoiserConfig):

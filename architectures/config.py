@@ -86,7 +86,8 @@ class BackboneConfig:
         self._check("kernel", self.stem_kernel >= self.stride, f"at least the stride, {self.stride}")
         self._check("dropout", 0.0 <= self.dropout < 1.0, "in [0, 1)")
         for name in ("mask_id", "pad_id"):
-            self._check(name, getattr(self, name) in (None, *range(self.vocab_size)), "a token id, or none")
+            token = getattr(self, name)
+            self._check(name, token is None or 0 <= token < self.vocab_size, "a token id, or none")
 
     def _check(self, name: str, right: bool, allowed: str) -> None:
         if not right:

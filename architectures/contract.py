@@ -11,6 +11,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from architectures.errors import first_line
 from architectures.mixer import Direction, FlopCount, Mixer, make_mixer
 from architectures.pattern import Slot
 
@@ -68,7 +69,7 @@ def run_check(name: str, test: Callable[[Subject], str], subject: Subject) -> Ch
     try:
         problem = test(subject)
     except Exception as error:  # whatever a user's code raises is a finding
-        problem = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        problem = first_line(error)
     return Check(name, not problem, problem or "yes")
 
 
@@ -89,7 +90,7 @@ def _input(mixer: Mixer, length: int, batch: int = BATCH, seed: int = 1) -> torc
     return torch.randn(batch, length, mixer.width, generator=generator).to(device)
 
 
-def _change(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
+def relative_change(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
     """Largest change at each (sequence, position), relative to the largest output."""
     return (after - before).abs().amax(dim=-1) / before.abs().max().clamp(min=1e-12)  # B L D -> B L
 
@@ -152,7 +153,7 @@ def _batch_leak(mixer: Mixer) -> str:
         for given in (x, moved):
             torch.manual_seed(4)
             outputs.append(mixer(given))
-    change = _change(*outputs).amax(dim=1)
+    change = relative_change(*outputs).amax(dim=1)
     leaked = float(torch.stack((change[0], change[2])).max())
     return "" if leaked <= SAME else f"changing one sequence changes another by {leaked:.1e} of the output"
 
@@ -183,7 +184,7 @@ def measured_direction(mixer: Mixer, length: int = 48) -> Direction:
     was_training = mixer.training
     mixer.eval()
     with torch.no_grad():
-        change = _change(mixer(x), mixer(moved))[0]  # L
+        change = relative_change(mixer(x), mixer(moved))[0]  # L
     mixer.train(was_training)
     before = bool(change[:PERTURBED_AT].max() > SAME)
     after = bool(change[PERTURBED_AT + 1 :].max() > SAME)
@@ -214,6 +215,6 @@ def _agreement(mixer: Mixer, slot: Slot, width: int) -> str:
     there = _make(slot, width, "cpu").eval()
     mixer.eval()
     with torch.no_grad():
-        difference = float(_change(there(_input(there, 64)), mixer(_input(mixer, 64)).cpu()).max())
+        difference = float(relative_change(there(_input(there, 64)), mixer(_input(mixer, 64)).cpu()).max())
     mixer.train()
     return "" if difference <= DEVICE_TOLERANCE else f"differs from the CPU by {difference:.1e} of the output"

@@ -9,9 +9,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from architectures.contract import FLOP_FACTOR, NOISE, SAME, Check, run_check
+from architectures.backbone import count_parameters
+from architectures.contract import FLOP_FACTOR, NOISE, SAME, Check, relative_change, run_check
 from architectures.denoiser import DenoiserConfig, Inputs, Registration, resolve_denoiser
-from architectures.denoiser_network import OWN_FORMULA, Denoiser, counted_flops, one_line, wrong_logits
+from architectures.denoiser_network import OWN_FORMULA, Denoiser, counted_flops, wrong_logits
+from architectures.errors import first_line
 
 VOCABULARY = 48
 INPUTS = Inputs(length=128, mask_id=3, pad_id=0)
@@ -29,7 +31,7 @@ def check_denoiser(found: Registration, *, device: str = "cpu") -> list[Check]:
         config = resolve_denoiser(found.name, VOCABULARY, INPUTS, {})
         denoiser = _make(config).to(device)
     except Exception as error:
-        return [Check("constructed", False, one_line(error))]
+        return [Check("constructed", False, first_line(error))]
     tests: dict[str, Callable[[Denoiser], str]] = {
         "returns logits": _logits,
         "keeps the type": _dtype,
@@ -46,7 +48,7 @@ def check_denoiser(found: Registration, *, device: str = "cpu") -> list[Check]:
         "counts its FLOPs": _flops,
         "runs under autocast": _autocast,
     }
-    parameters = sum(one.numel() for one in denoiser.parameters() if one.requires_grad)
+    parameters = count_parameters(denoiser)
     sizes = ", ".join(f"{name}={value}" for name, value in config.sizes) or "no sizes"
     words = f"{parameters:,} parameters ({sizes}) on {device}; direction {found.direction}"
     checks = [Check("constructed", True, f"{words}; matched by {found.size or 'no size: match refuses it'}")]
@@ -89,14 +91,7 @@ def _tokens(denoiser: Denoiser, length: int = LENGTH, batch: int = BATCH, seed: 
 
 def _raw(denoiser: Denoiser, tokens_BL: torch.Tensor) -> torch.Tensor:
     """What the network itself returns: the wrapper's conversion to float32 would hide its type."""
-    if denoiser.registration.takes_time:
-        return denoiser.network(tokens_BL, (tokens_BL == INPUTS.mask_id).float().mean(dim=1))  # B L -> B
-    return denoiser.network(tokens_BL)
-
-
-def _change(before: torch.Tensor, after: torch.Tensor) -> torch.Tensor:
-    """Largest change at each (sequence, position), relative to the largest logit."""
-    return (after - before).abs().amax(dim=-1) / before.abs().max().clamp(min=1e-12)  # B L V -> B L
+    return denoiser.network(*denoiser.inputs(tokens_BL))
 
 
 def _logits(denoiser: Denoiser) -> str:
@@ -116,7 +111,7 @@ def _refused(denoiser: Denoiser, length: int) -> str:
             denoiser.check_length(length)
             denoiser(_tokens(denoiser, length, batch=1))
     except Exception as error:
-        return one_line(error)
+        return first_line(error)
     return ""
 
 
@@ -146,7 +141,7 @@ def _special(denoiser: Denoiser) -> str:
         try:
             logits = denoiser(tokens_BL)
         except Exception as error:
-            return f"fails on {name}: {one_line(error)}"
+            return f"fails on {name}: {first_line(error)}"
         if not bool(torch.isfinite(logits).all()):
             return f"gives logits that are not finite for {name}"
     return ""
@@ -212,7 +207,7 @@ def _batch_leak(denoiser: Denoiser) -> str:
             for given in (tokens_BL, moved):
                 torch.manual_seed(4)
                 outputs.append(denoiser(given))
-        change = _change(*outputs).amax(dim=1)
+        change = relative_change(*outputs).amax(dim=1)
         leaked = float(torch.stack((change[0], change[2])).max())
         if not leaked <= SAME:
             return f"changing one sequence changes another by {leaked:.1e} of the largest logit"
@@ -243,7 +238,7 @@ def _device(denoiser: Denoiser) -> str:
             _raw(moved, tokens_BL)
     except Exception as error:
         if "device" in str(error) and "meta!" in str(error):
-            return f"makes a tensor on another device than its tokens': {one_line(error)}"
+            return f"makes a tensor on another device than its tokens': {first_line(error)}"
     return ""
 
 
@@ -255,7 +250,7 @@ def _weights(denoiser: Denoiser) -> str:
     other.load_state_dict(denoiser.state_dict())
     tokens_BL = _tokens(denoiser)
     with torch.no_grad():
-        change = float(_change(denoiser(tokens_BL), other(tokens_BL)).max())
+        change = float(relative_change(denoiser(tokens_BL), other(tokens_BL)).max())
     return (
         "" if change <= SAME else "another network with the same state_dict gives other logits: a weight is not in it"
     )

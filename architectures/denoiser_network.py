@@ -10,9 +10,11 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from architectures.backbone import count_parameters, shapes_only
+from architectures.backbone import count_parameters, own_random, shapes_only
 from architectures.denoiser import DenoiserConfig, DenoiserError, Registration, find_denoiser
+from architectures.errors import first_line
 from architectures.mixer import FlopCount
+from architectures.padding import masked_share
 
 OWN_FORMULA, COUNTED = "own formula", "counted"
 
@@ -37,10 +39,7 @@ class Denoiser(nn.Module):
 
         The first call of each shape names the denoiser in whatever its network raises.
         """
-        inputs: tuple[torch.Tensor, ...] = (tokens_BL,)
-        if self.registration.takes_time:
-            share_B = (tokens_BL == self.config.mask_id).float().mean(dim=1) if time_B is None else time_B  # B L -> B
-            inputs = (tokens_BL, share_B)
+        inputs = self.inputs(tokens_BL, time_B)
         key = (tokens_BL.shape, tokens_BL.device, self.training)
         if torch.compiler.is_compiling() or key in self._seen:
             return self.network(*inputs).float()  # B L -> B L V
@@ -50,11 +49,17 @@ class Denoiser(nn.Module):
             if isinstance(error, DenoiserError) or _is_out_of_memory(error):
                 raise
             shape = tuple(tokens_BL.shape)
-            raise DenoiserError(f"denoiser {self.name}: fails on tokens {shape}: {one_line(error)}") from error
+            raise DenoiserError(f"denoiser {self.name}: fails on tokens {shape}: {first_line(error)}") from error
         if problem := wrong_logits(logits, tokens_BL, self.config.vocab_size):
             raise DenoiserError(f"denoiser {self.name}: {problem}")
         self._seen.add(key)
         return logits.float()
+
+    def inputs(self, tokens_BL: torch.Tensor, time_B: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
+        """What the network is called with: the tokens, and the time (B,) where it takes one."""
+        if not self.registration.takes_time:
+            return (tokens_BL,)
+        return (tokens_BL, masked_share(tokens_BL, self.config.mask_id) if time_B is None else time_B)
 
     def check_length(self, length: int) -> None:
         """Raise DenoiserError where the network's own `check_length` refuses a length, or its positions end before."""
@@ -65,7 +70,7 @@ class Denoiser(nn.Module):
             try:
                 own(length)
             except ValueError as error:
-                raise DenoiserError(f"denoiser {self.name}: length {length}: {one_line(error)}") from error
+                raise DenoiserError(f"denoiser {self.name}: length {length}: {first_line(error)}") from error
 
     def flops(self, length: int) -> FlopCount:
         """Operations of one forward pass over one sequence: the network's own `flops(length)` (a number or a
@@ -96,13 +101,13 @@ def measured_denoiser(config: DenoiserConfig, length: int | None) -> tuple[int, 
 
 @lru_cache(maxsize=256)
 def denoiser_without_weights(config: DenoiserConfig) -> Denoiser:
-    """The denoiser on the meta device; with weights where its constructor needs values."""
+    """The denoiser on the meta device."""
     try:
         with shapes_only():
             return Denoiser(config)
     except Exception:  # a constructor that reads values fails there in its own way
-        with torch.random.fork_rng():
-            return Denoiser(config)
+        with own_random():
+            return Denoiser(config).to("meta")  # its weights are not kept
 
 
 def wrong_logits(logits: Any, tokens_BL: torch.Tensor, vocab_size: int) -> str:
@@ -113,11 +118,6 @@ def wrong_logits(logits: Any, tokens_BL: torch.Tensor, vocab_size: int) -> str:
     if logits.shape != wanted:
         return f"returns shape {tuple(logits.shape)} for tokens {tuple(tokens_BL.shape)}; allowed: {tuple(wanted)}"
     return "" if logits.is_floating_point() else f"returns {logits.dtype}; allowed: floating-point logits"
-
-
-def one_line(error: BaseException) -> str:
-    """Type and first line of an error."""
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -131,7 +131,7 @@ def _built(found: Registration, config: DenoiserConfig) -> nn.Module:
     except Exception as error:
         if _is_out_of_memory(error):
             raise
-        raise DenoiserError(f"denoiser {config.name}: cannot be built: {one_line(error)}") from error
+        raise DenoiserError(f"denoiser {config.name}: cannot be built: {first_line(error)}") from error
     if not isinstance(network, nn.Module):
         raise DenoiserError(f"denoiser {config.name}: builds {type(network).__name__}; allowed: a torch.nn.Module")
     return network
@@ -143,7 +143,7 @@ def counted_flops(config: DenoiserConfig, length: int) -> FlopCount:
     network reads values. Attention runs as products: the counter has no formula for a CPU's fused kernel."""
     for device in ("meta", "cpu"):
         try:
-            with torch.random.fork_rng(), torch.device(device):
+            with own_random(), torch.device(device):
                 denoiser = Denoiser(config).eval()
                 tokens_BL = torch.zeros(1, length, dtype=torch.int64)
                 counter = FlopCounterMode(display=False)

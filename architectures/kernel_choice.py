@@ -16,6 +16,8 @@ from typing import TypeVar
 
 import torch
 
+from architectures.errors import first_line
+
 Unfit = Callable[[str], str]
 """Kernel -> what rules it out for the sizes of a call, in words; "" if nothing does."""
 Function = TypeVar("Function", bound=Callable[..., object])
@@ -179,11 +181,6 @@ def countable() -> Iterator[None]:
 def counting() -> bool:
     """Whether a `countable` block is open."""
     return bool(_counting)
-
-
-def first_line(problem: BaseException) -> str:
-    """Type and first line of an error."""
-    return f"{type(problem).__name__}: {(str(problem).splitlines() or [''])[0]}".removesuffix(": ")
 
 
 def constant_when_compiled(function: Function) -> Function:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from architectures import depthwise, scan
-from architectures.mixer import FlopCount, Mixer, register_mixer, type_of_products, writes_residual
+from architectures.mixer import FlopCount, Mixer, register_mixer, type_of_products, without_decay, writes_residual
 
 MambaDirection = Literal["forward", "backward", "bidirectional"]
 Weights = Literal["split", "tied", "separate"]
@@ -31,8 +31,7 @@ class SelectiveStateSpace(nn.Module):
         self.to_delta = nn.Linear(rank, channels, bias=True)
         self.A_log = nn.Parameter(torch.empty(channels, state))
         self.D = nn.Parameter(torch.empty(channels))
-        for parameter in (self.A_log, self.D, self.to_delta.bias):
-            parameter._no_weight_decay = True  # type: ignore[attr-defined]
+        without_decay(self.A_log, self.D, self.to_delta.bias)
         self.reset_recurrence()
 
     def reset_recurrence(self) -> None:

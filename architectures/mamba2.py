@@ -12,7 +12,15 @@ from torch.nn import functional as F
 from architectures import depthwise
 from architectures.attention import HEAD_MULTIPLE, split_heads
 from architectures.mamba import DELTA_FLOOR, DELTA_MAX, DELTA_MIN, MambaDirection
-from architectures.mixer import FlopCount, Mixer, register_mixer, type_of_products, without_autocast, writes_residual
+from architectures.mixer import (
+    FlopCount,
+    Mixer,
+    register_mixer,
+    type_of_products,
+    without_autocast,
+    without_decay,
+    writes_residual,
+)
 from architectures.padding import without_pad
 from architectures.ssd import SSD, chosen_kernel, ssd, ssd_flops
 
@@ -63,8 +71,7 @@ class Mamba2(Mixer):
         self.D = nn.Parameter(torch.ones(self.heads))
         self.norm_weight = nn.Parameter(torch.ones(self.inner))
         self.outward = writes_residual(nn.Linear(self.inner, width, bias=False))
-        for parameter in (self.delta_bias, self.A_log, self.D):
-            parameter._no_weight_decay = True  # type: ignore[attr-defined]
+        without_decay(self.delta_bias, self.A_log, self.D)
         self.reset_recurrence()
 
     def reset_recurrence(self) -> None:

@@ -173,7 +173,8 @@ def _nearest_size(config: DenoiserConfig, size: str, multiple: int, goal: float,
 def _size_words(config: ArmConfig) -> str:
     if isinstance(config, BackboneConfig):
         return f"width {config.width}, {len(config.blocks)} mixers"
-    return f"{find_denoiser(config.name).size} {dict(config.sizes).get(find_denoiser(config.name).size or '')}"
+    size = find_denoiser(config.name).size
+    return f"{size} {dict(config.sizes).get(size or '')}"
 
 
 def _solve(config: BackboneConfig, goal: float, measure: Measure, tolerance: float) -> BackboneConfig:
@@ -266,10 +267,10 @@ def _hidden(config: BackboneConfig) -> int | None:
 
 
 def _changes(before: ArmConfig, after: ArmConfig) -> str:
-    if isinstance(before, DenoiserConfig) or isinstance(after, DenoiserConfig):
-        pairs = [] if isinstance(after, BackboneConfig) or isinstance(before, BackboneConfig) else after.sizes
-        old = {} if isinstance(before, BackboneConfig) else dict(before.sizes)
-        return ", ".join(f"{key} {old.get(key)} -> {value}" for key, value in pairs if old.get(key) != value)
+    if isinstance(before, DenoiserConfig) and isinstance(after, DenoiserConfig):
+        old = dict(before.sizes)
+        return ", ".join(f"{key} {old.get(key)} -> {value}" for key, value in after.sizes if old.get(key) != value)
+    assert isinstance(before, BackboneConfig) and isinstance(after, BackboneConfig)  # matching keeps the kind
     parts = [f"width {before.width} -> {after.width}"] if before.width != after.width else []
     if before.hidden != after.hidden:
         base = _hidden(replace(after, hidden=before.hidden))

@@ -168,6 +168,12 @@ def _load_entry_points() -> None:
     import_entry_points(ENTRY_POINT_GROUP, MixerError)
 
 
+def without_decay(*parameters: nn.Parameter) -> None:
+    """Mark parameters that the trainer's weight decay leaves out: positions, decays and steps of recurrences."""
+    for parameter in parameters:
+        parameter._no_weight_decay = True  # type: ignore[attr-defined]
+
+
 def writes_residual(layer: nn.Linear) -> nn.Linear:
     """The layer, marked as one whose output joins the residual: the backbone scales its weights by depth."""
     layer.weight._residual_output = True  # type: ignore[attr-defined]

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _disable_current_modes
 
-from architectures.kernel_choice import BROKEN, Kernel, first_line
+from architectures.errors import first_line
+from architectures.kernel_choice import BROKEN, Kernel
 
 Trial = Callable[[torch.device], tuple[Tensor, Tensor]]
 """Runs a kernel on a tiny input on a device; gives (found, expected)."""

@@ -45,6 +45,14 @@ def pad_positions(tokens_BL: torch.Tensor, pad_id: int | None, stride: int) -> t
     return pad_BL.unflatten(1, (-1, stride)).all(dim=2)  # B L -> B L/stride stride -> B L/stride
 
 
+def masked_share(tokens_BL: torch.Tensor, mask_id: int, pad_id: int | None = None) -> torch.Tensor:
+    """Share of masked tokens in each row (B,), PAD left out of both where its id is given."""
+    masked_BL = (tokens_BL == mask_id).float()
+    if pad_id is None:
+        return masked_BL.mean(dim=1)  # B L -> B
+    return masked_BL.sum(dim=1) / (tokens_BL != pad_id).sum(dim=1).clamp(min=1)  # B L -> B
+
+
 def takes_pad(mixer: nn.Module) -> bool:
     """Whether a mixer's forward names `pad_BL`: it then leaves out more than the zeros that stand at PAD."""
     return "pad_BL" in inspect.signature(mixer.forward).parameters

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from architectures.denoiser import DenoiserError, Registration, registered_denoisers
+from architectures.errors import first_line
 from architectures.mixer import Mixer, MixerError, registered_mixers
 
 
@@ -28,8 +29,7 @@ def load_plugin(module: str) -> list[type[Mixer] | Registration]:
     except (MixerError, DenoiserError) as error:
         raise PluginError(f"plug-in {module}: {error}") from error
     except Exception as error:  # a user's module may fail in any way
-        reason = str(error).strip().partition("\n")[0]
-        raise PluginError(f"plug-in {module!r} cannot be imported: {type(error).__name__}: {reason}") from error
+        raise PluginError(f"plug-in {module!r} cannot be imported: {first_line(error)}") from error
 
     def of_module(name: str) -> bool:
         return name == module or name.startswith(f"{module}.")

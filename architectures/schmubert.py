@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from architectures.attention_kernels import attend, implementation
 from architectures.denoiser import register_denoiser
-from architectures.mixer import FlopCount, type_of_products
+from architectures.mixer import FlopCount, type_of_products, without_decay
 
 
 class Block(nn.Module):
@@ -134,5 +134,5 @@ class Schmubert(nn.Module):
 def _position(places: int, features: int) -> nn.Parameter:
     """A trained vector for each place, zeros at first, without weight decay."""
     parameter = nn.Parameter(torch.zeros(places, features))
-    parameter._no_weight_decay = True  # type: ignore[attr-defined]
+    without_decay(parameter)
     return parameter

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from architectures.config import BackboneConfig
-from architectures.mixer import FlopCount
+from architectures.mixer import FlopCount, without_decay
 from architectures.padding import without_pad
 
 HEAD_INIT_STD = 0.02  # logits start near 0, so that the first loss is near that of a uniform guess
@@ -40,7 +40,7 @@ class Compress(nn.Module):
         learned = config.positions == "learned"
         self.position = nn.Parameter(torch.randn(positions, config.width) * 0.02) if learned else None
         if self.position is not None:
-            self.position._no_weight_decay = True  # type: ignore[attr-defined]
+            without_decay(self.position)
 
     def forward(self, tokens_BL: torch.Tensor, pad_BL: torch.Tensor | None = None) -> torch.Tensor:
         """(B, L) int64 -> (B, L / stride, D). pad_BL: true at tokens of PAD, whose embedding is then 0, as beyond the

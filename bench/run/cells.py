@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.study.settings import EfficiencySettings, InfillingSettings, Measure
 
 
-EVALUATED = {"batch", "device", "final_validation_windows", "final_validation_draws"}
+EVALUATED = {"batch", "device", "evaluation_precision", "final_validation_windows", "final_validation_draws"}
 """Settings of the trainer that matter to loaded weights: how they are evaluated, and where."""
 
 
@@ -54,8 +54,7 @@ def quality_cell(
     **labels: Any,
 ) -> Cell:
     """A training of `member`, and the music drawn from it; `labels`: further ones than those of its settings."""
-    from bench.files import file_sha256
-    from bench.training.weights import weights_file
+    from bench.training.weights import weights_file, weights_hash
 
     assert member.train
     parts = versions.QUALITY_PARTS
@@ -76,7 +75,7 @@ def quality_cell(
         settings["sample_lengths"] = list(member.arm.sample_lengths)
     if member.arm.checkpoint:
         file = weights_file(member.arm.checkpoint)
-        settings["checkpoint"] = {"file": str(file), "sha256": file_sha256(file)}
+        settings["checkpoint"] = {"file": str(file), "sha256": weights_hash(file)}
     labels |= _arm_labels(member.label, config)
     labels |= {"seed": seed, "length": member.length, "corpus": member.corpus, "version": versions.label(parts)}
     return Cell("quality", labels, settings)

@@ -99,11 +99,11 @@ def run_plan(
             watcher.begin(fresh, len(cells) - len(fresh))
             tasks = make_tasks(store, plan.cells, fresh, plan.study.content.limits)
             (executor or LocalExecutor()).run(tasks, leases, others, on_event)
-            grown = plan.grow() if plan.grow else plan
-            if {cell.id for cell in grown.cells} <= statuses.keys():
+            if plan.grow:
+                plan = plan.grow()
+                write_plan(plan)
+            if {cell.id for cell in plan.cells} <= statuses.keys():
                 break
-            plan = grown
-            write_plan(plan)
     finally:
         leases.__exit__()
         saved = table.save(last=True)

@@ -159,10 +159,6 @@ class Study:
     def _settings(self, kind: type[Model], group: str, chosen: Mapping[str, Any]) -> Model:
         """The baseline's settings of a group, with the values chosen on axes in place of its own."""
         settings = getattr(self.content.baseline, group)
-        if group == "train" and chosen["arm"].train == "none":  # evaluated alone: the budget is not spent
-            budget = {"steps": 1}
-            settings = kind(**{key: value for key, value in given(settings).items() if key not in BUDGETS} | budget)
-            chosen = {key: value for key, value in chosen.items() if key.partition(".")[2] not in BUDGETS}
         varied = {key.removeprefix(f"{group}."): value for key, value in chosen.items() if key.startswith(f"{group}.")}
         if isinstance(settings, kind) and not varied:
             return settings
@@ -230,7 +226,7 @@ class Study:
 
     def _train(self, arm: ArmChoice, chosen: Mapping[str, Any]) -> TrainSettings:
         """The settings of the trainer with the arm's own over them; its budget replaces theirs."""
-        own = {} if isinstance(arm.train, str) else given(arm.train)
+        own = {"steps": 1, "ema_steps": 1} if isinstance(arm.train, str) else given(arm.train)  # none: not spent
         if not own:
             return self._settings(TrainSettings, "train", chosen)
         varied = {key.removeprefix("train."): value for key, value in chosen.items() if key.startswith("train.")}

@@ -98,10 +98,17 @@ def load_checkpoint(folder: Path | str, *, weights: str = "ema") -> tuple[dict[s
     tensors, meta = read_checkpoint(path)
     state = part_of(tensors, "weights")
     if weights == "ema":
-        step = meta.get("ledger", {}).get("kept_at") or meta["step"]
-        state |= part_of(tensors, "ema" if step == meta["step"] else "kept")
+        part, step = averaged_part(meta)
+        state |= part_of(tensors, part)
         meta |= {"step": step}
     return state | {alias: state[name] for alias, name in meta["aliases"].items()}, meta
+
+
+def averaged_part(meta: Mapping[str, Any]) -> tuple[str, int]:
+    """Part of a checkpoint that holds the averaged weights which are evaluated, and their step: of a finished run those
+    that were kept."""
+    step = meta.get("ledger", {}).get("kept_at") or meta["step"]
+    return ("ema" if step == meta["step"] else "kept"), step
 
 
 def part_of(tensors: Mapping[str, torch.Tensor], part: str) -> dict[str, torch.Tensor]:

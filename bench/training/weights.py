@@ -12,12 +12,14 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
-from bench.training.checkpoint import latest_checkpoint, module_tensors
+from bench.errors import first_line
+from bench.files import canonical_hash, file_sha256, read_json
+from bench.training.checkpoint import averaged_part, latest_checkpoint, module_tensors
 from bench.training.errors import TrainingError
 
 SUFFIX = ".safetensors"
-KINDS = ("ema/", "weights/")
-"""Prefixes in a checkpoint of `train`, the first wanted first."""
+NO_WEIGHTS = ("ema/", "kept/", "optimiser/")
+"""Prefixes in a checkpoint of `train` of what may be left over."""
 NETWORK = "network."
 """Prefix of a registered denoiser's own names in the state of what trains it."""
 
@@ -32,6 +34,12 @@ def weights_file(path: Path | str) -> Path:
             f"checkpoint: {path} is no {SUFFIX} file; allowed: such a file, or the folder of a `train` run"
         )
     return found
+
+
+def weights_hash(file: Path) -> str:
+    """SHA-256 of a file, and of the JSON beside it, which decides what of a checkpoint is evaluated."""
+    digests = [file_sha256(one) for one in (file, file.with_suffix(".json")) if one.is_file()]
+    return digests[0] if len(digests) == 1 else canonical_hash(digests, 64)
 
 
 def check_weights(file: Path, network: nn.Module) -> None:
@@ -55,7 +63,19 @@ def _opened(file: Path) -> Any:
     try:
         return safe_open(file, framework="pt")
     except (OSError, SafetensorError) as error:
-        raise TrainingError(f"checkpoint: {file} cannot be read ({str(error).splitlines()[0]})") from error
+        raise TrainingError(f"checkpoint: {file} cannot be read ({first_line(error)})") from error
+
+
+def _part(file: Path, stored: dict[str, tuple[int, ...]]) -> str:
+    """Part of a checkpoint of `train` that is evaluated, by the JSON beside it; "" for any other file."""
+    if not any(name.startswith("weights/") for name in stored):
+        return ""
+    meta = read_json(file.with_suffix(".json"))
+    if meta is None:
+        raise TrainingError(
+            f"checkpoint: {file} is of a training, and its JSON is not beside it; give the run's folder"
+        )
+    return averaged_part(meta)[0]
 
 
 def _names(file: Path, network: nn.Module, stored: dict[str, tuple[int, ...]]) -> dict[str, str]:
@@ -64,13 +84,12 @@ def _names(file: Path, network: nn.Module, stored: dict[str, tuple[int, ...]]) -
     others: dict[str, list[str]] = {name: [name] for name in tensors}
     for alias, kept in aliases.items():
         others[kept].append(alias)
+    part = _part(file, stored)
+    kinds = (f"{part}/", "weights/") if part else ("",)
     names, used = {}, set()
     for name, tensor in tensors.items():
         written = [
-            f"{kind}{one}"
-            for kind in (*KINDS, "")
-            for alias in others[name]
-            for one in (alias, alias.removeprefix(NETWORK))
+            f"{kind}{one}" for kind in kinds for alias in others[name] for one in (alias, alias.removeprefix(NETWORK))
         ]
         source = next((one for one in written if one in stored), None)
         used |= set(written)
@@ -81,7 +100,7 @@ def _names(file: Path, network: nn.Module, stored: dict[str, tuple[int, ...]]) -
                 f"checkpoint: {file}: {source} is {stored[source]}, the network's is {tuple(tensor.shape)}"
             )
         names[name] = source
-    surplus = [name for name in stored if name not in used and not name.startswith("optimiser/")]
+    surplus = [name for name in stored if name not in used and not (part and name.startswith(NO_WEIGHTS))]
     if surplus:
         raise TrainingError(f"checkpoint: {file} has {surplus[0]}, the network has not; its tensors: {_some(tensors)}")
     return names

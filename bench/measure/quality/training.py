@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,17 +154,21 @@ def training_device(settings: dict[str, Any]) -> torch.device | str:
 @dataclass(frozen=True)
 class CellTraining:
     """A backbone, its data and the settings of its training. `validation` decides choices and is all that the trainer
-    sees of held-out music; `test` is what is reported. checkpoint: a file of weights in place of a training."""
+    sees of held-out music. checkpoint: a file of weights in place of a training."""
 
     tokens: TokenCorpus
     diffusion: AbsorbingDiffusion
     backbone: Backbone | Denoiser
     settings: TrainSettings
     validation: SongWindows
-    test: SongWindows
     length: int
     seed: int
     checkpoint: Path | None = None
+
+    @cached_property
+    def test(self) -> SongWindows:
+        """Windows of the test side, which a sweep never reads."""
+        return windows_of(self.tokens, TEST, self.length)
 
     @classmethod
     def of(cls, settings: dict[str, Any], tokens: TokenCorpus | None = None) -> CellTraining:
@@ -184,7 +189,6 @@ class CellTraining:
             build_config(config_of(settings["model"]), seed=seed),
             TrainSettings(**settings["train"] | ({"steps": 1} if "checkpoint" in settings else {})),
             windows_of(tokens, VALIDATION, length),
-            windows_of(tokens, TEST, length),
             length,
             seed,
             loaded_file(settings),
@@ -246,10 +250,11 @@ def loaded_file(settings: Mapping[str, Any]) -> Path | None:
     """The weights file of a quality cell that is not trained here, None for others. Raises TrainingError where it is
     gone, or another file than when the cell was planned."""
     from bench.training.errors import TrainingError
+    from bench.training.weights import weights_hash
 
     if (given := settings.get("checkpoint")) is None:
         return None
     file = Path(given["file"])
-    if not file.is_file() or file_sha256(file) != given["sha256"]:
+    if not file.is_file() or weights_hash(file) != given["sha256"]:
         raise TrainingError(f"checkpoint: {file} is gone or was changed since the study was planned; plan it again")
     return file

@@ -132,6 +132,17 @@ def test_the_phases_of_a_run(plan_at: Callable[..., Plan], tmp_path: Path) -> No
     assert shown(alone, "transformer") == [(0, "lr 0.004", "own"), (1, "lr 0.004", "own")]
 
 
+def test_a_sweep_that_decides_nothing_more_is_recorded(plan_at: Callable[..., Plan], tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    plan = plan_at("axes.arm=[{name: lost, arm: mamba}]")
+    run_plan(plan, results, Silent(), executor=Instant())
+    recorded = Store(results, "tiny").plan()
+    assert recorded.get("later", 0) == 0
+    assert (
+        "lost: no cells of its own, nothing to choose from: diverged: the loss blew up at step 1" in recorded["notes"]
+    )
+
+
 def test_a_sweep_cell_is_short_and_samples_nothing(plan_at: Callable[..., Plan]) -> None:
     (one, *_) = [cell for cell in plan_at().cells if cell.kind == "tuning"]
     assert one.settings["train"]["steps"] == 4 and one.settings["seed"] == 100

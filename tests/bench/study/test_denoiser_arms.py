@@ -165,22 +165,40 @@ def test_given_weights_are_not_matched(folder: Path, tiny_study: Path) -> None:
     assert ours == 2 * 222 * 8
 
 
-def test_the_folder_of_a_training_gives_its_averaged_weights(folder: Path) -> None:
+@pytest.mark.parametrize(("ledger", "value"), [({}, 2.0), ({"kept_at": 3}, 2.0), ({"kept_at": 2}, 4.0)])
+def test_the_folder_of_a_training_gives_the_averaged_weights_that_are_evaluated(
+    folder: Path, ledger: dict, value: float
+) -> None:
     from architectures import Inputs, build
     from bench.plugins import load_plugins
     from bench.training.checkpoint import save_checkpoint
+    from bench.training.errors import TrainingError
     from bench.training.weights import load_weights, weights_file
 
     load_plugins(["small_nets"])
     network = build("small", vocab_size=5, inputs=Inputs(8, 1, 0), width=2)
     names = list(network.state_dict())
     tensors = {f"{kind}/{name}": torch.full((5, 2), value) for name in names for kind, value in KINDS.items()}
-    save_checkpoint(folder / "run" / "checkpoint", tensors, {"step": 3})
+    save_checkpoint(folder / "run" / "checkpoint", tensors, {"step": 3, "ledger": ledger})
     load_weights(weights_file(folder / "run"), network)
-    assert {float(value.mean()) for value in network.state_dict().values()} == {2.0}
+    assert {float(value.mean()) for value in network.state_dict().values()} == {value}
+    file = weights_file(folder / "run")
+    file.with_suffix(".json").unlink()
+    with pytest.raises(TrainingError, match="its JSON is not beside it; give the run's folder"):
+        load_weights(file, network)
 
 
-KINDS = {"weights": 1.0, "ema": 2.0}
+KINDS = {"weights": 1.0, "ema": 2.0, "kept": 4.0, "optimiser": 8.0}
+
+
+def test_settings_of_a_training_that_is_not_run_are_no_hindrance(folder: Path, tiny_study: Path) -> None:
+    """Steps between updates of the average exceed the budget of an arm that is not trained."""
+    save_file(weights(), folder / "ours.safetensors")
+    content = yaml.safe_load(tiny_study.read_text())
+    content["baseline"]["train"] |= {"ema_steps": 4, "evaluation_precision": "bfloat16"}
+    tiny_study.write_text(yaml.safe_dump(content))
+    cells = [cell for cell in plan_of(tiny_study, [loaded()], match=None).cells if cell.kind == "quality"]
+    assert [cell.settings["train"]["evaluation_precision"] for cell in cells] == ["bfloat16"]
 
 
 def test_a_module_without_registrations_or_with_an_error_is_one_line(folder: Path, tiny_study: Path) -> None:
