@@ -13,10 +13,11 @@ _known: bool | None = None  # a plain global: torch.compile guards on it
 
 
 @contextmanager
-def padded_rows(known: bool) -> Iterator[None]:
+def padded_rows(known: bool | None) -> Iterator[None]:
     """Backbones called inside rely on this for whether their rows hold PAD, so that no GPU is waited for.
 
-    Without it each call looks at its tokens. True for rows without PAD costs time and changes nothing but rounding.
+    Without it, and with None, each call looks at its tokens. True for rows without PAD costs time and changes nothing
+    but rounding.
     """
     global _known
     before, _known = _known, known

@@ -178,12 +178,12 @@ def conclude(
     result: TrainResult, test: BitsPerToken, tokens: TokenCorpus, length: int, path: Path, console: Any
 ) -> None:
     """Print bits/token of both sides, beside those of the corpus without a network."""
-    from bench.data import token_baselines
+    from bench.data import TokenBaselines
 
+    fitted = TokenBaselines(tokens, length)
     for side, bits in (("test", test), ("validation", result.validation)):
         if bits is not None:
-            found = token_baselines(tokens, length, side)
-            baselines = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
+            baselines = ", ".join(f"{name} {value:.3f}" for name, value in fitted.bits(side).items())
             console.print(
                 f"{side} {bits.value:.3f} bits/token ({bits.low:.3f} to {bits.high:.3f} over masks, "
                 f"{bits.n_windows} windows); without a network: {baselines}",

@@ -1,6 +1,6 @@
 """Corpora, REMI tokens and windows. What is slow (MidiTok) is imported when first needed."""
 
-from bench.data.baselines import token_baselines
+from bench.data.baselines import TokenBaselines
 from bench.data.catalog import corpora_words
 from bench.data.corpus import load_corpus
 from bench.data.music import corpus_notes
@@ -9,11 +9,11 @@ from bench.data.tokenising import tokenize
 from bench.data.tokens import TokenCorpus
 
 __all__ = [
+    "TokenBaselines",
     "TokenCorpus",
     "TokenizerSettings",
     "corpora_words",
     "corpus_notes",
     "load_corpus",
-    "token_baselines",
     "tokenize",
 ]

@@ -7,11 +7,8 @@ import numpy as np
 from bench.data.tokens import TokenCorpus
 
 
-def token_baselines(
-    token_corpus: TokenCorpus, length: int, split: str = "test", chosen: np.ndarray | None = None
-) -> dict[str, float]:
-    """Bits/token of three models fitted on the train windows and measured on the windows of `split`, PAD left out; of
-    these on the rows that are `chosen` (bool or indices), None for all. NaN where there is none.
+class TokenBaselines:
+    """Three models fitted on the train windows of `length` tokens of a corpus.
 
     unigram   p(token)
     bigram    p(token | token before)
@@ -21,34 +18,38 @@ def token_baselines(
     Counts are smoothed by adding 1 (Laplace) to every outcome; outcomes are the tokens, or types, other
     than PAD, BOS and MASK. The token before a window's first is a state of its own.
     """
-    train = token_corpus.windows("train", length).tokens
-    held_out = token_corpus.windows(split, length).tokens
-    held_out = held_out if chosen is None else held_out[chosen]
-    start_id = token_corpus.mask_id  # which no piece uses: the state before the first token
-    never = [token for token in token_corpus.special_ids if token_corpus.vocabulary[token] != "EOS_None"]
-    tokens = np.setdiff1d(np.arange(token_corpus.vocab_size), never)
-    kinds = token_corpus.type_of_token
-    types = np.unique(kinds[tokens])
-    before, after = _pairs(train, token_corpus.pad_id, start_id)
-    seen_before, seen_after = _pairs(held_out, token_corpus.pad_id, start_id)
-    size, type_count = token_corpus.vocab_size, len(token_corpus.type_names)
 
-    unigram = _conditional(np.zeros_like(after), after, 1, size, tokens)
-    bigram = _conditional(before, after, size, size, tokens)
-    types_after = _conditional(kinds[before], kinds[after], type_count, type_count, types)
-    within = _conditional(kinds[after], after, type_count, size, tokens, groups=kinds)
-    return {
-        "unigram": _bits(unigram[0, seen_after]),
-        "bigram": _bits(bigram[seen_before, seen_after]),
-        "grammar": _bits(types_after[kinds[seen_before], kinds[seen_after]] * within[kinds[seen_after], seen_after]),
-    }
+    def __init__(self, token_corpus: TokenCorpus, length: int) -> None:
+        self.corpus, self.length = token_corpus, length
+        never = [token for token in token_corpus.special_ids if token_corpus.vocabulary[token] != "EOS_None"]
+        tokens = np.setdiff1d(np.arange(token_corpus.vocab_size), never)
+        self.kinds = kinds = token_corpus.type_of_token
+        types = np.unique(kinds[tokens])
+        before, after = self._pairs(token_corpus.windows("train", length).tokens)
+        size, type_count = token_corpus.vocab_size, len(token_corpus.type_names)
+        self.unigram = _conditional(np.zeros_like(after), after, 1, size, tokens)
+        self.bigram = _conditional(before, after, size, size, tokens)
+        self.types_after = _conditional(kinds[before], kinds[after], type_count, type_count, types)
+        self.within = _conditional(kinds[after], after, type_count, size, tokens, groups=kinds)
 
+    def bits(self, split: str = "test", chosen: np.ndarray | None = None) -> dict[str, float]:
+        """Bits/token on the windows of `split`, PAD left out; of these on the rows that are `chosen` (bool or indices),
+        None for all. NaN where there is none."""
+        rows = self.corpus.windows(split, self.length).tokens
+        before, after = self._pairs(rows if chosen is None else rows[chosen])
+        kinds = self.kinds
+        return {
+            "unigram": _bits(self.unigram[0, after]),
+            "bigram": _bits(self.bigram[before, after]),
+            "grammar": _bits(self.types_after[kinds[before], kinds[after]] * self.within[kinds[after], after]),
+        }
 
-def _pairs(rows: np.ndarray, pad_id: int, start_id: int) -> tuple[np.ndarray, np.ndarray]:
-    after = np.asarray(rows, dtype=np.int64)
-    before = np.concatenate([np.full((len(after), 1), start_id), after[:, :-1]], axis=1)  # n L
-    real = after != pad_id
-    return before[real], after[real]
+    def _pairs(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Each token but PAD, after the one before it; MASK, which no piece uses, is before the first."""
+        after = np.asarray(rows, dtype=np.int64)
+        before = np.concatenate([np.full((len(after), 1), self.corpus.mask_id), after[:, :-1]], axis=1)  # n L
+        real = after != self.corpus.pad_id
+        return before[real], after[real]
 
 
 def _conditional(

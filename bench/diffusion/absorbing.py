@@ -203,17 +203,6 @@ class AbsorbingDiffusion:
         self,
         denoise: Denoise,
         tokens_BL: torch.Tensor,
-        **settings: Any,
-    ) -> Sample:
-        """`tokens_BL` (int64, on any device) with every MASK in it drawn and the other tokens kept; else as
-        `sample`."""
-        with padded_rows(bool((tokens_BL == self.pad_id).any())):
-            return self._fill(denoise, tokens_BL, **settings)
-
-    def _fill(
-        self,
-        denoise: Denoise,
-        tokens_BL: torch.Tensor,
         *,
         generator: torch.Generator,
         steps: int | None = None,
@@ -221,11 +210,13 @@ class AbsorbingDiffusion:
         forbidden_ids: Sequence[int] = (),
         **settings: Any,
     ) -> Sample:
+        """`tokens_BL` (int64, on any device) with every MASK in it drawn and the other tokens kept; else as
+        `sample`."""
         self.check_sampler(sampler, settings)
         draw = SAMPLERS[sampler]
         if steps is None and draw.instead_of_steps not in settings:
             steps = self.steps
-        own = {name: settings.pop(name) for name in draw.options if name in settings}
+        own = draw.own_options(settings)
         request = SampleRequest(
             denoise,
             tokens_BL,
@@ -235,6 +226,7 @@ class AbsorbingDiffusion:
             schedule=self.schedule,
             powers_V=self.powers_V,
             forbidden_ids=(self.pad_id, *forbidden_ids),
+            pad_id=self.pad_id,
             time_input=self.time_input,
             **settings,
         )

@@ -115,6 +115,15 @@ class SamplingStep(nn.Module):
             return f"no CUDA graph: {self.plain_reason}"
         return f"CUDA graphs of {len(self._kept)} batch sizes" if self._kept else ""
 
+    def kernels(self) -> dict[str, str]:
+        """Which implementation each operator of the network uses in this precision, where it says so."""
+        own: Any = getattr(self.denoise, "kernels", None)
+        if not callable(own):
+            return {}
+        device = next((one.device for one in self.denoise.parameters()), torch.device("cpu"))  # type: ignore[attr-defined]
+        with autocast(device, self.precision):
+            return dict(own())
+
     def _plain(self, *inputs: torch.Tensor) -> torch.Tensor:
         with autocast(inputs[0].device, self.precision):
             return self.denoise(*inputs)

@@ -141,7 +141,7 @@ class _Draw:
         row = np.where(template.hidden, self.run.mask_id, template.tokens)
         part = row[start:]
         short = max(self.run.length - len(part), 0)
-        part = np.append(part, np.full(short, self.run.id_of("PAD")))
+        part = np.append(part, np.full(short, self.run.pad_id))
         sample = self.whole(np.tile(part, (size, 1)))
         drawn = sample.tokens_BL[:, : len(part) - short]
         before = torch.from_numpy(row[:start]).expand(size, -1)
@@ -156,7 +156,7 @@ class _Draw:
         hidden, nfe = template.hidden.copy(), np.zeros(size, np.int64)
         while hidden.any():
             start, stop, done = window_of(hidden, bars, run.length)
-            window = np.full((size, run.length), run.id_of("PAD"))
+            window = np.full((size, run.length), run.pad_id)
             window[:, : stop - start] = tokens_BN[:, start:stop]
             allowed = np.ones((run.length, len(run.language.words)), bool)
             allowed[: stop - start] = template.allowed[start:stop]
@@ -180,6 +180,7 @@ class _Draw:
             generator=self.generator,
             steps=steps,
             forbidden_ids=self.run.forbidden_ids,
+            pad_id=self.run.pad_id,
             temperature=options.temperature,
             top_p=options.top_p,
             constrain=constraint,

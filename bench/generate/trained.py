@@ -65,6 +65,11 @@ class TrainedRun:
         return self.language.words.index(f"{special}_None")
 
     @property
+    def pad_id(self) -> int:
+        """Token id of PAD."""
+        return self.id_of("PAD")
+
+    @property
     def mask_id(self) -> int:
         """The token that stands for a hidden one."""
         return self.id_of("MASK")

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from architectures.padding import padded_rows
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.samplers.request import Denoise, Sample, SampleRequest, evaluation_mode
 from bench.diffusion.schedule import SCHEDULES
@@ -64,15 +65,19 @@ class Sampler:
 
     def __call__(self, denoise: Denoise, tokens_BL: torch.Tensor, **settings: Any) -> Sample:
         """Fill every MASK of `tokens_BL`; `settings` are the sampler's own options and fields of SampleRequest."""
-        own = {name: settings.pop(name) for name in self.options if name in settings}
+        own = self.own_options(settings)
         return self.run(SampleRequest(denoise, tokens_BL, **settings), **own)
+
+    def own_options(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """The sampler's own options among `settings`, taken out of them."""
+        return {name: settings.pop(name) for name in self.options if name in settings}
 
     def run(self, request: SampleRequest, **options: Any) -> Sample:
         """Fill the rows of a request. Raises DiffusionError for options that cannot be used."""
         chosen = {name: options.pop(name, option.default) for name, option in self.options.items()}
         for name, option in self.options.items():
             option.check(name, chosen[name])
-        with evaluation_mode(request.denoise):
+        with evaluation_mode(request.denoise), padded_rows(request.padded):
             sample = self.fill(request, **chosen, **options)
         return Sample(sample.tokens_BL.clone(), sample.nfe)
 

@@ -43,6 +43,7 @@ class SampleRequest:
     schedule       of the process; None: linear
     powers_V       of a multi-scale process (see MultiScaleDiffusion); None: any other process
     forbidden_ids  tokens that are never drawn, besides MASK
+    pad_id         PAD, so that denoisers need not look for it in every call; None: not known
     temperature, top_p, constrain  see Drawing
     progress       `progress(done, calls)`, called after each step
 
@@ -58,6 +59,7 @@ class SampleRequest:
     schedule: Schedule | None = None
     powers_V: torch.Tensor | None = None
     forbidden_ids: Sequence[int] = ()
+    pad_id: int | None = None
     temperature: float = 1.0
     top_p: float = 1.0
     constrain: Constraint | None = None
@@ -78,6 +80,11 @@ class SampleRequest:
             raise DiffusionError(f"fixed: shape {tuple(fixed.shape)}, {fixed.dtype}; allowed: the tokens' shape, bool")
         if bool(((tokens_BL == self.mask_id) & fixed.to(tokens_BL.device)).any()):
             raise DiffusionError("fixed: a fixed position holds MASK; allowed: fixed positions with a token")
+
+    @property
+    def padded(self) -> bool | None:
+        """Whether rows hold PAD; None where that is not known."""
+        return None if self.pad_id is None else bool((self.tokens_BL == self.pad_id).any())
 
     @property
     def step_count(self) -> int:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.measure.quality.drawing import EVENT_INTERVAL_S, Emit, device_of, draw_pieces
+from bench.measure.quality.drawing import Emit, device_of, draw_pieces, seldom
 from bench.measure.quality.extent import window_extent
 from bench.measure.quality.infilling import measure_infilling
 from bench.measure.quality.likelihood import TEST, VALIDATION, bits_row, endings_row, music_bits_rows, nats_vectors
@@ -50,8 +49,10 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
     Raises CellFailure where the loss blows up.
     """
     from architectures import count_parameters
+    from bench.diffusion.sampling_step import SamplingStep
 
     training = CellTraining.of(settings)
+    evaluated = SamplingStep(training.backbone, precision=training.settings.evaluation_precision)
     tokens, diffusion, backbone, length = training.tokens, training.diffusion, training.backbone, training.length
     with nullcontext() if training.checkpoint else shared_training(settings, folder, emit):
         result = training.run(folder, report_training(emit))
@@ -62,7 +63,7 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
         "train_steps": result.steps,
         "sampler": settings["sample"]["sampler"],
         "sample_steps": settings["sample"]["steps"],
-        "kernel": " ".join(f"{kind}={name}" for kind, name in backbone.kernels().items()),
+        "kernel": " ".join(f"{kind}={name}" for kind, name in evaluated.kernels().items()),
         "parameters": count_parameters(backbone),
     }
     rows, calls, own = training_rows(training, result) + test_rows(training, bits), 0, own_bound(training)
@@ -81,7 +82,7 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
         results = music_results(tokens, sequences, one, folder, emit, names)
         found += [metric_row(result) for result in results]
         vectors += generated_vectors(results, one)
-        found.append(_drift_row(backbone, diffusion, tokens, sample.tokens_BL, settings))
+        found.append(_drift_row(evaluated, diffusion, tokens, sample.tokens_BL, settings))
         rows += [{"length": one, "nfe": calls} | line for line in found]
     if "infilling" in settings:
         infilled, values = measure_infilling(backbone, diffusion, tokens, settings, emit)
@@ -110,14 +111,9 @@ def _drift_row(
 
 def report_training(emit: Emit) -> Callable[[Progress], None]:
     """Turns the trainer's progress into events, a few a second."""
-    last = 0.0
+    emit = seldom(emit)
 
     def report(progress: Progress) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last < EVENT_INTERVAL_S:
-            return
-        last = now
         emit(
             event="progress",
             stage="training",
@@ -134,15 +130,8 @@ def report_training(emit: Emit) -> Callable[[Progress], None]:
 
 def report_test(emit: Emit) -> Callable[[int, int], None]:
     """Turns the progress of the evaluation on the test side into events, a few a second."""
-    last = 0.0
-
-    def report(done: int, of: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= EVENT_INTERVAL_S:
-            last = time.monotonic()
-            emit(event="progress", stage="masked test windows", done=done, total=of)
-
-    return report
+    emit = seldom(emit)
+    return lambda done, of: emit(event="progress", stage="masked test windows", done=done, total=of)
 
 
 def training_rows(training: CellTraining, result: TrainResult) -> list[dict[str, Any]]:

@@ -19,6 +19,19 @@ Emit = Callable[..., None]
 EVENT_INTERVAL_S = 0.5
 
 
+def seldom(emit: Emit) -> Emit:
+    """The same, but for events that come sooner after the one before than EVENT_INTERVAL_S: they are dropped."""
+    last = 0.0
+
+    def forward(**event: Any) -> None:
+        nonlocal last
+        if time.monotonic() - last >= EVENT_INTERVAL_S:
+            last = time.monotonic()
+            emit(**event)
+
+    return forward
+
+
 def draw_pieces(
     backbone: torch.nn.Module,
     diffusion: AbsorbingDiffusion,
@@ -63,14 +76,11 @@ def fill_rows(
     if SAMPLERS[sampler].needs_window:  # the denoiser sees no more than it was trained on
         wanted.setdefault("window", min(length, int(settings["length"])))
     constraint = build_constraint(tokens, wanted.pop("constraints", None))
-    last, begun = 0.0, time.perf_counter()
+    emit, begun = seldom(emit), time.perf_counter()
 
     def report(done: int, total: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= EVENT_INTERVAL_S:
-            last = time.monotonic()
-            left_s = (time.perf_counter() - begun) * (total - done) / done
-            emit(event="progress", stage=f"calls for {count} pieces", done=done, total=total, left_s=left_s)
+        left_s = (time.perf_counter() - begun) * (total - done) / done
+        emit(event="progress", stage=f"calls for {count} pieces", done=done, total=total, left_s=left_s)
 
     sample = diffusion.fill(
         denoise,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from bench.data import TokenCorpus
+    from bench.data import TokenBaselines, TokenCorpus
     from bench.diffusion.evaluation import BitsPerToken
     from bench.training import PartialTrainSettings
 
@@ -134,14 +134,12 @@ def endings_row(bits: BitsPerToken, length: int) -> dict[str, Any]:
     return row(ENDINGS_GAP, cost(True) - cost(False), n=sum(at_end), definition=quantity_of(ENDINGS_GAP).definition)
 
 
-def endings_rows_of_baselines(tokens: TokenCorpus, length: int) -> list[dict[str, Any]]:
+def endings_rows_of_baselines(tokens: TokenCorpus, length: int, baselines: TokenBaselines) -> list[dict[str, Any]]:
     """The same of the token baselines, over all windows of the test side: the corpus's own difference."""
-    from bench.data import token_baselines
-
     at_end = tokens.windows(TEST, length).count < length
     if at_end.all() or not at_end.any():
         return []
-    last, others = (token_baselines(tokens, length, TEST, chosen) for chosen in (at_end, ~at_end))
+    last, others = (baselines.bits(TEST, chosen) for chosen in (at_end, ~at_end))
     more = {"n": int(at_end.sum()), "definition": quantity_of(ENDINGS_GAP).definition}
     return [row(ENDINGS_GAP, last[name] - others[name], arm=name, **more) for name in last]
 

@@ -39,7 +39,7 @@ def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[...
     `vectors.parquet`, and `data.json`: which piece is on which side of the split, the tokenizer settings, the files
     skipped.
     """
-    from bench.data import token_baselines
+    from bench.data import TokenBaselines
     from metrics import quality_table, reference_rows
     from metrics.music.table import CEILING
 
@@ -59,11 +59,11 @@ def measure_reference(settings: dict[str, Any], folder: Path, emit: Callable[...
     if "infilling" in settings:
         rows += infilling_references(tokens, settings)
     emit(event="progress", stage="token baselines")
+    baselines = TokenBaselines(tokens, length)
     for side in (TEST, VALIDATION):
-        found = token_baselines(tokens, length, side)
-        named = {name: (bits, BASELINE_DEFINITIONS[name]) for name, bits in found.items()}
+        named = {name: (bits, BASELINE_DEFINITIONS[name]) for name, bits in baselines.bits(side).items()}
         rows += baseline_rows(tokens, length, named, side)
-    rows += endings_rows_of_baselines(tokens, length)
+    rows += endings_rows_of_baselines(tokens, length, baselines)
     values = {result.name: result.values for result in of_tokens}
     of_notes = quality_table(reference, reference, train, intervals=False)
     values |= {result.name: result.values for result in of_notes if result.values}

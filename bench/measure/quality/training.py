@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bench.data import TokenCorpus
     from bench.diffusion import AbsorbingDiffusion
     from bench.diffusion.evaluation import BitsPerToken
-    from bench.training import TrainSettings
+    from bench.training import PartialTrainSettings
     from bench.training.progress import Progress, TrainResult
 
 
@@ -159,7 +159,7 @@ class CellTraining:
     tokens: TokenCorpus
     diffusion: AbsorbingDiffusion
     backbone: Backbone | Denoiser
-    settings: TrainSettings
+    settings: PartialTrainSettings
     validation: SongWindows
     length: int
     seed: int
@@ -178,7 +178,7 @@ class CellTraining:
         """
         from architectures import build_config, config_of
         from bench.plugins import load_plugins
-        from bench.training import TrainSettings
+        from bench.training import PartialTrainSettings, TrainSettings
 
         load_plugins(settings["plugins"])
         tokens = tokens or load_tokens(settings["corpus"], settings["tokenizer"])
@@ -187,7 +187,7 @@ class CellTraining:
             tokens,
             build_diffusion(tokens, settings["diffusion"]),
             build_config(config_of(settings["model"]), seed=seed),
-            TrainSettings(**settings["train"] | ({"steps": 1} if "checkpoint" in settings else {})),
+            (PartialTrainSettings if "checkpoint" in settings else TrainSettings)(**settings["train"]),
             windows_of(tokens, VALIDATION, length),
             length,
             seed,
@@ -201,9 +201,11 @@ class CellTraining:
         and so are given weights."""
         if self.checkpoint is not None:
             return self._loaded(self.checkpoint)
+        from bench.training import TrainSettings
         from bench.training.batches import corpus_batches, corpus_regulariser
         from bench.training.trainer import train
 
+        assert isinstance(self.settings, TrainSettings)
         return train(
             self.backbone,
             corpus_batches(self.tokens, self.length, self.settings),

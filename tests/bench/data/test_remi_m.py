@@ -9,7 +9,7 @@ import pytest
 import symusic
 import torch
 
-from bench.data import TokenCorpus, TokenizerSettings, load_corpus, token_baselines, tokenize
+from bench.data import TokenBaselines, TokenCorpus, TokenizerSettings, load_corpus, tokenize
 from bench.data.reading import read_piece
 from bench.data.remi import decode, encode, onset_steps, token_errors, vocabulary
 from bench.diffusion import SAMPLERS
@@ -145,7 +145,7 @@ def test_a_corpus_of_these_tokens(corpus: TokenCorpus) -> None:
 
 
 def test_baselines_know_of_no_tokens_that_are_not_there(corpus: TokenCorpus) -> None:
-    bits = token_baselines(corpus, 64, "train")
+    bits = TokenBaselines(corpus, 64).bits("train")
     assert bits["grammar"] < bits["unigram"] < np.log2(367)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.data import TokenCorpus, TokenizerSettings, token_baselines
+from bench.data import TokenBaselines, TokenCorpus, TokenizerSettings
 from bench.data.card import entropies
 from bench.data.pieces import Corpus, Piece
 
@@ -29,7 +29,7 @@ def tiny(folder: Path, train: list[int], test: list[int]) -> TokenCorpus:
 
 
 def test_baselines_by_hand(tmp_path: Path) -> None:
-    bits = token_baselines(tiny(tmp_path, [4, 5, 4, 5], [4, 5]), 4)
+    bits = TokenBaselines(tiny(tmp_path, [4, 5, 4, 5], [4, 5]), 4).bits()
     # outcomes: EOS, Bar, Pitch_1, Pitch_2. Train: Bar and Pitch_1 twice each, so (2 + 1) / (4 + 4)
     assert bits["unigram"] == pytest.approx(log2(8 / 3))
     # start -> Bar (1 + 1) / (1 + 4), Bar -> Pitch_1 (2 + 1) / (2 + 4)
@@ -42,22 +42,22 @@ def test_windows_can_be_chosen(tmp_path: Path) -> None:
     corpus = tiny(tmp_path, [4, 5, 4, 5], [4, 5, 4, 6, 4])  # windows of 4: the second is Bar and PAD
     rows = corpus.windows("test", 4)
     assert rows.count.tolist() == [4, 1]
-    assert token_baselines(corpus, 4, "test", rows.count < 4)["unigram"] == pytest.approx(log2(8 / 3))
-    assert token_baselines(corpus, 4, "test", rows.count == 4)["unigram"] == pytest.approx(
+    assert TokenBaselines(corpus, 4).bits("test", rows.count < 4)["unigram"] == pytest.approx(log2(8 / 3))
+    assert TokenBaselines(corpus, 4).bits("test", rows.count == 4)["unigram"] == pytest.approx(
         (3 * log2(8 / 3) + log2(8)) / 4
     )
 
 
 def test_padding_costs_nothing(tmp_path: Path) -> None:
     corpus = tiny(tmp_path, [4, 5, 4, 5], [4, 5])
-    assert token_baselines(corpus, 4) == pytest.approx(token_baselines(corpus, 16))
+    assert TokenBaselines(corpus, 4).bits() == pytest.approx(TokenBaselines(corpus, 16).bits())
 
 
 @pytest.mark.parametrize(("side", "bits"), [("test", (5.447, 3.666, 3.769)), ("validation", (5.302, 3.534, 3.634))])
 def test_the_bigram_of_the_lieder_costs_less_than_the_grammar(
     lieder: TokenCorpus, side: str, bits: tuple[float, float, float]
 ) -> None:
-    found = token_baselines(lieder, 512, side)
+    found = TokenBaselines(lieder, 512).bits(side)
     assert (found["unigram"], found["bigram"], found["grammar"]) == pytest.approx(bits, abs=0.001)
 
 
