@@ -199,9 +199,9 @@ def check(
 
 
 def _name_near_duplicates(corpus: Corpus) -> None:
-    from bench.data.near import MOST_PIECES, near_duplicates
+    from bench.data.near import MOST_PIECES, near_duplicates, too_many
 
-    if len(corpus.pieces) > MOST_PIECES:
+    if too_many(piece.content for piece in corpus.pieces):
         typer.echo(f"near-duplicates are sought among {MOST_PIECES:,} pieces at most")
         return
     sides = {piece.id: piece.split for piece in corpus.pieces}

@@ -9,10 +9,11 @@ from dataclasses import asdict, replace
 from importlib.metadata import version
 from typing import Any
 
+from bench.data import near
 from bench.data.cache import CacheError, read_json, write_json
 from bench.data.catalog import choose, entry_of
 from bench.data.names import TRACK_MARK, CorpusName
-from bench.data.near import MOST_PIECES, near_duplicates
+from bench.data.near import near_duplicates, too_many
 from bench.data.pieces import Corpus, CorpusError, Piece, Skipped, Source, part_of
 from bench.data.reading import READER_VERSION, Inspection, hashed_bytes
 from bench.data.registry import Listing
@@ -111,7 +112,7 @@ def inspect_sources(
     path = cache_folder() / "inspections" / f"{key}.json"
     kept = read_json(path)
     if kept is None:
-        answers = read_all([Job(one.path, one.member, track=one.track) for one in sources], progress=progress)
+        answers = read_all([Job.of(one) for one in sources], progress=progress)
         if not any(answer.transient for answer in answers):
             # reading again is slower, not wrong; for tokens, which are costly, a full disk is an error
             with suppress(CacheError):
@@ -199,8 +200,8 @@ def _sides(
     if pairs:
         words = "1 pair" if len(pairs) == 1 else f"{len(pairs)} pairs"
         notes.append(f"{words} of near-duplicates, each on one side (`corpus check --near` names them)")
-    if len(usable) > MOST_PIECES:
-        notes.append(f"near-duplicates are sought in corpora of up to {MOST_PIECES:,} pieces, not in this one")
+    if too_many(contents[source.id] for source in usable):
+        notes.append(f"near-duplicates are sought in corpora of up to {near.MOST_PIECES:,} pieces, not in this one")
     for source in usable:
         if source.group:
             alike[source.id].append(f"group {source.group}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.data.listing import list_folder
-from bench.data.pieces import Corpus, Skipped, Source, check_split
+from bench.data.pieces import Corpus, Piece, Skipped, Source, check_split
 from bench.data.worker import Job
 from bench.data.workers import ProgressCallback, read_all
 
@@ -37,7 +37,7 @@ def corpus_notes(
     if split is not None:
         check_split(split)
     pieces = [piece for piece in corpus.pieces if split in (None, piece.split)]
-    found, _ = _read([Source(p.path, p.id, member=p.member, track=p.track) for p in pieces], progress, processes)
+    found, _ = _read(pieces, progress, processes)
     return found
 
 
@@ -73,11 +73,11 @@ def folder_notes(folder: Path, *, progress: ProgressCallback | None = None) -> t
 
 
 def _read(
-    sources: list[Source], progress: ProgressCallback | None, processes: int | None
+    sources: Sequence[Piece | Source], progress: ProgressCallback | None, processes: int | None
 ) -> tuple[list[Notes], list[Skipped]]:
     from metrics import Notes
 
-    jobs = [Job(source.path, source.member, notes=True, track=source.track) for source in sources]
+    jobs = [Job.of(source, notes=True, unended=True) for source in sources]
     found: list[Notes] = []
     skipped: list[Skipped] = []
     for source, answer in zip(sources, read_all(jobs, progress=progress, processes=processes), strict=True):

@@ -8,7 +8,7 @@ other pair shares more than a twentieth.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -97,27 +97,29 @@ def _semitones(one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.n
     return int(distances[np.argmax(counts)])
 
 
+def too_many(contents: Iterable[str]) -> bool:
+    """Whether so many pieces of different notes are too many to be compared with each other."""
+    return len(set(contents)) > MOST_PIECES
+
+
 def near_duplicates(
     pieces: Sequence[Piece | Source], contents: Mapping[str, str], progress: ProgressCallback | None = None
 ) -> list[NearPair]:
     """Near-duplicates among pieces, cached by `contents`, the hash of each piece's notes by its id.
 
-    Of pieces with the same notes the first by id is compared. Empty for more than 5,000 pieces.
+    Of pieces with the same notes the first by id is compared. Empty where there are `too_many`.
     """
     by_content: dict[str, Piece | Source] = {}
     for piece in sorted(pieces, key=lambda piece: piece.id, reverse=True):
         by_content[contents[piece.id]] = piece
-    if not 2 <= len(by_content) <= MOST_PIECES:
+    if len(by_content) < 2 or too_many(contents[piece.id] for piece in pieces):
         return []
     ordered = sorted(by_content)
     versions = [NEAR_VERSION, READER_VERSION, version("symusic")]
     path = cache_folder() / "near" / f"{canonical_hash([versions, ordered], 32)}.json"
     kept = read_json(path)
     if kept is None:
-        answers = read_all(
-            [Job(one.path, one.member, notes=True, track=one.track) for one in map(by_content.__getitem__, ordered)],
-            progress=progress,
-        )
+        answers = read_all([Job.of(by_content[one], notes=True) for one in ordered], progress=progress)
         read = {one: answer.notes for one, answer in zip(ordered, answers, strict=True) if answer.notes is not None}
         kept = [asdict(pair) for pair in compare_all(read)]
         if not any(answer.transient for answer in answers):

@@ -81,26 +81,28 @@ class NoteArrays:
     unended: int = 0
 
 
-def parse_score(path: Path, member: Member = None, track: str | None = None, *, all_texts: bool = False) -> Any:
-    """The piece as symusic reads it, a `symusic.Score`, with all its tracks or those of one name or number.
+def parse_file(path: Path, member: Member = None, *, all_texts: bool = False) -> tuple[Any, bytes | None]:
+    """The whole piece as symusic reads it, a `symusic.Score`, and its bytes where it is a MIDI file.
 
     With `all_texts` `metrics.music.midi.write_score` writes its lyrics and markers byte for byte, too. Raises
     UnreadableError with the reason.
     """
     if path.suffix.lower() in ABC_SUFFIXES:
-        score = _parse_abc(path, member)
-    elif path.suffix.lower() in MUSICXML_SUFFIXES:
-        score = _parse_chorale(path)
-    else:
-        data = _read_bytes(path) if member is None else _packed_bytes(path, member)
-        score = _parse_midi(data, all_texts=all_texts)
+        return _parse_abc(path, member), None
+    if path.suffix.lower() in MUSICXML_SUFFIXES:
+        return _parse_chorale(path), None
+    data = _read_bytes(path) if member is None else _packed_bytes(path, member)
+    return _parse_midi(data, all_texts=all_texts), data
+
+
+def _keep_track(score: Any, track: str | None) -> None:
+    """Leave the tracks of one name or number, None: all. Raises UnreadableError where there is none."""
     if track is None:
-        return score
+        return
     chosen = tracks_called(score, track)
     if not chosen:
         raise UnreadableError(f"no track {track!r}: it has {tracks_in_words(score)}")
     score.tracks = [score.tracks[index] for index in chosen]
-    return score
 
 
 def read_piece(path: Path, member: Member = None, track: str | None = None) -> Any:
@@ -109,14 +111,34 @@ def read_piece(path: Path, member: Member = None, track: str | None = None) -> A
     `track` keeps the tracks of one name or number. Tempos and time signatures are kept. Raises UnreadableError with the
     reason.
     """
+    return piano_of(*parse_file(path, member), track)[0]
+
+
+def read_counted(path: Path, member: Member = None, track: str | None = None) -> tuple[Any, int]:
+    """As `read_piece`, and how many notes of a MIDI file, all tracks together, never end and are left out."""
+    return piano_of(*parse_file(path, member), track, count=True)
+
+
+def piano_of(score: Any, data: bytes | None, track: str | None = None, *, count: bool = False) -> tuple[Any, int]:
+    """As `read_piece`, of what `parse_file` returned, whose score is left with the tracks that are meant; and how many
+    notes never end, where they are counted. Raises UnreadableError with the reason."""
+    kept = int(score.note_num())
+    _keep_track(score, track)
+    silent = score.note_num() == 0
+    unended = unended_notes(data, kept) if data is not None and (count or silent) else 0
+    if silent and unended:
+        raise UnreadableError(f"{unended} notes, none of which ends")
+    return _one_track(score), unended
+
+
+def _one_track(score: Any) -> Any:
+    """All non-drum tracks of a score merged into one, see `read_piece`."""
     import symusic
 
-    score = parse_score(path, member, track)
     if len(score.tracks) > MAX_TRACKS:
         raise UnreadableError(f"{len(score.tracks)} tracks (at most {MAX_TRACKS})")
     if score.note_num() == 0:
-        unended = unended_in(path, member)
-        raise UnreadableError(f"{unended} notes, none of which ends" if unended else "no notes")
+        raise UnreadableError("no notes")
     if score.note_num() > MAX_NOTES:
         raise UnreadableError(f"{score.note_num()} notes (at most {MAX_NOTES})")
     pitched = [track.notes.numpy() for track in score.tracks if not track.is_drum and len(track.notes)]
@@ -136,11 +158,6 @@ def read_piece(path: Path, member: Member = None, track: str | None = None) -> A
     single.time_signatures = score.time_signatures
     _refuse_endless(single)
     return single
-
-
-def unended_in(path: Path, member: Member = None) -> int:
-    """How many notes of a MIDI file, all tracks together, never end and are left out; 0 for other files."""
-    return 0 if path.suffix.lower() in MUSICXML_SUFFIXES + ABC_SUFFIXES else unended_notes(piece_bytes(path, member))
 
 
 def inspect_score(score: Any) -> Inspection:

@@ -63,7 +63,7 @@ def _make(
     processes: int | None,
 ) -> None:
     pieces = order_by_split(corpus.pieces)
-    jobs = [Job(piece.path, piece.member, settings, track=piece.track) for piece in pieces]
+    jobs = [Job.of(piece, settings=settings) for piece in pieces]
     answers = read_all(jobs, processes=processes, progress=progress)
     failed = [{"id": p.id, "reason": a.reason} for p, a in zip(pieces, answers, strict=True) if a.tokens is None]
     kept = [p.id for p, a in zip(pieces, answers, strict=True) if a.tokens is not None]

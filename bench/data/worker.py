@@ -15,6 +15,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from bench.data.pieces import Piece, Source
 from bench.data.reading import (
     Inspection,
     Member,
@@ -22,8 +23,8 @@ from bench.data.reading import (
     UnreadableError,
     inspect_score,
     note_arrays,
+    read_counted,
     read_piece,
-    unended_in,
 )
 from bench.data.settings import TokenizerSettings
 
@@ -32,13 +33,20 @@ MEMORY_LIMIT_BYTES = 4 << 30
 
 @dataclass(frozen=True)
 class Job:
-    """Read one piece; with settings turn it into tokens, with `notes` into arrays, else only inspect it."""
+    """Read one piece; with settings turn it into tokens, with `notes` into arrays (with `unended` the notes that never
+    end are counted too), else only inspect it."""
 
     path: Path
     member: Member
     settings: TokenizerSettings | None = None
     notes: bool = False
     track: str | None = None
+    unended: bool = False
+
+    @classmethod
+    def of(cls, piece: Piece | Source, **what: Any) -> Job:
+        """The job of a listed piece; `what`: settings, notes, unended."""
+        return cls(piece.path, piece.member, track=piece.track, **what)
 
 
 @dataclass(frozen=True)
@@ -71,9 +79,12 @@ def receive(stream: IO[bytes]) -> Any:
 def do(job: Job) -> Answer:
     """Do one job; an unreadable piece is an answer, not an error."""
     try:
+        if job.notes and job.unended:
+            score, unended = read_counted(job.path, job.member, job.track)
+            return Answer(notes=replace(note_arrays(score), unended=unended))
         score = read_piece(job.path, job.member, job.track)
         if job.notes:
-            return Answer(notes=replace(note_arrays(score), unended=unended_in(job.path, job.member)))
+            return Answer(notes=note_arrays(score))
         if job.settings is None:
             return Answer(inspection=inspect_score(score))
         from bench.data.remi import encode, vocabulary

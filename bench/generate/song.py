@@ -91,14 +91,15 @@ class Song:
 
 def load_song(words: str | Path, tokenizer: TokenizerSettings, language: TokenLanguage) -> Song:
     """Read a song, a MIDI file or `CORPUS:NAME`; GenerateError with the reason where it cannot be used."""
-    from bench.data.reading import UnreadableError, parse_score, read_piece
+    from bench.data.reading import UnreadableError, parse_file, piano_of
     from bench.data.remi import encode
 
     source = _source(str(words))
     check_equal_bars(language)
     try:
-        merged = read_piece(source.path, source.member, source.track)
-        score = parse_score(source.path, source.member, source.track, all_texts=True)
+        score, data = parse_file(source.path, source.member, all_texts=True)
+        lost = _lost(data, score) if data is not None else ""
+        merged, _ = piano_of(score, data, source.track)
     except UnreadableError as error:
         raise GenerateError(f"{words}: cannot be used: {error}") from None
     tokens = encode(merged, tokenizer).astype(np.int64)
@@ -106,19 +107,15 @@ def load_song(words: str | Path, tokenizer: TokenizerSettings, language: TokenLa
         raise GenerateError(
             f"{words}: no note between the pitches {tokenizer.pitch_low} and {tokenizer.pitch_high} that the run knows"
         )
-    return Song(source.file_name, source.stem, score, tokens, language, tokenizer, _lost(source))
+    return Song(source.file_name, source.stem, score, tokens, language, tokenizer, lost)
 
 
-def _lost(source: Source) -> str:
-    """Events of the file that symusic does not keep: "1 note that never ends, 2 aftertouch events"."""
-    from bench.data.reading import parse_score, piece_bytes
+def _lost(data: bytes, score: Any) -> str:
+    """Events of a MIDI file that its score does not keep: "1 note that never ends, 2 aftertouch events"."""
     from metrics.music.midi import walk, write_score
 
-    data = piece_bytes(source.path, source.member)
-    if not data.startswith(b"MThd"):
-        return ""
     lost = walk(data, count=True).events
-    lost.subtract(walk(write_score(parse_score(source.path, source.member)), count=True).events)
+    lost.subtract(walk(write_score(score), count=True).events)
     words = {
         "notes": ("note that never ends", "notes that never end"),
         "aftertouch": ("aftertouch event", "aftertouch events"),
@@ -129,17 +126,17 @@ def _lost(source: Source) -> str:
 
 def _source(words: str) -> Source:
     from bench.data.catalog import CORPORA, find_song
-    from bench.data.names import FOLDER_PREFIX
+    from bench.data.names import FOLDER_PREFIX, CorpusName
     from bench.data.pieces import CorpusError, Source
 
     path = Path(words)
     if path.is_file():
         return Source(path, path.name)
     corpus, colon, _ = words.rpartition(":")
-    if not colon or not (re.split("[/#]", corpus)[0] in CORPORA or corpus.startswith(FOLDER_PREFIX)):
-        known = "a MIDI file, or CORPUS:NAME such as demo/lieder:frühlingstraum"
-        raise GenerateError(f"{words}: no such file; allowed: {known}")
     try:
+        if not colon or not (corpus.startswith(FOLDER_PREFIX) or CorpusName.parse(corpus).name in CORPORA):
+            known = "a MIDI file, or CORPUS:NAME such as demo/lieder:frühlingstraum"
+            raise GenerateError(f"{words}: no such file; allowed: {known}")
         return find_song(words)
     except CorpusError as error:
         raise GenerateError(str(error)) from None

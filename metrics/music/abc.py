@@ -45,10 +45,14 @@ def tunes(data: bytes) -> dict[int, str]:
     starts = [at for at, line in enumerate(lines) if _START.fullmatch(line)]
     header = _header(lines[: starts[0]]) if starts else []
     blocks = ["\n".join(lines[at:end]) for at, end in pairwise([*starts, len(lines)])]
+    numbers = [_number(block) for block in blocks]
     keys: dict[int, int] = {}  # of each block, those with a number of their own first
-    for index in sorted(range(len(blocks)), key=lambda index: _number(blocks[index]) == ""):
-        key = int(_number(blocks[index]) or 1)
-        keys[index] = key if key not in keys.values() else max(keys.values()) + 1
+    taken, highest = set[int](), 0
+    for index in sorted(range(len(blocks)), key=lambda index: numbers[index] == ""):
+        key = int(numbers[index] or 1)
+        keys[index] = key = highest + 1 if key in taken else key
+        taken.add(key)
+        highest = max(highest, key)
     return {keys[index]: _with(header, block.rstrip() + "\n") for index, block in enumerate(blocks)}
 
 
@@ -56,10 +60,9 @@ def read_tune(text: str) -> Any:
     """The `symusic.Score` of one tune. Raises AbcError with the reason."""
     import symusic
 
+    plain = _plain(text)
     try:
-        return symusic.Score.from_abc(_plain(text))
-    except AbcError:
-        raise
+        return symusic.Score.from_abc(plain)
     except Exception as error:  # many types; all mean that the tune cannot be read
         words = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         if "did not create" in words or "exited" in words:  # with a temporary path after it

@@ -58,9 +58,9 @@ def read_score(data: bytes, *, all_texts: bool = False) -> Any:
     With `all_texts` of lyrics and markers as well. Raises MidiError with the reason.
     """
     walked = all_texts or _may_be_misread(data, _header(data))
-    score = parse(walk(data) if walked else MidiFile(data))
+    score = parse(walk(data).data if walked else data)
     if not walked and any("\ufffd" in track.name for track in score.tracks):  # of bytes that are no UTF-8
-        score = parse(walk(data))
+        score = parse(walk(data).data)
     return score
 
 
@@ -70,21 +70,21 @@ def write_score(score: Any) -> bytes:
     return walk(data, as_it_was).data if any(lead in data for lead in PRIVATE_LEADS) else data
 
 
-def parse(file: MidiFile) -> Any:
-    """The `symusic.Score` of a file that was walked through. Raises MidiError with the reason."""
+def parse(data: bytes) -> Any:
+    """The `symusic.Score` of bytes that the parser reads right. Raises MidiError with the reason."""
     import symusic
 
     try:
-        return symusic.Score.from_midi(file.data)
+        return symusic.Score.from_midi(data)
     except Exception as error:  # many types; all mean that the file cannot be read
         words = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         raise MidiError(f"broken MIDI ({words.removeprefix('MiniMidi: ')[:80]})") from None
 
 
-def unended_notes(data: bytes) -> int:
-    """How many notes of the file never end, which symusic leaves out of its score; 0 for a file that is refused."""
+def unended_notes(data: bytes, kept: int) -> int:
+    """How many notes of a file never end, of which symusic keeps `kept`; 0 for a file that is refused."""
     try:
-        return read_counted(data)[1]
+        return max(walk(data, count=True).events["notes"] - kept, 0)
     except MidiError:
         return 0
 
@@ -92,7 +92,7 @@ def unended_notes(data: bytes) -> int:
 def read_counted(data: bytes) -> tuple[Any, int]:
     """As `read_score`, and how many notes of the file never end. Raises MidiError with the reason."""
     file = walk(data, count=True)
-    score = parse(file)
+    score = parse(file.data)
     return score, max(file.events["notes"] - int(score.note_num()), 0)
 
 

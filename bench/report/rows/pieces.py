@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.data.packaged_corpora import DEMO_FOLDER, list_demo
 from bench.data.pieces import Source
-from bench.data.reading import Member, UnreadableError, parse_score
+from bench.data.reading import Member, UnreadableError, parse_file
 from metrics.music.notes import Notes
 
 
@@ -29,7 +29,7 @@ def read_midi(path: Path, member: Member = None) -> tuple[Notes, Any] | None:
     from metrics import NotesError, read_notes
 
     try:
-        score = parse_score(path, member)
+        score, _ = parse_file(path, member)
         notes = read_notes(score)
     except (NotesError, UnreadableError):
         return None

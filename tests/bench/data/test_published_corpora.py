@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.data import corpus, load_corpus
+from bench.data import load_corpus, near
 from bench.data.adding import add_corpus
 from bench.data.pieces import CorpusError
 from bench.data.published_corpora import list_pdmx
@@ -82,7 +82,7 @@ def test_pdmx_keeps_scores_without_a_licence_conflict_and_versions_of_a_title_to
         "1 of 19 scores are left out: conflicting licences",
         "1 of the 17 pieces in the official table have no file here",
     )
-    monkeypatch.setattr(corpus, "MOST_PIECES", 15)
+    monkeypatch.setattr(near, "MOST_PIECES", 15)
     assert load_corpus("pdmx").notes[2] == "near-duplicates are sought in corpora of up to 15 pieces, not in this one"
 
 

@@ -138,9 +138,9 @@ def test_random_tracks_are_counted_as_an_event_at_a_time() -> None:
 
 
 def test_notes_that_never_end_are_counted() -> None:
-    assert unended_notes(midi(track(SCALE))) == 0
-    assert unended_notes(midi(track(SCALE + b"\0\x90\x43\x50\0\x99\x24\x50"), track(b"\0\x91\x3c\x50"))) == 3
-    assert unended_notes(b"no music") == 0
+    assert unended_notes(midi(track(SCALE)), 8) == 0
+    assert unended_notes(midi(track(SCALE + b"\0\x90\x43\x50\0\x99\x24\x50"), track(b"\0\x91\x3c\x50")), 8) == 3
+    assert unended_notes(b"no music", 0) == 0
 
 
 NAMES = ["Flöte".encode("latin-1"), "ピアノ右手".encode("shift_jis"), "Flöte".encode(), b"Pia\0no",
