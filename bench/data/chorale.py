@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,7 @@ def read_chorale(path: Path) -> Any:
     return score
 
 
+@cache
 def reader_name() -> str:
     """The reader with its versions, since other versions may read other notes out of the same file; "" without it."""
     try:

@@ -104,10 +104,7 @@ def inspect_sources(
 ) -> dict[str, Answer]:
     """What reading each source gave, from the cache where all of them are unchanged."""
     # the bytes decide, but the format depends on the name's ending
-    members = [
-        [one.id, one.path.suffix.lower(), one.member, hashes[one.id], *([one.track] if one.track is not None else [])]
-        for one in sources
-    ]
+    members = [[one.id, one.path.suffix.lower(), one.member, hashes[one.id], one.track] for one in sources]
     key = canonical_hash([INSPECTION_VERSION, READER_VERSION, version("symusic"), members], 32)
     path = cache_folder() / "inspections" / f"{key}.json"
     kept = read_json(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from bench.data.pieces import Source
-from bench.data.reading import ABC_SUFFIXES, MIDI_SUFFIXES, UnreadableError, abc_tunes
+from bench.data.reading import ABC_SUFFIXES, UnreadableError, abc_tunes
 from bench.data.registry import Listing
 from metrics.music.folder import find_files, path_text
 
@@ -15,9 +15,8 @@ def list_folder(folder: Path) -> Listing:
 
     Links to nothing and folders that may not be opened are listed too: reading them gives the reason.
     """
-    files, unreadable = find_files(folder, MIDI_SUFFIXES + ABC_SUFFIXES)
     sources: list[Source] = []
-    for path in sorted([*files, *unreadable]):
+    for path in find_files(folder):
         name = path_text(path.relative_to(folder))
         if path.suffix.lower() in ABC_SUFFIXES:
             sources.extend(list_tunes(path, name))

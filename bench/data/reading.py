@@ -230,7 +230,8 @@ def _parse_midi(data: bytes, *, all_texts: bool = False) -> Any:
 
 
 def _parse_chorale(path: Path) -> Any:
-    kept = cache_folder() / "chorales" / f"{hashlib.sha256(piece_bytes(path, None)).hexdigest()}.mid"
+    content = _read_bytes(path) + reader_name().encode()
+    kept = cache_folder() / "chorales" / f"{hashlib.sha256(content).hexdigest()}.mid"
     try:
         return _parse_midi(kept.read_bytes())
     except OSError:
@@ -241,7 +242,6 @@ def _parse_chorale(path: Path) -> Any:
 
 
 def _chorale_bytes(path: Path) -> bytes:
-    _read_bytes(path)
     try:
         return read_chorale(path).dumps_midi()
     except ImportError:

@@ -97,5 +97,5 @@ def token_errors(tokens_L: np.ndarray, settings: TokenizerSettings) -> float:
 
 def onset_steps(quarters: np.ndarray, settings: TokenizerSettings) -> np.ndarray:
     """Grid position, counted from 0, at which the tokens place onsets given in quarter notes: int64, of equal shape."""
-    steps = quarters * max(resolution for _, _, resolution in settings.beat_resolutions)
+    steps = quarters * settings.positions_a_beat
     return np.floor(steps if settings.preset else steps + 0.5).astype(np.int64)

@@ -111,3 +111,8 @@ class TokenizerSettings(BaseModel):
                 )
             end = stop
         return self
+
+    @property
+    def positions_a_beat(self) -> int:
+        """Steps a quarter note of the grid of positions."""
+        return max(steps for _, _, steps in self.beat_resolutions)

@@ -56,7 +56,7 @@ class TrainedRun:
         process = self.settings["diffusion"]
         if process["schedule"] != MULTI_SCALE:
             return {"schedule": Schedule(process["schedule"])}
-        positions_a_beat = max(steps for _, _, steps in self.tokenizer.beat_resolutions)
+        positions_a_beat = self.tokenizer.positions_a_beat
         powers = token_powers(self.language.words, positions_a_beat, process.get("powers"))
         return {"powers_V": torch.tensor(powers)}
 

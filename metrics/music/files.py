@@ -45,7 +45,7 @@ def music_files(folder: str | Path) -> list[Path]:
     root = Path(folder)
     if not root.is_dir():
         raise NotesError(f"{root}: no such folder")
-    return sorted([path for paths in find_files(root) for path in paths])
+    return find_files(root)
 
 
 def read_folder(folder: str | Path, *, drums: bool = False) -> tuple[list[Notes], list[tuple[Path, str]]]:

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container
 from pathlib import Path
 from typing import Final
 
 MUSIC_SUFFIXES: Final = frozenset({".mid", ".midi", ".kar", ".abc"})
 
 
-def find_files(folder: Path, suffixes: Container[str] = MUSIC_SUFFIXES) -> tuple[list[Path], list[Path]]:
-    """Files below `folder` with one of these endings (lower case), and what cannot be read there: links to nothing and
-    folders that may not be opened; both sorted by path.
+def find_files(folder: Path) -> list[Path]:
+    """Music files below `folder`, by their endings, and what cannot be read there: links to nothing and folders that
+    may not be opened; sorted by path.
 
     Links to folders are followed, each folder read once, so that a loop ends. Companions of macOS (`._name`) are left
     out.
     """
     found: list[Path] = []
-    unreadable: list[Path] = []
     seen: set[tuple[int, int]] = set()
 
     def refuse(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
-            unreadable.append(Path(error.filename))
+            found.append(Path(error.filename))
 
     for place, folders, names in os.walk(folder, onerror=refuse, followlinks=True):
         here = Path(place)
@@ -35,11 +33,10 @@ def find_files(folder: Path, suffixes: Container[str] = MUSIC_SUFFIXES) -> tuple
         folders.sort()
         for name in names:
             path = here / name
-            if path.is_symlink() and not path.exists():
-                unreadable.append(path)
-            elif path.suffix.lower() in suffixes and not name.startswith("._") and path.is_file():
+            music = path.suffix.lower() in MUSIC_SUFFIXES and not name.startswith("._") and path.is_file()
+            if music or (path.is_symlink() and not path.exists()):
                 found.append(path)
-    return sorted(found), sorted(unreadable)
+    return sorted(found)
 
 
 def path_text(path: Path) -> str:

@@ -54,7 +54,7 @@ def beat_of_token(tokens: TokenCorpus, sequence: np.ndarray) -> np.ndarray:
     Positions divide.
     """
     words = [word.partition("_")[::2] for word in tokens.vocabulary]
-    steps = max(resolution for _, _, resolution in tokens.settings.beat_resolutions)
+    steps = tokens.settings.positions_a_beat
     offsets = {index: int(value) for index, (name, value) in enumerate(words) if name == "Position"}
     meters = {index: _meter(value) for index, (name, value) in enumerate(words) if name == "TimeSig"}
     beats, bar, begun, offset = np.zeros(len(sequence)), 0.0, False, 0

@@ -25,7 +25,7 @@ def build_diffusion(tokens: TokenCorpus, settings: Mapping[str, Any]) -> Absorbi
             raise DiffusionError(f"powers: given with schedule {chosen.get('schedule')!r}; allowed: with multi-scale")
         return AbsorbingDiffusion(tokens.mask_id, tokens.pad_id, **chosen)
     del chosen["schedule"]
-    positions_a_beat = max(steps for _, _, steps in tokens.settings.beat_resolutions)
+    positions_a_beat = tokens.settings.positions_a_beat
     values = token_powers(tokens.vocabulary, positions_a_beat, powers)
     return MultiScaleDiffusion(tokens.mask_id, tokens.pad_id, values, **chosen)
 

@@ -106,7 +106,7 @@ def round_trip(before: Sequence[Notes], after: Sequence[Notes], tokens: TokenCor
     A note is found again by its pitch and by the grid position of its onset, of several by their order in duration.
     """
     settings = tokens.settings
-    steps_a_beat = max(steps for _, _, steps in settings.beat_resolutions)
+    steps_a_beat = settings.positions_a_beat
     counts = np.zeros(5, np.int64)
     changes = np.zeros(2)
     for first, second in zip(before, after, strict=True):

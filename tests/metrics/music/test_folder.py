@@ -18,14 +18,14 @@ def test_linked_folders_are_read_once_and_loops_end(tmp_path: Path) -> None:
     (folder / "x").symlink_to(music)
     (folder / "y").symlink_to(music)
     (music / "loop").symlink_to(folder)
-    assert find_files(folder) == ([folder / "x/a.mid", folder / "x/deep/b.MID"], [])
+    assert find_files(folder) == [folder / "x/a.mid", folder / "x/deep/b.MID"]
 
 
 def test_what_cannot_be_read_is_listed(tmp_path: Path) -> None:
     (tmp_path / "gone.mid").symlink_to(tmp_path / "nothing")
     (tmp_path / "data").symlink_to(tmp_path / "nowhere")
     os.mkfifo(tmp_path / "pipe.mid")
-    assert find_files(tmp_path) == ([], [tmp_path / "data", tmp_path / "gone.mid"])
+    assert find_files(tmp_path) == [tmp_path / "data", tmp_path / "gone.mid"]
     pieces, skipped = read_folder(tmp_path)
     assert not pieces and [path.name for path, _ in skipped] == ["data", "gone.mid"]
     assert all("No such file" in reason for _, reason in skipped)
