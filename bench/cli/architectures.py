@@ -8,7 +8,7 @@ import typer
 
 from bench.cli.options import KernelOption, PluginOption, force_kernels
 from bench.cli.terminal import terminal
-from bench.errors import UserError, as_user_error
+from bench.errors import UserError, as_user_error, first_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -152,6 +152,6 @@ def _print_denoiser(console: Console, found: Registration, column: int) -> None:
         network = without_weights(resolve(found.name, LISTED_VOCABULARY))
         figures = f"{count_parameters(network):>11,}{network.flops(LISTED_LENGTH).total / 1e9:>9.2f}"
     except Exception as error:  # a user's network may fail in any way
-        figures = f"  n/a: {str(error).partition(chr(10))[0]}"
+        figures = f"  n/a: {first_line(error)}"
     console.print(f"{f'{found.name}  own stem':<{column}}{figures}", no_wrap=True)
     console.print(f"  {found.direction}; {found.description}", style="dim")

@@ -70,8 +70,7 @@ def _panel(found: Overview, store: Store) -> Group:
     if len(failed) > FAILED_LISTED and not everything:
         lines.append(Text(f"and {len(failed) - FAILED_LISTED} more that failed"))
     reused = sum(bool(cell.status.reused_from) for cell in found.cells)
-    later = store.plan().get("later")
-    more = f"; at most {later} more follow from the sweep" if later else ""
+    more = f"; at most {found.later} more follow from the sweep" if found.later else ""
     words = f"{len(found.cells)} cells: {counts}{left}{more}"
     return Group(
         *lines, Text(words + (f"; {reused} taken over from other studies" if reused else "")), *_old(store, found)

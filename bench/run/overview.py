@@ -46,6 +46,8 @@ class Overview:
     """All cells of a study."""
 
     cells: list[CellState]
+    later: int = 0
+    """Cells that may follow from a sweep, at most."""
 
     def counts(self) -> dict[str, int]:
         """Number of cells in each state, done first."""
@@ -84,13 +86,14 @@ def overview(store: Store) -> Overview:
     """Read the state of every cell. Raises UserError where the study was never run."""
     held = holders(store.results)
     cells = []
-    for entry in store.plan()["cells"]:
+    plan = store.plan()
+    for entry in plan["cells"]:
         folder = store.cell(entry["id"])
         status = folder.status(quick=True)
         holder = held.get(identity(entry["id"])) if status.state not in FINISHED else None
         progress = folder.progress() if holder else {}
         cells.append(CellState(entry["id"], entry["kind"], entry["labels"], status, holder, progress))
-    return Overview(cells)
+    return Overview(cells, plan.get("later", 0))
 
 
 def find_cell(results: Path, wanted: str) -> CellFolder:

@@ -97,7 +97,8 @@ def _grown(study: Study, found: list[Cell], notes: list[str], tuned: list[TunedA
     phases = [tuned_phases(arms, read) for arms in by_table(tuned)]
     cells = [*found, *(cell for one in phases for cell in one.cells)]
     if baseline := baseline_of(study, tuned):
-        cells += full_length_cells(baseline, read, phases[0])
+        its_phases = next(one for one in phases if any(arm is baseline for arm, _ in one.choices))
+        cells += full_length_cells(baseline, its_phases)
     said = [note for one in phases for note in one.notes]
     later = [cell for one in phases for cell in one.later]
     grow = partial(_grown, study, found, notes, tuned, read)
@@ -117,7 +118,9 @@ def _tuned_arms(
         return known[key_of(part)][member.label]
 
     arms = [TunedArm(study, member, tokens, config_at) for member in members if member.is_trained]
-    for arm in arms:
+    assert study.content.tune
+    of_process = any(name.startswith("diffusion.") for name in study.content.tune.grid)
+    for arm in arms if of_process else ():
         for point in arm.grid:
             with study.place.naming("tune", of=UserError):
                 _check_process(study, study.at(arm.member, point), tokens)

@@ -16,9 +16,12 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import UserError
 from bench.run.cells import quality_cell, tuning_cell
 from bench.store.cells import FINISHED, Store
-from bench.study.content import FULL, OWN, SHARED, Tune
+from bench.study.content import Tune
 from bench.study.grid import Cell, Combination, Study
 from bench.study.tuning import (
+    FULL,
+    OWN,
+    SHARED,
     Choice,
     Point,
     Tried,
@@ -49,6 +52,7 @@ class Phases:
     cells: list[Cell] = field(default_factory=list)
     later: list[Cell] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    choices: list[tuple[TunedArm, Choice | None]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,7 @@ def tuned_phases(arms: Sequence[TunedArm], read: Read) -> Phases:
         phases.cells += arm.main_cells(arm.grid[0], f"{OWN}, {SHARED}")
         phases.notes.append(f"{arm.member.label}: {point_words(arm.grid[0])}, its own setting: nothing to choose")
     choices = [arm.decide(read, phases) for arm in swept]
+    phases.choices = list(zip(swept, choices, strict=True))
     if any(choice is None for choice in choices):
         readings = 2 if swept[0].tune.shared else 1
         phases.later += [cell for arm in swept for cell in arm.main_cells(arm.grid[0], OWN) * readings]
@@ -171,11 +176,11 @@ def tuned_phases(arms: Sequence[TunedArm], read: Read) -> Phases:
     return phases
 
 
-def full_length_cells(arm: TunedArm, read: Read, phases: Phases) -> list[Cell]:
+def full_length_cells(arm: TunedArm, phases: Phases) -> list[Cell]:
     """The choice of an arm beside its neighbours with the whole budget, one seed of the sweep; adds what may follow."""
+    choice = next((choice for one, choice in phases.choices if one is arm), None)
     if not arm.is_swept or arm.tune.share == 1:
         return []
-    choice = arm.decide(read, Phases())
     if choice is None:
         phases.later += [arm.sweep_cell(arm.grid[0], arm.tune.seeds[0], 1.0, FULL)] * (1 + 2 * len(arm.tune.grid))
         return []

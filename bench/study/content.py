@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_serializer, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
 
 from bench.data.settings import TokenizerSettings
 from bench.data.splits import all_folds, parse_fold
@@ -20,7 +20,7 @@ from bench.study.settings import (
     Settings,
     given,
 )
-from bench.training.settings import PartialTrainSettings
+from bench.training.settings import PartialTrainSettings, TrainSettings
 
 Seed = Annotated[int, Field(ge=0, le=MOST_SEED, strict=True)]
 SETTING_GROUPS = ("model", "tokenizer", "diffusion", "train", "sample", "kernels")
@@ -36,14 +36,19 @@ class Match(Settings):
     tolerance: float = Field(0.01, gt=0, le=0.5, description="largest relative mismatch accepted")
 
 
-TUNED_GROUPS = ("train", "diffusion", "model")
+TUNED_KINDS: dict[str, type[BaseModel]] = {
+    "train": TrainSettings, "diffusion": DiffusionSettings, "model": ModelSettings
+}  # fmt: skip
 """Groups of settings that a sweep may vary: those that decide validation bits/token and no tokens."""
 
 
-OWN, SHARED = "own", "shared"
-"""Readings of a tuned study: each arm at its own values, every arm at those that are best for all."""
-FULL = "full length"
-"""Cells that repeat the baseline's choice and its neighbours with the whole budget."""
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) != len(seeds):
+        raise ValueError("seeds must be distinct")
+    return seeds
+
+
+Seeds = Annotated[tuple[Seed, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)]
 
 
 class Tune(Settings):
@@ -54,14 +59,12 @@ class Tune(Settings):
         extra="allow",
         json_schema_extra={
             "additionalProperties": False,
-            "patternProperties": {rf"^({'|'.join(TUNED_GROUPS)})\.": {"type": "array", "minItems": 2}},
+            "patternProperties": {rf"^({'|'.join(TUNED_KINDS)})\.": {"type": "array", "minItems": 2}},
         },
     )
     __pydantic_extra__: dict[str, list[Any]] = Field(init=False)
 
-    seeds: tuple[Seed, ...] = Field(
-        (100, 101), strict=False, min_length=1, description="seeds of the sweep, none of the study's own"
-    )
+    seeds: Seeds = Field((100, 101), description="seeds of the sweep, none of the study's own")
     share: float = Field(0.25, gt=0, le=1, description="share of the training budget, with its own schedule to the end")
     shared: bool = Field(True, description="also train every arm at the one value that is best for all of them")
 
@@ -72,8 +75,6 @@ class Tune(Settings):
 
     @model_validator(mode="after")
     def _something_to_choose(self) -> Tune:
-        if len(set(self.seeds)) != len(self.seeds):
-            raise ValueError("seeds must be distinct")
         if not self.grid:
             raise ValueError("names no setting; give one with its values, as in train.learning_rate: [1.0e-3, 2.0e-3]")
         for name, values in self.grid.items():
@@ -197,9 +198,7 @@ class StudyFile(Settings):
         exclude_if=lambda one: one is None,
         description="study whose sweep chose what the arms state under `train`; the report names it",
     )
-    seeds: tuple[Seed, ...] = Field(
-        (0,), strict=False, min_length=1, description="each seeds weights, data order, noise and sampling"
-    )
+    seeds: Seeds = Field((0,), description="each seeds weights, data order, noise and sampling")
     measure: Measure
     matters: dict[str, Any] = Field(
         default_factory=dict,
@@ -233,13 +232,6 @@ class StudyFile(Settings):
     @classmethod
     def _match_by_word(cls, value: Any) -> Any:
         return {"by": value} if isinstance(value, str) else value
-
-    @field_validator("seeds")
-    @classmethod
-    def _seeds_distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) != len(seeds):
-            raise ValueError("seeds must be distinct")
-        return seeds
 
     @model_validator(mode="after")
     def _tuned_apart(self) -> StudyFile:

@@ -9,12 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel
-
 from bench.data.settings import TokenizerSettings
 from bench.errors import UserError
 from bench.files import canonical_hash
-from bench.study.content import PLAIN_AXES, SETTING_GROUPS, ArmChoice, Baseline, StudyFile
+from bench.study.content import PLAIN_AXES, SETTING_GROUPS, TUNED_KINDS, ArmChoice, Baseline, StudyFile
 from bench.study.settings import (
     ArmModelSettings,
     DiffusionSettings,
@@ -33,11 +31,6 @@ from metrics.quantities import known_quantity
 STUDIES_FOLDER = Path(__file__).parents[1] / "studies"
 LONG_LENGTHS = (2896, 4096, 5792, 8192, 11584, 16384)
 """Half octaves, as multiples of the usual strides."""
-
-
-TUNED_KINDS: dict[str, type[BaseModel]] = {
-    "train": TrainSettings, "diffusion": DiffusionSettings, "model": ModelSettings
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -159,7 +152,7 @@ class Study:
     def _settings(self, kind: type[Model], group: str, chosen: Mapping[str, Any]) -> Model:
         """The baseline's settings of a group, with the values chosen on axes in place of its own."""
         settings = getattr(self.content.baseline, group)
-        varied = {key.removeprefix(f"{group}."): value for key, value in chosen.items() if key.startswith(f"{group}.")}
+        varied = _of_group(group, chosen)
         if isinstance(settings, kind) and not varied:
             return settings
         return validate(kind, given(settings) | varied, self.place, ("baseline", group), varied)
@@ -168,10 +161,7 @@ class Study:
         """`member` with these values in place of its own. Raises UserError for one that a setting does not allow."""
         changes: dict[str, Any] = {}
         for group in TUNED_KINDS:
-            values = {
-                key.removeprefix(f"{group}."): value for key, value in point.items() if key.startswith(f"{group}.")
-            }
-            if values:
+            if values := _of_group(group, point):
                 place, before = ("tune", group), getattr(member, group)
                 changes[group] = validate(type(before), given(before) | values, self.place, place)
         return replace(member, **changes)
@@ -229,7 +219,7 @@ class Study:
         own = {"steps": 1, "ema_steps": 1} if isinstance(arm.train, str) else given(arm.train)  # none: not spent
         if not own:
             return self._settings(TrainSettings, "train", chosen)
-        varied = {key.removeprefix("train."): value for key, value in chosen.items() if key.startswith("train.")}
+        varied = _of_group("train", chosen)
         shared = given(self.content.baseline.train) | varied
         if any(name in own for name in BUDGETS):
             shared = {name: value for name, value in shared.items() if name not in BUDGETS}
@@ -241,6 +231,11 @@ class Study:
         if choice.checkpoint is None:
             return choice
         return choice.model_copy(update={"checkpoint": str(Path(self.place.path or "").parent / choice.checkpoint)})
+
+
+def _of_group(group: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The dotted settings of a group, without its name."""
+    return {key.removeprefix(f"{group}."): value for key, value in values.items() if key.startswith(f"{group}.")}
 
 
 def load_study(name_or_path: str | Path, overrides: Sequence[str] = (), *, many: bool = False) -> Study:

@@ -11,6 +11,7 @@ import yaml
 
 from bench.errors import UserError
 from bench.files import canonical_hash
+from bench.study.tuning import is_number
 from bench.study.yaml import KeyPath, Place, allowed_words, load_yaml, read_yaml
 
 MANY_CELLS = 100_000
@@ -75,8 +76,7 @@ def check_axes(
 
 def _comparable(value: Any) -> Any:
     """Equal for equal values, 1 and 1.0 among them. Raises TypeError or ValueError for what no setting can be."""
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return value if number else canonical_hash(value)
+    return value if is_number(value) and math.isfinite(value) else canonical_hash(value)
 
 
 def check_number(axes: dict[str, list[Any]], seeds: Sequence[int], place: Place) -> None:

@@ -15,6 +15,10 @@ Key = tuple[tuple[str, Any], ...]
 GEOMETRIC = 0.02
 """Relative difference of the ratios of neighbours up to which a grid is geometric."""
 SHORT = {"learning_rate": "lr"}
+OWN, SHARED = "own", "shared"
+"""Readings of a tuned study: each arm at its own values, every arm at those that are best for all."""
+FULL = "full length"
+"""Cells that repeat the baseline's choice and its neighbours with the whole budget."""
 
 
 def key_of(point: Mapping[str, Any]) -> Key:
@@ -72,6 +76,10 @@ class Choice:
     edges: Mapping[str, int]
     """Settings whose chosen value is the smallest (-1) or the largest (1) that was tried."""
 
+    def at(self, point: Point) -> Tried | None:
+        """What was tried at a point."""
+        return next((one for one in self.tried if key_of(one.point) == key_of(point)), None)
+
     @property
     def gap(self) -> float:
         """Bits/token between the best and the second best; NaN without two figures."""
@@ -101,12 +109,13 @@ class Choice:
 def choose(tried: Iterable[Tried]) -> Choice:
     """The point of the lowest mean; of equal ones the one with the smaller values."""
     points = tuple(tried)
-    found = sorted((one for one in points if math.isfinite(one.mean)), key=lambda one: (one.mean, _order(one.point)))
+    found = sorted((one for one in points if math.isfinite(one.mean)), key=lambda one: (one.mean, order_of(one.point)))
     best = found[0] if found else None
     return Choice(points, best, found[1] if len(found) > 1 else None, _edges(points, best) if best else {})
 
 
-def _order(point: Point) -> tuple[tuple[float, str], ...]:
+def order_of(point: Point) -> tuple[tuple[float, str], ...]:
+    """Sorts points: numbers by size, other values by their text."""
     return tuple((float(value), "") if is_number(value) else (0.0, str(value)) for value in point.values())
 
 
@@ -173,7 +182,7 @@ def shared_point(choices: Iterable[Choice]) -> Point | None:
             points[key_of(one.point)] = one.point
     whole = {key: statistics.fmean(found) for key, found in means.items() if len(found) == len(counted)}
     finite = [key for key, mean in whole.items() if math.isfinite(mean)]
-    return points[min(finite, key=lambda key: (whole[key], _order(points[key])))] if finite else None
+    return points[min(finite, key=lambda key: (whole[key], order_of(points[key])))] if finite else None
 
 
 def neighbours(choice: Choice) -> list[Point]:

@@ -64,11 +64,11 @@ def beside_table(paper: Paper, found: list[Beside]) -> Table:
     columns = ("figure", "published", "measured", "n", "ceiling", "floors", "where")
     rows = []
     for one in found:
-        cells = one.measured.cell_ids
+        cells, words = one.measured.cell_ids, one.words
         shown = Entry.figure(one.measured.value, one.measured.low, one.measured.high, cell_ids=cells)
         known = {"measured": shown, "published": Entry(number(one.figure.value), one.figure.value)}
         rows.append(
-            (Entry(f"{one.figure.what}: {one.measured.arm}"), *(known.get(c, Entry(one.words[c])) for c in columns[1:]))
+            (Entry(f"{one.figure.what}: {one.measured.arm}"), *(known.get(c, Entry(words[c])) for c in columns[1:]))
         )
     notes = [
         "Shown beside each other, compared by no test: definition, n and sizes behind the published figures are not "

@@ -57,12 +57,6 @@ def _tables_under(title: Section, tables: Sequence[Table]) -> list[str]:
     """A section of tables; of quality and cost a sentence where there are none, of others nothing."""
     lines: list[str] = []
     for table in tables:
-        lines += [
-            f"### {as_markdown(table.title)}",
-            "",
-            table.to_markdown(),
-            f"[{table.name}.csv](tables/{table.name}.csv)",
-            "",
-        ]
+        lines += [table.under_title("###"), f"[{table.name}.csv](tables/{table.name}.csv)", ""]
     lines = lines or NONE_MEASURED.get(title, [])
     return _section(title, lines) if lines else []

@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.errors import UserError
 from bench.store.table import COLUMNS, SCHEMA, typed
-from bench.study.content import SHARED
+from bench.study.tuning import SHARED
 from bench.versions import number_of
 from metrics.cost.quantities import BITS_PER_BEAT, BITS_PER_NOTE, STATE_DEPENDENT_BITS
 

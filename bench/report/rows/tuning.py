@@ -13,8 +13,7 @@ import pandas as pd
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import OTHER_READING, QUALITY, TUNING, made_once, rows_of
 from bench.report.rows.study import planned_cells, study_tune
-from bench.study.content import FULL, SHARED
-from bench.study.tuning import Choice, Key, Point, Tried, choose, key_of, shared_point
+from bench.study.tuning import FULL, SHARED, Choice, Key, Point, Tried, choose, key_of, shared_point
 from metrics.cost.quantities import TRAINING_TIME, VALIDATION_BITS
 
 
@@ -82,11 +81,11 @@ def shared_of(found: list[Sweep]) -> Point | None:
 
 def own_words(frame: pd.DataFrame) -> str:
     """The values at which each arm of the quality rows ran: `smdim lr 0.002; mamba lr 0.004`; "" without a sweep."""
-    rows = rows_of(frame, QUALITY)
+    rows = rows_of(frame, QUALITY)[["arm", "tuned"]].drop_duplicates()
     words: dict[str, list[str]] = {}
     for arm, tuned in zip(rows["arm"], rows["tuned"], strict=True):
-        if tuned and tuned not in words.setdefault(str(arm), []):
-            words[str(arm)].append(str(tuned))
+        if tuned:
+            words.setdefault(str(arm), []).append(str(tuned))
     return "; ".join(f"{arm} {' / '.join(words[arm])}" for arm in arm_order(frame) if words.get(arm))
 
 

@@ -120,15 +120,14 @@ def flop_audit_table(frame: pd.DataFrame, summaries: Summaries, arms: list[str])
             entries.append(Entry(NOTHING) if math.isnan(share) else Entry(f"{share:+.2f} %", share))
         body.append((*entries, Entry(_uncounted(frame, arm, length))))
     columns = ("arm", f"own formula [GFLOPs], L = {length}", *COUNTERS.values(), "not counted by one or both")
-    notes = (
+    notes: tuple[str, ...] = (
         "A multiply-add is two. The scan is counted as 9 B L D N (it describes the associative scan; a sequential "
         "kernel executes about 7, which shares of the device's ceilings use). Counters are given our formula for the "
         "scan and for fused attention, so agreement on those is circular; tests check both against unfused references.",
     )
     marked = frame[(frame["metric"] == FORWARD_GFLOPS) & frame["note"].astype(str).str.startswith("counted")]
     if counted_arms := [arm for arm in arms if arm in set(marked["arm"])]:
-        words = f"Counted in place of an own formula, which the denoiser does not state: {', '.join(counted_arms)}."
-        return Table("flop_audit", "FLOPs by three counters", columns, tuple(body), (*notes, words))
+        notes += (f"Counted in place of an own formula, which the denoiser does not state: {', '.join(counted_arms)}.",)
     return Table("flop_audit", "FLOPs by three counters", columns, tuple(body), notes)
 
 

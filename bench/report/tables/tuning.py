@@ -15,8 +15,7 @@ from bench.report.rows.study import study_tune, tuned_in
 from bench.report.rows.tuning import Sweep, own_words, shared_of, shared_reading, sweeps, training_cost
 from bench.report.tables.numbers import number
 from bench.report.tables.table import Entry, Table, numbered
-from bench.study.tuning import Point, Tried, key_of, point_words, setting_word
-from metrics.statistics.intervals import mean_interval
+from bench.study.tuning import Point, Tried, key_of, order_of, point_words, setting_word
 
 MakeTables = Callable[[pd.DataFrame], list[Table]]
 
@@ -31,16 +30,15 @@ def tuning_tables(frame: pd.DataFrame, folder: Path) -> list[Table]:
 
 def _sweep_table(found: Sequence[Sweep], folder: Path, name: str) -> Table:
     points = {key_of(one.point): one.point for sweep in found for one in sweep.choice.tried}
-    order = sorted(points.values(), key=lambda point: [(str(type(value)), value) for value in point.values()])
+    order = sorted(points.values(), key=order_of)
     shared, tune = shared_of(list(found)), study_tune(folder)
     body = []
     for sweep in found:
-        tried = {key_of(one.point): one for one in sweep.choice.tried}
         best = sweep.choice.best
         body.append(
             (
                 Entry(sweep.arm, cell_ids=sweep.cell_ids),
-                *(_point_entry(tried.get(key_of(point)), best) for point in order),
+                *(_point_entry(sweep.choice.at(point), best) for point in order),
                 Entry(point_words(best.point) if best else "none"),
                 Entry(sweep.choice.why),
                 Entry(edge_words(sweep)),
@@ -67,8 +65,7 @@ def _point_entry(one: Tried | None, best: Tried | None) -> Entry:
         return Entry("")
     if not math.isfinite(one.mean):
         return Entry("inf", reason=one.reason)
-    interval = mean_interval(one.bits)
-    return replace(Entry.figure(interval.value), best=best is not None and one.point == best.point)
+    return replace(Entry.figure(one.mean), best=best is not None and one.point == best.point)
 
 
 def edge_words(sweep: Sweep) -> str:
@@ -89,9 +86,7 @@ def _at_shared(found: Sequence[Sweep], shared: Point | None) -> list[str]:
     """The second reading as the sweep has it: every arm at the shared value, from low to high."""
     if shared is None:
         return []
-    means = {
-        sweep.arm: one.mean for sweep in found for one in sweep.choice.tried if key_of(one.point) == key_of(shared)
-    }
+    means = {sweep.arm: one.mean for sweep in found if (one := sweep.choice.at(shared))}
     own = {sweep.arm: sweep.choice.best.mean for sweep in found if sweep.choice.best}
     listed = [
         "; ".join(f"{arm} {number(one[arm])}" for arm in sorted(one, key=one.__getitem__)) for one in (means, own)
@@ -120,9 +115,10 @@ def _full_words(found: Sequence[Sweep], share: float) -> list[str]:
 
 def _at_both_lengths(sweep: Sweep) -> list[tuple[str, float, float]]:
     """Points that ran at full length too: their words, validation bits/token in the sweep and at full length."""
-    short = {key_of(one.point): one.mean for one in sweep.choice.tried}
-    found = [one for one in sweep.full if key_of(one.point) in short] if len(sweep.full) > 1 else []
-    return [(point_words(one.point), short[key_of(one.point)], one.mean) for one in found]
+    if len(sweep.full) < 2:
+        return []
+    both = ((sweep.choice.at(full.point), full) for full in sweep.full)
+    return [(point_words(full.point), short.mean, full.mean) for short, full in both if short]
 
 
 def _cost_table(frame: pd.DataFrame) -> Table:
@@ -143,10 +139,13 @@ def _cost_table(frame: pd.DataFrame) -> Table:
 
 def with_values(tables: list[Table], frame: pd.DataFrame, folder: Path) -> list[Table]:
     """The tables with a note of the values at which their arms ran."""
-    words, before = own_words(frame), tuned_in(folder)
+    words = own_words(frame)
+    if not words:
+        return tables
+    before = tuned_in(folder)
     source = "the sweep" if study_tune(folder) else f"the sweep of study {before}" if before else "the study's file"
     note = f"Each arm at its own values, chosen by {source}: {words}."
-    return [replace(table, notes=(*table.notes, note)) for table in tables] if words else tables
+    return [replace(table, notes=(*table.notes, note)) for table in tables]
 
 
 def shared_tables(frame: pd.DataFrame, folder: Path, make: MakeTables) -> list[Table]:
