@@ -3,10 +3,14 @@ modules start first."""
 
 from __future__ import annotations
 
+import io
 import os
+import shutil
 import tarfile
+import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +64,41 @@ def demo_music(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assert len(chosen) == 40
             archive.extractall(folder / subset, [archive.getmember(name) for name in chosen], filter="data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def dichterliebe(demo_music: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 16 short songs, for studies that run whole: they have under a third of the tokens of `lieder`."""
+    folder = tmp_path_factory.mktemp("dichterliebe")
+    for path in (demo_music / "lieder").glob("*_op48_*"):
+        shutil.copy(path, folder)
+    return folder
+
+
+@pytest.fixture
+def cells_here(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Cells that train or are a reference are measured in this process, one at a time: for tests of what a cell leaves.
+
+    A process of its own costs seconds to start, most of them for imports; what it is for (limits, kills, environment)
+    is tested where one is started. Arms put into the set that is returned have theirs all the same.
+    """
+    from bench.run import perform, worker
+    from bench.run.attempt import End, attempt
+
+    apart, one_at_a_time = set[str](), threading.Lock()
+
+    def measure(cell: Any, folder: Any, limits: Any, lease: Path, *more: Any) -> tuple[End, str]:
+        if cell.labels["arm"] in apart:
+            return attempt(cell, folder, limits, lease, *more)
+        folder.begin(cell)
+        with one_at_a_time, (folder.path / "log.txt").open("a") as log, redirect_stderr(log):
+            assert worker.main([str(folder.path), str(lease)]) == 0
+        return End.SETTLED, ""
+
+    monkeypatch.setattr(perform, "attempt", measure)
+    monkeypatch.setattr(worker, "end_with_parent", lambda: None)
+    monkeypatch.setattr(worker, "own_output", io.StringIO)
+    return apart
 
 
 @pytest.fixture

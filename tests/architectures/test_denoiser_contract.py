@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
@@ -163,6 +165,19 @@ def failed(found: Registration) -> dict[str, str]:
     return {point.name: point.detail for point in check_denoiser(found) if not point.passed}
 
 
+@pytest.fixture(scope="module")
+def fails():
+    """Failed checks of a faulty denoiser and their details; each is checked once."""
+    known: dict[type[nn.Module], dict[str, str]] = {}
+
+    def of(faulty: type[nn.Module], register: Callable[[type[nn.Module]], Registration]) -> dict[str, str]:
+        if faulty not in known:
+            known[faulty] = failed(register(faulty))
+        return known[faulty]
+
+    return of
+
+
 def test_an_honest_denoiser_passes_every_check(registered) -> None:
     points = check_denoiser(registered(Honest))
     assert [point.name for point in points if not point.passed] == []
@@ -170,19 +185,19 @@ def test_an_honest_denoiser_passes_every_check(registered) -> None:
 
 
 @pytest.mark.parametrize(("faulty", "name"), FAULTS.items(), ids=lambda one: getattr(one, "__name__", ""))
-def test_a_planted_fault_is_found_by_its_check(registered, faulty: type[nn.Module], name: str) -> None:
-    assert name in failed(registered(faulty))
+def test_a_planted_fault_is_found_by_its_check(registered, fails, faulty: type[nn.Module], name: str) -> None:
+    assert name in fails(faulty, registered)
 
 
 @pytest.mark.parametrize(
     "faulty", [LeakAcrossTheBatch, DroppedGradient, LengthRefused, StateInABuffer, WrongType, MaskNotSeen, TooFewFlops]
 )
-def test_no_other_check_fails_for_it(registered, faulty: type[nn.Module]) -> None:
-    assert list(failed(registered(faulty))) == [FAULTS[faulty]]
+def test_no_other_check_fails_for_it(registered, fails, faulty: type[nn.Module]) -> None:
+    assert list(fails(faulty, registered)) == [FAULTS[faulty]]
 
 
-def test_a_refused_length_is_named_with_the_reason(registered) -> None:
-    words = failed(registered(LengthRefused))["takes the lengths"]
+def test_a_refused_length_is_named_with_the_reason(registered, fails) -> None:
+    words = fails(LengthRefused, registered)["takes the lengths"]
     assert words == (
         "refuses 16, 32 of 16, 32, 64, 128; at 16: DenoiserError: denoiser net: fails on tokens (1, 16): "
         "AssertionError: multiples of 64 alone"

@@ -1,5 +1,6 @@
-"""A study small enough to run whole in a test."""
+"""Pieces read in the process of the tests, and a study small enough to run whole in a test."""
 
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,40 @@ measure:
 """
 
 
+@pytest.fixture(scope="module", autouse=True)
+def reading_here() -> Iterator[None]:
+    """Pieces are read in this process, since a reading process costs most of a second to start.
+
+    Reading processes themselves are tested in `data/test_reading_processes.py`, and start in every run of a command.
+    """
+    from bench.data import corpus, music, near, tokenising
+    from bench.data.worker import Answer, Job, do
+
+    def read_all(
+        jobs: Sequence[Job], *, progress: Callable[[int, int], None] | None = None, **_: object
+    ) -> list[Answer]:
+        answers = []
+        for job in jobs:
+            answers.append(do(job))
+            if progress:
+                progress(len(answers), len(jobs))
+        return answers
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (corpus, music, near, tokenising):
+            patch.setattr(module, "read_all", read_all)
+        yield
+
+
 @pytest.fixture
-def tiny_study(tmp_path: Path, demo_music: Path) -> Path:
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports are written without figures, which take most of the time."""
+    monkeypatch.setattr("bench.report.pages.content.draw_all", lambda frame, folder: ({}, []))
+
+
+@pytest.fixture
+def tiny_study(tmp_path: Path, dichterliebe: Path) -> Path:
     """Path of a study file with two arms, one seed, two lengths of cost."""
     path = tmp_path / "tiny.yaml"
-    path.write_text(TINY.replace("demo/lieder", f"folder:{demo_music / 'lieder'}"))
+    path.write_text(TINY.replace("demo/lieder", f"folder:{dichterliebe}"))
     return path

@@ -25,14 +25,14 @@ from pathlib import Path
 
 def build(config):
     Path(config["pid_file"]).write_text(str(os.getpid()))
-    time.sleep(120)
+    time.sleep(600)
 """
 PARENT = """
 import json, sys
 from pathlib import Path
 from bench.measure.efficiency.process import WorkerProcess
 process = WorkerProcess(json.loads(sys.argv[1]), 1, {}, Path("log"))
-list(process.answers(120.0))
+list(process.answers(600.0))
 """
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the system's signal at the end of a parent is Linux's")
 
@@ -56,7 +56,7 @@ def test_packages_of_the_same_name_where_the_user_stands_are_not_run(
     rank = Child("-m", ranks.MODULE, log=tmp_path / "rank.txt")
     timing = WorkerProcess({"no": "settings"}, 1, {}, tmp_path / "timing.txt")
     with pytest.raises(CellFailure, match="error: KeyError"):
-        list(timing.answers(120.0))
+        list(timing.answers(600.0))
     assert training.failure().reason.endswith("no readable cell.json")
     assert "TypeError" in rank.failure().reason  # `launch` without its arguments
     for child in (training, rank, timing):
@@ -78,7 +78,7 @@ def test_a_timing_process_at_work_ends_with_its_parent(tmp_path: Path, monkeypat
     assert Path(f"/proc/{worker}").exists()
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    _wait_for(lambda: not Path(f"/proc/{worker}").exists(), 20.0)
+    _wait_for(lambda: not Path(f"/proc/{worker}").exists())
 
 
 @pytest.mark.parametrize(
@@ -109,14 +109,14 @@ def test_the_out_of_memory_killer_is_told_from_another_sigkill(tmp_path: Path, m
 
 def test_a_process_that_ignores_sigterm_is_ended_all_the_same(tmp_path: Path) -> None:
     child = Child(
-        "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print('on', flush=True); time.sleep(60)"
+        "-c", "import signal, time; signal.signal(15, signal.SIG_IGN); print('on', flush=True); time.sleep(600)"
     )
     assert child.process.stdout and child.process.stdout.readline() == b"on\n"
     child.end(0.1)
     assert child.process.returncode == -signal.SIGKILL
 
 
-def _wait_for(condition, seconds: float = 120.0) -> None:  # type: ignore[no-untyped-def]
+def _wait_for(condition, seconds: float = 600.0) -> None:  # type: ignore[no-untyped-def]
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true"

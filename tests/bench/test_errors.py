@@ -99,5 +99,5 @@ def test_an_allocation_that_fails_is_recognised() -> None:
         "try: torch.ones(2**31)\n"
         "except Exception as problem: print(is_out_of_memory(problem), type(problem).__name__)"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("True"), done.stderr

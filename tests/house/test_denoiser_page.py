@@ -30,7 +30,7 @@ def blocks(language: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory, demo_music: Path):
+def reader(tmp_path_factory: pytest.TempPathFactory):
     """A folder with the page's files, as a reader saves them; registrations are undone."""
     folder = tmp_path_factory.mktemp("reader")
     bert, unet, weights = blocks("python")
@@ -47,13 +47,13 @@ def reader(tmp_path_factory: pytest.TempPathFactory, demo_music: Path):
 
 
 @pytest.fixture(scope="module")
-def plan(reader: Path, demo_music: Path) -> Any:
+def plan(reader: Path, dichterliebe: Path) -> Any:
     """The plan of one study with the arms of both studies of the page and the U-Net, at a tiny size."""
     from bench.run.plan import make_plan
     from bench.study.grid import load_study
 
     with_bert, with_weights = map(yaml.safe_load, blocks("yaml"))
-    content = with_bert | {"baseline": TINY | {"arm": "smdim", "corpus": f"folder:{demo_music / 'lieder'}"}}
+    content = with_bert | {"baseline": TINY | {"arm": "smdim", "corpus": f"folder:{dichterliebe}"}}
     bert = {"name": "bert", "arm": "bert", "model": {"layers": 1, "inner": 64}}
     content["axes"] = {"arm": ["smdim", bert, "unet"]}
     content |= {"seeds": [0], "plugins": ["my_bert", "my_unet"], "match": {"by": "params", "tolerance": 0.15}}

@@ -174,15 +174,18 @@ def test_every_python_block_runs(text: str, workplace: Path, monkeypatch: pytest
         exec(compile(text, "block", "exec"), {"__name__": "__main__"})
 
 
-def test_the_mixer_shown_passes_the_contract_and_joins_a_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mixer_shown_passes_the_contract_and_joins_a_study(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dichterliebe: Path, cells_here: set[str]
+) -> None:
+    cells_here.add("XFA*2")  # the module of the mixer is imported in its cell's process too
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with registrations_undone():
-        _mixer_in_a_study(tmp_path)
+        _mixer_in_a_study(tmp_path, f"folder:{dichterliebe}")
     sys.modules.pop("my_block")
 
 
-def _mixer_in_a_study(folder: Path) -> None:
+def _mixer_in_a_study(folder: Path, corpus: str) -> None:
     (code,) = [text for _, text in blocks("python") if "register_mixer" in text]
     (folder / "my_block.py").write_text(code)
     assert "FAILED" not in smdim_bench("check", "my_block")
@@ -190,6 +193,7 @@ def _mixer_in_a_study(folder: Path) -> None:
     content = yaml.safe_load(study)
     content["seeds"] = [0]
     content["baseline"] |= {
+        "corpus": corpus,
         "length": 256,
         "model": {"width": 64, "layers": 6},
         "train": {"steps": 2, "batch": 2, "warmup_steps": 1, "validations": 0, "final_validation_windows": 4},

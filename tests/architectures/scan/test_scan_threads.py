@@ -86,7 +86,7 @@ def test_small_scans_wake_fewer_threads(
 
     def task(scratch: np.ndarray, first: int, last: int) -> None:
         if first < threads_used:
-            meeting.wait(timeout=60)
+            meeting.wait(timeout=600)
         seen.append((first, last))
 
     monkeypatch.setattr(workers, "PORTIONS_PER_THREAD", 100)  # portions of one item
@@ -100,7 +100,7 @@ def test_an_error_in_a_helper_reaches_the_caller(threads_restored: None) -> None
 
     def task(scratch: np.ndarray, first: int, last: int) -> None:
         if first < 2:
-            meeting.wait(timeout=60)
+            meeting.wait(timeout=600)
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("a helper failed")
 

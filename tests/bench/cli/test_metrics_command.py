@@ -33,10 +33,10 @@ def app() -> typer.Typer:
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory, demo_music: Path) -> tuple[Path, Path]:
+def folders(tmp_path_factory: pytest.TempPathFactory, dichterliebe: Path) -> tuple[Path, Path]:
     """Sixteen lieder, of which four are in both folders."""
     root = tmp_path_factory.mktemp("music")
-    files = sorted((demo_music / "lieder").glob("*.mid"))
+    files = sorted(dichterliebe.glob("*.mid"))
     for name, part in (("generated", files[:10]), ("reference", files[6:16])):
         (root / name).mkdir()
         for path in part:
@@ -73,7 +73,8 @@ def test_two_folders_give_a_table_with_ceiling_floors_and_definitions(
     assert mean["definition"] == "oa_attribute/mean-of-4 v1"
 
 
-def test_a_corpus_by_name_has_its_splits(app: typer.Typer, folders: tuple[Path, Path]):
+def test_a_corpus_by_name_has_its_splits(app: typer.Typer, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("SMDIM_BENCH_CACHE")  # 1080 tunes: read once for all tests of the corpus
     result = run(app, "metrics", folders[0], "--reference", "demo/irish", "--quick")
     assert result.exit_code == 0, result.output
     assert "reference pieces for" not in result.stderr  # the test split has 110, more than the 10 generated pieces

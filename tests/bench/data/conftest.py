@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,19 +17,6 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("SMDIM_BENCH_CACHE", str(folder))
     return folder
-
-
-@pytest.fixture
-def reading_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pieces are read in this process, since a reading process costs most of a second to start."""
-    from bench.data import corpus, music, near, tokenising
-    from bench.data.worker import Answer, Job, do
-
-    def read_all(jobs: Sequence[Job], **_: object) -> list[Answer]:
-        return [do(job) for job in jobs]
-
-    for module in (corpus, music, near, tokenising):
-        monkeypatch.setattr(module, "read_all", read_all)
 
 
 @pytest.fixture(scope="session")
@@ -50,28 +38,26 @@ def write_midi() -> WriteMidi:
 
 
 @pytest.fixture(scope="session")
-def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    yield tmp_path_factory.mktemp("shared")
-
-
-@pytest.fixture(scope="session")
-def lieder(shared_folder: Path):  # type: ignore[no-untyped-def]
-    """The demo lieder as tokens, made once a session."""
+def lieder(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+    """The demo lieder as tokens, made once for all processes that run the tests; no test writes beside them."""
     from bench.data import load_corpus, tokenize
 
+    base = tmp_path_factory.getbasetemp()
+    run = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SMDIM_BENCH_CACHE", str(shared_folder / "cache"))
+        patch.setenv("SMDIM_BENCH_CACHE", str(run / "lieder-cache"))
         return tokenize(load_corpus("demo", subset="lieder"))
 
 
 @pytest.fixture(scope="session")
-def scales(shared_folder: Path, write_midi: WriteMidi):  # type: ignore[no-untyped-def]
+def scales(tmp_path_factory: pytest.TempPathFactory, write_midi: WriteMidi):  # type: ignore[no-untyped-def]
     """Ten pieces of 8 to 17 bars with four quarter notes each, piece i a scale from pitch 50 + i; as tokens."""
     from bench.data import load_corpus, tokenize
 
+    folder = tmp_path_factory.mktemp("scales")
     for index in range(10):
         notes = [(beat, 1.0, 50 + index + beat % 8, 64) for beat in range(4 * (8 + index))]
-        write_midi(shared_folder / "scales" / f"{index}.mid", notes)
+        write_midi(folder / "music" / f"{index}.mid", notes)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SMDIM_BENCH_CACHE", str(shared_folder / "cache"))
-        return tokenize(load_corpus(f"folder:{shared_folder / 'scales'}"))
+        patch.setenv("SMDIM_BENCH_CACHE", str(folder / "cache"))
+        return tokenize(load_corpus(f"folder:{folder / 'music'}"))

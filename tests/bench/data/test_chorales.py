@@ -16,9 +16,6 @@ from bench.data.packaged_corpora import list_chorales
 from bench.data.pieces import CorpusError
 from bench.data.reading import UnreadableError, note_arrays, read_piece
 
-pytestmark = pytest.mark.usefixtures("reading_here")
-
-
 BEGIN_TIE, END_TIE = '<tie type="start"/>', '<tie type="stop"/>'
 
 

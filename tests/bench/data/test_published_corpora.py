@@ -14,8 +14,6 @@ from bench.data.pieces import CorpusError
 from bench.data.published_corpora import list_pdmx
 from bench.data.registry import CORPORA
 
-pytestmark = pytest.mark.usefixtures("reading_here")
-
 BOOK = 'X: 1\nT:Two Bars\nM:3/4\nL:1/4\nK:G\n"G"d2B|"D"A3|\n\nX: 2\nT:One Bar\nM:3/4\nL:1/4\nK:G\nGAB|\n'
 
 

@@ -14,8 +14,6 @@ from bench.data.pieces import CorpusError
 from bench.data.reading import read_piece
 from bench.data.registry import corpora_folder
 
-pytestmark = pytest.mark.usefixtures("reading_here")
-
 SONGS = 12
 
 

@@ -15,7 +15,7 @@ import pytest
 
 CHROMEDRIVER = shutil.which("chromedriver")
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-WAIT_S = 60.0
+WAIT_S = 600.0
 SWITCHES = (
     "headless=new",
     "no-sandbox",

@@ -43,7 +43,7 @@ def command(results):
     return run
 
 
-def test_report_is_written_and_its_place_said(command, results):
+def test_report_is_written_and_its_place_said(command, results, no_figures):
     outcome = command("report", "toy")
     assert outcome.exit_code == 0, outcome.output
     assert str(results / "toy" / "report.md") in outcome.output

@@ -81,7 +81,7 @@ def test_figures_of_cells_that_a_study_does_not_have_are_named_once(timed, tmp_p
     assert notes[1:] == ["Not drawn: phases figure: no training step was timed in parts."]
 
 
-def test_a_table_of_two_devices_has_a_report_with_what_may_not_be_mixed_said(frame, tmp_path, monkeypatch):
+def test_a_table_of_two_devices_has_a_report_with_what_may_not_be_mixed_said(frame, tmp_path, request):
     gpu = frame[frame["kind"] == "efficiency"].assign(device="cuda:0", kernel="scan=triton")
     both = pd.concat([frame, gpu], ignore_index=True)
     text = write_report(tmp_path, table=both).read_text()
@@ -91,7 +91,7 @@ def test_a_table_of_two_devices_has_a_report_with_what_may_not_be_mixed_said(fra
         "Only what was measured on cpu",
     ):
         assert words in text
-    monkeypatch.setattr("bench.report.pages.content.draw_all", lambda frame, folder: ({}, []))  # drawn above
+    request.getfixturevalue("no_figures")  # drawn above
     forced = write_report(tmp_path, table=both, force=True).read_text()
     assert r"\* ranked although device, threads or batch differ." in forced
     assert r"they are ranked together, as was asked, and marked \*." in forced

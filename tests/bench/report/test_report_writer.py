@@ -40,7 +40,7 @@ def test_a_study_whose_cells_all_failed_still_has_a_report(frame, tmp_path):
     assert not (tmp_path / "figures" / "cost.png").exists()
 
 
-def test_timings_of_several_sessions_are_not_called_interleaved(frame, tmp_path):
+def test_timings_of_several_sessions_are_not_called_interleaved(frame, tmp_path, no_figures):
     frame.loc[frame["arm"] == "mamba", "session"] = "s2"
     cost = frame[frame["kind"] == "efficiency"]
     text = write_report(tmp_path, table=cost).read_text()

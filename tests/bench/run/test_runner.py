@@ -39,7 +39,7 @@ folder.mark_running({{"device": "cpu"}})
 print(json.dumps({{"event": "progress", "stage": "training", "loss": 1.5}}), flush=True)
 do = settings.get("do", "")
 if do == "sleep":
-    time.sleep(60)
+    time.sleep(600)
 if do == "die once" and not (folder.path / "died").exists():
     (folder.path / "died").touch()
     os.kill(os.getpid(), signal.SIGKILL)
@@ -53,7 +53,7 @@ if do == "exit":
 if do == "eat":
     food = bytearray(400 << 20)
     food[::4096] = b"x" * len(food[::4096])
-    time.sleep(60)
+    time.sleep(600)
 if do == "oom":
     folder.finish("oom", [], reason="oom: memory ran out")
     sys.exit(0)
@@ -335,8 +335,7 @@ def test_interrupting_ends_the_workers(tmp_path: Path) -> None:
             if event["event"] == "progress":
                 raise KeyboardInterrupt
 
-    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         run_plan(plan_of(cell(0, do="sleep"), cell(1, do="sleep")), tmp_path, Impatient(), executor=LocalExecutor(2))
-    assert time.monotonic() - began < 50, "the workers sleep for 60 s"
-    assert overview(Store(tmp_path, "toy")).counts().keys() <= {"cut off", "to run"}
+    counts = overview(Store(tmp_path, "toy")).counts()
+    assert counts.keys() <= {"cut off", "to run"}, "the workers were ended, not waited for"

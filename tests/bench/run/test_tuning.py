@@ -67,12 +67,12 @@ class Silent:
 
 
 @pytest.fixture
-def plan_at(tmp_path: Path, demo_music: Path) -> Callable[..., Plan]:
+def plan_at(tmp_path: Path, dichterliebe: Path) -> Callable[..., Plan]:
     """The plan of the study with changes, by the results of a folder."""
     path = tmp_path / "tiny.yaml"
 
     def make(*overrides: str, drop: str = "") -> Plan:
-        text = FILE.replace("CORPUS", f"folder:{demo_music / 'lieder'}")
+        text = FILE.replace("CORPUS", f"folder:{dichterliebe}")
         path.write_text("".join(line for line in text.splitlines(True) if not drop or drop not in line))
         return make_plan(load_study(path, overrides), results=tmp_path / "results")
 

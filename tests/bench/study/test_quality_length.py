@@ -35,9 +35,9 @@ measure:
 
 
 @pytest.fixture
-def study(tmp_path: Path, demo_music: Path) -> Path:
+def study(tmp_path: Path, dichterliebe: Path) -> Path:
     path = tmp_path / "lengths.yaml"
-    path.write_text(STUDY.replace("demo/lieder", f"folder:{demo_music / 'lieder'}"))
+    path.write_text(STUDY.replace("demo/lieder", f"folder:{dichterliebe}"))
     return path
 
 
@@ -56,6 +56,7 @@ def test_one_training_serves_all_lengths_and_each_has_its_reference(study: Path)
     assert all("sample_lengths" not in cell.settings for cell in cells if cell.labels["arm"] != "one")
 
 
+@pytest.mark.usefixtures("cells_here")
 def test_rows_carry_the_length_that_was_played(study: Path, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 

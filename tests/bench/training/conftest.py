@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import signal
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -71,5 +75,29 @@ def run(tmp_path: Path):
             seed=seed, folder=tmp_path / folder, progress=progress, stop=stop,
         )  # fmt: skip
         return result, network
+
+    return make
+
+
+@pytest.fixture
+def killed(run):
+    """Trains as `run` does, in a process of its own that is killed by SIGKILL in training step `at`, from 1."""
+
+    def make(at: int, **given: object) -> None:
+        child = os.fork()
+        if child == 0:
+            try:
+                network, steps = make_network(), itertools.count(1)
+
+                def kill(module: nn.Module, inputs: object) -> None:
+                    if module.training and next(steps) == at:
+                        os.kill(os.getpid(), signal.SIGKILL)
+
+                network.register_forward_pre_hook(kill)
+                run(network=network, **given)
+            except BaseException:
+                traceback.print_exc()
+            os._exit(1)  # not killed
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 
     return make

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -93,36 +90,10 @@ def test_what_is_kept_is_the_same_after_a_stop_in_the_last_validation(run, tmp_p
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), other.parameters(), strict=True))
 
 
-KILLED_RUN = """
-import os, signal, sys
-sys.path.insert(0, {here!r})
-import conftest, test_keep
-from bench.diffusion import AbsorbingDiffusion
-from bench.training import TrainSettings
-from bench.training.trainer import train
-
-network, data, calls = conftest.make_network(), test_keep.opposite(), 0
-
-def count(module, inputs):
-    global calls
-    calls += module.training
-    if calls == 15:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-network.register_forward_pre_hook(count)
-settings = TrainSettings(device="cpu", batch=4, log_steps=5, checkpoint_steps=6, **test_keep.RISING)
-process = AbsorbingDiffusion(conftest.MASK, conftest.PAD, steps=50)
-train(network, data["windows"], data["validation"], process, settings, seed=5, folder=sys.argv[1])
-"""
-
-
-def test_killed_after_the_best_point_the_run_ends_with_its_bits(run, tmp_path: Path) -> None:
+def test_killed_after_the_best_point_the_run_ends_with_its_bits(run, killed, tmp_path: Path) -> None:
     straight, network = run(folder="straight", checkpoint_steps=6, **opposite(), **RISING)
-    script, folder = tmp_path / "killed.py", tmp_path / "killed"
-    script.write_text(KILLED_RUN.format(here=str(Path(__file__).parent)))
-    done = subprocess.run([sys.executable, script, folder], capture_output=True, text=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr
-    (path,) = (folder / "checkpoint").glob("*.json")
+    killed(15, folder="killed", checkpoint_steps=6, **opposite(), **RISING)
+    (path,) = (tmp_path / "killed" / "checkpoint").glob("*.json")
     ledger = json.loads(path.read_text())["ledger"]
     assert (path.stem, ledger["best_step"], ledger["kept_at"]) == ("step-000000012", 4, None)
     resumed, other = run(folder="killed", checkpoint_steps=6, **opposite(), **RISING)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import resource
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,31 +14,6 @@ from torch import nn
 
 from bench.training import TrainingError
 from bench.training.checkpoint import load_checkpoint
-
-KILLED_RUN = """
-import os, signal, sys
-sys.path.insert(0, {here!r})
-import conftest
-from bench.diffusion import AbsorbingDiffusion
-from bench.training import TrainSettings
-from bench.training.trainer import train
-
-folder, kill_at = sys.argv[1], int(sys.argv[2])
-network, calls = conftest.make_network(), 0
-
-def count(module, inputs):
-    global calls
-    calls += module.training
-    if calls == kill_at:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-network.register_forward_pre_hook(count)
-settings = TrainSettings(
-    device="cpu", batch=4, warmup_steps=5, log_steps=5, validations=0, steps=20, checkpoint_steps=3
-)
-train(network, conftest.make_windows(), conftest.make_windows(8, seed=9),
-      AbsorbingDiffusion(conftest.MASK, conftest.PAD, steps=50), settings, seed=5, folder=folder)
-"""
 
 
 def tensors(folder: Path) -> dict[str, torch.Tensor]:
@@ -59,15 +32,12 @@ def without_clock(history: list[dict]) -> list[dict]:
     return [{key: value for key, value in line.items() if key != "elapsed_s"} for line in history]
 
 
-def test_killed_in_the_middle_of_a_step_ends_with_the_bits_of_a_run_that_was_not(run, tmp_path: Path) -> None:
+def test_killed_in_the_middle_of_a_step_ends_with_the_bits_of_a_run_that_was_not(run, killed, tmp_path: Path) -> None:
     straight, _ = run(folder="straight", checkpoint_steps=3)
-    script, folder = tmp_path / "killed.py", tmp_path / "killed"
-    script.write_text(KILLED_RUN.format(here=str(Path(__file__).parent)))
-    done = subprocess.run([sys.executable, script, folder, "8"], capture_output=True, text=True)
-    assert done.returncode == -9, done.stderr
-    assert load_checkpoint(folder)[1]["step"] == 6
+    killed(8, folder="killed", checkpoint_steps=3)
+    assert load_checkpoint(tmp_path / "killed")[1]["step"] == 6
     resumed, _ = run(folder="killed", checkpoint_steps=3)
-    assert_same_bits(tmp_path / "straight", folder)
+    assert_same_bits(tmp_path / "straight", tmp_path / "killed")
     assert without_clock(resumed.history) == without_clock(straight.history)
     assert resumed.validation == straight.validation
 
