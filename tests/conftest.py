@@ -26,6 +26,7 @@ LONG = (  # modules that start many processes
     "test_run_under_fire.py",
     "test_quality_length.py",
     "test_session.py",
+    "test_session_replicates.py",
     "test_ranks.py",
     "test_wheel.py",
     "test_processes.py",
