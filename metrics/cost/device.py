@@ -200,7 +200,7 @@ def git_commit(folder: Path | None = None) -> str | None:
 def _output_of(*command: str) -> str | None:
     """Output of a command; None where it fails, takes over ten seconds or is not installed."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
@@ -225,5 +225,5 @@ def describe_gpu(device: torch.device) -> dict[str, Any]:
 def _read(path: str) -> str:
     """Content of a file of the system; "" where there is none."""
     with suppress(OSError):
-        return Path(path).read_text(errors="replace")
+        return Path(path).read_text(encoding="utf-8", errors="replace")
     return ""
