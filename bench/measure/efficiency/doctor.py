@@ -175,7 +175,8 @@ def _scan(subject: str, name: str, device: torch.device, chosen: str) -> Finding
     try:
         results = _try_scan(name, device)
     except Exception as problem:
-        return Finding(subject, "fails", first_line(problem), f"force another: SMDIM_BENCH_SCAN_KERNEL={chosen}")
+        other = chosen if chosen != name else "torch"
+        return Finding(subject, "fails", first_line(problem), f"force another: SMDIM_BENCH_SCAN_KERNEL={other}")
     error = max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(results, expected, strict=True))
     detail = f"error {error:.0e} against the reference, first call {time.perf_counter() - began:.2f} s"
     return Finding(subject, "works" if error <= AGREEMENT else "fails", detail)
