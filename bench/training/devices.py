@@ -21,6 +21,7 @@ from bench.errors import first_line
 from bench.launcher import MEETING_LIMIT_S, Launch, launched
 from bench.training.errors import TrainingError
 from bench.training.settings import TrainSettings
+from metrics.cost.device import hidden_gpus
 
 PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
 LOOK_S = 0.1
@@ -48,7 +49,7 @@ class Devices:
         from accelerate.state import AcceleratorState
 
         if settings.device == "cuda" and not torch.cuda.is_available():
-            raise TrainingError("train.device: cuda is not available here; allowed: auto, cpu")
+            raise TrainingError(f"train.device: cuda is not available here; allowed: auto, cpu{hidden_gpus()}")
         if settings.track and importlib.util.find_spec("tensorboard") is None:
             raise TrainingError("train.track: tensorboard is not installed; install smdim-bench[track]")
         on_cpu = is_cpu(settings.device)

@@ -33,8 +33,14 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if name not in there and not (name == "cuda" and len(there) > 1):
-        raise ValueError(f"device = {name!r}: not on this machine; there are auto, {', '.join(there)}")
+        raise ValueError(f"device = {name!r}: not on this machine; there are auto, {', '.join(there)}{hidden_gpus()}")
     return torch.device(name)
+
+
+def hidden_gpus() -> str:
+    """The variable that may hide GPUs, in brackets, where torch sees none and it is set; "" otherwise."""
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return "" if shown is None or torch.cuda.device_count() else f" (CUDA_VISIBLE_DEVICES is {shown!r})"
 
 
 def work_on(device: torch.device | str) -> None:

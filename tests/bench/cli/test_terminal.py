@@ -116,7 +116,8 @@ def test_in_another_locale_the_program_begins_again_in_utf8(monkeypatch):
     monkeypatch.setattr(sys, "orig_argv", ["python", "-P", "smdim-bench", "run", "a"])
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="latin-1"))
     monkeypatch.setenv("PYTHONUTF8", "0")
-    monkeypatch.delenv("PYTHONIOENCODING", raising=False)
+    monkeypatch.setenv("PYTHONIOENCODING", "")
+    monkeypatch.delenv("PYTHONIOENCODING")
     run_in_utf8()
     assert began == [(sys.executable, [sys.executable, "-X", "utf8", "-P", "smdim-bench", "run", "a"])]
     assert (os.environ["PYTHONUTF8"], os.environ["PYTHONIOENCODING"]) == ("1", "latin-1")
