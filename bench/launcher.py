@@ -80,7 +80,7 @@ def unused(environment: Mapping[str, str], why: str) -> str:
 
 
 def without_launcher(environment: Mapping[str, str]) -> dict[str, str]:
-    """An environment without what launchers set: that of a process which is none of theirs."""
+    """An environment without what launchers set: that of a process which no launcher started."""
     return {
         name: value for name, value in environment.items() if name not in TORCH and not name.startswith((*READ, *AGENT))
     }
