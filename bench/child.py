@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from bench.errors import CellFailure
 from bench.files import to_json
+from bench.launcher import without_launcher
 
 if TYPE_CHECKING:
     import psutil
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "20000", "KMP_BLOCKTIME": "0"}
 """Environment variables of threads that sleep while they wait; they must be set before torch is imported."""
 THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+UTF8 = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}
+"""Files, their names and pipes in UTF-8, whatever the locale is."""
 PARENT_VARIABLE = "SMDIM_BENCH_PARENT"
 PR_SET_PDEATHSIG = 1  # prctl(2): the signal this process gets when its parent ends
 TERMINATE_GRACE_S = 5.0
@@ -88,23 +92,36 @@ class Child:
 
 def child_environment(threads: int | None) -> dict[str, str]:
     """Environment of a measuring process: a fixed number of threads (None: as here) that sleep while they wait, output
-    that is written at once, and the process with which it ends."""
+    that is written at once, and the process with which it ends. Variables of launchers are left out."""
     counts = dict.fromkeys(THREAD_COUNTS, str(threads)) if threads else {}
-    return os.environ | counts | WAITING | {"PYTHONUNBUFFERED": "1", PARENT_VARIABLE: str(os.getpid())}
+    own = {"PYTHONUNBUFFERED": "1", PARENT_VARIABLE: str(os.getpid())}
+    return without_launcher(os.environ) | counts | WAITING | UTF8 | own
+
+
+def unusable_threads(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables of `THREAD_COUNTS` that are no positive number (OMP_NUM_THREADS: numbers, one a level)."""
+    found = {}
+    for name in THREAD_COUNTS:
+        numbers = environment.get(name, "1").split(",")
+        if not all(re.fullmatch(r"\s*0*[1-9][0-9]*\s*", one, re.ASCII) for one in numbers) or (
+            len(numbers) > 1 and name != "OMP_NUM_THREADS"
+        ):
+            found[name] = environment[name]
+    return found
 
 
 def last_line(log: Path | None) -> str:
     """Last line of a log that is not empty."""
     lines = []
     with suppress(OSError):
-        lines = log.read_text(errors="replace").splitlines() if log else []
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log else []
     return next((line for line in reversed(lines) if line.strip()), "no output")
 
 
 def system_oom_kills() -> int:
     """How many processes the system's out-of-memory killer has ended since the system started; 0 where unknown."""
     try:
-        lines = VMSTAT.read_text().splitlines()
+        lines = VMSTAT.read_text(encoding="utf-8").splitlines()
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
@@ -150,7 +167,7 @@ def end_with_parent() -> None:
 def own_output() -> TextIO:
     """Standard output for events alone: from here on, what libraries print goes to standard error."""
     sys.stdout.flush()
-    private = os.fdopen(os.dup(1), "w")
+    private = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return private
 

@@ -53,7 +53,7 @@ def canonical_hash(value: Any, length: int = 16) -> str:
 def read_json(path: Path) -> dict[str, Any] | None:
     """A JSON object from a file, or None where the file is missing, cut or something else."""
     try:
-        value = json.loads(path.read_text())
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

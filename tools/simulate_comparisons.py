@@ -269,11 +269,11 @@ def main() -> None:
     options = parser.parse_args()
     found = list(rows(options.tables))
     options.folder.mkdir(parents=True, exist_ok=True)
-    with (options.folder / "table.csv").open("w", newline="") as file:
+    with (options.folder / "table.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, found[0], lineterminator="\n")
         writer.writeheader()
         writer.writerows(found)
-    (options.folder / "README.md").write_text(page(found, options.tables))
+    (options.folder / "README.md").write_text(page(found, options.tables), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def gather(
         report = Path(scratch) / "report.json"
         asked = ["--dry-run", "--ignore-installed", "--target", scratch, "--report", str(report)]
         _pip("install", *asked, *target, *pins, PROJECT, *also)
-        resolved: list[dict[str, Any]] = [item["metadata"] for item in json.loads(report.read_text())["install"]]
+        resolved: list[dict[str, Any]] = [item["metadata"] for item in json.loads(report.read_bytes())["install"]]
     requirements = {canonical(one["name"]): one.get("requires_dist", []) for one in resolved}
     versions = {canonical(one["name"]): one["version"] for one in resolved}
     names = reached([PROJECT, *also], requirements, without, python)
@@ -110,7 +110,10 @@ def copied(source: Path, target: Path) -> Path:
 
 def _pip(*words: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *words], capture_output=True, text=True
+        [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *words],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
     )
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-1:]

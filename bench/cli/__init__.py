@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import typer
 
-from bench.child import WAITING
+from bench.child import WAITING, unusable_threads
 from bench.cli import (
     architectures,
     bundles,
@@ -29,10 +31,10 @@ from bench.cli import (
     status,
     train,
 )
-from bench.cli.terminal import prepare_streams
+from bench.cli.terminal import prepare_streams, run_in_utf8, say
 from bench.errors import UserError
 
-INTERRUPTED = 130  # exit code of a program ended by Ctrl-C
+ENDED_BY_SIGNAL = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes, as shells state them
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 # what a path given by the user can be, or refuse; any other OSError is ours and keeps its traceback
 PATH_TROUBLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG)
@@ -76,27 +78,48 @@ app.add_typer(corpus.commands, name="corpus")
 
 def main() -> None:
     """Run a command; an error that the user can correct ends in one line on stderr and exit code 2."""
+    run_in_utf8()
     prepare_streams()
-    os.environ.update({name: value for name, value in WAITING.items() if name not in os.environ})
+    _prepare_threads()
+    signal.signal(signal.SIGTERM, _end_by)  # as Ctrl-C: what is held is given back
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, where a full disk and a closed pipe are caught
     except UserError as error:
         _end(str(error), 2)
     except (KeyboardInterrupt, SystemExit) as end:
-        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
+        code = end.code if isinstance(end, SystemExit) else 128 + signal.SIGINT
+        if code not in ENDED_BY_SIGNAL:
             raise
-        _end("interrupted; what was finished is kept, the same command goes on from there", INTERRUPTED)
+        _end("interrupted; what was finished is kept, the same command goes on from there", code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
         if error.errno in NO_SPACE:
-            _end(f"no space left to write {error.filename or 'results'}; free some and run the same command again", 2)
+            what = error.filename or "results or what is printed"
+            _end(f"no space left to write {what}; free some and run the same command again", 2)
         if error.errno in PATH_TROUBLE and error.filename:
             _end(f"{error.filename}: {(error.strerror or 'cannot be used').lower()}", 2)
         raise
 
 
+def _prepare_threads() -> None:
+    """Let threads sleep while they wait, and leave out counts of threads that are no numbers."""
+    for name, value in unusable_threads(os.environ).items():
+        del os.environ[name]
+        if value.strip():
+            say(f"{name}={value} in the environment: not used, no number of threads; allowed: 1 or more")
+    os.environ.update({name: value for name, value in WAITING.items() if name not in os.environ})
+
+
+def _end_by(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)
+
+
 def _end(message: str, code: int) -> None:
-    print(f"smdim-bench: {message}", file=sys.stderr)
+    with suppress(OSError):  # the exit code stands for a message that cannot be written
+        print(f"smdim-bench: {message}", file=sys.stderr)
     sys.exit(code)

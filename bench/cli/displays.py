@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -72,22 +73,37 @@ def describe(progress: training.Progress) -> str:
     return ", ".join(words)
 
 
+@dataclass
+class Stop:
+    """Whether a signal has asked the run to end: its number, 0 where none has."""
+
+    signal: int = 0
+
+    def __call__(self) -> bool:
+        return self.signal != 0
+
+    @property
+    def exit_code(self) -> int:
+        """Exit code of a program that ended at this signal, as shells state it."""
+        return 128 + (self.signal or signal.SIGINT)  # none here: another process of the run was asked
+
+
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
+def interruptible() -> Iterator[Stop]:
     """Ctrl-C and SIGTERM ask the run to end after its step and save; a second Ctrl-C ends it at once."""
-    asked = threading.Event()
+    stop = Stop()
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if asked.is_set() and number == signal.SIGINT:
+        if stop() and number == signal.SIGINT:
             raise KeyboardInterrupt
-        asked.set()
+        stop.signal = stop.signal or number
 
     if threading.current_thread() is not threading.main_thread():
-        yield asked.is_set
+        yield stop
         return
     before: dict[int, Any] = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked.is_set
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

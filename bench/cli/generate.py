@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bench.cli.options import SEEDS, DeviceOption
-from bench.cli.terminal import terminal, warn
+from bench.cli.terminal import say, terminal, warn
 from bench.errors import UserError, as_user_error
+from bench.launcher import unused
 
 if TYPE_CHECKING:
     from bench.generate import DrawOptions, Song, Template, TrainedRun
@@ -73,6 +75,8 @@ def generate(
     choice = ConstraintChoice.parse(constraint)
     options = DrawOptions(sampler, steps, temperature, top_p, choice, seed, batch, precision, schedule)
     _check_output(output)
+    if note := unused(os.environ, "one process draws"):
+        say(note)
     console = terminal()
     trained = load_run(run, weights=weights, device=device)
     song, template = _request(trained, infill, onward, bars, keep, keep_track, bar_tokens, length)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,7 +26,8 @@ from bench.cli.options import (
     pairs,
 )
 from bench.cli.planning import planned
-from bench.cli.terminal import terminal
+from bench.cli.terminal import say, terminal
+from bench.launcher import unused
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -125,6 +127,8 @@ def _go(
     from bench.run.estimate import Estimator
     from bench.run.runner import forget, forget_failed, run_plan
 
+    if note := unused(os.environ, "a study starts its processes itself (train.processes)"):
+        say(note)
     console = terminal()
     console.print(Text(study.name, style="bold") + Text(f": {study.content.question}"))
     plan = planned(study, console, results)

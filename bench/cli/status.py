@@ -140,7 +140,7 @@ def logs(
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.get("at", 0.0)))
         typer.echo(f"begun {when} on {line.get('host')} by process {line.get('pid')}")
     try:
-        text = (folder.path / "log.txt").read_text(errors="replace").splitlines()
+        text = (folder.path / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         text = []
     typer.echo(f"log.txt, last {min(lines, len(text))} of {len(text)} lines:" if text else "log.txt: empty")

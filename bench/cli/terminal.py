@@ -13,6 +13,8 @@ from bench.glyphs import MissingGlyphWarning
 if TYPE_CHECKING:
     from rich.console import Console
 
+LEAST_WIDTH, MOST_WIDTH = 20, 10_000
+
 
 def terminal(*, error: bool = False, quiet: bool = False) -> Console:
     """A console on stdout, or on stderr; names in square brackets are printed as they are."""
@@ -28,16 +30,42 @@ def warn(words: str) -> None:
     terminal(error=True).print(Text("warning: ", style="yellow") + Text(words), soft_wrap=True)
 
 
+def say(words: str) -> None:
+    """Print one line on stderr."""
+    terminal(error=True).print(words, soft_wrap=True)
+
+
+def run_in_utf8() -> None:
+    """Begin the program again in Python's UTF-8 mode where the locale is another one: a file of a study has one name
+    in every locale. What it prints stays in the encoding of the terminal."""
+    if sys.getfilesystemencoding() == "utf-8" or os.environ.get("PYTHONUTF8") == "1" or not sys.executable:
+        return
+    printed = getattr(sys.stdout, "encoding", None) or "utf-8"
+    os.environ["PYTHONUTF8"] = "1"
+    os.environ.setdefault("PYTHONIOENCODING", printed)
+    os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
+
+
 def prepare_streams() -> None:
     """Make stdout print any text, as stderr does: a character that its encoding lacks becomes a replacement sign, a
-    byte of a file name that is no UTF-8 its number. A width of COLUMNS that is no positive number is left out."""
+    byte of a file name that is no UTF-8 its number. A stream that is closed becomes the null device. A width of COLUMNS
+    at which no table is readable, or that is no number, is left out."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, _null_stream(number))
     if isinstance(sys.stdout, io.TextIOWrapper):
         unicode = sys.stdout.encoding.lower().startswith("utf")
         sys.stdout.reconfigure(errors="backslashreplace" if unicode else "replace")
     columns = os.environ.get("COLUMNS", "")
-    if not columns.isdecimal() or int(columns) == 0:
+    if not columns.isdecimal() or not LEAST_WIDTH <= int(columns) <= MOST_WIDTH:
         os.environ.pop("COLUMNS", None)
     warnings.showwarning = _show_warning
+
+
+def _null_stream(number: int) -> TextIO:
+    """A closed stream as the null device under its own number, which the next file to be opened would get."""
+    handle = os.open(os.devnull, os.O_RDWR)  # the smallest number that is free
+    return os.fdopen(handle, "w" if number else "r", encoding="utf-8", closefd=handle != number)
 
 
 _default_show = warnings.showwarning

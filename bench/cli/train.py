@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,8 +23,9 @@ from bench.cli.options import (
     tokenizer_of,
     typed,
 )
-from bench.cli.terminal import terminal
+from bench.cli.terminal import say, terminal
 from bench.errors import UserError, as_user_error
+from bench.launcher import launched
 
 if TYPE_CHECKING:
     from bench.data import TokenCorpus
@@ -72,9 +74,12 @@ def train(
     from bench.study.settings import DiffusionSettings, KernelSettings, SampleSettings
     from bench.study.yaml import Place, validate
     from bench.training import train_settings
+    from bench.training.devices import meet
 
-    console = terminal(quiet=int(os.environ.get("RANK", "0")) != 0)
+    if note := launched(os.environ).note:
+        say(note)
     load_plugins(plugin or ())
+    trainer = train_settings(parse_budget(budget) | {"batch": batch} | settings_of(settings, "--train"))
     member = Combination(
         label=arm,
         arm=validate(ArmChoice, {"name": arm, "arm": arm}, Place("train")),
@@ -83,13 +88,16 @@ def train(
         model=sizes_of_arm(arm, model),
         tokenizer=tokenizer_of(tokenizer, "--tokenizer"),
         diffusion=typed(DiffusionSettings, diffusion, "--diffusion"),
-        train=train_settings(parse_budget(budget) | {"batch": batch} | settings_of(settings, "--train")),
+        train=trainer,
         sample=SampleSettings(),
         kernels=KernelSettings(),
     )
+    main = meet(trainer.device).rank == 0
     tokens = load_tokens(corpus, member.tokenizer)
     folder = results / "train" / (name or default_name(arm, corpus, length, seed))
-    run_cell(make_cell(member, tokens, seed, plugin or ()), tokens, folder, console)
+    cell = make_cell(member, tokens, seed, plugin or ())
+    with sole_process(folder) if main else nullcontext():
+        run_cell(cell, tokens, folder, main)
 
 
 def parse_budget(text: str) -> dict[str, float]:
@@ -127,8 +135,21 @@ def make_cell(member: Combination, tokens: TokenCorpus, seed: int, plugins: Sequ
     return quality_cell(member, config, tokens, seed, plugins)
 
 
-def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
-    """Train the cell in `path`, or go on there; raises UserError where another run lies there."""
+@contextmanager
+def sole_process(path: Path) -> Iterator[None]:
+    """Hold the run in `path` for the block. Raises UserError where another process has it."""
+    from bench.files import canonical_hash
+    from bench.run.lease import Leases
+
+    with Leases(path.parent) as leases:
+        if leases.take(f"train-{canonical_hash(path.name)}") is None:
+            raise UserError(f"{path}: another process trains this run; wait for it, or choose another --name")
+        yield
+
+
+def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, main: bool = True) -> None:
+    """Train the cell in `path`, or go on there, as the main process of those that do or as another one; raises
+    UserError where another run lies there."""
     import time
 
     from bench.cli.displays import TrainDisplay, interruptible
@@ -146,7 +167,7 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
         different = first_difference(found["settings"], json.loads(to_json(settings)))
         if different:
             raise UserError(f"{path} holds another run ({different}); choose another --name")
-    main = int(os.environ.get("RANK", "0")) == 0
+    console = terminal(quiet=not main)
     if found is None and main:
         folder.begin(cell)
     if main:
@@ -160,7 +181,7 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, console: Any) -> None:
         result = training.run(path, display.show, stop)
     if result.stopped == "interrupted":
         console.print(f"stopped at step {result.steps:,}; the same command goes on from there")
-        raise typer.Exit(130)
+        raise typer.Exit(stop.exit_code)
     console.print(f"{result.steps:,} steps, {result.tokens:,} tokens, {result.seconds:,.0f} s")
     if not main:
         return

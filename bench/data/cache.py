@@ -48,7 +48,7 @@ def write_json(path: Path, content: Any) -> None:
 def read_json(path: Path) -> Any | None:
     """What `write_json` wrote; None when absent, truncated or edited."""
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_text(encoding="utf-8"))
         content = record["content"]
         if record["check"] != canonical_hash(content, WHOLE_HASH):
             return None
@@ -70,7 +70,7 @@ def write_array(path: Path, array: np.ndarray) -> None:
 def read_array(path: Path) -> np.ndarray | None:
     """The array of `write_array`, memory-mapped and read-only; None when absent, truncated or edited."""
     try:
-        if _check_path(path).read_text() != file_sha256(path):
+        if _check_path(path).read_text(encoding="utf-8") != file_sha256(path):
             return None
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError):

@@ -212,7 +212,7 @@ def _alone(target: Path) -> Iterator[None]:
         yield
         return
     with writing_to(target.parent):
-        lock = target.with_name(target.name + ".lock").open("w")
+        lock = target.with_name(target.name + ".lock").open("wb")
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -89,7 +89,7 @@ class Leases:
         me = _myself(self.name)
         text = json.dumps({"host": me.host, "place": me.place, "pid": me.pid, "started": me.started})
         temporary = self.folder / f".{self.name}"
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
         temporary.replace(self.file)
 
     def _beat(self) -> None:
@@ -142,7 +142,7 @@ def is_alive(folder: Path, name: str, now: Path | None) -> bool:
 def start_mark(pid: int) -> str:
     """When process `pid` started, in the system's ticks; empty where there is none, or it has ended."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
     except OSError:
         return ""
     return "" if fields[0] in "ZXx" else fields[19]
@@ -151,7 +151,8 @@ def start_mark(pid: int) -> str:
 def _myself(name: str) -> Holder:
     pid = os.getpid()
     try:
-        place = f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
+        boot = Path("/proc/sys/kernel/random/boot_id").read_bytes().decode().strip()
+        place = f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         place = ""  # not Linux: the heartbeat alone decides
     return Holder(name, socket.gethostname(), place, pid, start_mark(pid))
@@ -159,7 +160,7 @@ def _myself(name: str) -> Holder:
 
 def _read(folder: Path, name: str) -> Holder | None:
     try:
-        content = json.loads((folder / f"{name}.json").read_text())
+        content = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         return Holder(name, str(content["host"]), str(content["place"]), int(content["pid"]), str(content["started"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -180,7 +180,7 @@ def _unpack(archive: zipfile.ZipFile, files: dict[str, Any], bundle: Path, targe
         plan = read_json(fresh / "study.json") or {}
         if isinstance(plan.get("study"), dict):
             plan["study"]["name"] = target.name
-        (fresh / "study.json").write_text(to_json(plan, indent=2))
+        (fresh / "study.json").write_text(to_json(plan, indent=2), encoding="utf-8")
         store = Store(fresh.parent, fresh.name)
         cells = [store.cell(cell["id"]) for cell in store.plan()["cells"]]
         states = [cell.status().state for cell in cells if cell.path.exists()]

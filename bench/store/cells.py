@@ -88,7 +88,7 @@ class CellFolder:
             path.unlink(missing_ok=True)
         shutil.rmtree(self.samples, ignore_errors=True)
         self.write_configuration(cell)
-        with (self.path / "attempts.jsonl").open("a") as stream:
+        with (self.path / "attempts.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(to_json({"at": time.time(), "host": socket.gethostname(), "pid": os.getpid()}) + "\n")
 
     def write_configuration(self, cell: Cell) -> None:
@@ -204,7 +204,7 @@ class CellFolder:
 
     def rows(self) -> list[dict[str, Any]]:
         """The measurements, raw samples included. Call only when `status()` is finished."""
-        lines = (self.path / "measurements.jsonl").read_text().split("\n")[:-1]
+        lines = (self.path / "measurements.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
         return [_restore(json.loads(line)) for line in lines]
 
     def progress(self) -> dict[str, Any]:
@@ -215,7 +215,7 @@ class CellFolder:
         """When and where processes began the cell: at (Unix time), host, pid; cut lines are left out."""
         found = []
         with suppress(OSError):
-            for line in (self.path / "attempts.jsonl").read_text(errors="replace").split("\n"):
+            for line in (self.path / "attempts.jsonl").read_text(encoding="utf-8", errors="replace").split("\n"):
                 with suppress(ValueError):
                     found.append(json.loads(line))
         return [value for value in found if isinstance(value, dict)]
@@ -223,7 +223,7 @@ class CellFolder:
     def write_progress(self, event: dict[str, Any]) -> None:
         """Keep the newest event for `status`; a lost one does no harm, so nothing is flushed to the disk."""
         temporary = self.path / ".progress.json"
-        temporary.write_text(to_json(event))
+        temporary.write_text(to_json(event), encoding="utf-8")
         temporary.replace(self.path / "progress.json")
 
 

@@ -39,7 +39,7 @@ def save_checkpoint(folder: Path, tensors: Mapping[str, torch.Tensor], meta: Map
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if path.exists() and tensor_path.exists():
-            checksum = json.loads(path.read_text())["sha256"]
+            checksum = json.loads(path.read_text(encoding="utf-8"))["sha256"]
         else:
             _write_tensors(tensors, temporary)
             checksum = file_sha256(temporary)
@@ -69,7 +69,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]
     """Tensors and meta of the checkpoint whose JSON is `path`; TrainingError where it is truncated or foreign."""
     tensor_path = path.with_suffix(".safetensors")
     try:
-        meta = json.loads(path.read_text())
+        meta = json.loads(path.read_text(encoding="utf-8"))
         if meta.get("format") != FORMAT:
             raise TrainingError(f"checkpoint: {path} has format {meta.get('format')}; allowed: {FORMAT}")
         if file_sha256(tensor_path) != meta["sha256"]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-from collections.abc import Mapping
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +17,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from bench.errors import first_line
+from bench.launcher import MEETING_LIMIT_S, Launch, launched
 from bench.training.errors import TrainingError
 from bench.training.settings import TrainSettings
+from metrics.cost.device import hidden_gpus
 
 PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+LOOK_S = 0.1
 
 
 class Wrapped(nn.Module):
@@ -41,30 +49,27 @@ class Devices:
         from accelerate.state import AcceleratorState
 
         if settings.device == "cuda" and not torch.cuda.is_available():
-            raise TrainingError("train.device: cuda is not available here; allowed: auto, cpu")
+            raise TrainingError(f"train.device: cuda is not available here; allowed: auto, cpu{hidden_gpus()}")
         if settings.track and importlib.util.find_spec("tensorboard") is None:
             raise TrainingError("train.track: tensorboard is not installed; install smdim-bench[track]")
-        on_cpu = settings.device == "cpu" or not torch.cuda.is_available()
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        if not on_cpu and local > torch.cuda.device_count():
-            raise TrainingError(
-                f"processes: {local} on a machine with {torch.cuda.device_count()} GPUs; each needs one"
-            )
+        on_cpu = is_cpu(settings.device)
         if on_cpu and settings.precision == "float16":
             raise TrainingError("train.precision: float16 needs a GPU; allowed here: float32, bfloat16")
+        launch = meet(settings.device)
         if AcceleratorState._shared_state:  # an earlier run of this process may have had another precision
             AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
-        self.accelerator = Accelerator(
-            mixed_precision=PRECISIONS[settings.precision],
-            cpu=on_cpu,
-            log_with="tensorboard" if settings.track else None,
-            project_dir=str(folder) if settings.track else None,
-        )
+        with _variables(launch.environment(os.environ)):
+            self.accelerator = Accelerator(
+                mixed_precision=PRECISIONS[settings.precision],
+                cpu=on_cpu,
+                log_with="tensorboard" if settings.track else None,
+                project_dir=str(folder) if settings.track else None,
+            )
         self.device: torch.device = self.accelerator.device
         self.world: int = self.accelerator.num_processes
         self.rank: int = self.accelerator.process_index
         self.is_main = self.rank == 0
-        self._check_world()
+        self._check_world(launch.world)
         self._tracking = settings.track
         if settings.track:
             self.accelerator.init_trackers("tensorboard")
@@ -142,10 +147,83 @@ class Devices:
         if state is not None and self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state)
 
-    def _check_world(self) -> None:
-        expected = int(os.environ.get("WORLD_SIZE", "1"))
+    def _check_world(self, expected: int) -> None:
         if self.world != expected:
             raise TrainingError(
                 f"processes: the launcher asked for {expected}, {self.world} came up; "
                 "each would train alone on the same batch"
             )
+
+
+def is_cpu(device: str) -> bool:
+    """Whether training on `device` (auto, cpu or cuda) is on the CPU here."""
+    return device == "cpu" or not torch.cuda.is_available()
+
+
+def meet(device: str) -> Launch:
+    """Find the other processes that the environment names (`bench.launcher`), once in a process; returns its place.
+
+    Python sees signals while it waits. Raises UserError for variables that do not fit together, TrainingError where a
+    process has no GPU of its own or the others are not there within `MEETING_LIMIT_S`.
+    """
+    launch = launched(os.environ)
+    if launch.world == 1:
+        return launch
+    if not is_cpu(device) and launch.local_world > torch.cuda.device_count():
+        raise TrainingError(
+            f"processes: {launch.local_world} on a machine with {torch.cuda.device_count()} GPUs; each needs one"
+        )
+    if not torch.distributed.is_initialized():
+        _join(launch, "gloo" if is_cpu(device) else "nccl")
+    return launch
+
+
+def _join(launch: Launch, backend: str) -> None:
+    """Join torch's process group in a thread, for torch's own waits cannot be interrupted."""
+    host, port = os.environ["MASTER_ADDR"].strip(), os.environ["MASTER_PORT"].strip()
+    try:
+        socket.getaddrinfo(host, port)
+    except OSError as error:
+        raise TrainingError(f"MASTER_ADDR={host}: {first_line(error)}; allowed: a host that is known here") from error
+    failed: list[Exception] = []
+
+    def join() -> None:
+        limit = timedelta(seconds=MEETING_LIMIT_S)
+        try:
+            meeting = torch.distributed.rendezvous("env://", launch.rank, launch.world, timeout=limit)
+            store, rank, world = next(iter(meeting))
+            store.set_timeout(torch.distributed.constants.default_pg_timeout)
+            torch.distributed.init_process_group(
+                backend, store=torch.distributed.PrefixStore("default_pg", store), rank=rank, world_size=world
+            )
+        except Exception as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=join, name="rendezvous", daemon=True)
+    thread.start()
+    deadline_s = time.monotonic() + MEETING_LIMIT_S + 10 * LOOK_S
+    while thread.is_alive() and time.monotonic() < deadline_s:
+        thread.join(LOOK_S)
+    if thread.is_alive() or failed:
+        why = first_line(failed[0]) if failed else "the others did not answer"
+        raise TrainingError(
+            f"process {launch.rank + 1} of {launch.world} did not meet the others at {host}:{port} (RANK, WORLD_SIZE, "
+            f"MASTER_ADDR, MASTER_PORT; limit {MEETING_LIMIT_S:g} s): {why}"
+        ) from (failed[0] if failed else None)
+
+
+@contextlib.contextmanager
+def _variables(environment: Mapping[str, str]) -> Iterator[None]:
+    """The variables of this process in the block."""
+    before = dict(os.environ)
+    try:
+        _replace(environment)
+        yield
+    finally:
+        _replace(before)
+
+
+def _replace(environment: Mapping[str, str]) -> None:
+    for name in os.environ.keys() - environment.keys():
+        del os.environ[name]
+    os.environ.update(environment)

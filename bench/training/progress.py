@@ -134,7 +134,7 @@ class LearningCurve:
     def resume(self, step: int) -> None:
         """Keep what was written up to `step`; later lines belong to work that was lost."""
         if self.path.exists():
-            for text in self.path.read_text().splitlines():
+            for text in self.path.read_text(encoding="utf-8").splitlines():
                 try:
                     line = json.loads(text)
                 except json.JSONDecodeError:
@@ -148,7 +148,7 @@ class LearningCurve:
         """Append a line; a figure that is not finite is written as null."""
         self.lines.append(line)
         if self.write:
-            with self.path.open("a") as stream:
+            with self.path.open("a", encoding="utf-8") as stream:
                 stream.write(to_json(line) + "\n")
 
 

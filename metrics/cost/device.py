@@ -33,8 +33,14 @@ def resolve_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     there = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     if name not in there and not (name == "cuda" and len(there) > 1):
-        raise ValueError(f"device = {name!r}: not on this machine; there are auto, {', '.join(there)}")
+        raise ValueError(f"device = {name!r}: not on this machine; there are auto, {', '.join(there)}{hidden_gpus()}")
     return torch.device(name)
+
+
+def hidden_gpus() -> str:
+    """The variable that may hide GPUs, in brackets, where torch sees none and it is set; "" otherwise."""
+    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return "" if shown is None or torch.cuda.device_count() else f" (CUDA_VISIBLE_DEVICES is {shown!r})"
 
 
 def work_on(device: torch.device | str) -> None:
@@ -200,7 +206,7 @@ def git_commit(folder: Path | None = None) -> str | None:
 def _output_of(*command: str) -> str | None:
     """Output of a command; None where it fails, takes over ten seconds or is not installed."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
@@ -225,5 +231,5 @@ def describe_gpu(device: torch.device) -> dict[str, Any]:
 def _read(path: str) -> str:
     """Content of a file of the system; "" where there is none."""
     with suppress(OSError):
-        return Path(path).read_text(errors="replace")
+        return Path(path).read_text(encoding="utf-8", errors="replace")
     return ""

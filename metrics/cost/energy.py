@@ -71,13 +71,13 @@ class RaplCounter:
         if not packages:
             raise OSError("this processor, or the virtual machine around it, shows no energy counter")
         self.files = [path / "energy_uj" for path in packages]
-        self.ranges_uj = [float((path / "max_energy_range_uj").read_text()) for path in packages]
+        self.ranges_uj = [float((path / "max_energy_range_uj").read_bytes()) for path in packages]
         self._last_uj = self._read_uj()
         self._turned_uj = 0.0
 
     def _read_uj(self) -> list[float]:
         try:
-            return [float(file.read_text()) for file in self.files]
+            return [float(file.read_bytes()) for file in self.files]
         except PermissionError as error:
             raise OSError(f"{self.files[0]} may be read by the administrator only") from error
 

@@ -17,7 +17,7 @@ import torch
 
 STATUS = Path("/proc/self/status")
 CLEAR_REFS = Path("/proc/self/clear_refs")
-RESET_HIGH_WATER_MARK = "5"
+RESET_HIGH_WATER_MARK = b"5"
 """What proc(5) says to write to `clear_refs` to set the peak resident set size back to the present one."""
 
 REQUEST = re.compile(r"(?:tried|unable) to allocate (?P<size>[\d.]+) ?(?P<unit>bytes|[kmgt]ib)", re.IGNORECASE)
@@ -45,7 +45,7 @@ class PeakMemory:
 def resident_bytes(field: str = "VmRSS") -> float:
     """Resident memory of this process (`VmRSS`), its high-water mark (`VmHWM`), ...; NaN where there is no /proc."""
     with suppress(OSError):
-        for line in STATUS.read_text().splitlines():
+        for line in STATUS.read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith(f"{field}:"):
                 return float(line.split()[1]) * 1024
     return math.nan
@@ -87,7 +87,7 @@ def peak_memory(
     give_back_free_memory()
     baseline = resident_bytes() if baseline_bytes is None else baseline_bytes
     try:
-        CLEAR_REFS.write_text(RESET_HIGH_WATER_MARK)
+        CLEAR_REFS.write_bytes(RESET_HIGH_WATER_MARK)
     except OSError as problem:
         function()
         return PeakMemory(math.nan, "resident", f"the high-water mark cannot be reset here ({problem.strerror})")

@@ -1,7 +1,9 @@
 """Files that are whole or absent."""
 
+import ast
 import os
 import threading
+from pathlib import Path
 
 from bench.files import write_atomically
 
@@ -25,3 +27,47 @@ def test_a_file_is_replaced_whole_with_nothing_left_beside_it(tmp_path):
     write_atomically(target, b"new")
     assert target.read_bytes() == b"new"
     assert [entry.name for entry in target.parent.iterdir()] == ["table.csv"]
+
+
+PRODUCT = ("architectures", "metrics", "bench", "tools")
+ROOT = Path(__file__).parents[2]
+
+
+def _reads_text_in_the_locale(call: ast.Call) -> bool:
+    """Whether a call opens a text file or pipe without naming its encoding."""
+    owner, _, name = ast.unparse(call.func).rpartition(".")
+    given = {word.arg: ast.unparse(word.value) for word in call.keywords}
+    if "encoding" in given:
+        return False
+    if name in ("read_text", "write_text"):
+        return True
+    if "text" in given or "universal_newlines" in given:
+        return name in ("run", "Popen", "check_output")
+    first = 1 if owner in ("", "os") else 0
+    modes = [ast.unparse(word) for word in call.args[first : first + 1]] + [given.get("mode", "")]
+    return (
+        name in ("open", "fdopen")
+        and owner != "tarfile"
+        and any(mode in {"'r'", "'w'", "'a'", "'a+'", "'r+'"} for mode in modes)
+    )
+
+
+def test_text_files_and_pipes_name_their_encoding():
+    sources = {path: path.read_text(encoding="utf-8") for room in PRODUCT for path in (ROOT / room).rglob("*.py")}
+    found = [
+        f"{path.relative_to(ROOT)}:{call.lineno}"
+        for path, source in sorted(sources.items())
+        if any(word in source for word in ("read_text(", "write_text(", "open(", "text="))
+        for call in ast.walk(ast.parse(source))
+        if isinstance(call, ast.Call) and _reads_text_in_the_locale(call)
+    ]
+    assert found == []
+    planted = (
+        "path.read_text()",
+        "open(1, 'w')",
+        "path.open('a')",
+        "os.fdopen(1, 'w')",
+        "subprocess.run(x, text=True)",
+    )
+    calls = [ast.parse(line, mode="eval").body for line in planted]
+    assert all(isinstance(call, ast.Call) and _reads_text_in_the_locale(call) for call in calls)

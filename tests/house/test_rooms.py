@@ -23,6 +23,7 @@ ORDER = (  # from the lowest room to the highest; a longer name is a room inside
     "bench.files",
     "bench.glyphs",
     "bench.plugins",
+    "bench.launcher",
     "bench.child",
     "bench.data",
     "bench.diffusion",

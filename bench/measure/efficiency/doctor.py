@@ -81,7 +81,7 @@ def _architecture(capability: tuple[int, int], built_for: list[str]) -> Finding:
 def driver_version() -> str:
     """Version of the NVIDIA driver of this machine, whether torch can use it or not; "" if there is none."""
     try:
-        found = re.search(r"Kernel Module.*?(\d+\.\d+(\.\d+)?)", DRIVER_FILE.read_text())
+        found = re.search(r"Kernel Module.*?(\d+\.\d+(\.\d+)?)", DRIVER_FILE.read_bytes().decode(errors="replace"))
         return found[1] if found else "unknown version"
     except OSError:
         pass
@@ -89,10 +89,10 @@ def driver_version() -> str:
         return ""
     try:
         asked = [command, "--query-gpu=driver_version", "--format=csv,noheader"]
-        answer = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=True).stdout
+        done = subprocess.run(asked, capture_output=True, encoding="utf-8", errors="replace", timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
         return ""
-    return (answer.splitlines() or [""])[0].strip()
+    return (done.stdout.splitlines() or [""])[0].strip()
 
 
 def _refusal_of_cuda() -> str:
@@ -175,7 +175,8 @@ def _scan(subject: str, name: str, device: torch.device, chosen: str) -> Finding
     try:
         results = _try_scan(name, device)
     except Exception as problem:
-        return Finding(subject, "fails", first_line(problem), f"force another: SMDIM_BENCH_SCAN_KERNEL={chosen}")
+        other = chosen if chosen != name else "torch"
+        return Finding(subject, "fails", first_line(problem), f"force another: SMDIM_BENCH_SCAN_KERNEL={other}")
     error = max(float((a - b).abs().max() / b.abs().max()) for a, b in zip(results, expected, strict=True))
     detail = f"error {error:.0e} against the reference, first call {time.perf_counter() - began:.2f} s"
     return Finding(subject, "works" if error <= AGREEMENT else "fails", detail)

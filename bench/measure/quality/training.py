@@ -55,7 +55,7 @@ def shared_training(settings: dict[str, Any], folder: Path, emit: Callable[..., 
     """
     name, results = training_id(settings), folder.parent.parent
     (results / FOLDER).mkdir(exist_ok=True)
-    with (results / FOLDER / name).open("a+") as lock:
+    with (results / FOLDER / name).open("a+", encoding="utf-8") as lock:
         _hold(lock.fileno(), emit)
         lock.seek(0)
         known = lock.read().split("\n")

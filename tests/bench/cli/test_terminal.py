@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import io
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,11 +13,14 @@ import pytest
 from matplotlib.text import Text as DrawnText
 from rich.console import Console
 
-from bench.cli.terminal import prepare_streams, terminal, warn
+from bench.child import python_command
+from bench.cli.terminal import prepare_streams, run_in_utf8, terminal, warn
 from bench.glyphs import MissingGlyphWarning, plain_text
 from bench.report.figures.style import figure_style, new_figure, render
 from bench.report.pages.terminal import print_table
 from bench.report.tables.table import Entry, Table
+from bench.store.cells import Store
+from bench.study.grid import Cell
 
 NAMES = ("smdim [ours]", "[remix]", "see [/cite] for more", "a$b$c_{x", r"cost $\notacommand$ arm", ":smile:", "a\\[b]")
 CLI = Path(__file__).parents[3] / "bench" / "cli"
@@ -60,7 +65,7 @@ def test_any_text_is_printed_whatever_the_terminal_takes(encoding, printed, monk
     assert stream.getvalue().rstrip() == printed
 
 
-@pytest.mark.parametrize("columns", ["0", "-3", "wide"])
+@pytest.mark.parametrize("columns", ["0", "-3", "wide", "1", "99999999999"])
 def test_a_width_that_is_none_is_left_out(columns, monkeypatch):
     monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.setattr("warnings.showwarning", None)
@@ -90,3 +95,47 @@ def test_characters_without_a_font_end_in_one_line(recwarn, monkeypatch):
         figure.canvas.draw()
     assert [one.category for one in recwarn] == [MissingGlyphWarning]
     assert str(recwarn[0].message).startswith("no font here has '音楽', drawn as boxes; install one")
+
+
+def test_closed_streams_are_null_devices(monkeypatch):
+    monkeypatch.setattr("warnings.showwarning", None)
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    prepare_streams()
+    terminal().print("x")
+    warn("x")
+    assert sys.stdin.read() == ""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        stream.close()
+
+
+def test_in_another_locale_the_program_begins_again_in_utf8(monkeypatch):
+    began: list[tuple[str, list[str]]] = []
+    monkeypatch.setattr(os, "execv", lambda program, words: began.append((program, words)))
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "iso8859-1")
+    monkeypatch.setattr(sys, "orig_argv", ["python", "-P", "smdim-bench", "run", "a"])
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="latin-1"))
+    monkeypatch.setenv("PYTHONUTF8", "0")
+    monkeypatch.setenv("PYTHONIOENCODING", "")
+    monkeypatch.delenv("PYTHONIOENCODING")
+    run_in_utf8()
+    assert began == [(sys.executable, [sys.executable, "-X", "utf8", "-P", "smdim-bench", "run", "a"])]
+    assert (os.environ["PYTHONUTF8"], os.environ["PYTHONIOENCODING"]) == ("1", "latin-1")
+    run_in_utf8()  # not a second time, whatever it led to
+    assert len(began) == 1
+
+
+def test_a_study_has_the_same_cells_in_any_locale(tmp_path):
+    cell = Cell("quality", {"arm": "trägheit 音", "length": 8, "seed": 0}, {"x": 1})
+    store = Store(tmp_path, "study")
+    store.write_plan({"name": "study"}, [cell], [])
+    store.cell(cell.id).begin(cell)
+    store.cell(cell.id).finish("failed", [], reason="ärger")
+    ascii_alone = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "COLUMNS": "200"}
+    done = subprocess.run(
+        python_command("-m", "bench", "status", "study", "--results", str(tmp_path)),
+        env={**os.environ, **ascii_alone},
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"quality-tr?gheit-?-" in done.stdout and b"?rger" in done.stdout and b"1 cells: 1 failed" in done.stdout

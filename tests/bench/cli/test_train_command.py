@@ -232,3 +232,18 @@ def test_words_of_the_progress_line() -> None:
     assert train_display.describe(later) == (
         "step 50/100, loss 0.500, 4.250 bits/token, 12,345 tokens/s, 1.50 GiB, 1:10 min left"
     )
+
+
+def test_one_process_trains_a_run(tmp_path: Path) -> None:
+    with (
+        command.sole_process(tmp_path / "a[b"),
+        pytest.raises(UserError, match=r"a\[b: another process trains this run; wait for it, or choose another --name"),
+        command.sole_process(tmp_path / "a[b"),
+    ):
+        pass
+    with command.sole_process(tmp_path / "a[b"), command.sole_process(tmp_path / "other"):
+        pass
+
+
+def test_a_stop_has_the_exit_code_of_its_signal() -> None:
+    assert [train_display.Stop(number).exit_code for number in (signal.SIGTERM, signal.SIGINT, 0)] == [143, 130, 130]

@@ -90,7 +90,13 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_two_processes_train_one_cell(tmp_path: Path) -> None:
+LEFT_BEHIND = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "4", "MASTER_ADDR": "nowhere", "PET_NNODES": "4"}
+"""Variables of another launcher, in which the runner was started."""
+
+
+def test_two_processes_train_one_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in LEFT_BEHIND.items():
+        monkeypatch.setenv(name, value)
     run = Attempt(tmp_path, cell_of(tmp_path))
     assert run.whole() == (End.SETTLED, "")
     assert run.folder.status().state == "done", run.folder.status().reason

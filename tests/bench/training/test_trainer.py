@@ -223,9 +223,8 @@ def test_time_input_and_validation_do_not_go_together(tmp_path: Path) -> None:
         bits_per_token(Timed(), windows, mask_id=6, pad_id=7, time_input=True)
 
 
-def test_a_launcher_that_gives_one_process_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_launcher_that_gives_one_process_is_noticed() -> None:
     devices = Devices.__new__(Devices)
     devices.world = 1
-    monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(TrainingError, match="the launcher asked for 2, 1 came up"):
-        devices._check_world()
+        devices._check_world(2)

@@ -12,6 +12,7 @@ from architectures.scan.kernels import SCAN
 from architectures.ssd import SSD
 from bench.measure.efficiency import doctor as kernel_doctor
 from bench.measure.efficiency.doctor import _architecture, _unusable, driver_version, examine_gpu, examine_kernels
+from metrics.cost.device import hidden_gpus, resolve_device
 
 CPU = torch.device("cpu")
 VERSION = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  470.57.02  Tue Jul 13 16:14:05 UTC 2021\nGCC version:\n"
@@ -114,3 +115,29 @@ def test_every_kernel_of_every_operator_is_looked_at(monkeypatch):
     assert set(found) == {"attention kernel flash", "attention kernel math"} | packages
     assert found["convolution kernel causal_conv1d"] == "works"
     assert found["attention kernel flash"] == found["attention kernel math"] == "works"
+
+
+@pytest.mark.parametrize(("chosen", "other"), [("triton", "triton"), ("numba", "torch")])
+def test_a_scan_that_fails_is_not_advised(chosen, other, monkeypatch):
+    def fail(name, device):
+        if name == "numba":
+            raise RuntimeError("cannot compile\nmore")
+        return []
+
+    monkeypatch.setattr(kernel_doctor, "_try_scan", fail)
+    found = kernel_doctor._scan("scan kernel numba", "numba", CPU, chosen)
+    assert (found.state, found.detail) == ("fails", "cannot compile")
+    assert found.advice == f"force another: SMDIM_BENCH_SCAN_KERNEL={other}"
+
+
+@pytest.mark.parametrize(
+    ("shown", "words"), [("", " (CUDA_VISIBLE_DEVICES is '')"), ("x", " (CUDA_VISIBLE_DEVICES is 'x')")]
+)
+def test_a_variable_that_hides_gpus_is_named(shown, words, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", shown)
+    with pytest.raises(ValueError) as refused:
+        resolve_device("cuda")
+    assert str(refused.value) == f"device = 'cuda': not on this machine; there are auto, cpu{words}"
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert hidden_gpus() == ""
