@@ -114,8 +114,7 @@ class Place:
         known = next((one for end in range(len(key), 0, -1) if (one := _dotted(key[:end])) in origins), "")
         at = origins[known] if known else self.path or "study"
         name = _dotted(key)
-        text = f"{at}: {name + ': ' if name else ''}{problem}"
-        return UserError(" ".join(text.splitlines()))
+        return UserError(f"{at}: {name + ': ' if name else ''}{problem}")
 
     @contextmanager
     def naming(

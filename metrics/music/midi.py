@@ -82,7 +82,7 @@ def parse(data: bytes) -> Any:
     import symusic
 
     try:
-        score = symusic.Score.from_midi(data)
+        score: Any = symusic.Score.from_midi(data)
     except Exception as error:  # many types; all mean that the file cannot be read
         words = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         raise MidiError(f"broken MIDI ({words.removeprefix('MiniMidi: ')[:80]})") from None

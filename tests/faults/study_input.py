@@ -120,6 +120,20 @@ def with_value(value: Any, draw: random.Random) -> Any:
     return value
 
 
+def with_other_numbers(value: Any, draw: random.Random) -> Any:
+    """The content of a study with numbers that its settings mostly take, and with lists in another order."""
+    if isinstance(value, dict):
+        return {key: with_other_numbers(one, draw) for key, one in value.items()}
+    if isinstance(value, list):
+        some = draw.sample(value, draw.randint(1, len(value))) if value and draw.random() < 0.3 else value
+        return [with_other_numbers(one, draw) for one in some]
+    if isinstance(value, bool) or draw.random() < 0.85:
+        return value
+    if isinstance(value, int):
+        return draw.choice((value + 1, value + 1, value * 2, value * 2, 1, value * 2**40 + 1))
+    return draw.choice((value / 2, value / 3, 1e-7, value)) if isinstance(value, float) else value
+
+
 def load_safely(text: str, draw: random.Random) -> Any:
     """A value from YAML, or another one where the text is no YAML."""
     try:
@@ -133,12 +147,14 @@ def read_study(draw: random.Random, folder: Path) -> bool:
     text = draw.choice(texts())
     kind = draw.random()
     path = folder / GIVEN / "study.yaml"
-    if kind < 0.35:
+    if kind < 0.25:
         content = changed_lines(text, draw).encode(errors="replace")
     elif kind < 0.8:
-        value = with_value(load_yaml(text), draw)
+        value = with_other_numbers(load_yaml(text), draw)
+        if kind > 0.55:
+            value = with_value(value, draw)
         content = (
-            json.dumps(value).encode()
+            json.dumps(value, default=str).encode()
             if draw.random() < 0.7
             else yaml.dump(value, allow_unicode=True).encode(errors="replace")
         )
