@@ -18,7 +18,10 @@ OUT_OF_MEMORY = (
 
 class UserError(Exception):
     """Invalid input of the user. The message is one line that says what is wrong and what is allowed; it is printed to
-    stderr without a traceback."""
+    stderr without a traceback. Line breaks of texts that it quotes become blanks."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))
 
 
 class CellFailure(Exception):

@@ -93,6 +93,7 @@ def load_song(words: str | Path, tokenizer: TokenizerSettings, language: TokenLa
     """Read a song, a MIDI file or `CORPUS:NAME`; GenerateError with the reason where it cannot be used."""
     from bench.data.reading import UnreadableError, parse_file, piano_of
     from bench.data.remi import encode
+    from metrics.music.midi import MidiError
 
     source = _source(str(words))
     check_equal_bars(language)
@@ -100,7 +101,7 @@ def load_song(words: str | Path, tokenizer: TokenizerSettings, language: TokenLa
         score, data = parse_file(source.path, source.member, all_texts=True)
         lost = _lost(data, score) if data is not None else ""
         merged, _ = piano_of(score, data, source.track)
-    except UnreadableError as error:
+    except (UnreadableError, MidiError) as error:
         raise GenerateError(f"{words}: cannot be used: {error}") from None
     tokens = encode(merged, tokenizer).astype(np.int64)
     if not len(tokens):

@@ -15,6 +15,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -181,11 +182,7 @@ def _unpack(archive: zipfile.ZipFile, files: dict[str, Any], bundle: Path, targe
         if isinstance(plan.get("study"), dict):
             plan["study"]["name"] = target.name
         (fresh / "study.json").write_text(to_json(plan, indent=2), encoding="utf-8")
-        store = Store(fresh.parent, fresh.name)
-        cells = [store.cell(cell["id"]) for cell in store.plan()["cells"]]
-        states = [cell.status().state for cell in cells if cell.path.exists()]
-        if "damaged" in states:
-            raise UserError(f"{bundle}: {states.count('damaged')} cells do not match their own checksums")
+        states = _states(Store(fresh.parent, fresh.name), files, bundle)
         for path in fresh.glob("table.*"):
             path.unlink()  # rebuilt from the cells
         fresh.chmod(0o755)
@@ -193,7 +190,21 @@ def _unpack(archive: zipfile.ZipFile, files: dict[str, Any], bundle: Path, targe
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
-    return Bundle(target, sum(state in FINISHED for state in states), len(files), bundle.stat().st_size)
+    return Bundle(target, len(states), len(files), bundle.stat().st_size)
+
+
+def _states(store: Store, files: Iterable[str], bundle: Path) -> list[str]:
+    """State of each cell that the bundle holds. Raises UserError unless each is of the study and finished."""
+    held = sorted({name.partition("/")[0] for name in files if "/" in name}.difference(FOLDERS))
+    if unknown := set(held).difference(cell["id"] for cell in store.plan()["cells"]):
+        raise UserError(f"{bundle}: holds {min(unknown)!r}, which is no cell of its study.json")
+    states = [store.cell(one).status().state for one in held]
+    if "damaged" in states:
+        raise UserError(f"{bundle}: {states.count('damaged')} cells do not match their own checksums")
+    for one, state in zip(held, states, strict=True):
+        if state not in FINISHED:
+            raise UserError(f"{bundle}: cell {one} is not finished")
+    return states
 
 
 def _extract(archive: zipfile.ZipFile, name: str, entry: dict[str, Any], path: Path, bundle: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.errors import UserError
+from bench.errors import UserError, as_user_error
 from bench.files import canonical_hash, read_json, to_json, write_atomically
 from bench.store.cells import FINISHED, Status, Store
 from bench.store.vectors import VECTORS, join_vectors, read_vectors
@@ -74,6 +77,8 @@ SCHEMA = {
 }
 """The columns in their order (format 1)."""
 COLUMNS = tuple(SCHEMA)
+NEEDED = ("cell_id", "kind", "arm", "metric", "value")
+"""Columns without which a table says nothing; tables of older versions lack some of the others."""
 __doc__ = f"{__doc__}\n\nColumns (format 1):\n\n" + "\n".join(
     f"    {name:12} {column.type.__name__:6} {column.meaning}" for name, column in SCHEMA.items()
 )
@@ -116,8 +121,6 @@ class ResultTable:
 
     def save(self) -> None:
         """Write `table.csv` and `table.parquet` into the study's folder, each whole or not at all."""
-        import io
-
         buffer = io.BytesIO()
         self.frame.to_parquet(buffer, index=False)
         content = buffer.getvalue()
@@ -170,12 +173,48 @@ def load_results(path: str | Path, known: Mapping[str, Status] | None = None) ->
 
 
 def _table_alone(folder: Path) -> ResultTable:
-    """The table as it was written, of a folder that was passed on without its cells: no raw samples, no music."""
+    """The table as it was written, of a folder that was passed on without its cells: no raw samples, no music.
+
+    Raises UserError where `table.csv` is no longer such a table.
+    """
     import pandas as pd
 
-    plain: Any = {"dtype": str, "keep_default_na": False, "lineterminator": "\n"}  # an arm may be called NA, 1e3, a CR
-    texts = pd.read_csv(folder / "table.csv", **plain)
+    path = folder / "table.csv"
+    with as_user_error(ValueError, OSError, csv.Error, words=f"{path}: cannot be read: "):
+        header, rows = _texts(path.read_bytes().decode("utf-8-sig"))
+    texts = pd.DataFrame(rows, columns=header, dtype="object")
     return ResultTable(typed(texts.reindex(columns=list(COLUMNS))), folder)
+
+
+def _texts(content: str) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a written table. Raises ValueError or csv.Error unless the columns are those of a table and
+    each field is of its column's type."""
+    if "\0" in content:
+        raise ValueError("holds a NUL")
+    # a CR is a part of a text, which csv reads as the end of a line
+    lines = csv.reader(io.StringIO(content.replace("\r", "\0")), strict=True)
+    header, *rows = [[text.replace("\0", "\r") for text in row] for row in lines if row] or [[]]
+    if unknown := [name for name in header if name not in SCHEMA]:
+        raise ValueError(f"unknown column {unknown[0]!r}; allowed: {', '.join(COLUMNS)}")
+    if len(set(header)) < len(header):
+        raise ValueError("a column is there twice")
+    if missing := [name for name in NEEDED if name not in header]:
+        raise ValueError(f"no column {', '.join(missing)}; needed are {', '.join(NEEDED)}")
+    kinds = [SCHEMA[name].type for name in header]
+    for number, row in enumerate(rows, start=1):
+        if len(row) != len(header):
+            raise ValueError(f"row {number} has {len(row)} fields, the header {len(header)}")
+        for name, kind, text in zip(header, kinds, row, strict=True):
+            if kind is not str and text and not _is_number(text, kind):
+                raise ValueError(f"row {number}: {name} {text!r} is no {'whole ' if kind is int else ''}number")
+    return header, rows
+
+
+def _is_number(text: str, kind: type) -> bool:
+    number = _figure(text)
+    if kind is int:
+        return number.is_integer() and _count(text) is not None
+    return not math.isnan(number) or text.lower() == "nan"
 
 
 def _kept(folder: Path, index: dict[str, Any]) -> tuple[set[str], pd.DataFrame | None]:
@@ -189,12 +228,16 @@ def _kept(folder: Path, index: dict[str, Any]) -> tuple[set[str], pd.DataFrame |
         return set(), None
     if hashlib.sha256(content).hexdigest() != written.get("table_sha256"):
         return set(), None
-    import io
-
     import pandas as pd
 
+    try:
+        frame = pd.read_parquet(io.BytesIO(content))
+    except (OSError, ValueError):
+        return set(), None
+    if tuple(frame.columns) != COLUMNS or not frame.dtypes.equals(typed(frame[:0]).dtypes):
+        return set(), None
     kept = {cell_id for cell_id, signature in index["cells"].items() if written["cells"].get(cell_id) == signature}
-    return kept, pd.read_parquet(io.BytesIO(content))
+    return kept, frame
 
 
 def _joined(frame: pd.DataFrame, fresh: pd.DataFrame, kept: set[str], order: list[str]) -> pd.DataFrame:
@@ -229,19 +272,44 @@ def typed(frame: pd.DataFrame) -> pd.DataFrame:
     """A copy of `frame` in which every column of `SCHEMA` is there and has its type; further columns stay."""
     import pandas as pd
 
-    frame = frame.copy()
+    columns = dict(frame.items())
     for name, column in SCHEMA.items():
-        values = frame[name] if name in frame.columns else pd.Series(None, frame.index, dtype="object")
-        if column.type is str:
-            frame[name] = values.astype("object").fillna("").astype("str")
-        elif column.type is int:
-            frame[name] = pd.to_numeric(values, errors="coerce").round().astype("Int64")
-        else:
-            frame[name] = pd.to_numeric(values, errors="coerce").astype("float64")
-    return frame
+        values = columns.get(name)
+        if values is None:
+            values = pd.Series(None, frame.index, dtype="object")
+        columns[name] = _as_type(values, column.type)
+    return pd.DataFrame(columns, frame.index)
+
+
+def _as_type(values: pd.Series[Any], kind: type) -> pd.Series[Any]:
+    import pandas as pd
+
+    if kind is str:
+        return values.fillna("") if values.dtype == "str" else values.astype("object").fillna("").astype("str")
+    if kind is int:
+        is_whole = values.dtype in ("int64", "Int64")
+        return (values if is_whole else pd.Series(map(_count, values), values.index, dtype="object")).astype("Int64")
+    return (values if values.dtype == "float64" else pd.Series(map(_figure, values), values.index)).astype("float64")
+
+
+def _figure(value: Any) -> float:
+    """The number that a value or a text is, NaN for none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _count(value: Any) -> int | None:
+    """The whole number that a value or a text is, to the last digit; None for none, or one beyond 64 bits."""
+    try:
+        number = int(value) if isinstance(value, (str, int)) else round(float(value))
+    except (TypeError, ValueError, OverflowError):
+        number = round(figure) if math.isfinite(figure := _figure(value)) else None
+    return number if number is not None and -(2**63) <= number < 2**63 else None
 
 
 def _frame(records: list[dict[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
-    return typed(pd.DataFrame.from_records(records, columns=list(COLUMNS)))
+    return typed(pd.DataFrame(records, columns=list(COLUMNS), dtype="object"))  # as numbers, counts would be rounded

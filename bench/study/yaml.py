@@ -58,10 +58,12 @@ def load_yaml(text: str) -> Any:
 
 def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     """The mapping in a YAML file and the line (from 1) of each key path. Raises UserError for any other content."""
+    lines: dict[KeyPath, int] = {}
     try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=Yaml12Loader)
-        value = load_yaml(text)
+        loader = Yaml12Loader(path.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        _collect_lines(node, (), lines, path)  # before merge keys are put in
+        value = None if node is None else loader.construct_document(node)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
@@ -73,8 +75,6 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         raise UserError(f"{place}: not valid YAML: {problem}") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}: a study is a mapping of keys, found {type(value).__name__}")
-    lines: dict[KeyPath, int] = {}
-    _collect_lines(node, (), lines, path)
     return value, lines
 
 
@@ -114,8 +114,7 @@ class Place:
         known = next((one for end in range(len(key), 0, -1) if (one := _dotted(key[:end])) in origins), "")
         at = origins[known] if known else self.path or "study"
         name = _dotted(key)
-        text = f"{at}: {name + ': ' if name else ''}{problem}"
-        return UserError(" ".join(text.splitlines()))
+        return UserError(f"{at}: {name + ': ' if name else ''}{problem}")
 
     @contextmanager
     def naming(

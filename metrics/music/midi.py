@@ -20,6 +20,8 @@ from metrics.music.midi_texts import PRIVATE_LEADS, as_it_was, as_utf8
 
 MOST_TICKS: Final = 2**31 - 1
 """The last time, in ticks, that symusic can hold."""
+MOST_WRITTEN: Final = 2**28 - 1
+"""The longest time between two events that a file can hold."""
 TEXTS: Final = range(0x01, 0x10)
 """Meta events that hold text, the names of tracks among them."""
 END_OF_TRACK: Final = 0x2F
@@ -65,7 +67,12 @@ def read_score(data: bytes, *, all_texts: bool = False) -> Any:
 
 
 def write_score(score: Any) -> bytes:
-    """The score as a MIDI file, its texts byte for byte as they were in the file that it was read from."""
+    """The score as a MIDI file, its texts byte for byte as they were in the file that it was read from.
+
+    Raises MidiError for a score so long that symusic may write other times.
+    """
+    if score.end() > MOST_WRITTEN:
+        raise MidiError(f"too long to be written: {score.end()} ticks (at most {MOST_WRITTEN})")
     data = score.dumps_midi()
     return walk(data, as_it_was).data if any(lead in data for lead in PRIVATE_LEADS) else data
 
@@ -75,10 +82,13 @@ def parse(data: bytes) -> Any:
     import symusic
 
     try:
-        return symusic.Score.from_midi(data)
+        score: Any = symusic.Score.from_midi(data)
     except Exception as error:  # many types; all mean that the file cannot be read
         words = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
         raise MidiError(f"broken MIDI ({words.removeprefix('MiniMidi: ')[:80]})") from None
+    if not all(one.numerator > 0 and one.denominator > 0 for one in score.time_signatures):  # 6/0 is written as 6/1
+        score.time_signatures = [one for one in score.time_signatures if one.numerator > 0 and one.denominator > 0]
+    return score
 
 
 def unended_notes(data: bytes, kept: int) -> int:

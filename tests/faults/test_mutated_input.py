@@ -1,28 +1,51 @@
-"""`make faults`: five thousand damaged inputs for each reader."""
+"""`make faults`: twenty thousand damaged inputs for each reader, others on each run.
+
+`FAULTS_SEED` repeats a run, with `FAULTS_INPUT` one input of it.
+"""
 
 import os
+import random
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
-import mutation
 import pytest
+from abc_input import read_abc
+from bundle_input import read_bundle
+from midi_input import read_midi
+from mutation import Reader, fuzz, fuzz_apart
+from study_input import read_study
+from table_input import read_table
 
 pytestmark = pytest.mark.slow
-INPUTS = 5_000
-PARTS = 20
-READERS = [mutation.read_study, mutation.read_store, mutation.read_bundle, mutation.read_midi]
+INPUTS = 20_000
+PART = 1_000
+SEED = int(os.environ.get("FAULTS_SEED") or random.SystemRandom().randrange(2**32))
+LEAST_TAKEN = 0.2
+"""Share of the inputs that must be read, or the damage reaches no deeper than the first check."""
 
 
-@pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.__name__)
-def test_five_thousand_damaged_inputs(reader: mutation.Reader, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "reader", [read_midi, read_abc, read_study, read_bundle, read_table], ids=lambda one: one.__name__
+)
+def test_twenty_thousand_damaged_inputs(reader: Reader, tmp_path: Path) -> None:
+    print(f"\n{reader.__name__}: FAULTS_SEED={SEED}", flush=True)
+    if one := os.environ.get("FAULTS_INPUT"):
+        fuzz(reader, [int(one)], SEED, tmp_path / "one")
+        return
+    parts = [range(start, start + PART) for start in range(0, INPUTS, PART)]
     found: Counter[str] = Counter()
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        for part in pool.map(
-            mutation.fuzz_apart, [reader] * PARTS, [INPUTS // PARTS] * PARTS, range(PARTS), [tmp_path] * PARTS
-        ):
-            found += part
-    print(f"\n{reader.__name__}: {INPUTS} inputs, {found['refused']} refused in one line, {found['taken']} read")
+        try:
+            for part in pool.map(
+                fuzz_apart, [reader] * len(parts), parts, [SEED] * len(parts), [tmp_path] * len(parts)
+            ):
+                found += part
+        except BrokenProcessPool as error:
+            last = sorted(int(path.read_text()) for path in tmp_path.glob("*.number"))
+            raise AssertionError(f"a process died at one of the inputs {last} of FAULTS_SEED={SEED}") from error
+    print(f"{INPUTS} inputs: {found['refused']} refused in one line, {found['taken']} read", flush=True)
     assert found["refused"] + found["taken"] == INPUTS
-    assert found["refused"] > INPUTS // 20
+    assert found["taken"] > LEAST_TAKEN * INPUTS

@@ -10,12 +10,11 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from bench.errors import UserError
-from bench.store.table import COLUMNS, SCHEMA, typed
+from bench.store.table import COLUMNS, NEEDED, SCHEMA, typed
 from bench.study.tuning import SHARED
 from bench.versions import number_of
 from metrics.cost.quantities import BITS_PER_BEAT, BITS_PER_NOTE, STATE_DEPENDENT_BITS
 
-NEEDED = ("cell_id", "kind", "arm", "metric", "value")
 EFFICIENCY, QUALITY, REFERENCE, TUNING = "efficiency", "quality", "reference", "tuning"
 OTHER_READING = "quality, shared values"
 """Kind of quality rows that were run at the values shared by all arms alone: they stand in a reading of their own."""

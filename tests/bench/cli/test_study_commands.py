@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import math
 import zipfile
@@ -215,9 +216,26 @@ def another_format(content: dict[str, bytes], manifest: dict[str, object]) -> No
     manifest["format"] = 99
 
 
+def announce(content: dict[str, bytes], manifest: dict[str, object], name: str, data: bytes) -> None:
+    content[name] = data
+    manifest["files"][name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}  # type: ignore[index]
+
+
+def unplanned(content: dict[str, bytes], manifest: dict[str, object]) -> None:
+    name = next(name for name in content if name.endswith("status.json"))
+    announce(content, manifest, "quality-other-0123/status.json", content[name])
+
+
+def unfinished(content: dict[str, bytes], manifest: dict[str, object]) -> None:
+    name = next(name for name in content if name.endswith("status.json"))
+    announce(content, manifest, name, b'{"state": "running"}')
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (unplanned, "holds 'quality-other-0123', which is no cell of its study.json"),
+        (unfinished, r"cell quality-\S+ is not finished"),
         (escape, r"'\.\./evil\.txt' is no path"),
         (edit, "does not match its checksum"),
         (bomb, "larger than its manifest"),

@@ -232,6 +232,10 @@ def test_songs_that_cannot_be_used_are_one_line(run: TrainedRun, tmp_path: Path)
     }
     (tmp_path / "text.mid").write_text("not music")
     cases["not a MIDI file"] = tmp_path / "text.mid"
+    far = b"\xff\xff\xff\x7f\xff\x51\x03\x07\xa1\x20"  # a tempo 2^28 - 1 ticks later
+    body = b"\0\x90\x3c\x50\x60\x3c\0" + far * 2 + b"\0\xff\x2f\0"
+    (tmp_path / "far.mid").write_bytes(b"MThd\0\0\0\x06\0\0\0\1\1\xe0MTrk" + len(body).to_bytes(4, "big") + body)
+    cases["too long to be written"] = tmp_path / "far.mid"
     for message, path in cases.items():
         with pytest.raises(GenerateError, match=message) as caught:
             open_song(run, path)

@@ -1,5 +1,6 @@
 """A cell on disk is finished and whole, or it is run again."""
 
+import hashlib
 import json
 import math
 from pathlib import Path
@@ -168,8 +169,24 @@ def test_the_written_table_is_used_for_what_has_not_changed_and_for_nothing_else
     table = store.folder / "table.parquet"
     joined.frame.assign(value=9.0).to_parquet(table)  # somebody edits the table
     assert list(load_results(store.folder).frame["value"].dropna()) == [0.5, 0.25, 0.5]
+    for changed in (b"PAR1", joined.frame.assign(value="text").to_parquet(), joined.frame[["arm"]].to_parquet()):
+        table.write_bytes(changed)
+        index = json.loads((store.folder / "table.index.json").read_text())
+        index["table_sha256"] = hashlib.sha256(changed).hexdigest()
+        (store.folder / "table.index.json").write_text(json.dumps(index))
+        assert list(load_results(store.folder).frame["value"].dropna()) == [0.5, 0.25, 0.5]
     (store.cell(cells[0].id).path / "measurements.jsonl").write_text("")
     assert list(load_results(store.folder).frame["seed"]) == [1, 2, 2]
+
+
+def test_the_largest_seed_beside_a_cell_without_a_seed(tmp_path: Path) -> None:
+    store = Store(tmp_path, "tiny")
+    cells = [Cell("quality", {"arm": "a", "seed": 2**63 - 1}, {"seed": 1}), Cell("reference", {"arm": "r"}, {})]
+    store.write_plan({"name": "tiny"}, cells, [])
+    for cell in cells:
+        store.cell(cell.id).begin(cell)
+        store.cell(cell.id).finish("done", [{"metric": "oa_mean", "value": 0.25, "unit": "1"}])
+    assert load_results(store.folder).frame["seed"].to_list() == [2**63 - 1, pd.NA]
 
 
 def test_a_table_of_two_code_versions_says_so(tmp_path: Path) -> None:

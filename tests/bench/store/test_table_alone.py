@@ -77,12 +77,58 @@ NAMES = (
 )
 
 
+def alone(folder: Path) -> Path:
+    """A results folder with nothing but a plan."""
+    folder.mkdir()
+    (folder / "study.json").write_text('{"format": 1, "study": {"name": "s"}, "cells": []}')
+    return folder
+
+
+HEADER = "cell_id,kind,arm,metric,value,seed"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "no column cell_id, kind, arm, metric, value; needed are "),
+        (f"{HEADER}\n".replace(",", ";"), f"unknown column '{HEADER.replace(',', ';')}'; allowed: study, "),
+        (f"{HEADER}\nc,quality,a,m,0.5,3\n".replace("\n", "\r\n"), "unknown column 'seed\\r'; allowed: study, "),
+        (f"{HEADER},arm\nc,quality,a,m,0.5,3,b\n", "a column is there twice"),
+        ("cell_id,kind,arm,seed\n", "no column metric, value; needed are cell_id, kind, arm, metric, value"),
+        (f"{HEADER}\nc,quality,a,m,0.5\n", "row 1 has 5 fields, the header 6"),
+        (f"{HEADER}\nc,quality,a,m,0.5,3,4\n", "row 1 has 7 fields, the header 6"),
+        (f'{HEADER}\nc,quality,"a"b,m,0.5,3\n', "',' expected after '\"'"),
+        (f"{HEADER}\nc,quality,a\0,m,0.5,3\n", "holds a NUL"),
+        (f'{HEADER}\nc,quality,a,m,"0,5",3\n', "row 1: value '0,5' is no number"),
+        (f"{HEADER}\nc,quality,a,m,0.5,1.5\n", "row 1: seed '1.5' is no whole number"),
+        (f"{HEADER}\nc,quality,a,m,0.5,9223372036854775808\n", "row 1: seed '9223372036854775808' is no whole number"),
+        (f"{HEADER}\nc,quality,\xff,m,0.5,3\n", "'utf-8' codec can't decode byte 0xff in position 45: "),
+    ],
+)  # fmt: skip
+def test_what_is_no_table_any_more_is_one_line(content: str, reason: str, tmp_path: Path) -> None:
+    folder = alone(tmp_path / "alone")
+    (folder / "table.csv").write_bytes(content.encode("latin-1"))
+    with pytest.raises(UserError) as refused:
+        load_results(folder)
+    assert str(refused.value).startswith(f"{folder / 'table.csv'}: cannot be read: {reason}")
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def test_counts_and_figures_come_back_to_the_last_digit(tmp_path: Path) -> None:
+    """The largest seed beside a reference, which has none: as floats it would be another."""
+    rows = [{"seed": 2**63 - 1, "n": 2**53 + 1, "value": 5e-324}, {"value": 0.1 + 0.2}, {"seed": "7", "n": 10**23}]
+    written = typed(pd.DataFrame(rows, dtype="object"))
+    assert [None if pd.isna(one) else int(one) for one in written["seed"]] == [2**63 - 1, None, 7]
+    assert [None if pd.isna(one) else int(one) for one in written["n"]] == [2**53 + 1, None, None]
+    folder = alone(tmp_path / "alone")
+    ResultTable(written, folder).save()
+    pd.testing.assert_frame_equal(load_results(folder).frame, written[list(COLUMNS)], check_exact=True)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_table_that_is_read_again_has_the_same_texts_and_types(name: str, tmp_path: Path) -> None:
     row = {"arm": name, "value": 0.1 + 0.2, "low": float("nan"), "seed": 3, "reason": "", "cell_id": "c"}
     written = typed(pd.DataFrame([row]))
-    folder = tmp_path / "alone"
-    folder.mkdir()
-    (folder / "study.json").write_text('{"format": 1, "study": {"name": "s"}, "cells": []}')
+    folder = alone(tmp_path / "alone")
     ResultTable(written, folder).save()
     pd.testing.assert_frame_equal(load_results(folder).frame, written[list(COLUMNS)])

@@ -175,3 +175,20 @@ def test_the_likeliest_reading_of_a_name(words: str, encoding: str) -> None:
     name = words.encode(encoding)
     score = read_score(midi(track(bytes([0, 0xFF, 3, len(name)]) + name + SCALE)))
     assert readings(score.tracks[0].name)[0] == words
+
+
+def test_a_meter_that_is_none_is_no_other_meter_when_it_is_written() -> None:
+    meter = b"\0\xff\x58\x04\x06%c\x18\x08"
+    score = read_score(midi(track(meter % 255 + meter % 3 + SCALE)))  # 6/2^255 is no meter; it would be written as 6/1
+    assert [(one.numerator, one.denominator) for one in score.time_signatures] == [(6, 8)]
+    assert [one.denominator for one in read_score(write_score(score)).time_signatures] == [8]
+
+
+def test_a_score_too_long_to_be_written_is_refused() -> None:
+    tempo = b"\0\xff\x51\x03\x07\xa1\x20"
+    longest = read_score(midi(track(SCALE), track(FAR[:4] + tempo[1:])))
+    again = read_score(write_score(longest))
+    assert [one.time for one in again.tempos] == [2**28 - 1] and again.note_num() == 8
+    score = read_score(midi(track(SCALE + FAR + FAR[:4] + tempo[1:])))
+    with pytest.raises(MidiError, match=r"^too long to be written: 536874750 ticks \(at most 268435455\)$"):
+        write_score(score)  # the parser's library would write the tempo 2^29 ticks early
