@@ -26,8 +26,8 @@ _PLAYED: Final = (
     "|tenuto|wedge|staccato|slide|breath"
 )
 _IN_MUSIC = re.compile(
-    r"(?P<kept>\[[A-QS-Za-z]:[^\]\n]*\]|\.(?=[|(-])|!(?!(?:%s)!)[^!\s|]+!)"
-    r"|\"[^\"\n]*\"|!(?:%s)!|\+(?:%s)\+|[.~HLMOPSTuv]|\[R:[^\]\n]*\]|%%.*" % ((_PLAYED,) * 3)
+    r"(?P<kept>\[[A-QS-Za-z]:[^][\n]*\]|\.(?=[|(-])|!(?!(?:%s)!)[^!\s|]+!)"
+    r"|\"[^\"\n]*\"|!(?:%s)!|\+(?:%s)\+|[.~HLMOPSTuv]|\[R:[^][\n]*\]|%%.*" % ((_PLAYED,) * 3)
 )
 """Inline fields, dotted bars and slurs, other marks; chord symbols, annotations, ornaments, how a note is played."""
 _NOTE = r"([_^=]*[A-Ga-gxz][,']*)([\d/]*)(-?)\s*"
@@ -106,7 +106,7 @@ def _with(header: list[str], tune: str) -> str:
 
 
 def in_order_as_written(text: str) -> bool:
-    """Whether the converter plays this tune in its order without signs of ours."""
+    """Whether the converter plays this tune in its order without a further sign."""
     try:
         lines, music = _written(text)
         return in_order(lines, music) == lines

@@ -13,9 +13,9 @@ from typing import Final
 
 _TOKEN: Final = re.compile(
     r"(?P<other>![^!\s|]+!|\(\d(?::\d*){0,2})"
-    r"|\[(?P<field>[A-Za-z]):(?P<value>[^\]]*)\]"
+    r"|\[(?P<field>[A-Za-z]):(?P<value>[^\[\]]*)\]"
     r"|(?:(?<=[|:])|(?<=\|\])|\[)(?P<ending>\d+(?:[-,]\d+)*)"
-    r"|(?P<chord>\[[^\]|:\d\"][^\]|]*\])"
+    r"|(?P<chord>\[[^\[\]|:\d\"][^\[\]|]*\])"
     r"|(?P<bar>(?:\[(?=\|)|(?<=\|)\]|[|:])+)"
     r"|(?P<open>\[)"
 )
@@ -64,12 +64,14 @@ def in_order(lines: list[str], music: Set[int]) -> list[str]:
     edits: list[_Edit] = []
     for tokens in _voices(lines, music, head).values():
         edits += _voice_edits(tokens, order)
-    lines = list(lines)
-    for line, start, end, text in sorted(edits, reverse=True):
+    pieces: list[list[str]] = [[] for _ in lines]
+    reached = [0] * len(lines)
+    for line, start, end, text in sorted(edits):
         while start == end and line not in music:  # a field stands there
             line, start, end = line + 1, 0, 0
-        lines[line] = lines[line][:start] + text + lines[line][end:]
-    return lines
+        pieces[line] += [lines[line][reached[line] : start], text]
+        reached[line] = end
+    return ["".join(some) + line[done:] for some, line, done in zip(pieces, lines, reached, strict=True)]
 
 
 def _voice_edits(tokens: list[_Token], order: str) -> list[_Edit]:
@@ -151,7 +153,7 @@ def _voices(lines: list[str], music: Set[int], head: int) -> dict[str, list[_Tok
 def _ending_follows(tokens: list[_Token], place: int) -> bool:
     """Whether nothing but bar lines stands between a token of a voice and its next numbered ending."""
     line, before = tokens[place]
-    for other, found in tokens[place + 1 :]:
+    for other, found in (tokens[after] for after in range(place + 1, len(tokens))):
         between = found.string[before.end() if other == line else 0 : found.start()]
         between += before.string[before.end() :] if other > line else ""
         if between.strip(" \t\\") or not (
