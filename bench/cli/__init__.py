@@ -29,7 +29,7 @@ from bench.cli import (
     status,
     train,
 )
-from bench.cli.terminal import prepare_streams
+from bench.cli.terminal import prepare_streams, say
 from bench.errors import UserError
 
 INTERRUPTED = 130  # exit code of a program ended by Ctrl-C
@@ -98,5 +98,5 @@ def main() -> None:
 
 
 def _end(message: str, code: int) -> None:
-    print(f"smdim-bench: {message}", file=sys.stderr)
+    say(f"smdim-bench: {message}", error=True)
     sys.exit(code)

@@ -19,7 +19,7 @@ import numpy as np
 
 from bench.data.chorale import read_chorale, reader_name
 from bench.data.tracks import tracks_called, tracks_in_words
-from bench.errors import first_line
+from bench.errors import first_line, quoted
 from bench.files import write_atomically
 from bench.paths import cache_folder
 from metrics.music.abc import AbcError, in_order_as_written, read_tune, tunes
@@ -101,7 +101,7 @@ def _keep_track(score: Any, track: str | None) -> None:
         return
     chosen = tracks_called(score, track)
     if not chosen:
-        raise UnreadableError(f"no track {track!r}: it has {tracks_in_words(score)}")
+        raise UnreadableError(f"no track {quoted(track)}: it has {tracks_in_words(score)}")
     score.tracks = [score.tracks[index] for index in chosen]
 
 

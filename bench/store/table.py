@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 from bench.files import canonical_hash, read_json, to_json, write_atomically
 from bench.store.cells import FINISHED, Status, Store
 from bench.store.vectors import VECTORS, join_vectors, read_vectors
@@ -93,7 +93,7 @@ class ResultTable:
         rows = self.frame[self.frame["metric"] == name]
         if rows.empty:
             known = ", ".join(sorted(self.frame["metric"].unique()))
-            raise UserError(f"no metric {name!r} in {self.folder}; it holds: {known}")
+            raise UserError(f"no metric {quoted(name)} in {self.folder}; it holds: {known}")
         return rows if kind is None else rows[rows["kind"] == kind]
 
     def vectors(self, metric: str | None = None) -> pd.DataFrame:
