@@ -55,8 +55,10 @@ def check_axes(
             raise place.error(path, "has no values; give at least one or leave the axis out")
         try:
             distinct = len({_comparable(value) for value in values})
-        except (TypeError, ValueError) as error:
+        except TypeError as error:
             raise place.error(path, f"holds a value that is no setting: {error}") from error
+        except ValueError:  # of JSON
+            raise place.error(path, "holds an infinite number or NaN; allowed: finite numbers") from None
         if distinct != len(values):
             raise place.error(path, "lists a value twice")
         wanted = {"corpus": str, "length": int}.get(key)

@@ -5,6 +5,7 @@ import errno
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from bench import cli
 from bench.errors import UserError, quoted
@@ -53,6 +54,28 @@ def test_no_error_shows_a_text_as_python_would_write_it():
         if isinstance(node, ast.FormattedValue) and node.conversion == ord("r")
     ]
     assert sorted(found) == ["glyphs.py", "report/pages/html/elements.py"]  # characters without a font; numbers
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["metrics", "x", "--reference", "y", "--bar-beats", "1e-9"],
+            "--bar-beats 1e-09: allowed: 0.25 to 64.0 quarter",
+        ),
+        (["metrics", "x", "--reference", "y", "--bar-beats", "nan"], "--bar-beats nan: allowed: 0.25 to 64.0 quarter"),
+        (["metrics", "x", "--reference", "y", "--seed", "-1"], "'--seed': Input should be greater than or equal to 0"),
+        (["train", "AF", "--seed", "-1"], "'--seed': Input should be greater than or equal to 0"),
+        (
+            ["train", "AF", "--train", "clip=Infinity", "--budget", "1steps"],
+            "train.clip: inf: Input should be a finite number",
+        ),
+    ],
+)
+def test_a_number_that_cannot_be_used_is_refused_before_anything_runs(words, message, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    result = CliRunner().invoke(cli.app, words)
+    assert message in f"{result.output} {result.exception}" and result.exit_code != 0
 
 
 def test_an_error_of_ours_keeps_its_traceback(monkeypatch):

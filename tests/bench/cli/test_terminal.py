@@ -8,11 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import symusic
 from matplotlib.text import Text as DrawnText
 from rich.console import Console
 from rich.text import Text
-from typer.testing import CliRunner
 
 from bench.cli.terminal import prepare_streams, say, say_all, terminal, warn
 from bench.glyphs import MissingGlyphWarning, plain_text
@@ -67,22 +65,6 @@ def test_what_steers_a_terminal_is_printed_as_escapes(capsys):
     assert out.startswith(f"{SHOWN}\n{SHOWN}\n") and out.endswith(f"{SHOWN}\n" * 3)
     assert err == f"warning: {SHOWN}\ntwo\\nlines {SHOWN}\n"
     assert not {sign for sign in out if not sign.isprintable()} - {"\n"}
-
-
-def test_a_name_with_a_line_break_takes_one_line_of_output(tmp_path, monkeypatch):
-    from bench.cli import app
-
-    monkeypatch.setenv("SMDIM_BENCH_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "music"
-    folder.mkdir()
-    score = symusic.Score(480)
-    score.tracks.append(symusic.Track())
-    score.tracks[0].notes.append(symusic.Note(0, 480, 60, 64))
-    (folder / "good.mid").write_bytes(score.dumps_midi())
-    (folder / "two\nlines \x1b[31m.mid").write_bytes(b"MThd")
-    shown = CliRunner().invoke(app, ["corpus", "check", f"folder:{folder}"]).stdout
-    assert shown.splitlines()[0] == r"skipped two\nlines \x1b[31m.mid: truncated inside the header"
-    assert len(shown.splitlines()) == 2
 
 
 @pytest.mark.parametrize(
