@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,12 +17,29 @@ OUT_OF_MEMORY = (
 """Messages of torch's allocators (CPU, CUDA), the C++ library and oneDNN (scratch memory of its primitives)."""
 
 
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Line breaks, signs that steer a terminal and signs that turn the direction of writing."""
+_BYTE = re.compile("[\udc80-\udcff]")
+
+
 class UserError(Exception):
     """Invalid input of the user. The message is one line that says what is wrong and what is allowed; it is printed to
-    stderr without a traceback. Line breaks of texts that it quotes become blanks."""
+    stderr without a traceback."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.splitlines()))
+    def __init__(self, message: object = "") -> None:
+        super().__init__(in_one_line(str(message)))
+
+
+def in_one_line(text: str) -> str:
+    """A text that a terminal shows as it is, in one line: line breaks and control characters, those of the direction of
+    writing among them, as escapes (`\\n`, `\\x1b`), bytes of names that are no UTF-8 as their numbers (`\\xe9`)."""
+    text = _BYTE.sub(lambda found: f"\\x{ord(found[0]) - 0xDC00:02x}", text)
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def quoted(value: object) -> str:
+    """A value in an error: a text between quotation marks as it is written, another value as Python writes it."""
+    return f"'{value}'" if isinstance(value, str) else repr(value)
 
 
 class CellFailure(Exception):

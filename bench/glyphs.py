@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
+
+from bench.errors import in_one_line
 
 FALLBACKS = (
     "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans CJK KR", "Source Han Sans", "WenQuanYi Zen Hei",
@@ -42,6 +45,28 @@ def plain_text() -> Iterator[None]:
     if missing:
         words = f"no font here has {''.join(missing)!r}, drawn as boxes; install one that has, such as Noto Sans CJK"
         warnings.warn(MissingGlyphWarning(words), stacklevel=3)
+
+
+def shortened(text: str, columns: int) -> str:
+    """A text in one line of at most `columns` letters, of which those of East Asia take two; what its middle loses
+    stands as `…`."""
+    from rich.cells import cell_len, set_cell_size
+
+    text = in_one_line(text)
+    if cell_len(text) <= columns:
+        return text
+    tail = set_cell_size(text[::-1], (columns - 1) // 2).rstrip()[::-1]
+    return f"{set_cell_size(text, columns - 1 - cell_len(tail)).rstrip()}…{tail}"
+
+
+def labels_of(names: Sequence[str], columns: int) -> list[str]:
+    """Names as labels of at most `columns` letters (`shortened`); those that would be equal begin with a number."""
+    labels = {name: shortened(name, columns) for name in names}
+    count = Counter(labels.values())
+    for place, (name, label) in enumerate(labels.items(), start=1):
+        if count[label] > 1:
+            labels[name] = shortened(f"{place}: {name}", columns)
+    return [labels[name] for name in names]
 
 
 @cache

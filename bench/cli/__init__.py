@@ -111,7 +111,7 @@ def _prepare_threads() -> None:
     for name, value in unusable_threads(os.environ).items():
         del os.environ[name]
         if value.strip():
-            say(f"{name}={value} in the environment: not used, no number of threads; allowed: 1 or more")
+            say(f"{name}={value} in the environment: not used, no number of threads; allowed: 1 or more", error=True)
     os.environ.update({name: value for name, value in WAITING.items() if name not in os.environ})
 
 
@@ -121,5 +121,5 @@ def _end_by(number: int, frame: object) -> None:
 
 def _end(message: str, code: int) -> None:
     with suppress(OSError):  # the exit code stands for a message that cannot be written
-        print(f"smdim-bench: {message}", file=sys.stderr)
+        say(f"smdim-bench: {message}", error=True)
     sys.exit(code)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.terminal import terminal
+from bench.cli.terminal import say, say_all, terminal
 
 if TYPE_CHECKING:
     from bench.data import TokenCorpus
@@ -121,7 +121,7 @@ def info(
     with _counting("notes") as progress:
         card = corpus_card(tokens, progress=progress)
     if markdown:
-        typer.echo(card.as_markdown(), nl=False)
+        say_all(card.as_markdown())
     else:
         table = Table(title=card.name, title_justify="left", show_header=False, box=None, pad_edge=False)
         table.add_column(no_wrap=True)
@@ -131,7 +131,7 @@ def info(
         terminal().print(table)
     if figure is not None:
         draw_card(card, figure)
-        typer.echo(f"figure: {figure}", err=markdown)
+        say(f"figure: {figure}", error=markdown)
 
 
 def _describe_tokenizers(name: str, subset: str | None, wanted: list[str], csv: Path | None, markdown: bool) -> None:
@@ -155,7 +155,7 @@ def _describe_tokenizers(name: str, subset: str | None, wanted: list[str], csv: 
         cards[words] = tokeniser_card(tokens, originals)
     table = tokeniser_table(corpus.label, cards)
     if markdown:
-        typer.echo(table.to_markdown(), nl=False)
+        say_all(table.to_markdown())
     else:
         print_table(terminal(), table)
     if csv is not None:
@@ -179,21 +179,21 @@ def check(
     tokens = _tokens(name, subset)
     corpus = tokens.corpus
     for item in tokens.skipped:
-        typer.echo(f"skipped {item.id}: {item.reason}")
+        say(f"skipped {item.id}: {item.reason}")
     for remark in corpus.notes:
-        typer.echo(f"note: {remark}")
+        say(f"note: {remark}")
     if subset is None and (words := compare_with_published(corpus)):
-        typer.echo(f"note: {words}")
+        say(f"note: {words}")
     with _counting("notes") as progress:
         pieces = corpus_notes(corpus, progress=progress)
     if words := unended_in_words(pieces):
-        typer.echo(f"note: {words}")
+        say(f"note: {words}")
     for words in long_notes(pieces):
-        typer.echo(f"long notes in {words}")
+        say(f"long notes in {words}")
     if near:
         _name_near_duplicates(corpus)
     usable = len(tokens.pieces_in_order)
-    typer.echo(f"{corpus.label}: {usable} of {usable + len(tokens.skipped)} pieces can be used")
+    say(f"{corpus.label}: {usable} of {usable + len(tokens.skipped)} pieces can be used")
     if strict and tokens.skipped:
         raise typer.Exit(1)
 
@@ -202,24 +202,24 @@ def _name_near_duplicates(corpus: Corpus) -> None:
     from bench.data.near import MOST_PIECES, near_duplicates, too_many
 
     if too_many(piece.content for piece in corpus.pieces):
-        typer.echo(f"near-duplicates are sought among {MOST_PIECES:,} pieces at most")
+        say(f"near-duplicates are sought among {MOST_PIECES:,} pieces at most")
         return
     sides = {piece.id: piece.split for piece in corpus.pieces}
     with _counting("near-duplicates") as progress:
         pairs = near_duplicates(corpus.pieces, {piece.id: piece.content for piece in corpus.pieces}, progress)
     for pair in pairs:
         higher = f", the second {abs(pair.semitones)} semitones {'higher' if pair.semitones > 0 else 'lower'}"
-        typer.echo(
+        say(
             f"near: {pair.first} ({sides[pair.first]}) and {pair.second} ({sides[pair.second]}) share "
             f"{pair.share:.0%} of their passages" + (higher if pair.semitones else "")
         )
     across = sum(sides[pair.first] != sides[pair.second] for pair in pairs)
-    typer.echo(f"{len(pairs)} pairs of near-duplicates, {across} across the split")
+    say(f"{len(pairs)} pairs of near-duplicates, {across} across the split")
 
 
 def _report_added(added: Added) -> None:
     absent = f" ({added.without_file} listed without a file)" if added.without_file else ""
-    typer.echo(f"{added.name}: {added.pieces} pieces{absent} now in {added.folder}")
+    say(f"{added.name}: {added.pieces} pieces{absent} now in {added.folder}")
 
 
 def _tokens(name: str, subset: str | None) -> TokenCorpus:

@@ -76,7 +76,7 @@ def generate(
     options = DrawOptions(sampler, steps, temperature, top_p, choice, seed, batch, precision, schedule)
     _check_output(output)
     if note := unused(os.environ, "one process draws"):
-        say(note)
+        say(note, error=True)
     console = terminal()
     trained = load_run(run, weights=weights, device=device)
     song, template = _request(trained, infill, onward, bars, keep, keep_track, bar_tokens, length)

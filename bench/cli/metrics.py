@@ -11,7 +11,7 @@ import typer
 from bench.cli.metrics_table import show_sides, show_table, table_csv
 from bench.cli.options import SEEDS
 from bench.cli.terminal import terminal, warn
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,7 +70,7 @@ def measure(
         raise UserError("metrics: allowed: FOLDER --reference FOLDER_OR_CORPUS, or --pairs INFILLED HIDDEN")
     for option, value, allowed in (("--limits", limits, LIMITS), ("--grid", grid, ("auto", "none"))):
         if value not in allowed:
-            raise UserError(f"{option} {value!r} is unknown; allowed: {', '.join(allowed)}")
+            raise UserError(f"{option} {quoted(value)} is unknown; allowed: {', '.join(allowed)}")
     if bar_beats is not None and not BAR_BEATS[0] <= bar_beats <= BAR_BEATS[1]:
         raise UserError(f"--bar-beats {bar_beats}: allowed: {BAR_BEATS[0]} to {BAR_BEATS[1]} quarter notes")
     if whole and length is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +53,9 @@ def length_of(words: str) -> tuple[float, Unit]:
     """`270notes` or `64beats` as number and unit. Raises UserError for anything else."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)(notes|beats)", words.strip())
     if not found or not float(found[1]) > 0 or (found[2] == "notes" and float(found[1]) < 2):
-        raise UserError(f"--length {words!r}: allowed are a number of notes (2 or more) or beats: 270notes, 64beats")
+        raise UserError(
+            f"--length {quoted(words)}: allowed are a number of notes (2 or more) or beats: 270notes, 64beats"
+        )
     number = float(found[1])
     return (math.floor(number), "notes") if found[2] == "notes" else (number, "beats")
 

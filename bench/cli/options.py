@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.errors import UserError, as_user_error
+from bench.errors import UserError, as_user_error, quoted
 from bench.study import MOST_SEED
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def pairs(words: list[str] | None, option: str) -> dict[str, str]:
     for word in words or []:
         key, equals, value = word.partition("=")
         if not equals or not key:
-            raise UserError(f"{option} {word!r}: allowed: key=value")
+            raise UserError(f"{option} {quoted(word)}: allowed: key=value")
         found[key] = value
     return found
 
@@ -146,4 +146,4 @@ def results_folder(study: str, results: Path) -> Path:
             return folder
     found = sorted(path.parent.name for path in results.glob("*/study.json"))
     known = f"there are results of {', '.join(found)}" if found else f"{results} holds no study; run one first"
-    raise UserError(f"no results of {study!r}: {known}")
+    raise UserError(f"no results of {quoted(study)}: {known}")

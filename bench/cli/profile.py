@@ -40,6 +40,7 @@ KIND_COLOURS = {
 
 def save_chart(found: StepProfile, path: Path, title: str) -> None:
     """Write the chart as PNG."""
+    from bench.glyphs import shortened
     from bench.report.figures.style import DOUBLE_COLUMN_IN, figure_style, new_figure, render
 
     parts, kinds, table = found.shares()
@@ -53,13 +54,14 @@ def save_chart(found: StepProfile, path: Path, title: str) -> None:
             starts = {part: starts[part] + width for part, width in zip(parts, widths, strict=True)}
         axis.invert_yaxis()
         axis.set_xlabel("share of a denoising step [%]")
-        axis.set_title(title, loc="left")
+        axis.set_title(shortened(title, TITLE_LETTERS), loc="left")
         axis.legend(ncols=3, loc="lower right")
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
         write_atomically(path, render(figure))
 
 
+TITLE_LETTERS = 90
 VOCABULARY = 256
 SMALL_SHARE = 0.005
 

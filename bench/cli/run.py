@@ -128,7 +128,7 @@ def _go(
     from bench.run.runner import forget, forget_failed, run_plan
 
     if note := unused(os.environ, "a study starts its processes itself (train.processes)"):
-        say(note)
+        say(note, error=True)
     console = terminal()
     console.print(Text(study.name, style="bold") + Text(f": {study.content.question}"))
     plan = planned(study, console, results)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.options import RESULTS, FinishedStudy, ResultsOption
-from bench.cli.terminal import terminal
+from bench.cli.terminal import say, terminal
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -132,20 +132,20 @@ def logs(
 
     folder = find_cell(results, cell)
     found = folder.status()
-    typer.echo(f"{folder.path}")
-    typer.echo(f"state: {found.state}")
+    say(f"{folder.path}")
+    say(f"state: {found.state}")
     if found.reason:
-        typer.echo(f"reason: {found.reason}")
+        say(f"reason: {found.reason}")
     for line in folder.attempts():
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.get("at", 0.0)))
-        typer.echo(f"begun {when} on {line.get('host')} by process {line.get('pid')}")
+        say(f"begun {when} on {line.get('host')} by process {line.get('pid')}")
     try:
         text = (folder.path / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         text = []
-    typer.echo(f"log.txt, last {min(lines, len(text))} of {len(text)} lines:" if text else "log.txt: empty")
+    say(f"log.txt, last {min(lines, len(text))} of {len(text)} lines:" if text else "log.txt: empty")
     for one in text[-lines:]:
-        typer.echo(f"  {one}")
+        say(f"  {one}")
 
 
 def diff(one: CellArgument, other: CellArgument, results: ResultsOption = RESULTS) -> None:

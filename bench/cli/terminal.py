@@ -6,8 +6,10 @@ import io
 import os
 import sys
 import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
+from bench.errors import CONTROL, in_one_line
 from bench.glyphs import MissingGlyphWarning
 
 if TYPE_CHECKING:
@@ -17,10 +19,34 @@ LEAST_WIDTH, MOST_WIDTH = 20, 10_000
 
 
 def terminal(*, error: bool = False, quiet: bool = False) -> Console:
-    """A console on stdout, or on stderr; names in square brackets are printed as they are."""
-    from rich.console import Console
+    """A console on stdout, or on stderr; names in square brackets are printed as they are, control characters of names
+    as escapes."""
+    from rich.console import Console, ConsoleOptions, RenderableType
+    from rich.segment import Segment
+    from rich.text import Text
 
-    return Console(stderr=error, quiet=quiet, markup=False, emoji=False, highlight=False)
+    class Plain(Console):
+        def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+            if isinstance(renderable, Text) and CONTROL.search(renderable.plain):
+                renderable = renderable.copy()
+                renderable.plain = _harmless(renderable.plain)
+            return super().render(renderable, options)
+
+    return Plain(stderr=error, quiet=quiet, markup=False, emoji=False, highlight=False)
+
+
+def say(text: object, *, error: bool = False) -> None:
+    """Print a text of one line on stdout, or on stderr, however wide the terminal is."""
+    print(in_one_line(str(text)), file=sys.stderr if error else sys.stdout, flush=True)
+
+
+def say_all(text: str) -> None:
+    """Print a document on stdout, its lines as they are."""
+    print(_harmless(text), end="", flush=True)
+
+
+def _harmless(text: str) -> str:
+    return "\n".join(map(in_one_line, text.split("\n")))
 
 
 def warn(words: str) -> None:
@@ -28,11 +54,6 @@ def warn(words: str) -> None:
     from rich.text import Text
 
     terminal(error=True).print(Text("warning: ", style="yellow") + Text(words), soft_wrap=True)
-
-
-def say(words: str) -> None:
-    """Print one line on stderr."""
-    terminal(error=True).print(words, soft_wrap=True)
 
 
 def run_in_utf8() -> None:

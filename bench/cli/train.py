@@ -24,7 +24,7 @@ from bench.cli.options import (
     typed,
 )
 from bench.cli.terminal import say, terminal
-from bench.errors import UserError, as_user_error
+from bench.errors import UserError, as_user_error, quoted
 from bench.launcher import launched
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def train(
     from bench.training.devices import meet
 
     if note := launched(os.environ).note:
-        say(note)
+        say(note, error=True)
     load_plugins(plugin or ())
     trainer = train_settings(parse_budget(budget) | {"batch": batch} | settings_of(settings, "--train"))
     member = Combination(
@@ -104,14 +104,16 @@ def parse_budget(text: str) -> dict[str, float]:
     """`10m` -> {"seconds": 600.0}; UserError for anything that is not a positive number and a known unit."""
     found = re.fullmatch(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([a-z]+)\s*", text.lower())
     if not found or found[2] not in BUDGET_UNITS:
-        raise UserError(f"--budget {text!r}: allowed: {BUDGET_WORDS}")
+        raise UserError(f"--budget {quoted(text)}: allowed: {BUDGET_WORDS}")
     key, unit = BUDGET_UNITS[found[2]]
     try:
         value = float(found[1]) * unit
     except ValueError:
-        raise UserError(f"--budget {text!r}: {found[1]!r} is not a number; allowed: {BUDGET_WORDS}") from None
+        raise UserError(
+            f"--budget {quoted(text)}: {quoted(found[1])} is not a number; allowed: {BUDGET_WORDS}"
+        ) from None
     if value <= 0 or (key == "steps" and value != int(value)):
-        raise UserError(f"--budget {text!r}: nothing would be trained; allowed: more than 0, steps whole")
+        raise UserError(f"--budget {quoted(text)}: nothing would be trained; allowed: more than 0, steps whole")
     return {key: int(value) if key == "steps" else value}
 
 

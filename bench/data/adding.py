@@ -16,6 +16,7 @@ from bench.data.catalog import CORPORA
 from bench.data.pieces import CorpusError
 from bench.data.reading import ABC_SUFFIXES, MIDI_SUFFIXES
 from bench.data.registry import Entry, Listing, corpora_folder
+from bench.errors import quoted
 from bench.files import canonical_hash, file_sha256
 
 TABLE_SUFFIXES = (".csv", ".xlsx")
@@ -104,7 +105,7 @@ def _addable(name: str) -> Entry:
         hint = f"{name} comes with pip install 'smdim-bench[{entry.extra}]'"
     else:
         hint = f"{name} is shipped"
-    raise CorpusError(f"{name!r} cannot be added (only {addable}): {hint}")
+    raise CorpusError(f"{quoted(name)} cannot be added (only {addable}): {hint}")
 
 
 def _wanted(path: PurePosixPath) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from bench.data.cache import writing_to
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 
 MAX_FILES = 100_000
 MAX_FILE_BYTES = 256 << 20
@@ -52,7 +52,9 @@ def unpack(archive: Path, folder: Path, wanted: Wanted = lambda path: True) -> l
             with writing_to(target.parent):
                 sink = target.open("wb")
             with sink, cast(IO[bytes], opener()) as source:
-                total = _copy(source, sink, total, f"{archive.name} unpacks to more than is allowed (at {name!r})")
+                total = _copy(
+                    source, sink, total, f"{archive.name} unpacks to more than is allowed (at {quoted(name)})"
+                )
             written.append(target)
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
         raise ArchiveError(f"{archive.name} is damaged ({str(error) or type(error).__name__})") from None
@@ -68,7 +70,7 @@ def safe_name(name: str, archive: str) -> PurePosixPath:
     path = PurePosixPath(name)
     odd = "\\" in name or "\0" in name or (len(name) > 1 and name[1] == ":")
     if path.is_absolute() or ".." in path.parts or odd or not path.parts:
-        raise ArchiveError(f"{archive} holds the unsafe path {name!r}")
+        raise ArchiveError(f"{archive} holds the unsafe path {quoted(name)}")
     return path
 
 
@@ -105,7 +107,7 @@ def _zip_members(archive: Path) -> Iterator[Member]:
         for info in bundle.infolist():
             kind = (info.external_attr >> 16) & 0o170000
             if kind not in (0, 0o100000, 0o040000):
-                raise ArchiveError(f"{archive.name} holds a link or device: {info.filename!r}")
+                raise ArchiveError(f"{archive.name} holds a link or device: {quoted(info.filename)}")
             if not info.is_dir():
                 yield info.filename, partial(bundle.open, info)
 
@@ -116,9 +118,9 @@ def _tar_members(archive: Path) -> Iterator[Member]:
         for info in bundle:
             listed += info.size
             if listed > MAX_LISTED_BYTES:
-                raise ArchiveError(f"{archive.name} unpacks to more than is allowed (at {info.name!r})")
+                raise ArchiveError(f"{archive.name} unpacks to more than is allowed (at {quoted(info.name)})")
             if info.isdir():
                 continue
             if not info.isfile():
-                raise ArchiveError(f"{archive.name} holds a link or device: {info.name!r}")
+                raise ArchiveError(f"{archive.name} holds a link or device: {quoted(info.name)}")
             yield info.name, partial(bundle.extractfile, info)

@@ -10,6 +10,7 @@ from bench.data.listing import list_folder
 from bench.data.names import FOLDER_PREFIX, TRACK_MARK, CorpusName
 from bench.data.pieces import CorpusError, Source, part_of
 from bench.data.registry import CORPORA, Entry
+from bench.errors import quoted
 
 REGISTERED = (packaged_corpora, published_corpora)
 """The modules whose import registers corpora, in the order of the list."""
@@ -29,7 +30,7 @@ def entry_of(name: str) -> Entry:
             return folder
 
         return Entry(name, f"files under {folder}", "not stated", list_folder, find)
-    raise CorpusError(f"unknown corpus {name!r}: known are {', '.join(CORPORA)} and {FOLDER_PREFIX}PATH")
+    raise CorpusError(f"unknown corpus {quoted(name)}: known are {', '.join(CORPORA)} and {FOLDER_PREFIX}PATH")
 
 
 def find_song(words: str) -> Source:
@@ -69,7 +70,7 @@ def choose(entry: Entry, sources: list[Source], asked: CorpusName) -> tuple[list
     if not chosen:
         parts = [*entry.tracks, *sorted({part_of(source.id) for source in sources})]
         shown = ", ".join(parts[:12]) + (", ..." if len(parts) > 12 else "")
-        raise CorpusError(f"corpus {asked.name} has no subset {asked.subset!r}: it has {shown}")
+        raise CorpusError(f"corpus {asked.name} has no subset {quoted(asked.subset)}: it has {shown}")
     return chosen, asked.track
 
 

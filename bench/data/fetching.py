@@ -9,6 +9,7 @@ from bench.data.catalog import CORPORA
 from bench.data.download import BytesProgress, FetchError, download
 from bench.data.pieces import Corpus, CorpusError
 from bench.data.registry import Listing, Published, corpora_folder
+from bench.errors import quoted
 from bench.files import canonical_hash
 
 
@@ -18,7 +19,7 @@ def published_as(name: str, address: str | None = None) -> Published:
     if published is None:
         words = "it comes without" if name in CORPORA else "unknown corpus"
         fetched = ", ".join(sorted(entry.name for entry in CORPORA.values() if entry.published))
-        raise CorpusError(f"{name!r} cannot be fetched ({words}): only {fetched} can")
+        raise CorpusError(f"{quoted(name)} cannot be fetched ({words}): only {fetched} can")
     return published if address is None else replace(published, address=address)
 
 

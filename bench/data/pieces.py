@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 from bench.files import canonical_hash
 
 SPLITS = ("train", "validation", "test")
@@ -118,4 +118,4 @@ def part_of(piece_id: str) -> str:
 def check_split(split: str) -> None:
     """ValueError unless `split` is one of the three sides."""
     if split not in SPLITS:
-        raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
+        raise ValueError(f"split must be one of {', '.join(SPLITS)}, not {quoted(split)}")

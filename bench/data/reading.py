@@ -19,10 +19,10 @@ import numpy as np
 
 from bench.data.chorale import read_chorale, reader_name
 from bench.data.tracks import tracks_called, tracks_in_words
-from bench.errors import first_line
+from bench.errors import first_line, quoted
 from bench.files import write_atomically
 from bench.paths import cache_folder
-from metrics.music.abc import AbcError, read_tune, tunes
+from metrics.music.abc import AbcError, in_order_as_written, read_tune, tunes
 from metrics.music.midi import MidiError, as_parsed, read_score, unended_notes
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
@@ -101,7 +101,7 @@ def _keep_track(score: Any, track: str | None) -> None:
         return
     chosen = tracks_called(score, track)
     if not chosen:
-        raise UnreadableError(f"no track {track!r}: it has {tracks_in_words(score)}")
+        raise UnreadableError(f"no track {quoted(track)}: it has {tracks_in_words(score)}")
     score.tracks = [score.tracks[index] for index in chosen]
 
 
@@ -312,7 +312,8 @@ def hashed_bytes(path: Path, member: Member) -> bytes:
     """What a piece's sha256 is taken of: `piece_bytes`, as the parser is given them where it would misread the file."""
     data = piece_bytes(path, member)
     if isinstance(member, int):
-        return data + ABC_READER if data else data
+        ordered = b"" if in_order_as_written(data.decode()) else b" in their order"
+        return data + ABC_READER + ordered if data else data
     return as_parsed(data)
 
 

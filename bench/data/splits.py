@@ -6,6 +6,8 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
+from bench.errors import quoted
+
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
 SALT = "smdim-bench split 48"
 """The number is kept, so that no song changes its side. Its held-out sides of the demo's lieder are typical: 8.8 % and
@@ -69,7 +71,7 @@ def parse_fold(words: str) -> tuple[int, int]:
     """`"2of5"` -> (2, 5): fold 2, counted from 0, of five. Raises ValueError for anything else."""
     index, of, folds = words.partition("of")
     if not (of and index.isdecimal() and folds.isdecimal() and int(folds) >= FEWEST_FOLDS and int(index) < int(folds)):
-        raise ValueError(f"{words!r} is no fold: allowed: INDEXofFOLDS as in 0of5, from {FEWEST_FOLDS} folds on")
+        raise ValueError(f"{quoted(words)} is no fold: allowed: INDEXofFOLDS as in 0of5, from {FEWEST_FOLDS} folds on")
     return int(index), int(folds)
 
 

@@ -15,6 +15,7 @@ from bench.diffusion.noised import Noised, check_logits, masked_nll, nll_at
 from bench.diffusion.samplers import SAMPLERS, Sample, check_sampler
 from bench.diffusion.samplers.request import Denoise, SampleRequest
 from bench.diffusion.schedule import Schedule
+from bench.errors import quoted
 
 TIMES = ("low_discrepancy", "uniform")
 CONTINUOUS_TIME_MIN = 1e-5  # the weight 1/t has no bound at 0; at this time 2,048 tokens lose 0.02 on average
@@ -68,7 +69,7 @@ class AbsorbingDiffusion:
         time_input: bool = False,
     ) -> None:
         if times not in TIMES:
-            raise DiffusionError(f"times: {times!r} is not known; allowed: {', '.join(TIMES)}")
+            raise DiffusionError(f"times: {quoted(times)} is not known; allowed: {', '.join(TIMES)}")
         if steps is not None and steps < 1:
             raise DiffusionError(f"steps: {steps} diffusion steps are too few; allowed: 1 or more, or None")
         if mask_id == pad_id:

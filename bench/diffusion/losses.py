@@ -12,6 +12,7 @@ import torch
 
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.schedule import Schedule
+from bench.errors import quoted
 
 LOSSES = {
     "elbo": "T (alpha_(t-1) - alpha_t) / (1 - alpha_t), linear T/t: the ELBO of D3PM "
@@ -27,7 +28,7 @@ LOSSES = {
 def check_loss(name: str, steps: int | None) -> None:
     """Raise DiffusionError unless `name` is a loss that fits discrete (`steps` an int) or continuous (None) time."""
     if name not in LOSSES:
-        raise DiffusionError(f"loss: {name!r} is not known; allowed: {', '.join(LOSSES)}")
+        raise DiffusionError(f"loss: {quoted(name)} is not known; allowed: {', '.join(LOSSES)}")
     if name == "elbo" and steps is None:
         raise DiffusionError("loss: 'elbo' needs a number of diffusion steps; in continuous time that bound is 'mdlm'")
     if name == "mdlm" and steps is not None:

@@ -24,6 +24,7 @@ from bench.diffusion.absorbing import AbsorbingDiffusion, Denoise, DiffusionLoss
 from bench.diffusion.constraints.language import TokenLanguage
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.noised import Noised
+from bench.errors import quoted
 
 NONE = "none"
 FORMS = "pitch=WEIGHT, chord=K:WEIGHT, joined by +"
@@ -50,7 +51,9 @@ class RegulariserChoice:
             elif (found := re.fullmatch(rf"chord=([1-9][0-9]*):({NUMBER})", part)) and "chord_weight" not in chosen:
                 chosen |= {"chord_limit": int(found[1]), "chord_weight": float(found[2])}
             else:
-                raise DiffusionError(f"regularisers: {part!r} cannot be used; allowed: {NONE}, or {FORMS}, each once")
+                raise DiffusionError(
+                    f"regularisers: {quoted(part)} cannot be used; allowed: {NONE}, or {FORMS}, each once"
+                )
         return cls(**chosen)  # type: ignore[arg-type]
 
     def build(self, words: Sequence[str], pitch_limits: Callable[[], tuple[int, int]]) -> Regulariser | None:

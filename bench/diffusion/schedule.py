@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from bench.diffusion.errors import DiffusionError
+from bench.errors import quoted
 
 GEOMETRIC_RATE_MIN = 1e-5  # Shi et al. 2024 (MD4, 2406.04329), table 1
 GEOMETRIC_RATE_MAX = 20.0
@@ -32,7 +33,7 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if self.name not in SCHEDULES:
-            raise DiffusionError(f"schedule: {self.name!r} is not known; allowed: {', '.join(SCHEDULES)}")
+            raise DiffusionError(f"schedule: {quoted(self.name)} is not known; allowed: {', '.join(SCHEDULES)}")
 
     def alpha(self, time: torch.Tensor) -> torch.Tensor:
         """Probability in 0..1 of being visible at `time` (any shape, float64 advised)."""

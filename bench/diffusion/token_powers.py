@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bench.diffusion.errors import DiffusionError
+from bench.errors import quoted
 
 # The larger, the earlier a token is drawn: half of the tokens of power w are there once t has fallen to 0.5^(1/w).
 # Bars and positions first, strong ones before weak ones, then what sounds, then how long and how loud.
@@ -53,7 +54,7 @@ def token_powers(
     for name, power in (powers or {}).items():
         levels = [known for known in POWERS if known == name or known.startswith(f"{name}/")]
         if not levels:
-            raise DiffusionError(f"powers: {name!r} is no token type; allowed: {', '.join(POWERS)}")
+            raise DiffusionError(f"powers: {quoted(name)} is no token type; allowed: {', '.join(POWERS)}")
         if not power > 0:
             raise DiffusionError(f"powers.{name}: {power} is not allowed; allowed: more than 0")
         chosen |= dict.fromkeys(levels, float(power))

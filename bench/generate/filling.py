@@ -13,6 +13,7 @@ from bench.diffusion import DiffusionError, generator_for
 from bench.diffusion.constraints import ConstraintChoice, ConstraintSet
 from bench.diffusion.samplers import SAMPLERS, Sample, SampleRequest, cached, check_sampler, in_windows
 from bench.diffusion.sampling_step import PRECISIONS, CudaGraphs, SamplingStep
+from bench.errors import quoted
 from bench.generate.errors import GenerateError
 from bench.generate.template import Template
 from bench.generate.trained import TrainedRun
@@ -37,7 +38,7 @@ class DrawOptions:
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
-            raise GenerateError(f"--sampler {self.sampler!r}: not known; allowed: {', '.join(SAMPLERS)}")
+            raise GenerateError(f"--sampler {quoted(self.sampler)}: not known; allowed: {', '.join(SAMPLERS)}")
         if self.steps < 1:
             raise GenerateError(f"--steps {self.steps}: allowed: 1 or more")
         if not self.temperature >= 0:
@@ -45,7 +46,7 @@ class DrawOptions:
         if not 0 < self.top_p <= 1:
             raise GenerateError(f"--top-p {self.top_p}: allowed: more than 0, at most 1 (all tokens)")
         if self.precision not in PRECISIONS:
-            raise GenerateError(f"--precision {self.precision!r}: not known; allowed: {', '.join(PRECISIONS)}")
+            raise GenerateError(f"--precision {quoted(self.precision)}: not known; allowed: {', '.join(PRECISIONS)}")
         if self.batch < 1:
             raise GenerateError(f"--batch {self.batch}: allowed: 1 or more")
         try:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.generate.page import DRAWN_COLOURS, GIVEN_COLOURS, Roll
+from bench.glyphs import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 MARGIN_QUARTERS = 16.0  # shown before and after the region
 BAR_QUARTERS = 4
 ROW_IN = 1.5
+TITLE_LETTERS = 100
 
 
 def rolls_figure(rolls: Sequence[Roll], *, width: float = 7.0) -> Figure:
@@ -59,7 +61,7 @@ def _roll(axis: Axes, roll: Roll, low: int, high: int) -> None:
         ]
         colours = [to_rgba(colour, 0.45 + 0.55 * min(velocity, 127) / 127) for *_, velocity in shown]
         axis.add_collection(PolyCollection(boxes, facecolors=colours, edgecolors="none"))
-    axis.set_title(roll.title, loc="left", pad=2)
+    axis.set_title(shortened(roll.title, TITLE_LETTERS), loc="left", pad=2)
     axis.set_ylim(low, high)
     axis.set_xlim(start, stop)
     bars = range(int(start // BAR_QUARTERS), int(stop // BAR_QUARTERS) + 1)

@@ -11,6 +11,7 @@ import numpy as np
 
 from bench.diffusion.constraints import TokenLanguage
 from bench.diffusion.constraints.decoding import check_equal_bars
+from bench.errors import quoted
 from bench.generate.errors import GenerateError
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ class Song:
             return 0, self.bars
         found = re.fullmatch(r"\s*([0-9]*)\s*:\s*([0-9]*)\s*", words)
         if not found:
-            raise GenerateError(f"--bars {words!r}: allowed: FIRST:END, counted from 0, such as 8:16 (bars 8 to 15)")
+            raise GenerateError(
+                f"--bars {quoted(words)}: allowed: FIRST:END, counted from 0, such as 8:16 (bars 8 to 15)"
+            )
         first, end = int(found[1] or 0), int(found[2] or self.bars)
         if not 0 <= first < end <= self.bars:
             raise GenerateError(
@@ -75,7 +78,7 @@ class Song:
         found = tracks_called(self.score, name)
         if not found:
             known = tracks_in_words(self.score)
-            raise GenerateError(f"--keep-track {name!r}: no such track in {self.name}; allowed: {known}")
+            raise GenerateError(f"--keep-track {quoted(name)}: no such track in {self.name}; allowed: {known}")
         return found
 
     def track_notes(self, track: int) -> set[tuple[float, int]]:

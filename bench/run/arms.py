@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import first_line
+from bench.errors import first_line, quoted
 from bench.study.settings import ModelSettings, given
 from bench.study.yaml import validate
 
@@ -29,7 +29,7 @@ def matched_configs(
 
     configs: dict[str, ArmConfig] = {}
     for member in members:
-        with study.place.naming("axes", "arm", arm=f"arm {member.label!r}", of=(ValueError, TypeError)):
+        with study.place.naming("axes", "arm", arm=f"arm {quoted(member.label)}", of=(ValueError, TypeError)):
             longest = max(length for one in members if one.label == member.label for _, length in _lengths(study, one))
             inputs, sizes = Inputs(longest, tokens.mask_id, tokens.pad_id), sizes_of(member, notes)
             configs[member.label] = resolve(member.arm.arm, tokens.vocab_size, inputs=inputs, **sizes)
@@ -43,7 +43,7 @@ def matched_configs(
     named = study.content.match.reference or study.content.baseline.arm
     labels = [member.label for member in members if named in (member.label, member.arm.name)]
     if not labels:
-        raise study.place.error(("match",), f"reference {named!r} is not an arm; arms: {', '.join(configs)}")
+        raise study.place.error(("match",), f"reference {quoted(named)} is not an arm; arms: {', '.join(configs)}")
     if labels[0] in broken:
         raise study.place.error(("match",), f"reference {broken[labels[0]]}")
     loaded = {member.label for member in members if member.arm.checkpoint} - {labels[0]}
@@ -106,11 +106,12 @@ def _check_lengths(study: Study, member: Combination, config: ArmConfig) -> None
     for place, length in _lengths(study, member):
         key = tuple(place.split("."))
         if isinstance(config, DenoiserConfig):
-            with study.place.naming(*key, arm=f"arm {member.label!r}"):
+            with study.place.naming(*key, arm=f"arm {quoted(member.label)}"):
                 without_weights(config).check_length(length)
         elif length % config.stride:
             raise study.place.error(
-                key, f"arm {member.label!r}: length {length} is not a multiple of the stem's stride {config.stride}"
+                key,
+                f"arm {quoted(member.label)}: length {length} is not a multiple of the stem's stride {config.stride}",
             )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 from bench.run.estimate import Unfinished, time_left_s
 from bench.run.lease import Holder, holders
 from bench.store.cells import FINISHED, CellFolder, Status, Store, identity
@@ -112,6 +112,8 @@ def find_cell(results: Path, wanted: str) -> CellFolder:
     if len(exact) == 1 or len(found) == 1:
         return CellFolder((exact or found)[0])
     if not found:
-        raise UserError(f"no cell {wanted!r} under {results}; `smdim-bench status STUDY` names the cells")
+        raise UserError(f"no cell {quoted(wanted)} under {results}; `smdim-bench status STUDY` names the cells")
     some = ", ".join(f"{path.parent.name}/{path.name}" for path in found[:4])
-    raise UserError(f"{wanted!r} fits {len(found)} cells, give more of the name: {some}{', ...' if found[4:] else ''}")
+    raise UserError(
+        f"{quoted(wanted)} fits {len(found)} cells, give more of the name: {some}{', ...' if found[4:] else ''}"
+    )

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 from bench.run.arms import check_sizes, matched_configs
 from bench.run.cells import efficiency_cell, outside_cell, quality_cell, reference_cell
 from bench.run.tuning import (
@@ -184,10 +184,10 @@ def _outside_cells(study: Study, member: Combination, tokens: TokenCorpus, notes
     measure = study.content.measure
     if not measure.quality:
         raise study.place.error(
-            ("axes", "arm"), f"arm {member.label!r}: MIDI files have no cost to measure; add measure.quality"
+            ("axes", "arm"), f"arm {quoted(member.label)}: MIDI files have no cost to measure; add measure.quality"
         )
     assert member.arm.midi
-    with study.place.naming("axes", "arm", arm=f"arm {member.label!r}", of=(ValueError, UserError)):
+    with study.place.naming("axes", "arm", arm=f"arm {quoted(member.label)}", of=(ValueError, UserError)):
         other = outside_tokens(member.arm.midi, member.tokenizer)
     notes += [note for note in _skipped_notes(f"of arm {member.label}", other) if note not in notes]
     return [
@@ -203,7 +203,7 @@ def _check_checkpoint(study: Study, member: Combination, config: ArmConfig) -> N
     from bench.training.weights import check_weights, weights_file
 
     if member.arm.checkpoint:
-        with study.place.naming("axes", "arm", arm=f"arm {member.label!r}", of=(TrainingError, ValueError)):
+        with study.place.naming("axes", "arm", arm=f"arm {quoted(member.label)}", of=(TrainingError, ValueError)):
             check_weights(weights_file(member.arm.checkpoint), without_weights(config))
 
 
@@ -236,7 +236,7 @@ def _check_kernels(study: Study, member: Combination) -> None:
     if study.other_machine or not asked:
         return
     assert member.train
-    with study.place.naming("baseline", "kernels", arm=f"arm {member.label!r}"):
+    with study.place.naming("baseline", "kernels", arm=f"arm {quoted(member.label)}"):
         chosen_kernels(resolve_device(member.train.device), asked)
 
 
@@ -249,7 +249,7 @@ def _machine_identity(study: Study, member: Combination) -> dict[str, object]:
     with study.place.naming("measure", "efficiency", "device", of=UserError):
         timing_identity(wanted.device, wanted.threads)
     asked = {} if study.other_machine else member.kernels.asked()
-    with study.place.naming("baseline", "kernels", arm=f"arm {member.label!r}", of=UserError):
+    with study.place.naming("baseline", "kernels", arm=f"arm {quoted(member.label)}", of=UserError):
         return timing_identity(wanted.device, wanted.threads, asked, wanted.precision)
 
 

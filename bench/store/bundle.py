@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bench import versions
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 from bench.files import file_sha256, read_json, to_json
 from bench.store.cells import FINISHED, Store
 from bench.store.vectors import VECTORS
@@ -99,7 +99,7 @@ def import_bundle(bundle: Path, results: Path, name: str | None = None) -> Bundl
             manifest = _manifest(archive, bundle)
             study = name or manifest["study"]
             if not NAME.fullmatch(study):
-                raise UserError(f"{bundle}: {study!r} cannot be a study's name; give one with --as")
+                raise UserError(f"{bundle}: {quoted(study)} cannot be a study's name; give one with --as")
             target = results / study
             if target.exists():
                 raise UserError(f"{target} is there already; give another name with --as")
@@ -135,13 +135,13 @@ def _check_entries(names: list[str], files: dict[str, Any], bundle: Path) -> Non
     total = 0
     for name, entry in files.items():
         if not is_safe(name):
-            raise UserError(f"{bundle}: {name!r} is no path a bundle may hold")
+            raise UserError(f"{bundle}: {quoted(name)} is no path a bundle may hold")
         try:
             size, checksum = entry["bytes"], entry["sha256"]
         except (KeyError, TypeError):
             size, checksum = None, None
         if not isinstance(size, int) or isinstance(size, bool) or size < 0 or not isinstance(checksum, str):
-            raise UserError(f"{bundle}: {MANIFEST} gives no size and checksum for {name!r}")
+            raise UserError(f"{bundle}: {MANIFEST} gives no size and checksum for {quoted(name)}")
         total += size
     if len(files) > MOST_FILES or total > MOST_BYTES:
         raise UserError(

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import versions
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 from bench.files import canonical_hash, file_sha256, read_json, to_json, write_atomically
 from bench.store.vectors import VECTORS
 from bench.study.grid import Cell
@@ -121,7 +121,7 @@ class CellFolder:
         `peak_bytes`: most memory the process held, for the estimates of later plans.
         """
         if state not in FINISHED:
-            raise ValueError(f"state {state!r} is not one of {FINISHED}")
+            raise ValueError(f"state {quoted(state)} is not one of {FINISHED}")
         write_atomically(self.path / "measurements.jsonl", "".join(to_json(row) + "\n" for row in rows))
         status = {
             "state": state,
@@ -159,7 +159,7 @@ class CellFolder:
             damage = self._damage(content, quick)
             return Status("damaged", damage) if damage else status
         if status.state != "running":
-            return Status("damaged", f"unknown state {status.state!r}")
+            return Status("damaged", f"unknown state {quoted(status.state)}")
         return status
 
     def _damage(self, status: dict[str, Any], quick: bool) -> str:

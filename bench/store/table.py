@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench.errors import UserError, as_user_error
+from bench.errors import UserError, as_user_error, quoted
 from bench.files import canonical_hash, read_json, to_json, write_atomically
 from bench.store.cells import FINISHED, Status, Store
 from bench.store.vectors import VECTORS, join_vectors, read_vectors
@@ -98,7 +98,7 @@ class ResultTable:
         rows = self.frame[self.frame["metric"] == name]
         if rows.empty:
             known = ", ".join(sorted(self.frame["metric"].unique()))
-            raise UserError(f"no metric {name!r} in {self.folder}; it holds: {known}")
+            raise UserError(f"no metric {quoted(name)} in {self.folder}; it holds: {known}")
         return rows if kind is None else rows[rows["kind"] == kind]
 
     def vectors(self, metric: str | None = None) -> pd.DataFrame:
@@ -303,7 +303,7 @@ def _figure(value: Any) -> float:
 def _count(value: Any) -> int | None:
     """The whole number that a value or a text is, to the last digit; None for none, or one beyond 64 bits."""
     try:
-        number = int(value) if isinstance(value, (str, int)) else round(float(value))
+        number: int | None = int(value) if isinstance(value, (str, int)) else round(float(value))
     except (TypeError, ValueError, OverflowError):
         number = round(figure) if math.isfinite(figure := _figure(value)) else None
     return number if number is not None and -(2**63) <= number < 2**63 else None

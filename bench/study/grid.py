@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.data.settings import TokenizerSettings
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 from bench.files import canonical_hash
 from bench.study.content import PLAIN_AXES, SETTING_GROUPS, TUNED_KINDS, ArmChoice, Baseline, StudyFile
 from bench.study.settings import (
@@ -278,5 +278,5 @@ def find_study(name_or_path: str) -> Path:
         return shipped
     names = [p.relative_to(STUDIES_FOLDER).with_suffix("").as_posix() for p in STUDIES_FOLDER.glob("*.yaml")]
     raise UserError(
-        f"no study file {name_or_path!r}; give a path or a shipped study: {allowed_words(name_or_path, names)}"
+        f"no study file {quoted(name_or_path)}; give a path or a shipped study: {allowed_words(name_or_path, names)}"
     )

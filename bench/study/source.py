@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 from bench.files import canonical_hash
 from bench.study.tuning import is_number
 from bench.study.yaml import KeyPath, Place, allowed_words, load_yaml, read_yaml
@@ -55,14 +55,16 @@ def check_axes(
             raise place.error(path, "has no values; give at least one or leave the axis out")
         try:
             distinct = len({_comparable(value) for value in values})
-        except (TypeError, ValueError) as error:
+        except TypeError as error:
             raise place.error(path, f"holds a value that is no setting: {error}") from error
+        except ValueError:  # of JSON
+            raise place.error(path, "holds an infinite number or NaN; allowed: finite numbers") from None
         if distinct != len(values):
             raise place.error(path, "lists a value twice")
         wanted = {"corpus": str, "length": int}.get(key)
         for index, value in enumerate(values):
             if wanted and (not isinstance(value, wanted) or isinstance(value, bool)):
-                raise place.error((*path, index), f"must be {wanted.__name__} (given: {value!r})")
+                raise place.error((*path, index), f"must be {wanted.__name__} (given: {quoted(value)})")
     for index, rule in enumerate(exclude):
         for key, value in rule.items():
             if key not in axes:
@@ -71,7 +73,9 @@ def check_axes(
             for one in excluded_values(value):
                 if one not in names:
                     listed = ", ".join(map(str, names))
-                    raise place.error(("exclude", index, key), f"{one!r} is not a value of this axis; values: {listed}")
+                    raise place.error(
+                        ("exclude", index, key), f"{quoted(one)} is not a value of this axis; values: {listed}"
+                    )
 
 
 def _comparable(value: Any) -> Any:
@@ -95,14 +99,14 @@ def _read(path: Path, above: tuple[Path, ...], origins: dict[KeyPath, str]) -> d
     merged: dict[str, Any] = {}
     for index, name in enumerate(names if isinstance(names, list) else [names]):
         if not isinstance(name, str):
-            raise place.error(("include",), f"must be a file name or a list of them (given: {name!r})")
+            raise place.error(("include",), f"must be a file name or a list of them (given: {quoted(name)})")
         included = path.parent / name
         key: KeyPath = ("include", index) if isinstance(names, list) else ("include",)
         if included.resolve() in here:
             chain = " -> ".join(one.name for one in (*here[here.index(included.resolve()) :], included))
             raise place.error(key, f"files include each other: {chain}")
         if not included.is_file():
-            raise place.error(key, f"no file {str(included)!r}; the name is read from the folder of this file")
+            raise place.error(key, f"no file {quoted(str(included))}; the name is read from the folder of this file")
         _merge(merged, _read(included, here, origins))
     _merge(merged, value)
     origins |= {key: f"{path}:{line}" for key, line in lines.items()}

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from bench.errors import UserError, first_line
+from bench.errors import UserError, first_line, quoted
 
 DEEPEST = 40
 MOST_VALUES = 200_000
@@ -86,7 +86,7 @@ def _collect_lines(node: yaml.Node | None, prefix: KeyPath, lines: dict[KeyPath,
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else str(key_node.tag)
             if key in seen:
-                raise UserError(f"{path}:{key_node.start_mark.line + 1}: key {key!r} is given twice")
+                raise UserError(f"{path}:{key_node.start_mark.line + 1}: key {quoted(key)} is given twice")
             seen.add(key)
             lines[(*prefix, key)] = key_node.start_mark.line + 1
             _collect_lines(value_node, (*prefix, key), lines, path)
@@ -136,7 +136,7 @@ def allowed_words(word: str, allowed: Iterable[str]) -> str:
     """`allowed: a, b, c`, after the nearest one where `word` is similar to it."""
     names = sorted(allowed)
     near = difflib.get_close_matches(word, names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = f"did you mean {quoted(near[0])}? " if near else ""
     return f"{hint}allowed: {', '.join(names)}"
 
 
@@ -159,7 +159,7 @@ def validate(model: type[Model], value: Any, place: Place, prefix: KeyPath = (),
             raise place.error(key, f"unknown key; {allowed_words(str(key[-1]), fields)}") from None
         problem = str(first["msg"]).removeprefix("Value error, ")
         given = first.get("input")
-        shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+        shown = f" (given: {quoted(given)})" if isinstance(given, str | int | float | bool) else ""
         raise place.error(key, problem[0].lower() + problem[1:] + shown) from None
 
 

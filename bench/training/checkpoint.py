@@ -22,6 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from bench.errors import quoted
 from bench.files import differences, file_sha256, write_atomically
 from bench.training.errors import TrainingError
 from bench.training.optimiser import AveragedWeights
@@ -94,7 +95,7 @@ def load_checkpoint(folder: Path | str, *, weights: str = "ema") -> tuple[dict[s
     if path is None:
         raise TrainingError(f"checkpoint: none in {folder}; allowed: the folder of a run that has saved one")
     if weights not in ("ema", "weights"):
-        raise TrainingError(f"weights: {weights!r}; allowed: ema, weights")
+        raise TrainingError(f"weights: {quoted(weights)}; allowed: ema, weights")
     tensors, meta = read_checkpoint(path)
     state = part_of(tensors, "weights")
     if weights == "ema":

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from bench.errors import quoted
 from bench.training.errors import TrainingError
 
 BUDGETS = ("steps", "seconds", "flops")
@@ -159,4 +160,6 @@ def train_settings(values: dict[str, Any]) -> TrainSettings:
                 f"train.{where}: no such setting; allowed: {', '.join(TrainSettings.model_fields)}"
             ) from None
         words = first["msg"].removeprefix("Value error, ")
-        raise TrainingError(f"train.{where}: {first['input']!r}: {words}" if where else f"train: {words}") from None
+        raise TrainingError(
+            f"train.{where}: {quoted(first['input'])}: {words}" if where else f"train: {words}"
+        ) from None

@@ -2,7 +2,8 @@
 
 symusic has abc2midi convert a tune. Of some signs that converter makes other notes than are written: of chord symbols
 an accompaniment, of hornpipes swing, of ornaments and fermatas further and longer notes, of the notes of a chord a
-strum. Those signs are taken out before, so that the notes and lengths are those of the text; grace notes stay.
+strum. Those signs are taken out before, so that the notes and lengths are those of the text; grace notes stay. Repeats
+and endings are written out where it would play them otherwise (`abc_order.py`).
 """
 
 from __future__ import annotations
@@ -12,8 +13,11 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Final
 
+from metrics.music.abc_order import AbcError, check_jumps, in_order
+
 _START = re.compile(r"X:[ \t]*(\d{0,100})\d*[ \t]*(?:%.*)?")
-_FIELD = re.compile(r"[A-Za-z+]:")
+_FIELD = re.compile(r"(?![A-Ga-gxz]:[|:])[A-Za-z+]:")  # `c:|` is a note and a bar line
+_WORDS = re.compile(r"\"[^\"\n]*\"|%.*")
 _ONE_VALUE: Final = "LMQR"
 """Fields of which a tune's own stands in place of its file's."""
 _MANY_VALUES: Final = "Im"
@@ -22,17 +26,12 @@ _PLAYED: Final = (
     "|tenuto|wedge|staccato|slide|breath"
 )
 _IN_MUSIC = re.compile(
-    r"(?P<kept>\[[A-QS-Za-z]:[^\]\n]*\]|\.(?=[|(-])|!(?!(?:%s)!)[^!\s|]+!)"
-    r"|\"[^\"\n]*\"|!(?:%s)!|\+(?:%s)\+|[.~HLMOPSTuv]|\[R:[^\]\n]*\]|%%.*" % ((_PLAYED,) * 3)
+    r"(?P<kept>\[[A-QS-Za-z]:[^][\n]*\]|\.(?=[|(-])|!(?!(?:%s)!)[^!\s|]+!)"
+    r"|\"[^\"\n]*\"|!(?:%s)!|\+(?:%s)\+|[.~HLMOPSTuv]|\[R:[^][\n]*\]|%%.*" % ((_PLAYED,) * 3)
 )
 """Inline fields, dotted bars and slurs, other marks; chord symbols, annotations, ornaments, how a note is played."""
 _NOTE = r"([_^=]*[A-Ga-gxz][,']*)([\d/]*)(-?)\s*"
 _CHORD = re.compile(rf"\[((?:{_NOTE})+)\]([\d/]*)")
-_MORE_THAN_TWICE = re.compile(r"\|::|::\|")
-
-
-class AbcError(ValueError):
-    """A tune that cannot be used; the message is the reason, one line."""
 
 
 def tunes(data: bytes) -> dict[int, str]:
@@ -106,17 +105,34 @@ def _with(header: list[str], tune: str) -> str:
     return "\n".join([first, *said, rest])
 
 
+def in_order_as_written(text: str) -> bool:
+    """Whether the converter plays this tune in its order without a further sign."""
+    try:
+        lines, music = _written(text)
+        return in_order(lines, music) == lines
+    except AbcError:
+        return True
+
+
 def _plain(tune: str) -> str:
     """The tune as the converter makes the written notes of it."""
-    lines = []
+    return "\n".join(in_order(*_written(tune))) + "\n"
+
+
+def _written(tune: str) -> tuple[list[str], set[int]]:
+    """Lines of the tune without the signs of which the converter makes other notes; the places of lines of notes."""
+    lines: list[str] = []
+    music = set[int]()
     in_body = False
     for line in tune.split("\n"):
         if not line.strip() and in_body:
             break  # the tune ends
         if line.startswith("m:"):
             raise AbcError("macros (m:), which the converter does not expand")
-        if line.startswith(("R:", "U:")):  # a rhythm's name; letters for further signs
-            continue
+        if in_body or line.startswith("U:"):
+            check_jumps(_WORDS.sub("", line))
+        if line.startswith(("R:", "U:")) or line.partition("%")[0].strip() == "P:":
+            continue  # a rhythm's name; letters for further signs; no order of parts
         if line.startswith("X:"):
             lines += ["X:1", "%%MIDI chordattack 0"]
         elif line.startswith("K:"):
@@ -125,13 +141,12 @@ def _plain(tune: str) -> str:
         elif line.startswith("%") or _FIELD.match(line) or not in_body:
             lines.append(line)
         else:
-            if _MORE_THAN_TWICE.search(line):
-                raise AbcError("a part played more than twice (|::), which the converter plays twice")
             written = _IN_MUSIC.sub(lambda found: found["kept"] or "", line)
             if '"' in written:
                 raise AbcError("a quotation mark without its end")
+            music.add(len(lines))
             lines.append(_CHORD.sub(_chord, written))
-    return "\n".join(lines) + "\n"
+    return lines, music
 
 
 def _chord(found: re.Match[str]) -> str:

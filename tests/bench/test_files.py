@@ -21,6 +21,11 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["pipe"]
 
 
+def test_bytes_of_a_name_that_are_no_utf_8_are_written_as_numbers(tmp_path):
+    write_atomically(tmp_path / "table.csv", "caf\udce9.mid,1\n")
+    assert (tmp_path / "table.csv").read_bytes() == rb"caf\udce9.mid,1" + b"\n"
+
+
 def test_a_file_is_replaced_whole_with_nothing_left_beside_it(tmp_path):
     target = tmp_path / "folder" / "table.csv"
     write_atomically(target, "old")

@@ -18,6 +18,7 @@ from architectures.padding import padded_rows
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.samplers.request import Denoise, Sample, SampleRequest, evaluation_mode
 from bench.diffusion.schedule import SCHEDULES
+from bench.errors import quoted
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Option:
         if value is None and self.default is None:
             return
         if self.choices and value not in self.choices:
-            raise DiffusionError(f"{name}: {value!r} is not known; allowed: {', '.join(self.choices)}")
+            raise DiffusionError(f"{name}: {quoted(value)} is not known; allowed: {', '.join(self.choices)}")
         fits = value is not None and (self.least is None or value >= self.least)
         if not fits or not (self.most is None or value <= self.most):
             raise DiffusionError(f"{name}: {value} is not allowed; allowed: {self.allowed}")
@@ -116,11 +117,13 @@ def check_sampler(name: str, options: Iterable[str] = (), *, schedule: str = SCH
     """Raise DiffusionError for a sampler that is unknown or of other schedules, or an option of another sampler."""
     served = samplers_for(schedule)
     if name not in SAMPLERS:
-        raise DiffusionError(f"sampler: {name!r} is not known; allowed: {', '.join(served)}")
+        raise DiffusionError(f"sampler: {quoted(name)} is not known; allowed: {', '.join(served)}")
     if name not in served:
-        raise DiffusionError(f"sampler: {name!r} does not follow a {schedule} schedule; allowed: {', '.join(served)}")
+        raise DiffusionError(
+            f"sampler: {quoted(name)} does not follow a {schedule} schedule; allowed: {', '.join(served)}"
+        )
     for option in options:
         owners = [repr(other) for other, sampler in SAMPLERS.items() if option in sampler.options]
         if owners and repr(name) not in owners:
             allowed = " or ".join(owners)
-            raise DiffusionError(f"{option}: the sampler {name!r} has no such setting; allowed: with {allowed}")
+            raise DiffusionError(f"{option}: the sampler {quoted(name)} has no such setting; allowed: with {allowed}")

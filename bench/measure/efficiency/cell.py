@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 
 
 class EfficiencyError(UserError, ValueError):
@@ -74,7 +74,7 @@ class EfficiencyCell:
 
     def _check(self, name: str, value: Any, right: bool, allowed: str) -> None:
         if not right:
-            raise EfficiencyError(f"efficiency cell {self.arm}: {name} = {value!r}; allowed: {allowed}")
+            raise EfficiencyError(f"efficiency cell {self.arm}: {name} = {quoted(value)}; allowed: {allowed}")
 
     def batch_of(self, kind: str) -> int:
         """Sequences in a call of this kind."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import quoted
+
 if TYPE_CHECKING:
     from bench.data import TokenCorpus
     from bench.diffusion import AbsorbingDiffusion
@@ -22,7 +24,9 @@ def build_diffusion(tokens: TokenCorpus, settings: Mapping[str, Any]) -> Absorbi
     powers = chosen.pop("powers", None)
     if chosen.get("schedule") != "multi-scale":
         if powers is not None:
-            raise DiffusionError(f"powers: given with schedule {chosen.get('schedule')!r}; allowed: with multi-scale")
+            raise DiffusionError(
+                f"powers: given with schedule {quoted(chosen.get('schedule'))}; allowed: with multi-scale"
+            )
         return AbsorbingDiffusion(tokens.mask_id, tokens.pad_id, **chosen)
     del chosen["schedule"]
     positions_a_beat = tokens.settings.positions_a_beat

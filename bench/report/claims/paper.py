@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 from bench.files import canonical_hash
 from bench.study.yaml import Place, read_yaml, validate
 
@@ -136,7 +136,7 @@ def load_paper(name_or_path: str = DEFAULT_PAPER) -> Paper:
         path = PAPERS_FOLDER / f"{name_or_path}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(found.stem for found in PAPERS_FOLDER.glob("*.yaml")))
-        raise UserError(f"no paper {name_or_path!r}: there are {known}, or give the path of a YAML file")
+        raise UserError(f"no paper {quoted(name_or_path)}: there are {known}, or give the path of a YAML file")
     content, lines = read_yaml(path)
     paper = validate(Paper, content, Place(path, lines))
     doubled = {claim.id for claim in paper.claims if sum(other.id == claim.id for other in paper.claims) > 1}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 from bench.report.figures.figure import FIGURES
 from bench.report.figures.style import DOUBLE_COLUMN_IN
 from bench.report.rows.frame import as_frame
@@ -43,6 +43,6 @@ def draw(name: str, table: Any, folder: Path, *, width: float = DOUBLE_COLUMN_IN
     """Draw a figure by name at `width` inches. Raises UserError for an unknown name, a width out of 2..20 inches or
     a table without the rows it needs (NothingToShow)."""
     if name not in FIGURES:
-        raise UserError(f"figure {name!r}: there is none of that name; figures are {', '.join(FIGURES)}")
+        raise UserError(f"figure {quoted(name)}: there is none of that name; figures are {', '.join(FIGURES)}")
     check_width(width)
     return FIGURES[name].draw(as_frame(table), folder, width)

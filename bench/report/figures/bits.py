@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bench.glyphs import labels_of
 from bench.report.figures.figure import figure
 from bench.report.figures.marks import draw_by_arm, reference_handles, reference_levels
-from bench.report.figures.style import NothingToShow, drawn_arms, legend_below, panel_grid
+from bench.report.figures.style import LETTER_IN, NothingToShow, drawn_arms, legend_below, panel_grid, panel_title
 from bench.report.rows.frame import QUALITY
 from bench.report.rows.summaries import quality_summaries, reference_summaries
 from metrics.cost.quantities import BITS
@@ -19,6 +20,10 @@ from metrics.quantities import quantity_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+LONGEST_LABEL = 28
+"""Letters of an arm's name under its place."""
+MOST_SLANTED = 3
+"""Arms per inch whose names have room beside each other at a slant."""
 BASELINES = ("grammar", "bigram")  # unigram is far above and would flatten the arms; the table has it
 
 
@@ -37,7 +42,11 @@ def bits_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
         raise NothingToShow(f"bits figure: the table has no measured {BITS} row")
     arms = drawn_arms(frame, summaries)
     groups = summaries.groups(lambda summary: (summary.corpus, summary.length))
-    drawn, axes = panel_grid(width, len(groups), len(groups), 2.4, 0, sharey=True)
+    labels = labels_of(list(arms), LONGEST_LABEL)
+    longest = max(map(len, labels))
+    turn = 0 if sum(map(len, arms)) <= 7 * width else 25 if len(arms) * len(groups) <= MOST_SLANTED * width else 90
+    more_in = LETTER_IN * max(longest - 12, 0) if turn == 90 else 0
+    drawn, axes = panel_grid(width, len(groups), len(groups), 2.4, more_in, sharey=True)
     for position, (axis, ((corpus, length), part)) in enumerate(zip(axes, groups, strict=True)):
         levels = reference_levels(axis, references, BITS, corpus, length, BASELINES)
         shown = levels + [value for one in part for value in one.values if math.isfinite(value)]
@@ -47,10 +56,11 @@ def bits_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
             low, high = min(low, axes[0].get_ylim()[0]), max(high, axes[0].get_ylim()[1])
         axis.set_ylim(low, high)
         draw_by_arm(axis, part, arms)
-        slanted = sum(map(len, arms)) > 7 * width
-        slant = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
-        axis.set_xticks(range(len(arms)), list(arms), **slant)  # type: ignore[arg-type]
-        axis.set_title(" ".join(word for word in (corpus, "" if length is None else f"L = {length}") if word))
+        turned = {"rotation": turn, "ha": "right", "va": "center" if turn == 90 else "baseline"}
+        turned |= {"rotation_mode": "anchor"}
+        axis.set_xticks(range(len(arms)), labels, **(turned if turn else {}))  # type: ignore[arg-type]
+        words = " ".join(word for word in (corpus, "" if length is None else f"L = {length}") if word)
+        panel_title(axis, words, width, len(groups))
         axis.set_ylabel("" if position else quantity_of(BITS).heading)
     legend_below(drawn, reference_handles(references, BASELINES))
     return drawn

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.glyphs import labels_of
 from bench.report.analysis.patterns import families
 from bench.report.figures.axes import few_decade_ticks
 from bench.report.figures.style import arm_handles, is_narrow, new_figure, tidy_axes
@@ -44,6 +45,8 @@ def family_grid(
     the measures of `NARROW_COSTS` only, and two families stand side by side, the others below them.
     """
 
+    lines_of = dict(zip(arms, map(wrapped, labels_of(list(arms), 2 * LONGEST_NAME - 2)), strict=True))
+
     def column(axes: Any, title: str, members: list[str], first: bool) -> None:
         """One family from top to bottom, its legend last."""
         shown = {arm: arms[arm] for arm in members}
@@ -54,7 +57,7 @@ def family_grid(
             axis.set_ylabel(labels[measure].replace(" [", "\n[") if first else "")
             axis.tick_params(labelleft=first or not one_scale, labelbottom=measure == measures[-1])
             axis.set_xlabel("length [tokens]" if measure == measures[-1] else "")
-        handles = arm_handles({wrapped(arm): look for arm, look in shown.items()})
+        handles = arm_handles({lines_of[arm]: look for arm, look in shown.items()})
         legend = axes[-1].legend(handles=handles, loc="upper center", handlelength=1.6, borderaxespad=0)
         legend.set_in_layout(False)  # a long name shall not make its column wider than the others
 
@@ -63,7 +66,7 @@ def family_grid(
     measures = [one for one in labels if not narrow or one in NARROW_COSTS] or list(labels)
     columns = min(len(groups), 2 if narrow else 5)
     bands = [groups[start : start + columns] for start in range(0, len(groups), columns)]
-    heights = [_heights(len(measures), band, narrow) for band in bands]
+    heights = [_heights(len(measures), band, lines_of, narrow) for band in bands]
     figure = new_figure(width, sum(map(sum, heights)) + 0.1)
     parts = figure.subfigures(len(bands), 1, height_ratios=[sum(one) for one in heights], squeeze=False)
     for part, band, height in zip(parts[:, 0], bands, heights, strict=True):
@@ -77,15 +80,21 @@ def family_grid(
     return figure
 
 
-def _heights(measures: int, band: list[tuple[str, list[str]]], narrow: bool) -> list[float]:
+def _heights(
+    measures: int, band: list[tuple[str, list[str]]], lines_of: Mapping[str, str], narrow: bool
+) -> list[float]:
     """Inches of each row of panels and of the row of legends under them."""
-    most = max(sum(1 + wrapped(arm).count("\n") for arm in members) for _, members in band)
+    most = max(sum(1 + lines_of[arm].count("\n") for arm in members) for _, members in band)
     return [NARROW_ROW_IN if narrow else ROW_IN] * measures + [LEGEND_LINE_IN * most + 0.25]
 
 
-def wrapped(arm: str) -> str:
-    """The arm's name in lines that fit under a panel."""
-    return textwrap.fill(arm, LONGEST_NAME)
+def wrapped(label: str) -> str:
+    """A label in lines that fit under a panel."""
+    from rich.cells import cell_len, chop_cells
+
+    if cell_len(label) > len(label):  # letters of two columns, which stand without spaces
+        return "\n".join(chop_cells(label, LONGEST_NAME))
+    return textwrap.fill(label, LONGEST_NAME)
 
 
 def draw_faint(axis: Axes, lines: Sequence[Sequence[tuple[float, float]]]) -> None:

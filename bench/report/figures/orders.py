@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from bench.glyphs import labels_of, shortened
 from bench.report.analysis.comparisons import compared_at
 from bench.report.analysis.patterns import cycle_of, layers_of, patterns_of
 from bench.report.analysis.references import CEILING, reference_summary
@@ -62,7 +63,9 @@ def orders_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     options: dict[str, Any] = {"cmap": "PuOr", "vmin": -6, "vmax": 6, "cbar": False, "linewidths": 0.5, "fmt": ""}
     sns.heatmap(np.nan_to_num(shades), annot=np.array(texts), ax=axis, annot_kws={"size": "small"}, **options)
     axis.set_xticks(np.arange(len(metrics)) + 0.5, [_short(metric) for metric in metrics], rotation=0)
-    axis.set_yticks(np.arange(len(arms)) + 0.5, [f"{arm}  {patterns[arm]}" for arm in arms], rotation=0)
+    letters = 18 if is_narrow(width) else 36
+    names = zip(labels_of(arms, letters), [shortened(patterns[arm], letters) for arm in arms], strict=True)
+    axis.set_yticks(np.arange(len(arms)) + 0.5, [f"{one}  {other}" for one, other in names], rotation=0)
     axis.xaxis.tick_top()
     axis.tick_params(length=0)
     cycles = dict(rows)

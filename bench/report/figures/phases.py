@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bench.glyphs import labels_of
 from bench.report.figures.figure import figure
-from bench.report.figures.style import NothingToShow, is_narrow, legend_below, panel_grid
+from bench.report.figures.style import LEGEND_LETTERS, NothingToShow, is_narrow, legend_below, panel_grid
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import EFFICIENCY
 from bench.report.rows.summaries import cost_summaries
@@ -62,7 +63,8 @@ def phases_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
             style = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0.3}
             axis.barh([place], [share], left=[start], height=0.8, **style)  # type: ignore[arg-type]
             start += share
-    axis.set_yticks(range(len(bars)), [f"{arm}  {length}" for arm, length in bars])
+    names = dict(zip(arms, labels_of(arms, 20 if is_narrow(width) else LEGEND_LETTERS), strict=True))
+    axis.set_yticks(range(len(bars)), [f"{names[arm]}  {length}" for arm, length in bars])
     axis.set_ylim(len(bars) - 0.4, -0.6)
     axis.set_xlim(0, 1)
     axis.set_xlabel("share of a training step")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 from bench.files import write_atomically
-from bench.glyphs import plain_text
+from bench.glyphs import labels_of, plain_text, shortened
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.summaries import Summaries
 
@@ -25,7 +24,11 @@ DOUBLE_COLUMN_IN = 7.0
 FORMATS = ("png", "pdf", "svg")
 PNG_DOTS_PER_INCH = 200
 LEGEND_LETTERS = 48
-"""In a line of a legend; a longer name goes on in the next."""
+"""Of a name in a legend; a longer one loses its middle."""
+LETTER_IN = 0.055
+"""Inches that a letter of a legend takes, about."""
+LEGEND_ROWS = 3
+"""Rows of a legend for which figures have room; with more of them a figure becomes higher."""
 WHITE_EDGE: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
 """Keeps markers apart where they meet."""
 
@@ -106,6 +109,11 @@ def tidy_axes(axis: Axes) -> None:
     axis.set_axisbelow(True)
 
 
+def panel_title(axis: Axes, words: str, width: float, columns: int) -> None:
+    """Set the title of one of `columns` panels beside each other in a figure of `width` inches, cut to their width."""
+    axis.set_title(shortened(words, max(int(0.6 * width / columns / LETTER_IN), 12)))
+
+
 def drawn_arms(frame: pd.DataFrame, summaries: Summaries) -> dict[str, Look]:
     """The arms that have summaries, in the order of legends, with the look of each."""
     return {arm: look for arm, look in looks(arm_order(frame)).items() if summaries.where(arm=arm)}
@@ -120,19 +128,26 @@ def arm_handles(arms: Mapping[str, Look], *, lines: bool = True) -> list[Any]:
 
 
 def legend_below(figure: Figure, handles: Iterable[Any]) -> None:
-    """One legend for the whole figure under its panels, in as many columns as its width holds."""
+    """One legend for the whole figure under its panels, in as many columns as its width holds; the figure becomes
+    higher by the rows for which it has no room."""
     handles = list(handles)
     if not handles:
         return
-    for handle in handles:
-        handle.set_label(textwrap.fill(handle.get_label(), LEGEND_LETTERS, drop_whitespace=False))
-    widths = [0.055 * max(map(len, handle.get_label().split("\n"))) + 0.48 for handle in handles]
+    from rich.cells import cell_len
+
+    most = min(LEGEND_LETTERS, int((figure.get_figwidth() - 0.6) / LETTER_IN))
+    labels = labels_of([handle.get_label() for handle in handles], most)
+    for handle, label in zip(handles, labels, strict=True):
+        handle.set_label(label)
+    widths = [LETTER_IN * cell_len(label) + 0.48 for label in labels]
     rows = next(
         rows
         for rows in range(1, len(handles) + 1)
         if _legend_width(widths, rows) <= figure.get_figwidth() or rows == len(handles)
     )
     columns = -(-len(handles) // rows)
+    row_in = 0.153 if is_narrow(figure.get_figwidth()) else 0.177
+    figure.set_figheight(figure.get_figheight() + row_in * max(rows - LEGEND_ROWS, 0))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=2.4, columnspacing=1.2)
 
 
@@ -144,7 +159,7 @@ def _legend_width(widths: list[float], rows: int) -> float:
 def render(figure: Figure, kind: str = "png") -> bytes:
     """The figure as the bytes of a PNG, PDF or SVG file, without a date, so that equal results give equal files."""
     if kind not in FORMATS:
-        raise UserError(f"figure format {kind!r}: allowed are {', '.join(FORMATS)}")
+        raise UserError(f"figure format {quoted(kind)}: allowed are {', '.join(FORMATS)}")
     undated = {"pdf": {"CreationDate": None, "ModDate": None}, "svg": {"Date": None}, "png": {"Software": None}}[kind]
     import matplotlib
 

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.report.figures.axes import limits_around
 from bench.report.figures.figure import figure
 from bench.report.figures.marks import draw_cross
-from bench.report.figures.style import NothingToShow, arm_handles, legend_below, panel_grid
+from bench.report.figures.style import NothingToShow, arm_handles, legend_below, panel_grid, panel_title
 from bench.report.rows.arms import Look, arm_order, looks
 from bench.report.rows.frame import TUNING
 from bench.report.rows.tuning import Sweep, shared_of, sweeps
@@ -45,7 +45,7 @@ def tuning_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     arms = {arm: look for arm, look in looks(arm_order(frame)).items() if any(sweep.arm == arm for sweep in found)}
     for position, (axis, (setting, name)) in enumerate(zip(axes, panels, strict=True)):
         _panel(axis, [sweep for sweep in found if sweep.setting == setting], name, arms)
-        axis.set_title(f"{setting[0]} L = {setting[1]}")
+        panel_title(axis, f"{setting[0]} L = {setting[1]}", width, columns)
         axis.set_ylabel("" if position % columns else "validation [bits/token]")
     legend_below(drawn, arm_handles(arms))
     return drawn

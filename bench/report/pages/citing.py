@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 from bench.report.tables.table import Entry, Table
 
 SHOWN = ("cell_id", "seed", "value", "low", "high", "n", "device", "kernel", "version")
@@ -16,7 +16,7 @@ def find_table(tables: Iterable[Table], name: str) -> Table:
     """The table of that name. Raises UserError naming those there are."""
     known = {table.name: table for table in tables}
     if name not in known:
-        raise UserError(f"no table {name!r}; tables are {', '.join(known)}")
+        raise UserError(f"no table {quoted(name)}; tables are {', '.join(known)}")
     return known[name]
 
 
@@ -37,7 +37,9 @@ def citation(frame: pd.DataFrame, table: Table, row: str, column: str) -> list[s
     """
     entry = table.entry(row, column)
     if not entry.cell_ids:
-        raise UserError(f"table {table.name}, row {row!r}, column {column!r}: {entry.text or 'empty'}, no measurement")
+        raise UserError(
+            f"table {table.name}, row {quoted(row)}, column {quoted(column)}: {entry.text or 'empty'}, no measurement"
+        )
     rows = rows_behind(frame, entry)
     lines = [f"{table.title}", f"{row}, {column}: {entry.text}" + (f" ({entry.reason})" if entry.reason else "")]
     for definition in dict.fromkeys(text for text in rows["definition"] if text):

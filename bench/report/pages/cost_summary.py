@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bench.glyphs import shortened
 from bench.report.analysis.aa import same_models
 from bench.report.analysis.comparable import first_setting
 from bench.report.analysis.growth import cost_exponent, meeting
-from bench.report.pages.terminal import narrow_table, plus_minus
+from bench.report.pages.terminal import CELL_LETTERS, FEWEST_LETTERS, add_arms, narrow_table, plus_minus
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import EFFICIENCY, QUALITY, as_frame, rows_of
 from bench.report.rows.study import baseline_arm
@@ -64,10 +66,11 @@ def _by_length(summaries: Summaries, metric: str, arms: list[str]) -> RichTable:
     title = f"{quantity_of(metric).short_heading}, median ± half of its 95 % interval"
     result = narrow_table(title, [str(length) for length in lengths])
     result.add_column(Text("kernels"))
+    rows: dict[str, Sequence[str]] = {}
     for arm in arms:
         line = summaries.where(arm=arm)
-        values = [_score(line.first(length=length)) for length in lengths]
-        result.add_row(Text(arm), *values, "; ".join(line.kernels()))
+        rows[arm] = [*(_score(line.first(length=length)) for length in lengths), "; ".join(line.kernels())]
+    add_arms(result, rows)
     return result
 
 
@@ -79,12 +82,13 @@ def _growth(summaries: Summaries, arms: list[str], baseline: str, folder: Path) 
         "k of cost = a L^k; at the right, where a step costs as much: `cheaper` or `costlier` at all lengths, or beyond"
     )
     result = narrow_table("Growth with length", list(GROWING_LABELS.values()), words)
-    result.add_column(Text(f"a step beside {baseline}"))
+    result.add_column(Text(f"a step beside {shortened(baseline, FEWEST_LETTERS)}"))
+    rows: dict[str, Sequence[str]] = {}
     for arm in arms:
         exponents = [_exponent(summaries.where(metric=metric, arm=arm).measured(), folder) for metric in GROWING]
         steps = summaries.where(metric=STEP_LATENCY).measured()
-        beside = "" if arm == baseline else crossing(meeting(steps, arm, baseline, folder), arm).text
-        result.add_row(Text(arm), *exponents, beside)
+        rows[arm] = [*exponents, "" if arm == baseline else crossing(meeting(steps, arm, baseline, folder), arm).text]
+    add_arms(result, rows)
     return result
 
 
@@ -107,5 +111,5 @@ def _rich(table: Table, columns: int = 99) -> RichTable:
 
     result = narrow_table(table.title, table.columns[1:columns], "\n".join(table.notes), first=table.columns[0])
     for row in table.rows:
-        result.add_row(*(Text(entry.text) for entry in row[:columns]))
+        result.add_row(Text(shortened(row[0].text, CELL_LETTERS)), *(Text(entry.text) for entry in row[1:columns]))
     return result

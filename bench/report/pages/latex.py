@@ -12,12 +12,14 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TypeVar
 
+from bench.errors import in_one_line
 from bench.report.tables.table import Entry, Table
 
 Item = TypeVar("Item")
 TEXT_WIDTH_IN = 7.0
 CHARACTER_IN = 0.064  # mean width of a character at \footnotesize, seen in compiled tables
 BETWEEN_IN = 0.17  # two \tabcolsep
+BROKEN_AT = 12  # characters of a word that is longer than such a text
 WIDEST_WORDS = 26  # characters; longer texts are broken in a column of their own
 LONG_COLUMN_IN = 1.75
 INTERVAL_CHARACTER_IN = 0.05  # the same at \scriptsize
@@ -47,8 +49,14 @@ SETUP = r"\sisetup{mode=match, reset-text-series=false, text-series-to-math=true
 
 
 def escaped(text: str) -> str:
-    """Text that LaTeX prints as it is, in one line: a first `[` or `*` would be an argument of what stands before."""
-    plain = " ".join(text.splitlines()).translate(str.maketrans(SPECIAL))
+    """Text that LaTeX prints as it is, in one line: a first `[` or `*` would be an argument of what is before; a long
+    word may be broken anywhere."""
+    words = (
+        [word[at : at + BROKEN_AT] for at in range(0, len(word), BROKEN_AT)] if len(word) > WIDEST_WORDS else [word]
+        for word in in_one_line(" ".join(text.splitlines())).split(" ")
+    )
+    signs = str.maketrans(SPECIAL)
+    plain = " ".join(r"\allowbreak{}".join(part.translate(signs) for part in parts) for parts in words)
     return f"{{}}{plain}" if plain.startswith(("[", "*")) else plain
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bench.glyphs import labels_of
 from bench.report.analysis.references import grammar_marks, place_of
 from bench.report.rows.arms import arm_order, reference_order
 from bench.report.rows.frame import as_frame, study_name
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 COST = ((STEP_LATENCY, "step ms"), (PEAK_MEMORY_INFERENCE, "mem GiB"), (FORWARD_GFLOPS, "GFLOPs"))
 QUALITY = ((BITS, "bits/token"), (KERNEL_DISTANCE, "kernel"))
+CELL_LETTERS = 60
+"""Of a name in a table of a report."""
+COLUMNS, FEWEST_LETTERS = 80, 16
+"""Of a terminal, and of an arm's name beside its figures."""
 MARKS = {"no more": NO_MORE, "open": OPEN}
 
 
@@ -32,8 +37,6 @@ def summary_table(table: Any) -> Table:
     """A rich table that fits 80 columns: per arm its scores (mean over seeds ± half of the 95 % interval) and its
     cost at the longest length, reference rows below. Marks as in the report: † no more than the grammar, ‡ not
     settled."""
-    from rich.text import Text
-
     frame = as_frame(table)
     quality, references, cost = quality_summaries(frame), reference_summaries(frame), cost_summaries(frame)
     marks = grammar_marks(quality, references)
@@ -42,18 +45,18 @@ def summary_table(table: Any) -> Table:
     placed = any(place_of(one, references) for one in quality.where(metric=[metric for metric, _ in QUALITY]))
     caption = _caption(set(marks.values()), quality, longest, placed)
     result = narrow_table(study_name(frame), figures, caption, words=("reads",), title_justify="center")
+    rows: dict[str, Sequence[str]] = {}
     for arm in arm_order(frame):
         mine, spent = quality.where(arm=arm), cost.where(arm=arm, length=longest)
         state = {MARKS.get(mark, "") for (_, _, name), mark in marks.items() if name == arm}
         direction = joined(Summaries([*mine, *spent]), "direction").text
-        cells = (
-            " ".join([arm, *sorted(mark for mark in state if mark)]),
+        rows[" ".join([arm, *sorted(mark for mark in state if mark)])] = (
             _reads(direction),
             parameters_entry(Summaries([*mine, *spent])).text,
             *(_placed(mine.first(metric=metric), references) for metric, _ in QUALITY),
             *(_score(spent.first(metric=metric)) for metric, _ in COST),
         )
-        result.add_row(*map(Text, cells))
+    add_arms(result, rows)
     _add_references(result, references)
     return result
 
@@ -88,8 +91,21 @@ def narrow_table(
     for heading in words:
         result.add_column(Text(heading))
     for heading in figures:
-        result.add_column(Text(heading), justify="right")
+        result.add_column(Text(heading), justify="right", overflow="fold")  # of a figure nothing may be left out
     return result
+
+
+def add_arms(table: Table, rows: Mapping[str, Sequence[str]]) -> None:
+    """Add a row for each arm; a name for which 80 columns have no room beside the figures loses its middle."""
+    from rich.cells import cell_len
+    from rich.text import Text
+
+    taken = 2
+    for column, texts in zip(table.columns[1:], zip(*rows.values(), strict=True), strict=True):
+        taken += 1 + max(map(cell_len, [*str(column.header).split(), *texts]))
+    labels = labels_of(list(rows), max(COLUMNS - taken, FEWEST_LETTERS))
+    for label, cells in zip(labels, rows.values(), strict=True):
+        table.add_row(*map(Text, (label, *cells)))
 
 
 def print_table(console: Console, table: ReportTable) -> None:
@@ -100,8 +116,9 @@ def print_table(console: Console, table: ReportTable) -> None:
     shown = Table(title=Text(table.title), title_justify="left")
     for heading in table.columns:
         shown.add_column(Text(heading))
-    for row in table.rows:
-        shown.add_row(*(Text(f"{entry.text} {entry.mark}".strip()) for entry in row))
+    columns = [labels_of([entry.text for entry in column], CELL_LETTERS) for column in zip(*table.rows, strict=True)]
+    for row, texts in zip(table.rows, zip(*columns, strict=True), strict=True):
+        shown.add_row(*(Text(f"{text} {entry.mark}".strip()) for entry, text in zip(row, texts, strict=True)))
     console.print(shown)
     for note in table.notes:
         console.print(Text(note))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 from bench.report.tables.numbers import NOTHING, with_interval
 from metrics.statistics.intervals import Interval
 
@@ -88,11 +88,13 @@ class Table:
             rows.setdefault(_plain(entries[0].text), []).append(entries)
         columns = {_plain(name): index for index, name in enumerate(self.columns)}
         if _plain(row) not in rows:
-            raise UserError(f"table {self.name}: no row {row!r}; rows are {', '.join(e[0].text for e in self.rows)}")
+            raise UserError(
+                f"table {self.name}: no row {quoted(row)}; rows are {', '.join(e[0].text for e in self.rows)}"
+            )
         if _plain(column) not in columns:
-            raise UserError(f"table {self.name}: no column {column!r}; columns are {', '.join(self.columns)}")
+            raise UserError(f"table {self.name}: no column {quoted(column)}; columns are {', '.join(self.columns)}")
         if len(rows[_plain(row)]) > 1:
-            raise UserError(f"table {self.name}: {len(rows[_plain(row)])} rows are called {row!r}")
+            raise UserError(f"table {self.name}: {len(rows[_plain(row)])} rows are called {quoted(row)}")
         return rows[_plain(row)][0][columns[_plain(column)]]
 
     def to_markdown(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from bench.errors import UserError
+from bench.errors import UserError, quoted
 from bench.run.executors.remote import RemoteExecutor
 from bench.run.lease import Leases
 from bench.run.task import OnEvent, Task
@@ -43,4 +43,4 @@ def make_executor(name: str, jobs: int | None, options: dict[str, str]) -> Execu
         from bench.run.executors.ray_cluster import Ray
 
         return RemoteExecutor(Ray(jobs, options))
-    raise UserError(f"--executor {name!r}: {allowed_words(name, NAMES)}")
+    raise UserError(f"--executor {quoted(name)}: {allowed_words(name, NAMES)}")

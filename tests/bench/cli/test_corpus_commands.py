@@ -1,5 +1,6 @@
 """The corpus commands as a person types them."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -66,11 +67,17 @@ def test_check_names_notes_of_over_four_bars(app: typer.Typer, tmp_path: Path) -
 
 
 def test_check_lists_what_cannot_be_used(app: typer.Typer, music: Path) -> None:
+    (music.parent / "music[").mkdir()
+    music = music.rename(music.parent / "music[/bold]")
+    (music / os.fsdecode(b"caf\xe9.mid")).write_bytes((music / "0.mid").read_bytes()[:-1])
+    (music / "two\nlines \x1b[31m.mid").write_bytes(b"MThd")
     result = CliRunner().invoke(app, ["corpus", "check", f"folder:{music}"])
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
         "skipped broken.mid: truncated inside the header",
-        f"folder:{music}: 4 of 5 pieces can be used",
+        r"skipped caf\xe9.mid: truncated (a track ends before its stated length)",
+        r"skipped two\nlines \x1b[31m.mid: truncated inside the header",
+        f"folder:{music}: 4 of 7 pieces can be used",
     ]
     assert CliRunner().invoke(app, ["corpus", "check", f"folder:{music}", "--strict"]).exit_code == 1
 

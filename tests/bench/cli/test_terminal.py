@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from matplotlib.text import Text as DrawnText
 from rich.console import Console
+from rich.text import Text
 
 from bench.child import python_command
-from bench.cli.terminal import prepare_streams, run_in_utf8, terminal, warn
+from bench.cli.terminal import prepare_streams, run_in_utf8, say, say_all, terminal, warn
 from bench.glyphs import MissingGlyphWarning, plain_text
 from bench.report.figures.style import figure_style, new_figure, render
 from bench.report.pages.terminal import print_table
@@ -44,12 +45,31 @@ def test_a_table_of_a_report_is_printed_as_it_is_on_any_console(name):
 
 def test_every_command_prints_through_one_terminal():
     made = [
-        path.name
+        (path.name, name)
         for path in sorted(CLI.glob("*.py"))
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "Console"
+        if isinstance(node, ast.Call)
+        and (name := ast.unparse(node.func).rpartition(".")[2]) in ("Plain", "Console", "echo", "secho")
     ]
-    assert made == ["terminal.py"]
+    assert made == [("terminal.py", "Plain")]
+
+
+STEERING = "red \x1b[31m, title \x1b]0;pwned\x9c, \x9b2J, turned \u202e"
+SHOWN = r"red \x1b[31m, title \x1b]0;pwned\x9c, \x9b2J, turned \u202e"
+
+
+def test_what_steers_a_terminal_is_printed_as_escapes(capsys):
+    terminal().print(STEERING, soft_wrap=True)
+    terminal().print(Text(STEERING), soft_wrap=True)
+    print_table(terminal(), Table("t", STEERING, ("arm", STEERING), ((Entry(STEERING), Entry("1")),), (STEERING,)))
+    say(STEERING)
+    say_all(f"{STEERING}\n{STEERING}\n")
+    warn(STEERING)
+    say(f"two\nlines {STEERING}", error=True)
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{SHOWN}\n{SHOWN}\n") and out.endswith(f"{SHOWN}\n" * 3)
+    assert err == f"warning: {SHOWN}\ntwo\\nlines {SHOWN}\n"
+    assert not {sign for sign in out if not sign.isprintable()} - {"\n"}
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,21 @@ import pandas as pd
 import pytest
 
 from bench.errors import UserError
+from bench.glyphs import labels_of, shortened
 from bench.report.claims.mapped import mapped_claims
 from bench.report.claims.paper import load_paper
 from bench.report.figures import FIGURES, draw
 from bench.report.figures.claim_map import claim_map_figure
-from bench.report.figures.style import DOUBLE_COLUMN_IN, NothingToShow, save_figure
+from bench.report.figures.style import (
+    DOUBLE_COLUMN_IN,
+    NothingToShow,
+    arm_handles,
+    figure_style,
+    legend_below,
+    panel_grid,
+    save_figure,
+)
+from bench.report.rows.arms import Look
 from bench.report.rows.summaries import Summary
 
 SINGLE_COLUMN_IN = 3.3
@@ -183,6 +193,66 @@ def test_orders_are_grouped_by_cycle(varied):
     early = varied[varied["arm"] == "smdim"].assign(arm="attention-early", pattern="A4(MF)4")
     cycles = [("smdim", "AMF*4"), ("fam", "AMF*4"), ("maf", "AFM*4"), ("afm", "AFM*4")]
     assert ordered_rows(pd.concat([early, varied])) == [*cycles, ("attention-early", "")]
+
+
+LONG = {
+    "300 letters": [f"{'the same beginning ' * 8}{place} {'and the same end ' * 8}"[:300] for place in range(24)],
+    "one word": [f"{'x' * 150}{place:02}{'y' * 148}" for place in range(24)],
+    "CJK": [f"{'音楽のトラック' * 40}{place}" for place in range(24)],
+    "24 arms": [f"arm {place}" for place in range(24)],
+}
+
+
+@pytest.mark.parametrize(
+    ("names", "width"),
+    [("300 letters", 3.3), ("one word", 7.0), ("CJK", 3.3), ("24 arms", 3.3), ("24 arms", 7.0)],
+)
+@pytest.mark.filterwarnings("ignore::bench.glyphs.MissingGlyphWarning")
+def test_a_legend_of_any_names_leaves_the_panels_their_height(names, width):
+    with figure_style(width):
+        figure, axes = panel_grid(width, 2, 2, 2.0)
+        legend_below(figure, arm_handles({name: Look("#000000", "o", "-") for name in LONG[names]}))
+        assert layout_faults(figure) == []
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(set(labels)) == 24 and not any("\n" in label for label in labels)
+    for axis in axes:
+        assert axis.get_position().height * figure.get_figheight() > 1.2  # of 2 inches with its numbers
+        assert axis.get_position().width * width > 0.8
+
+
+@pytest.mark.parametrize("name", ["bits", "phases", "orders", "rolls"])
+@pytest.mark.filterwarnings("ignore::bench.glyphs.MissingGlyphWarning")
+def test_long_names_beside_and_under_panels_leave_them_room(name, varied, results_folder):
+    arms = dict(zip(varied["arm"].unique(), LONG["300 letters"][:12] + LONG["CJK"], strict=False))
+    kept = varied["kind"] == "reference"
+    named = varied.assign(arm=varied["arm"].where(kept, varied["arm"].map(arms)), corpus="folder:/" + "c" * 300)
+    figure = draw(name, named, results_folder, width=SINGLE_COLUMN_IN)
+    assert layout_faults(figure) == []
+    shown = [axis for axis in figure.axes if axis.axison]
+    assert min(axis.get_position().width for axis in shown) > (0.3 if len(shown) == 1 else 0.2)
+    assert min(axis.get_position().height * figure.get_figheight() for axis in shown) > 0.6
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "label"),
+    [
+        ("as it is", 8, "as it is"),
+        ("beginning and end", 9, "begin…end"),
+        ("音楽のトラック", 8, "音楽…ク"),
+        ("two\nlines", 20, r"two\nlines"),
+        ("a$b [c] \x1b[31m", 40, r"a$b [c] \x1b[31m"),
+    ],
+)
+def test_a_label_is_one_line_that_keeps_its_beginning_and_its_end(text, columns, label):
+    assert shortened(text, columns) == label
+
+
+def test_names_that_become_one_label_are_told_apart_by_numbers():
+    assert labels_of(["a" * 50 + "1" + "b" * 50, "a" * 50 + "2" + "b" * 50, "c"], 11) == [
+        "1: aa…bbbbb",
+        "2: aa…bbbbb",
+        "c",
+    ]
 
 
 def many_arms(frame, count=12):

@@ -72,6 +72,8 @@ def test_all_tables_compile_without_a_warning(varied, tmp_path):
         ("a & b | c", r"a \& b | c"),
         ("two\nlines", "two lines"),
         ("a$b$c_{x", r"a\$b\$c\_\{x"),
+        ("red \x1b[31m", r"red \textbackslash{}x1b[31m"),
+        ("_" * 30 + " end", r"\_" * 12 + r"\allowbreak{}" + r"\_" * 12 + r"\allowbreak{}" + r"\_" * 6 + " end"),
     ],
 )
 def test_latex_prints_a_name_as_it_is(name, shown):

@@ -165,6 +165,10 @@ def test_plain_scalars_are_read_as_yaml_1_2_does(text: str, value: object) -> No
         ("baseline: {sample: {temperature: .nan}}", "baseline.sample.temperature: input should be a finite number"),
         ("baseline: {tokenizer: {tempo_low: .inf}}", "baseline.tokenizer.tempo_low: input should be a finite number"),
         ("limits: {time_s: .inf}", "limits.time_s: input should be a finite number"),
+        (
+            "axes: {train.clip: [1.0, .inf]}",
+            "axes.train.clip: holds an infinite number or NaN; allowed: finite numbers",
+        ),
         ("axes: {train.learning_rate: [1e-3, 0.001]}", "axes.train.learning_rate: lists a value twice"),
         ("axes: {train.learning_rate: [1, 1.0]}", "axes.train.learning_rate: lists a value twice"),
     ],

@@ -112,6 +112,7 @@ ONE = "M:4/4\nL:1/4\n"
         (tune("CDEF GABc|]", fields="M:4/4\nL:1/8\nR:hornpipe\nK:C\n"), 8, 4),
         (tune("CDEF [R:hornpipe]GABc|]", fields="M:4/4\nL:1/8\nK:C\n"), 8, 4),
         (tune("CDEFGA|]", fields="M:6/8\nK:C\n"), 6, 3),
+        (tune("c:|\nd4|]"), 3, 6),
         (tune("CDEF|]", fields="M:2/4\nK:\n"), 4, 1),
         (tune("TCFGA|]", fields=ONE + "U:T=!trill!\nK:C\n"), 4, 4),
     ],
@@ -136,8 +137,84 @@ def test_even_notes_and_chords_that_begin_together() -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "played"),
+    [
+        ("|:C4|[1D4|E4:|[2F4|G4||A4|]", "CDECFGA"),  # endings of two bars
+        ("C4|D4|1E4|F4:|2G4|A4|]", "CDEFCDGA"),
+        ("|:C4|[1-2 D4:|[3 E4|]", "CDCDCE"),
+        ("|:C4|1D4:|2E4:|3F4:|4G4|]", "CDCECFCG"),
+        ("|:C4|1D4:|\n|2E4|]", "CDCE"),
+        ("|:C4|[1 D4 :|] [2 E4|]", "CDCE"),
+        ("|:C4|1D4:|2E4:|F4|]", "CDCEF"),  # a last ending with a repeat sign of its own
+        ("|:C4|1D4:|2E4:|\n|:F4|1G4:|2A4:|", "CDCEFGFA"),
+        ("|:C4|1D4:|2E4::F4|1G4:|2A4:|", "CDCEFGFA"),
+        ("|:C4|1D4:|2E4|F4:|", "CDCEF"),
+        ("C4|1D4:|2E4||\nF4|1G4:|2A4||", "CDCEFGFA"),  # repeats whose beginning is not written
+        ("|:C4|[1D4:|[2E4||F4:|", "CDCEFF"),
+        ("C4|D4||E4:|F4|]", "CDEEF"),
+        ("|:C4:|D4||\nE4:|", "CCDEE"),
+        ("|:C4|D4:|\nE4|F4:|", "CDCDEFEF"),
+        ("C4:|D4:|", "CCDD"),
+        ("C4||\nK:C\nD4|:|", "CDD"),
+        ("|:C4||D4:|", "CDCD"),
+        ("|:C4:||:D4:|E4:|:F4:|", "CCDDEEFF"),
+        ("C4|: D4|E4 :|", "CDEDE"),
+        ('"^D.C. al Fine"C4|D4!fine!|!segno!E4|!coda!F4|] % !D.C.!', "CDEF"),
+    ],
+)  # fmt: skip
+def test_bars_in_the_order_worked_by_hand(body: str, played: str) -> None:
+    """Bars of a note each: letters as ABC 2.1 has them played (4.8 to 4.10)."""
+    pitches = dict(zip("CDEFGA", (60, 62, 64, 65, 67, 69), strict=True))
+    assert [(onset, pitch) for onset, _, pitch in heard(tune(body))] == [
+        (4 * place, pitches[letter]) for place, letter in enumerate(played)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("order", "played"),
+    [
+        ("AB", "CD"),
+        ("BA", "DC"),
+        ("A3B2", "CCCDD"),
+        ("(AB)2", "CDCD"),
+        ("((AB)2.A)2 % twice", "CDCDCCDCDC"),
+        ("", "CD"),
+    ],
+)
+def test_parts_in_their_order(order: str, played: str) -> None:
+    pitches = {"C": 60, "D": 62}
+    text = tune("P:A\nC4|\nP:B\nD4|]", fields=f"{ONE}P:{order}\nK:C\n")
+    assert [pitch for _, _, pitch in heard(text)] == [pitches[letter] for letter in played]
+
+
+def test_each_voice_and_part_has_repeats_of_its_own() -> None:
+    voices = "P:A\nV:1\nC4||\nV:2\nE4||\nV:1\nD4:|\nV:2\nF4:|\nP:B\nV:1\nG4:|\nV:2\nA4:|\n"
+    found = heard(tune(voices, fields=f"{ONE}P:AB\nK:C\n"))
+    assert [pitch for *_, pitch in found] == [60, 64, 62, 65, 62, 65, 67, 69, 67, 69]
+    endings = "V:1\nC4|1D4:|\nV:2\nE4|1F4:|\nV:1\n|2G4|]\nV:2\n|2A4|]"
+    assert [pitch for *_, pitch in heard(tune(endings))] == [60, 64, 62, 65, 60, 64, 67, 69]
+
+
+JUMP = r"^a jump \({}\), which the converter does not follow$"
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
+        (tune("C4|D4!fine!|E4!D.C.!|]"), JUMP.format(r"!D\.C\.!")),
+        (tune("C4|D4!D.C.alfine!|]"), JUMP.format(r"!D\.C\.alfine!")),
+        (tune("!segno!C4|D4+D.S.+|]"), JUMP.format(r"\+D\.S\.\+")),
+        (tune("C4!dacoda!|D4!dacapo!|]"), JUMP.format("!dacoda!")),
+        (tune("C4|WD4|]", fields=f"{ONE}U:W=!D.C.!\nK:C\n"), JUMP.format(r"!D\.C\.!")),
+        (tune("|:C4|1,3D4:|2E4:|"), r"^an ending 1,3 after 0 others, which the converter plays otherwise$"),
+        (tune("|:C4|D4:|2E4|]"), r"^an ending 2 after 0 others, "),
+        (tune("|:C4|1D4|2E4:|"), r"^an ending 2 without a repeat sign \(:\|\) before it$"),
+        (tune('|:C4|["1."D4:|["2."E4|]'), r"^a bracket \[ that is no chord, field or numbered ending$"),
+        (tune("|:C4|:D4:|E4|]"), r"^a repeat that has no end before the next one begins \(\|: and \|:\)$"),
+        (tune("P:A\nC4|]", fields=f"{ONE}P:AC\nK:C\n"), r"^an order of parts \(P:AC\) that names other parts than the"),
+        (tune("P:Verse\nC4|]", fields=f"{ONE}P:A\nK:C\n"), r"^an order of parts \(P:A\) that names other parts"),
+        (tune("P:A\nC4|\nP:A\nD4|]", fields=f"{ONE}P:AA\nK:C\n"), r"^two parts of one name and an order of parts"),
+        (tune("P:A\nC4|1D4:|2E4|]", fields=f"{ONE}P:A2\nK:C\n"), r"^numbered endings in a part that is played more"),
         (tune(fields="m:~G2=G/F/G\nK:C\n"), r"^macros \(m:\), which the converter does not expand$"),
         (tune("|::C4::|D4|]"), r"^a part played more than twice \(\|::\), which the converter plays twice$"),
         (tune('"C"CD"GEF|]'), r"^a quotation mark without its end$"),
