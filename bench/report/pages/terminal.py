@@ -101,7 +101,7 @@ def add_arms(table: Table, rows: Mapping[str, Sequence[str]]) -> None:
     from rich.text import Text
 
     taken = 2
-    for column, texts in zip(table.columns[1:], zip(*rows.values(), strict=True), strict=True):
+    for column, *texts in zip(table.columns[1:], *rows.values(), strict=True):
         taken += 1 + max(map(cell_len, [*str(column.header).split(), *texts]))
     labels = labels_of(list(rows), max(COLUMNS - taken, FEWEST_LETTERS))
     for label, cells in zip(labels, rows.values(), strict=True):

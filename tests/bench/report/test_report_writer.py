@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 
 import pytest
+from rich.cells import cell_len
+from rich.console import Console
 
 from bench.errors import UserError
 from bench.report import summary_table, write_report
@@ -54,11 +57,22 @@ def test_a_folder_without_results_is_one_clear_line(tmp_path):
 
 
 def test_summary_fits_eighty_columns_and_marks_the_arms(frame):
-    from rich.console import Console
-
     console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     console.print(summary_table(frame))
     lines = console.export_text().splitlines()
     assert any(line.split()[:2] == ["fam", "†"] for line in lines)
     mamba = next(line for line in lines if "mamba" in line)
     assert mamba.split() == ["mamba", "‡", "both", "2.04", "M", "3.85±2", "0.170±0.4", "96.0±2", "0.960", "19.2"]
+
+
+@pytest.mark.parametrize(("columns", "figure"), [(80, "3.81±0.1"), (40, "3.")])
+@pytest.mark.parametrize("name", ["{place} and the same {words}", "音楽の{place}{words}"])
+def test_names_of_300_letters_leave_the_summary_its_figures(frame, name, columns, figure):
+    arms = {arm: name.format(place=place, words="words" * 60) for place, arm in enumerate(frame["arm"].unique())}
+    named = frame.assign(arm=frame["arm"].map(arms).where(frame["kind"] != "reference", frame["arm"]))
+    console = Console(width=columns, record=True, file=io.StringIO())
+    console.print(summary_table(named))
+    lines = console.export_text().splitlines()
+    assert max(map(cell_len, lines)) <= columns
+    assert any(figure in line for line in lines)
+    assert sum("…" in line for line in lines) >= 4  # one an arm
