@@ -197,7 +197,7 @@ def _states(store: Store, files: Iterable[str], bundle: Path) -> list[str]:
     """State of each cell that the bundle holds. Raises UserError unless each is of the study and finished."""
     held = sorted({name.partition("/")[0] for name in files if "/" in name}.difference(FOLDERS))
     if unknown := set(held).difference(cell["id"] for cell in store.plan()["cells"]):
-        raise UserError(f"{bundle}: holds {min(unknown)!r}, which is no cell of its study.json")
+        raise UserError(f"{bundle}: holds {quoted(min(unknown))}, which is no cell of its study.json")
     states = [store.cell(one).status().state for one in held]
     if "damaged" in states:
         raise UserError(f"{bundle}: {states.count('damaged')} cells do not match their own checksums")

@@ -195,7 +195,7 @@ def _texts(content: str) -> tuple[list[str], list[list[str]]]:
     lines = csv.reader(io.StringIO(content.replace("\r", "\0")), strict=True)
     header, *rows = [[text.replace("\0", "\r") for text in row] for row in lines if row] or [[]]
     if unknown := [name for name in header if name not in SCHEMA]:
-        raise ValueError(f"unknown column {unknown[0]!r}; allowed: {', '.join(COLUMNS)}")
+        raise ValueError(f"unknown column {quoted(unknown[0])}; allowed: {', '.join(COLUMNS)}")
     if len(set(header)) < len(header):
         raise ValueError("a column is there twice")
     if missing := [name for name in NEEDED if name not in header]:
@@ -206,7 +206,7 @@ def _texts(content: str) -> tuple[list[str], list[list[str]]]:
             raise ValueError(f"row {number} has {len(row)} fields, the header {len(header)}")
         for name, kind, text in zip(header, kinds, row, strict=True):
             if kind is not str and text and not _is_number(text, kind):
-                raise ValueError(f"row {number}: {name} {text!r} is no {'whole ' if kind is int else ''}number")
+                raise ValueError(f"row {number}: {name} {quoted(text)} is no {'whole ' if kind is int else ''}number")
     return header, rows
 
 

@@ -50,10 +50,6 @@ def test_another_error_is_not_out_of_memory(error: Exception) -> None:
     assert not is_out_of_memory(error) and failure_of(error).state == "failed"
 
 
-def test_the_message_of_a_user_is_one_line_whatever_it_quotes() -> None:
-    assert str(UserError("format a\nb, c\r\nd\u2028e")) == "format a b, c d e"
-
-
 def test_a_reason_names_the_type_and_the_first_line() -> None:
     assert failure_of(ArithmeticError("numbers ran out\nin line 3")).reason == "error: ArithmeticError: numbers ran out"
     assert failure_of(ValueError()).reason == "error: ValueError" and first_line(ValueError()) == "ValueError"
