@@ -38,8 +38,8 @@ def in_one_line(text: str) -> str:
 
 
 def quoted(value: object) -> str:
-    """A value in an error: a text between quotation marks as it is written, another value as Python writes it."""
-    return f"'{value}'" if isinstance(value, str) else repr(value)
+    """A value in an error: a text in one line between quotation marks, another value as Python writes it."""
+    return f"'{in_one_line(value)}'" if isinstance(value, str) else repr(value)
 
 
 class CellFailure(Exception):
