@@ -26,6 +26,14 @@ class Yaml12Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - as the base declares it
 
+    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+        """The text of a scalar; a surrogate pair, as JSON escapes a character, is that character."""
+        try:
+            return super().construct_scalar(node).encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+        except UnicodeDecodeError:
+            problem = "half of a surrogate pair is no character"
+            raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark) from None
+
 
 for tag, pattern, first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
