@@ -26,7 +26,7 @@ class Yaml12Loader(yaml.SafeLoader):
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - as the base declares it
 
-    def construct_scalar(self, node: yaml.ScalarNode) -> Any:
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
         """The text of a scalar; a surrogate pair, as JSON escapes a character, is that character."""
         try:
             return super().construct_scalar(node).encode("utf-16-le", "surrogatepass").decode("utf-16-le")
