@@ -148,11 +148,11 @@ def read_study(draw: random.Random, folder: Path) -> bool:
     text = draw.choice(texts())
     kind = draw.random()
     path = folder / GIVEN / "study.yaml"
-    if kind < 0.25:
+    if kind < 0.2:
         content = changed_lines(text, draw).encode(errors="replace")
     elif kind < 0.8:
         value = with_other_numbers(load_yaml(text), draw)
-        if kind > 0.55:
+        if kind > 0.6:
             value = with_value(value, draw)
         content = (
             json.dumps(value, default=str).encode()
