@@ -16,6 +16,7 @@ from bench.errors import UserError, first_line
 
 DEEPEST = 40
 MOST_VALUES = 200_000
+KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 KeyPath = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -93,6 +94,8 @@ def _collect_lines(node: yaml.Node | None, prefix: KeyPath, lines: dict[KeyPath,
         seen: set[str] = set()
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else str(key_node.tag)
+            if key_node.tag not in KEY_TAGS:
+                raise UserError(f"{path}:{key_node.start_mark.line + 1}: key {key!r} is no text")
             if key in seen:
                 raise UserError(f"{path}:{key_node.start_mark.line + 1}: key {key!r} is given twice")
             seen.add(key)

@@ -103,6 +103,12 @@ def test_names_that_no_file_can_have_are_refused(name: str, words: str, tmp_path
     assert str(refused.value).startswith(f"{path}:{words}")
 
 
+def test_a_key_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = study_file(tmp_path, GOOD.replace("model.stride: [2, 4]", "train.checkpoint_steps: [{1: 2}]"))
+    with pytest.raises(UserError, match=r":9: key '1' is no text$"):
+        load_study(path)
+
+
 def test_a_character_that_json_escapes_as_a_pair_is_one(tmp_path: Path) -> None:
     text = GOOD.replace("question: does it run", r'question: "\ud83c\udfb5 \u65e5"')
     assert load_study(study_file(tmp_path, text)).content.question == "\U0001f3b5 \u65e5"
