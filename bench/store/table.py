@@ -303,10 +303,12 @@ def _figure(value: Any) -> float:
 def _count(value: Any) -> int | None:
     """The whole number that a value or a text is, to the last digit; None for none, or one beyond 64 bits."""
     try:
-        number: int | None = int(value) if isinstance(value, (str, int)) else round(float(value))
+        number = int(value) if isinstance(value, str | int) else round(float(value))
     except (TypeError, ValueError, OverflowError):
-        number = round(figure) if math.isfinite(figure := _figure(value)) else None
-    return number if number is not None and -(2**63) <= number < 2**63 else None
+        if not math.isfinite(figure := _figure(value)):
+            return None
+        number = round(figure)
+    return number if -(2**63) <= number < 2**63 else None
 
 
 def _frame(records: list[dict[str, Any]]) -> pd.DataFrame:

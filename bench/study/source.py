@@ -102,10 +102,12 @@ def _read(path: Path, above: tuple[Path, ...], origins: dict[KeyPath, str]) -> d
             raise place.error(("include",), f"must be a file name or a list of them (given: {quoted(name)})")
         included = path.parent / name
         key: KeyPath = ("include", index) if isinstance(names, list) else ("include",)
-        if included.resolve() in here:
-            chain = " -> ".join(one.name for one in (*here[here.index(included.resolve()) :], included))
+        with place.naming(*key, of=(OSError, ValueError)):  # no name that a file can have
+            target, is_file = included.resolve(), included.is_file()
+        if target in here:
+            chain = " -> ".join(one.name for one in (*here[here.index(target) :], included))
             raise place.error(key, f"files include each other: {chain}")
-        if not included.is_file():
+        if not is_file:
             raise place.error(key, f"no file {quoted(str(included))}; the name is read from the folder of this file")
         _merge(merged, _read(included, here, origins))
     _merge(merged, value)

@@ -16,6 +16,7 @@ from bench.errors import UserError, first_line, quoted
 
 DEEPEST = 40
 MOST_VALUES = 200_000
+KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
 KeyPath = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -25,6 +26,14 @@ class Yaml12Loader(yaml.SafeLoader):
     number and no scalar is a date."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - as the base declares it
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        """The text of a scalar; a surrogate pair, as JSON escapes a character, is that character."""
+        try:
+            return super().construct_scalar(node).encode("utf-16-le", "surrogatepass").decode("utf-16-le")
+        except UnicodeDecodeError:
+            problem = "half of a surrogate pair is no character"
+            raise yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark) from None
 
 
 for tag, pattern, first in (
@@ -85,6 +94,8 @@ def _collect_lines(node: yaml.Node | None, prefix: KeyPath, lines: dict[KeyPath,
         seen: set[str] = set()
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else str(key_node.tag)
+            if key_node.tag not in KEY_TAGS:
+                raise UserError(f"{path}:{key_node.start_mark.line + 1}: key {key!r} is no text")
             if key in seen:
                 raise UserError(f"{path}:{key_node.start_mark.line + 1}: key {quoted(key)} is given twice")
             seen.add(key)

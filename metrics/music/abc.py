@@ -31,6 +31,7 @@ _IN_MUSIC = re.compile(
 )
 """Inline fields, dotted bars and slurs, other marks; chord symbols, annotations, ornaments, how a note is played."""
 _NOTE = r"([_^=]*[A-Ga-gxz][,']*)([\d/]*)(-?)\s*"
+_LENGTH = re.compile(r"(\d{0,100})(?:/(\d{1,100})|(/{0,20}))")
 _CHORD = re.compile(rf"\[((?:{_NOTE})+)\]([\d/]*)")
 
 
@@ -160,8 +161,9 @@ def _chord(found: re.Match[str]) -> str:
 
 
 def _length(words: str) -> Fraction:
-    """`""` 1, `3` 3, `3/2` 3/2, `/` 1/2, `//` 1/4."""
-    upper, _, lower = words.partition("/")
-    halves = lower.count("/") + 1
-    below = lower.strip("/") or (2**halves if "/" in words else 1)
-    return Fraction(int(upper or 1), int(below) or 1)
+    """`""` 1, `3` 3, `3/2` 3/2, `/` 1/2, `//` 1/4. Raises AbcError for what is no length."""
+    found = _LENGTH.fullmatch(words)
+    if found is None:
+        raise AbcError(f"a chord of a length that is none ({words[:20]})")
+    upper, lower, halves = found.groups()
+    return Fraction(int(upper or 1), (int(lower) or 1) if lower else 2 ** len(halves))

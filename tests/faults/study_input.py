@@ -22,7 +22,8 @@ SCALARS = (
     "yes", "no",
     "on", "true", "True", "null", "~", "2026-11-22", "99999999999999999999999", "1e400", "''", '"0"', "'yes'",
     '"\\n"', '"\\ud83d"',
-    "[ours]", "[]", "{}", "[1, 1]", "[1, 1.0]", "[0, yes]", "{a: 1}", "{1: 2}", "{null: 2}", "{[a]: b}", "&a 1", "*a",
+    "[ours]", "[]", "{}", "[1, 1]", "[1, 1.0]", "[0, yes]", "{a: 1}", '"\\0"', '"\\ud83c\\udfb5"', "{1: 2}",
+    "{null: 2}", "{[a]: b}", "&a 1", "*a",
     "!!str 1", "!!int x",
     "!!python/object:os.system x", "!!binary aGk=", "!!set {a}", "!!omap [a: 1]", "!x y", "? a", "|\n  x", ">-\n  x",
     "日本", "$x$", "@", "`", "%",
@@ -32,7 +33,7 @@ SCALARS = (
 )  # fmt: skip
 LINES = (
     "include: other.yaml", "include: study.yaml", "include: [../../../etc/passwd]", "include: /dev/null",
-    "include: .", "include: [other.yaml, other.yaml]",
+    "include: .", 'include: "\\0"', f"include: {'x' * 300}", "include: [other.yaml, other.yaml]",
     "<<: {seeds: [5]}", "<<: *a", "<<: [{name: x}]", "--- ", "...", "%YAML 1.1", "\tname: x", "seeds: [1, 2]",
     "name: ../x", "name: x\u2028y", "? ",
     "x: &a [*a]", "x: &a {b: *a}", "axes: {arm: [smdim, smdim]}", "exclude: [{arm: smdim}]", "matters: {nll: 1}",
@@ -147,11 +148,11 @@ def read_study(draw: random.Random, folder: Path) -> bool:
     text = draw.choice(texts())
     kind = draw.random()
     path = folder / GIVEN / "study.yaml"
-    if kind < 0.25:
+    if kind < 0.2:
         content = changed_lines(text, draw).encode(errors="replace")
     elif kind < 0.8:
         value = with_other_numbers(load_yaml(text), draw)
-        if kind > 0.55:
+        if kind > 0.6:
             value = with_value(value, draw)
         content = (
             json.dumps(value, default=str).encode()

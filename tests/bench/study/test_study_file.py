@@ -88,6 +88,32 @@ def test_files_that_include_each_other_are_refused(tmp_path: Path) -> None:
         load_study(study_file(tmp_path, "include: other.yaml\n" + GOOD))
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ('"\\0"', "1: include: embedded null byte"),
+        ("x" * 300, "1: include: [Errno 36] File name too long: "),
+        ('"\\ud83d"', "1: not valid YAML: half of a surrogate pair is no character"),
+    ],
+)
+def test_names_that_no_file_can_have_are_refused(name: str, words: str, tmp_path: Path) -> None:
+    path = study_file(tmp_path, f"include: {name}\n{GOOD}")
+    with pytest.raises(UserError) as refused:
+        load_study(path)
+    assert str(refused.value).startswith(f"{path}:{words}")
+
+
+def test_a_key_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = study_file(tmp_path, GOOD.replace("model.stride: [2, 4]", "train.checkpoint_steps: [{1: 2}]"))
+    with pytest.raises(UserError, match=r":9: key '1' is no text$"):
+        load_study(path)
+
+
+def test_a_character_that_json_escapes_as_a_pair_is_one(tmp_path: Path) -> None:
+    text = GOOD.replace("question: does it run", r'question: "\ud83c\udfb5 \u65e5"')
+    assert load_study(study_file(tmp_path, text)).content.question == "\U0001f3b5 \u65e5"
+
+
 def test_overrides_reach_the_baseline_the_axes_and_the_rest(tmp_path: Path) -> None:
     path = study_file(tmp_path, GOOD)
     words = ["train.steps=500", "axes.model.stride=[4]", "seeds=[3]", "match.tolerance=0.05", "limits.time_s=60"]

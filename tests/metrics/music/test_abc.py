@@ -225,3 +225,11 @@ JUMP = r"^a jump \({}\), which the converter does not follow$"
 def test_what_the_converter_would_play_otherwise_is_refused(text: str, reason: str) -> None:
     with pytest.raises(AbcError, match=reason):
         read_tune(text)
+
+
+@pytest.mark.parametrize("length", ["3/4/2", "/2/", "9" * 5000, "/" * 5000])
+def test_a_length_that_is_none_is_refused(length: str) -> None:
+    with pytest.raises(AbcError, match=r"^a chord of a length that is none \(.{1,20}\)$"):
+        read_tune(tune(f"[CE]{length}|]"))
+    with pytest.raises(AbcError, match="a length that is none"):
+        read_tune(tune(f"[C{length}E{length}]|]"))
