@@ -95,7 +95,7 @@ def _collect_lines(node: yaml.Node | None, prefix: KeyPath, lines: dict[KeyPath,
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else str(key_node.tag)
             if key_node.tag not in KEY_TAGS:
-                raise UserError(f"{path}:{key_node.start_mark.line + 1}: key {key!r} is no text")
+                raise UserError(f"{path}:{key_node.start_mark.line + 1}: key {quoted(key)} is no text")
             if key in seen:
                 raise UserError(f"{path}:{key_node.start_mark.line + 1}: key {quoted(key)} is given twice")
             seen.add(key)
