@@ -197,7 +197,8 @@ def damaged_parquet(draw: random.Random, folder: Path) -> bool:
         path.write_bytes(mutated(path.read_bytes(), draw))
     known = json.loads(index.read_text())
     known["table_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    index.write_text(to_json(known if draw.random() < 0.8 else change_within(known, draw)))
+    written = to_json(known if draw.random() < 0.8 else change_within(known, draw))
+    index.write_bytes(written.encode("utf-8", "surrogatepass"))
     read_whole(store)
     return True
 
