@@ -51,8 +51,8 @@ class ResidualMixer(nn.Module):
         if self.modulation is not None and time_BT is not None:
             scale, shift = self.modulation(time_BT)[:, None].chunk(2, dim=-1)  # B T -> B 1 2D -> B 1 D, B 1 D
             normed = normed * (1 + scale) + shift
-        given = {"pad_BL": pad_BL, "shared": shared}
-        mixed = self.mixer(without_pad(normed, pad_BL), **{name: given[name] for name in self.takes})
+        beside = {"pad_BL": pad_BL, "shared": shared}
+        mixed = self.mixer(without_pad(normed, pad_BL), **{name: beside[name] for name in self.takes})
         if mixed.shape != x_BLD.shape:
             given, wanted = tuple(mixed.shape), tuple(x_BLD.shape)
             raise BackboneError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 from torch import nn
@@ -78,7 +78,8 @@ class SelectiveStateSpace(nn.Module):
         channels.
         """
         parts = len(x_BIL)
-        taps = zip(shares(self.convolution.weight, parts), shares(self.convolution.bias, parts), strict=True)
+        bias_I = cast(torch.Tensor, self.convolution.bias)
+        taps = zip(shares(self.convolution.weight, parts), shares(bias_I, parts), strict=True)
         u_BIL = [
             depthwise.causal_convolution(x, weight, bias, backward=back)
             for x, (weight, bias), back in zip(x_BIL, taps, backward, strict=True)
@@ -90,8 +91,7 @@ class SelectiveStateSpace(nn.Module):
         rank_BLR = rank_BRL.transpose(1, 2).contiguous()  # laid out so that gradients of small ranks keep their bits
         delta_BIL = product(self.to_delta.weight, rank_BLR.transpose(1, 2))  # I R, B R L -> B I L
         A_IN = -self.A_log.float().exp()
-        bias_I, D_I = self.to_delta.bias.float(), self.D.float()
-        own = zip(*(shares(all_, parts) for all_ in (A_IN, D_I, bias_I)), strict=True)
+        own = zip(*(shares(one, parts) for one in (A_IN, self.D.float(), self.to_delta.bias.float())), strict=True)
         outputs = [
             scan.selective_scan(u, delta, A, B_BNL, C_BNL, D, z, bias, True, reverse=back)
             for u, delta, z, (A, D, bias), back in zip(
@@ -177,7 +177,8 @@ class Mamba(Mixer):
         inner = shares(product(self.inward.weight, x_BLD.transpose(1, 2)), 2 * parts, dim=1)  # B 2I L -> B I/parts L
         outputs = [space.run(inner[:parts], inner[parts:], backward, pad_BL) for space, backward in passes]
         mixed = outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
-        return product(self.outward.weight, mixed).transpose(1, 2)  # B I L -> B D L -> B L D
+        mixed_IM = mixed.transpose(0, 1).flatten(1)  # B I L -> I BL
+        return self.outward(mixed_IM.t()).view(x_BLD.shape)  # I BL -> BL D -> B L D
 
     def flops(self, length: int) -> FlopCount:
         """Three products of length x width x inner, and each pass."""

@@ -66,6 +66,7 @@ def generate(
     from bench.cli.displays import progress
     from bench.diffusion.constraints import ConstraintChoice
     from bench.generate import DrawOptions, fill, load_run
+    from metrics.cost.device import bfloat16_warning
 
     if not 1 <= number <= MOST_PIECES:
         raise UserError(f"-n {number}: allowed: 1 to {MOST_PIECES} pieces")
@@ -75,6 +76,8 @@ def generate(
     _check_output(output)
     console = terminal()
     trained = load_run(run, weights=weights, device=device)
+    if precision == "bfloat16" and (words := bfloat16_warning(trained.device)):
+        warn(words)
     song, template = _request(trained, infill, onward, bars, keep, keep_track, bar_tokens, length)
     with progress(console, number) as show:
         filled = fill(trained, number, options, template=template, length=length, report=show)
