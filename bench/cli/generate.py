@@ -53,7 +53,7 @@ def generate(
     seed: Annotated[int, typer.Option(**SEEDS, help="Seeds all draws.")] = 0,
     batch: Annotated[int, typer.Option(help="Pieces drawn at once; part of what a seed decides.")] = 16,
     device: DeviceOption = "auto",
-    precision: Annotated[str, typer.Option(help="float32, or bfloat16 for a recent GPU.")] = "float32",
+    precision: Annotated[str, typer.Option(help="float32, or bfloat16 for a recent GPU or CPU.")] = "float32",
     weights: Annotated[str, typer.Option(help="ema (averaged) or weights (the last step's).")] = "ema",
     report: Annotated[bool, typer.Option("--report", help="Also write report.html and rolls.png.")] = False,
 ) -> None:

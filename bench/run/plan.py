@@ -69,7 +69,7 @@ def make_plan(study: Study, say: Say = lambda _: None, results: Path | None = No
             tuned += _tuned_arms(study, ours, configs, tokens)
         found += [cell for member in ours for cell in _cells_of(study, member, configs[member.label], tokens)]
         found += [cell for one in members if one.arm.midi for cell in _outside_cells(study, one, tokens, notes)]
-    notes += [*_broken_kernels(study), *_slow_precision(found)]
+    notes += [*_broken_kernels(study), *slow_precision(found)]
     if not tuned:
         return Plan(study, _in_order(found), notes)
     read = finished_figures(Store(results, study.name)) if results else never_finished
@@ -262,7 +262,7 @@ def _broken_kernels(study: Study) -> list[str]:
     return broken_kernels(resolve_device(wanted.device)) if wanted else []
 
 
-def _slow_precision(cells: Iterable[Cell]) -> list[str]:
+def slow_precision(cells: Iterable[Cell]) -> list[str]:
     """A line where cells ask for bfloat16 on a CPU that gains nothing by it."""
     from metrics.cost.device import bfloat16_warning, resolve_device
 
