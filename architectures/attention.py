@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
@@ -67,9 +67,11 @@ class Attention(Mixer):
         self.inward = nn.Linear(width, 3 * self.inner, bias=False)
         self.outward = writes_residual(nn.Linear(self.inner, width, bias=False))
 
-    def forward(self, x_BLD: torch.Tensor, pad_BL: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, L, D) -> (B, L, D); no position attends to another where pad_BL is true. Raises ValueError for more
-        positions than a learned table has."""
+    def forward(
+        self, x_BLD: torch.Tensor, pad_BL: torch.Tensor | None = None, shared: dict[Any, Any] | None = None
+    ) -> torch.Tensor:
+        """(B, L, D) -> (B, L, D); no position attends to another where pad_BL is true. The rotary table is that of
+        `shared` where another layer has made it. Raises ValueError for more positions than a learned table has."""
         batch, length, _ = x_BLD.shape
         if self.position is not None:
             if length > len(self.position):
@@ -78,7 +80,10 @@ class Attention(Mixer):
         qkv = self.inward(x_BLD).view(batch, length, 3, self.heads, self.head_width)  # B L 3HK -> B L 3 H K
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # B L 3 H K -> three of B H L K
         if self.positions == "rope":
-            query, key = rotate(query), rotate(key)
+            name = ("rotary", length, self.head_width, query.dtype)
+            shared = {} if shared is None else shared
+            table = shared[name] if name in shared else shared.setdefault(name, rotary_table(query))
+            query, key = rotate(query, table), rotate(key, table)
         if self.window:
             mixed = self.windowed(query, key, value, pad_BL)
         elif pad_BL is None:
@@ -133,19 +138,26 @@ class Attention(Mixer):
         return {"sdpa": name + (f" window {self.window}" if self.window else "")}
 
 
-def rotate(x_BHLK: torch.Tensor) -> torch.Tensor:
-    """Rotary positions: pair (i, i + K/2) of position t turns by the angle t * base^(-2i/K).
-
-    Source: Su et al. 2021, eq. 34, with the halves paired (as in GPT-NeoX) rather than neighbours.
-    """
+def rotary_table(x_BHLK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosine and sine (L, K) by which `rotate` turns vectors of this shape and type; the sine of a first half is
+    negative."""
     length, head_width = x_BHLK.shape[-2:]
     half = head_width // 2
     steps = torch.arange(half, device=x_BHLK.device, dtype=torch.float32)
     frequency = ROPE_BASE ** (-steps / half)
     angle = torch.arange(length, device=x_BHLK.device, dtype=torch.float32)[:, None] * frequency  # L K/2
     cosine, sine = angle.cos().to(x_BHLK.dtype), angle.sin().to(x_BHLK.dtype)
-    first, second = x_BHLK.split(half, dim=-1)  # B H L K -> B H L K/2, B H L K/2
-    return torch.cat((first * cosine - second * sine, second * cosine + first * sine), dim=-1)
+    return torch.cat((cosine, cosine), dim=-1), torch.cat((-sine, sine), dim=-1)
+
+
+def rotate(x_BHLK: torch.Tensor, table: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
+    """Rotary positions: pair (i, i + K/2) of position t turns by the angle t * base^(-2i/K).
+
+    Source: Su et al. 2021, eq. 34, with the halves paired (as in GPT-NeoX) rather than neighbours.
+    """
+    cosine, sine = rotary_table(x_BHLK) if table is None else table
+    first, second = x_BHLK.chunk(2, dim=-1)  # B H L K -> B H L K/2, B H L K/2
+    return x_BHLK * cosine + torch.cat((second, first), dim=-1) * sine
 
 
 def _window_mask(place: torch.Tensor, window: int, causal: bool) -> torch.Tensor:

@@ -13,8 +13,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 from architectures.config import BackboneConfig, BackboneError
-from architectures.mixer import FlopCount, Mixer, make_mixer
-from architectures.padding import masked_share, pad_positions, takes_pad, without_pad
+from architectures.mixer import FlopCount, Mixer, given_beside_x, make_mixer
+from architectures.padding import masked_share, pad_positions, without_pad
 from architectures.stem import TIME_FEATURES, Compress, Expand, TimeFeatures, make_norm
 
 __all__ = ["Backbone", "BackboneConfig", "BackboneError", "count_parameters"]
@@ -25,14 +25,14 @@ TOKEN_TYPES = (torch.int64, torch.int32)
 class ResidualMixer(nn.Module):
     """x + dropout(mixer(norm(x))), the norm scaled and shifted by the diffusion time if time_conditioning is set.
 
-    Every mixer finds 0 at positions of PAD, and gets the places of PAD if its forward names `pad_BL`.
+    Every mixer finds 0 at positions of PAD, and gets the places of PAD and what layers share if its forward names them.
     """
 
     def __init__(self, config: BackboneConfig, mixer: Mixer) -> None:
         super().__init__()
         self.norm = make_norm(config, config.width)
         self.mixer = mixer
-        self.takes_pad = takes_pad(mixer)
+        self.takes = given_beside_x(mixer)
         self.dropout = nn.Dropout(config.dropout)
         self.modulation = nn.Linear(TIME_FEATURES, 2 * config.width) if config.time_conditioning else None
         if self.modulation is not None:
@@ -40,18 +40,19 @@ class ResidualMixer(nn.Module):
             nn.init.zeros_(self.modulation.bias)
 
     def forward(
-        self, x_BLD: torch.Tensor, time_BT: torch.Tensor | None, pad_BL: torch.Tensor | None = None
+        self,
+        x_BLD: torch.Tensor,
+        time_BT: torch.Tensor | None,
+        pad_BL: torch.Tensor | None = None,
+        shared: dict[Any, Any] | None = None,
     ) -> torch.Tensor:
-        """(B, L, D) -> (B, L, D); pad_BL: true at positions of PAD, None where there are none."""
+        """(B, L, D) -> (B, L, D); pad_BL: true at positions of PAD, None where there are none; shared: see `Mixer`."""
         normed = self.norm(x_BLD)
         if self.modulation is not None and time_BT is not None:
             scale, shift = self.modulation(time_BT)[:, None].chunk(2, dim=-1)  # B T -> B 1 2D -> B 1 D, B 1 D
             normed = normed * (1 + scale) + shift
-        if pad_BL is None:
-            mixed = self.mixer(normed)
-        else:
-            normed = without_pad(normed, pad_BL)
-            mixed = self.mixer(normed, pad_BL=pad_BL) if self.takes_pad else self.mixer(normed)
+        beside = {"pad_BL": pad_BL, "shared": shared}
+        mixed = self.mixer(without_pad(normed, pad_BL), **{name: beside[name] for name in self.takes})
         if mixed.shape != x_BLD.shape:
             given, wanted = tuple(mixed.shape), tuple(x_BLD.shape)
             raise BackboneError(
@@ -110,11 +111,12 @@ class Backbone(nn.Module):
             time_BT = self.time(self._time_of(tokens_BL) if time_B is None else time_B)  # B -> B T
         pad_BL = pad_positions(tokens_BL, self.config.pad_id, self.config.stride)
         x = self.compress(tokens_BL, None if pad_BL is None else tokens_BL == self.config.pad_id)  # B L -> B L/stride D
+        shared: dict[Any, Any] = {}
         for layer in self.layers:
             if self.config.checkpoint_blocks and self.training and torch.is_grad_enabled():
-                x = checkpoint(layer, x, time_BT, pad_BL, use_reentrant=False)
+                x = checkpoint(layer, x, time_BT, pad_BL, shared, use_reentrant=False)
             else:
-                x = layer(x, time_BT, pad_BL)
+                x = layer(x, time_BT, pad_BL, shared)
         x = without_pad(self.norm(x), pad_BL)
         return self.expand(x, self.compress.embedding.weight)  # B L/stride D -> B L V
 

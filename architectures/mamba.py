@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import torch
 from torch import nn
@@ -14,6 +14,24 @@ from architectures.mixer import FlopCount, Mixer, register_mixer, type_of_produc
 MambaDirection = Literal["forward", "backward", "bidirectional"]
 Weights = Literal["split", "tied", "separate"]
 DELTA_MIN, DELTA_MAX, DELTA_FLOOR = 1e-3, 1e-1, 1e-4  # Gu and Dao 2023, section 3.6, and the released code
+
+
+def product(weight_OI: torch.Tensor, x_BIL: torch.Tensor) -> torch.Tensor:
+    """weight x at every step, (B, I, L) -> (B, O, L), as one product whose result has time innermost, as the scan and
+    the convolution read it: nothing is transposed in memory."""
+    batch, inner, length = x_BIL.shape
+    x_IM = x_BIL.transpose(0, 1).reshape(inner, batch * length)  # B I L -> I BL
+    return (weight_OI @ x_IM).view(-1, batch, length).transpose(0, 1)  # O BL -> B O L
+
+
+def shares(values: torch.Tensor, parts: int, dim: int = 0) -> list[torch.Tensor]:
+    """The values in equal parts; themselves where there is one, since a slice of everything has a gradient to copy."""
+    return [values] if parts == 1 else list(values.chunk(parts, dim=dim))
+
+
+def joined(parts_BIL: list[torch.Tensor]) -> torch.Tensor:
+    """The parts side by side again."""
+    return parts_BIL[0] if len(parts_BIL) == 1 else torch.cat(parts_BIL, dim=1)
 
 
 class SelectiveStateSpace(nn.Module):
@@ -47,49 +65,40 @@ class SelectiveStateSpace(nn.Module):
             delta = torch.empty_like(self.to_delta.bias).uniform_(low, high).exp().clamp_(min=DELTA_FLOOR)
             self.to_delta.bias.copy_(delta + torch.log(-torch.expm1(-delta)))  # softplus(bias) = delta
 
-    def convolve(self, x_BIL: torch.Tensor, channels: slice, *, backward: bool) -> torch.Tensor:
-        """Depthwise convolution that looks back K - 1 steps, or ahead when `backward`, and silu."""
-        weight, bias = self.convolution.weight[channels], self.convolution.bias
-        bias = bias[channels] if bias is not None else None
-        return depthwise.causal_convolution(x_BIL[:, channels], weight, bias, backward=backward)
-
-    def scan(self, u_BIL: torch.Tensor, z_BIL: torch.Tensor, parts: list[tuple[slice, bool]]) -> torch.Tensor:
-        """Scan each part of the channels in its direction, gated by silu(z); delta, B and C come from all channels."""
-        projected = torch.matmul(self.to_parameters.weight, u_BIL)  # R+2N I, B I L -> B R+2N L
-        rank_BRL, B_BNL, C_BNL = projected.split((self.rank, self.state, self.state), dim=1)
-        delta_BIL = torch.matmul(self.to_delta.weight, rank_BRL)  # I R, B R L -> B I L
-        A_IN = -self.A_log.float().exp()
-        outputs = [
-            scan.selective_scan(
-                u_BIL[:, part],
-                delta_BIL[:, part],
-                A_IN[part],
-                B_BNL,
-                C_BNL,
-                self.D[part].float(),
-                z_BIL[:, part],
-                self.to_delta.bias[part].float(),
-                True,
-                reverse=backward,
-            )
-            for part, backward in parts
-        ]
-        return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=1)
-
     def run(
         self,
-        x_BIL: torch.Tensor,
-        z_BIL: torch.Tensor,
-        parts: list[tuple[slice, bool]],
+        x_BIL: list[torch.Tensor],
+        z_BIL: list[torch.Tensor],
+        backward: list[bool],
         pad_BL: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Convolution and scan over the parts: (B, I, L) -> (B, I, L). Where pad_BL is true u is 0, and with it B u:
-        nothing is written into the state."""
-        convolved = [self.convolve(x_BIL, part, backward=backward) for part, backward in parts]
-        u_BIL = convolved[0] if len(convolved) == 1 else torch.cat(convolved, dim=1)
+        """Convolution and scan of equal parts of the channels, each in its direction: -> (B, I, L) of all of them.
+
+        Where pad_BL is true u is 0, and with it B u: nothing is written into the state. delta, B and C come from all
+        channels.
+        """
+        parts = len(x_BIL)
+        bias_I = cast(torch.Tensor, self.convolution.bias)
+        taps = zip(shares(self.convolution.weight, parts), shares(bias_I, parts), strict=True)
+        u_BIL = [
+            depthwise.causal_convolution(x, weight, bias, backward=back)
+            for x, (weight, bias), back in zip(x_BIL, taps, backward, strict=True)
+        ]
         if pad_BL is not None:
-            u_BIL = u_BIL.masked_fill(pad_BL[:, None], 0.0)
-        return self.scan(u_BIL, z_BIL, parts)
+            u_BIL = [u.masked_fill(pad_BL[:, None], 0.0) for u in u_BIL]
+        projected = product(self.to_parameters.weight, joined(u_BIL))  # R+2N I, B I L -> B R+2N L
+        rank_BRL, B_BNL, C_BNL = projected.split((self.rank, self.state, self.state), dim=1)
+        rank_BLR = rank_BRL.transpose(1, 2).contiguous()  # laid out so that gradients of small ranks keep their bits
+        delta_BIL = product(self.to_delta.weight, rank_BLR.transpose(1, 2))  # I R, B R L -> B I L
+        A_IN = -self.A_log.float().exp()
+        own = zip(*(shares(one, parts) for one in (A_IN, self.D.float(), self.to_delta.bias.float())), strict=True)
+        outputs = [
+            scan.selective_scan(u, delta, A, B_BNL, C_BNL, D, z, bias, True, reverse=back)
+            for u, delta, z, (A, D, bias), back in zip(
+                u_BIL, shares(delta_BIL, parts, dim=1), z_BIL, own, backward, strict=True
+            )
+        ]
+        return joined(outputs)
 
     def flops(self, length: int) -> FlopCount:
         """One pass over all channels in whichever direction; the scan as published tables count it, 9 a state (see
@@ -153,23 +162,23 @@ class Mamba(Mixer):
         self.back = SelectiveStateSpace(self.inner, state, rank, kernel) if separate else None
         self.outward = writes_residual(nn.Linear(self.inner, width, bias=False))
 
-    def passes(self) -> list[tuple[SelectiveStateSpace, list[tuple[slice, bool]]]]:
-        """What runs: for each pass its weights and its parts, (channels, runs backward)."""
-        everything = slice(0, self.inner)
+    def passes(self) -> list[tuple[SelectiveStateSpace, list[bool]]]:
+        """What runs: for each pass its weights and whether each of the equal parts of its channels runs backward."""
         if self.direction != "bidirectional":
-            return [(self.ahead, [(everything, self.direction == "backward")])]
+            return [(self.ahead, [self.direction == "backward"])]
         if self.weights == "split":
-            half = self.inner // 2
-            return [(self.ahead, [(slice(0, half), False), (slice(half, self.inner), True)])]
-        return [(self.ahead, [(everything, False)]), (self.back or self.ahead, [(everything, True)])]
+            return [(self.ahead, [False, True])]
+        return [(self.ahead, [False]), (self.back or self.ahead, [True])]
 
     def forward(self, x_BLD: torch.Tensor, pad_BL: torch.Tensor | None = None) -> torch.Tensor:
         """(B, L, D) -> (B, L, D); x must be 0 where pad_BL is true, from where the state carries nothing."""
-        inner = torch.matmul(self.inward.weight, x_BLD.transpose(1, 2))  # 2I D, B D L -> B 2I L
-        x_BIL, z_BIL = inner.chunk(2, dim=1)  # B 2I L -> B I L, B I L
-        outputs = [space.run(x_BIL, z_BIL, parts, pad_BL) for space, parts in self.passes()]
+        passes = self.passes()
+        parts = len(passes[0][1])
+        inner = shares(product(self.inward.weight, x_BLD.transpose(1, 2)), 2 * parts, dim=1)  # B 2I L -> B I/parts L
+        outputs = [space.run(inner[:parts], inner[parts:], backward, pad_BL) for space, backward in passes]
         mixed = outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
-        return self.outward(mixed.transpose(1, 2).to(x_BLD.dtype))  # B I L -> B L I -> B L D
+        mixed_IM = mixed.transpose(0, 1).flatten(1)  # B I L -> I BL
+        return self.outward(mixed_IM.t()).view(x_BLD.shape)  # I BL -> BL D -> B L D
 
     def flops(self, length: int) -> FlopCount:
         """Three products of length x width x inner, and each pass."""

@@ -92,6 +92,8 @@ class Mixer(nn.Module):
 
         At positions of PAD x is 0. A mixer that would still carry something out of them into others (a bias before a
         recurrence) or attend to them names `pad_BL: torch.Tensor | None = None`, true there, and leaves them out.
+        One that names `shared: dict[Any, Any] | None = None` gets a dict that all layers of one forward pass share, for
+        what follows from the input's shape and type alone (tables of positions).
         """
         raise NotImplementedError
 
@@ -166,6 +168,12 @@ def _load_built_in() -> None:
 def _load_entry_points() -> None:
     """Import the modules that installed packages offer under the entry point group `smdim_bench.mixers`."""
     import_entry_points(ENTRY_POINT_GROUP, MixerError)
+
+
+def given_beside_x(mixer: Mixer) -> tuple[str, ...]:
+    """What a mixer's forward names of that which a backbone gives beside x."""
+    names = inspect.signature(mixer.forward).parameters
+    return tuple(name for name in ("pad_BL", "shared") if name in names)
 
 
 def without_decay(*parameters: nn.Parameter) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
 
 _known: bool | None = None  # a plain global: torch.compile guards on it
 
@@ -52,11 +50,6 @@ def masked_share(tokens_BL: torch.Tensor, mask_id: int, pad_id: int | None = Non
     if pad_id is None:
         return masked_BL.mean(dim=1)  # B L -> B
     return masked_BL.sum(dim=1) / (tokens_BL != pad_id).sum(dim=1).clamp(min=1)  # B L -> B
-
-
-def takes_pad(mixer: nn.Module) -> bool:
-    """Whether a mixer's forward names `pad_BL`: it then leaves out more than the zeros that stand at PAD."""
-    return "pad_BL" in inspect.signature(mixer.forward).parameters
 
 
 def without_pad(values_BLD: torch.Tensor, pad_BL: torch.Tensor | None) -> torch.Tensor:

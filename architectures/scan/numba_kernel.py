@@ -59,8 +59,8 @@ def _in_scan_order(tensor: Tensor, reverse: bool) -> np.ndarray:
 
 
 def _read(inputs: ScanInputs, grad_BDL: Tensor | None = None) -> ScanArrays:
-    def rows(tensor: Tensor | None) -> np.ndarray:
-        return _in_scan_order((inputs.u if tensor is None else tensor).detach().to(torch.float32), inputs.reverse)
+    def rows(tensor: Tensor) -> np.ndarray:
+        return _in_scan_order(tensor.detach().to(torch.float32), inputs.reverse)
 
     def columns(tensor: Tensor) -> np.ndarray:
         by_time = tensor.detach().to(torch.float32).transpose(1, 2).contiguous().numpy()  # B N L -> B L N
@@ -71,11 +71,12 @@ def _read(inputs: ScanInputs, grad_BDL: Tensor | None = None) -> ScanArrays:
 
     batch, channels, _ = inputs.u.shape
     blocks = -(-channels // LANES)
+    u = rows(inputs.u)
     return ScanArrays(
-        u=rows(inputs.u),
+        u=u,
         delta=rows(inputs.delta),
-        z=rows(inputs.z),
-        grad_y=rows(grad_BDL),
+        z=u if inputs.z is None else rows(inputs.z),
+        grad_y=u if grad_BDL is None else rows(grad_BDL),
         A=vector(inputs.A),
         B=columns(inputs.B),
         C=columns(inputs.C),

@@ -55,7 +55,7 @@ def generate(
     seed: Annotated[int, typer.Option(**SEEDS, help="Seeds all draws.")] = 0,
     batch: Annotated[int, typer.Option(help="Pieces drawn at once; part of what a seed decides.")] = 16,
     device: DeviceOption = "auto",
-    precision: Annotated[str, typer.Option(help="float32, or bfloat16 for a recent GPU.")] = "float32",
+    precision: Annotated[str, typer.Option(help="float32, or bfloat16 for a recent GPU or CPU.")] = "float32",
     weights: Annotated[str, typer.Option(help="ema (averaged) or weights (the last step's).")] = "ema",
     report: Annotated[bool, typer.Option("--report", help="Also write report.html and rolls.png.")] = False,
 ) -> None:
@@ -68,6 +68,7 @@ def generate(
     from bench.cli.displays import progress
     from bench.diffusion.constraints import ConstraintChoice
     from bench.generate import DrawOptions, fill, load_run
+    from metrics.cost.device import bfloat16_warning
 
     if not 1 <= number <= MOST_PIECES:
         raise UserError(f"-n {number}: allowed: 1 to {MOST_PIECES} pieces")
@@ -79,6 +80,8 @@ def generate(
         say(note, error=True)
     console = terminal()
     trained = load_run(run, weights=weights, device=device)
+    if precision == "bfloat16" and (words := bfloat16_warning(trained.device)):
+        warn(words)
     song, template = _request(trained, infill, onward, bars, keep, keep_track, bar_tokens, length)
     with progress(console, number) as show:
         filled = fill(trained, number, options, template=template, length=length, report=show)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -44,8 +44,10 @@ class CudaGraphs:
         if self._pool is None:
             self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
+        torch.clear_autocast_cache()  # a replay casts the weights itself: a cast kept from before may not be there
         with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
             logits = call(*inputs)
+        torch.clear_autocast_cache()  # casts of the recording hold nothing before its first replay
 
         def replay() -> torch.Tensor:
             graph.replay()
@@ -145,8 +147,26 @@ class SamplingStep(nn.Module):
         return replay, inputs
 
 
-def autocast(device: torch.device, precision: torch.dtype) -> contextlib.AbstractContextManager[Any]:
-    """Matrix products in `precision` on this device; nothing for float32."""
+@contextlib.contextmanager
+def autocast(device: torch.device, precision: torch.dtype) -> Iterator[None]:
+    """Matrix products in `precision` on this device; nothing for float32. Without gradients where there were none, but
+    outside inference mode, in which autocast keeps no weight that it has cast."""
     if precision == torch.float32:
-        return contextlib.nullcontext()
-    return torch.autocast(device.type, dtype=precision)
+        yield
+        return
+    with_gradients = torch.is_grad_enabled()
+    with (
+        torch.inference_mode(False),
+        torch.set_grad_enabled(with_gradients),
+        torch.autocast(device.type, dtype=precision),
+    ):
+        yield
+
+
+def weights_cast_once() -> contextlib.AbstractContextManager[Any]:
+    """A block in which calls in half precision cast each weight at the first of them; no weight may change in it.
+
+    Autocast drops its copies where the outermost of its blocks ends; this one is around those of the calls and changes
+    no precision itself.
+    """
+    return torch.autocast("cpu", enabled=torch.is_autocast_enabled("cpu"))

@@ -69,7 +69,7 @@ def make_plan(study: Study, say: Say = lambda _: None, results: Path | None = No
             tuned += _tuned_arms(study, ours, configs, tokens)
         found += [cell for member in ours for cell in _cells_of(study, member, configs[member.label], tokens)]
         found += [cell for one in members if one.arm.midi for cell in _outside_cells(study, one, tokens, notes)]
-    notes += _broken_kernels(study)
+    notes += [*_broken_kernels(study), *slow_precision(found)]
     if not tuned:
         return Plan(study, _in_order(found), notes)
     read = finished_figures(Store(results, study.name)) if results else never_finished
@@ -260,3 +260,12 @@ def _broken_kernels(study: Study) -> list[str]:
 
     wanted = study.content.measure.efficiency
     return broken_kernels(resolve_device(wanted.device)) if wanted else []
+
+
+def slow_precision(cells: Iterable[Cell]) -> list[str]:
+    """A line where cells ask for bfloat16 on a CPU that gains nothing by it."""
+    from metrics.cost.device import bfloat16_warning, resolve_device
+
+    parts = [cell.settings.get(name) or {} for cell in cells for name in ("train", "sample", "measure")]
+    asked = any("bfloat16" in (part.get("precision"), part.get("evaluation_precision")) for part in parts)
+    return [words] if asked and (words := bfloat16_warning(resolve_device("auto"))) else []

@@ -59,7 +59,7 @@ class PartialTrainSettings(BaseModel):
         description="steps between updates of the averaged weights; SCHmUBERT 10",
     )
     precision: Literal["float32", "bfloat16", "float16"] = Field(
-        "float32", description="of matrix products; bfloat16 on a recent GPU"
+        "float32", description="of matrix products; bfloat16 on a recent GPU, or a CPU with AVX512_BF16 or AMX"
     )
     evaluation_precision: Literal["float32", "bfloat16"] = Field(
         "float32",

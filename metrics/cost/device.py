@@ -77,6 +77,19 @@ def cpu_model() -> str:
     return f"{name} ({'/'.join(numbers)})" if numbers else name
 
 
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+"""Names that Linux has for instructions of products in bfloat16: of AVX-512, of AMX, of ARM."""
+
+
+def bfloat16_warning(device: torch.device | str = "cpu") -> str:
+    """Warning for a CPU without instructions for products in bfloat16; "" where it has some, or that is unknown."""
+    lines = [line.partition(":") for line in _read("/proc/cpuinfo").splitlines()]
+    flags = next((value.split() for name, _, value in lines if name.strip() in ("flags", "Features")), [])
+    if torch.device(device).type != "cpu" or not flags or BFLOAT16_FLAGS & set(flags):
+        return ""
+    return "bfloat16 is no faster than float32 here: this CPU has neither AVX512_BF16 nor AMX"
+
+
 def describe_environment(device: torch.device | str = "cpu") -> dict[str, Any]:
     """Everything about this machine, process and code that a timing may depend on, as JSON can hold it.
 

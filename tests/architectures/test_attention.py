@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from architectures.attention import Attention, rotate
+from architectures import attention, build
+from architectures.attention import Attention, rotary_table, rotate
 
 
 @pytest.fixture(autouse=True)
@@ -53,3 +54,20 @@ def test_rotary_scores_depend_on_the_distance_only():
 def test_learned_positions_of_attention_end():
     with pytest.raises(ValueError, match="max_positions=8"):
         Attention(32, positions="learned", max_positions=8)(torch.randn(1, 9, 32))
+
+
+def test_all_layers_of_a_forward_pass_share_one_rotary_table(monkeypatch):
+    made = []
+    monkeypatch.setattr(attention, "rotary_table", lambda x: made.append(x.shape) or rotary_table(x))
+    backbone = build("A(head_width=16)A*2", vocab_size=8, seed=0, width=32, stride=1, checkpoint_blocks=True)
+    backbone(torch.zeros(1, 12, dtype=torch.int64)).sum().backward()
+    assert made == [(1, 2, 12, 16), (1, 1, 12, 32)]
+    backbone.eval()(torch.zeros(1, 10, dtype=torch.int64))
+    assert len(made) == 4
+
+
+def test_a_rotation_turns_pairs_by_the_angle():
+    x = torch.tensor([1.0, 0.0, 0.0, 1.0]).expand(1, 1, 3, 4)
+    angle = torch.tensor([0.0, 1.0, 2.0])
+    expected = torch.stack((angle.cos(), -(angle / 100).sin(), angle.sin(), (angle / 100).cos()), dim=1)
+    torch.testing.assert_close(rotate(x)[0, 0], expected)

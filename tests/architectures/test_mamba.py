@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from architectures.mamba import Mamba
+from architectures.mamba import Mamba, product, shares
 from architectures.mamba2 import Mamba2
 from architectures.ssd import ssd_chunked, ssd_reference
 
@@ -31,21 +31,41 @@ def test_ssd_equals_its_recurrence_with_gradients(length, relative):
         assert relative(found, expected) < 1e-4
 
 
-def test_split_mamba_is_half_a_forward_and_half_a_backward_mixer():
-    both = Mamba(32, direction="bidirectional")
-    ahead, back = Mamba(32, direction="forward"), Mamba(32, direction="backward")
+@pytest.mark.parametrize("part", ["convolution", "scan"])
+def test_split_mamba_is_half_a_forward_and_half_a_backward_mixer(part):
+    both, ahead = Mamba(32, direction="bidirectional"), Mamba(32, direction="forward")
+    back = Mamba(32, direction="backward")
+    with torch.no_grad():
+        if part == "convolution":  # B = C = 0: nothing but convolution, skip and gate
+            both.ahead.to_parameters.weight.zero_()
+        else:  # the convolution passes its input on, so that delta, B and C are those of either direction
+            both.ahead.convolution.weight.zero_()[..., -1] = 1.0
     for other in (ahead, back):
         other.load_state_dict(both.state_dict())
-    seen = {}
-    for name, mixer in (("both", both), ("ahead", ahead), ("back", back)):
-        (space, _), *_ = mixer.passes()
-        x = torch.randn(1, 64, 40, generator=torch.Generator().manual_seed(1))
-        seen[name] = [
-            space.convolve(x, part, backward=backward) for _, parts in [mixer.passes()[0]] for part, backward in parts
-        ]
-    torch.testing.assert_close(seen["both"][0], seen["ahead"][0][:, :32])
-    torch.testing.assert_close(seen["both"][1], seen["back"][0][:, 32:])
+    inner, gate = torch.randn(2, 2, 64, 40)
+    found, right, left = (
+        mixer.ahead.run(shares(inner, ways, dim=1), shares(gate, ways, dim=1), mixer.passes()[0][1])
+        for mixer, ways in ((both, 2), (ahead, 1), (back, 1))
+    )
+    torch.testing.assert_close(found, torch.cat((right[:, :32], left[:, 32:]), dim=1))
+    assert not torch.allclose(right, left)
     assert both.flops(40) == ahead.flops(40)
+
+
+def test_products_of_a_mamba_copy_nothing_and_slice_nothing_whole():
+    """Time is innermost in what the scan and the convolution read, as in the published layout."""
+    weight, x = torch.randn(6, 4), torch.randn(3, 5, 4)
+    y = product(weight, x.transpose(1, 2))
+    torch.testing.assert_close(y, torch.einsum("oi,bli->bol", weight, x))
+    assert y.stride() == (5, 15, 1)
+    for direction in ("forward", "backward", "bidirectional"):
+        y = Mamba(32, direction=direction)(torch.randn(2, 16, 32, requires_grad=True))
+        seen, left = set(), [y.grad_fn]
+        while left:
+            node = left.pop()
+            seen.add(node)
+            left += [one for one, _ in node.next_functions if one is not None and one not in seen]
+        assert not [node.name() for node in seen if node.name() == "SliceBackward0"]
 
 
 def test_backward_mamba_is_the_forward_one_on_reversed_time():

@@ -12,6 +12,7 @@ from torch import nn
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.samplers.constraint import Constraint
 from bench.diffusion.samplers.drawing import Drawing
+from bench.diffusion.sampling_step import weights_cast_once
 from bench.diffusion.schedule import Schedule
 
 Denoise = Callable[..., torch.Tensor]
@@ -171,12 +172,13 @@ def rows_with(positions_BL: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def evaluation_mode(denoise: object) -> Iterator[None]:
-    """No gradients, and a module in eval mode (dropout off) until the block ends."""
+    """No gradients, a module in eval mode (dropout off), and its weights cast once where it computes in half precision,
+    until the block ends; no weight may change in it."""
     was_training = isinstance(denoise, nn.Module) and denoise.training
     if isinstance(denoise, nn.Module):
         denoise.eval()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), weights_cast_once():
             yield
     finally:
         if was_training and isinstance(denoise, nn.Module):

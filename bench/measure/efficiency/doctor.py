@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.nn.attention import sdpa_kernel
 
 from bench.errors import first_line
-from metrics.cost.device import busy_warning, describe_environment, resolve_device
+from metrics.cost.device import bfloat16_warning, busy_warning, describe_environment, resolve_device
 from metrics.cost.energy import available_energy_source, energy_counter
 from metrics.cost.memory import CLEAR_REFS, peak_memory
 
@@ -161,6 +161,8 @@ def _machine(device: torch.device) -> Iterator[Finding]:
     yield Finding("device", "works", f"{found['device']}{memory}, {found['threads']} threads")
     yield Finding("libraries", "works", ", ".join(f"{name} {version}" for name, version in found["libraries"].items()))
     yield from examine_gpu(device)
+    if slow := bfloat16_warning(device):
+        yield Finding("bfloat16", "missing", slow, "leave train.precision, sample.precision at float32")
     warning = busy_warning(device)
     if warning:
         yield Finding("quiet", "fails", warning, "time on an idle machine, or expect wide intervals")

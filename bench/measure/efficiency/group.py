@@ -99,9 +99,11 @@ class Group:
 
     def measure_device(self) -> None:
         """Measure the device's ceilings once, and note on every arm which other processes compute meanwhile."""
-        from metrics.cost.device import busy_warning
+        from metrics.cost.device import bfloat16_warning, busy_warning
 
-        self.warn(busy_warning(self.arms[0].cell.device))
+        cell = self.arms[0].cell
+        self.warn(busy_warning(cell.device))
+        self.warn(bfloat16_warning(cell.device) if cell.precision == "bfloat16" else "")
         for arm in self.alive[:1]:
             self.turn(arm, {"command": "ceilings"})
         if found := next(filter(None, (arm.record.newest("ceilings") for arm in self.arms)), None):

@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any, TextIO
 
@@ -21,6 +22,7 @@ import torch  # noqa: E402
 
 from architectures.kernel_choice import countable  # noqa: E402
 from bench.child import Events, end_with_parent, own_output  # noqa: E402
+from bench.diffusion.sampling_step import weights_cast_once  # noqa: E402
 from bench.errors import failure_of, is_out_of_memory  # noqa: E402
 from bench.measure.efficiency.arm import TimedArm, kernels_of_call  # noqa: E402
 from bench.measure.efficiency.record import COUNTERS  # noqa: E402
@@ -50,6 +52,8 @@ from metrics.cost.roofline import measure_ceilings, traffic_bytes  # noqa: E402
 
 LONG_CALL_S = 0.3
 """A call at least this long is not repeated untimed at the start of a turn: caches are cold for a small share of it."""
+STEPS = ("step", "step memory", "step energy")
+"""Figures of denoising steps: their weights are cast once in half precision, as they are in a sample."""
 PEAKS = 3
 """Memory peaks measured of each call: one has no interval."""
 COMPILED_CALLS = 5
@@ -182,7 +186,8 @@ class EfficiencyWorker:
         if (figure, length) in self.failed:
             return
         try:
-            action(length, *more)
+            with weights_cast_once() if figure in STEPS else nullcontext():
+                action(length, *more)
         except Exception as problem:
             traceback.print_exc()
             failure = failure_of(problem)

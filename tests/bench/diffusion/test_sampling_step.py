@@ -10,7 +10,7 @@ from torch import nn
 
 from architectures import build
 from bench.diffusion import SAMPLERS, AbsorbingDiffusion, generator_for
-from bench.diffusion.sampling_step import CudaGraphs, SamplingStep
+from bench.diffusion.sampling_step import CudaGraphs, SamplingStep, weights_cast_once
 
 MASK, PAD, VOCABULARY = 10, 11, 12
 
@@ -101,6 +101,31 @@ def test_products_have_the_precision_asked_for() -> None:
     assert seen == [torch.float32, torch.bfloat16]
     assert exact.dtype == rounded.dtype == torch.float32
     torch.testing.assert_close(exact, rounded, atol=0.02, rtol=0.1)
+
+
+def test_weights_are_cast_once_for_all_steps_of_a_sample() -> None:
+    """A weight that changes behind the casts of a block is seen by calls outside it alone."""
+    plain, given = network(), tokens(2)
+    step = SamplingStep(plain, precision="bfloat16")
+    with torch.inference_mode():
+        before = step(given)
+        with weights_cast_once():
+            assert torch.equal(step(given), before)
+            plain.layers[1].mixer.inward.weight.data.mul_(2)
+            assert torch.equal(step(given), before)
+        after = step(given)
+    assert not torch.equal(after, before)
+
+    def changed(tokens_BL: torch.Tensor) -> torch.Tensor:
+        plain.layers[1].mixer.inward.weight.data.mul_(2)
+        logits.append(step(given))
+        return step(tokens_BL)
+
+    logits: list[torch.Tensor] = []
+    AbsorbingDiffusion(MASK, PAD).sample(changed, length=8, count=2, steps=3, generator=generator_for(1))
+    assert len(logits) == 3 and torch.equal(logits[0], logits[2])
+    assert not torch.equal(step(given), logits[0])
+    assert step(given).requires_grad and not torch.is_autocast_enabled("cpu")
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

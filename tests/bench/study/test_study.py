@@ -12,11 +12,12 @@ from study_files import GOOD, study_file
 from architectures import CATALOG, BackboneConfig
 from architectures.denoiser import BUILT_IN
 from bench.errors import UserError
-from bench.run.plan import make_plan
+from bench.run.plan import make_plan, slow_precision
 from bench.study.content import StudyFile
 from bench.study.grid import STUDIES_FOLDER, Cell, load_study
 from bench.study.settings import ModelSettings, given
 from bench.training import TrainSettings
+from metrics.cost import device
 
 
 def test_axes_multiply_and_exclusions_leave_out(tmp_path: Path) -> None:
@@ -230,3 +231,13 @@ def test_an_arm_without_a_visible_name_is_refused(name: str, tmp_path: Path) -> 
     text = f'name: a\nquestion: q\naxes: {{arm: [{{name: "{name}", arm: smdim}}]}}\nmeasure: {{quality: {{}}}}\n'
     with pytest.raises(UserError, match=r"axes\.arm\.0\.name: an arm needs a name with a visible character"):
         load_study(study_file(tmp_path, text))
+
+
+@pytest.mark.parametrize(("part", "key"), [("train", "precision"), ("sample", "precision"), ("measure", "precision")])
+def test_a_plan_warns_of_bfloat16_on_a_cpu_without_it(part: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device.torch.cuda, "is_available", lambda: False)
+    half, plain = (Cell("quality", {}, {part: {key: name}, "seed": 0}) for name in ("bfloat16", "float32"))
+    for flags, warned in (("fpu avx2", True), ("fpu avx512_bf16", False)):
+        monkeypatch.setattr(device, "_read", lambda path, flags=flags: f"flags: {flags}")
+        assert slow_precision([plain]) == []
+        assert len(slow_precision([plain, half])) == warned

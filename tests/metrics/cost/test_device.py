@@ -131,3 +131,20 @@ def test_a_gpu_with_a_number_becomes_the_present_one(monkeypatch):
     for name in ("cpu", "cuda", "cuda:1"):
         work_on(name)
     assert told == ["cuda:1"]
+
+
+@pytest.mark.parametrize(
+    ("told", "slow"),
+    [
+        ("flags\t\t: fpu avx512f avx512_bf16\n", False),
+        ("processor: 0\nflags: fpu amx_bf16\nflags: fpu\n", False),
+        ("Features\t: fp asimd bf16\n", False),
+        ("model name: avx512_bf16\nflags\t\t: fpu avx2 avx512f\n", True),
+        ("", False),
+    ],
+)
+def test_a_cpu_without_products_in_bfloat16_is_named(monkeypatch, told, slow):
+    monkeypatch.setattr(device, "_read", lambda path: told)
+    words = "bfloat16 is no faster than float32 here: this CPU has neither AVX512_BF16 nor AMX"
+    assert device.bfloat16_warning("cpu") == (words if slow else "")
+    assert device.bfloat16_warning("cuda") == ""

@@ -123,3 +123,16 @@ def test_a_2048_token_piece_is_sampled_with_graphs_and_two_clocks_that_agree(tmp
     for metric in ("step_latency", "train_step_latency"):
         assert "clocks differ" not in rows[metric]["note"] and "precision=bfloat16" in rows[metric]["kernel"]
     assert 0 < rows["train_step_compute_share"]["value"] < 1
+
+
+def test_weights_are_cast_once_for_denoising_steps_and_in_each_training_step() -> None:
+    depths: dict[str, int] = {}
+
+    def look(length: int, figure: str) -> None:
+        depths[figure] = torch.autocast_increment_nesting()
+        torch.autocast_decrement_nesting()
+
+    worker = efficiency_worker.EfficiencyWorker(asdict(cell(precision="bfloat16", energy=False)), lambda *_, **__: None)
+    for figure in ("step", "step memory", "train", "sample", "train memory"):
+        worker._attempt(figure, LENGTH, look, figure)
+    assert depths == {"step": 2, "step memory": 2, "train": 1, "sample": 1, "train memory": 1}
