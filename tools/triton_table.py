@@ -197,10 +197,11 @@ def rows_of(task: tuple[str, str, str, int]) -> list[Row]:
 def table() -> list[Row]:
     """All rows, compiled by as many processes as there are cores, without what an earlier run left."""
     tasks = list(product(TYPES, DIRECTIONS, LAYOUTS, CAPABILITIES))
-    with tempfile.TemporaryDirectory() as folder:
-        with patch.dict(os.environ, TRITON_CACHE_DIR=folder, TRITON_INTERPRET="0", PYTHONPATH=str(ROOT)):
-            with ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")) as pool:
-                return [row for rows in pool.map(rows_of, tasks) for row in rows]
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.enter_context(patch.dict(os.environ, TRITON_CACHE_DIR=folder, TRITON_INTERPRET="0", PYTHONPATH=str(ROOT)))
+        pool = stack.enter_context(ProcessPoolExecutor(len(os.sched_getaffinity(0)), get_context("spawn")))
+        return [row for rows in pool.map(rows_of, tasks) for row in rows]
 
 
 def written(rows: list[Row]) -> list[dict[str, str]]:

@@ -108,6 +108,19 @@ def step_columns(pointer, rows, stride, shift, block, length, real, SOFTPLUS: tl
 
 
 @triton.jit
+def group_rates(A, channel, first, N, real, GROUP: tl.constexpr):
+    """A of GROUP (1, 2 or 4) states, (LANES,) each, in powers of two."""
+    tile = _tile(A, channel * N + first, 1, 0, GROUP, real, GROUP) * LOG2_E
+    if GROUP == 4:
+        rates = _four(tile, channel.shape[0])
+    elif GROUP == 2:
+        rates = tl.split(tile)
+    else:
+        rates = (tl.reshape(tile, channel.shape),)
+    return rates
+
+
+@triton.jit
 def softplus(x):
     """log(1 + e^x) with relative precision 2e-7: max(x, 0) + log1p(e^-|x|), log1p(s) / s on [0, 1] interpolated by a
     polynomial at ten Chebyshev points."""

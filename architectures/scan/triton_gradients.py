@@ -15,6 +15,7 @@ from architectures.scan.triton_blocks import (
     columns,
     constant,
     gate_parts,
+    group_rates,
     place_of,
     row_columns,
     step_columns,
@@ -24,7 +25,7 @@ from architectures.scan.triton_blocks import (
 )
 
 
-@triton.jit(do_not_specialize=["N", "chunks", "blocks"])
+@triton.jit(do_not_specialize=["chunks", "blocks"])
 def chunk_gradients(
     grad_y, delta, A, C, z, bias, ends,
     y_b, y_d, y_t, delta_b, delta_d, delta_t, C_b, C_n, C_t, z_b, z_d, z_t,
@@ -53,17 +54,17 @@ def chunk_gradients(
             grad = gated
         later = tl.full((LANES,), i, tl.int32) > 0
         for first in range(0, N, GROUP):
+            rates = group_rates(A, channel, first, N, real, GROUP)
             for k in tl.static_range(GROUP):
                 n = first + k
-                rate = tl.load(A + n * D + channel, mask=real, other=0.0) * LOG2_E
                 c = row_columns(C + row * C_b + n * C_n, C_t, block, L, REVERSE)
                 g = tl.load(ends + n * D, mask=real & later, other=0.0)
                 for j in tl.static_range(8):
-                    g = (g + c[7 - j] * grad[7 - j]) * tl.exp2(rate * steps[7 - j])
+                    g = (g + c[7 - j] * grad[7 - j]) * tl.exp2(rates[k] * steps[7 - j])
                 tl.store(ends + n * D, g, mask=real)
 
 
-@triton.jit(do_not_specialize=["N", "chunks", "blocks"])
+@triton.jit(do_not_specialize=["chunks", "blocks"])
 def gradients(
     grad_y, u, delta, A, B, C, skip, z, bias, starts, marks, passed, passed_back,
     grad_u, grad_delta, grad_A, grad_B, grad_C, grad_skip, grad_z, grad_bias,
@@ -106,7 +107,7 @@ def gradients(
         later = tl.full((LANES,), i, tl.int32) > 0
         for n in range(N):
             at = (cell * N + n) * D + channel
-            A_n = tl.load(A + n * D + channel, mask=real, other=0.0)
+            A_n = tl.load(A + channel * N + n, mask=real, other=0.0)
             rate = A_n * LOG2_E
             b = row_columns(B + row * B_b + n * B_n, B_t, block, L, REVERSE)
             c = row_columns(C + row * C_b + n * C_n, C_t, block, L, REVERSE)

@@ -28,6 +28,8 @@ STATES_TOGETHER = (4, 2, 1)
 """States that a lane has in registers at once in the forward pass: the first of these that divides their number."""
 CARRY_CELLS, CARRY_AHEAD = 128, 8
 COMPILED = {"num_warps": WARPS, "enable_fp_fusion": True}
+GRADIENT_REGISTERS = 192
+"""Registers of a thread in `gradients`: with fewer it spills, with more there are fewer than ten warps at a time."""
 TYPES = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 4e-3}
 """Types of the inputs that are computed, with the largest relative error of a trial: results are rounded to them."""
 
@@ -86,7 +88,7 @@ class _Launch:
         self.inputs = inputs
         self.batch, self.channels, self.length = inputs.u.shape
         self.state = inputs.A.shape[1]
-        self.A = _floats(inputs.A.t())  # D N -> N D: channels side by side, as lanes read them
+        self.A = _floats(inputs.A)
         self.skip, self.bias = (None if t is None else _floats(t) for t in (inputs.D, inputs.delta_bias))
         self.groups = -(-self.channels // LANES)
         blocks = LONGEST_CHUNK
@@ -197,7 +199,7 @@ def backward(inputs: ScanInputs, grad_BDL: Tensor) -> ScanGradients:
         launch.optional(inputs.z), launch.optional(launch.bias), starts, marks, passed, passed_back,
         grad_u, grad_delta, grad_A, grad_B, grad_C, grad_skip, launch.optional(grad_z), grad_bias,
         *launch.strides(grad_BDL, inputs.u, inputs.delta, inputs.B, inputs.C, inputs.z), *launch.sizes,
-        SKIP=inputs.D is not None, GATE=inputs.z is not None, **launch.flags,
+        SKIP=inputs.D is not None, GATE=inputs.z is not None, **launch.flags, maxnreg=GRADIENT_REGISTERS,
     )  # fmt: skip
 
     def summed(partial: Tensor, like: Tensor | None, *over: int) -> Tensor | None:

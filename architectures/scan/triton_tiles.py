@@ -18,6 +18,7 @@ from architectures.scan.triton_blocks import (
     columns,
     constant,
     gate_parts,
+    group_rates,
     place_of,
     row_columns,
     step_columns,
@@ -25,7 +26,7 @@ from architectures.scan.triton_blocks import (
 )
 
 
-@triton.jit(do_not_specialize=["N", "chunks", "blocks"])
+@triton.jit(do_not_specialize=["chunks", "blocks"])
 def chunk_ends(
     u, delta, A, B, bias, ends, totals, marks, passed,
     u_b, u_d, u_t, delta_b, delta_d, delta_t, B_b, B_n, B_t,
@@ -56,26 +57,26 @@ def chunk_ends(
             total += steps[j]
         later = tl.full((LANES,), i, tl.int32) > 0
         for first in range(0, N, GROUP):
+            rates = group_rates(A, channel, first, N, real, GROUP)
             for k in tl.static_range(GROUP):
                 n = first + k
-                rate = tl.load(A + n * D + channel, mask=real, other=0.0) * LOG2_E
                 b = row_columns(B + row * B_b + n * B_n, B_t, block, L, REVERSE)
                 state = tl.load(ends + n * D, mask=real & later, other=0.0)
                 if MARKS:
                     tl.store(marks + (mark * N + n) * D + channel, state, mask=real)
                 for j in tl.static_range(8):
-                    state = tl.exp2(rate * steps[j]) * state + driven[j] * b[j]
+                    state = tl.exp2(rates[k] * steps[j]) * state + driven[j] * b[j]
                 tl.store(ends + n * D, state, mask=real)
     tl.store(totals + (row * chunks + chunk) * D + channel, total, mask=real)
 
 
-@triton.jit(do_not_specialize=["N", "chunks"])
+@triton.jit(do_not_specialize=["chunks"])
 def carry(ends, totals, A, D, N, chunks, DOWN: tl.constexpr, CELLS: tl.constexpr, AHEAD: tl.constexpr):
     """In place: what each chunk adds becomes what each chunk receives, from the first chunk to the last, or DOWN."""
     row = tl.program_id(1).to(tl.int64)
     cells = tl.program_id(0) * CELLS + tl.arange(0, CELLS)  # n D + d
     real = cells < N * D
-    rate = tl.load(A + cells, mask=real, other=0.0) * LOG2_E
+    rate = tl.load(A + cells % D * N + cells // D, mask=real, other=0.0) * LOG2_E
     received = tl.zeros((CELLS,), tl.float32)
     for i in range(0, chunks, AHEAD):
         added, decays = (), ()
@@ -91,7 +92,7 @@ def carry(ends, totals, A, D, N, chunks, DOWN: tl.constexpr, CELLS: tl.constexpr
             received = added[j] + decays[j] * received
 
 
-@triton.jit(do_not_specialize=["N", "chunks", "blocks"])
+@triton.jit(do_not_specialize=["chunks", "blocks"])
 def outputs(
     u, delta, A, B, C, skip, z, bias, states, y,
     u_b, u_d, u_t, delta_b, delta_d, delta_t, B_b, B_n, B_t, C_b, C_n, C_t, z_b, z_d, z_t,
@@ -117,15 +118,15 @@ def outputs(
             driven = driven + (steps[j] * fed[j],)
             found = found + (through * fed[j],)
         for first in range(0, N, GROUP):
+            rates = group_rates(A, channel, first, N, real, GROUP)
             for k in tl.static_range(GROUP):
                 n = first + k
-                rate = tl.load(A + n * D + channel, mask=real, other=0.0) * LOG2_E
                 b = row_columns(B + row * B_b + n * B_n, B_t, block, L, REVERSE)
                 c = row_columns(C + row * C_b + n * C_n, C_t, block, L, REVERSE)
                 state = tl.load(states + n * D, mask=real, other=0.0)
                 summed = ()
                 for j in tl.static_range(8):
-                    state = tl.exp2(rate * steps[j]) * state + driven[j] * b[j]
+                    state = tl.exp2(rates[k] * steps[j]) * state + driven[j] * b[j]
                     summed = summed + (found[j] + state * c[j],)
                 found = summed
                 tl.store(states + n * D, state, mask=real)
