@@ -10,7 +10,7 @@ WHEELHOUSE_WITHOUT ?= torch triton nvidia-* cuda-* numpy scipy pandas pyarrow ma
   contourpy fonttools kiwisolver
 WHEELHOUSE_ALSO ?= pytest hypothesis
 WHEELHOUSE_FROM_SOURCE ?= fvcore iopath
-# the Triton of the constraints' torch, and that of the oldest torch allowed, whose interpreter needs an older NumPy
+# the newest Triton, and that of torch 2.11, whose interpreter needs an older NumPy
 TRITONS := 3.9.0 3.6.0
 NUMPY-3.6.0 := numpy<2.4
 export OMP_WAIT_POLICY ?= passive

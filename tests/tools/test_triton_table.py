@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from triton_table import AIMS, executed, missed, rises
+from triton_compiled import executed
+from triton_table import AIMS, missed, rises
 
 NESTED = """
         /*0000*/                   MOV R1, c[0x0][0x28] ;     /* 0x00000a0000017a02 */
