@@ -28,8 +28,9 @@ STATES_TOGETHER = (4, 2, 1)
 """States that a lane has in registers at once in the forward pass: the first of these that divides their number."""
 CARRY_CELLS, CARRY_AHEAD = 128, 8
 COMPILED = {"num_warps": WARPS, "enable_fp_fusion": True}
-GRADIENT_REGISTERS = 192
-"""Registers of a thread in `gradients`: with fewer it spills, with more there are fewer than ten warps at a time."""
+GRADIENT_REGISTERS, TURNED_REGISTERS = 192, 255
+"""Registers of a thread in `gradients`: with fewer it spills, with more there are fewer than ten warps at a time. Tiles
+with channels side by side in memory need more while they are turned."""
 TYPES = {torch.float32: 1e-4, torch.bfloat16: 2e-2, torch.float16: 4e-3}
 """Types of the inputs that are computed, with the largest relative error of a trial: results are rounded to them."""
 
@@ -199,7 +200,8 @@ def backward(inputs: ScanInputs, grad_BDL: Tensor) -> ScanGradients:
         launch.optional(inputs.z), launch.optional(launch.bias), starts, marks, passed, passed_back,
         grad_u, grad_delta, grad_A, grad_B, grad_C, grad_skip, launch.optional(grad_z), grad_bias,
         *launch.strides(grad_BDL, inputs.u, inputs.delta, inputs.B, inputs.C, inputs.z), *launch.sizes,
-        SKIP=inputs.D is not None, GATE=inputs.z is not None, **launch.flags, maxnreg=GRADIENT_REGISTERS,
+        SKIP=inputs.D is not None, GATE=inputs.z is not None, **launch.flags,
+        maxnreg=GRADIENT_REGISTERS if inputs.u.stride(2) == 1 else TURNED_REGISTERS,
     )  # fmt: skip
 
     def summed(partial: Tensor, like: Tensor | None, *over: int) -> Tensor | None:
