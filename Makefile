@@ -10,10 +10,13 @@ WHEELHOUSE_WITHOUT ?= torch triton nvidia-* cuda-* numpy scipy pandas pyarrow ma
   contourpy fonttools kiwisolver
 WHEELHOUSE_ALSO ?= pytest hypothesis
 WHEELHOUSE_FROM_SOURCE ?= fvcore iopath
+# the newest Triton, and that of torch 2.11, whose interpreter needs an older NumPy
+TRITONS := 3.9.0 3.6.0
+NUMPY-3.6.0 := numpy<2.4
 export OMP_WAIT_POLICY ?= passive
 export GOMP_SPINCOUNT ?= 20000
 
-.PHONY: bench test test-triton lint benchmarks compare faults wheelhouse clean
+.PHONY: bench test test-triton $(TRITONS:%=test-triton-%) lint benchmarks compare faults wheelhouse clean
 
 bench: $(VENV)/.bench
 	$(BIN)/smdim-bench run $(STUDY)
@@ -21,9 +24,14 @@ bench: $(VENV)/.bench
 test: $(VENV)/.test
 	$(BIN)/pytest -q -n auto --maxprocesses 4 --dist worksteal
 
-# the Triton scan without a GPU: its interpreter, in an environment of its own because torch for CPUs brings no Triton
-test-triton: $(VENV)-triton/.test
-	TRITON_INTERPRET=1 $(VENV)-triton/bin/python -m pytest -q tests/architectures/scan/test_triton_scan.py
+# the Triton scan without a GPU, for each Triton in an environment of its own because torch for CPUs brings none: against
+# float64 in the interpreter, then compiled for GPUs and compared with results/reference/triton/. Minutes.
+test-triton:
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target $(TRITONS:%=test-triton-%)
+
+$(TRITONS:%=test-triton-%): test-triton-%: $(VENV)-triton-%/.test
+	TRITON_INTERPRET=1 $(VENV)-triton-$*/bin/python -m pytest -q tests/architectures/scan/test_triton_scan.py
+	TRITON_DEFAULT_FP_FUSION=1 $(VENV)-triton-$*/bin/python tools/triton_table.py
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
@@ -63,10 +71,13 @@ $(VENV)/.test: $(VENV)/.bench
 	$(PIP) --editable ".[test]"
 	@touch $@
 
-$(VENV)-triton/.test: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)-triton
-	$(VENV)-triton/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt torch
-	$(VENV)-triton/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt triton==3.9.0 numpy pytest
+$(TRITONS:%=$(VENV)-triton-%/.test): $(VENV)-triton-%/.test: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)-triton-$*
+	sed 's/^numpy==.*/$(or $(NUMPY-$*),&)/' constraints.txt > $(VENV)-triton-$*/constraints.txt
+	$(VENV)-triton-$*/bin/pip install --quiet --disable-pip-version-check \
+	  --constraint $(VENV)-triton-$*/constraints.txt torch
+	$(VENV)-triton-$*/bin/pip install --quiet --disable-pip-version-check \
+	  --constraint $(VENV)-triton-$*/constraints.txt triton==$* numpy pytest
 	@touch $@
 
 $(VENV)/.faults: $(VENV)/.bench
@@ -82,4 +93,4 @@ $(VENV)/.benchmarks: $(VENV)/.bench
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-triton $(VENV)-wheelhouse wheelhouse build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-triton* $(VENV)-wheelhouse wheelhouse build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

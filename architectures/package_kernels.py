@@ -97,9 +97,9 @@ def unusable_reason(module: str, trial: Trial) -> str:
     return missing or trial_reason(trial, torch.device("cuda"))
 
 
-def trial_reason(trial: Trial, device: torch.device) -> str:
+def trial_reason(trial: Trial, device: torch.device, agreement: float = AGREEMENT) -> str:
     """What goes wrong when a kernel is tried, in words; "" if nothing does. Gradients are tried too, whatever mode the
-    caller is in, and counters do not count it."""
+    caller is in, and counters do not count it. agreement: largest relative error."""
     plain = torch.inference_mode(False), torch.enable_grad(), torch.autocast(device.type, enabled=False)
     try:
         with _disable_current_modes(), plain[0], plain[1], plain[2]:
@@ -107,7 +107,7 @@ def trial_reason(trial: Trial, device: torch.device) -> str:
             error = float((found.double() - expected.double()).abs().max() / expected.double().abs().max())
     except Exception as problem:  # a shared library, an architecture, a version: whatever a foreign build can do
         return BROKEN + first_line(problem)
-    return "" if error <= AGREEMENT else f"{BROKEN}wrong results, relative error {error:.1e} in a tiny run"
+    return "" if error <= agreement else f"{BROKEN}wrong results, relative error {error:.1e} in a tiny run"
 
 
 def _installed(module: str) -> bool:

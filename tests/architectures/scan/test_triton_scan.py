@@ -52,16 +52,23 @@ def assert_close(given: dict[str, torch.Tensor], dtype: torch.dtype = torch.floa
 
 
 @needs_triton
-@pytest.mark.parametrize("state", [1, 4, 5, 16, 64])
+@pytest.mark.parametrize("state", [1, 2, 5, 16, 64])
 def test_output_and_every_gradient_for_any_state_size(state):
-    assert_close(arguments(1, 2, 40, state, seed=state), delta_softplus=True)
+    assert_close(arguments(1, 2, 21, state, seed=state), delta_softplus=True)
 
 
 @needs_triton
 @pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("length", [1, 16, 17, 65])
-def test_lengths_on_and_off_the_chunk_grid_both_ways(length, reverse):
-    assert_close(arguments(2, 3, length, 16, seed=length), delta_softplus=True, reverse=reverse)
+@pytest.mark.parametrize("length", [1, 8, 16, 17, 50])
+def test_lengths_on_and_off_the_grid_of_blocks_and_chunks_both_ways(length, reverse):
+    assert_close(arguments(1, 3, length, 4, seed=length), delta_softplus=True, reverse=reverse)
+
+
+@needs_triton
+def test_channels_and_batch_rows_beyond_one_program():
+    """35 channels are a full program and three lanes of another; 400 steps are 25 chunks, read eight ahead."""
+    assert_close(arguments(2, 35, 9, 2, seed=11), delta_softplus=True)
+    assert_close(arguments(1, 1, 400, 1, seed=12), delta_softplus=True, reverse=True)
 
 
 @needs_triton
@@ -72,23 +79,50 @@ def test_without_the_optional_arguments():
 
 
 @needs_triton
+@pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_inputs_keep_a_float32_state(dtype):
-    assert_close(arguments(1, 2, 70, 16, seed=5), dtype, delta_softplus=True)
+def test_half_inputs_keep_a_float32_state(dtype, reverse):
+    assert_close(arguments(1, 2, 35, 4, seed=5), dtype, delta_softplus=True, reverse=reverse)
 
 
 @needs_triton
-def test_time_may_lie_anywhere_in_memory():
-    given = arguments(2, 4, 40, 4, seed=6)
+def test_types_may_be_mixed():
+    """delta in float32 beside halves, as under autocast."""
+    given = {name: t.bfloat16() for name, t in arguments(1, 2, 19, 4, seed=13).items()}
+    for name in ("delta", "A", "D", "delta_bias"):
+        given[name] = given[name].float()
+    found = run(given, "triton", DEVICE, delta_softplus=True)
+    exact = run({name: t.double() for name, t in given.items()}, "reference", "cpu", delta_softplus=True)
+    for name in exact:
+        assert (found[name] - exact[name]).abs().max() <= 1e-2 * exact[name].abs().max(), name
+
+
+@needs_triton
+@pytest.mark.parametrize("reverse", [False, True])
+def test_time_may_lie_anywhere_in_memory(reverse):
+    given = arguments(2, 4, 24, 4, seed=6)
     for name in ("u", "delta", "z", "B", "C"):
         given[name] = given[name].transpose(1, 2).contiguous().transpose(1, 2)
+    assert_close(given, delta_softplus=True, reverse=reverse)
+
+
+@needs_triton
+@pytest.mark.parametrize("layout", ["strided", "expanded"])
+def test_constants_of_a_channel_may_lie_anywhere_in_memory(layout):
+    """D, the bias and A as every second element of something larger, or as one element for all channels."""
+    given = arguments(1, 3, 12, 2, seed=14)
+    for name in ("A", "D", "delta_bias"):
+        tensor = given[name]
+        given[name] = (
+            torch.stack((tensor, 99 - tensor), -1)[..., 0] if layout == "strided" else tensor[:1].expand_as(tensor)
+        )
     assert_close(given, delta_softplus=True)
 
 
 @needs_triton
 @pytest.mark.parametrize(("step", "decay"), [(1e-4, 1.0), (10.0, 1.0), (1e-4, 100.0), (10.0, 100.0)])
 def test_extreme_steps_and_decays(step, decay):
-    given = arguments(1, 2, 64, 4, seed=7)
+    given = arguments(1, 2, 40, 4, seed=7)
     given["delta"] = step * (1 + given["delta"].abs())
     given["A"] = -decay * torch.rand(2, 4, generator=torch.Generator().manual_seed(8))
     del given["delta_bias"]  # a negative step would grow without bound
