@@ -169,6 +169,11 @@ class Backbone(nn.Module):
         return count
 
     @property
+    def uncounted(self) -> str:
+        """Why `flops` is NaN; "" where it is not."""
+        return next((f"[{mixer.name}]: {mixer.uncounted}" for mixer in self.mixers() if mixer.uncounted), "")
+
+    @property
     def direction(self) -> str:
         """Which way the recurrent mixers read: "Mamba forward", "Mamba bidirectional (split)", ..., or "no Mamba"."""
         seen = {f"{mixer.title} {_reading(mixer)}": None for mixer in self.mixers() if mixer.title}

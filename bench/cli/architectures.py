@@ -54,7 +54,7 @@ def patterns(
 def check(
     module: Annotated[
         str,
-        typer.Argument(help="Importable module (my_lab.my_block), a built-in letter (M), or a registered denoiser."),
+        typer.Argument(help="Module (my_lab.my_block), built-in letter (M), layer (fla.gla) or registered denoiser."),
     ],
     device: Annotated[str | None, typer.Option(help="cpu or cuda; both where there is a GPU when left out.")] = None,
     kernel: KernelOption = None,
@@ -76,12 +76,16 @@ def check(
         raise UserError(f"--device {device}: allowed are cpu and cuda")
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch finds no CUDA device here")
-    devices = [device] if device else ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    there = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    devices = [device] if device else there
     for place in devices:
         force_kernels(kernel, place)
     console, failures = terminal(), 0
     for one in _registered_by(module):
-        for place in devices:
+        alone = () if isinstance(one, Registration) else one.devices
+        if alone and not set(alone) & set(devices):
+            raise UserError(f"[{one.name}] runs on {', '.join(alone)} alone; here: {', '.join(there)}")
+        for place in [place for place in devices if not alone or place in alone]:
             if isinstance(one, Registration):
                 title, points = f"denoiser {one.name} on {place}", check_denoiser(one, device=place)
             else:
@@ -102,11 +106,11 @@ def check(
 
 def _registered_by(module: str) -> list:
     from architectures.denoiser import registered_denoisers
-    from architectures.mixer import MixerError, find_mixer
+    from architectures.mixer import MixerError, find_mixer, of_family
     from bench.plugins import load_plugins
 
     with as_user_error(MixerError):
-        if len(module) == 1:
+        if len(module) == 1 or of_family(module):
             return [find_mixer(module)]
         known = registered_denoisers().get(module)
         return [known] if known else load_plugins([module])
