@@ -150,6 +150,11 @@ class Backbone(nn.Module):
         if config.positions == "learned" and length > config.max_length:
             raise BackboneError(f"backbone {self.name}: length {length} is over max_length {config.max_length}")
 
+    def check_device(self, device: torch.device) -> None:
+        """Raise MixerError where a mixer cannot run there."""
+        for mixer in self.mixers():
+            mixer.check_device(device)
+
     def residual_mixers(self) -> list[ResidualMixer]:
         """The layers between the stem's two ends, in order."""
         return [layer for layer in self.layers if isinstance(layer, ResidualMixer)]

@@ -60,8 +60,7 @@ class FlaLayer(Mixer):
 
     def forward(self, x_BLD: torch.Tensor, pad_BL: torch.Tensor | None = None) -> torch.Tensor:
         """(B, L, D) -> (B, L, D); PAD, which follows what is read, is left out where the layer runs backward."""
-        if x_BLD.device.type not in self.devices:
-            raise MixerError(f"[{self.name}] cannot run on {x_BLD.device.type}; allowed: {', '.join(self.devices)}")
+        self.check_device(x_BLD.device)
         place = x_BLD.device.type
         dtype = torch.get_autocast_dtype(place) if torch.is_autocast_enabled(place) else torch.bfloat16
         with torch.autocast(place, dtype):

@@ -102,6 +102,11 @@ class Mixer(nn.Module):
         """
         raise NotImplementedError
 
+    def check_device(self, device: torch.device) -> None:
+        """Raise MixerError where it cannot run there."""
+        if self.devices and device.type not in self.devices:
+            raise MixerError(f"[{self.name}] cannot run on {device.type}; allowed: {', '.join(self.devices)}")
+
     def flops(self, length: int) -> FlopCount:
         """Operations of one forward pass over one sequence of `length` positions."""
         raise NotImplementedError

@@ -237,8 +237,8 @@ def driver_version() -> str:
     if text := _read(DRIVER_FILE):
         found = re.search(r"Kernel Module.*?(\d+\.\d+(\.\d+)?)", text)
         return found[1] if found else "unknown version"
-    answer = _output_of("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader") or ""
-    return answer.partition("\n")[0].strip()
+    answer = _output_of("nvidia-smi", "--query-gpu=driver_version", "--format=csv") or ""  # a heading, then each GPU's
+    return next(iter(answer.splitlines()[1:]), "").strip()
 
 
 def _read(path: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import sys
 import types
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -19,7 +20,9 @@ from architectures.contract import check_slot
 from architectures.matching import MatchingError, match, measured
 from architectures.mixer import _BY_NAME, MixerError, find_mixer, mixer_options
 from architectures.pattern import PatternError, Slot
+from bench.cli.profile import _timed
 from bench.errors import UserError
+from bench.training.checks import fit_backbone
 from bench.training.errors import TrainingError
 from bench.training.progress import budget_of
 from bench.training.settings import TrainSettings
@@ -239,10 +242,17 @@ def test_what_the_constructor_refuses_is_one_line(package, pattern, words):
 
 
 def test_a_cpu_is_refused_with_what_is_allowed(package):
-    backbone = build("[fla.gated_deltanet](num_heads=2,head_dim=8)", vocab_size=11, width=16, stride=1)
-    with pytest.raises(MixerError) as caught:
+    refusal = "[fla.gated_deltanet] cannot run on cpu; allowed: cuda"
+    pattern = "[fla.gated_deltanet](head_dim=16,num_heads=2)F"
+    backbone = build(pattern, vocab_size=11, width=16, stride=1)
+    with pytest.raises(MixerError, match="cannot run on cpu; allowed: cuda"):
         backbone(torch.ones(1, 8, dtype=torch.int64))
-    assert str(caught.value) == "[fla.gated_deltanet] cannot run on cpu; allowed: cuda"
+    with pytest.raises(TrainingError) as caught:
+        fit_backbone(backbone, SimpleNamespace(), TrainSettings(steps=1), torch.device("cpu"))
+    assert str(caught.value) == f"train: {refusal}"
+    with pytest.raises(UserError) as asked:
+        _timed(pattern, 64, 1, "cpu", None, "float32", {"width": 16})
+    assert str(asked.value) == refusal
 
 
 def test_check_refuses_a_machine_without_cuda(package, monkeypatch):

@@ -68,7 +68,7 @@ def test_the_driver_is_read_from_the_kernel_or_asked_of_nvidia_smi(driver, monke
     assert driver_version() == "570.86.15"
     driver.unlink()
     for code, expected in ((0, "550.54.15"), (9, "")):
-        answer = subprocess.CompletedProcess([], code, "550.54.15\n550.54.15\n")
+        answer = subprocess.CompletedProcess([], code, "driver_version\n550.54.15\n550.54.15\n")
         monkeypatch.setattr("subprocess.run", lambda *_, answer=answer, **__: answer)
         assert driver_version() == expected
 
