@@ -11,8 +11,6 @@ import pytest
 
 from bench.errors import UserError
 from bench.report.analysis.references import blind_to
-from bench.report.pages.caveats import caveats
-from bench.report.pages.cost_summary import cost_summary
 from bench.report.rows.arms import reference_order
 from bench.report.rows.frame import as_frame
 from bench.report.rows.summaries import reference_summaries
@@ -55,17 +53,6 @@ def test_cost_table_marks_the_best_and_gives_the_reason_of_a_hole(frame):
     assert any("fam at 2048: oom: 14.2 GiB asked" in note for note in table.notes)
     assert any("smdim (MFA*4), fam (FAM*4)" in note for note in table.notes)
     assert "2 threads, batch 1" in table.title
-
-
-def test_figures_of_a_throttled_gpu_are_marked_where_they_are_read(frame, tmp_path):
-    slow = (frame["arm"] == "smdim") & (frame["length"] == 512) & (frame["metric"] == "step_latency")
-    frame.loc[slow, "throttled"] = "power cap in 2 of 5 rounds"
-    table = cost_tables(frame)[0]
-    assert table.entry("smdim", "L = 512").mark == "throttled" and table.entry("smdim", "L = 256").mark == ""
-    assert "throttled: smdim at 512: power cap in 2 of 5 rounds" in table.notes
-    assert any(words.startswith("The GPU was throttled in 1 of ") for words in caveats(frame))
-    shown = cost_summary(frame[frame["kind"] == "efficiency"], tmp_path)[0]
-    assert "throttled: smdim at 512: power cap in 2 of 5 rounds" in str(shown.caption)
 
 
 def test_rows_of_different_kernels_are_not_ranked(frame):

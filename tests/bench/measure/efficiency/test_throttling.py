@@ -112,7 +112,8 @@ def worker():
     made, heard = object.__new__(efficiency_worker.EfficiencyWorker), []
     made.settings, made.kinds = {"lengths": (16,), "energy": True}, ("step",)
     made.failed, made.sampled, made.warm_s = set(), set(), {}
-    made.arm = SimpleNamespace(device=torch.device("cpu"), marks_s=[], call=lambda kind, length: lambda: None)
+    idle = {"call": lambda kind, length: lambda: None, "marks_s": [], "marks": []}
+    made.arm = SimpleNamespace(device=torch.device("cpu"), **idle)
     made.emit = lambda event, **told: heard.append((event, told))
     return made, heard
 
