@@ -166,13 +166,6 @@ def register_family(prefix: str) -> Callable[[Callable[[str], type[Mixer]]], Cal
     return register
 
 
-def of_family(key: str) -> bool:
-    """Whether a name is `prefix.NAME` of a registered family."""
-    _load_built_in()
-    prefix, dot, _ = key.partition(".")
-    return bool(dot) and prefix in _FAMILIES
-
-
 def _reads_back(name: str) -> bool:
     try:
         return BlockPattern.parse(f"[{name}]").slots[0].mixer == name
@@ -229,8 +222,8 @@ def type_of_products(weight: torch.Tensor, device: torch.device) -> torch.dtype:
 def find_mixer(key: str) -> type[Mixer]:
     """The mixer of a letter or a name. Raises MixerError that lists what is known."""
     _load_built_in()
-    if of_family(key) and key not in _BY_NAME:
-        prefix, _, name = key.partition(".")
+    prefix, _, name = key.partition(".")
+    if name and prefix in _FAMILIES and key not in _BY_NAME:
         try:
             register_mixer(name=key)(_FAMILIES[prefix](name))
         except MixerError as error:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 LIBRARIES = (
     *("torch", "numpy", "scipy", "numba", "fvcore", "mamba-ssm", "causal-conv1d", "flash-attn", "triton"),
-    "flash-linear-attention",
+    *("flash-linear-attention", "nvidia-ml-py"),
 )
 DRIVER_FILE = "/proc/driver/nvidia/version"
 BUSY_SHARE = 0.2

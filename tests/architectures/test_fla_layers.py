@@ -260,8 +260,10 @@ def test_check_refuses_a_machine_without_cuda(package, monkeypatch):
 
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(UserError) as caught:
-        check("fla.gated_deltanet")
-    assert str(caught.value) == "[fla.gated_deltanet] runs on cuda alone; here: cpu"
+        check("[fla.gated_deltanet](num_heads=2)")
+    assert str(caught.value) == "[fla.gated_deltanet](num_heads=2) runs on cuda alone; here: cpu"
+    with pytest.raises(UserError, match=r"no layer 'gla' in flash-linear-attention 0.6.0; allowed: based,"):
+        check("[fla.gla]")
 
 
 @pytest.mark.parametrize(
