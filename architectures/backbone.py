@@ -152,6 +152,11 @@ class Backbone(nn.Module):
         if config.positions == "learned" and length > config.max_length:
             raise BackboneError(f"backbone {self.name}: length {length} is over max_length {config.max_length}")
 
+    def check_device(self, device: torch.device) -> None:
+        """Raise MixerError where a mixer cannot run there."""
+        for mixer in self.mixers():
+            mixer.check_device(device)
+
     def residual_mixers(self) -> list[ResidualMixer]:
         """The layers between the stem's two ends, in order."""
         return [layer for layer in self.layers if isinstance(layer, ResidualMixer)]
@@ -169,6 +174,11 @@ class Backbone(nn.Module):
         for layer in self.residual_mixers():
             count = count + layer.flops(length // self.config.stride)
         return count
+
+    @property
+    def uncounted(self) -> str:
+        """Why `flops` is NaN; "" where it is not."""
+        return next((f"[{mixer.name}]: {mixer.uncounted}" for mixer in self.mixers() if mixer.uncounted), "")
 
     @property
     def direction(self) -> str:

@@ -117,6 +117,9 @@ def match(
         parameters, flops = measured(config, length)
         return float(parameters) if by == "params" else flops
 
+    for name, config in arms.items():
+        if math.isnan(measure(config)):
+            raise MatchingError(f"match: the FLOPs of arm {name} are not known; allowed: by='params'")
     goal = measure(arms[reference])
     matched = {}
     for name, config in arms.items():

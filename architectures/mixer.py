@@ -27,7 +27,9 @@ from architectures.loading import import_built_in, import_entry_points
 from architectures.pattern import BlockPattern, OptionValue, PatternError, Slot
 
 Direction = Literal["forward", "backward", "bidirectional", "none"]
-BUILT_IN = ("attention", "convolution", "feed_forward", "linear_attention", "long_convolution", "mamba", "mamba2")
+BUILT_IN = (
+    "attention", "convolution", "feed_forward", "fla_layers", "linear_attention", "long_convolution", "mamba", "mamba2",
+)  # fmt: skip
 """Modules of this package that register mixers; imported when a mixer is first looked up."""
 ENTRY_POINT_GROUP = "smdim_bench.mixers"
 SIZE_NAMES = ("head_width", "state", "expand", "hidden")
@@ -72,6 +74,11 @@ class Mixer(nn.Module):
     words: ClassVar[Mapping[str, tuple[str, OptionValue]]] = {}
     """Bare words that a pattern may write in place of key=value: {"bidirectional": ("direction", "bidirectional")}."""
 
+    devices: ClassVar[tuple[str, ...]] = ()
+    """Types of the devices that it runs on; empty: on all."""
+    uncounted: ClassVar[str] = ""
+    """Why its FLOPs are not known, and `flops` gives NaN."""
+
     causal: bool = False
     direction: Direction = "none"
     form: str = ""
@@ -97,6 +104,11 @@ class Mixer(nn.Module):
         """
         raise NotImplementedError
 
+    def check_device(self, device: torch.device) -> None:
+        """Raise MixerError where it cannot run there."""
+        if self.devices and device.type not in self.devices:
+            raise MixerError(f"[{self.name}] cannot run on {device.type}; allowed: {', '.join(self.devices)}")
+
     def flops(self, length: int) -> FlopCount:
         """Operations of one forward pass over one sequence of `length` positions."""
         raise NotImplementedError
@@ -112,6 +124,7 @@ class MixerError(ValueError):
 
 _BY_LETTER: dict[str, type[Mixer]] = {}
 _BY_NAME: dict[str, type[Mixer]] = {}
+_FAMILIES: dict[str, Callable[[str], type[Mixer]]] = {}
 _Class = TypeVar("_Class", bound=type[Mixer])
 
 
@@ -140,6 +153,17 @@ def register_mixer(letter: str | None = None, *, name: str) -> Callable[[_Class]
         if letter:
             _BY_LETTER[letter] = cls
         return cls
+
+    return register
+
+
+def register_family(prefix: str) -> Callable[[Callable[[str], type[Mixer]]], Callable[[str], type[Mixer]]]:
+    """Function decorator: `[prefix.NAME]` is the mixer that the function makes of NAME when it is first named; the
+    function raises MixerError for a name that it does not have."""
+
+    def register(make: Callable[[str], type[Mixer]]) -> Callable[[str], type[Mixer]]:
+        _FAMILIES[prefix] = make
+        return make
 
     return register
 
@@ -206,8 +230,14 @@ def type_of_products(weight: torch.Tensor, device: torch.device) -> torch.dtype:
 def find_mixer(key: str) -> type[Mixer]:
     """The mixer of a letter or a name. Raises MixerError that lists what is known."""
     _load_built_in()
+    prefix, _, name = key.partition(".")
+    if name and prefix in _FAMILIES and key not in _BY_NAME:
+        try:
+            register_mixer(name=key)(_FAMILIES[prefix](name))
+        except MixerError as error:
+            raise MixerError(f"[{key}]: {error}") from None
     if key not in _BY_LETTER and key not in _BY_NAME:
-        known = " ".join(registered_mixers())  # loads what installed packages offer
+        known = " ".join([*registered_mixers(), *(f"[{prefix}.NAME]" for prefix in _FAMILIES)])  # packages' own too
         if key not in _BY_LETTER and key not in _BY_NAME:
             raise MixerError(f"no mixer {key!r}; known: {known}")
     return _BY_LETTER[key] if key in _BY_LETTER else _BY_NAME[key]

@@ -25,7 +25,7 @@ from architectures.kernel_choice import BROKEN, Kernel
 Trial = Callable[[torch.device], tuple[Tensor, Tensor]]
 """Runs a kernel on a tiny input on a device; gives (found, expected)."""
 BUILDS = {
-    "mamba_ssm": "MAMBA_FORCE_BUILD=TRUE pip install --no-build-isolation mamba-ssm",
+    "mamba_ssm": "MAMBA_KEEP_CUDA_BUILD=TRUE MAMBA_FORCE_BUILD=TRUE pip install --no-build-isolation mamba-ssm",
     "causal_conv1d": "CAUSAL_CONV1D_FORCE_BUILD=TRUE pip install --no-build-isolation causal-conv1d",
     "flash_attn": "FLASH_ATTENTION_FORCE_BUILD=TRUE pip install --no-build-isolation flash-attn",
 }

@@ -6,13 +6,15 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import sys
 import tarfile
 import threading
 from collections import Counter
 from collections.abc import Callable
 from contextlib import redirect_stderr
 from pathlib import Path
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
@@ -134,3 +136,82 @@ def count_arithmetic() -> Callable[[Callable[[], Any]], dict[str, int]]:
         return dict(counts)
 
     return count
+
+
+class StandInNvml(ModuleType):
+    """Stands for the module `pynvml` of nvidia-ml-py: one GPU, whose state and refusals a test sets."""
+
+    class NVMLError(Exception):
+        WORDS: ClassVar[dict[int, str]] = {
+            3: "Not Supported",
+            4: "Insufficient Permissions",
+            6: "Not Found",
+            12: "NVML Shared Library Not Found",
+            15: "GPU is lost",
+        }
+
+        def __str__(self) -> str:
+            return self.WORDS[self.args[0]]
+
+    NVML_ERROR_NOT_SUPPORTED, NVML_ERROR_NO_PERMISSION, NVML_ERROR_NOT_FOUND = 3, 4, 6
+    NVML_ERROR_LIBRARY_NOT_FOUND, NVML_ERROR_GPU_IS_LOST = 12, 15
+    NVML_CLOCK_SM, NVML_CLOCK_MEM, NVML_TEMPERATURE_GPU = 1, 2, 0
+    nvmlClocksEventReasonGpuIdle, nvmlClocksEventReasonApplicationsClocksSetting = 0x1, 0x2
+    nvmlClocksEventReasonSwPowerCap, nvmlClocksEventReasonHwSlowdown = 0x4, 0x8
+    nvmlClocksEventReasonSyncBoost, nvmlClocksEventReasonSwThermalSlowdown = 0x10, 0x20
+    nvmlClocksEventReasonHwThermalSlowdown, nvmlClocksEventReasonHwPowerBrakeSlowdown = 0x40, 0x80
+    nvmlClocksEventReasonDisplayClockSetting = 0x100
+
+    def __init__(self) -> None:
+        super().__init__("pynvml")
+        self.clocks_mhz, self.highest_mhz, self.celsius, self.milliwatts = {1: 1410, 2: 2619}, 1980, 41, 350_500
+        self.reasons, self.millijoules, self.pids = 0x1, 1_000_000, [os.getpid()]
+        self.refused: dict[str, int] = {}
+        """Start of a function's name -> the error that it raises."""
+
+    def _answer(self, function: str, answer: Any) -> Any:
+        for start, code in self.refused.items():
+            if function.startswith(start):
+                raise self.NVMLError(code)
+        return answer
+
+    def nvmlInit(self) -> None:
+        self._answer("nvmlInit", None)
+
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
+        if uuid != "GPU-6c1d":
+            raise self.NVMLError(6)
+        return self._answer("nvmlDeviceGetHandleByUUID", "handle")
+
+    def nvmlDeviceGetClockInfo(self, handle: str, type: int) -> int:
+        return self._answer("nvmlDeviceGetClockInfo", self.clocks_mhz[type])
+
+    def nvmlDeviceGetMaxClockInfo(self, handle: str, type: int) -> int:
+        return self._answer("nvmlDeviceGetMaxClockInfo", self.highest_mhz)
+
+    def nvmlDeviceGetTemperature(self, handle: str, sensor: int) -> int:
+        return self._answer("nvmlDeviceGetTemperature", self.celsius)
+
+    def nvmlDeviceGetPowerUsage(self, handle: str) -> int:
+        return self._answer("nvmlDeviceGetPowerUsage", self.milliwatts)
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: str) -> int:
+        return self._answer("nvmlDeviceGetTotalEnergyConsumption", self.millijoules)
+
+    def nvmlDeviceGetCurrentClocksEventReasons(self, handle: str) -> int:
+        return self._answer("nvmlDeviceGetCurrentClocksEventReasons", self.reasons)
+
+    def nvmlDeviceGetComputeRunningProcesses(self, handle: str) -> list[SimpleNamespace]:
+        return self._answer("nvmlDeviceGetComputeRunningProcesses", [SimpleNamespace(pid=pid) for pid in self.pids])
+
+
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch) -> StandInNvml:
+    """The stand-in in the place of nvidia-ml-py, and a GPU of that UUID, which torch gives without the prefix."""
+    import torch
+
+    stand_in = StandInNvml()
+    properties = SimpleNamespace(uuid="6c1d", name="H-0", total_memory=2**36, major=9, minor=0)
+    monkeypatch.setitem(sys.modules, "pynvml", stand_in)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device=None: properties)
+    return stand_in

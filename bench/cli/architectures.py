@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from architectures.denoiser import Registration
+    from architectures.pattern import Slot
 
 LISTED_VOCABULARY = 256
 LISTED_LENGTH = 2048
@@ -54,7 +55,7 @@ def patterns(
 def check(
     module: Annotated[
         str,
-        typer.Argument(help="Importable module (my_lab.my_block), a built-in letter (M), or a registered denoiser."),
+        typer.Argument(help="Module (my_lab.my_block), mixers ('M(backward)', '[fla.gla]') or registered denoiser."),
     ],
     device: Annotated[str | None, typer.Option(help="cpu or cuda; both where there is a GPU when left out.")] = None,
     kernel: KernelOption = None,
@@ -68,25 +69,30 @@ def check(
     from rich.table import Table
     from rich.text import Text
 
-    from architectures.contract import check_mixer
+    from architectures.contract import check_slot
     from architectures.denoiser import Registration
     from architectures.denoiser_contract import check_denoiser
+    from architectures.mixer import find_mixer
 
     if device not in (None, "cpu", "cuda"):
         raise UserError(f"--device {device}: allowed are cpu and cuda")
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch finds no CUDA device here")
-    devices = [device] if device else ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    there = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    devices = [device] if device else there
     for place in devices:
         force_kernels(kernel, place)
     console, failures = terminal(), 0
     for one in _registered_by(module):
-        for place in devices:
+        alone = () if isinstance(one, Registration) else find_mixer(one.mixer).devices
+        if alone and not set(alone) & set(devices):
+            raise UserError(f"{one} runs on {', '.join(alone)} alone; here: {', '.join(there)}")
+        for place in [place for place in devices if not alone or place in alone]:
             if isinstance(one, Registration):
                 title, points = f"denoiser {one.name} on {place}", check_denoiser(one, device=place)
             else:
-                letter = f"{one.letter} " if one.letter else ""
-                title, points = f"{letter}[{one.name}] on {place}", check_mixer(one, device=place)
+                named = f" [{find_mixer(one.mixer).name}]" if one.mixer.isupper() else ""
+                title, points = f"{one}{named} on {place}", check_slot(one, device=place)
             table = Table(title=title, title_justify="left", box=None, pad_edge=False, show_header=False)
             for point in points:
                 failures += not point.passed
@@ -100,16 +106,20 @@ def check(
         raise typer.Exit(1)
 
 
-def _registered_by(module: str) -> list:
-    from architectures.denoiser import registered_denoisers
-    from architectures.mixer import MixerError, find_mixer
+def _registered_by(module: str) -> list[Registration | Slot]:
+    """What is checked: the mixers of a pattern, a registered denoiser, or all that a module registers."""
+    from architectures.denoiser import Registration, registered_denoisers
+    from architectures.mixer import canonical_pattern
+    from architectures.pattern import PatternError, Slot
     from bench.plugins import load_plugins
 
-    with as_user_error(MixerError):
-        if len(module) == 1:
-            return [find_mixer(module)]
-        known = registered_denoisers().get(module)
-        return [known] if known else load_plugins([module])
+    with as_user_error(PatternError):
+        if module[:1].isupper() or module[:1] == "[":
+            return list(dict.fromkeys(canonical_pattern(module).slots))
+    if known := registered_denoisers().get(module):
+        return [known]
+    found = load_plugins([module])
+    return [one if isinstance(one, Registration) else Slot(one.letter or one.name) for one in found]
 
 
 def print_architectures(console: Console) -> None:

@@ -121,9 +121,11 @@ def _timed(
     if threads:
         torch.set_num_threads(threads)
     with as_user_error(ValueError, TypeError):
-        place = str(resolve_device(device))
+        place = resolve_device(device)
         config = resolve(arm, VOCABULARY, inputs=Inputs(length), **size)
-        cell = EfficiencyCell(arm, arm, config.to_dict(), (length,), device=place, precision=precision)
+        if callable(check := getattr(without_weights(config), "check_device", None)):
+            check(place)
+        cell = EfficiencyCell(arm, arm, config.to_dict(), (length,), device=str(place), precision=precision)
         timed = TimedArm(asdict(cell))
     with as_user_error(ValueError, words=f"--length {length}: "):
         without_weights(config).check_length(length)

@@ -74,6 +74,10 @@ SCHEMA = {
     "auc": Column(
         float, "chance that redraws of real music are rated better than those of a floor; 0.5: not separated"
     ),
+    "sm_clock_mhz": Column(float, "clock of the GPU's multiprocessors after each round of timed calls: the median"),
+    "temperature_c": Column(float, "temperature of the GPU then: the highest"),
+    "power_w": Column(float, "power of the GPU then: the median"),
+    "throttled": Column(str, "why the GPU was slower than asked for, in how many rounds; empty: never, or not known"),
 }
 """The columns in their order (format 1)."""
 COLUMNS = tuple(SCHEMA)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from bench.diffusion.absorbing import AbsorbingDiffusion
@@ -30,8 +31,13 @@ def rows_of_process(settings: TrainSettings, world: int, rank: int) -> list[slic
     return [slice(size * part, size * (part + 1)) for part in range(first, first + settings.accumulation)]
 
 
-def fit_backbone(backbone: nn.Module, batches: Batches, settings: TrainSettings) -> None:
-    """Refuse settings that the data or the backbone would silently not follow; switch recomputation on where set."""
+def fit_backbone(backbone: nn.Module, batches: Batches, settings: TrainSettings, device: torch.device) -> None:
+    """Refuse settings that the data or the backbone would not follow; switch recomputation on where set."""
+    if callable(check := getattr(backbone, "check_device", None)):
+        try:
+            check(device)
+        except ValueError as error:
+            raise TrainingError(f"train: {error}") from error
     moved, wanted = getattr(batches, "semitones", 0), settings.transpose_semitones
     if moved != wanted:
         raise TrainingError(

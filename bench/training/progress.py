@@ -48,6 +48,8 @@ def budget_of(settings: TrainSettings, backbone: nn.Module, length: int) -> Budg
             "train.flops: this backbone does not count its FLOPs; allowed: a budget in steps or seconds"
         )
     per_step = TRAINING_PASSES * settings.batch * count(length).total
+    if math.isnan(per_step):
+        raise TrainingError(f"train.flops: {getattr(backbone, 'uncounted', '')}; allowed: a budget in steps or seconds")
     return Budget(max(1, int(settings.flops // per_step)), None)
 
 

@@ -105,7 +105,7 @@ class _Run:
         self.diffusion, self.settings, self.seed, self.folder = diffusion, settings, seed, folder
         folder.mkdir(parents=True, exist_ok=True)
         self.devices = Devices(settings, folder)
-        fit_backbone(backbone, batches, settings)
+        fit_backbone(backbone, batches, settings, self.devices.device)
         if validation is not None:
             check_validation(validation, diffusion)
         self.parts = rows_of_process(settings, self.devices.world, self.devices.rank)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import time
 from contextlib import suppress
@@ -13,10 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from metrics.cost.nvml import Gpu, GpuWatch
+
 if TYPE_CHECKING:
     import psutil
 
-LIBRARIES = ("torch", "numpy", "scipy", "numba", "fvcore", "mamba-ssm", "causal-conv1d", "flash-attn", "triton")
+LIBRARIES = (
+    *("torch", "numpy", "scipy", "numba", "fvcore", "mamba-ssm", "causal-conv1d", "flash-attn", "triton"),
+    *("flash-linear-attention", "nvidia-ml-py"),
+)
+DRIVER_FILE = "/proc/driver/nvidia/version"
 BUSY_SHARE = 0.2
 """Share of one core from which another process counts as computing."""
 BUSY_INTERVAL_S = 0.3
@@ -94,7 +101,7 @@ def describe_environment(device: torch.device | str = "cpu") -> dict[str, Any]:
     """Everything about this machine, process and code that a timing may depend on, as JSON can hold it.
 
     Keys: device (its name), device_type, cpu, cores, threads, governor, load_1_min, memory_bytes, platform, python,
-    libraries (installed ones), commit, and on CUDA gpu (driver, memory, clocks, throttling, where NVML has them). None
+    libraries (installed ones), commit, and on CUDA gpu (driver, memory, and what NVML shows: clocks, throttling). None
     where a system has no such figure.
     """
     import psutil
@@ -148,7 +155,7 @@ class BusyWatch:
     def warning(self) -> str:
         """A warning that names who computed since; "" without one."""
         if self.device.type == "cuda":
-            others = _gpu_processes()
+            others = _gpu_processes(self.device)
             return f"the GPU is shared with {', '.join(others)}; timings may be too slow" if others else ""
         busy = [f"{name} (process {pid}, {share:.0%} of a core)" for pid, name, share in self.busy()[:NAMED]]
         more = f" and {len(self.busy()) - NAMED} more" if len(self.busy()) > NAMED else ""
@@ -188,11 +195,16 @@ def _own_processes() -> set[int]:
     return {me.pid, *(child.pid for child in me.children(recursive=True))}
 
 
-def _gpu_processes() -> list[str]:
-    """Names and ids of other processes that hold memory on a GPU, from the driver."""
-    answer = _output_of("nvidia-smi", "--query-compute-apps=pid,process_name", "--format=csv,noheader") or ""
-    lines, own = [line.partition(", ") for line in answer.splitlines()], _own_processes()
-    return [f"{name} (process {pid})" for pid, _, name in lines if pid.isdecimal() and int(pid) not in own]
+def _gpu_processes(device: torch.device) -> list[str]:
+    """Names and ids of other processes that compute on a GPU, as far as NVML shows them to this one."""
+    import psutil
+
+    own, found = _own_processes(), []
+    with suppress(OSError):
+        for pid in Gpu(device).processes():
+            with suppress(psutil.Error):  # it ended just now, or is outside this container
+                found += [] if pid in own else [f"{psutil.Process(pid).name()} (process {pid})"]
+    return found
 
 
 def library_versions() -> dict[str, str]:
@@ -226,19 +238,26 @@ def _output_of(*command: str) -> str | None:
 
 
 def describe_gpu(device: torch.device) -> dict[str, Any]:
-    """Driver, memory, compute capability and, where NVML answers, clocks, temperature and why it is throttled."""
-    properties = torch.cuda.get_device_properties(device)
+    """Driver, memory, compute capability and what NVML shows: clocks, temperature, power, and why it is throttled."""
+    properties, refusals = torch.cuda.get_device_properties(device), list[str]()
     described: dict[str, Any] = {
         "name": properties.name,
         "memory_bytes": properties.total_memory,
         "capability": f"{properties.major}.{properties.minor}",
         "cuda": torch.version.cuda,
+        "driver": driver_version(),
+        **GpuWatch(device, refusals.append).read(),
     }
-    query = "driver_version,clocks.sm,clocks.mem,temperature.gpu,clocks_event_reasons.active,utilization.gpu"
-    answer = _output_of("nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader", f"--id={properties.uuid}")
-    if answer is not None:
-        described |= dict(zip(query.split(","), map(str.strip, answer.split(",")), strict=False))
-    return described
+    return described | ({"not_known": "; ".join(refusals)} if refusals else {})
+
+
+def driver_version() -> str:
+    """Version of the NVIDIA driver of this machine, whether torch can use it or not; "" if there is none."""
+    if text := _read(DRIVER_FILE):
+        found = re.search(r"Kernel Module.*?(\d+\.\d+(\.\d+)?)", text)
+        return found[1] if found else "unknown version"
+    answer = _output_of("nvidia-smi", "--query-gpu=driver_version", "--format=csv") or ""  # a heading, then each GPU's
+    return next(iter(answer.splitlines()[1:]), "").strip()
 
 
 def _read(path: str) -> str:

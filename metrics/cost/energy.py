@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import math
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +12,7 @@ from typing import Any, Protocol
 import torch
 
 from metrics.cost.latency import synchronise
+from metrics.cost.nvml import Gpu
 
 POWERCAP = Path("/sys/class/powercap")
 SHORTEST_S = 1.0
@@ -23,6 +22,7 @@ REPEATS = 3
 SETTLE_S = 1.0
 """Wait before idle power is measured: a device that has just computed is not idle yet."""
 IDLE_S = 2.0
+UNAVAILABLE = "energy is not available"
 
 
 class EnergyCounter(Protocol):
@@ -90,39 +90,13 @@ class RaplCounter:
         return self._turned_uj / 1e6
 
 
-class NvmlCounter:
-    """The total-energy counter of a GPU, through the driver's own library (Volta and later)."""
-
-    source = "NVML total energy"
-
-    def __init__(self, device: torch.device) -> None:
-        try:
-            self._nvml = ctypes.CDLL("libnvidia-ml.so.1")
-        except OSError as error:
-            raise OSError("the driver's library libnvidia-ml.so.1 is not there") from error
-        self._handle = ctypes.c_void_p()
-        uuid = f"GPU-{torch.cuda.get_device_properties(device).uuid}".encode()
-        self._check(self._nvml.nvmlInit_v2(), "nvmlInit")
-        self._check(self._nvml.nvmlDeviceGetHandleByUUID(uuid, ctypes.byref(self._handle)), "nvmlDeviceGetHandleByUUID")
-        self.joules()
-
-    def _check(self, status: int, call: str) -> None:
-        if status != 0:
-            raise OSError(f"{call} answers with status {status}: this GPU has no energy counter")
-
-    def joules(self) -> float:
-        """Joules since the driver was loaded."""
-        total_mj = ctypes.c_ulonglong()
-        status = self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle, ctypes.byref(total_mj))
-        self._check(status, "nvmlDeviceGetTotalEnergyConsumption")
-        return total_mj.value / 1e3
-
-
 def energy_counter(device: torch.device | str) -> EnergyCounter:
     """The counter behind a device. Raises OSError with the reason where there is none."""
     kind = torch.device(device)
     if kind.type == "cuda":
-        return NvmlCounter(kind)
+        gpu = Gpu(kind)
+        gpu.joules()
+        return gpu
     if kind.type == "cpu":
         return RaplCounter()
     raise OSError(f"no energy counter is known for {kind.type}")
@@ -159,13 +133,12 @@ def measure_energy(
     """
     from metrics.statistics.intervals import mean_interval
 
-    if counter is None:
-        try:
-            counter = energy_counter(device)
-        except OSError as reason:
-            return EnergyUse(math.nan, reason=f"energy is not available: {reason}")
-    idle_w = measure_idle_power(counter) if idle_w is None else idle_w
-    taken = [_one_repeat(function, device, counter, shortest_s) for _ in range(repeats)]
+    try:
+        counter = energy_counter(device) if counter is None else counter
+        idle_w = measure_idle_power(counter) if idle_w is None else idle_w
+        taken = [_one_repeat(function, device, counter, shortest_s) for _ in range(repeats)]
+    except OSError as reason:
+        return EnergyUse(math.nan, reason=f"{UNAVAILABLE}: {reason}")
     calls, source = sum(count for count, _, _ in taken), counter.source
     if not all(joules > 0 for _, joules, _ in taken):
         return EnergyUse(math.nan, calls, source, f"{source}: the counter did not move", idle_w=idle_w)
@@ -187,10 +160,3 @@ def _one_repeat(
         synchronise(device if torch.device(device).type == "cuda" else "cpu")
         calls += 1
     return calls, counter.joules() - start_joules, time.perf_counter() - began
-
-
-def available_energy_source(device: torch.device | str) -> str:
-    """The name of the device's energy counter, "" where there is none."""
-    with suppress(OSError):
-        return energy_counter(device).source
-    return ""

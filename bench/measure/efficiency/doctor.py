@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,21 +15,23 @@ from torch.nn import functional
 from torch.nn.attention import sdpa_kernel
 
 from bench.errors import first_line
-from metrics.cost.device import bfloat16_warning, busy_warning, describe_environment, resolve_device
-from metrics.cost.energy import available_energy_source, energy_counter
+from metrics.cost.device import bfloat16_warning, busy_warning, describe_environment, driver_version, resolve_device
+from metrics.cost.energy import energy_counter
 from metrics.cost.memory import CLEAR_REFS, peak_memory
+from metrics.cost.nvml import Gpu
 
 if TYPE_CHECKING:
     from architectures.kernel_choice import Kernel
 
-DRIVER_FILE = Path("/proc/driver/nvidia/version")
 REBUILD = " --force-reinstall --no-deps --no-cache-dir"
 AGREEMENT = 1e-3
 """Largest relative error of a working kernel against the float64 reference, values and gradients."""
 ENERGY_ADVICE = {
     "cpu": "energy rows stay n/a; on real Linux hardware let the user read /sys/class/powercap/intel-rapl:0/energy_uj",
-    "cuda": "energy rows stay n/a; install the driver's NVML library (libnvidia-ml.so.1)",
+    "cuda": "energy rows stay n/a",
 }
+LOAD_S = 0.5
+LOCK = "lock it to time: nvidia-smi --lock-gpu-clocks=MHZ,MHZ as administrator (--reset-gpu-clocks undoes it)"
 TORCH_FOR_CUDA = "install the torch build for its CUDA (pytorch.org, 'Get started')"
 
 
@@ -76,23 +76,6 @@ def _architecture(capability: tuple[int, int], built_for: list[str]) -> Finding:
     detail = f"sm_{major}{minor}; torch is built for {', '.join(built_for)}"
     advice = "" if runs else "install a torch build that names this architecture"
     return Finding("GPU architecture", "works" if runs else "fails", detail, advice)
-
-
-def driver_version() -> str:
-    """Version of the NVIDIA driver of this machine, whether torch can use it or not; "" if there is none."""
-    try:
-        found = re.search(r"Kernel Module.*?(\d+\.\d+(\.\d+)?)", DRIVER_FILE.read_bytes().decode(errors="replace"))
-        return found[1] if found else "unknown version"
-    except OSError:
-        pass
-    if (command := shutil.which("nvidia-smi")) is None:
-        return ""
-    try:
-        asked = [command, "--query-gpu=driver_version", "--format=csv,noheader"]
-        done = subprocess.run(asked, capture_output=True, encoding="utf-8", errors="replace", timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return (done.stdout.splitlines() or [""])[0].strip()
 
 
 def _refusal_of_cuda() -> str:
@@ -168,6 +151,38 @@ def _machine(device: torch.device) -> Iterator[Finding]:
         yield Finding("quiet", "fails", warning, "time on an idle machine, or expect wide intervals")
     if found["governor"] not in (None, "performance"):
         yield Finding("clock", "fails", f"governor {found['governor']}", "set the governor to performance to time")
+    if device.type == "cuda":
+        yield examine_clock(device)
+
+
+def examine_clock(device: torch.device, load: Callable[[torch.device], None] | None = None) -> Finding:
+    """Whether the SM clock moves with the load: that it is locked NVML shows in no other way. `load` keeps the device
+    busy when it returns; by default matrix products."""
+    try:
+        gpu = Gpu(device)
+        idle_mhz = gpu.sm_clock_mhz()
+        (load or _load)(device)
+        busy_mhz, highest_mhz, throttled = gpu.sm_clock_mhz(), gpu.highest_sm_clock_mhz(), gpu.throttled()
+    except OSError as problem:
+        return Finding("clock", "missing", str(problem), "timings stand without clocks, and throttling is not noticed")
+    words = f"SM clock {idle_mhz:.0f} MHz idle, {busy_mhz:.0f} MHz under load"
+    words += f", throttled by {' and '.join(throttled)}" if throttled else ""
+    if idle_mhz != busy_mhz:
+        return Finding("clock", "fails", f"{words}: not locked", LOCK)
+    if busy_mhz == highest_mhz:
+        return Finding("clock", "works", f"{words}, its highest: locked there, or not at all")
+    return Finding("clock", "works", f"{words}: locked")
+
+
+def _load(device: torch.device) -> None:
+    """Matrix products for half a second, and some that still run."""
+    x = torch.randn(4096, 4096, device=device)
+    began = time.perf_counter()
+    while time.perf_counter() - began < LOAD_S:
+        _ = x @ x
+        torch.cuda.synchronize(device)
+    for _ in range(10):
+        _ = x @ x
 
 
 def _scan(subject: str, name: str, device: torch.device, chosen: str) -> Finding:
@@ -207,14 +222,10 @@ def _instruments(device: torch.device) -> Iterator[Finding]:
         yield Finding("peak memory", "missing", peak.reason, f"measured on Linux through {CLEAR_REFS}, and on CUDA")
     else:
         yield Finding("peak memory", "works", peak.kind)
-    source = available_energy_source(device)
-    if source:
-        yield Finding("energy", "works", source)
-    else:
-        try:
-            energy_counter(device)
-        except OSError as problem:
-            yield Finding("energy", "missing", str(problem), ENERGY_ADVICE[device.type])
+    try:
+        yield Finding("energy", "works", energy_counter(device).source)
+    except OSError as problem:
+        yield Finding("energy", "missing", str(problem), ENERGY_ADVICE[device.type])
     compiler = next((name for name in ("g++", "clang++", "c++") if shutil.which(name)), "")
     advice = "" if compiler else "only torch.compile needs one"
     yield Finding("C++ compiler", "works" if compiler else "missing", compiler or "none found", advice)

@@ -85,6 +85,8 @@ class Group:
                 arm.record.take({**message, "replicate": self.replicate})
                 if message["event"] == "progress":
                     self.on_event(arm.cell.id, message)
+                elif message["event"] == "warning":
+                    self.warn(message["words"])
         except CellFailure as failure:
             where = f" (in replicate {self.replicate + 1})" if self.replicate else ""
             arm.record.death = (failure.state, failure.reason + where)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench.measure.efficiency.record import Record
+from bench.measure.efficiency.throttling import gpu_columns, gpu_states
 from bench.measure.rows import missing, row
 from metrics.cost import quantities as cost
 
@@ -56,10 +57,15 @@ def latency_row(
         disagree = not all(one["clocks_agree"] for one in rounds)
         notes = [*record.notes, *["the two clocks differ by over 5 %"] * disagree]
         notes += [rounds[-1]["note"]] if rounds[-1]["note"] else []
+        repeated = record.repeated[kind, length]
+        notes += [f"{repeated} throttled round{'s' * (repeated > 1)} timed again"] if repeated else []
         notes += [
             f"{one['reason']} (in replicate {one['replicate'] + 1})" for one in record.all("failed", kind, length)
         ]
         found["note"] = "; ".join([*notes, record.death[1]] if record.death else notes)
+        found |= gpu_columns(record, kind, length)
+        if states := gpu_states(record, kind, length):
+            found["gpu"] = states
         found["stopped_by"] = record.stopped.get((kind, length), "" if kind != "sample" else "planned samples")
     else:
         why = record.why_missing(kind, length, cell.prune)
@@ -79,7 +85,8 @@ def phase_rows(cell: EfficiencyCell, record: Record, length: int, spreads: Sprea
     for phase in measured["phases_s"] if measured else ():
         taken_s = record.replicates_s("train", length, phase)
         found.append(_timing(cost.TRAIN_PHASES[phase], MS, taken_s, spreads.get(("train", length, phase))))
-    return [one | {"batch": cell.training_batch} for one in found]
+    shared = gpu_columns(record, "train", length) | {"batch": cell.training_batch}
+    return [one | shared for one in found]
 
 
 def derived_rows(cell: EfficiencyCell, record: Record, length: int, spreads: Spreads) -> list[dict[str, Any]]:
@@ -95,7 +102,8 @@ def derived_rows(cell: EfficiencyCell, record: Record, length: int, spreads: Spr
         if any(one for rounds in replicates_s for one in rounds):
             taken_s = _taken(replicates_s, spreads.get((kind, length, "")))
             bounds = {"low": amount / taken_s.high, "high": amount / taken_s.low, "n": taken_s.n}
-            found.append(row(metric, amount / taken_s.value, batch=cell.batch_of(kind), **bounds))
+            shared = gpu_columns(record, kind, length) | {"batch": cell.batch_of(kind)}
+            found.append(row(metric, amount / taken_s.value, **shared, **bounds))
 
     rate("step", cost.TOKENS_PER_SECOND, cell.batch * length)
     ceilings, traffic = record.newest("ceilings"), record.newest("traffic", length=length)

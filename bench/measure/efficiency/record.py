@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,11 +25,20 @@ class Record:
     """What ended the timing of a kind at a length."""
     death: tuple[str, str] | None = None
     notes: list[str] = field(default_factory=list)
+    repeated: Counter[Key] = field(default_factory=Counter)
+    """Rounds whose place a repeat has taken."""
 
     def take(self, message: Message) -> None:
         """Add one message of a process; "replicate" is 0 where it has none."""
         key = (message.get("kind", ""), message.get("length"))
         self.messages.setdefault(message["event"], {}).setdefault(key, []).append({"replicate": 0, **message})
+
+    def replace(self, event: str, key: Key, count: int) -> None:
+        """Take out the last of the first `count` messages where one came after them, which repeats it."""
+        messages = self.messages.get(event, {}).get(key, [])
+        if len(messages) > count > 0:
+            del messages[count - 1]
+            self.repeated[key] += 1
 
     def all(self, event: str, kind: str = "", length: int | None = None) -> list[Message]:
         """The messages of an event about a kind of call at a length."""

@@ -14,6 +14,7 @@ from bench.measure.efficiency.group import Arm, Group, OnEvent
 from bench.measure.efficiency.latency_rows import spreads_of
 from bench.measure.efficiency.record import Key
 from bench.measure.efficiency.rows import rows_of
+from bench.measure.efficiency.throttling import Repeats
 
 SILENCE_S = 900.0
 """Seconds without a message after which a measuring process counts as stuck; one comes after every block of calls."""
@@ -46,7 +47,8 @@ def measure_group(
     until the replicate's share of `time_cap_s` seconds is spent; `stopped_by` says which ended it. Where `PATIENCE`
     caps leave no time for it, a further replicate is not begun, which `stopped_by` says too; one is always whole.
     What is timed is called `calls_per_round` times in a round, or as often as fits into `seconds_per_round` where that
-    is more. Whole samples (see `samples_planned`), memory, FLOPs, energy and compilation are of the first replicate.
+    is more, and again where the GPU was throttled (see `throttling`). Whole samples (see `samples_planned`), memory,
+    FLOPs, energy and compilation are of the first replicate.
     A process that dies leaves what it has measured with the reason, and NaN for the rest; the others go on.
     `on_event(cell id, event)` is called at each step (`stage`, `done`, `total`, `left_s`). `log_folder`: a folder (for
     `<cell id>.log`), or log paths by cell id. Raises EfficiencyError for settings that cannot be used; on
@@ -104,6 +106,7 @@ class _Session:
         self.relative_width, self.time_cap_s = relative_width, time_cap_s
         self.share = math.ceil(rounds / replicates)
         self.not_planned: dict[int, str] = {}
+        self.repeats = Repeats(group)
         self.spent_s = self.starts_s = self.last_start_s = self.last_round_s = 0.0
         """Seconds of rounds and samples; of the starts after the first; of the newest start, and of its last round."""
 
@@ -165,8 +168,9 @@ class _Session:
             ahead = max(0, self.share - done) + (left - 1) * self.share
             progress = {"done": number * self.share + done, "total": max(self.replicates * self.share, done + 1)}
             for arm in group.alive:
-                command = {"command": "round", "work": self.work(arm, wide)}
-                group.turn(arm, command, "timing", **progress, left_s=ahead * last_s + (left - 1) * self.last_start_s)
+                work, left_s = self.work(arm, wide), ahead * last_s + (left - 1) * self.last_start_s
+                group.turn(arm, {"command": "round", "work": work}, "timing", **progress, left_s=left_s)
+                self.repeats.after(arm, work)
             last_s = time.monotonic() - round_began
             done += 1
             if done >= self.share:

@@ -29,8 +29,8 @@ from bench.measure.efficiency.record import COUNTERS  # noqa: E402
 from bench.plugins import load_plugins  # noqa: E402
 from metrics.cost.computed_memory import computed_memory  # noqa: E402
 from metrics.cost.energy import (  # noqa: E402
+    UNAVAILABLE,
     EnergyUse,
-    available_energy_source,
     energy_counter,
     measure_energy,
     measure_idle_power,
@@ -48,6 +48,7 @@ from metrics.cost.memory import (  # noqa: E402
     private_bytes,
     requested_bytes,
 )
+from metrics.cost.nvml import GpuWatch  # noqa: E402
 from metrics.cost.roofline import measure_ceilings, traffic_bytes  # noqa: E402
 
 LONG_CALL_S = 0.3
@@ -79,6 +80,7 @@ class EfficiencyWorker:
             limit_growth(settings["memory_limit_gib"] * 2**30)
         imported_s = time.perf_counter() - STARTED_S
         self.arm = TimedArm(settings)
+        self.gpu = GpuWatch(self.arm.device, lambda words: emit("warning", words=words))
         parameters = sum(weight.numel() for weight in self.arm.model.parameters() if weight.requires_grad)
         built_s = time.perf_counter() - STARTED_S - imported_s
         emit("ready", parameters=parameters, import_s=imported_s, build_s=built_s)
@@ -117,15 +119,17 @@ class EfficiencyWorker:
                 for counter in COUNTERS:
                     self._attempt(counter, length, self._count, counter)
         kinds = [*self.kinds, "sample"]
-        if not self.settings["energy"] or not available_energy_source(self.arm.device):
-            reason = "not asked for (measure.efficiency.energy)"
-            if self.settings["energy"]:
-                reason = measure_energy(lambda: None, device=self.arm.device).reason  # nothing is run
-            for kind in kinds:
-                self._emit_energy(kind, None, EnergyUse(math.nan, reason=reason))
-            return
-        self.idle_w = measure_idle_power(energy_counter(self.arm.device))
+        reason = "" if self.settings["energy"] else "not asked for (measure.efficiency.energy)"
+        if not reason:
+            try:
+                self.counter = energy_counter(self.arm.device)
+                self.idle_w = measure_idle_power(self.counter)
+            except OSError as problem:
+                reason = f"{UNAVAILABLE}: {problem}"
         for kind in kinds:
+            if reason:
+                self._emit_energy(kind, None, EnergyUse(math.nan, reason=reason))
+                continue
             for length in self.settings["lengths"]:
                 if (kind, length) not in self.failed and (kind != "sample" or length in self.sampled):
                     self._attempt(f"{kind} energy", length, self._power, kind)
@@ -239,6 +243,7 @@ class EfficiencyWorker:
             self.sampled.add(length)
         self.arm.marks_s.clear()
         times = time_calls(call, calls, warmup=warmup, device=self.arm.device)
+        state = self.gpu.read()  # at once, while the device still has the clocks of the calls
         self.emit(
             "samples",
             kind=kind,
@@ -248,6 +253,7 @@ class EfficiencyWorker:
             clocks_agree=times.clocks_agree,
             nfe=self.arm.nfe if kind == "sample" else [],
             note=self.arm.graph_words if kind == "sample" else "",
+            gpu=state,
         )
 
     def _compile(self, length: int) -> None:
@@ -290,6 +296,8 @@ class EfficiencyWorker:
 
     def _count(self, length: int, counter: str) -> None:
         model = self.arm.model.eval()
+        if reason := getattr(model, "uncounted", ""):
+            raise ValueError(reason)
         tokens_BL = self.arm.tokens(length, 1)
         if counter == "formula":
             if not hasattr(model, "flops"):
@@ -316,7 +324,8 @@ class EfficiencyWorker:
         self.emit("flops", kind=counter, length=length, flops=counted.products, uncounted=uncounted)
 
     def _power(self, length: int, kind: str) -> None:
-        use = measure_energy(self.arm.call(kind, length), device=self.arm.device, idle_w=self.idle_w)
+        device = self.arm.device
+        use = measure_energy(self.arm.call(kind, length), device=device, counter=self.counter, idle_w=self.idle_w)
         self._emit_energy(kind, length, use)
 
     def _emit_energy(self, kind: str, length: int | None, use: EnergyUse) -> None:

@@ -61,6 +61,11 @@ def _timing_caveats(frame: pd.DataFrame, together: bool) -> list[str]:
             "machine may have hit some of them only. Compare latencies within one session."
         )
     ranked = "ranked together, as was asked, and marked *" if together else "not ranked against each other"
+    if slowed := int((timed["throttled"] != "").sum()):
+        words.append(
+            f"The GPU was throttled in {slowed} of {len(timed)} timings, also when they were repeated: they are marked "
+            "in the tables of cost, and may be slower than the arm is."
+        )
     conflict = kernel_conflict(timed["kernel"])
     if conflict:
         words.append(f"Different kernels ran for the same operation ({conflict}); such rows are {ranked}.")

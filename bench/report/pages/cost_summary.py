@@ -18,6 +18,7 @@ from bench.report.rows.frame import EFFICIENCY, QUALITY, as_frame, rows_of
 from bench.report.rows.study import baseline_arm
 from bench.report.rows.summaries import Summaries, Summary, cost_summaries
 from bench.report.tables.audit import aa_table, flop_audit_table, ratio_table
+from bench.report.tables.cost import throttled_notes
 from bench.report.tables.growth import crossing
 from bench.report.tables.numbers import NOTHING
 from bench.report.tables.table import Table
@@ -64,7 +65,8 @@ def _by_length(summaries: Summaries, metric: str, arms: list[str]) -> RichTable:
 
     lengths = shown_lengths(summaries.lengths())
     title = f"{quantity_of(metric).short_heading}, median ± half of its 95 % interval"
-    result = narrow_table(title, [str(length) for length in lengths])
+    shown = Summaries(one for one in summaries if one.length in lengths)
+    result = narrow_table(title, [str(length) for length in lengths], "\n".join(throttled_notes(shown)))
     result.add_column(Text("kernels"))
     rows: dict[str, Sequence[str]] = {}
     for arm in arms:

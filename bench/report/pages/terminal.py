@@ -125,10 +125,11 @@ def print_table(console: Console, table: ReportTable) -> None:
 
 
 def _reads(direction: str) -> str:
-    """The direction of an arm's Mamba layers in one short word."""
+    """The direction of an arm's recurrent layers in one short word."""
     if "bidirectional" in direction:
         return "both"
-    return "none" if direction.startswith(("no ", "none")) else direction.removeprefix("Mamba ")
+    words = dict.fromkeys(word for word in direction.replace(",", " ").split() if word in ("forward", "backward"))
+    return "none" if direction.startswith(("no ", "none")) else " ".join(words) or direction
 
 
 def plus_minus(summary: Summary, widest: float = math.inf) -> str:

@@ -53,6 +53,7 @@ class Summary:
     songs: str = ""
     sd: float = math.nan
     auc: float = math.nan
+    throttled: str = ""
     corpus: str = ""
     length: int | None = None
     sampler: str = ""
@@ -199,6 +200,7 @@ def _summary(rows: list[Row], key: dict[str, Any]) -> Summary:
         songs=_range(row["songs"] for row in rows),
         sd=_known(row["sd"] for row in rows),
         auc=_known(row["auc"] for row in rows),
+        throttled=_first(row["throttled"] for row in rows),
     )
 
 

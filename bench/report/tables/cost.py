@@ -19,7 +19,7 @@ from bench.report.tables.table import Entry, Table, numbered
 from metrics.headlines import COSTS
 from metrics.quantities import Quantity, quantity_of
 
-FORCED = "*"
+FORCED, THROTTLED = "*", "throttled"
 SETTINGS_RANKED = f"{FORCED} ranked although device, threads or batch differ."
 SETTINGS_APART = (
     "Costs on another device, with other threads or another batch stand in a table of their own: they are not ranked "
@@ -33,7 +33,7 @@ def cost_tables(frame: pd.DataFrame, folder: Path | None = None, *, force: bool 
     noted. A time is bold where it is the least by the verdicts on all pairs of arms, which need the raw samples in
     `folder`; another cost, and a time without those, where its interval is apart from all others. Where kernels differ
     nothing is bold. With `force` all settings are in one table, and a figure that is bold although kernels or settings
-    differ is marked *."""
+    differ is marked *. A figure of a throttled GPU is marked so."""
     order = arm_order(frame)
     summaries = Summaries(sorted(cost_summaries(frame), key=lambda summary: order.index(summary.arm)))
     tables = []
@@ -84,13 +84,16 @@ def _cost_table(
         part = summaries.where(arm=arm)
         entries = [Entry(arm), joined(part, "pattern"), joined(part, "direction"), parameters_entry(part)]
         for length in lengths:
-            entry = summary_entry(part.first(length=length))
+            summary = part.first(length=length)
+            entry = summary_entry(summary)
             if entry.reason:
                 reasons.setdefault(entry.reason, []).append(f"{arm} at {length}")
             first = best[length] == arm
-            entries.append(replace(entry, best=first, mark=FORCED if first and mixed else ""))
+            marks = [FORCED] * (first and mixed) + [THROTTLED] * bool(summary and summary.throttled)
+            entries.append(replace(entry, best=first, mark=" ".join(marks)))
         body.append((*entries, Entry("; ".join(part.kernels()))))
     notes = [f"{NOTHING}: {', '.join(where)}: {reason}" for reason, where in reasons.items()]
+    notes += throttled_notes(summaries)
     if conflict:
         ranked = f"{FORCED} ranked although" if force else "Not ranked:"
         notes.append(f"{ranked} operations ran on different kernels ({conflict}).")
@@ -108,6 +111,15 @@ def _least(summaries: Summaries, quantity: Quantity, folder: Path | None) -> str
         return lowest_apart(summaries) if quantity.name in EXACT else None
     judged = folder is not None and any(rounds_of(folder, one) for one in summaries)
     return fastest(summaries, folder) if judged else lowest_apart(summaries)
+
+
+def throttled_notes(summaries: Summaries) -> list[str]:
+    """Notes on figures of a throttled GPU: which, why, in how many rounds; [] where there are none."""
+    found = dict[str, list[str]]()
+    for one in summaries:
+        if one.throttled:
+            found.setdefault(one.throttled, []).append(f"{one.arm} at {one.length}")
+    return [f"{THROTTLED}: {', '.join(where)}: {words}" for words, where in found.items()]
 
 
 def rotation_notes(frame: pd.DataFrame, arms: list[str]) -> list[str]:

@@ -57,10 +57,11 @@ def test_a_folder_without_results_is_one_clear_line(tmp_path):
 
 
 def test_summary_fits_eighty_columns_and_marks_the_arms(frame):
+    frame.loc[frame["arm"] == "fam", "direction"] = "GatedDeltaNet of fla (unpublished adapter) forward, Mamba forward"
     console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     console.print(summary_table(frame))
     lines = console.export_text().splitlines()
-    assert any(line.split()[:2] == ["fam", "†"] for line in lines)
+    assert any(line.split()[:3] == ["fam", "†", "forward"] for line in lines)
     mamba = next(line for line in lines if "mamba" in line)
     assert mamba.split() == ["mamba", "‡", "both", "2.04", "M", "3.85±2", "0.170±0.4", "96.0±2", "0.960", "19.2"]
 

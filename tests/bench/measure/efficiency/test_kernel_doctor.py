@@ -11,8 +11,9 @@ from architectures.depthwise import CONVOLUTION
 from architectures.scan.kernels import SCAN
 from architectures.ssd import SSD
 from bench.measure.efficiency import doctor as kernel_doctor
-from bench.measure.efficiency.doctor import _architecture, _unusable, driver_version, examine_gpu, examine_kernels
-from metrics.cost.device import hidden_gpus, resolve_device
+from bench.measure.efficiency.doctor import _architecture, _unusable, examine_gpu, examine_kernels
+from metrics.cost import device
+from metrics.cost.device import driver_version, hidden_gpus, resolve_device
 
 CPU = torch.device("cpu")
 VERSION = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  470.57.02  Tue Jul 13 16:14:05 UTC 2021\nGCC version:\n"
@@ -22,7 +23,7 @@ OPEN_VERSION = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  570.86.
 @pytest.fixture
 def driver(monkeypatch, tmp_path):
     """A machine with a driver, whether or not this one has one."""
-    monkeypatch.setattr(kernel_doctor, "DRIVER_FILE", tmp_path / "version")
+    monkeypatch.setattr(device, "DRIVER_FILE", tmp_path / "version")
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     (tmp_path / "version").write_text(VERSION)
@@ -51,7 +52,7 @@ def test_a_torch_without_cuda_on_a_gpu_machine_is_told_apart_from_no_gpu(driver,
         "an NVIDIA driver (470.57.02) is here, but this torch is built without CUDA",
     )
     driver.unlink()
-    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.setattr(device, "_output_of", lambda *command: None)
     (found,) = examine_gpu(CPU)
     assert (found.state, found.detail) == ("missing", "no CUDA device")
 
@@ -67,15 +68,10 @@ def test_the_driver_is_read_from_the_kernel_or_asked_of_nvidia_smi(driver, monke
     driver.write_text(OPEN_VERSION)
     assert driver_version() == "570.86.15"
     driver.unlink()
-    monkeypatch.setattr("shutil.which", lambda name: "/bin/nvidia-smi")
-    monkeypatch.setattr("subprocess.run", lambda *_, **__: subprocess.CompletedProcess([], 0, "550.54.15\n550.54.15\n"))
-    assert driver_version() == "550.54.15"
-
-    def broken(*_, **__):
-        raise subprocess.CalledProcessError(9, "nvidia-smi")
-
-    monkeypatch.setattr("subprocess.run", broken)
-    assert driver_version() == ""
+    for code, expected in ((0, "550.54.15"), (9, "")):
+        answer = subprocess.CompletedProcess([], code, "driver_version\n550.54.15\n550.54.15\n")
+        monkeypatch.setattr("subprocess.run", lambda *_, answer=answer, **__: answer)
+        assert driver_version() == expected
 
 
 @pytest.mark.parametrize(
@@ -97,7 +93,8 @@ def test_another_architecture(capability, built_for, state):
 def test_absent_and_broken_packages_come_with_the_command_that_builds_them():
     absent = _unusable("ssd kernel mamba_ssm", SSD.kernels["mamba_ssm"], "mamba-ssm is not installed")
     assert absent.state == "missing"
-    assert absent.advice == "on the GPU machine: MAMBA_FORCE_BUILD=TRUE pip install --no-build-isolation mamba-ssm"
+    build = "MAMBA_KEEP_CUDA_BUILD=TRUE MAMBA_FORCE_BUILD=TRUE pip install --no-build-isolation mamba-ssm"
+    assert absent.advice == f"on the GPU machine: {build}"
     causal_conv1d = CONVOLUTION.kernels["causal_conv1d"]
     broken = _unusable("convolution kernel causal_conv1d", causal_conv1d, "installed but broken: OSError: no library")
     assert broken.state == "fails" and broken.detail == "installed but broken: OSError: no library"

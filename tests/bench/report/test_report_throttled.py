@@ -1,0 +1,21 @@
+"""Figures of a throttled GPU are marked wherever they are read."""
+
+from __future__ import annotations
+
+from bench.report.pages.caveats import caveats
+from bench.report.pages.cost_summary import cost_summary
+from bench.report.tables.cost import cost_tables
+
+NOTE = "throttled: smdim at 512: power cap in 2 of 5 rounds"
+
+
+def test_figures_of_a_throttled_gpu_are_marked_where_they_are_read(frame, tmp_path):
+    assert not [words for words in caveats(frame) if "throttled" in words]
+    slow = (frame["arm"] == "smdim") & (frame["length"] == 512) & (frame["metric"] == "step_latency")
+    frame.loc[slow, "throttled"] = "power cap in 2 of 5 rounds"
+    table = cost_tables(frame)[0]
+    assert table.entry("smdim", "L = 512").mark == "throttled" and table.entry("smdim", "L = 256").mark == ""
+    assert NOTE in table.notes and table.to_markdown().count(" throttled |") == 1
+    assert any(words.startswith("The GPU was throttled in 1 of ") for words in caveats(frame))
+    shown = cost_summary(frame[frame["kind"] == "efficiency"], tmp_path)[0]
+    assert NOTE in str(shown.caption)
