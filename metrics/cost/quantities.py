@@ -37,7 +37,8 @@ SAMPLE_LATENCY: Final = _register_cost(
 TRAIN_STEP_LATENCY: Final = _register_training(
     "train_step_latency",
     "ms",
-    "forward with loss, backward and AdamW update on one batch, median of warm calls, mean over processes v2",
+    "forward with loss, backward and AdamW update on one batch, its noise drawn before, median of warm calls, "
+    "mean over processes v3",
     label="Latency, one training step",
     matters=SAME_MODEL,
     short="One training step",

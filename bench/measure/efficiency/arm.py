@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -11,16 +12,18 @@ from typing import Any
 import torch
 
 from architectures.kernel_choice import recorded_kernels
+from architectures.padding import padded_rows
 from bench.diffusion import AbsorbingDiffusion
 from bench.diffusion.sampling_step import PRECISIONS, CudaGraphs, SamplingStep, autocast
 from metrics.cost.device import work_on
 from metrics.cost.kernels import attention_kernel
-from metrics.cost.latency import synchronise
 
 LEARNING_RATE = 1e-6
 """Small, so that thousands of timed updates on random tokens leave the weights finite; its size costs no time."""
 Network = Callable[..., torch.Tensor]
 PHASES = ("forward", "backward", "optimiser")
+DRAWS = 4
+"""Draws of noise that a timed training step takes in turn, made before the clock runs."""
 
 
 def build_backbone(config: dict[str, Any]) -> torch.nn.Module:
@@ -42,7 +45,7 @@ class TimedArm:
         module, _, function = settings["factory"].partition(":")
         self.factory: Callable[[dict[str, Any]], torch.nn.Module] = getattr(importlib.import_module(module), function)
         self.diffusion = AbsorbingDiffusion(settings["mask_id"], settings["pad_id"], steps=settings["sample_steps"])
-        self.marks_s: list[float] = []
+        self.marks: list[Any] = []
         self.nfe: list[float] = []
         self.build()
 
@@ -79,7 +82,7 @@ class TimedArm:
         denoise = self.model if network is None else network
 
         def call() -> Any:
-            with torch.inference_mode(), self.autocast():
+            with torch.inference_mode(), self.autocast(), padded_rows(False):
                 return denoise(tokens_BL)
 
         return call
@@ -89,19 +92,24 @@ class TimedArm:
         return autocast(self.device, self.precision)
 
     def loss(self, length: int, batch: int, network: Network | None = None) -> Callable[[], torch.Tensor]:
-        """The training loss of one batch, with its graph."""
-        tokens_BL = self.tokens(length, batch)
+        """The training loss of one batch, with its graph; its noise is drawn here, as training draws it a step ahead
+        while a GPU computes."""
+        clean_BL = self.tokens(length, batch).to(self.generator.device)
+        draws = [self.diffusion.noise(clean_BL, self.generator) for _ in range(DRAWS)]
+        if self.device.type == "cuda":
+            draws = [one.pinned() for one in draws]
+        turns = itertools.cycle(draws)
         self.model.train()
         denoise = self.model if network is None else network
 
         def call() -> torch.Tensor:
             with self.autocast():
-                return self.diffusion.loss(denoise, tokens_BL, self.generator).loss
+                return self.diffusion.loss_of(denoise, next(turns), self.device).loss
 
         return call
 
     def train(self, length: int, batch: int, network: Network | None = None) -> Callable[[], Any]:
-        """One training step; `marks_s` gets the time before and after each of its phases."""
+        """One training step; `marks` gets the time before and after each of its phases."""
         loss = self.loss(length, batch, network)
 
         def call() -> None:
@@ -146,15 +154,24 @@ class TimedArm:
         return call
 
     def _mark(self) -> None:
-        """Note the time at which the device is done with what came before."""
-        synchronise(self.device)
-        self.marks_s.append(time.perf_counter())
+        """Note the time: on a GPU an event in its queue, for which nothing waits."""
+        if self.device.type == "cuda":
+            self.marks.append(torch.cuda.Event(enable_timing=True))
+            self.marks[-1].record()
+        else:
+            self.marks.append(time.perf_counter())
 
     def phases_s(self, skipped_calls: int) -> dict[str, list[float]]:
-        """Seconds of each phase of the training steps since `marks_s` was cleared, without the first ones."""
+        """Seconds of each phase of the training steps since `marks` was cleared, without the first ones; a GPU must have
+        come to their end."""
         edges = len(PHASES) + 1
-        marks = [self.marks_s[i : i + edges] for i in range(edges * skipped_calls, len(self.marks_s), edges)]
-        return {name: [one[i + 1] - one[i] for one in marks] for i, name in enumerate(PHASES)}
+        marks = [self.marks[i : i + edges] for i in range(edges * skipped_calls, len(self.marks), edges)]
+        return {name: [_seconds(one[i], one[i + 1]) for one in marks] for i, name in enumerate(PHASES)}
+
+
+def _seconds(start: Any, end: Any) -> float:
+    """Seconds between two marks: events of a GPU, or readings of the host's clock."""
+    return end - start if isinstance(start, float) else start.elapsed_time(end) / 1e3
 
 
 def kernels_of_call(call: Callable[[], Any]) -> dict[str, str]:

@@ -232,7 +232,7 @@ class EfficiencyWorker:
             warmup = 1  # the memory of the turn before was given back: taking it again is no part of a call
         if kind == "sample":
             self.sampled.add(length)
-        self.arm.marks_s.clear()
+        self.arm.marks.clear()
         times = time_calls(call, calls, warmup=warmup, device=self.arm.device)
         self.emit(
             "samples",
