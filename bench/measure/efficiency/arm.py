@@ -70,10 +70,11 @@ class TimedArm:
         return allowed[torch.randint(len(allowed), (batch, length), generator=generator)].to(self.device)
 
     def call(self, kind: str, length: int, *network: Network) -> Callable[[], Any]:
-        """The call that `kind` names ("step", "train", "sample"), with the batch of the cell; `network`: in place of
+        """The call that `kind` names (see `EfficiencyCell.kinds`), with the batch of the cell; `network`: in place of
         the model in a step or a training step."""
         batch = self.settings["training_batch" if kind == "train" else "batch"]
-        return {"step": self.step, "train": self.train, "sample": self.sample}[kind](length, batch, *network)
+        calls = {"step": self.step, "graph": self.graph, "train": self.train, "sample": self.sample}
+        return calls[kind](length, batch, *network)
 
     def step(self, length: int, batch: int, network: Network | None = None) -> Callable[[], Any]:
         """One denoising step: the forward pass of the network (default: the model) as a sampler calls it."""
@@ -85,6 +86,24 @@ class TimedArm:
             with torch.inference_mode(), self.autocast(), padded_rows(False):
                 return denoise(tokens_BL)
 
+        return call
+
+    def graph(self, length: int, batch: int) -> Callable[[], Any]:
+        """The same step replayed as a CUDA graph, recorded and compared with the plain call here.
+
+        Raises ValueError where it cannot be recorded, with the reason.
+        """
+        tokens_BL = self.tokens(length, batch)
+        self.model.eval()
+        denoise = SamplingStep(self.model, precision=self.settings["precision"], recorder=CudaGraphs(), most=batch)
+
+        def call() -> Any:
+            with torch.inference_mode(), padded_rows(False):
+                return denoise(tokens_BL)
+
+        call()
+        if denoise.plain_reason:
+            raise ValueError(f"no CUDA graph: {denoise.plain_reason}")
         return call
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -162,8 +181,8 @@ class TimedArm:
             self.marks.append(time.perf_counter())
 
     def phases_s(self, skipped_calls: int) -> dict[str, list[float]]:
-        """Seconds of each phase of the training steps since `marks` was cleared, without the first ones; a GPU must have
-        come to their end."""
+        """Seconds of each phase of the training steps since `marks` was cleared, without the first ones; a GPU must
+        have come to their end."""
         edges = len(PHASES) + 1
         marks = [self.marks[i : i + edges] for i in range(edges * skipped_calls, len(self.marks), edges)]
         return {name: [_seconds(one[i], one[i + 1]) for one in marks] for i, name in enumerate(PHASES)}

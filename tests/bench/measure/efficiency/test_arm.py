@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from typing import Any
 
@@ -12,8 +13,15 @@ from architectures import resolve
 from architectures.padding import known_padding
 from bench.measure.efficiency.arm import TimedArm
 from bench.measure.efficiency.cell import EfficiencyCell
+from bench.measure.efficiency.record import Record
+from bench.measure.efficiency.rows import rows_of
+from bench.measure.efficiency.worker import NO_LAUNCHES, EfficiencyWorker
 
 LENGTH = 16
+OPERATORS = 18
+"""Of a backbone of one feed-forward: 5 products (2 with a bias), 3 norms, 3 copies, 2 sums, embedding, padding, silu,
+gate, and the check of the ids."""
+COUNTED = {"reason": "", "kernels": 11, "transfers": 2, "waits": 1}
 
 
 class Event:
@@ -75,3 +83,61 @@ def test_phases_on_a_cpu_are_parts_of_the_step() -> None:
         call()
     assert [len(parts) for parts in arm.phases_s(1).values()] == [2, 2, 2]
     assert all(part > 0 for parts in arm.phases_s(1).values() for part in parts)
+
+
+class Recorder:
+    """Stands for CUDA graphs: a replay runs the call."""
+
+    refusal = ""
+
+    def unusable_reason(self, device: torch.device) -> str:
+        return ""
+
+    def record(self, call: Any, inputs: Any) -> Any:
+        if self.refusal:
+            raise RuntimeError(self.refusal)
+        return lambda: call(*inputs)
+
+
+def test_a_step_is_timed_as_a_graph_too_and_one_that_cannot_be_recorded_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bench.measure.efficiency.arm.CudaGraphs", Recorder)
+    arm = timed_arm()
+    assert torch.allclose(arm.call("graph", LENGTH)(), arm.call("step", LENGTH)())
+    monkeypatch.setattr(Recorder, "refusal", "operation not permitted when stream is capturing")
+    with pytest.raises(ValueError, match="no CUDA graph: operation not permitted when stream is capturing"):
+        arm.call("graph", LENGTH)
+
+
+def test_the_plain_figure_is_kept_where_the_graph_failed() -> None:
+    cell = EfficiencyCell("F", "F", {"vocab_size": 20}, (LENGTH,), device="cuda", graphs=True, training=False)
+    assert cell.kinds == ("step", "graph", "sample")
+    record = Record()
+    samples = {"samples_s": [0.002], "phases_s": {}, "clocks_agree": True, "nfe": [], "note": ""}
+    record.take({"event": "samples", "kind": "step", "length": LENGTH} | samples)
+    failed = {"status": "failed", "reason": "error: no CUDA graph: it waits", "asked_bytes": math.nan}
+    record.take({"event": "failed", "kind": "graph", "length": LENGTH} | failed)
+    rows = {row["metric"]: row for row in rows_of(cell, record, {}, {})}
+    assert rows["step_latency"]["value"] == 2.0
+    assert math.isnan(rows["step_latency_graph"]["value"])
+    assert rows["step_latency_graph"]["reason"] == "error: no CUDA graph: it waits"
+    on_cpu = EfficiencyCell("F", "F", {"vocab_size": 20}, (LENGTH,), graphs=True)
+    assert on_cpu.kinds == ("step", "train", "sample")
+    rows = {row["metric"]: row for row in rows_of(on_cpu, Record(), {}, {})}
+    assert rows["step_latency_graph"]["reason"] == "no CUDA graphs on cpu"
+
+
+def test_operators_of_a_step_are_counted_and_a_cpu_has_no_launches(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = resolve("F", 20, width=16, stride=4).to_dict()
+    cell = EfficiencyCell("F", "F", config, (LENGTH,), training=False)
+    record = Record()
+    worker = EfficiencyWorker(asdict(cell), lambda event, **content: record.take({"event": event, **content}))
+    worker._launches(LENGTH)
+    rows = {row["metric"]: row for row in rows_of(cell, record, {}, {})}
+    assert math.isnan(rows["step_launches"]["value"]) and rows["step_launches"]["reason"] == NO_LAUNCHES
+    assert rows["step_operators"]["value"] == OPERATORS and "mm 3" in rows["step_operators"]["note"]
+    record.take({"event": "launches", "kind": "launches", "length": LENGTH, "operators": 9, "most": "mm 9"} | COUNTED)
+    rows = {row["metric"]: row for row in rows_of(cell, record, {}, {})}
+    assert (rows["step_launches"]["value"], rows["step_operators"]["value"]) == (11, 9)
+    assert rows["step_launches"]["note"] == "beside 2 copies and fills; the host waits 1 times"
