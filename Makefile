@@ -13,7 +13,7 @@ WHEELHOUSE_FROM_SOURCE ?= fvcore iopath
 export OMP_WAIT_POLICY ?= passive
 export GOMP_SPINCOUNT ?= 20000
 
-.PHONY: bench test test-triton lint benchmarks compare faults wheelhouse clean
+.PHONY: bench test test-triton gpu lint benchmarks compare faults wheelhouse clean
 
 bench: $(VENV)/.bench
 	$(BIN)/smdim-bench run $(STUDY)
@@ -24,6 +24,10 @@ test: $(VENV)/.test
 # the Triton scan without a GPU: its interpreter, in an environment of its own because torch for CPUs brings no Triton
 test-triton: $(VENV)-triton/.test
 	TRITON_INTERPRET=1 $(VENV)-triton/bin/python -m pytest -q tests/architectures/scan/test_triton_scan.py
+
+# the first minutes on a device, in nine steps of eight minutes in all; `make gpu GPU="--device cpu --tiny"` tries the steps
+gpu: $(VENV)-gpu/.$(if $(OFFLINE),offline,online)
+	$(VENV)-gpu/bin/python tools/first_minutes.py $(GPU)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
@@ -69,6 +73,19 @@ $(VENV)-triton/.test: pyproject.toml constraints.txt
 	$(VENV)-triton/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt triton==3.9.0 numpy pytest
 	@touch $@
 
+# on top of the machine's own packages, where it has torch for its GPU; what is missing comes from the network
+$(VENV)-gpu/.online: pyproject.toml
+	$(PYTHON) -m venv --system-site-packages $(VENV)-gpu
+	$(VENV)-gpu/bin/pip install --quiet --disable-pip-version-check --editable . pytest hypothesis
+	@touch $@
+
+# or, with `make gpu OFFLINE=1`, from the folder that `make wheelhouse` filled
+$(VENV)-gpu/.offline: pyproject.toml
+	$(PYTHON) -m venv --system-site-packages $(VENV)-gpu
+	$(VENV)-gpu/bin/pip install --quiet --disable-pip-version-check --no-index --find-links wheelhouse \
+	  smdim-bench $(WHEELHOUSE_ALSO)
+	@touch $@
+
 $(VENV)/.faults: $(VENV)/.bench
 	$(PIP) --editable ".[faults]"
 	@touch $@
@@ -82,4 +99,4 @@ $(VENV)/.benchmarks: $(VENV)/.bench
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-triton $(VENV)-wheelhouse wheelhouse build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-triton $(VENV)-gpu $(VENV)-wheelhouse wheelhouse build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

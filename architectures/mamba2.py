@@ -39,7 +39,7 @@ class Mamba2(Mixer):
     which has one decay (see `split_heads`; from 8 heads on their number is a multiple of 8, as in all published sizes,
     and with it the rows of W, and P the nearest that fits); kernel: of the short convolution, in positions; one group
     of B and C. The defaults are those of the released code (N = 128, P = 64, expand 2, kernel 4). direction: `forward`
-    is causal, `backward` its mirror; `bidirectional` (of this project, not published) lets half of every head's features
+    is causal, `backward` its mirror; `bidirectional` (of this project, not published) lets half of each head's features
     run each way with the same weights: equal parameters, and but for B, C and their scores equal FLOPs.
     """
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from bench.child import Child, last_line, tree
-from bench.errors import CellFailure
 from bench.files import read_json, to_json, write_atomically
 
 TOOLS = Path(__file__).parent
@@ -103,7 +102,7 @@ def run_step(step: Step, path: Path, program: tuple[str, ...]) -> Outcome:
         words = f"; {last_line(log)}" if log.stat().st_size else ""
         state, reason = "timeout", f"timeout: killed after its {step.limit_s:g} s{words}"
     finally:
-        _kill(child)
+        end_all(child)
     rows = (read_json(path) or {}).get("rows", [])
     if not state:
         missed = bool(reason) or any(row["passed"] is False for row in rows)
@@ -114,13 +113,12 @@ def run_step(step: Step, path: Path, program: tuple[str, ...]) -> Outcome:
     return Outcome(step.name, state, round(time.monotonic() - began, 2), reason, rows)
 
 
-def _kill(child: Child) -> None:
+def end_all(child: Child) -> None:
     """End a step's process and all that descend from it, whatever they are doing."""
     for process in reversed(tree(child.process.pid)):
         with suppress(Exception):  # it has ended meanwhile
             process.kill()
-    with suppress(CellFailure):
-        child.process.wait()
+    child.process.wait()
 
 
 def _against(row: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from first_scans import kernels, scan, tiles
 
 from architectures import resolve
 from architectures.matching import match
-from bench.child import end_with_parent
+from bench.child import end_with_parent, own_output
 from bench.measure.efficiency.cell import EfficiencyCell
 from metrics.cost import quantities as cost
 from metrics.cost.device import resolve_device
@@ -186,6 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--tiny", action="store_true")
     chosen = parser.parse_args(arguments)
     end_with_parent()
+    own_output()  # what libraries print goes to the log
     figures = Figures(chosen.output, chosen.step)
     try:
         device = resolve_device(chosen.device)

@@ -71,6 +71,7 @@ def test_the_contract_holds(text):
 
 
 @pytest.mark.gpu
+@pytest.mark.gpu_short
 @pytest.mark.parametrize("text", BUILT_IN)
 def test_the_contract_holds_on_a_gpu(text):
     failed = [check for check in check_slot(canonical_pattern(text).slots[0], device="cuda") if not check.passed]
