@@ -25,9 +25,11 @@ test: $(VENV)/.test
 test-triton: $(VENV)-triton/.test
 	TRITON_INTERPRET=1 $(VENV)-triton/bin/python -m pytest -q tests/architectures/scan/test_triton_scan.py
 
-# the first minutes on a device, in nine steps of eight minutes in all; `make gpu GPU="--device cpu --tiny"` tries the steps
-gpu: $(VENV)-gpu/.$(if $(OFFLINE),offline,online)
-	$(VENV)-gpu/bin/python tools/first_minutes.py $(GPU)
+# the first minutes on a device, in nine steps of eight minutes in all: in an environment with torch for its GPU, or with
+# `OFFLINE=1` by the machine's own Python and torch, beside the wheels of `make wheelhouse`.
+# `make gpu GPU="--device cpu --tiny"` tries the steps themselves
+gpu: $(if $(OFFLINE),$(VENV)-gpu/.offline,$(VENV)/.test)
+	$(if $(OFFLINE),PYTHONPATH=$(CURDIR):$(abspath $(VENV)-gpu) $(PYTHON),$(BIN)/python) tools/first_minutes.py $(GPU)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
@@ -73,17 +75,10 @@ $(VENV)-triton/.test: pyproject.toml constraints.txt
 	$(VENV)-triton/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt triton==3.9.0 numpy pytest
 	@touch $@
 
-# on top of the machine's own packages, where it has torch for its GPU; what is missing comes from the network
-$(VENV)-gpu/.online: pyproject.toml
-	$(PYTHON) -m venv --system-site-packages $(VENV)-gpu
-	$(VENV)-gpu/bin/pip install --quiet --disable-pip-version-check --editable . pytest hypothesis
-	@touch $@
-
-# or, with `make gpu OFFLINE=1`, from the folder that `make wheelhouse` filled
-$(VENV)-gpu/.offline: pyproject.toml
-	$(PYTHON) -m venv --system-site-packages $(VENV)-gpu
-	$(VENV)-gpu/bin/pip install --quiet --disable-pip-version-check --no-index --find-links wheelhouse \
-	  smdim-bench $(WHEELHOUSE_ALSO)
+$(VENV)-gpu/.offline: $(wildcard wheelhouse/*.whl)
+	@test -n "$^" || { echo "wheelhouse/ holds no wheels; make them with make wheelhouse where there is a network" >&2; exit 2; }
+	rm -rf $(VENV)-gpu
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-index --no-deps --target $(VENV)-gpu $^
 	@touch $@
 
 $(VENV)/.faults: $(VENV)/.bench
