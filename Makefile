@@ -27,7 +27,7 @@ test-triton: $(VENV)-triton/.test
 
 # the first minutes on a device, in nine steps of eight minutes in all: in an environment with torch for its GPU, or with
 # `OFFLINE=1` by the machine's own Python and torch, beside the wheels of `make wheelhouse`.
-# `make gpu GPU="--device cpu --tiny"` tries the steps themselves
+# `make gpu GPU=--tiny` tries the steps themselves
 gpu: $(if $(OFFLINE),$(VENV)-gpu/.offline,$(VENV)/.test)
 	$(if $(OFFLINE),PYTHONPATH=$(CURDIR):$(abspath $(VENV)-gpu) $(PYTHON),$(BIN)/python) tools/first_minutes.py $(GPU)
 

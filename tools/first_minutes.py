@@ -1,6 +1,6 @@
 """First minutes on a device: steps with a time limit each, what each measured on disk before the next begins.
 
-Run by `make gpu`; `--device cpu --tiny` takes every step as far as a CPU goes. A step is a child process (see
+Run by `make gpu`; on a CPU every step goes as far as it can, in small sizes. A step is a child process (see
 `first_steps`) that writes its figures to one JSON file as it finds them: when it ends, runs over its limit and is
 killed, or dies, they are kept with the reason. Twenty lines at the end say what passed, what did not, and which three
 figures stand worst against their limits.
@@ -38,15 +38,15 @@ class Step:
 
 
 STEPS = (
-    Step("doctor", 40),
-    Step("kernels", 55),
-    Step("tiles", 40),
-    Step("graphs", 35),
+    Step("doctor", 30),
+    Step("kernels", 50),
+    Step("tiles", 35),
+    Step("graphs", 30),
     Step("launches", 30),
     Step("tests", 120),
-    Step("efficiency", 70),
-    Step("scan", 40),
-    Step("training", 50),
+    Step("efficiency", 95),
+    Step("scan", 35),
+    Step("training", 55),
 )
 Command = Callable[[Step, Path], tuple[str, ...]]
 
@@ -139,6 +139,8 @@ def worst(outcomes: Sequence[Outcome], count: int = WORST) -> list[tuple[float, 
 def summary(outcomes: Sequence[Outcome], steps: Sequence[Step], device: str) -> list[str]:
     """At most twenty lines: a line a step, the three worst distances, and what did not pass as far as there is room."""
     took_s = sum(one.elapsed_s for one in outcomes)
+    named = (row["reason"] for one in outcomes if one.step == "doctor" for row in one.rows if row["what"] == "device")
+    device = next(named, device)
     done = {one.step: one for one in outcomes}
     passed = sum(one.state == "passed" for one in outcomes)
     lines = [f"{device}: {passed} of {len(steps)} steps passed, {took_s:.0f} s"]
@@ -163,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run all steps, or those that are named; exit code 1 where one failed or ran over its limit."""
     parser = argparse.ArgumentParser(description="Measure the first minutes on a device, in steps.")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--tiny", action="store_true", help="small sizes, to try the steps themselves")
+    parser.add_argument("--tiny", action="store_true", help="small sizes, as on a CPU, to try the steps themselves")
     parser.add_argument("--steps", default=",".join(step.name for step in STEPS), help="names joined by commas")
     parser.add_argument("--patience", type=float, default=1.0, help="times each limit, on a slow or busy machine")
     parser.add_argument("--output", type=Path, default=Path("results/first"), help="folder of the JSON files")

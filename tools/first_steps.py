@@ -152,9 +152,10 @@ def measure(figures: Figures, device: torch.device, size: Size, wanted: Sequence
 
 
 def efficiency(figures: Figures, device: torch.device, size: Size) -> None:
-    """Latency and memory of the arms from short to long, at batch 1."""
+    """Latency and memory of the arms from short to long, at batch 1; one length after another, each kept."""
     wanted = (cost.STEP_LATENCY, cost.STEP_LATENCY_GRAPH, cost.TRAIN_STEP_LATENCY, cost.PEAK_MEMORY_TRAINING)
-    measure(figures, device, size, wanted)
+    for length in size.lengths:
+        measure(figures, device, size, wanted, lengths=(length,))
 
 
 def training(figures: Figures, device: torch.device, size: Size) -> None:
@@ -193,7 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except ValueError as problem:
         figures.add("device", reason=str(problem), passed=False)
         return
-    STEPS[chosen.step](figures, device, TINY if chosen.tiny else WHOLE)
+    STEPS[chosen.step](figures, device, WHOLE if device.type == "cuda" and not chosen.tiny else TINY)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import first_scans
@@ -96,6 +97,42 @@ def test_a_step_that_is_not_known_is_refused_by_name(capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit):
         main(["--steps", "doctor,sacn"])
     assert "--steps sacn: no such step; choose doctor, kernels" in capsys.readouterr().err
+
+
+def test_what_a_cpu_cannot_measure_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(first_steps, "ARMS", ("transformer",))
+    rows = {}
+    for name in ("tiles", "graphs", "launches"):
+        figures = Figures(tmp_path / f"{name}.json", name)
+        first_steps.STEPS[name](figures, torch.device("cpu"), TINY)
+        rows[name] = {one["what"]: one for one in figures.rows}
+    assert rows["tiles"]["triton"]["reason"] == "runs on cuda only, not on cpu"
+    assert rows["graphs"]["transformer, L 64, graph"]["reason"] == "no CUDA graphs on cpu"
+    assert rows["graphs"]["transformer, L 64, step"]["value"] > 0
+    assert rows["launches"]["transformer, kernels of a step"]["reason"] == "none is launched on cpu"
+    assert rows["launches"]["transformer, operators of a step"]["limit"] == 215
+
+
+def test_constants_of_the_scan_are_varied_alone_and_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = SimpleNamespace(WARPS=4, TILE=1024)
+
+    def medians_ms(*given: Any) -> dict[str, float]:
+        if module.TILE > 1024:
+            raise RuntimeError("out of resource: shared memory")
+        return {"triton": module.WARPS + module.TILE / 1024}
+
+    monkeypatch.setattr(first_scans, "usable_scans", lambda device: {"triton": ""})
+    monkeypatch.setattr(first_scans, "KERNELS", {"triton": SimpleNamespace(load=lambda: module)})
+    monkeypatch.setattr(first_scans, "medians_ms", medians_ms)
+    figures = Figures(tmp_path / "tiles.json", "tiles")
+    first_scans.tiles(figures, torch.device("cpu"), TINY)
+    found = {one["what"]: one["value"] for one in figures.rows}
+    assert found == {
+        "as shipped": 5.0, "TILE 512": 4.5, "TILE 2048": None, "WARPS 2": 3.0, "WARPS 8": 9.0,
+        "as shipped over the fastest (WARPS 2)": 5 / 3,
+    }  # fmt: skip
+    assert figures.rows[2]["reason"].startswith("out of resource") and figures.rows[-1]["passed"] is False
+    assert (module.WARPS, module.TILE) == (4, 1024)
 
 
 def test_figures_are_on_disk_at_once_and_an_error_is_one_of_them(tmp_path: Path) -> None:

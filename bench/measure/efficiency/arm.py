@@ -182,7 +182,7 @@ class TimedArm:
 
     def phases_s(self, skipped_calls: int) -> dict[str, list[float]]:
         """Seconds of each phase of the training steps since `marks` was cleared, without the first ones; a GPU must
-        have come to their end."""
+        have reached their end."""
         edges = len(PHASES) + 1
         marks = [self.marks[i : i + edges] for i in range(edges * skipped_calls, len(self.marks), edges)]
         return {name: [_seconds(one[i], one[i + 1]) for one in marks] for i, name in enumerate(PHASES)}
