@@ -42,8 +42,6 @@ def cost_tables(frame: pd.DataFrame, folder: Path | None = None, *, force: bool 
         quantity = quantity_of(metric)
         rows = summaries.where(metric=metric)
         counts = summaries.where(metric=(STEP_LAUNCHES, STEP_OPERATORS)).measured()
-        if metric != STEP_LATENCY:
-            counts = Summaries([])
         settings = [setting for setting, _ in rows.measured().groups(lambda summary: summary.setting)]
         several = len(settings) > 1
         if several and force:
@@ -55,7 +53,9 @@ def cost_tables(frame: pd.DataFrame, folder: Path | None = None, *, force: bool 
             if chosen:
                 name = numbered(f"cost_{metric}", position, len(settings))
                 table = _cost_table(frame, chosen, quantity, name, setting, force, several, folder)
-                tables.append(_with_counts(table, counts))
+                if metric == STEP_LATENCY:
+                    table = _with_counts(table, Summaries(one for one in counts if one.setting == setting))
+                tables.append(table)
     return tables
 
 
