@@ -56,11 +56,12 @@ class Figures:
         reason: str = "",
         passed: bool | None = None,
     ) -> None:
-        """Add a figure; with a limit it passes where it is not above it (NaN does not)."""
+        """Add a figure, in place of an earlier one so named; with a limit it passes where it is not above it (NaN does
+        not)."""
         if value is not None and limit is not None:
             passed = bool(value <= limit)
         row = {"what": what, "value": value, "unit": unit, "limit": limit, "passed": passed, "reason": reason}
-        self.rows.append(row)
+        self.rows = [*(one for one in self.rows if one["what"] != what), row]
         write_atomically(self.path, to_json({"step": self.step, "state": "running", "rows": self.rows}, indent=2))
 
     @contextmanager

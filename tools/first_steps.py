@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -103,30 +104,32 @@ def tests(figures: Figures, device: torch.device, size: Size) -> None:
         figures.add("pytest", reason=f"not importable: {problem}")
         return
 
-    counts: dict[str, int] = dict.fromkeys(("passed", "skipped"), 0)
+    counts: Counter[str] = Counter()
 
     class Outcomes:
-        """Counts the outcomes of the tests and adds those that fail."""
+        """Counts the outcomes of the tests, and adds those that fail."""
 
         def pytest_runtest_logreport(self, report: Any) -> None:
             if report.failed:
-                words = (str(report.longrepr).splitlines() or [""])[-1]
-                figures.add(report.nodeid, reason=f"{report.when}: {words}", passed=False)
-            elif report.skipped or report.when == "call":
-                counts["skipped" if report.skipped else "passed"] += 1
-                reason = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
-                skips.add(reason)
+                figures.add(report.nodeid, reason=f"{report.when}: {_end(report.longrepr)}", passed=False)
+            elif report.skipped:
+                counts[str(report.longrepr[2]).removeprefix("Skipped: ")] += 1
+            elif report.when == "call":
+                counts[""] += 1
+            reasons = "; ".join(f"{number} skipped: {reason}" for reason, number in counts.items() if reason)
+            figures.add("tests", counts[""] or None, "passed", reason=reasons, passed=bool(counts[""]) or None)
 
         def pytest_collectreport(self, report: Any) -> None:
             if report.failed:
-                figures.add(report.nodeid, reason=(str(report.longrepr).splitlines() or [""])[-1], passed=False)
+                figures.add(report.nodeid, reason=_end(report.longrepr), passed=False)
 
-    skips: set[str] = set()
     marked = sorted(str(path) for path in (ROOT / "tests").rglob("test_*.py") if "gpu_short" in path.read_text())
     pytest.main(["-q", "-m", "gpu_short", "-p", "no:cacheprovider", f"--rootdir={ROOT}", *marked], plugins=[Outcomes()])
-    done = bool(counts["passed"]) or None
-    figures.add("tests passed", counts["passed"] or None, "", reason="; ".join(filter(None, skips)), passed=done)
-    figures.add("tests skipped", reason=f"{counts['skipped']}")
+
+
+def _end(words: Any) -> str:
+    """Last line of an error."""
+    return (str(words).splitlines() or [""])[-1]
 
 
 def measure(figures: Figures, device: torch.device, size: Size, wanted: Sequence[str], **more: Any) -> None:

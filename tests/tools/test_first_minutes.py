@@ -140,6 +140,10 @@ def test_figures_are_on_disk_at_once_and_an_error_is_one_of_them(tmp_path: Path)
     figures = Figures(path, "scan")
     figures.add("time", 2.0, "ms", limit=3.0)
     assert json.loads(path.read_text())["rows"] == [row(what="time", unit="ms", limit=3.0)]
+    figures.add("tests", 1, "passed", passed=True)
+    figures.add("tests", 2, "passed", passed=True)
+    assert [one["value"] for one in json.loads(path.read_text())["rows"]] == [2.0, 2]
+    figures.rows.pop()
     with figures.named("triton"):
         raise RuntimeError("out of resource: shared memory, Required: 262144\nmore")
     figures.add("error", float("nan"), "", limit=1.0)
