@@ -31,6 +31,8 @@ ARMS = ("transformer", "smdim", "mamba")
 VOCABULARY = 284
 MOST_LAUNCHES = {"transformer": 215, "smdim": 235}
 """Kernels of a denoising step at batch 1 and 12 layers that are aimed at."""
+BFLOAT16_FROM = 8
+"""Compute capability, its first number, from which a GPU multiplies in bfloat16."""
 Run = Callable[[Figures, torch.device, Size], None]
 
 
@@ -42,6 +44,10 @@ def doctor(figures: Figures, device: torch.device, size: Size) -> None:
     for one in examine(str(device)):
         passed = None if one.state == "missing" or one.subject in PASSING else one.state == "works"
         figures.add(one.subject, reason="; ".join(filter(None, (one.detail, one.advice))), passed=passed)
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        old = "" if major >= BFLOAT16_FROM else ": too old for products in bfloat16, in which the other steps measure"
+        figures.add("bfloat16", reason=f"sm_{major}{minor}{old}", passed=not old)
 
 
 def timed_arms(device: torch.device, size: Size) -> Iterator[tuple[str, Any]]:
@@ -66,6 +72,7 @@ def graphs(figures: Figures, device: torch.device, size: Size) -> None:
 
     for name, arm in timed_arms(device, size):
         for length in size.lengths[:2]:
+            found_ms: dict[str, float] = {}
             for kind in ("step", "graph"):
                 words = f"{name}, L {length}, {kind}"
                 if kind == "graph" and device.type != "cuda":
@@ -73,7 +80,10 @@ def graphs(figures: Figures, device: torch.device, size: Size) -> None:
                     continue
                 with figures.named(words):
                     times = time_calls(arm.call(kind, length), 10 * size.rounds, warmup=3, device=device)
-                    figures.add(words, 1e3 * times.median_s, "ms")
+                    found_ms[kind] = 1e3 * times.median_s
+                    figures.add(words, found_ms[kind], "ms")
+            if len(found_ms) == 2:
+                figures.add(f"{name}, L {length}, step over graph", found_ms["step"] / found_ms["graph"], "x")
 
 
 def launches(figures: Figures, device: torch.device, size: Size) -> None:
@@ -191,6 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     end_with_parent()
     own_output()  # what libraries print goes to the log
+    torch.manual_seed(0)
     figures = Figures(chosen.output, chosen.step)
     try:
         device = resolve_device(chosen.device)

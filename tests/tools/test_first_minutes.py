@@ -113,6 +113,16 @@ def test_what_a_cpu_cannot_measure_is_named(tmp_path: Path, monkeypatch: pytest.
     assert rows["launches"]["transformer, operators of a step"]["limit"] == 215
 
 
+def test_a_device_too_old_for_bfloat16_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.measure.efficiency.doctor.examine", lambda device: [])
+    for capability, passed, words in (((7, 5), False, "sm_75: too old"), ((9, 0), True, "sm_90")):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, found=capability: found)
+        figures = Figures(tmp_path / "doctor.json", "doctor")
+        first_steps.STEPS["doctor"](figures, torch.device("cuda"), TINY)
+        (row_,) = figures.rows
+        assert row_["passed"] is passed and row_["reason"].startswith(words)
+
+
 def test_constants_of_the_scan_are_varied_alone_and_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = SimpleNamespace(WARPS=4, TILE=1024)
 
