@@ -47,9 +47,7 @@ def kernels(figures: Figures, device: torch.device, size: Size) -> None:
             words = f"{name}, {str(dtype).removeprefix('torch.')}, N {state}{', reversed' if reverse else ''}"
             with figures.named(words):
                 found = scan_results(name, given, gradient, reverse)
-                errors = [float((a - b).abs().max() / b.abs().max()) for a, b in zip(found, exact, strict=True)]
-                error = math.nan if any(map(math.isnan, errors)) else max(errors)
-                figures.add(words, error, "of the largest", limit=TOLERANCES[dtype])
+                figures.add(words, largest_error(found, exact), "of the largest", limit=TOLERANCES[dtype])
 
 
 def usable_scans(device: torch.device) -> dict[str, str]:
@@ -64,19 +62,30 @@ def scan_results(kernel: str, given: Tensors, gradient: torch.Tensor, reverse: b
     return [one.detach().double() for one in (y, *torch.autograd.grad(y, list(leaves.values()), gradient))]
 
 
-def tiles(figures: Figures, device: torch.device, size: Size) -> None:
-    """The Triton scan with each of its constants halved and doubled: how far the shipped ones are from the fastest."""
+def largest_error(found: list[torch.Tensor], exact: list[torch.Tensor]) -> float:
+    """Largest |difference| over largest |value| of any of the tensors; NaN where one holds NaN."""
+    errors = [float((a - b).abs().max() / b.abs().max()) for a, b in zip(found, exact, strict=True)]
+    return math.nan if any(map(math.isnan, errors)) else max(errors)
 
+
+def tiles(figures: Figures, device: torch.device, size: Size) -> None:
+    """The Triton scan with each of its constants halved and doubled: how far the shipped ones are from the fastest
+    that agrees with them."""
     if reason := usable_scans(device)["triton"]:
         figures.add("triton", reason=reason)
         return
     module: Any = KERNELS["triton"].load()
     given = scan_arguments(*size.scan, 16, torch.bfloat16, device)
 
+    gradient = torch.randn_like(given["u"])
+
+    def results() -> list[torch.Tensor]:
+        return scan_results("triton", given, gradient, reverse=False)
+
     def measured_ms() -> float:
         return medians_ms(calls_of(["triton"], given), 3, 5, device)["triton"]
 
-    shipped_ms = measured_ms()
+    expected, shipped_ms = results(), measured_ms()
     figures.add("as shipped", shipped_ms, "ms")
     found = {}
     for name, factor in itertools.product((name for name in SWEPT if hasattr(module, name)), (0.5, 2)):
@@ -84,6 +93,9 @@ def tiles(figures: Figures, device: torch.device, size: Size) -> None:
         setattr(module, name, max(1, int(kept * factor)))
         words = f"{name} {getattr(module, name)}"
         try:
+            error = largest_error(results(), expected)
+            if not error <= TOLERANCES[torch.bfloat16]:  # NaN as well
+                raise ValueError(f"differs from the scan as shipped by {error:.1e}")
             found[words] = measured_ms()
             figures.add(words, found[words], "ms")
         except Exception as problem:  # a size that the compiler or the device refuses
@@ -97,7 +109,6 @@ def tiles(figures: Figures, device: torch.device, size: Size) -> None:
 
 def scan(figures: Figures, device: torch.device, size: Size) -> None:
     """The scan's kernels in turns, beside the time that moving the bytes alone would take."""
-
     usable = usable_scans(device)
     for name in (name for name, reason in usable.items() if reason):
         figures.add(name, reason=usable[name])

@@ -134,14 +134,17 @@ def test_constants_of_the_scan_are_varied_alone_and_put_back(tmp_path: Path, mon
     monkeypatch.setattr(first_scans, "usable_scans", lambda device: {"triton": ""})
     monkeypatch.setattr(first_scans, "KERNELS", {"triton": SimpleNamespace(load=lambda: module)})
     monkeypatch.setattr(first_scans, "medians_ms", medians_ms)
+    wrong = lambda *given, **more: [torch.full((2,), 1.5 if module.WARPS == 8 else 1.0)]  # noqa: E731
+    monkeypatch.setattr(first_scans, "scan_results", wrong)
     figures = Figures(tmp_path / "tiles.json", "tiles")
     first_scans.tiles(figures, torch.device("cpu"), TINY)
     found = {one["what"]: one["value"] for one in figures.rows}
     assert found == {
-        "as shipped": 5.0, "TILE 512": 4.5, "TILE 2048": None, "WARPS 2": 3.0, "WARPS 8": 9.0,
+        "as shipped": 5.0, "TILE 512": 4.5, "TILE 2048": None, "WARPS 2": 3.0, "WARPS 8": None,
         "as shipped over the fastest (WARPS 2)": 5 / 3,
     }  # fmt: skip
     assert figures.rows[2]["reason"].startswith("out of resource") and figures.rows[-1]["passed"] is False
+    assert figures.rows[4]["reason"] == "differs from the scan as shipped by 5.0e-01"
     assert (module.WARPS, module.TILE) == (4, 1024)
 
 
