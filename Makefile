@@ -16,7 +16,7 @@ NUMPY-3.6.0 := numpy<2.4
 export OMP_WAIT_POLICY ?= passive
 export GOMP_SPINCOUNT ?= 20000
 
-.PHONY: bench test test-triton $(TRITONS:%=test-triton-%) lint benchmarks compare faults wheelhouse clean
+.PHONY: bench test test-triton $(TRITONS:%=test-triton-%) gpu lint benchmarks compare faults wheelhouse clean
 
 bench: $(VENV)/.bench
 	$(BIN)/smdim-bench run $(STUDY)
@@ -32,6 +32,12 @@ test-triton:
 $(TRITONS:%=test-triton-%): test-triton-%: $(VENV)-triton-%/.test
 	TRITON_INTERPRET=1 $(VENV)-triton-$*/bin/python -m pytest -q tests/architectures/scan/test_triton_scan.py
 	TRITON_DEFAULT_FP_FUSION=1 $(VENV)-triton-$*/bin/python tools/triton_table.py
+
+# the first minutes on a device, in nine steps of eight minutes in all: in an environment with torch for its GPU, or with
+# `OFFLINE=1` by the machine's own Python and torch, beside the wheels of `make wheelhouse`.
+# `make gpu GPU=--tiny` tries the steps themselves
+gpu: $(if $(OFFLINE),$(VENV)-gpu/.offline,$(VENV)/.test)
+	$(if $(OFFLINE),PYTHONPATH=$(CURDIR):$(abspath $(VENV)-gpu) $(PYTHON),$(BIN)/python) tools/first_minutes.py $(GPU)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
@@ -80,6 +86,12 @@ $(TRITONS:%=$(VENV)-triton-%/.test): $(VENV)-triton-%/.test: pyproject.toml cons
 	  --constraint $(VENV)-triton-$*/constraints.txt triton==$* numpy pytest
 	@touch $@
 
+$(VENV)-gpu/.offline: $(wildcard wheelhouse/*.whl)
+	@test -n "$^" || { echo "wheelhouse/ holds no wheels; make them with make wheelhouse where there is a network" >&2; exit 2; }
+	rm -rf $(VENV)-gpu
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-index --no-deps --target $(VENV)-gpu $^
+	@touch $@
+
 $(VENV)/.faults: $(VENV)/.bench
 	$(PIP) --editable ".[faults]"
 	@touch $@
@@ -93,4 +105,5 @@ $(VENV)/.benchmarks: $(VENV)/.bench
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-triton* $(VENV)-wheelhouse wheelhouse build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-triton* $(VENV)-gpu $(VENV)-wheelhouse wheelhouse build dist *.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache

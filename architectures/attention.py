@@ -9,24 +9,35 @@ from torch import nn
 from torch.nn import functional as F
 
 from architectures.attention_kernels import attend, implementation, windowed_by_package
-from architectures.mixer import FlopCount, Mixer, register_mixer, type_of_products, without_decay, writes_residual
+from architectures.mixer import (
+    EIGHT,
+    FlopCount,
+    Mixer,
+    nearest_multiple,
+    register_mixer,
+    type_of_products,
+    without_decay,
+    writes_residual,
+)
 
 Positions = Literal["rope", "learned", "none"]
 ROPE_BASE = 10_000.0  # Su et al. 2021, arXiv 2104.09864, section 3.2.2
 POSITION_INIT_STD = 0.02
-HEAD_MULTIPLE = 4
+HEAD_MULTIPLE = 4  # fused attention needs it
 
 
 def split_heads(width: int, head_width: int) -> tuple[int, int]:
-    """Heads, and features per head, for a width: the number of heads that brings them nearest to `head_width`; features
-    in multiples of 4 (which fused attention needs), heads * features at most the width.
+    """Heads, and features per head, for a width: heads of `head_width` features in the number nearest to the width; a
+    narrower width has one head, of the nearest multiple of 8 features (of 4, where `head_width` is none of 8).
 
-    (256, 32) gives 8 heads of 32; (248, 32), a width that matching may choose, 8 heads of 28.
+    Kernels for GPUs pad heads of 60 features to 64, so all heads together may have up to half a head more or fewer than
+    the width: (256, 32) gives 8 heads of 32, and so does (248, 32), a width that matching may choose.
     """
     if head_width < HEAD_MULTIPLE or head_width % HEAD_MULTIPLE:
         raise ValueError(f"head_width={head_width}; must be a multiple of {HEAD_MULTIPLE}")
-    heads = max(1, round(width / head_width))
-    return heads, max(HEAD_MULTIPLE, width // heads // HEAD_MULTIPLE * HEAD_MULTIPLE)
+    if width < head_width:
+        return 1, nearest_multiple(width, HEAD_MULTIPLE if head_width % EIGHT else EIGHT)
+    return round(width / head_width), head_width
 
 
 @register_mixer("A", name="attention")

@@ -8,16 +8,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from architectures.mixer import FlopCount, Mixer, register_mixer, writes_residual
+from architectures.mixer import FlopCount, Mixer, nearest_multiple, register_mixer, writes_residual
 
 Activation = Literal["swiglu", "gelu"]
-HIDDEN_MULTIPLE = 8
 
 
 def default_hidden(width: int, activation: Activation = "swiglu") -> int:
     """Hidden width of about 8 width^2 parameters: 8/3 of the width when gated, 4 times without, in multiples of 8."""
-    exact = 8 * width / 3 if activation == "swiglu" else 4 * width
-    return max(1, round(exact / HIDDEN_MULTIPLE)) * HIDDEN_MULTIPLE
+    return nearest_multiple(8 * width / 3 if activation == "swiglu" else 4 * width)
 
 
 @register_mixer("F", name="feed-forward")

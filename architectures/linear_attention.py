@@ -11,8 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from architectures.carry import states_at_starts
 from architectures.mamba import MambaDirection
-from architectures.mixer import FlopCount, Mixer, register_mixer, without_autocast, writes_residual
+from architectures.mixer import FlopCount, Mixer, nearest_multiple, register_mixer, without_autocast, writes_residual
 
 CHUNK = 16
 GATE_RANK = 16  # Yang et al. 2023, section 4.4
@@ -50,12 +51,8 @@ def gla_chunked(
 
     end = total[:, :, :, -1:]
     written = (key * (end - total).exp()).transpose(3, 4) @ value  # B c H K V
-    state = torch.zeros_like(written[:, 0])
-    starts = []
-    for added, decay in zip(written.unbind(1), end.exp().transpose(3, 4).unbind(1), strict=True):
-        starts.append(state)
-        state = decay * state + added
-    carried = (query * total.exp()) @ torch.stack(starts, dim=1)  # B c H Q K, B c H K V -> B c H Q V
+    starts = states_at_starts(written, end.exp().transpose(3, 4))  # B c H K V
+    carried = (query * total.exp()) @ starts  # B c H Q K, B c H K V -> B c H Q V
     return (inside + carried).transpose(2, 3).reshape(batch, -1, heads, value.shape[-1])[:, :length]  # -> B L H V
 
 
@@ -71,7 +68,7 @@ class GatedLinearAttention(Mixer):
     """Gated linear attention: y = W' (norm(GLA(q, k, v)) * silu(W x)) (Yang et al. 2023, section 4.4).
 
     (B, L, D) -> (B, L, D). heads: H; values of all heads have D features in all and keys D / 2, as published (4 heads
-    of 64 and 128 at D = 512), or the nearest below where 2 H does not divide D. direction: `forward` is causal,
+    of 64 and 128 at D = 512), a head's keys in the nearest multiple of 8 features. direction: `forward` is causal,
     `backward` its mirror; `bidirectional` (of this project, not published) lets half of every head's value features run
     each way with the same weights: equal parameters, and but for the scores equal FLOPs.
     """
@@ -86,7 +83,7 @@ class GatedLinearAttention(Mixer):
         if heads < 1:
             raise ValueError(f"heads={heads}; must be at least 1")
         self.heads = heads
-        self.key_width = max(1, width // (2 * heads))
+        self.key_width = nearest_multiple(width / (2 * heads))
         self.value_width = 2 * self.key_width
         self.inner = heads * self.value_width
         self.inward = nn.Linear(width, 3 * self.inner, bias=False)  # q and k of half the width each, v, gate
@@ -120,6 +117,10 @@ class GatedLinearAttention(Mixer):
         ahead = gla_chunked(query, key, right, log_decay)
         back = gla_chunked(flipped[0], flipped[1], left.flip(1), flipped[2]).flip(1)
         return torch.cat((ahead, back), dim=-1)
+
+    def kernels(self, device: torch.device) -> dict[str, str]:
+        """{"gla": "torch"} on CUDA, where packages have a fused kernel and this is the slow one."""
+        return {"gla": "torch"} if device.type == "cuda" else {}
 
     def flops(self, length: int) -> FlopCount:
         """The projections and the chunked recurrence; twice for a bidirectional mixer."""

@@ -9,7 +9,15 @@ import torch
 from torch import nn
 
 from architectures import depthwise, scan
-from architectures.mixer import FlopCount, Mixer, register_mixer, type_of_products, without_decay, writes_residual
+from architectures.mixer import (
+    EIGHT,
+    FlopCount,
+    Mixer,
+    register_mixer,
+    type_of_products,
+    without_decay,
+    writes_residual,
+)
 
 MambaDirection = Literal["forward", "backward", "bidirectional"]
 Weights = Literal["split", "tied", "separate"]
@@ -116,7 +124,8 @@ class Mamba(Mixer):
     """Mamba-1 (Gu and Dao 2023, arXiv 2312.00752, figure 3): x, z = W x;  y = W' (scan(silu(conv(x))) * silu(z)).
 
     (B, L, D) -> (B, L, D). state: N; expand: inner width over width; kernel: of the short convolution, in
-    positions; the rank of delta is ceil(width / 16). direction `forward` is causal, `backward` its mirror.
+    positions; the rank of delta is ceil(width / 16), rounded up to a multiple of 8. direction `forward` is causal,
+    `backward` its mirror.
     `bidirectional` comes with one of three `weights`:
 
     - split (default; of this project, not published): one half of the inner channels runs forward and the other
@@ -155,7 +164,7 @@ class Mamba(Mixer):
         self.inner = expand * width
         if direction == "bidirectional" and weights == "split" and self.inner % 2:
             raise ValueError(f"inner width {self.inner} cannot be split in two; use an even width or weights=tied")
-        rank = math.ceil(width / 16)
+        rank = EIGHT * math.ceil(width / 16 / EIGHT)  # with B and C a product of 61 rows would take a slow kernel
         self.inward = nn.Linear(width, 2 * self.inner, bias=False)
         self.ahead = SelectiveStateSpace(self.inner, state, rank, kernel)
         separate = direction == "bidirectional" and weights == "separate"

@@ -13,8 +13,10 @@ from architectures import depthwise
 from architectures.attention import HEAD_MULTIPLE, split_heads
 from architectures.mamba import DELTA_FLOOR, DELTA_MAX, DELTA_MIN, MambaDirection
 from architectures.mixer import (
+    EIGHT,
     FlopCount,
     Mixer,
+    nearest_multiple,
     register_mixer,
     type_of_products,
     without_autocast,
@@ -34,10 +36,11 @@ class Mamba2(Mixer):
     convolution and silu; y = W' norm(SSD(x, delta, A, B, C) + D x, gated by silu(z)).
 
     (B, L, D) -> (B, L, D). state: N; expand: inner width over width; head_features: P, inner features wanted per head,
-    which has one decay (see `split_heads`); kernel: of the short convolution, in positions; one group of B and C. The
-    defaults are those of the released code (N = 128, P = 64, expand 2, kernel 4). direction: `forward` is causal,
-    `backward` its mirror; `bidirectional` (of this project, not published) lets half of every head's features run each
-    way with the same weights: equal parameters, and but for B, C and their scores equal FLOPs.
+    which has one decay (see `split_heads`; from 8 heads on their number is a multiple of 8, as in all published sizes,
+    and with it the rows of W, and P the nearest that fits); kernel: of the short convolution, in positions; one group
+    of B and C. The defaults are those of the released code (N = 128, P = 64, expand 2, kernel 4). direction: `forward`
+    is causal, `backward` its mirror; `bidirectional` (of this project, not published) lets half of each head's features
+    run each way with the same weights: equal parameters, and but for B, C and their scores equal FLOPs.
     """
 
     title = "Mamba-2"
@@ -62,6 +65,9 @@ class Mamba2(Mixer):
             raise ValueError(f"head_features={head_features}; must be a multiple of {HEAD_MULTIPLE}")
         self.state, self.kernel = state, kernel
         self.heads, self.head_width = split_heads(expand * width, head_features)
+        if self.heads >= EIGHT:
+            self.heads = nearest_multiple(expand * width / head_features)
+            self.head_width = nearest_multiple(expand * width / self.heads)
         self.inner = self.heads * self.head_width
         self.mixed = self.inner + 2 * state  # x, B and C, which share the convolution
         self.inward = nn.Linear(width, self.inner + self.mixed + self.heads, bias=False)

@@ -33,6 +33,13 @@ BUILT_IN = (
 """Modules of this package that register mixers; imported when a mixer is first looked up."""
 ENTRY_POINT_GROUP = "smdim_bench.mixers"
 SIZE_NAMES = ("head_width", "state", "expand", "hidden")
+EIGHT = 8
+"""Half-precision numbers in 16 bytes: matrix products whose sizes are no multiples of it take slow kernels on a GPU."""
+
+
+def nearest_multiple(features: float, of: int = EIGHT) -> int:
+    """The multiple of `of` that is nearest to a number of features, at least one of it."""
+    return of * max(1, round(features / of))
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from architectures import package_kernels
+from architectures.carry import states_at_starts
 from architectures.kernel_choice import HALF, Kernel, KernelDispatcher, constant_when_compiled, record
 
 CHUNK = 32  # steps; work inside a chunk grows with its square; on a CPU at N = 128 16 and 128 ran slower, 64 alike
@@ -90,7 +91,7 @@ def ssd_chunked(
     """The same as `ssd_reference`, in chunks of Q steps and in the inputs' type (float32 is enough: no exponent is
     above 0). Within a chunk a masked product of Q x Q, between chunks a recurrence over the states.
 
-    Source: Dao and Gu 2024, section 6, with the recurrence between chunks as a loop over L / Q states.
+    Source: Dao and Gu 2024, section 6.
     """
     batch, length, heads, width = x_BLHP.shape
     chunk = min(chunk, length)
@@ -112,19 +113,10 @@ def ssd_chunked(
 
     to_end = (log_decay[:, :, -1:] - log_decay).exp()  # B c Q H
     written = B.transpose(2, 3) @ (x * to_end[..., None]).flatten(3)  # B c N Q, B c Q HP -> B c N HP
-    states = _carry(written.view(batch, count, -1, heads, width), log_decay[:, :, -1].exp())  # B c N H P
+    decay = log_decay[:, :, -1, None, :, None].exp()  # B c 1 H 1
+    states = states_at_starts(written.view(batch, count, -1, heads, width), decay)  # B c N H P
     carried = (C @ states.flatten(3)).view(batch, count, chunk, heads, width) * log_decay.exp()[..., None]
     return (inside + carried).reshape(batch, count * chunk, heads, width)[:, :length]  # B c Q H P -> B L H P
-
-
-def _carry(written_BcNHP: torch.Tensor, decay_BcH: torch.Tensor) -> torch.Tensor:
-    """The state at the start of each chunk, from what each chunk writes and the decay over it."""
-    state = torch.zeros_like(written_BcNHP[:, 0])
-    starts = []
-    for written, decay in zip(written_BcNHP.unbind(1), decay_BcH.unbind(1), strict=True):
-        starts.append(state)
-        state = decay[:, None, :, None] * state + written
-    return torch.stack(starts, dim=1)
 
 
 def ssd_flops(length: int, heads: int, width: int, state: int, chunk: int = CHUNK) -> float:

@@ -14,6 +14,7 @@ from metrics.cost.quantities import (
     SAMPLE_LATENCY,
     SAMPLING_TIME,
     STEP_LATENCY,
+    STEP_LATENCY_GRAPH,
     TRAIN_STEP_LATENCY,
     VALIDATION_BITS,
 )
@@ -64,4 +65,4 @@ SAMPLING: Final = (
 """Time and scores of samplers, as columns."""
 GROWING: Final = (STEP_LATENCY, TRAIN_STEP_LATENCY, PEAK_MEMORY_INFERENCE, PEAK_MEMORY_TRAINING, FORWARD_GFLOPS)
 """Costs whose growth with length is shown."""
-COSTS: Final = (STEP_LATENCY, SAMPLE_LATENCY, *GROWING[1:])
+COSTS: Final = (STEP_LATENCY, STEP_LATENCY_GRAPH, SAMPLE_LATENCY, *GROWING[1:])

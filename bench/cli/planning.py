@@ -74,6 +74,7 @@ def plan(
     at_once = jobs or max(1, (os.cpu_count() or 1) // threads)
     left = [cell for cell in made.cells if cell.id not in done]
     _total(left, estimates, at_once, len(estimator.done), console)
+    _session(loaded, left, console)
     _later(made, estimator, at_once, console)
     _prospects(loaded, made, store, console)
 
@@ -149,6 +150,21 @@ def _total(left: list[Cell], estimates: dict[str, Estimate], jobs: int, known: i
         words += f" (from {known} cells done before, wherever they ran)"
         words += f"; {unknown} cells not counted, nothing like them was done before" if unknown else ""
     console.print(words)
+
+
+def _session(study: Study, left: list[Cell], console: Console) -> None:
+    """Print how long the timing session of the cells that are left takes, by its own settings."""
+    from bench.run.display import clock
+    from bench.run.estimate import session_s
+
+    wanted, arms = study.content.measure.efficiency, sum(cell.kind == "efficiency" for cell in left)
+    if wanted is None or not arms:
+        return
+    lengths, cores = len(wanted.lengths), os.cpu_count() or 1
+    least_s, most_s = session_s(arms, lengths, wanted.replicates, wanted.time_cap_s, cores)
+    words = f"timing session of {arms} arms, {lengths} lengths and {wanted.replicates} replicates on {cores} cores"
+    more = "; longer where one call takes seconds" + (", or where joules are counted" if wanted.energy else "")
+    console.print(f"{words}: {clock(least_s)} to {clock(most_s)}{more}", soft_wrap=True)
 
 
 def _later(made: Plan, estimator: Estimator, jobs: int, console: Console) -> None:

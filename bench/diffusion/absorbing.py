@@ -11,7 +11,7 @@ import torch
 from architectures.padding import padded_rows
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.losses import check_loss, elbo_weight, loss_weight
-from bench.diffusion.noised import Noised, check_logits, masked_nll, nll_at
+from bench.diffusion.noised import Constant, Noised, check_logits, masked_nll, nll_at
 from bench.diffusion.samplers import SAMPLERS, Sample, check_sampler
 from bench.diffusion.samplers.request import Denoise, SampleRequest
 from bench.diffusion.schedule import Schedule
@@ -79,7 +79,7 @@ class AbsorbingDiffusion:
         self.steps, self.times, self.time_input = steps, times, time_input
         self.schedule, self.loss_name = Schedule(schedule), loss
         self.powers_V: torch.Tensor | None = None
-        self._never = torch.tensor([mask_id, pad_id])
+        self._never = Constant(torch.tensor([mask_id, pad_id]))
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the loss and the noise, as JSON can hold it."""
@@ -122,7 +122,7 @@ class AbsorbingDiffusion:
         self, logits_BLV: torch.Tensor, clean_BL: torch.Tensor, masked_BL: torch.Tensor, time_B: torch.Tensor
     ) -> Terms:
         """What each masked position adds to the ELBO at `time_B`, in row-major order."""
-        nll_N = masked_nll(logits_BLV, clean_BL, masked_BL, self._never)
+        nll_N = masked_nll(logits_BLV, clean_BL, masked_BL, self._never.on(logits_BLV.device))
         weight_N = elbo_weight(time_B, self.schedule, self.steps)[masked_BL.nonzero()[:, 0]]
         return Terms(weight_N.to(nll_N.device) * nll_N, nll_N)
 
@@ -156,7 +156,7 @@ class AbsorbingDiffusion:
         logits_BLV = self.logits_of(denoise, noised, device)
         check_logits(logits_BLV, noised.clean_BL)
         targets = noised.found_targets()
-        nll_N = nll_at(logits_BLV, targets.index_N, targets.clean_N, self._never)
+        nll_N = nll_at(logits_BLV, targets.index_N, targets.clean_N, self._never.on(logits_BLV.device))
         weight_N = targets.weight_N.to(nll_N.device, non_blocking=True)
         elbo_N = targets.elbo_weight_N.to(nll_N.device, non_blocking=True)
         return DiffusionLoss(
@@ -235,4 +235,6 @@ class AbsorbingDiffusion:
 
     def time_arguments(self, time_B: torch.Tensor, device: torch.device | str) -> tuple[torch.Tensor, ...]:
         """The denoiser's arguments after the tokens: the time where it reads one."""
-        return (time_B.to(device, torch.float32, non_blocking=True),) if self.time_input else ()
+        if not self.time_input:
+            return ()
+        return (time_B.to(device, non_blocking=True).to(torch.float32),)  # cast there: a cast copy here is not pinned

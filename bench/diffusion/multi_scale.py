@@ -10,7 +10,7 @@ import torch
 
 from bench.diffusion.absorbing import AbsorbingDiffusion, Denoise, DiffusionLoss, Terms
 from bench.diffusion.errors import DiffusionError
-from bench.diffusion.noised import Noised
+from bench.diffusion.noised import Constant, Noised
 from bench.diffusion.schedule import MULTI_SCALE
 
 FIRST_STEP_SHARE = 1e-30  # stands for s = 0, where log(s/t) would be infinite
@@ -55,6 +55,7 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
         self.powers_V = torch.as_tensor(powers, dtype=torch.float64)
         if self.powers_V.dim() != 1 or not bool((torch.isfinite(self.powers_V) & (self.powers_V > 0)).all()):
             raise DiffusionError("powers: one number above 0 is needed for each token")
+        self._powers = Constant(self.powers_V.to(torch.float32))
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the loss and the noise, as JSON can hold it."""
@@ -68,10 +69,14 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
     def loss_of(self, denoise: Denoise, noised: Noised, device: torch.device | str = "cpu") -> DiffusionLoss:
         """This slice's share of the loss; calls `denoise` once, on `device`. `masked_cross_entropy` is -log mu_x."""
         logits_BLV = self.logits_of(denoise, noised, device)
-        terms = self.terms(logits_BLV, noised.clean_BL, noised.masked_BL, noised.time_B)
-        row_N = noised.masked_BL.nonzero()[:, 0]
-        relative_B = noised.weight_B / noised.elbo_weight_B
-        weight_N = (relative_B / noised.normaliser)[row_N].to(terms.divergence_N)
+        targets = noised.found_targets()
+        index_N, clean_N = (one.to(device, non_blocking=True) for one in (targets.index_N, targets.clean_N))
+        row_N = index_N // logits_BLV.shape[1]
+        time_B, weight_B, elbo_weight_B = (
+            one.to(device, non_blocking=True) for one in (noised.time_B, noised.weight_B, noised.elbo_weight_B)
+        )
+        terms = self._terms_at(logits_BLV, index_N, clean_N, time_B[row_N].to(torch.float32))
+        weight_N = (weight_B / elbo_weight_B / noised.normaliser)[row_N].to(terms.divergence_N)
         tokens = max(noised.token_count, 1)
         return DiffusionLoss(
             loss=(weight_N * terms.divergence_N).sum(),
@@ -88,9 +93,16 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
         index_N = masked_BL.flatten().nonzero().squeeze(1)
         clean_N = clean_BL.flatten()[index_N].to(device)
         time_N = time_B[masked_BL.nonzero()[:, 0]].to(device, torch.float32)
-        logits_NV = logits_BLV.flatten(0, 1).index_select(0, index_N.to(device)).float()  # B L V -> N V
-        logits_NV = logits_NV.index_fill(1, self._never.to(device), float("-inf"))
-        power_V = self.powers_V.to(device, torch.float32)
+        return self._terms_at(logits_BLV, index_N.to(device), clean_N, time_N)
+
+    def _terms_at(
+        self, logits_BLV: torch.Tensor, index_N: torch.Tensor, clean_N: torch.Tensor, time_N: torch.Tensor
+    ) -> Terms:
+        """`terms` at known places of the rows laid end to end, everything on one device."""
+        device = logits_BLV.device
+        logits_NV = logits_BLV.flatten(0, 1).index_select(0, index_N).float()  # B L V -> N V
+        logits_NV = logits_NV.index_fill(1, self._never.on(device), float("-inf"))
+        power_V = self._powers.on(device)
         power_N, log_t_N = power_V[clean_N], time_N.log()
         tilted_NV = logits_NV + power_V * log_t_N[:, None]
         nll_N = torch.nn.functional.cross_entropy(tilted_NV, clean_N, reduction="none")

@@ -11,6 +11,24 @@ from torch.nn import functional
 from bench.diffusion.errors import DiffusionError
 
 
+class Constant:
+    """A tensor that stays the same, with a copy on each device that has asked for it: one made in every step would wait
+    for all that a GPU still has to do."""
+
+    def __init__(self, values: torch.Tensor) -> None:
+        self.values = values
+        self._copies: dict[torch.device, torch.Tensor] = {}
+
+    def on(self, device: torch.device | str) -> torch.Tensor:
+        """The values on a device."""
+        place = torch.device(device)
+        if place == self.values.device:
+            return self.values
+        if place not in self._copies:
+            self._copies[place] = self.values.to(place)
+        return self._copies[place]
+
+
 @dataclass(frozen=True)
 class Targets:
     """Index, token and weights of each masked position, in row-major order (N,)."""
@@ -53,7 +71,9 @@ class Noised:
 
     def pinned(self) -> Noised:
         """The same in page-locked memory, from which a GPU copies while this process goes on."""
-        return replace(self, tokens_BL=self.tokens_BL.pin_memory(), targets=self.found_targets().pinned())
+        names = ("tokens_BL", "time_B", "weight_B", "elbo_weight_B")
+        pinned = {name: getattr(self, name).pin_memory() for name in names}
+        return replace(self, targets=self.found_targets().pinned(), **pinned)
 
     def found_targets(self) -> Targets:
         """The masked positions of these rows."""

@@ -9,12 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.measure.efficiency.session import PATIENCE
 from bench.store.cells import CellFolder
 from bench.study.grid import Cell
 from metrics.cost.quantities import TRAINING_TIME
 
 NEAREST = 5
 """Number of done cells, nearest in cost, that an estimate is made of."""
+START_S = 10.0
+"""Seconds in which a process imports torch, builds its model and makes its first calls; as many at once as cores."""
+POINT_S = 5.0
+"""Seconds of the memory, the FLOPs and the counts of an arm at a length: 2 to 10 s of a core at 12 mixers of width 32,
+512 and 16384 tokens, nearly all of it Python's."""
 MOST_READ = 400
 """Number of done cells that are read, newest first."""
 
@@ -91,6 +97,17 @@ def _read(folder: CellFolder) -> _Done | None:
 
 def _size(folder: Path) -> float:
     return float(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+
+
+def session_s(arms: int, lengths: int, replicates: int, time_cap_s: float, cores: int) -> tuple[float, float]:
+    """Seconds that a timing session takes at least and at most, beside calls of seconds each: its rounds and samples
+    from one time cap to `PATIENCE`, the starts of its processes, memory and counts of each arm at each length.
+
+    >>> session_s(arms=5, lengths=3, replicates=2, time_cap_s=60, cores=16)
+    (155.0, 275.0)
+    """
+    beside_s = replicates * math.ceil(arms / cores) * START_S + arms * lengths * POINT_S
+    return time_cap_s + beside_s, PATIENCE * time_cap_s + beside_s
 
 
 def wall_time_s(cells: Iterable[tuple[Cell, Estimate]], jobs: int) -> float:

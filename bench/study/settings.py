@@ -183,7 +183,9 @@ class EfficiencySettings(Settings):
         "float32", exclude_if=lambda name: name == "float32", description="of matrix products, in all that is timed"
     )
     graphs: bool = Field(
-        False, exclude_if=lambda on: not on, description="whole samples replay each step as a CUDA graph; GPU only"
+        False,
+        exclude_if=lambda on: not on,
+        description="samples replay each step as a CUDA graph, which is timed beside the plain step; GPU only",
     )
     energy: bool = Field(
         True, exclude_if=lambda on: on, description="joules of each call, where the device counts them; over 1 s each"

@@ -26,6 +26,14 @@ STEP_LATENCY: Final = _register_cost(
     matters=SAME_MODEL,
     short="One denoising step",
 )
+STEP_LATENCY_GRAPH: Final = _register_cost(
+    "step_latency_graph",
+    "ms",
+    "step_latency replayed as a CUDA graph, its copy of the tokens included v1",
+    label="Latency, one denoising step as a CUDA graph",
+    matters=SAME_MODEL,
+    short="Step as a CUDA graph",
+)
 SAMPLE_LATENCY: Final = _register_cost(
     "sample_latency",
     "s",
@@ -37,7 +45,8 @@ SAMPLE_LATENCY: Final = _register_cost(
 TRAIN_STEP_LATENCY: Final = _register_training(
     "train_step_latency",
     "ms",
-    "forward with loss, backward and AdamW update on one batch, median of warm calls, mean over processes v2",
+    "forward with loss, backward and AdamW update on one batch, its noise drawn before, median of warm calls, "
+    "mean over processes v3",
     label="Latency, one training step",
     matters=SAME_MODEL,
     short="One training step",
@@ -73,6 +82,15 @@ FORWARD_GFLOPS_DISPATCH: Final = _register_cost(
     "forward_gflops_dispatch",
     "GFLOPs",
     "FlopCounterMode with rules for attention and scan, one sequence, multiply-add = 2 v1",
+)
+STEP_LAUNCHES: Final = _register_cost(
+    "step_launches", "1", "kernels of one denoising step, from the profiler's events on CUDA v1", label="Launches"
+)
+STEP_OPERATORS: Final = _register_cost(
+    "step_operators",
+    "1",
+    "operators of one denoising step that compute or copy, counted by dispatch; on a GPU each is a kernel or more v1",
+    label="Operators",
 )
 PARAMETERS: Final = _register_cost("parameters", "1", "trained values, shared ones once v1", "none")
 TOKENS_PER_SECOND: Final = _register_cost("tokens_per_second", "tokens/s", "batch x length / step_latency v1", "higher")

@@ -15,7 +15,18 @@ def _seeded():
 
 
 @pytest.mark.parametrize(
-    ("width", "heads", "features"), [(256, 8, 32), (248, 8, 28), (32, 1, 32), (16, 1, 16), (272, 8, 32), (6, 1, 4)]
+    ("width", "heads", "features"),
+    [
+        (256, 8, 32),
+        (248, 8, 32),
+        (272, 8, 32),
+        (216, 7, 32),
+        (40, 1, 32),
+        (32, 1, 32),
+        (28, 1, 32),
+        (16, 1, 16),
+        (6, 1, 8),
+    ],
 )
 def test_heads_follow_the_width(width, heads, features):
     mixer = Attention(width, head_width=32)

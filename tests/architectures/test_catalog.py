@@ -108,9 +108,9 @@ def test_vision_mamba_scans_twice_with_parameters_of_its_own():
     """By Mamba layer at width 32, 4 positions a token 16: a second convolution, projections, A and D, 9 a state."""
     vim, split = smallest("mamba-vim"), smallest("mamba")
     assert vim.direction == "Mamba bidirectional (separate)"
-    assert count_parameters(vim) - count_parameters(split) == 64 * (5 + 34 + 3 + 17)
+    assert count_parameters(vim) - count_parameters(split) == 64 * (5 + 40 + 9 + 17)
     more = (vim.flops(64).total - split.flops(64).total) / (16 * 64)
-    assert more == 2 * (34 + 2) + 2 * 4 + 9 * 16
+    assert more == 2 * (40 + 8) + 2 * 4 + 9 * 16
 
 
 def test_jamba_arms_hold_one_attention_in_four_and_in_eight():

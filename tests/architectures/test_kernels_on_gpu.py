@@ -98,6 +98,7 @@ def test_scan(monkeypatch, normal, kernel, state, reverse, dtype):
     assert_close(call, exact, given, TOLERANCE[dtype], dtype, keep=("A", "D", "delta_bias"))
 
 
+@pytest.mark.gpu_short
 @pytest.mark.parametrize("dtype", [FLOAT, HALF])
 @pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("width", [2, 3, 4])
@@ -141,6 +142,7 @@ def test_ssd(monkeypatch, normal, features, kernel, dtype, tolerance):
     assert_close(call, exact, given, tolerance, dtype, keep=("delta", "A", "D"))
 
 
+@pytest.mark.gpu_short
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("head_width", [32, 64, 28])
 @pytest.mark.parametrize(

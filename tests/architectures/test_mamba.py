@@ -110,7 +110,9 @@ def test_mamba_equals_transformers_mixer_on_copied_weights(relative):
     transformers = pytest.importorskip("transformers")
     from transformers.models.mamba.modeling_mamba import MambaMixer
 
-    config = transformers.MambaConfig(hidden_size=48, state_size=16, expand=2, conv_kernel=4, num_hidden_layers=1)
+    config = transformers.MambaConfig(
+        hidden_size=48, state_size=16, expand=2, conv_kernel=4, time_step_rank=8, num_hidden_layers=1
+    )
     theirs, ours = MambaMixer(config, 0).eval(), Mamba(48)
     ours.load_state_dict(
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -11,16 +12,18 @@ from typing import Any
 import torch
 
 from architectures.kernel_choice import recorded_kernels
+from architectures.padding import padded_rows
 from bench.diffusion import AbsorbingDiffusion
 from bench.diffusion.sampling_step import PRECISIONS, CudaGraphs, SamplingStep, autocast
 from metrics.cost.device import work_on
 from metrics.cost.kernels import attention_kernel
-from metrics.cost.latency import synchronise
 
 LEARNING_RATE = 1e-6
 """Small, so that thousands of timed updates on random tokens leave the weights finite; its size costs no time."""
 Network = Callable[..., torch.Tensor]
 PHASES = ("forward", "backward", "optimiser")
+DRAWS = 4
+"""Draws of noise that a timed training step takes in turn, made before the clock runs."""
 
 
 def build_backbone(config: dict[str, Any]) -> torch.nn.Module:
@@ -42,7 +45,7 @@ class TimedArm:
         module, _, function = settings["factory"].partition(":")
         self.factory: Callable[[dict[str, Any]], torch.nn.Module] = getattr(importlib.import_module(module), function)
         self.diffusion = AbsorbingDiffusion(settings["mask_id"], settings["pad_id"], steps=settings["sample_steps"])
-        self.marks_s: list[float] = []
+        self.marks: list[Any] = []
         self.nfe: list[float] = []
         self.build()
 
@@ -67,10 +70,11 @@ class TimedArm:
         return allowed[torch.randint(len(allowed), (batch, length), generator=generator)].to(self.device)
 
     def call(self, kind: str, length: int, *network: Network) -> Callable[[], Any]:
-        """The call that `kind` names ("step", "train", "sample"), with the batch of the cell; `network`: in place of
+        """The call that `kind` names (see `EfficiencyCell.kinds`), with the batch of the cell; `network`: in place of
         the model in a step or a training step."""
         batch = self.settings["training_batch" if kind == "train" else "batch"]
-        return {"step": self.step, "train": self.train, "sample": self.sample}[kind](length, batch, *network)
+        calls = {"step": self.step, "graph": self.graph, "train": self.train, "sample": self.sample}
+        return calls[kind](length, batch, *network)
 
     def step(self, length: int, batch: int, network: Network | None = None) -> Callable[[], Any]:
         """One denoising step: the forward pass of the network (default: the model) as a sampler calls it."""
@@ -79,9 +83,27 @@ class TimedArm:
         denoise = self.model if network is None else network
 
         def call() -> Any:
-            with torch.inference_mode(), self.autocast():
+            with torch.inference_mode(), self.autocast(), padded_rows(False):
                 return denoise(tokens_BL)
 
+        return call
+
+    def graph(self, length: int, batch: int) -> Callable[[], Any]:
+        """The same step replayed as a CUDA graph, recorded and compared with the plain call here.
+
+        Raises ValueError where it cannot be recorded, with the reason.
+        """
+        tokens_BL = self.tokens(length, batch)
+        self.model.eval()
+        denoise = SamplingStep(self.model, precision=self.settings["precision"], recorder=CudaGraphs(), most=batch)
+
+        def call() -> Any:
+            with torch.inference_mode(), padded_rows(False):
+                return denoise(tokens_BL)
+
+        call()
+        if denoise.plain_reason:
+            raise ValueError(f"no CUDA graph: {denoise.plain_reason}")
         return call
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -89,19 +111,24 @@ class TimedArm:
         return autocast(self.device, self.precision)
 
     def loss(self, length: int, batch: int, network: Network | None = None) -> Callable[[], torch.Tensor]:
-        """The training loss of one batch, with its graph."""
-        tokens_BL = self.tokens(length, batch)
+        """The training loss of one batch, with its graph; its noise is drawn here, as training draws it a step ahead
+        while a GPU computes."""
+        clean_BL = self.tokens(length, batch).to(self.generator.device)
+        draws = [self.diffusion.noise(clean_BL, self.generator) for _ in range(DRAWS)]
+        if self.device.type == "cuda":
+            draws = [one.pinned() for one in draws]
+        turns = itertools.cycle(draws)
         self.model.train()
         denoise = self.model if network is None else network
 
         def call() -> torch.Tensor:
             with self.autocast():
-                return self.diffusion.loss(denoise, tokens_BL, self.generator).loss
+                return self.diffusion.loss_of(denoise, next(turns), self.device).loss
 
         return call
 
     def train(self, length: int, batch: int, network: Network | None = None) -> Callable[[], Any]:
-        """One training step; `marks_s` gets the time before and after each of its phases."""
+        """One training step; `marks` gets the time before and after each of its phases."""
         loss = self.loss(length, batch, network)
 
         def call() -> None:
@@ -146,15 +173,24 @@ class TimedArm:
         return call
 
     def _mark(self) -> None:
-        """Note the time at which the device is done with what came before."""
-        synchronise(self.device)
-        self.marks_s.append(time.perf_counter())
+        """Note the time: on a GPU an event in its queue, for which nothing waits."""
+        if self.device.type == "cuda":
+            self.marks.append(torch.cuda.Event(enable_timing=True))
+            self.marks[-1].record()
+        else:
+            self.marks.append(time.perf_counter())
 
     def phases_s(self, skipped_calls: int) -> dict[str, list[float]]:
-        """Seconds of each phase of the training steps since `marks_s` was cleared, without the first ones."""
+        """Seconds of each phase of the training steps since `marks` was cleared, without the first ones; a GPU must
+        have reached their end."""
         edges = len(PHASES) + 1
-        marks = [self.marks_s[i : i + edges] for i in range(edges * skipped_calls, len(self.marks_s), edges)]
-        return {name: [one[i + 1] - one[i] for one in marks] for i, name in enumerate(PHASES)}
+        marks = [self.marks[i : i + edges] for i in range(edges * skipped_calls, len(self.marks), edges)]
+        return {name: [_seconds(one[i], one[i + 1]) for one in marks] for i, name in enumerate(PHASES)}
+
+
+def _seconds(start: Any, end: Any) -> float:
+    """Seconds between two marks: events of a GPU, or readings of the host's clock."""
+    return end - start if isinstance(start, float) else start.elapsed_time(end) / 1e3
 
 
 def kernels_of_call(call: Callable[[], Any]) -> dict[str, str]:

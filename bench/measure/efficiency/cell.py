@@ -44,7 +44,7 @@ class EfficiencyCell:
     precision: str = "float32"
     """Of matrix products, by autocast: float32 or bfloat16."""
     graphs: bool = False
-    """Draw whole samples with each step replayed as a CUDA graph."""
+    """Draw whole samples with each step replayed as a CUDA graph, and time such a step beside the plain one."""
     energy: bool = True
     """Also measure joules, where the device counts them: over a second for each kind of call and length."""
     prune: bool = True
@@ -82,5 +82,6 @@ class EfficiencyCell:
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """Kinds of calls that this cell times."""
-        return ("step", "train", "sample") if self.training else ("step", "sample")
+        """Kinds of calls that this cell times: a step, the same as a CUDA graph, a training step, a whole sample."""
+        wanted = {"step": True, "graph": self.graphs and self.device != "cpu", "train": self.training, "sample": True}
+        return tuple(kind for kind, asked in wanted.items() if asked)

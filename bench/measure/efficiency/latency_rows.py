@@ -26,6 +26,7 @@ TRAINING_PASSES = 3
 """Forward passes that a training step costs: the backward pass is worth two."""
 LATENCIES = {
     "step": (cost.STEP_LATENCY, MS),
+    "graph": (cost.STEP_LATENCY_GRAPH, MS),
     "train": (cost.TRAIN_STEP_LATENCY, MS),
     "sample": (cost.SAMPLE_LATENCY, 1.0),
 }

@@ -27,7 +27,7 @@ COUNTED = "counted, no formula of its own"
 """Note on the FLOPs of a denoiser that states none."""
 FITS = {"batch": cost.LARGEST_BATCH_TRAINING, "length": cost.LARGEST_LENGTH_TRAINING}
 GIB = 2**30
-SLOW_FALLBACKS = {"scan": ("torch", "reference"), "sdpa": ("math",), "ssd": ("torch",)}
+SLOW_FALLBACKS = {"scan": ("torch", "reference"), "sdpa": ("math",), "ssd": ("torch",), "gla": ("torch",)}
 """Kernels that run where a fused one is not there; rows made with them say so."""
 ENERGY = {"step": cost.STEP_ENERGY, "train": cost.TRAIN_STEP_ENERGY, "sample": cost.SAMPLE_ENERGY}
 ENERGY_COLUMNS = ("value", "low", "high", "n", "raw", "reason", "note")
@@ -124,7 +124,10 @@ def rows_of(
         found += phase_rows(cell, record, length, spreads) + derived_rows(cell, record, length, spreads)
         for kind in cell.kinds:
             found += _memory_rows(cell, record, kind, length) if kind in PEAKS else []
+        if cell.graphs and "graph" not in cell.kinds:
+            found.append(missing(cost.STEP_LATENCY_GRAPH, f"no CUDA graphs on {cell.device}"))
         found += [_flops_row(cell, record, counter, length) for counter in COUNTS]
+        found += _launch_rows(cell, record, length)
         found += _energy_rows(cell, record, length)
         found.append(_parameters_row(record))
         warm = record.first("warm", "step", length)
@@ -188,6 +191,19 @@ def _flops_row(cell: EfficiencyCell, record: Record, counter: str, length: int) 
         others = [f"{name} {100 * (one['flops'] / own['flops'] - 1):+.2f} %" for name, one in counts.items()]
         note = ", ".join([*[COUNTED] * (own.get("source") == "counted"), *others])
     return row(COUNTS[counter], value, raw=[value], note=note, batch=1)
+
+
+def _launch_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dict[str, Any]]:
+    """Kernels and operators of a denoising step; the most frequent operators in the note."""
+    found = record.newest("launches", "launches", length)
+    if found is None:
+        why = record.why_missing("launches", length, cell.prune)
+        return [unmeasured(metric, *why) for metric in (cost.STEP_LAUNCHES, cost.STEP_OPERATORS)]
+    operators = row(cost.STEP_OPERATORS, found["operators"], note=found["most"])
+    if found["reason"]:
+        return [missing(cost.STEP_LAUNCHES, found["reason"]), operators]
+    note = f"beside {found['transfers']} copies and fills; the host waits {found['waits']} times"
+    return [row(cost.STEP_LAUNCHES, found["kernels"], note=note), operators]
 
 
 def _energy_rows(cell: EfficiencyCell, record: Record, length: int | None) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ import torch  # noqa: E402
 from architectures.kernel_choice import countable  # noqa: E402
 from bench.child import Events, end_with_parent, own_output  # noqa: E402
 from bench.diffusion.sampling_step import weights_cast_once  # noqa: E402
-from bench.errors import failure_of, is_out_of_memory  # noqa: E402
+from bench.errors import failure_of, first_line, is_out_of_memory  # noqa: E402
 from bench.measure.efficiency.arm import TimedArm, kernels_of_call  # noqa: E402
 from bench.measure.efficiency.record import COUNTERS  # noqa: E402
 from bench.plugins import load_plugins  # noqa: E402
@@ -37,6 +37,7 @@ from metrics.cost.energy import (  # noqa: E402
 )
 from metrics.cost.flops import SCAN_OPERATOR, count_by_dispatch, count_by_tracing, executed_scan_flops  # noqa: E402
 from metrics.cost.latency import time_calls  # noqa: E402
+from metrics.cost.launches import count_launches, count_operators  # noqa: E402
 from metrics.cost.memory import (  # noqa: E402
     growth_limited,
     held_bytes,
@@ -60,6 +61,9 @@ PEAKS = 3
 COMPILED_CALLS = 5
 LARGEST_BATCH, LONGEST = 1 << 12, 1 << 17
 """Where the search for what fits a memory budget ends."""
+FREQUENT = 6
+"""Operators of a step that a row names, the most frequent ones."""
+NO_LAUNCHES = "a CPU launches no kernels; step_operators is the least that a GPU would"
 PUBLISHED_TRAINING_BYTES = 21e9
 """Memory at 2048 tokens in the SMDIM paper (arXiv 2603.00576); the batch behind it is not published."""
 
@@ -118,6 +122,9 @@ class EfficiencyWorker:
             for length in self.settings["lengths"]:
                 for counter in COUNTERS:
                     self._attempt(counter, length, self._count, counter)
+        for length in self.settings["lengths"]:
+            if ("step", length) not in self.failed:
+                self._attempt("launches", length, self._launches)
         kinds = [*self.kinds, "sample"]
         reason = "" if self.settings["energy"] else "not asked for (measure.efficiency.energy)"
         if not reason:
@@ -241,7 +248,7 @@ class EfficiencyWorker:
             warmup = 1  # the memory of the turn before was given back: taking it again is no part of a call
         if kind == "sample":
             self.sampled.add(length)
-        self.arm.marks_s.clear()
+        self.arm.marks.clear()
         times = time_calls(call, calls, warmup=warmup, device=self.arm.device)
         state = self.gpu.read()  # at once, while the device still has the clocks of the calls
         self.emit(
@@ -322,6 +329,19 @@ class EfficiencyWorker:
                 counted = count_by_dispatch(lambda: model(tokens_BL))
         uncounted = sorted(counted.uncounted)
         self.emit("flops", kind=counter, length=length, flops=counted.products, uncounted=uncounted)
+
+    def _launches(self, length: int) -> None:
+        """Operators of a denoising step, and on CUDA its kernels, or why the profiler cannot count them."""
+        call = self.arm.call("step", length)
+        operators = count_operators(call)
+        most = ", ".join(f"{name} {count}" for name, count in operators.most_common(FREQUENT))
+        counted: dict[str, Any] = {"reason": NO_LAUNCHES}
+        if self.arm.device.type == "cuda":
+            try:
+                counted = {"reason": "", **asdict(count_launches(call))}
+            except (ValueError, RuntimeError) as problem:
+                counted = {"reason": first_line(problem)}
+        self.emit("launches", kind="launches", length=length, operators=operators.total(), most=most, **counted)
 
     def _power(self, length: int, kind: str) -> None:
         device = self.arm.device

@@ -19,7 +19,7 @@ from bench.report.analysis.comparable import kernel_conflict
 from bench.report.rows.rounds import replicate_times, replicates_of, rounds_of
 from bench.report.rows.study import stated_margins
 from bench.report.rows.summaries import Summaries, Summary
-from metrics.cost.quantities import SAMPLE_LATENCY, STEP_LATENCY, TRAIN_STEP_LATENCY
+from metrics.cost.quantities import SAMPLE_LATENCY, STEP_LATENCY, STEP_LATENCY_GRAPH, TRAIN_STEP_LATENCY
 from metrics.quantities import Margin, quantity_of
 from metrics.statistics.blocks import BlockModel
 from metrics.statistics.differences import Difference
@@ -28,7 +28,7 @@ from metrics.statistics.replicates import paired_times
 from metrics.statistics.rounds import rounds_ratio
 from metrics.statistics.verdict import log_margin, verdict
 
-TIMED = (STEP_LATENCY, TRAIN_STEP_LATENCY)
+TIMED = (STEP_LATENCY, STEP_LATENCY_GRAPH, TRAIN_STEP_LATENCY)
 """Times of which a session takes replicates."""
 TIMES = (*TIMED, SAMPLE_LATENCY)
 WORDS = {"better": "faster", "worse": "slower"}

@@ -16,6 +16,7 @@ from bench.report.rows.rounds import rounds_of
 from bench.report.rows.summaries import Summaries, Summary, cost_summaries
 from bench.report.tables.numbers import NOTHING, millions
 from bench.report.tables.table import Entry, Table, numbered
+from metrics.cost.quantities import STEP_LATENCY, STEP_LAUNCHES, STEP_OPERATORS
 from metrics.headlines import COSTS
 from metrics.quantities import Quantity, quantity_of
 
@@ -40,6 +41,7 @@ def cost_tables(frame: pd.DataFrame, folder: Path | None = None, *, force: bool 
     for metric in COSTS:
         quantity = quantity_of(metric)
         rows = summaries.where(metric=metric)
+        counts = summaries.where(metric=(STEP_LAUNCHES, STEP_OPERATORS)).measured()
         settings = [setting for setting, _ in rows.measured().groups(lambda summary: summary.setting)]
         several = len(settings) > 1
         if several and force:
@@ -50,7 +52,10 @@ def cost_tables(frame: pd.DataFrame, folder: Path | None = None, *, force: bool 
             chosen = Summaries(p for p in rows if p.setting == setting or not p.measured) if several else rows
             if chosen:
                 name = numbered(f"cost_{metric}", position, len(settings))
-                tables.append(_cost_table(frame, chosen, quantity, name, setting, force, several, folder))
+                table = _cost_table(frame, chosen, quantity, name, setting, force, several, folder)
+                if metric == STEP_LATENCY:
+                    table = _with_counts(table, Summaries(one for one in counts if one.setting == setting))
+                tables.append(table)
     return tables
 
 
@@ -102,6 +107,21 @@ def _cost_table(
     notes += rotation_notes(frame, arms)
     columns = ("arm", "pattern", "direction", "parameters", *(f"L = {length}" for length in lengths), "kernel")
     return Table(name, quantity.heading + _setting_words(setting), columns, tuple(body), tuple(notes))
+
+
+def _with_counts(table: Table, counts: Summaries) -> Table:
+    """The table with a column of the kernels that a step launches, where they were counted, else of its operators: of
+    the longest length, on which a chunked recurrence alone depends."""
+    metric = next((one for one in (STEP_LAUNCHES, STEP_OPERATORS) if counts.where(metric=one)), None)
+    if metric is None:
+        return table
+    shown, longest = counts.where(metric=metric), max(counts.where(metric=metric).lengths())
+    entries = [summary_entry(shown.first(arm=body[0].text, length=longest)) for body in table.rows]
+    rows = tuple((*body[:-1], entry, body[-1]) for body, entry in zip(table.rows, entries, strict=True))
+    quantity = quantity_of(metric)
+    columns = (*table.columns[:-1], quantity.label.lower(), table.columns[-1])
+    note = f"{quantity.label}: {quantity.definition.rpartition(' ')[0]}; at L = {longest}."
+    return replace(table, columns=columns, rows=rows, notes=(*table.notes, note))
 
 
 def _least(summaries: Summaries, quantity: Quantity, folder: Path | None) -> str | None:

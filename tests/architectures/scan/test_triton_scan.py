@@ -154,11 +154,13 @@ def test_forcing_it_where_it_cannot_run_says_why():
 
 
 @pytest.mark.gpu
+@pytest.mark.gpu_short
 def test_a_gpu_scan_takes_triton_or_a_compiled_peer_and_never_the_slow_path():
     assert chosen_kernel("cuda") in ("triton", "mamba_ssm")
 
 
 @pytest.mark.gpu
+@pytest.mark.gpu_short
 def test_the_same_bits_twice_on_a_gpu_at_training_size():
     given = arguments(2, 512, 1024, 16, seed=9)
     first, second = (run(given, "triton", "cuda", delta_softplus=True) for _ in range(2))
@@ -166,6 +168,7 @@ def test_the_same_bits_twice_on_a_gpu_at_training_size():
 
 
 @pytest.mark.gpu
+@pytest.mark.gpu_short
 def test_training_sizes_on_a_gpu_against_the_chunked_scan_in_float64():
     given = arguments(2, 64, 2048, 16, seed=10)
     found = run(given, "triton", "cuda", delta_softplus=True)

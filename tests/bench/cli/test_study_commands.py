@@ -6,6 +6,7 @@ import gc
 import hashlib
 import json
 import math
+import re
 import zipfile
 from pathlib import Path
 
@@ -297,6 +298,7 @@ def test_a_study_for_a_gpu_is_planned_where_there_is_none(command, monkeypatch: 
     assert gc.isenabled()
     assert "device = 'cuda': not on this machine; there are auto, cpu; planned as if timed here" in text
     assert "3 cells to run" in text
+    assert re.search(r"timing session of 3 arms, 1 lengths and 3 replicates on \d+ cores: \d+:\d\d min to", text)
     with pytest.raises(UserError, match="device = 'cuda': not on this machine"):
         command("run", "gpu/training_step")
 

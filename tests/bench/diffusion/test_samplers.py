@@ -174,6 +174,7 @@ def test_the_time_of_a_share_is_the_inverse_of_the_schedule(name: str) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.gpu_short
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_gpu_draws_from_a_generator_on_the_cpu(sampler: str) -> None:

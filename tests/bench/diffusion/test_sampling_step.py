@@ -141,6 +141,7 @@ def test_every_sampler_draws_the_same_with_recordings(sampler: str) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.gpu_short
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("arm", ["smdim", "transformer", "mamba", "mamba2", "hyena", "gla", "conformer"])
 def test_a_cuda_graph_gives_what_the_plain_call_gives(arm: str, precision: str) -> None:
@@ -155,6 +156,7 @@ def test_a_cuda_graph_gives_what_the_plain_call_gives(arm: str, precision: str) 
 
 
 @pytest.mark.gpu
+@pytest.mark.gpu_short
 def test_a_call_that_waits_for_the_gpu_is_made_plainly() -> None:
     def denoise(tokens_BL: torch.Tensor) -> torch.Tensor:
         return torch.ones(*tokens_BL.shape, VOCABULARY, device="cuda") * float(tokens_BL.sum())

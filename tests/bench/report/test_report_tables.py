@@ -55,6 +55,20 @@ def test_cost_table_marks_the_best_and_gives_the_reason_of_a_hole(frame):
     assert "2 threads, batch 1" in table.title
 
 
+def test_launches_of_a_step_stand_beside_its_latency_and_else_its_operators(frame):
+    latencies = frame[frame["metric"] == "step_latency"]
+    counts = latencies["length"].map({256: 100.0, 512: 100.0, 1024: 100.0, 2048: 131.0}).astype(float)
+    latencies = latencies.assign(low=math.nan, high=math.nan)
+    operators = latencies.assign(metric="step_operators", value=counts)
+    launches = latencies.assign(metric="step_launches", value=300.0, device="cuda:0")
+    on_gpu = [latencies.assign(device="cuda:0"), launches, operators.assign(device="cuda:0")]
+    on_cpu, beside, *others = cost_tables(pd.concat([frame, operators, *on_gpu], ignore_index=True))
+    assert on_cpu.columns[-2:] == ("operators", "kernel") and on_cpu.entry("smdim", "operators").text == "131"
+    assert any("Operators: operators of one denoising step" in note and "L = 2048" in note for note in on_cpu.notes)
+    assert beside.columns[-2:] == ("launches", "kernel") and beside.entry("smdim", "launches").text == "300"
+    assert not any("launches" in table.columns for table in (*others, *cost_tables(frame)))
+
+
 def test_rows_of_different_kernels_are_not_ranked(frame):
     frame.loc[(frame["arm"] == "smdim") & (frame["kernel"] == "scan=numba"), "kernel"] = "scan=torch"
     table = cost_tables(frame)[0]

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from bench.run import display as display_module
 from bench.run.display import Display
-from bench.run.estimate import Unfinished, time_left_s
+from bench.run.estimate import POINT_S, START_S, Unfinished, session_s, time_left_s
 from bench.study.grid import Cell
 
 
@@ -26,6 +26,12 @@ from bench.study.grid import Cell
 )
 def test_time_left(kinds: list[Unfinished], seconds: float) -> None:
     assert time_left_s(kinds) == pytest.approx(seconds)
+
+
+def test_a_timing_session_takes_its_caps_its_starts_and_its_points() -> None:
+    beside = 3 * 2 * START_S + 22 * 7 * POINT_S  # three replicates in two waves of at most 16 processes
+    assert session_s(22, 7, 3, 240.0, cores=16) == (240 + beside, 3 * 240 + beside)
+    assert session_s(5, 3, 2, 60.0, cores=16)[1] < 600  # gpu/efficiency_short
 
 
 def test_no_clue_is_no_figure() -> None:

@@ -91,6 +91,7 @@ def test_a_run_with_batches_made_ahead_ends_with_the_same_bits(run, monkeypatch:
 
 
 @pytest.mark.gpu
+@pytest.mark.gpu_short
 def test_batches_for_a_gpu_are_page_locked_and_equal(windows: np.ndarray) -> None:
     fetched = prepare(windows, ahead=True, gpu=torch.device("cuda"))
     assert all(part.tokens_BL.is_pinned() and part.found_targets().index_N.is_pinned() for part in fetched[3])

@@ -120,6 +120,7 @@ def test_auto_is_a_device_that_works():
 
 
 @pytest.mark.gpu
+@pytest.mark.gpu_short
 def test_a_gpu_is_described():
     described = describe_environment("cuda")
     assert described["gpu"]["memory_bytes"] > 0 and described["device"] == described["gpu"]["name"]

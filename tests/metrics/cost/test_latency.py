@@ -70,6 +70,7 @@ def test_a_clock_that_jumps_is_noticed(monkeypatch):
 
 
 @pytest.mark.gpu
+@pytest.mark.gpu_short
 def test_both_clocks_agree_on_a_gpu():
     x = torch.randn(4096, 4096, device="cuda")
     times = time_calls(lambda: x @ x, 20, warmup=3, device="cuda")

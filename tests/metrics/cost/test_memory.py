@@ -78,6 +78,7 @@ def test_where_the_mark_cannot_be_reset_the_reason_says_so(monkeypatch, tmp_path
 
 
 @pytest.mark.gpu
+@pytest.mark.gpu_short
 def test_cuda_peak_of_one_tensor():
     peak = peak_memory(lambda: torch.ones(100 * MIB // 4, device="cuda"), device="cuda")
     assert peak.peak_bytes == 100 * MIB and peak.reserved_bytes >= peak.peak_bytes and peak.device_bytes > 0
