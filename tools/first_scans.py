@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -24,8 +25,9 @@ CASES = (
     (torch.float16, 16, False),
 )
 """Type, N and direction of the scans that are checked, the most used first."""
-SWEPT = ("TILE", "WARPS", "LANES", "LONGEST_CHUNK", "PROGRAMS_WANTED", "CARRY_CELLS")
+SWEPT = ("TILE", "LONGEST_CHUNK", "PROGRAMS_WANTED", "CARRY_CELLS")
 """Constants of the Triton scan that are varied, as far as it has them; each alone, by factors of 2."""
+WARPS = (1, 2, 4, 8)
 FASTEST_SHARE = 1.1
 """Time of the scan as it is over that of its fastest variant, at most."""
 OVER_PEERS = {"torch": 0.1, "mamba_ssm": 1.0}
@@ -68,6 +70,16 @@ def largest_error(found: list[torch.Tensor], exact: list[torch.Tensor]) -> float
     return math.nan if any(map(math.isnan, errors)) else max(errors)
 
 
+def variants(module: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Words for a variant of the Triton scan -> its constants; with the warps of a program what follows from them."""
+    for name, factor in itertools.product((name for name in SWEPT if hasattr(module, name)), (0.5, 2)):
+        value = max(1, int(getattr(module, name) * factor))
+        yield f"{name} {value}", {name: value}
+    for warps in (one for one in WARPS if one != module.WARPS):
+        follows = {"LANES": 32 * warps, "COMPILED": {**getattr(module, "COMPILED", {}), "num_warps": warps}}
+        yield f"WARPS {warps}", {"WARPS": warps} | {name: one for name, one in follows.items() if hasattr(module, name)}
+
+
 def tiles(figures: Figures, device: torch.device, size: Size) -> None:
     """The Triton scan with each of its constants halved and doubled: how far the shipped ones are from the fastest
     that agrees with them."""
@@ -88,10 +100,9 @@ def tiles(figures: Figures, device: torch.device, size: Size) -> None:
     expected, shipped_ms = results(), measured_ms()
     figures.add("as shipped", shipped_ms, "ms")
     found = {}
-    for name, factor in itertools.product((name for name in SWEPT if hasattr(module, name)), (0.5, 2)):
-        kept = getattr(module, name)
-        setattr(module, name, max(1, int(kept * factor)))
-        words = f"{name} {getattr(module, name)}"
+    for words, changed in variants(module):
+        kept = {name: getattr(module, name) for name in changed}
+        vars(module).update(changed)
         try:
             error = largest_error(results(), expected)
             if not error <= TOLERANCES[torch.bfloat16]:  # NaN as well
@@ -101,7 +112,7 @@ def tiles(figures: Figures, device: torch.device, size: Size) -> None:
         except Exception as problem:  # a size that the compiler or the device refuses
             figures.add(words, reason=first_line(problem))
         finally:
-            setattr(module, name, kept)
+            vars(module).update(kept)
     fastest = min(found, key=lambda words: found[words], default="as shipped")
     ratio = shipped_ms / min([shipped_ms, *found.values()])
     figures.add(f"as shipped over the fastest ({fastest})", ratio, "x", limit=FASTEST_SHARE)

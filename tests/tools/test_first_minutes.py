@@ -124,11 +124,12 @@ def test_a_device_too_old_for_bfloat16_is_named(tmp_path: Path, monkeypatch: pyt
 
 
 def test_constants_of_the_scan_are_varied_alone_and_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = SimpleNamespace(WARPS=4, TILE=1024)
+    module = SimpleNamespace(WARPS=4, TILE=1024, LANES=128, COMPILED={"num_warps": 4})
 
     def medians_ms(*given: Any) -> dict[str, float]:
         if module.TILE > 1024:
             raise RuntimeError("out of resource: shared memory")
+        assert (module.LANES, module.COMPILED) == (32 * module.WARPS, {"num_warps": module.WARPS})
         return {"triton": module.WARPS + module.TILE / 1024}
 
     monkeypatch.setattr(first_scans, "usable_scans", lambda device: {"triton": ""})
@@ -140,12 +141,12 @@ def test_constants_of_the_scan_are_varied_alone_and_put_back(tmp_path: Path, mon
     first_scans.tiles(figures, torch.device("cpu"), TINY)
     found = {one["what"]: one["value"] for one in figures.rows}
     assert found == {
-        "as shipped": 5.0, "TILE 512": 4.5, "TILE 2048": None, "WARPS 2": 3.0, "WARPS 8": None,
-        "as shipped over the fastest (WARPS 2)": 5 / 3,
+        "as shipped": 5.0, "TILE 512": 4.5, "TILE 2048": None, "WARPS 1": 2.0, "WARPS 2": 3.0, "WARPS 8": None,
+        "as shipped over the fastest (WARPS 1)": 5 / 2,
     }  # fmt: skip
     assert figures.rows[2]["reason"].startswith("out of resource") and figures.rows[-1]["passed"] is False
-    assert figures.rows[4]["reason"] == "differs from the scan as shipped by 5.0e-01"
-    assert (module.WARPS, module.TILE) == (4, 1024)
+    assert figures.rows[5]["reason"] == "differs from the scan as shipped by 5.0e-01"
+    assert vars(module) == {"WARPS": 4, "TILE": 1024, "LANES": 128, "COMPILED": {"num_warps": 4}}
 
 
 def test_figures_are_on_disk_at_once_and_an_error_is_one_of_them(tmp_path: Path) -> None:
