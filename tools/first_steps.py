@@ -10,6 +10,7 @@ import argparse
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from first_scans import kernels, scan, tiles
 from architectures import resolve
 from architectures.matching import match
 from bench.child import end_with_parent, own_output
+from bench.diffusion.sampling_step import weights_cast_once
 from bench.measure.efficiency.cell import EfficiencyCell
 from metrics.cost import quantities as cost
 from metrics.cost.device import resolve_device
@@ -78,7 +80,7 @@ def graphs(figures: Figures, device: torch.device, size: Size) -> None:
                 if kind == "graph" and device.type != "cuda":
                     figures.add(words, reason=f"no CUDA graphs on {device.type}")
                     continue
-                with figures.named(words):
+                with figures.named(words), weights_cast_once():
                     times = time_calls(arm.call(kind, length), 10 * size.rounds, warmup=3, device=device)
                     found_ms[kind] = 1e3 * times.median_s
                     figures.add(words, found_ms[kind], "ms")
@@ -94,13 +96,14 @@ def launches(figures: Figures, device: torch.device, size: Size) -> None:
     length = size.lengths[0]
     for name, arm in timed_arms(device, size):
         most = MOST_LAUNCHES.get(name)
-        operators = count_operators(arm.call("step", length)).total()
+        with weights_cast_once():
+            operators = count_operators(arm.call("step", length)).total()
         figures.add(f"{name}, operators of a step", operators, "", limit=most if device.type != "cuda" else None)
         if device.type != "cuda":
             figures.add(f"{name}, kernels of a step", reason=f"none is launched on {device.type}")
             continue
         for kind, words in (("step", "a step"), ("train", "a training step")):
-            with figures.named(f"{name}, kernels of {words}"):
+            with figures.named(f"{name}, kernels of {words}"), weights_cast_once() if kind == "step" else nullcontext():
                 found = count_launches(arm.call(kind, length))
                 figures.add(f"{name}, kernels of {words}", found.kernels, "", limit=most if kind == "step" else None)
                 figures.add(f"{name}, waits in {words}", found.waits, "", limit=0)

@@ -54,7 +54,7 @@ from metrics.cost.roofline import measure_ceilings, traffic_bytes  # noqa: E402
 
 LONG_CALL_S = 0.3
 """A call at least this long is not repeated untimed at the start of a turn: caches are cold for a small share of it."""
-STEPS = ("step", "step memory", "step energy")
+STEPS = ("step", "launches", "step memory", "step energy")
 """Figures of denoising steps: their weights are cast once in half precision, as they are in a sample."""
 PEAKS = 3
 """Memory peaks measured of each call: one has no interval."""
