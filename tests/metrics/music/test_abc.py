@@ -151,6 +151,7 @@ def test_even_notes_and_chords_that_begin_together() -> None:
         ("|:C4|1D4:|[M:3/4]|2E3|]", "CDCE"),
         ("|:C4|1D4:|[r:x]|2E4|]", "CDCE"),
         ("|:C4|1D4:|!mf!|2E4|]", "CDCE"),
+        ("|:C4|1D4:|+mf+|2E4|]", "CDCE"),
         ("|:C4|1D4:| y |2E4|]", "CDCE"),
         ("|:C4|1D4:|y3/2[2E4|]", "CDCE"),
         ("|:C4|1(D4:|`)||[K:G]!p!.|2E4|]", "CDCE"),
