@@ -23,7 +23,7 @@ _JUMP: Final = re.compile(r"([!+])(?:D\.?[CS]\.?|da ?(?:capo|coda|segno))[^!+\n]
 _MORE_THAN_TWICE: Final = re.compile(r"\|::|::\||:::")
 _ORDER: Final = re.compile(r"[A-Z\d.() \t]*")
 _SILENT: Final = re.compile(r"y[\d/]*|\+[^+\s|]+\+|[ \t\\$.`)]")
-"""Spaces, decorations, ends of lines, dotted bars and ends of slurs: may stand between a repeat sign and the ending after it."""
+"""What may stand between a repeat sign and the ending after it: spaces, decorations, line ends, dots, ends of slurs."""
 
 _Token = tuple[int, re.Match[str]]
 """Line and place of a bar line, ending, chord, field or mark."""
