@@ -23,8 +23,8 @@ READ = (*MPI, SETTINGS, "FSDP_", "PARALLELISM_CONFIG_", "FORK_LAUNCHED")
 AGENT = ("TORCHELASTIC_", "PET_")
 """Beginnings of what torchrun sets for its processes, and of the defaults of its own options."""
 LARGEST_PORT = 65535
-MEETING_LIMIT_S = 600.0
-"""Time that the processes of a run may take to meet; as long as torchrun waits for machines."""
+JOIN_LIMIT_S = 600.0
+"""Time limit of the rendezvous of a run's processes, that of torchrun for machines."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Launch:
     ----------
     rank, world: its number, and how many there are.
     local_rank, local_world: the same on this machine; `local_world` is at least `local_rank + 1`.
+    local_rank_given: whether the environment states `local_rank`; else it is `rank`.
     note: one line on what was taken from the environment and what was left out; empty where nothing is there.
     """
 
@@ -43,6 +44,7 @@ class Launch:
     local_rank: int = 0
     local_world: int = 1
     note: str = ""
+    local_rank_given: bool = True
 
     def environment(self, environment: Mapping[str, str]) -> dict[str, str]:
         """What Accelerate and torch are to read: of launchers torch's variables alone, and those only where there are
@@ -107,12 +109,12 @@ def _several(given: Mapping[str, str], environment: Mapping[str, str]) -> Launch
     _number(given, "MASTER_PORT", 1, LARGEST_PORT)
     note = (
         f"process {rank + 1} of {world} by the environment ({', '.join(f'{name}={given[name]}' for name in given)}); "
-        f"the others are waited for {MEETING_LIMIT_S:g} s"
+        f"time limit of the rendezvous {JOIN_LIMIT_S:g} s"
         f"{_unset(*given)}"
     )
     settings = _settings(environment)
     note += f"; not used: {', '.join(settings)}" if settings else ""
-    return Launch(rank, world, local_rank, local_world or local_rank + 1, note)
+    return Launch(rank, world, local_rank, local_world or local_rank + 1, note, "LOCAL_RANK" in given)
 
 
 def _number(given: Mapping[str, str], name: str, least: int, most: int | None = None) -> int | None:

@@ -74,10 +74,11 @@ def train(
     from bench.study.settings import DiffusionSettings, KernelSettings, SampleSettings
     from bench.study.yaml import Place, validate
     from bench.training import train_settings
-    from bench.training.devices import meet
+    from bench.training.devices import check_here, join_processes
 
-    if note := launched(os.environ).note:
-        say(note, error=True)
+    launch = launched(os.environ)
+    if launch.note:
+        say(launch.note, error=True)
     load_plugins(plugin or ())
     trainer = train_settings(parse_budget(budget) | {"batch": batch} | settings_of(settings, "--train"))
     member = Combination(
@@ -92,12 +93,13 @@ def train(
         sample=SampleSettings(),
         kernels=KernelSettings(),
     )
-    main = meet(trainer.device).rank == 0
-    tokens = load_tokens(corpus, member.tokenizer)
+    check_here(trainer)
+    main = launch.rank == 0
     folder = results / "train" / (name or default_name(arm, corpus, length, seed))
-    cell = make_cell(member, tokens, seed, plugin or ())
     with sole_process(folder) if main else nullcontext():
-        run_cell(cell, tokens, folder, main)
+        join_processes(trainer.device)
+        tokens = load_tokens(corpus, member.tokenizer)
+        run_cell(make_cell(member, tokens, seed, plugin or ()), tokens, folder, main)
 
 
 def parse_budget(text: str) -> dict[str, float]:
@@ -141,11 +143,14 @@ def make_cell(member: Combination, tokens: TokenCorpus, seed: int, plugins: Sequ
 def sole_process(path: Path) -> Iterator[None]:
     """Hold the run in `path` for the block. Raises UserError where another process has it."""
     from bench.files import canonical_hash
-    from bench.run.lease import Leases
+    from bench.run.lease import STALE_S, Leases
 
     with Leases(path.parent) as leases:
         if leases.take(f"train-{canonical_hash(path.name)}") is None:
-            raise UserError(f"{path}: another process trains this run; wait for it, or choose another --name")
+            raise UserError(
+                f"{path}: another process trains this run (or ended less than {STALE_S:g} s ago on another machine or "
+                "in another container); wait for it, or choose another --name"
+            )
         yield
 
 

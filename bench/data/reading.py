@@ -22,7 +22,7 @@ from bench.data.tracks import tracks_called, tracks_in_words
 from bench.errors import first_line, quoted
 from bench.files import write_atomically
 from bench.paths import cache_folder
-from metrics.music.abc import AbcError, in_order_as_written, read_tune, tunes
+from metrics.music.abc import AbcError, order_mark, read_tune, tunes
 from metrics.music.midi import MidiError, as_parsed, read_score, unended_notes
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar")
@@ -312,8 +312,7 @@ def hashed_bytes(path: Path, member: Member) -> bytes:
     """What a piece's sha256 is taken of: `piece_bytes`, as the parser is given them where it would misread the file."""
     data = piece_bytes(path, member)
     if isinstance(member, int):
-        ordered = b"" if in_order_as_written(data.decode()) else b" in their order"
-        return data + ABC_READER + ordered if data else data
+        return data + ABC_READER + order_mark(data.decode()).encode() if data else data
     return as_parsed(data)
 
 

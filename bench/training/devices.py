@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from bench.errors import first_line
-from bench.launcher import MEETING_LIMIT_S, Launch, launched
+from bench.launcher import JOIN_LIMIT_S, Launch, launched
 from bench.training.errors import TrainingError
 from bench.training.settings import TrainSettings
 from metrics.cost.device import hidden_gpus
@@ -48,20 +48,14 @@ class Devices:
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
 
-        if settings.device == "cuda" and not torch.cuda.is_available():
-            raise TrainingError(f"train.device: cuda is not available here; allowed: auto, cpu{hidden_gpus()}")
-        if settings.track and importlib.util.find_spec("tensorboard") is None:
-            raise TrainingError("train.track: tensorboard is not installed; install smdim-bench[track]")
-        on_cpu = is_cpu(settings.device)
-        if on_cpu and settings.precision == "float16":
-            raise TrainingError("train.precision: float16 needs a GPU; allowed here: float32, bfloat16")
-        launch = meet(settings.device)
+        check_here(settings)
+        launch = join_processes(settings.device)
         if AcceleratorState._shared_state:  # an earlier run of this process may have had another precision
             AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
         with _variables(launch.environment(os.environ)):
             self.accelerator = Accelerator(
                 mixed_precision=PRECISIONS[settings.precision],
-                cpu=on_cpu,
+                cpu=is_cpu(settings.device),
                 log_with="tensorboard" if settings.track else None,
                 project_dir=str(folder) if settings.track else None,
             )
@@ -155,20 +149,32 @@ class Devices:
             )
 
 
+def check_here(settings: TrainSettings) -> None:
+    """Raise TrainingError for a device, a precision or a tracker that this machine does not have."""
+    if settings.device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError(f"train.device: cuda is not available here; allowed: auto, cpu{hidden_gpus()}")
+    if settings.track and importlib.util.find_spec("tensorboard") is None:
+        raise TrainingError("train.track: tensorboard is not installed; install smdim-bench[track]")
+    if is_cpu(settings.device) and settings.precision == "float16":
+        raise TrainingError("train.precision: float16 needs a GPU; allowed here: float32, bfloat16")
+
+
 def is_cpu(device: str) -> bool:
-    """Whether training on `device` (auto, cpu or cuda) is on the CPU here."""
+    """Whether `device` (auto, cpu or cuda) is cpu or no GPU is available; `check_here` refuses cuda without a GPU."""
     return device == "cpu" or not torch.cuda.is_available()
 
 
-def meet(device: str) -> Launch:
-    """Find the other processes that the environment names (`bench.launcher`), once in a process; returns its place.
+def join_processes(device: str) -> Launch:
+    """Join the processes that the environment names (`bench.launcher`), once in a process; returns its place.
 
-    Python sees signals while it waits. Raises UserError for variables that do not fit together, TrainingError where a
-    process has no GPU of its own or the others are not there within `MEETING_LIMIT_S`.
+    Signals are handled while it waits. Raises UserError for variables that do not fit together, TrainingError where a
+    process on a GPU has no LOCAL_RANK or no GPU of its own, or the rendezvous fails or takes over `JOIN_LIMIT_S`.
     """
     launch = launched(os.environ)
     if launch.world == 1:
         return launch
+    if not is_cpu(device) and not launch.local_rank_given:
+        raise TrainingError("LOCAL_RANK is not set; allowed: this process's number on its machine, from 0")
     if not is_cpu(device) and launch.local_world > torch.cuda.device_count():
         raise TrainingError(
             f"processes: {launch.local_world} on a machine with {torch.cuda.device_count()} GPUs; each needs one"
@@ -188,10 +194,10 @@ def _join(launch: Launch, backend: str) -> None:
     failed: list[Exception] = []
 
     def join() -> None:
-        limit = timedelta(seconds=MEETING_LIMIT_S)
+        limit = timedelta(seconds=JOIN_LIMIT_S)
         try:
-            meeting = torch.distributed.rendezvous("env://", launch.rank, launch.world, timeout=limit)
-            store, rank, world = next(iter(meeting))
+            joined = torch.distributed.rendezvous("env://", launch.rank, launch.world, timeout=limit)
+            store, rank, world = next(iter(joined))
             store.set_timeout(torch.distributed.constants.default_pg_timeout)
             torch.distributed.init_process_group(
                 backend, store=torch.distributed.PrefixStore("default_pg", store), rank=rank, world_size=world
@@ -201,14 +207,15 @@ def _join(launch: Launch, backend: str) -> None:
 
     thread = threading.Thread(target=join, name="rendezvous", daemon=True)
     thread.start()
-    deadline_s = time.monotonic() + MEETING_LIMIT_S + 10 * LOOK_S
+    deadline_s = time.monotonic() + JOIN_LIMIT_S + 10 * LOOK_S
     while thread.is_alive() and time.monotonic() < deadline_s:
         thread.join(LOOK_S)
     if thread.is_alive() or failed:
-        why = first_line(failed[0]) if failed else "the others did not answer"
+        why = first_line(failed[0]) if failed else ""
+        ended = "timed out" if not why or "timed out" in why.lower() else "failed"
         raise TrainingError(
-            f"process {launch.rank + 1} of {launch.world} did not meet the others at {host}:{port} (RANK, WORLD_SIZE, "
-            f"MASTER_ADDR, MASTER_PORT; limit {MEETING_LIMIT_S:g} s): {why}"
+            f"process {launch.rank + 1} of {launch.world} {ended} at the rendezvous {host}:{port} (RANK, WORLD_SIZE, "
+            f"MASTER_ADDR, MASTER_PORT; limit {JOIN_LIMIT_S:g} s){why and ': '}{why}"
         ) from (failed[0] if failed else None)
 
 

@@ -106,13 +106,14 @@ def _with(header: list[str], tune: str) -> str:
     return "\n".join([first, *said, rest])
 
 
-def in_order_as_written(text: str) -> bool:
-    """Whether the converter plays this tune in its order without a further sign."""
+def order_mark(text: str) -> str:
+    """How a tune is ordered: "" where the converter plays it in its order without a further sign, else a mark of its
+    own for tunes with further signs and for those that are refused."""
     try:
         lines, music = _written(text)
-        return in_order(lines, music) == lines
+        return "" if in_order(lines, music) == lines else " in their order"
     except AbcError:
-        return True
+        return " refused"
 
 
 def _plain(tune: str) -> str:

@@ -22,7 +22,8 @@ _TOKEN: Final = re.compile(
 _JUMP: Final = re.compile(r"([!+])(?:D\.?[CS]\.?|da ?(?:capo|coda|segno))[^!+\n]*\1", re.IGNORECASE)
 _MORE_THAN_TWICE: Final = re.compile(r"\|::|::\||:::")
 _ORDER: Final = re.compile(r"[A-Z\d.() \t]*")
-
+_SILENT: Final = re.compile(r"y[\d/]*|\+[^+\s|]+\+|[ \t\\$.`)]")
+"""What may stand between a repeat sign and the ending after it: spaces, decorations, line ends, dots, ends of slurs."""
 
 _Token = tuple[int, re.Match[str]]
 """Line and place of a bar line, ending, chord, field or mark."""
@@ -44,6 +45,8 @@ class _Section:
     endings: list[int] = field(default_factory=list)
     closed: bool = True
     """Whether a further ending may begin: `:|` stands before it."""
+    stray: str = ""
+    """The first sign between the section's ending and the `:|` of the repeat with endings before it."""
 
 
 def check_jumps(line: str) -> None:
@@ -92,7 +95,8 @@ def _voice_edits(tokens: list[_Token], order: str) -> list[_Edit]:
         if not (bar := found["bar"]):
             continue
         closes, opens = ":|" in bar or bar[:2] == "::", len(bar) > 1 and bar[-1] == ":"
-        more = closes and _ending_follows(tokens, place)
+        stray = _before_ending(tokens, place) if closes else ""
+        more = stray is None
         last = closes and not more and len(section.endings) > 1
         if last:
             edits.append((line, *found.span(), "||:" if opens else "||"))
@@ -105,7 +109,7 @@ def _voice_edits(tokens: list[_Token], order: str) -> list[_Edit]:
         elif closes or opens:
             if not closes and section.written and not section.endings:
                 raise AbcError("a repeat that has no end before the next one begins (|: and |:)")
-            section = _Section(here, written=opens)
+            section = _Section(here, written=opens, stray=(section.endings and stray) or "")
         elif len(bar) > 1 and (len(section.endings) > 1 or not (section.written or section.endings)):
             section = _Section(here)
     return edits
@@ -118,9 +122,13 @@ def _order_of_parts(lines: list[str], head: int) -> str:
     if not orders or not marked:
         return ""
     order = orders[-1]
-    stray = set(re.findall("[A-Z]", order)) - set(marked)
-    if stray or not _ORDER.fullmatch(order) or order.count("(") != order.count(")"):
-        raise AbcError(f"an order of parts (P:{order[:40]}) that names other parts than the tune has")
+    named = f"an order of parts (P:{order[:40]})"
+    if not _ORDER.fullmatch(order):
+        raise AbcError(f"{named} with signs other than capital letters, numbers, brackets, dots")
+    if order.count("(") != order.count(")"):
+        raise AbcError(f"{named} with unequal numbers of ( and )")
+    if set(re.findall("[A-Z]", order)) - set(marked):
+        raise AbcError(f"{named} that names other parts than the tune has")
     if len(marked) > len(set(marked)):
         raise AbcError("two parts of one name and an order of parts, of which the converter plays one")
     return order
@@ -150,20 +158,28 @@ def _voices(lines: list[str], music: Set[int], head: int) -> dict[str, list[_Tok
     return voices
 
 
-def _ending_follows(tokens: list[_Token], place: int) -> bool:
-    """Whether nothing but bar lines stands between a token of a voice and its next numbered ending."""
+def _before_ending(tokens: list[_Token], place: int) -> str | None:
+    """The first note, part or other sign that separates a token of a voice from its next numbered ending.
+
+    None where nothing does: bar lines, fields, decorations and what is not played may stand there. "" where no ending
+    comes.
+    """
     line, before = tokens[place]
     for other, found in (tokens[after] for after in range(place + 1, len(tokens))):
         between = found.string[before.end() if other == line else 0 : found.start()]
-        between += before.string[before.end() :] if other > line else ""
-        if between.strip(" \t\\") or not (
-            found["ending"] or found["field"] == "V" or set(found["bar"] or ":") <= {*"[|]"}
-        ):
-            return False
+        between = (before.string[before.end() :] if other > line else "") + between
+        if stray := _SILENT.sub("", between):
+            return stray
         if found["ending"]:
-            return True
+            return None
+        if not (
+            (found["field"] and found["field"] != "P")
+            or (found["other"] or "").startswith("!")
+            or set(found["bar"] or ":") <= {*"[|]"}
+        ):
+            return found[0]
         line, before = other, found
-    return False
+    return ""
 
 
 def _begin_ending(section: _Section, words: str) -> None:
@@ -174,8 +190,10 @@ def _begin_ending(section: _Section, words: str) -> None:
         numbers += range(int(first[:4]), int((last or first)[:4]) + 1)
     if not section.closed:
         raise AbcError(f"an ending {words} without a repeat sign (:|) before it")
-    done = len(section.endings)
-    if numbers != list(range(done + 1, done + 1 + len(numbers))):
-        raise AbcError(f"an ending {words} after {done} others, which the converter plays otherwise")
+    due = len(section.endings) + 1
+    if numbers != list(range(due, due + len(numbers))):
+        if section.stray and not section.endings:
+            raise AbcError(f"an ending {words} with {section.stray[:20]} between it and its repeat sign (:|)")
+        raise AbcError(f"an ending {words} in place of an ending {due}, which the converter plays otherwise")
     section.endings += numbers
     section.closed = False

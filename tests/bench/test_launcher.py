@@ -16,7 +16,7 @@ from bench.child import child_environment
 from bench.errors import UserError
 from bench.launcher import launched, unused, without_launcher
 from bench.training import TrainSettings, devices
-from bench.training.devices import Devices, meet
+from bench.training.devices import Devices, join_processes
 from bench.training.errors import TrainingError
 
 TWO = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
@@ -68,8 +68,8 @@ def test_half_a_set_and_numbers_that_do_not_fit_are_one_line(environment, messag
 
 def test_what_was_taken_and_what_was_left_out_is_one_line() -> None:
     assert launched(TWO).note == (
-        "process 2 of 2 by the environment (RANK=1, WORLD_SIZE=2, MASTER_ADDR=localhost, MASTER_PORT=29500); the "
-        "others are waited for 600 s; in one process alone: "
+        "process 2 of 2 by the environment (RANK=1, WORLD_SIZE=2, MASTER_ADDR=localhost, MASTER_PORT=29500); "
+        "time limit of the rendezvous 600 s; in one process alone: "
         "env -u RANK -u WORLD_SIZE -u MASTER_ADDR -u MASTER_PORT smdim-bench ..."
     )
     assert launched({"MASTER_PORT": "1", "PMI_SIZE": "2", "ACCELERATE_USE_FSDP": "true"}).note == (
@@ -121,16 +121,16 @@ def test_waiting_for_others_ends_at_its_limit_and_at_ctrl_c(
         port = free.getsockname()[1]
     for name, value in (TWO | {"RANK": str(rank), "MASTER_PORT": str(port)}).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(devices, "MEETING_LIMIT_S", 0.2 if ends == "time" else 3.0)
+    monkeypatch.setattr(devices, "JOIN_LIMIT_S", 0.2 if ends == "time" else 3.0)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite in the background ignores it
     try:
         if ends == "signal":
             threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
             with pytest.raises(KeyboardInterrupt):
-                meet("cpu")
+                join_processes("cpu")
         else:
-            with pytest.raises(TrainingError, match=rf"process {rank + 1} of 2 did not meet the others at localhost:"):
-                meet("cpu")
+            with pytest.raises(TrainingError, match=rf"process {rank + 1} of 2 timed out at the rendezvous localhost:"):
+                join_processes("cpu")
     finally:
         signal.signal(signal.SIGINT, before)
     assert not torch.distributed.is_initialized()
@@ -145,4 +145,21 @@ def test_an_unknown_host_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (TWO | {"MASTER_ADDR": "nowhere"}).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(TrainingError, match="MASTER_ADDR=nowhere: Name or service not known"):
-        meet("cpu")
+        join_processes("cpu")
+
+
+@pytest.mark.usefixtures("alone")
+def test_processes_on_gpus_without_local_rank_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(devices, "_join", lambda launch, backend: None)
+    for name, value in (TWO | {"RANK": "2", "WORLD_SIZE": "4"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(TrainingError, match=r"^LOCAL_RANK is not set; allowed: this process's number on its machine"):
+        join_processes("auto")
+    assert join_processes("cpu").rank == 2
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert join_processes("auto").local_world == 1
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(TrainingError, match=r"^processes: 3 on a machine with 2 GPUs; each needs one$"):
+        join_processes("auto")

@@ -142,7 +142,7 @@ def read_midi(draw: random.Random, folder: Path) -> bool:
     path.write_bytes(data)
     score = read_score(data, all_texts=True)
     notes = [note for track in score.tracks for note in notes_of(track)]
-    expected, unended = heard_by_the_standard(data)
+    expected, unended = notes_by_the_standard(data)
     assert Counter(notes) == expected, "other notes than the standard says"
     assert unended_notes(data, len(notes)) == unended
     again = read_score(write_score(score), all_texts=True)
@@ -185,7 +185,7 @@ def arrays_equal(one: Any, other: Any) -> bool:
     )
 
 
-def heard_by_the_standard(data: bytes) -> tuple[Counter[tuple[int, int, int, int]], int]:
+def notes_by_the_standard(data: bytes) -> tuple[Counter[tuple[int, int, int, int]], int]:
     """Notes of a whole file by a plain loop over its events, and how many never end."""
     found: Counter[tuple[int, int, int, int]] = Counter()
     unended = 0
@@ -193,12 +193,12 @@ def heard_by_the_standard(data: bytes) -> tuple[Counter[tuple[int, int, int, int
     while at + 8 <= len(data):
         length = int.from_bytes(data[at + 4 : at + 8], "big")
         if data[at : at + 4] == b"MTrk":
-            unended += _hear(data[at + 8 : at + 8 + length], found)
+            unended += _read_track(data[at + 8 : at + 8 + length], found)
         at += 8 + length
     return found, unended
 
 
-def _hear(body: bytes, found: Counter[tuple[int, int, int, int]]) -> int:
+def _read_track(body: bytes, found: Counter[tuple[int, int, int, int]]) -> int:
     at = tick = status = 0
     open_notes: dict[tuple[int, int], list[tuple[int, int]]] = {}
 

@@ -237,12 +237,35 @@ def test_words_of_the_progress_line() -> None:
 def test_one_process_trains_a_run(tmp_path: Path) -> None:
     with (
         command.sole_process(tmp_path / "a[b"),
-        pytest.raises(UserError, match=r"a\[b: another process trains this run; wait for it, or choose another --name"),
+        pytest.raises(UserError, match=r"a\[b: another process trains this run \(or ended less than 90 s ago on "),
         command.sole_process(tmp_path / "a[b"),
     ):
         pass
     with command.sole_process(tmp_path / "a[b"), command.sole_process(tmp_path / "other"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("options", "held", "message"),
+    [
+        (["--train", "device=cuda"], False, "^train.device: cuda is not available here; allowed: auto, cpu"),
+        (["--train", "precision=float16"], False, "^train.precision: float16 needs a GPU"),
+        ([], True, "another process trains this run"),
+    ],
+)
+def test_what_is_refused_is_refused_before_other_processes_are_joined(
+    train, options: list[str], held: bool, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("bench.training.devices._join", lambda *_: pytest.fail("joined"))
+    given = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    with (
+        command.sole_process(tmp_path / "results" / "train" / (RUN if held else "other")),
+        pytest.raises(UserError, match=message),
+    ):
+        raise train(*options).exception
 
 
 def test_a_stop_has_the_exit_code_of_its_signal() -> None:

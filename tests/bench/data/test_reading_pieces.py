@@ -172,7 +172,13 @@ def test_only_files_that_a_parser_would_misread_are_hashed_as_something_else(tmp
     (tmp_path / "a.abc").write_text("X:1\nK:C\nC|\n")
     assert reading.hashed_bytes(tmp_path / "a.abc", 1) != reading.piece_bytes(tmp_path / "a.abc", 1) != b""
     assert reading.hashed_bytes(tmp_path / "a.abc", 2) == b""
-    for number, (bars, mark) in enumerate({"|:C4:|D4|]": b"", "C4||D4:|": b" in their order"}.items()):
+    bars_and_marks = {
+        "|:C4:|D4|]": b"",
+        "C4||D4:|": b" in their order",
+        "C4!D.C.!|]": b" refused",
+        "D4|2E4|]": b" refused",
+    }
+    for number, (bars, mark) in enumerate(bars_and_marks.items()):
         path = tmp_path / f"{number}.abc"
         path.write_text(f"X:1\nK:C\n{bars}\n")
         assert reading.hashed_bytes(path, 1) == path.read_bytes() + reading.ABC_READER + mark

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -79,8 +81,38 @@ def run(tmp_path: Path):
     return make
 
 
+CHILD_LIMIT_S = 120.0
+
+
+def _exit_code(child: int, limit_s: float = CHILD_LIMIT_S) -> int:
+    """Exit code of a forked process, minus the signal that ended it; the test fails where it takes longer."""
+    deadline = time.monotonic() + limit_s
+    while (ended := os.waitpid(child, os.WNOHANG)) == (0, 0):
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            pytest.fail(f"the forked process did not end within {limit_s:g} s")
+        time.sleep(0.01)
+    return os.waitstatus_to_exitcode(ended[1])
+
+
 @pytest.fixture
-def killed(run):
+def one_thread() -> Iterator[None]:
+    """One thread of torch: a forked process has none of OpenMP's further threads and would wait for them for ever."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def exit_code():
+    """`_exit_code`."""
+    return _exit_code
+
+
+@pytest.fixture
+def killed(run, one_thread: None):
     """Trains as `run` does, in a process of its own that is killed by SIGKILL in training step `at`, from 1."""
 
     def make(at: int, **given: object) -> None:
@@ -98,6 +130,6 @@ def killed(run):
             except BaseException:
                 traceback.print_exc()
             os._exit(1)  # not killed
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        assert _exit_code(child) == -signal.SIGKILL
 
     return make

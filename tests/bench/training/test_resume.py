@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
+import time
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,14 @@ def test_killed_in_the_middle_of_a_step_ends_with_the_bits_of_a_run_that_was_not
     assert_same_bits(tmp_path / "straight", tmp_path / "killed")
     assert without_clock(resumed.history) == without_clock(straight.history)
     assert resumed.validation == straight.validation
+
+
+def test_a_forked_process_that_hangs_fails_its_test(exit_code) -> None:
+    if (child := os.fork()) == 0:
+        time.sleep(60)
+        os._exit(0)
+    with pytest.raises(pytest.fail.Exception, match=r"^the forked process did not end within 0\.05 s$"):
+        exit_code(child, 0.05)
 
 
 def test_stopped_while_it_validates_goes_on_from_trained_weights(run, tmp_path: Path) -> None:
