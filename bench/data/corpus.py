@@ -30,7 +30,7 @@ from bench.data.workers import ProgressCallback, read_all
 from bench.files import canonical_hash
 from bench.paths import cache_folder
 
-INSPECTION_VERSION = 1
+INSPECTION_VERSION = 2
 """Raised where other files than before are refused."""
 
 
