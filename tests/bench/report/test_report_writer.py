@@ -67,7 +67,7 @@ def test_summary_fits_eighty_columns_and_marks_the_arms(frame):
 
 def test_two_arms_of_one_label_are_two_rows(frame):
     """`fam` is marked † here; an arm of that name and sign is another."""
-    named = frame.assign(arm=frame["arm"].replace({"mamba": "fam †"}))
+    named = frame.assign(arm=frame["arm"].replace({"smdim": "fam †"}))
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(summary_table(named))
     lines = console.export_text().splitlines()
