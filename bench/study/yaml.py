@@ -17,7 +17,7 @@ from bench.errors import UserError, first_line, quoted
 DEEPEST = 40
 MOST_VALUES = 200_000
 KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
-OTHER_KEYS = {"int": "a number", "float": "a number", "bool": "true or false", "null": "null"}
+OTHER_KEYS = {"int": "a number", "float": "a number", "bool": "a boolean", "null": "null"}
 KeyPath = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -109,7 +109,7 @@ def _collect_lines(node: yaml.Node | None, prefix: KeyPath, lines: dict[KeyPath,
 
 
 def _key_problem(node: yaml.Node) -> str:
-    """Why a key is not one, and what is allowed."""
+    """What is wrong with a key that is no text, and what is allowed."""
     if not isinstance(node, yaml.ScalarNode):
         return f"a key that is a {'mapping' if isinstance(node, yaml.MappingNode) else 'list'}; allowed: names"
     if not node.value:

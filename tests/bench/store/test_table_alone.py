@@ -72,6 +72,7 @@ NAMES = (
     'a"b',
     "two\nlines",
     "cr\r",
+    "crlf\r\n",
     "#x",
     " x ",
 )

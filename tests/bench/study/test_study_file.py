@@ -108,7 +108,7 @@ def test_names_that_no_file_can_have_are_refused(name: str, words: str, tmp_path
     [
         ("1", 'key 1 is a number; allowed: names, or "1" in quotation marks'),
         ("1.5", 'key 1.5 is a number; allowed: names, or "1.5" in quotation marks'),
-        ("true", 'key true is true or false; allowed: names, or "true" in quotation marks'),
+        ("true", 'key true is a boolean; allowed: names, or "true" in quotation marks'),
         ("~", 'key ~ is null; allowed: names, or "~" in quotation marks'),
         ("!t a", 'key a is of type !t; allowed: names, or "a" in quotation marks'),
         ("?", "a key that is empty; allowed: names"),
