@@ -31,7 +31,7 @@ from bench.cli import (
     status,
     train,
 )
-from bench.cli.terminal import prepare_streams, run_in_utf8, say
+from bench.cli.terminal import prepare_streams, print_line, run_in_utf8
 from bench.errors import UserError
 
 ENDED_BY_SIGNAL = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes, as shells state them
@@ -93,7 +93,7 @@ def main() -> None:
         code = end.code if isinstance(end, SystemExit) else 128 + signal.SIGINT
         if code not in ENDED_BY_SIGNAL:
             raise
-        _end("interrupted; what was finished is kept, the same command goes on from there", code)
+        _end("interrupted", code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -111,7 +111,9 @@ def _prepare_threads() -> None:
     for name, value in unusable_threads(os.environ).items():
         del os.environ[name]
         if value.strip():
-            say(f"{name}={value} in the environment: not used, no number of threads; allowed: 1 or more", error=True)
+            print_line(
+                f"{name}={value} in the environment: not used, no number of threads; allowed: 1 or more", error=True
+            )
     os.environ.update({name: value for name, value in WAITING.items() if name not in os.environ})
 
 
@@ -121,5 +123,5 @@ def _end_by(number: int, frame: object) -> None:
 
 def _end(message: str, code: int) -> None:
     with suppress(OSError):  # the exit code stands for a message that cannot be written
-        say(f"smdim-bench: {message}", error=True)
+        print_line(f"smdim-bench: {message}", error=True)
     sys.exit(code)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.options import KernelOption, PluginOption, force_kernels
-from bench.cli.terminal import say, terminal
+from bench.cli.terminal import print_line, terminal
 from bench.errors import UserError, as_user_error, first_line
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def patterns(
         found = expand_family(family)
     if plain:
         for pattern in found:
-            say(str(pattern))
+            print_line(str(pattern))
         return
     table = Table("pattern", "mixers", "block", "repeats", "cycle", box=None, pad_edge=False)
     for pattern in found:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import RESULTS, FinishedStudy, ResultsOption
-from bench.cli.terminal import say
+from bench.cli.terminal import print_line
 
 
 def export(
@@ -21,7 +21,7 @@ def export(
     from bench.store.bundle import export_bundle
 
     exported = export_bundle(results_folder(study, results), output)
-    say(f"{output}: {exported.cells} cells, {exported.files} files, {exported.bytes / 2**20:.1f} MiB")
+    print_line(f"{output}: {exported.cells} cells, {exported.files} files, {exported.bytes / 2**20:.1f} MiB")
 
 
 def import_(
@@ -35,4 +35,4 @@ def import_(
     from bench.store.bundle import import_bundle
 
     imported = import_bundle(bundle, results, name)
-    say(f"{imported.folder}: {imported.cells} cells, {imported.files} files, {imported.bytes / 2**20:.1f} MiB")
+    print_line(f"{imported.folder}: {imported.cells} cells, {imported.files} files, {imported.bytes / 2**20:.1f} MiB")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench.cli.terminal import say, say_all, terminal
+from bench.cli.terminal import print_document, print_line, terminal
 
 if TYPE_CHECKING:
     from bench.data import TokenCorpus
@@ -121,7 +121,7 @@ def info(
     with _counting("notes") as progress:
         card = corpus_card(tokens, progress=progress)
     if markdown:
-        say_all(card.as_markdown())
+        print_document(card.as_markdown())
     else:
         table = Table(title=card.name, title_justify="left", show_header=False, box=None, pad_edge=False)
         table.add_column(no_wrap=True)
@@ -131,7 +131,7 @@ def info(
         terminal().print(table)
     if figure is not None:
         draw_card(card, figure)
-        say(f"figure: {figure}", error=markdown)
+        print_line(f"figure: {figure}", error=markdown)
 
 
 def _describe_tokenizers(name: str, subset: str | None, wanted: list[str], csv: Path | None, markdown: bool) -> None:
@@ -155,7 +155,7 @@ def _describe_tokenizers(name: str, subset: str | None, wanted: list[str], csv: 
         cards[words] = tokeniser_card(tokens, originals)
     table = tokeniser_table(corpus.label, cards)
     if markdown:
-        say_all(table.to_markdown())
+        print_document(table.to_markdown())
     else:
         print_table(terminal(), table)
     if csv is not None:
@@ -179,21 +179,21 @@ def check(
     tokens = _tokens(name, subset)
     corpus = tokens.corpus
     for item in tokens.skipped:
-        say(f"skipped {item.id}: {item.reason}")
+        print_line(f"skipped {item.id}: {item.reason}")
     for remark in corpus.notes:
-        say(f"note: {remark}")
+        print_line(f"note: {remark}")
     if subset is None and (words := compare_with_published(corpus)):
-        say(f"note: {words}")
+        print_line(f"note: {words}")
     with _counting("notes") as progress:
         pieces = corpus_notes(corpus, progress=progress)
     if words := unended_in_words(pieces):
-        say(f"note: {words}")
+        print_line(f"note: {words}")
     for words in long_notes(pieces):
-        say(f"long notes in {words}")
+        print_line(f"long notes in {words}")
     if near:
         _name_near_duplicates(corpus)
     usable = len(tokens.pieces_in_order)
-    say(f"{corpus.label}: {usable} of {usable + len(tokens.skipped)} pieces can be used")
+    print_line(f"{corpus.label}: {usable} of {usable + len(tokens.skipped)} pieces can be used")
     if strict and tokens.skipped:
         raise typer.Exit(1)
 
@@ -202,24 +202,24 @@ def _name_near_duplicates(corpus: Corpus) -> None:
     from bench.data.near import MOST_PIECES, near_duplicates, too_many
 
     if too_many(piece.content for piece in corpus.pieces):
-        say(f"near-duplicates are sought among {MOST_PIECES:,} pieces at most")
+        print_line(f"near-duplicates are sought among {MOST_PIECES:,} pieces at most")
         return
     sides = {piece.id: piece.split for piece in corpus.pieces}
     with _counting("near-duplicates") as progress:
         pairs = near_duplicates(corpus.pieces, {piece.id: piece.content for piece in corpus.pieces}, progress)
     for pair in pairs:
         higher = f", the second {abs(pair.semitones)} semitones {'higher' if pair.semitones > 0 else 'lower'}"
-        say(
+        print_line(
             f"near: {pair.first} ({sides[pair.first]}) and {pair.second} ({sides[pair.second]}) share "
             f"{pair.share:.0%} of their passages" + (higher if pair.semitones else "")
         )
     across = sum(sides[pair.first] != sides[pair.second] for pair in pairs)
-    say(f"{len(pairs)} pairs of near-duplicates, {across} across the split")
+    print_line(f"{len(pairs)} pairs of near-duplicates, {across} across the split")
 
 
 def _report_added(added: Added) -> None:
     absent = f" ({added.without_file} listed without a file)" if added.without_file else ""
-    say(f"{added.name}: {added.pieces} pieces{absent} now in {added.folder}")
+    print_line(f"{added.name}: {added.pieces} pieces{absent} now in {added.folder}")
 
 
 def _tokens(name: str, subset: str | None) -> TokenCorpus:

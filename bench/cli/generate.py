@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.options import SEEDS, DeviceOption
-from bench.cli.terminal import say, terminal, warn
+from bench.cli.terminal import print_line, terminal, warn
 from bench.errors import UserError, as_user_error
 from bench.launcher import unused
 
@@ -77,7 +77,7 @@ def generate(
     options = DrawOptions(sampler, steps, temperature, top_p, choice, seed, batch, precision, schedule)
     _check_output(output)
     if note := unused(os.environ, "one process draws"):
-        say(note, error=True)
+        print_line(note, error=True)
     console = terminal()
     trained = load_run(run, weights=weights, device=device)
     if precision == "bfloat16" and (words := bfloat16_warning(trained.device)):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.options import RESULTS, JobsOption, ResultsOption, SetOption, StudyArgument, YesOption
-from bench.cli.terminal import say, say_all, terminal
+from bench.cli.terminal import print_document, print_line, terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -240,7 +240,7 @@ def schema(
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     text = json.dumps(dialect | StudyFile.model_json_schema(), indent=1) + "\n"
     if output is None:
-        say_all(text)
+        print_document(text)
     else:
         write_atomically(output, text)
-        say(f"schema: {output}")
+        print_line(f"schema: {output}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import RESULTS, FinishedStudy, ResultsOption, results_folder
-from bench.cli.terminal import say, terminal
+from bench.cli.terminal import print_line, terminal
 
 
 def report(
@@ -50,7 +50,7 @@ def figure(
 
     folder = results_folder(study, results)
     drawn = draw(name, load_results(folder), folder, width=width)
-    say(save_figure(drawn, output or Path(f"{name}.pdf")))
+    print_line(save_figure(drawn, output or Path(f"{name}.pdf")))
 
 
 def cite(
@@ -69,7 +69,7 @@ def cite(
     folder = results_folder(study, results)
     frame = as_frame(load_results(folder))
     for line in citation(frame, find_table(all_tables(frame, folder), table), row, column):
-        say(line)
+        print_line(line)
 
 
 def compare(

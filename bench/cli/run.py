@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +27,7 @@ from bench.cli.options import (
     pairs,
 )
 from bench.cli.planning import planned
-from bench.cli.terminal import say, terminal
+from bench.cli.terminal import print_line, terminal
 from bench.launcher import unused
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def _go(
     from bench.run.runner import forget, forget_failed, run_plan
 
     if note := unused(os.environ, "a study starts its processes itself (train.processes)"):
-        say(note, error=True)
+        print_line(note, error=True)
     console = terminal()
     console.print(Text(study.name, style="bold") + Text(f": {study.content.question}"))
     plan = planned(study, console, results)
@@ -139,7 +140,7 @@ def _go(
     if study.content.tune and (retry or cells):
         plan = planned(study, console, results)  # a sweep may have lost what decides
     earlier = Estimator(results)
-    with Display(console, lambda cell: earlier.estimate(cell).time_s) as display:
+    with _resumable(), Display(console, lambda cell: earlier.estimate(cell).time_s) as display:
         summary = run_plan(plan, results, display, executor=executor, fail_fast=fail_fast, claims=shipped_claims())
     for sentence in summary.table.mixed_versions():
         console.print(sentence, style="yellow")
@@ -154,6 +155,16 @@ def _go(
             soft_wrap=True,
         )
         raise typer.Exit(1)
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Where the block is interrupted, a line on stderr says what is kept."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        print_line("finished cells are kept; the same command goes on from there", error=True)
+        raise
 
 
 def finish(results: ResultTable, console: Console) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench.cli.options import RESULTS, FinishedStudy, ResultsOption
-from bench.cli.terminal import say, terminal
+from bench.cli.terminal import print_line, terminal
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -132,20 +132,20 @@ def logs(
 
     folder = find_cell(results, cell)
     found = folder.status()
-    say(f"{folder.path}")
-    say(f"state: {found.state}")
+    print_line(f"{folder.path}")
+    print_line(f"state: {found.state}")
     if found.reason:
-        say(f"reason: {found.reason}")
+        print_line(f"reason: {found.reason}")
     for line in folder.attempts():
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.get("at", 0.0)))
-        say(f"begun {when} on {line.get('host')} by process {line.get('pid')}")
+        print_line(f"begun {when} on {line.get('host')} by process {line.get('pid')}")
     try:
         text = (folder.path / "log.txt").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         text = []
-    say(f"log.txt, last {min(lines, len(text))} of {len(text)} lines:" if text else "log.txt: empty")
+    print_line(f"log.txt, last {min(lines, len(text))} of {len(text)} lines:" if text else "log.txt: empty")
     for one in text[-lines:]:
-        say(f"  {one}")
+        print_line(f"  {one}")
 
 
 def diff(one: CellArgument, other: CellArgument, results: ResultsOption = RESULTS) -> None:

@@ -1,4 +1,5 @@
-"""The terminal: every command prints through `terminal()`, in which text is text and no markup."""
+"""The terminal: every command prints through `terminal()`, `print_line`, `print_document` or `warn`, in which text is
+text and no markup, and control characters are escapes (`EscapingConsole`)."""
 
 from __future__ import annotations
 
@@ -7,9 +8,9 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
-from bench.errors import CONTROL, in_one_line
+from bench.errors import in_one_line
 from bench.glyphs import MissingGlyphWarning
 
 if TYPE_CHECKING:
@@ -25,27 +26,30 @@ def terminal(*, error: bool = False, quiet: bool = False) -> Console:
     from rich.segment import Segment
     from rich.text import Text
 
-    class Plain(Console):
+    class EscapingConsole(Console):
+        def render_str(self, text: str, **how: Any) -> Text:
+            return super().render_str(_escaped(text), **how)
+
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-            if isinstance(renderable, Text) and CONTROL.search(renderable.plain):
+            if isinstance(renderable, Text) and (escaped := _escaped(renderable.plain)) != renderable.plain:
                 renderable = renderable.copy()
-                renderable.plain = _harmless(renderable.plain)
+                renderable.plain = escaped
             return super().render(renderable, options)
 
-    return Plain(stderr=error, quiet=quiet, markup=False, emoji=False, highlight=False)
+    return EscapingConsole(stderr=error, quiet=quiet, markup=False, emoji=False, highlight=False)
 
 
-def say(text: object, *, error: bool = False) -> None:
+def print_line(text: object, *, error: bool = False) -> None:
     """Print a text of one line on stdout, or on stderr, however wide the terminal is."""
     print(in_one_line(str(text)), file=sys.stderr if error else sys.stdout, flush=True)
 
 
-def say_all(text: str) -> None:
+def print_document(text: str) -> None:
     """Print a document on stdout, its lines as they are."""
-    print(_harmless(text), end="", flush=True)
+    print(_escaped(text), end="", flush=True)
 
 
-def _harmless(text: str) -> str:
+def _escaped(text: str) -> str:
     return "\n".join(map(in_one_line, text.split("\n")))
 
 
@@ -78,7 +82,8 @@ def prepare_streams() -> None:
         unicode = sys.stdout.encoding.lower().startswith("utf")
         sys.stdout.reconfigure(errors="backslashreplace" if unicode else "replace")
     columns = os.environ.get("COLUMNS", "")
-    if not columns.isdecimal() or not LEAST_WIDTH <= int(columns) <= MOST_WIDTH:
+    is_width = columns.isdecimal() and len(columns) <= len(str(MOST_WIDTH))  # int() refuses 4,300 digits
+    if not is_width or not LEAST_WIDTH <= int(columns) <= MOST_WIDTH:
         os.environ.pop("COLUMNS", None)
     warnings.showwarning = _show_warning
 

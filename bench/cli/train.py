@@ -23,7 +23,7 @@ from bench.cli.options import (
     tokenizer_of,
     typed,
 )
-from bench.cli.terminal import say, terminal
+from bench.cli.terminal import print_line, terminal
 from bench.errors import UserError, as_user_error, quoted
 from bench.launcher import launched
 
@@ -78,7 +78,7 @@ def train(
 
     launch = launched(os.environ)
     if launch.note:
-        say(launch.note, error=True)
+        print_line(launch.note, error=True)
     load_plugins(plugin or ())
     trainer = train_settings(parse_budget(budget) | {"batch": batch} | settings_of(settings, "--train"))
     member = Combination(

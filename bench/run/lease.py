@@ -69,7 +69,7 @@ class Leases:
         if not self.file.exists():  # cleared away as dead, after a long suspension
             self._announce()
         try:
-            mine.open("x").close()
+            mine.touch(exist_ok=False)
         except FileExistsError:
             return None  # another thread of this process has it
         for path in self.folder.glob(f"{key}@*.lease"):

@@ -82,7 +82,9 @@ SCHEMA = {
 """The columns in their order (format 1)."""
 COLUMNS = tuple(SCHEMA)
 NEEDED = ("cell_id", "kind", "arm", "metric", "value")
-"""Columns without which a table says nothing; tables of older versions lack some of the others."""
+"""Columns that every table must have; tables of older versions lack some of the others."""
+FILLED = ("cell_id", "kind", "metric")
+"""Columns that are empty in no row."""
 __doc__ = f"{__doc__}\n\nColumns (format 1):\n\n" + "\n".join(
     f"    {name:12} {column.type.__name__:6} {column.meaning}" for name, column in SCHEMA.items()
 )
@@ -191,13 +193,20 @@ def _table_alone(folder: Path) -> ResultTable:
 
 
 def _texts(content: str) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a written table. Raises ValueError or csv.Error unless the columns are those of a table and
-    each field is of its column's type."""
+    """Header and rows of a written table; rows of empty fields are left out.
+
+    Lines end in LF, or in CRLF throughout, as spreadsheets and git write them. Raises ValueError or csv.Error unless
+    the columns are those of a table, each field is of its column's type and none of `FILLED` is empty.
+    """
     if "\0" in content:
         raise ValueError("holds a NUL")
+    if content.partition("\n")[0].endswith("\r"):
+        content = content.replace("\r\n", "\n")
     # a CR is a part of a text, which csv reads as the end of a line
     lines = csv.reader(io.StringIO(content.replace("\r", "\0")), strict=True)
-    header, *rows = [[text.replace("\0", "\r") for text in row] for row in lines if row] or [[]]
+    header, *rows = [[text.replace("\0", "\r") for text in row] for row in lines] or [[]]
+    if len(header) == 1 and ";" in header[0]:
+        raise ValueError("columns are separated by `;`; allowed: `,`")
     if unknown := [name for name in header if name not in SCHEMA]:
         raise ValueError(f"unknown column {quoted(unknown[0])}; allowed: {', '.join(COLUMNS)}")
     if len(set(header)) < len(header):
@@ -205,16 +214,22 @@ def _texts(content: str) -> tuple[list[str], list[list[str]]]:
     if missing := [name for name in NEEDED if name not in header]:
         raise ValueError(f"no column {', '.join(missing)}; needed are {', '.join(NEEDED)}")
     kinds = [SCHEMA[name].type for name in header]
-    for number, row in enumerate(rows, start=1):
+    for number, row in enumerate(rows, start=2):
+        if not any(row):
+            continue
         if len(row) != len(header):
-            raise ValueError(f"row {number} has {len(row)} fields, the header {len(header)}")
+            raise ValueError(f"line {number} has {len(row)} fields, the header {len(header)}")
         for name, kind, text in zip(header, kinds, row, strict=True):
+            if not text and name in FILLED:
+                raise ValueError(f"line {number}: {name} is empty")
             if kind is not str and text and not _is_number(text, kind):
-                raise ValueError(f"row {number}: {name} {quoted(text)} is no {'whole ' if kind is int else ''}number")
-    return header, rows
+                raise ValueError(f"line {number}: {name} {quoted(text)} is no {'whole ' if kind is int else ''}number")
+    return header, [row for row in rows if any(row)]
 
 
 def _is_number(text: str, kind: type) -> bool:
+    if "_" in text:  # which Python reads between digits
+        return False
     number = _figure(text)
     if kind is int:
         return number.is_integer() and _count(text) is not None

@@ -17,6 +17,7 @@ from bench.errors import UserError, first_line, quoted
 DEEPEST = 40
 MOST_VALUES = 200_000
 KEY_TAGS = ("tag:yaml.org,2002:str", "tag:yaml.org,2002:merge")
+OTHER_KEYS = {"int": "a number", "float": "a number", "bool": "a boolean", "null": "null"}
 KeyPath = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -95,7 +96,7 @@ def _collect_lines(node: yaml.Node | None, prefix: KeyPath, lines: dict[KeyPath,
         for key_node, value_node in node.value:
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else str(key_node.tag)
             if key_node.tag not in KEY_TAGS:
-                raise UserError(f"{path}:{key_node.start_mark.line + 1}: key {quoted(key)} is no text")
+                raise UserError(f"{path}:{key_node.start_mark.line + 1}: {_key_problem(key_node)}")
             if key in seen:
                 raise UserError(f"{path}:{key_node.start_mark.line + 1}: key {quoted(key)} is given twice")
             seen.add(key)
@@ -105,6 +106,16 @@ def _collect_lines(node: yaml.Node | None, prefix: KeyPath, lines: dict[KeyPath,
         for index, item in enumerate(node.value):
             lines[(*prefix, index)] = item.start_mark.line + 1
             _collect_lines(item, (*prefix, index), lines, path)
+
+
+def _key_problem(node: yaml.Node) -> str:
+    """What is wrong with a key that is no text, and what is allowed."""
+    if not isinstance(node, yaml.ScalarNode):
+        return f"a key that is a {'mapping' if isinstance(node, yaml.MappingNode) else 'list'}; allowed: names"
+    if not node.value:
+        return "a key that is empty; allowed: names"
+    kind = OTHER_KEYS.get(node.tag.rpartition(":")[2], f"of type {node.tag}")
+    return f'key {node.value} is {kind}; allowed: names, or "{node.value}" in quotation marks'
 
 
 class Place:

@@ -41,20 +41,18 @@ ROOT = Path(__file__).parents[2]
 def _reads_text_in_the_locale(call: ast.Call) -> bool:
     """Whether a call opens a text file or pipe without naming its encoding."""
     owner, _, name = ast.unparse(call.func).rpartition(".")
-    given = {word.arg: ast.unparse(word.value) for word in call.keywords}
+    given = {word.arg: word.value for word in call.keywords}
     if "encoding" in given:
         return False
     if name in ("read_text", "write_text"):
         return True
     if "text" in given or "universal_newlines" in given:
         return name in ("run", "Popen", "check_output")
-    first = 1 if owner in ("", "os") else 0
-    modes = [ast.unparse(word) for word in call.args[first : first + 1]] + [given.get("mode", "")]
-    return (
-        name in ("open", "fdopen")
-        and owner != "tarfile"
-        and any(mode in {"'r'", "'w'", "'a'", "'a+'", "'r+'"} for mode in modes)
-    )
+    if name not in ("open", "fdopen") or (owner, name) in {("os", "open"), ("tarfile", "open")}:
+        return False
+    first = 1 if owner in ("", "os") else 0  # the file; of a path's `open` the mode is the first argument
+    modes = [*call.args[first : first + 1], *(given[word] for word in ("mode",) if word in given)]
+    return all(isinstance(mode, ast.Constant) and set(str(mode.value)) <= set("rwxat+") for mode in modes)
 
 
 def test_text_files_and_pipes_name_their_encoding():
@@ -70,7 +68,13 @@ def test_text_files_and_pipes_name_their_encoding():
     planted = (
         "path.read_text()",
         "open(1, 'w')",
+        "open(path)",
+        "open(path, mode='wt')",
+        "path.open()",
         "path.open('a')",
+        "path.open('x')",
+        "path.open(mode='rt')",
+        "os.fdopen(1)",
         "os.fdopen(1, 'w')",
         "subprocess.run(x, text=True)",
     )

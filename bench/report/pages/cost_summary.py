@@ -68,10 +68,11 @@ def _by_length(summaries: Summaries, metric: str, arms: list[str]) -> RichTable:
     shown = Summaries(one for one in summaries if one.length in lengths)
     result = narrow_table(title, [str(length) for length in lengths], "\n".join(throttled_notes(shown)))
     result.add_column(Text("kernels"))
-    rows: dict[str, Sequence[str]] = {}
+    rows: list[tuple[str, Sequence[str]]] = []
     for arm in arms:
         line = summaries.where(arm=arm)
-        rows[arm] = [*(_score(line.first(length=length)) for length in lengths), "; ".join(line.kernels())]
+        figures = (_score(line.first(length=length)) for length in lengths)
+        rows.append((arm, [*figures, "; ".join(line.kernels())]))
     add_arms(result, rows)
     return result
 
@@ -85,11 +86,12 @@ def _growth(summaries: Summaries, arms: list[str], baseline: str, folder: Path) 
     )
     result = narrow_table("Growth with length", list(GROWING_LABELS.values()), words)
     result.add_column(Text(f"a step beside {shortened(baseline, FEWEST_LETTERS)}"))
-    rows: dict[str, Sequence[str]] = {}
+    rows: list[tuple[str, Sequence[str]]] = []
     for arm in arms:
         exponents = [_exponent(summaries.where(metric=metric, arm=arm).measured(), folder) for metric in GROWING]
         steps = summaries.where(metric=STEP_LATENCY).measured()
-        rows[arm] = [*exponents, "" if arm == baseline else crossing(meeting(steps, arm, baseline, folder), arm).text]
+        crossed = "" if arm == baseline else crossing(meeting(steps, arm, baseline, folder), arm).text
+        rows.append((arm, [*exponents, crossed]))
     add_arms(result, rows)
     return result
 

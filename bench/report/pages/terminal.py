@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.glyphs import labels_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 COST = ((STEP_LATENCY, "step ms"), (PEAK_MEMORY_INFERENCE, "mem GiB"), (FORWARD_GFLOPS, "GFLOPs"))
 QUALITY = ((BITS, "bits/token"), (KERNEL_DISTANCE, "kernel"))
 CELL_LETTERS = 60
-"""Of a name in a table of a report."""
+"""Of a name in the first column of a report's table."""
 COLUMNS, FEWEST_LETTERS = 80, 16
 """Of a terminal, and of an arm's name beside its figures."""
 MARKS = {"no more": NO_MORE, "open": OPEN}
@@ -45,17 +45,18 @@ def summary_table(table: Any) -> Table:
     placed = any(place_of(one, references) for one in quality.where(metric=[metric for metric, _ in QUALITY]))
     caption = _caption(set(marks.values()), quality, longest, placed)
     result = narrow_table(study_name(frame), figures, caption, words=("reads",), title_justify="center")
-    rows: dict[str, Sequence[str]] = {}
+    rows: list[tuple[str, Sequence[str]]] = []
     for arm in arm_order(frame):
         mine, spent = quality.where(arm=arm), cost.where(arm=arm, length=longest)
         state = {MARKS.get(mark, "") for (_, _, name), mark in marks.items() if name == arm}
         direction = joined(Summaries([*mine, *spent]), "direction").text
-        rows[" ".join([arm, *sorted(mark for mark in state if mark)])] = (
+        cells = (
             _reads(direction),
             parameters_entry(Summaries([*mine, *spent])).text,
             *(_placed(mine.first(metric=metric), references) for metric, _ in QUALITY),
             *(_score(spent.first(metric=metric)) for metric, _ in COST),
         )
+        rows.append((" ".join([arm, *sorted(mark for mark in state if mark)]), cells))
     add_arms(result, rows)
     _add_references(result, references)
     return result
@@ -95,29 +96,32 @@ def narrow_table(
     return result
 
 
-def add_arms(table: Table, rows: Mapping[str, Sequence[str]]) -> None:
-    """Add a row for each arm; a name for which 80 columns have no room beside the figures loses its middle."""
+def add_arms(table: Table, rows: Sequence[tuple[str, Sequence[str]]]) -> None:
+    """Add a row for each label of an arm and its cells; a label for which 80 columns have no room beside the figures
+    loses its middle."""
     from rich.cells import cell_len
     from rich.text import Text
 
     taken = 2
-    for column, *texts in zip(table.columns[1:], *rows.values(), strict=True):
+    for column, *texts in zip(table.columns[1:], *(cells for _, cells in rows), strict=True):
         taken += 1 + max(map(cell_len, [*str(column.header).split(), *texts]))
-    labels = labels_of(list(rows), max(COLUMNS - taken, FEWEST_LETTERS))
-    for label, cells in zip(labels, rows.values(), strict=True):
+    labels = labels_of([label for label, _ in rows], max(COLUMNS - taken, FEWEST_LETTERS))
+    for label, (_, cells) in zip(labels, rows, strict=True):
         table.add_row(*map(Text, (label, *cells)))
 
 
 def print_table(console: Console, table: ReportTable) -> None:
-    """Print a table of a report with its notes."""
+    """Print a table of a report with its notes: a long name in the first column loses its middle, cells of the others
+    are broken into lines."""
     from rich.table import Table
     from rich.text import Text
 
     shown = Table(title=Text(table.title), title_justify="left")
     for heading in table.columns:
-        shown.add_column(Text(heading))
-    columns = [labels_of([entry.text for entry in column], CELL_LETTERS) for column in zip(*table.rows, strict=True)]
-    for row, texts in zip(table.rows, zip(*columns, strict=True), strict=True):
+        shown.add_column(Text(heading), overflow="fold")
+    labels = labels_of([row[0].text for row in table.rows], CELL_LETTERS)
+    for row, label in zip(table.rows, labels, strict=True):
+        texts = (label, *(entry.text for entry in row[1:]))
         shown.add_row(*(Text(f"{text} {entry.mark}".strip()) for entry, text in zip(row, texts, strict=True)))
     console.print(shown)
     for note in table.notes:

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from matplotlib.text import Text as DrawnText
 from rich.console import Console
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from bench.child import python_command
-from bench.cli.terminal import prepare_streams, run_in_utf8, say, say_all, terminal, warn
+from bench.cli.terminal import prepare_streams, print_document, print_line, run_in_utf8, terminal, warn
 from bench.glyphs import MissingGlyphWarning, plain_text
 from bench.report.figures.style import figure_style, new_figure, render
 from bench.report.pages.terminal import print_table
@@ -43,15 +44,23 @@ def test_a_table_of_a_report_is_printed_as_it_is_on_any_console(name):
     assert text.getvalue().count(name) == 4
 
 
+def test_two_words_of_a_table_that_differ_in_the_middle_stay_apart():
+    words = [f"{'b' * 31}{middle}{'b' * 31}" for middle in "01"]
+    text = io.StringIO()
+    print_table(Console(file=text, width=60), Table("t", "", ("a", "c", "d"), ((Entry("x"), *map(Entry, words)),), ()))
+    columns = list(zip(*(line[1:-1].split("│") for line in text.getvalue().splitlines() if "b" in line), strict=True))
+    assert ["".join(part.strip() for part in column) for column in columns] == ["x", *words]
+
+
 def test_every_command_prints_through_one_terminal():
     made = [
         (path.name, name)
         for path in sorted(CLI.glob("*.py"))
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call)
-        and (name := ast.unparse(node.func).rpartition(".")[2]) in ("Plain", "Console", "echo", "secho")
+        and (name := ast.unparse(node.func).rpartition(".")[2]) in ("EscapingConsole", "Console", "echo", "secho")
     ]
-    assert made == [("terminal.py", "Plain")]
+    assert made == [("terminal.py", "EscapingConsole")]
 
 
 STEERING = "red \x1b[31m, title \x1b]0;pwned\x9c, \x9b2J, turned \u202e"
@@ -62,18 +71,22 @@ def test_what_steers_a_terminal_is_printed_as_escapes(capsys):
     terminal().print(STEERING, soft_wrap=True)
     terminal().print(Text(STEERING), soft_wrap=True)
     print_table(terminal(), Table("t", STEERING, ("arm", STEERING), ((Entry(STEERING), Entry("1")),), (STEERING,)))
-    say(STEERING)
-    say_all(f"{STEERING}\n{STEERING}\n")
+    table = RichTable(STEERING, title=STEERING, caption=STEERING)
+    table.add_row(STEERING)
+    terminal().print(table)
+    print_line(STEERING)
+    print_document(f"{STEERING}\n{STEERING}\n")
     warn(STEERING)
-    say(f"two\nlines {STEERING}", error=True)
+    print_line(f"two\nlines {STEERING}", error=True)
     out, err = capsys.readouterr()
     assert out.startswith(f"{SHOWN}\n{SHOWN}\n") and out.endswith(f"{SHOWN}\n" * 3)
     assert err == f"warning: {SHOWN}\ntwo\\nlines {SHOWN}\n"
+    assert out.replace("\n", "").count("pwned") == 13
     assert not {sign for sign in out if not sign.isprintable()} - {"\n"}
 
 
 @pytest.mark.parametrize(
-    ("encoding", "printed"), [("ascii", b"???"), ("latin-1", b"?\xe9?"), ("utf-8", "音é\\udcff".encode())]
+    ("encoding", "printed"), [("ascii", rb"??\xff"), ("latin-1", b"?\xe9\\xff"), ("utf-8", "音é\\xff".encode())]
 )
 def test_any_text_is_printed_whatever_the_terminal_takes(encoding, printed, monkeypatch):
     stream = io.BytesIO()
@@ -85,7 +98,7 @@ def test_any_text_is_printed_whatever_the_terminal_takes(encoding, printed, monk
     assert stream.getvalue().rstrip() == printed
 
 
-@pytest.mark.parametrize("columns", ["0", "-3", "wide", "1", "99999999999"])
+@pytest.mark.parametrize("columns", ["0", "-3", "wide", "1", "99999999999", "9" * 4301])
 def test_a_width_that_is_none_is_left_out(columns, monkeypatch):
     monkeypatch.setenv("COLUMNS", columns)
     monkeypatch.setattr("warnings.showwarning", None)

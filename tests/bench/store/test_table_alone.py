@@ -72,6 +72,7 @@ NAMES = (
     'a"b',
     "two\nlines",
     "cr\r",
+    "crlf\r\n",
     "#x",
     " x ",
 )
@@ -91,17 +92,22 @@ HEADER = "cell_id,kind,arm,metric,value,seed"
     ("content", "reason"),
     [
         ("", "no column cell_id, kind, arm, metric, value; needed are "),
-        (f"{HEADER}\n".replace(",", ";"), f"unknown column '{HEADER.replace(',', ';')}'; allowed: study, "),
-        (f"{HEADER}\nc,quality,a,m,0.5,3\n".replace("\n", "\r\n"), "unknown column 'seed\\r'; allowed: study, "),
+        (f"{HEADER}\n".replace(",", ";"), "columns are separated by `;`; allowed: `,`"),
+        (f"{HEADER},unit\r\r\n", "unknown column 'unit\\r'; allowed: study, "),
         (f"{HEADER},arm\nc,quality,a,m,0.5,3,b\n", "a column is there twice"),
         ("cell_id,kind,arm,seed\n", "no column metric, value; needed are cell_id, kind, arm, metric, value"),
-        (f"{HEADER}\nc,quality,a,m,0.5\n", "row 1 has 5 fields, the header 6"),
-        (f"{HEADER}\nc,quality,a,m,0.5,3,4\n", "row 1 has 7 fields, the header 6"),
+        (f"{HEADER}\nc,quality,a,m,0.5\n", "line 2 has 5 fields, the header 6"),
+        (f"{HEADER}\n\n,,,,,\nc,quality,a,m,0.5,3,4\n", "line 4 has 7 fields, the header 6"),
+        (f"{HEADER}\n,quality,a,m,0.5,3\n", "line 2: cell_id is empty"),
+        (f"{HEADER}\nc,,a,m,0.5,3\n", "line 2: kind is empty"),
+        (f"{HEADER}\nc,quality,a,,0.5,3\n", "line 2: metric is empty"),
         (f'{HEADER}\nc,quality,"a"b,m,0.5,3\n', "',' expected after '\"'"),
         (f"{HEADER}\nc,quality,a\0,m,0.5,3\n", "holds a NUL"),
-        (f'{HEADER}\nc,quality,a,m,"0,5",3\n', "row 1: value '0,5' is no number"),
-        (f"{HEADER}\nc,quality,a,m,0.5,1.5\n", "row 1: seed '1.5' is no whole number"),
-        (f"{HEADER}\nc,quality,a,m,0.5,9223372036854775808\n", "row 1: seed '9223372036854775808' is no whole number"),
+        (f'{HEADER}\nc,quality,a,m,"0,5",3\n', "line 2: value '0,5' is no number"),
+        (f"{HEADER}\nc,quality,a,m,1_5,3\n", "line 2: value '1_5' is no number"),
+        (f"{HEADER}\nc,quality,a,m,0.5,1_5\n", "line 2: seed '1_5' is no whole number"),
+        (f"{HEADER}\nc,quality,a,m,0.5,1.5\n", "line 2: seed '1.5' is no whole number"),
+        (f"{HEADER}\nc,quality,a,m,0.5,9223372036854775808\n", "line 2: seed '9223372036854775808' is no whole number"),
         (f"{HEADER}\nc,quality,\xff,m,0.5,3\n", "'utf-8' codec can't decode byte 0xff in position 45: "),
     ],
 )  # fmt: skip
@@ -114,10 +120,21 @@ def test_what_is_no_table_any_more_is_one_line(content: str, reason: str, tmp_pa
     assert len(str(refused.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_table_that_a_spreadsheet_or_git_wrote_is_read(end: bytes, mark: bytes, tmp_path: Path) -> None:
+    content = f'{HEADER},auc\nc,quality,a,m,0.5,3,0.75\n,,,,,,\nd,quality,"cr\r, two\nlines",m,0.5,3,\n'.encode()
+    folder = alone(tmp_path / "alone")
+    (folder / "table.csv").write_bytes(mark + content.replace(b"\n", end))
+    frame = load_results(folder).frame
+    assert list(frame["cell_id"]) == ["c", "d"] and list(frame["arm"]) == ["a", "cr\r, two\nlines"]
+    assert frame["auc"][0] == 0.75 and pd.isna(frame["auc"][1])
+
+
 def test_counts_and_figures_come_back_to_the_last_digit(tmp_path: Path) -> None:
     """The largest seed beside a reference, which has none: as floats it would be another."""
     rows = [{"seed": 2**63 - 1, "n": 2**53 + 1, "value": 5e-324}, {"value": 0.1 + 0.2}, {"seed": "7", "n": 10**23}]
-    written = typed(pd.DataFrame(rows, dtype="object"))
+    written = typed(pd.DataFrame([{"cell_id": "c", "kind": "k", "metric": "m"} | row for row in rows], dtype="object"))
     assert [None if pd.isna(one) else int(one) for one in written["seed"]] == [2**63 - 1, None, 7]
     assert [None if pd.isna(one) else int(one) for one in written["n"]] == [2**53 + 1, None, None]
     folder = alone(tmp_path / "alone")
@@ -127,7 +144,16 @@ def test_counts_and_figures_come_back_to_the_last_digit(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_table_that_is_read_again_has_the_same_texts_and_types(name: str, tmp_path: Path) -> None:
-    row = {"arm": name, "value": 0.1 + 0.2, "low": float("nan"), "seed": 3, "reason": "", "cell_id": "c"}
+    row = {
+        "arm": name,
+        "value": 0.1 + 0.2,
+        "low": float("nan"),
+        "seed": 3,
+        "reason": "",
+        "cell_id": "c",
+        "kind": "k",
+        "metric": "m",
+    }
     written = typed(pd.DataFrame([row]))
     folder = alone(tmp_path / "alone")
     ResultTable(written, folder).save()

@@ -103,10 +103,24 @@ def test_names_that_no_file_can_have_are_refused(name: str, words: str, tmp_path
     assert str(refused.value).startswith(f"{path}:{words}")
 
 
-def test_a_key_that_is_no_text_is_refused(tmp_path: Path) -> None:
-    path = study_file(tmp_path, GOOD.replace("model.stride: [2, 4]", "train.checkpoint_steps: [{1: 2}]"))
-    with pytest.raises(UserError, match=r":9: key '1' is no text$"):
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [
+        ("1", 'key 1 is a number; allowed: names, or "1" in quotation marks'),
+        ("1.5", 'key 1.5 is a number; allowed: names, or "1.5" in quotation marks'),
+        ("true", 'key true is a boolean; allowed: names, or "true" in quotation marks'),
+        ("~", 'key ~ is null; allowed: names, or "~" in quotation marks'),
+        ("!t a", 'key a is of type !t; allowed: names, or "a" in quotation marks'),
+        ("?", "a key that is empty; allowed: names"),
+        ("? {a: 1}", "a key that is a mapping; allowed: names"),
+        ("? [a, b]", "a key that is a list; allowed: names"),
+    ],
+)
+def test_a_key_that_is_no_name_is_refused(key: str, problem: str, tmp_path: Path) -> None:
+    path = study_file(tmp_path, GOOD.replace("model.stride: [2, 4]", f"train.checkpoint_steps: [{{{key} : 2}}]"))
+    with pytest.raises(UserError) as refused:
         load_study(path)
+    assert str(refused.value) == f"{path}:9: {problem}"
 
 
 def test_a_character_that_json_escapes_as_a_pair_is_one(tmp_path: Path) -> None:
