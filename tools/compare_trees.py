@@ -116,7 +116,7 @@ def _training(model: Any, length: int, precision: str) -> Callable[[], Any]:
 
 def has_bfloat16() -> bool:
     """Whether the CPU has instructions for products in bfloat16."""
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
@@ -126,7 +126,7 @@ def run_child(tree: Path, arm: str, lengths: list[int], precisions: list[str]) -
     command = [sys.executable, str(Path(__file__).resolve()), "--child", *asked]
     spin = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "20000"}
     environment = {**spin, **os.environ, "PYTHONPATH": str(tree.resolve())}
-    done = subprocess.run(command, env=environment, cwd=tree, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, env=environment, cwd=tree, stdout=subprocess.PIPE, encoding="utf-8", check=True)
     rows: list[Row] = json.loads(done.stdout.splitlines()[-1])
     return rows
 
@@ -176,7 +176,9 @@ def table(rows: list[Row]) -> list[str]:
 
 def _processor() -> str:
     """Name of the CPU as the system gives it."""
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    names = [
+        line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if line.startswith("model name")
+    ]
     return names[0].partition(": ")[2] if names else platform.machine()
 
 
@@ -210,12 +212,12 @@ def main() -> None:
     trees = {"before": given.before, "after": given.after}
     rows = compare(trees, given.arms, given.lengths, given.minutes, has_bfloat16())
     given.out.mkdir(parents=True, exist_ok=True)
-    with (given.out / "speed.csv").open("w", newline="") as file:
+    with (given.out / "speed.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS)
         writer.writeheader()
         writer.writerows(rows)
     lines = table(rows)
-    (given.out / "speed.md").write_text("\n".join(lines) + "\n")
+    (given.out / "speed.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
 
 

@@ -136,7 +136,9 @@ def tests(figures: Figures, device: torch.device, size: Size) -> None:
             if report.failed:
                 figures.add(report.nodeid, reason=_end(report.longrepr), passed=False)
 
-    marked = sorted(str(path) for path in (ROOT / "tests").rglob("test_*.py") if "gpu_short" in path.read_text())
+    marked = sorted(
+        str(path) for path in (ROOT / "tests").rglob("test_*.py") if "gpu_short" in path.read_text(encoding="utf-8")
+    )
     pytest.main(["-q", "-m", "gpu_short", "-p", "no:cacheprovider", f"--rootdir={ROOT}", *marked], plugins=[Outcomes()])
 
 

@@ -136,7 +136,7 @@ def _listing(cubin: bytes) -> tuple[str, str]:
     tool = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         Path(file.name).write_bytes(cubin)
-        given = (subprocess.run([tool, flag, file.name], capture_output=True, text=True, check=True)
+        given = (subprocess.run([tool, flag, file.name], capture_output=True, encoding="utf-8", check=True)
                  for flag in ("-sass", "-res-usage"))  # fmt: skip
         sass, resources = (run.stdout for run in given)
     return sass, resources

@@ -111,14 +111,14 @@ def main() -> int:
     rows = written(table())
     if "--write" in sys.argv[1:]:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="") as file:
+        with path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, (*KEY, *MEASURED), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
     if not path.exists():
         print(f"no table of Triton {triton.__version__} in {REFERENCE}; --write makes one")
         return 2
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         found = rises(rows, list(csv.DictReader(file))) + missed(rows)
     for key, one in sorted(totals(rows).items()):
         if key[2] == str(STATES[0]):

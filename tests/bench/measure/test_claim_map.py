@@ -13,7 +13,7 @@ from bench.measure.efficiency.memory import training_memory
 @pytest.fixture(scope="module")
 def rows():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(maps, "WIDTHS", (64, 128))
+        patch.setattr(maps, "WIDTHS", (128, 256))
         patch.setattr(maps, "LAYERS", (6, 12))
         patch.setattr(maps, "STRIDES", (1, 4))
         found = maps.claim_map()
