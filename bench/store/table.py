@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bench.errors import UserError, as_user_error, quoted
 from bench.files import canonical_hash, read_json, to_json, write_atomically
 from bench.store.cells import FINISHED, Status, Store
-from bench.store.vectors import VECTORS, join_vectors, read_vectors
+from bench.store.vectors import VECTORS, join_vectors, parquet_frame, read_vectors
 from bench.versions import conflict
 
 if TYPE_CHECKING:
@@ -247,10 +247,8 @@ def _kept(folder: Path, index: dict[str, Any]) -> tuple[set[str], pd.DataFrame |
         return set(), None
     if hashlib.sha256(content).hexdigest() != written.get("table_sha256"):
         return set(), None
-    import pandas as pd
-
     try:
-        frame = pd.read_parquet(io.BytesIO(content))
+        frame = parquet_frame(io.BytesIO(content))
     except (OSError, ValueError):
         return set(), None
     if tuple(frame.columns) != COLUMNS or not frame.dtypes.equals(typed(frame[:0]).dtypes):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
 
-from bench.errors import UserError
+from bench.errors import UserError, first_line
 from bench.files import write_atomically
 
 if TYPE_CHECKING:
@@ -49,15 +49,27 @@ def write_vectors(folder: Path, vectors: Iterable[Vector]) -> None:
 def read_vectors(folder: Path) -> pd.DataFrame | None:
     """The vectors of a cell, columns as in `SCHEMA`; None for a cell without them. Raises UserError where the file is
     damaged."""
-    import pandas as pd
 
     path = folder / VECTORS
     if not path.is_file():
         return None
     try:
-        return _typed(pd.read_parquet(path))
+        return _typed(parquet_frame(path))
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"{path}: cannot be read; run the study again, finished cells are kept") from error
+
+
+def parquet_frame(source: Path | BinaryIO) -> pd.DataFrame:
+    """Content of a parquet file. Raises OSError for one that cannot be read, ValueError for a damaged one, whichever
+    error its reader ended with."""
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(source)
+    except OSError:
+        raise
+    except Exception as error:  # such as KeyError for metadata without a key
+        raise ValueError(f"no parquet file: {first_line(error)}") from error
 
 
 def vectors_frame(vectors: Iterable[Vector] = ()) -> pd.DataFrame:

@@ -1,12 +1,15 @@
 """A cell on disk is finished and whole, or it is run again."""
 
 import hashlib
+import io
 import json
 import math
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from bench.errors import UserError
 from bench.store import table as table_module
@@ -169,7 +172,12 @@ def test_the_written_table_is_used_for_what_has_not_changed_and_for_nothing_else
     table = store.folder / "table.parquet"
     joined.frame.assign(value=9.0).to_parquet(table)  # somebody edits the table
     assert list(load_results(store.folder).frame["value"].dropna()) == [0.5, 0.25, 0.5]
-    for changed in (b"PAR1", joined.frame.assign(value="text").to_parquet(), joined.frame[["arm"]].to_parquet()):
+    for changed in (
+        b"PAR1",
+        _without_a_type(joined.frame),
+        joined.frame.assign(value="text").to_parquet(),
+        joined.frame[["arm"]].to_parquet(),
+    ):
         table.write_bytes(changed)
         index = json.loads((store.folder / "table.index.json").read_text())
         index["table_sha256"] = hashlib.sha256(changed).hexdigest()
@@ -177,6 +185,16 @@ def test_the_written_table_is_used_for_what_has_not_changed_and_for_nothing_else
         assert list(load_results(store.folder).frame["value"].dropna()) == [0.5, 0.25, 0.5]
     (store.cell(cells[0].id).path / "measurements.jsonl").write_text("")
     assert list(load_results(store.folder).frame["seed"]) == [1, 2, 2]
+
+
+def _without_a_type(frame: pd.DataFrame) -> bytes:
+    """Parquet whose metadata lack the type of a column."""
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    metadata = json.loads(table.schema.metadata[b"pandas"])
+    del metadata["columns"][0]["pandas_type"]
+    buffer = io.BytesIO()
+    parquet.write_table(table.replace_schema_metadata({"pandas": json.dumps(metadata)}), buffer)
+    return buffer.getvalue()
 
 
 def test_the_largest_seed_beside_a_cell_without_a_seed(tmp_path: Path) -> None:
