@@ -84,11 +84,16 @@ def join_vectors(cells: Iterable[tuple[Mapping[str, Any], pd.DataFrame]]) -> pd.
     import pandas as pd
 
     columns = [*LABELS, *SCHEMA]
-    found = [frame.assign(**{name: labels.get(name) for name in LABELS})[columns] for labels, frame in cells]
+    found = [frame.assign(**{name: _label(labels.get(name)) for name in LABELS})[columns] for labels, frame in cells]
     joined = pd.concat(found, ignore_index=True) if found else vectors_frame().reindex(columns=columns)
     for name in ("cell_id", "arm", "corpus"):
         joined[name] = joined[name].astype("object").fillna("").astype("str")
     return joined.assign(seed=pd.to_numeric(joined["seed"], errors="coerce").astype("Int64"))
+
+
+def _label(value: Any) -> Any:
+    """A label of one cell; what a damaged plan has in its place, such as a list, as text."""
+    return value if value is None or isinstance(value, str | int | float) else str(value)
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:

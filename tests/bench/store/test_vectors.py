@@ -12,7 +12,7 @@ from bench.errors import UserError
 from bench.store.bundle import export_bundle, import_bundle
 from bench.store.cells import CellFolder, Store
 from bench.store.reuse import OtherStudies
-from bench.store.vectors import NATS, VECTORS, Vector, read_vectors, write_vectors
+from bench.store.vectors import NATS, VECTORS, Vector, join_vectors, read_vectors, vectors_frame, write_vectors
 from bench.study.grid import Cell
 
 LABELS = {"arm": "a", "seed": 0, "length": 32, "corpus": "demo"}
@@ -90,6 +90,11 @@ def test_a_file_that_is_no_parquet_is_an_error_of_one_line(store: Store) -> None
     folder.finish("done", ROWS)
     with pytest.raises(UserError, match=r"vectors.parquet: cannot be read; run the study again"):
         bench.load_results(store.folder).vectors()
+
+
+def test_a_label_of_a_damaged_plan_is_text() -> None:
+    frame = vectors_frame(VALUES[:1])
+    assert list(join_vectors([({"cell_id": "c", "arm": [], "seed": {}}, frame)])["arm"]) == ["[]"]
 
 
 def test_a_bundle_and_a_copy_hold_them(store: Store, tmp_path: Path) -> None:
