@@ -73,6 +73,11 @@ def write_score(score: Any) -> bytes:
     """
     if score.end() > MOST_WRITTEN:
         raise MidiError(f"too long to be written: {score.end()} ticks (at most {MOST_WRITTEN})")
+    if not score.tracks:  # symusic leaves the events of a score without tracks unsorted, with times that wrap
+        import symusic
+
+        score = score.copy()
+        score.tracks.append(symusic.Track())
     data = score.dumps_midi()
     return walk(data, as_it_was).data if any(lead in data for lead in PRIVATE_LEADS) else data
 

@@ -184,6 +184,12 @@ def test_a_meter_that_is_none_is_no_other_meter_when_it_is_written() -> None:
     assert [one.denominator for one in read_score(write_score(score)).time_signatures] == [8]
 
 
+def test_a_tempo_before_a_key_is_there_still_in_a_score_without_notes() -> None:
+    events = b"\0\xff\x51\x03\x07\xa1\x20" + BEAT + b"\xff\x59\x02\1\0"
+    again = read_score(write_score(read_score(midi(track(events)))))
+    assert ([one.time for one in again.tempos], [one.time for one in again.key_signatures]) == ([0], [480])
+
+
 def test_a_score_too_long_to_be_written_is_refused() -> None:
     tempo = b"\0\xff\x51\x03\x07\xa1\x20"
     longest = read_score(midi(track(SCALE), track(FAR[:4] + tempo[1:])))
