@@ -23,8 +23,9 @@ import torch  # noqa: E402
 from architectures.kernel_choice import countable  # noqa: E402
 from bench.child import Events, end_with_parent, own_output  # noqa: E402
 from bench.diffusion.sampling_step import weights_cast_once  # noqa: E402
-from bench.errors import failure_of, first_line, is_out_of_memory  # noqa: E402
+from bench.errors import failure_of, is_out_of_memory  # noqa: E402
 from bench.measure.efficiency.arm import TimedArm, kernels_of_call  # noqa: E402
+from bench.measure.efficiency.counts import forward_counts, step_launches  # noqa: E402
 from bench.measure.efficiency.record import COUNTERS  # noqa: E402
 from bench.plugins import load_plugins  # noqa: E402
 from metrics.cost.computed_memory import computed_memory  # noqa: E402
@@ -35,9 +36,7 @@ from metrics.cost.energy import (  # noqa: E402
     measure_energy,
     measure_idle_power,
 )
-from metrics.cost.flops import SCAN_OPERATOR, count_by_dispatch, count_by_tracing, executed_scan_flops  # noqa: E402
 from metrics.cost.latency import time_calls  # noqa: E402
-from metrics.cost.launches import count_launches, count_operators  # noqa: E402
 from metrics.cost.memory import (  # noqa: E402
     growth_limited,
     held_bytes,
@@ -50,7 +49,7 @@ from metrics.cost.memory import (  # noqa: E402
     requested_bytes,
 )
 from metrics.cost.nvml import GpuWatch  # noqa: E402
-from metrics.cost.roofline import measure_ceilings, traffic_bytes  # noqa: E402
+from metrics.cost.roofline import measure_ceilings  # noqa: E402
 
 LONG_CALL_S = 0.3
 """A call at least this long is not repeated untimed at the start of a turn: caches are cold for a small share of it."""
@@ -61,9 +60,6 @@ PEAKS = 3
 COMPILED_CALLS = 5
 LARGEST_BATCH, LONGEST = 1 << 12, 1 << 17
 """Where the search for what fits a memory budget ends."""
-FREQUENT = 6
-"""Operators of a step that a row names, the most frequent ones."""
-NO_LAUNCHES = "a CPU launches no kernels; step_operators is the least that a GPU would"
 PUBLISHED_TRAINING_BYTES = 21e9
 """Memory at 2048 tokens in the SMDIM paper (arXiv 2603.00576); the batch behind it is not published."""
 
@@ -302,46 +298,11 @@ class EfficiencyWorker:
         return batch_at(config, length, PUBLISHED_TRAINING_BYTES) if hasattr(config, "blocks") else math.nan  # type: ignore[arg-type]
 
     def _count(self, length: int, counter: str) -> None:
-        model = self.arm.model.eval()
-        if reason := getattr(model, "uncounted", ""):
-            raise ValueError(reason)
-        tokens_BL = self.arm.tokens(length, 1)
-        if counter == "formula":
-            if not hasattr(model, "flops"):
-                raise ValueError("the model has no flops(length) of its own")
-            source = getattr(model, "flops_source", "")
-            count: Any = model.flops(length)  # type: ignore[operator]
-            self.emit("flops", kind=counter, length=length, flops=count.total, uncounted=[], source=source)
-            return
-        if counter == "traffic":
-            with torch.no_grad():
-                executed = count_by_dispatch(lambda: model(tokens_BL), formulas={SCAN_OPERATOR: executed_scan_flops})
-            with self.arm.autocast():
-                moved = traffic_bytes(lambda: model(self.arm.tokens(length, self.settings["batch"])))
-            self.emit(
-                "traffic", length=length, executed_flops=executed.total * self.settings["batch"], moved_bytes=moved
-            )
-            return
-        if counter == "fvcore":
-            counted = count_by_tracing(model, (tokens_BL,))
-        else:
-            with torch.no_grad():  # the counter's module tracker cannot work in inference mode
-                counted = count_by_dispatch(lambda: model(tokens_BL))
-        uncounted = sorted(counted.uncounted)
-        self.emit("flops", kind=counter, length=length, flops=counted.products, uncounted=uncounted)
+        event, found = forward_counts(self.arm, length, counter)
+        self.emit(event, length=length, **found)
 
     def _launches(self, length: int) -> None:
-        """Operators of a denoising step, and on CUDA its kernels, or why the profiler cannot count them."""
-        call = self.arm.call("step", length)
-        operators = count_operators(call)
-        most = ", ".join(f"{name} {count}" for name, count in operators.most_common(FREQUENT))
-        counted: dict[str, Any] = {"reason": NO_LAUNCHES}
-        if self.arm.device.type == "cuda":
-            try:
-                counted = {"reason": "", **asdict(count_launches(call))}
-            except (ValueError, RuntimeError) as problem:
-                counted = {"reason": first_line(problem)}
-        self.emit("launches", kind="launches", length=length, operators=operators.total(), most=most, **counted)
+        self.emit("launches", kind="launches", length=length, **step_launches(self.arm, length))
 
     def _power(self, length: int, kind: str) -> None:
         device = self.arm.device

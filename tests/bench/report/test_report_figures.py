@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from bench.errors import UserError
-from bench.glyphs import labels_of, shortened
 from bench.report.claims.mapped import mapped_claims
 from bench.report.claims.paper import load_paper
 from bench.report.figures import FIGURES, draw
@@ -231,28 +230,6 @@ def test_long_names_beside_and_under_panels_leave_them_room(name, varied, result
     shown = [axis for axis in figure.axes if axis.axison]
     assert min(axis.get_position().width for axis in shown) > (0.3 if len(shown) == 1 else 0.2)
     assert min(axis.get_position().height * figure.get_figheight() for axis in shown) > 0.6
-
-
-@pytest.mark.parametrize(
-    ("text", "columns", "label"),
-    [
-        ("as it is", 8, "as it is"),
-        ("beginning and end", 9, "begin…end"),
-        ("音楽のトラック", 8, "音楽…ク"),
-        ("two\nlines", 20, r"two\nlines"),
-        ("a$b [c] \x1b[31m", 40, r"a$b [c] \x1b[31m"),
-    ],
-)
-def test_a_label_is_one_line_that_keeps_its_beginning_and_its_end(text, columns, label):
-    assert shortened(text, columns) == label
-
-
-def test_names_that_become_one_label_are_told_apart_by_numbers():
-    assert labels_of(["a" * 50 + "1" + "b" * 50, "a" * 50 + "2" + "b" * 50, "c"], 11) == [
-        "1: aa…bbbbb",
-        "2: aa…bbbbb",
-        "c",
-    ]
 
 
 def many_arms(frame, count=12):

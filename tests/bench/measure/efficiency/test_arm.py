@@ -13,9 +13,10 @@ from architectures import resolve
 from architectures.padding import known_padding
 from bench.measure.efficiency.arm import TimedArm
 from bench.measure.efficiency.cell import EfficiencyCell
+from bench.measure.efficiency.counts import NO_LAUNCHES
 from bench.measure.efficiency.record import Record
 from bench.measure.efficiency.rows import rows_of
-from bench.measure.efficiency.worker import NO_LAUNCHES, EfficiencyWorker
+from bench.measure.efficiency.worker import EfficiencyWorker
 
 LENGTH = 16
 OPERATORS = 18
