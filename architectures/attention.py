@@ -93,8 +93,9 @@ class Attention(Mixer):
         if self.positions == "rope":
             name = ("rotary", length, self.head_width, query.dtype)
             shared = {} if shared is None else shared
-            table = shared[name] if name in shared else shared.setdefault(name, rotary_table(query))
-            query, key = rotate(query, table), rotate(key, table)
+            if name not in shared:
+                shared[name] = rotary_table(query)
+            query, key = rotate(query, shared[name]), rotate(key, shared[name])
         if self.window:
             mixed = self.windowed(query, key, value, pad_BL)
         elif pad_BL is None:
@@ -161,12 +162,12 @@ def rotary_table(x_BHLK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.cat((cosine, cosine), dim=-1), torch.cat((-sine, sine), dim=-1)
 
 
-def rotate(x_BHLK: torch.Tensor, table: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
+def rotate(x_BHLK: torch.Tensor, table: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
     """Rotary positions: pair (i, i + K/2) of position t turns by the angle t * base^(-2i/K).
 
     Source: Su et al. 2021, eq. 34, with the halves paired (as in GPT-NeoX) rather than neighbours.
     """
-    cosine, sine = rotary_table(x_BHLK) if table is None else table
+    cosine, sine = table
     first, second = x_BHLK.chunk(2, dim=-1)  # B H L K -> B H L K/2, B H L K/2
     return x_BHLK * cosine + torch.cat((second, first), dim=-1) * sine
 

@@ -172,10 +172,14 @@ def build_config(config: ArmConfig, *, name: str = "", seed: int | None = None) 
         return make(config, name)
 
 
-@lru_cache(maxsize=1024)
 def without_weights(config: ArmConfig) -> Backbone | Denoiser:
     """The network on the meta device: its direction, its parameters and its FLOPs are known, nothing is computed."""
     if isinstance(config, DenoiserConfig):
         return denoiser_without_weights(config)
+    return _backbone_without_weights(config)
+
+
+@lru_cache(maxsize=1024)
+def _backbone_without_weights(config: BackboneConfig) -> Backbone:
     with shapes_only():
         return Backbone(config)

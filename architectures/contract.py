@@ -11,6 +11,7 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from architectures.backbone import own_random
 from architectures.errors import first_line
 from architectures.mixer import Direction, FlopCount, Mixer, make_mixer
 from architectures.pattern import Slot
@@ -78,8 +79,7 @@ def run_check(name: str, test: Callable[[Subject], str], subject: Subject) -> Ch
 
 def _make(slot: Slot, width: int, device: str) -> Mixer:
     """The mixer with weights drawn from one seed and moved off zero."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with own_random(0):
         mixer = make_mixer(slot, width, {})
         with torch.no_grad():
             for parameter in mixer.parameters():
@@ -152,7 +152,7 @@ def _batch_leak(mixer: Mixer) -> str:
     moved = x.clone()
     moved[1] += 1.0
     outputs = []
-    with torch.no_grad(), torch.random.fork_rng():
+    with torch.no_grad(), own_random():
         for given in (x, moved):
             torch.manual_seed(4)
             outputs.append(mixer(given))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from architectures.backbone import count_parameters
+from architectures.backbone import count_parameters, own_random
 from architectures.contract import FLOP_FACTOR, NOISE, SAME, Check, relative_change, run_check
 from architectures.denoiser import DenoiserConfig, Inputs, Registration, resolve_denoiser
 from architectures.denoiser_network import OWN_FORMULA, Denoiser, counted_flops, wrong_logits
@@ -68,8 +68,7 @@ def check_denoiser(found: Registration, *, device: str = "cpu") -> list[Check]:
 def _make(config: DenoiserConfig) -> Denoiser:
     """The denoiser with weights drawn from one seed and moved off zero, so that a layer that starts at zero does not
     hide what depends on it."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
+    with own_random(0):
         denoiser = Denoiser(config)
         with torch.no_grad():
             for parameter in denoiser.parameters():
@@ -203,7 +202,7 @@ def _batch_leak(denoiser: Denoiser) -> str:
     for training in (False, True):
         denoiser.train(training)
         outputs = []
-        with torch.no_grad(), torch.random.fork_rng():
+        with torch.no_grad(), own_random():
             for given in (tokens_BL, moved):
                 torch.manual_seed(4)
                 outputs.append(denoiser(given))
@@ -244,8 +243,7 @@ def _device(denoiser: Denoiser) -> str:
 
 def _weights(denoiser: Denoiser) -> str:
     """A second network, drawn from another seed and given the first one's state, computes the same."""
-    with torch.random.fork_rng():
-        torch.manual_seed(9)
+    with own_random(9):
         other = Denoiser(denoiser.config).to(_place(denoiser)).eval()
     other.load_state_dict(denoiser.state_dict())
     tokens_BL = _tokens(denoiser)

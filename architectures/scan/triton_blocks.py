@@ -145,6 +145,16 @@ def gate_parts(z):
 
 
 @triton.jit
+def gated(values, gates):
+    """values * silu(gates) of a block."""
+    found = ()
+    for j in tl.static_range(8):
+        _, silu = gate_parts(gates[j])
+        found = found + (values[j] * silu,)
+    return found
+
+
+@triton.jit
 def _joined(a, b, c, d, LANES: tl.constexpr):
     """(LANES, 4) of four columns."""
     return tl.reshape(tl.join(tl.join(a, c), tl.join(b, d)), (LANES, 4))

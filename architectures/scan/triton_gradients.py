@@ -15,6 +15,7 @@ from architectures.scan.triton_blocks import (
     columns,
     constant,
     gate_parts,
+    gated,
     group_rates,
     place_of,
     row_columns,
@@ -47,11 +48,7 @@ def chunk_gradients(
         grad = columns(grad_y + row * y_b, channel * y_d, y_t, block, L, real, REVERSE)
         if GATE:
             gates = columns(z + row * z_b, channel * z_d, z_t, block, L, real, REVERSE)
-            gated = ()
-            for j in tl.static_range(8):
-                _, silu = gate_parts(gates[j])
-                gated = gated + (grad[j] * silu,)
-            grad = gated
+            grad = gated(grad, gates)
         later = tl.full((LANES,), i, tl.int32) > 0
         for first in range(0, N, GROUP):
             rates = group_rates(A, channel, first, N, real, GROUP)
@@ -93,11 +90,7 @@ def gradients(
         grad = columns(y_row, channel * y_d, y_t, block, L, real, REVERSE)
         if GATE:
             gates = columns(z_row, channel * z_d, z_t, block, L, real, REVERSE)
-            gated = ()
-            for j in tl.static_range(8):
-                _, silu = gate_parts(gates[j])
-                gated = gated + (grad[j] * silu,)
-            grad = gated
+            grad = gated(grad, gates)
         driven = ()
         for j in tl.static_range(8):
             driven = driven + (steps[j] * fed[j],)

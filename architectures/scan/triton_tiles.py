@@ -17,7 +17,7 @@ from architectures.scan.triton_blocks import (
     blocks_of,
     columns,
     constant,
-    gate_parts,
+    gated,
     group_rates,
     place_of,
     row_columns,
@@ -132,9 +132,5 @@ def outputs(
                 tl.store(states + n * D, state, mask=real)
         if GATE:
             gates = columns(z + row * z_b, channel * z_d, z_t, block, L, real, REVERSE)
-            gated = ()
-            for j in tl.static_range(8):
-                _, silu = gate_parts(gates[j])
-                gated = gated + (found[j] * silu,)
-            found = gated
+            found = gated(found, gates)
         store_columns(y + row * D * L, channel * L, found, block, L, real, REVERSE)

@@ -20,8 +20,17 @@ if TYPE_CHECKING:
     import psutil
 
 LIBRARIES = (
-    *("torch", "numpy", "scipy", "numba", "fvcore", "mamba-ssm", "causal-conv1d", "flash-attn", "triton"),
-    *("flash-linear-attention", "nvidia-ml-py"),
+    "torch",
+    "numpy",
+    "scipy",
+    "numba",
+    "fvcore",
+    "mamba-ssm",
+    "causal-conv1d",
+    "flash-attn",
+    "triton",
+    "flash-linear-attention",
+    "nvidia-ml-py",
 )
 DRIVER_FILE = "/proc/driver/nvidia/version"
 BUSY_SHARE = 0.2

@@ -120,22 +120,20 @@ def measure_energy(
     function: Callable[[], Any],
     *,
     device: torch.device | str = "cpu",
-    counter: EnergyCounter | None = None,
-    idle_w: float | None = None,
+    counter: EnergyCounter,
+    idle_w: float,
     shortest_s: float = SHORTEST_S,
     repeats: int = REPEATS,
 ) -> EnergyUse:
     """Joules that one call of `function` takes beyond the idle device; call it warm.
 
-    Each of `repeats` repeats has as many calls as fill `shortest_s` seconds. `idle_w`: watts of the idle device where
-    they are known; else `measure_idle_power` before the calls. Without a counter nothing is run; a counter that did not
-    move gives NaN, and so do calls that took no more than the idle device. The `reason` is in the result.
+    Each of `repeats` repeats has as many calls as fill `shortest_s` seconds. `idle_w`: watts of the idle device. A
+    counter that fails or did not move gives NaN, and so do calls that took no more than the idle device. The `reason`
+    is in the result.
     """
     from metrics.statistics.intervals import mean_interval
 
     try:
-        counter = energy_counter(device) if counter is None else counter
-        idle_w = measure_idle_power(counter) if idle_w is None else idle_w
         taken = [_one_repeat(function, device, counter, shortest_s) for _ in range(repeats)]
     except OSError as reason:
         return EnergyUse(math.nan, reason=f"{UNAVAILABLE}: {reason}")

@@ -99,7 +99,7 @@ def parse(data: bytes) -> Any:
 def unended_notes(data: bytes, kept: int) -> int:
     """How many notes of a file never end, of which symusic keeps `kept`; 0 for a file that is refused."""
     try:
-        return max(walk(data, count=True).events["notes"] - kept, 0)
+        return _unended(walk(data, count=True), kept)
     except MidiError:
         return 0
 
@@ -108,7 +108,12 @@ def read_counted(data: bytes) -> tuple[Any, int]:
     """As `read_score`, and how many notes of the file never end. Raises MidiError with the reason."""
     file = walk(data, count=True)
     score = parse(file.data)
-    return score, max(file.events["notes"] - int(score.note_num()), 0)
+    return score, _unended(file, int(score.note_num()))
+
+
+def _unended(file: MidiFile, kept: int) -> int:
+    """How many notes of a counted file never end, of which symusic keeps `kept`."""
+    return max(file.events["notes"] - kept, 0)
 
 
 def walk(data: bytes, edit_text: Callable[[bytes], bytes | None] | None = None, *, count: bool = False) -> MidiFile:

@@ -43,7 +43,7 @@ def test_windowed_attention_equals_a_mask():
             distance = place[:, None] - place[None, :]
             mask = (distance <= 6) & (distance >= (0 if causal else -6))
             query, key, value = mixer.inward(x).view(2, length, 3, 2, 16).permute(2, 0, 3, 1, 4)
-            scores = rotate(query) @ rotate(key).transpose(-1, -2) / 4.0
+            scores = rotate(query, rotary_table(query)) @ rotate(key, rotary_table(key)).transpose(-1, -2) / 4.0
             weights = scores.masked_fill(~mask, -torch.inf).softmax(dim=-1)
             expected = mixer.outward((weights @ value).transpose(1, 2).reshape(2, length, 32))
             torch.testing.assert_close(mixer(x), expected, rtol=1e-4, atol=1e-5)
@@ -56,7 +56,8 @@ def test_a_window_makes_attention_linear_in_the_length():
 
 def test_rotary_scores_depend_on_the_distance_only():
     query, key = torch.randn(1, 1, 1, 8), torch.randn(1, 1, 1, 8)
-    turned_q, turned_k = rotate(query.expand(1, 1, 30, 8)), rotate(key.expand(1, 1, 30, 8))
+    table = rotary_table(query.expand(1, 1, 30, 8))
+    turned_q, turned_k = rotate(query.expand(1, 1, 30, 8), table), rotate(key.expand(1, 1, 30, 8), table)
     scores = (turned_q @ turned_k.transpose(-1, -2))[0, 0]
     torch.testing.assert_close(scores[:-1, :-1], scores[1:, 1:], rtol=1e-4, atol=1e-5)
     assert torch.allclose(torch.diagonal(scores), (query * key).sum(), atol=1e-5)
@@ -81,4 +82,4 @@ def test_a_rotation_turns_pairs_by_the_angle():
     x = torch.tensor([1.0, 0.0, 0.0, 1.0]).expand(1, 1, 3, 4)
     angle = torch.tensor([0.0, 1.0, 2.0])
     expected = torch.stack((angle.cos(), -(angle / 100).sin(), angle.sin(), (angle / 100).cos()), dim=1)
-    torch.testing.assert_close(rotate(x)[0, 0], expected)
+    torch.testing.assert_close(rotate(x, rotary_table(x))[0, 0], expected)

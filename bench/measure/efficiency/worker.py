@@ -22,7 +22,7 @@ import torch  # noqa: E402
 
 from architectures.kernel_choice import countable  # noqa: E402
 from bench.child import Events, end_with_parent, own_output  # noqa: E402
-from bench.diffusion.sampling_step import weights_cast_once  # noqa: E402
+from bench.diffusion.sampling_step import SamplingStep, weights_cast_once  # noqa: E402
 from bench.errors import failure_of, is_out_of_memory  # noqa: E402
 from bench.measure.efficiency.arm import TimedArm, kernels_of_call  # noqa: E402
 from bench.measure.efficiency.counts import forward_counts, step_launches  # noqa: E402
@@ -229,9 +229,8 @@ class EfficiencyWorker:
         self.warm_s[kind, length] = times.median_s
         ran: dict[str, str] = {}
         if kind == "step":
-            with self.arm.autocast():
-                ran = self.arm.model.kernels() if hasattr(self.arm.model, "kernels") else {}  # type: ignore[operator]
-            ran = ran | kernels_of_call(call)
+            step = SamplingStep(self.arm.model, precision=self.settings["precision"])
+            ran = step.kernels() | kernels_of_call(call)
             if self.settings["precision"] != "float32":
                 ran = ran | {"precision": self.settings["precision"]}
         kernel = " ".join(f"{name}={one}" for name, one in ran.items())

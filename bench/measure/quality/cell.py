@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from bench.data import TokenCorpus
     from bench.diffusion import AbsorbingDiffusion
     from bench.diffusion.evaluation import BitsPerToken
+    from bench.diffusion.sampling_step import SamplingStep
     from bench.training.progress import Progress, TrainResult
     from metrics import MetricResult
 
@@ -66,7 +67,7 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
         "kernel": " ".join(f"{kind}={name}" for kind, name in evaluated.kernels().items()),
         "parameters": count_parameters(backbone),
     }
-    rows, calls, own = training_rows(training, result) + test_rows(training, bits), 0, own_bound(training)
+    rows, calls, own = training_rows(training, result) + test_rows(training, bits), 0, own_bound(training, evaluated)
     if own is not None:
         steps = "continuous time" if diffusion.steps is None else f"{diffusion.steps} steps"
         words = {"steps": steps, "precision": training.settings.evaluation_precision}
@@ -170,15 +171,14 @@ def fall_row(history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return row(LAST_QUARTER_FALL, fall, n=points, definition=quantity_of(LAST_QUARTER_FALL).definition)
 
 
-def own_bound(training: CellTraining) -> BitsPerToken | None:
+def own_bound(training: CellTraining, evaluated: SamplingStep) -> BitsPerToken | None:
     """A multi-scale process's own bound, beside the uniform-mask figure that every arm has; None for the others."""
     from bench.diffusion import MultiScaleDiffusion, elbo_bits_per_token
-    from bench.diffusion.sampling_step import SamplingStep
 
     if not isinstance(training.diffusion, MultiScaleDiffusion):
         return None
     return elbo_bits_per_token(
-        SamplingStep(training.backbone, precision=training.settings.evaluation_precision),
+        evaluated,
         training.test.tokens,
         training.diffusion,
         draws=training.settings.final_validation_draws,

@@ -76,13 +76,10 @@ def test_idle_power_is_measured_before_and_taken_off(monkeypatch):
     assert measure_energy(meter.run, counter=meter, idle_w=0.0).joules_per_call == pytest.approx(17.0)
 
 
-def test_idle_power_is_measured_where_it_is_not_given(monkeypatch):
+def test_the_measured_idle_power_is_in_the_result(monkeypatch):
     meter = Meter(monkeypatch, idle_w=30.0)
-    monkeypatch.setattr("metrics.cost.energy.time.sleep", meter.sleep)
-    monkeypatch.setattr("metrics.cost.energy.measure_idle_power.__kwdefaults__", {
-        "settle_s": 1.0, "idle_s": 2.0, "sleep": meter.sleep
-    })  # fmt: skip
-    assert measure_energy(meter.run, counter=meter).idle_w == pytest.approx(30.0)
+    idle_w = measure_idle_power(meter, sleep=meter.sleep)
+    assert measure_energy(meter.run, counter=meter, idle_w=idle_w).idle_w == pytest.approx(30.0)
 
 
 def test_the_interval_over_repeats_on_paper(monkeypatch):
@@ -106,11 +103,19 @@ def test_a_counter_that_stands_still_gives_nan_and_a_reason(monkeypatch):
     assert math.isnan(use.joules_per_call) and "did not move" in use.reason
 
 
-def test_no_counter_gives_nan_with_the_reason_and_runs_nothing(monkeypatch, tmp_path):
-    monkeypatch.setattr("metrics.cost.energy.RaplCounter.__init__.__defaults__", (tmp_path,))
+def test_a_counter_that_is_gone_gives_nan_with_the_reason_and_runs_nothing(powercap):
+    powercap(0, 100)
+    counter = RaplCounter(powercap.folder)
+    counter.files[0].unlink()
     ran = []
-    use = measure_energy(lambda: ran.append(1), device="cpu")
-    assert math.isnan(use.joules_per_call) and "no energy counter" in use.reason and not ran
+    use = measure_energy(lambda: ran.append(1), counter=counter, idle_w=0.0)
+    assert math.isnan(use.joules_per_call) and "energy is not available: " in use.reason and not ran
+
+
+def test_no_counter_is_an_error_with_the_reason(monkeypatch, tmp_path):
+    monkeypatch.setattr("metrics.cost.energy.RaplCounter.__init__.__defaults__", (tmp_path,))
+    with pytest.raises(OSError, match="no energy counter"):
+        energy_counter("cpu")
     with pytest.raises(OSError, match="meta"):
         energy_counter("meta")
 
@@ -120,5 +125,10 @@ def test_a_gpu_tells_its_energy_or_why_not():
     import torch
 
     x = torch.randn(4096, 4096, device="cuda")
-    use = measure_energy(lambda: x @ x, device="cuda")
+    try:
+        counter = energy_counter("cuda")
+    except OSError as reason:
+        assert str(reason)
+        return
+    use = measure_energy(lambda: x @ x, device="cuda", counter=counter, idle_w=measure_idle_power(counter))
     assert use.joules_per_call > 0 or use.reason

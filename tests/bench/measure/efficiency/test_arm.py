@@ -11,9 +11,10 @@ import torch
 
 from architectures import resolve
 from architectures.padding import known_padding
+from bench.diffusion.sampling_step import weights_cast_once
 from bench.measure.efficiency.arm import TimedArm
 from bench.measure.efficiency.cell import EfficiencyCell
-from bench.measure.efficiency.counts import NO_LAUNCHES
+from bench.measure.efficiency.counts import NO_LAUNCHES, step_launches
 from bench.measure.efficiency.record import Record
 from bench.measure.efficiency.rows import rows_of
 from bench.measure.efficiency.worker import EfficiencyWorker
@@ -127,6 +128,13 @@ def test_the_plain_figure_is_kept_where_the_graph_failed() -> None:
     assert on_cpu.kinds == ("step", "train", "sample")
     rows = {row["metric"]: row for row in rows_of(on_cpu, Record(), {}, {})}
     assert rows["step_latency_graph"]["reason"] == "no CUDA graphs on cpu"
+
+
+def test_casts_of_weights_that_happen_once_are_no_operators_of_a_step() -> None:
+    arm = timed_arm(precision="bfloat16")
+    with weights_cast_once():
+        first, second = step_launches(arm, LENGTH), step_launches(arm, LENGTH)
+    assert first == second
 
 
 def test_operators_of_a_step_are_counted_and_a_cpu_has_no_launches(monkeypatch: pytest.MonkeyPatch) -> None:
