@@ -114,12 +114,6 @@ def _training(model: Any, length: int, precision: str) -> Callable[[], Any]:
     return call
 
 
-def has_bfloat16() -> bool:
-    """Whether the CPU has instructions for products in bfloat16."""
-    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8") if Path("/proc/cpuinfo").exists() else ""
-    return "avx512_bf16" in flags or "amx_bf16" in flags
-
-
 def run_child(tree: Path, arm: str, lengths: list[int], precisions: list[str]) -> list[Row]:
     """The rows of a fresh process in a tree."""
     asked = [arm, ",".join(map(str, lengths)), *precisions]
@@ -147,15 +141,15 @@ def compare(trees: dict[str, Path], arms: list[str], lengths: list[int], minutes
     return rows
 
 
-def table(rows: list[Row]) -> list[str]:
-    """Markdown: one line for each kind of step, arm and length."""
+def table(rows: list[Row], processor: str) -> list[str]:
+    """Markdown: the processor, and one line for each kind of step, arm and length."""
     found: dict[tuple[Any, ...], dict[int, Row]] = {}
     for row in rows:
         key = (row["kind"], row["arm"], row["length"], row["tree"], row["precision"])
         found.setdefault(key, {})[row["round"]] = row
     rounds = 1 + max(row["round"] for row in rows)
     lines = [
-        f"{_processor()}, {os.cpu_count()} threads, Python {platform.python_version()}, {rounds} rounds.",
+        f"{processor}, {os.cpu_count()} threads, Python {platform.python_version()}, {rounds} rounds.",
         "",
         "| step | arm | tokens | before [ms] | after [ms] | times faster (range) | peak before | peak after "
         "| bfloat16 after [ms] | times faster than float32 before (range) |",
@@ -172,14 +166,6 @@ def table(rows: list[Row]) -> list[str]:
                 cells += [_ms(half), _ratio(before, half)] if half else ["n/a", "n/a"]
                 lines.append(f"| {kind} | {arm} | {length} | {' | '.join(cells)} |")
     return lines
-
-
-def _processor() -> str:
-    """Name of the CPU as the system gives it."""
-    names = [
-        line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if line.startswith("model name")
-    ]
-    return names[0].partition(": ")[2] if names else platform.machine()
 
 
 def _ms(rounds: dict[int, Row]) -> str:
@@ -209,14 +195,16 @@ def main() -> None:
     parser.add_argument("--arms", nargs="+", default=ARMS)
     parser.add_argument("--lengths", nargs="+", type=int, choices=LENGTHS, default=LENGTHS)
     given = parser.parse_args()
+    from metrics.cost.device import bfloat16_warning, cpu_model  # not in a child, which sees its own tree alone
+
     trees = {"before": given.before, "after": given.after}
-    rows = compare(trees, given.arms, given.lengths, given.minutes, has_bfloat16())
+    rows = compare(trees, given.arms, given.lengths, given.minutes, not bfloat16_warning())
     given.out.mkdir(parents=True, exist_ok=True)
     with (given.out / "speed.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, FIELDS)
         writer.writeheader()
         writer.writerows(rows)
-    lines = table(rows)
+    lines = table(rows, cpu_model())
     (given.out / "speed.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
 

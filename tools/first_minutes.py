@@ -23,8 +23,6 @@ from bench.child import Child, last_line, tree
 from bench.files import read_json, to_json, write_atomically
 
 TOOLS = Path(__file__).parent
-ALL_S = 480.0
-"""Seconds that all steps may take together."""
 MOST_LINES = 20
 WORST = 3
 

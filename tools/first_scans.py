@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from first_figures import Figures, Size
-from scan_against_floor import Tensors, calls_of, floor_bytes, medians_ms, scan_arguments
+from scan_against_floor import Tensors, calls_of, floor_bytes, forward_and_backward, medians_ms, scan_arguments
 
-from architectures.scan import available_kernels, selective_scan
+from architectures.scan import available_kernels
 from architectures.scan.kernels import KERNELS, SCAN
 from bench.errors import first_line
 from metrics.cost.roofline import measure_ceilings
@@ -36,16 +36,16 @@ OVER_PEERS = {"torch": 0.1, "mamba_ssm": 1.0}
 
 def kernels(figures: Figures, device: torch.device, size: Size) -> None:
     """Every kernel of the scan, values and gradients, against the recurrence in float64."""
-    for name, reason in usable_scans(device).items():
-        if reason:
-            figures.add(name, reason=reason)
+    usable = usable_scans(device)
+    for name in (name for name, reason in usable.items() if reason):
+        figures.add(name, reason=usable[name])
     for dtype, state, reverse in CASES:
         given = scan_arguments(*size.checked, state, dtype, device)
         gradient = torch.randn_like(given["u"])
         exact = scan_results(
             "reference", {name: one.double() for name, one in given.items()}, gradient.double(), reverse
         )
-        for name in (name for name, reason in usable_scans(device).items() if not reason):
+        for name in (name for name, reason in usable.items() if not reason):
             words = f"{name}, {str(dtype).removeprefix('torch.')}, N {state}{', reversed' if reverse else ''}"
             with figures.named(words):
                 found = scan_results(name, given, gradient, reverse)
@@ -60,8 +60,7 @@ def usable_scans(device: torch.device) -> dict[str, str]:
 def scan_results(kernel: str, given: Tensors, gradient: torch.Tensor, reverse: bool) -> list[torch.Tensor]:
     """Output, and gradients of all arguments, in float64."""
     leaves = {name: one.detach().requires_grad_() for name, one in given.items()}
-    y = selective_scan(**leaves, delta_softplus=True, kernel=kernel, reverse=reverse)  # type: ignore[arg-type]
-    return [one.detach().double() for one in (y, *torch.autograd.grad(y, list(leaves.values()), gradient))]
+    return [one.detach().double() for one in forward_and_backward(kernel, leaves, gradient, reverse)]
 
 
 def largest_error(found: list[torch.Tensor], exact: list[torch.Tensor]) -> float:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -33,13 +34,15 @@ def scan_arguments(
     }  # fmt: skip
 
 
-def forward_and_backward(kernel: str, given: Tensors, gradient: torch.Tensor) -> None:
-    """One scan with the gradients of all arguments."""
-    y = selective_scan(**given, delta_softplus=True, kernel=kernel)  # type: ignore[arg-type]
-    torch.autograd.grad(y, list(given.values()), gradient)
+def forward_and_backward(
+    kernel: str, given: Tensors, gradient: torch.Tensor, reverse: bool = False
+) -> tuple[torch.Tensor, ...]:
+    """Output of one scan, and the gradients of all arguments."""
+    y = selective_scan(**given, delta_softplus=True, kernel=kernel, reverse=reverse)  # type: ignore[arg-type]
+    return (y, *torch.autograd.grad(y, list(given.values()), gradient))
 
 
-def calls_of(kernels: Sequence[str], given: Tensors) -> dict[str, Callable[[], None]]:
+def calls_of(kernels: Sequence[str], given: Tensors) -> dict[str, Callable[[], Any]]:
     """Kernel -> the call to be timed."""
     gradient = torch.randn_like(given["u"])
     return {name: partial(forward_and_backward, name, given, gradient) for name in kernels}
@@ -52,7 +55,7 @@ def floor_bytes(given: Tensors) -> int:
 
 
 def medians_ms(
-    calls: Mapping[str, Callable[[], None]], rounds: int, calls_per_round: int, device: torch.device | str
+    calls: Mapping[str, Callable[[], Any]], rounds: int, calls_per_round: int, device: torch.device | str
 ) -> dict[str, float]:
     """Median milliseconds of each call after one untimed; all take turns. The plain torch scan, which launches several
     kernels a step, is called once a round."""

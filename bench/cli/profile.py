@@ -40,8 +40,7 @@ KIND_COLOURS = {
 
 def save_chart(found: StepProfile, path: Path, title: str) -> None:
     """Write the chart as PNG."""
-    from bench.glyphs import shortened
-    from bench.report.figures.style import DOUBLE_COLUMN_IN, figure_style, new_figure, render
+    from bench.report.figures.style import DOUBLE_COLUMN_IN, figure_style, new_figure, panel_title, render
 
     parts, kinds, table = found.shares()
     with figure_style(DOUBLE_COLUMN_IN):
@@ -54,14 +53,13 @@ def save_chart(found: StepProfile, path: Path, title: str) -> None:
             starts = {part: starts[part] + width for part, width in zip(parts, widths, strict=True)}
         axis.invert_yaxis()
         axis.set_xlabel("share of a denoising step [%]")
-        axis.set_title(shortened(title, TITLE_LETTERS), loc="left")
+        panel_title(axis, title, DOUBLE_COLUMN_IN, loc="left")
         axis.legend(ncols=3, loc="lower right")
         for side in ("top", "right"):
             axis.spines[side].set_visible(False)
         write_atomically(path, render(figure))
 
 
-TITLE_LETTERS = 90
 VOCABULARY = 256
 SMALL_SHARE = 0.005
 
@@ -116,6 +114,7 @@ def _timed(
     from bench.errors import as_user_error
     from bench.measure.efficiency.arm import TimedArm
     from bench.measure.efficiency.cell import EfficiencyCell
+    from bench.training.checks import check_device
     from metrics.cost.device import resolve_device
 
     if threads:
@@ -123,12 +122,12 @@ def _timed(
     with as_user_error(ValueError, TypeError):
         place = resolve_device(device)
         config = resolve(arm, VOCABULARY, inputs=Inputs(length), **size)
-        if callable(check := getattr(without_weights(config), "check_device", None)):
-            check(place)
+        network = without_weights(config)
+        check_device(network, place)
         cell = EfficiencyCell(arm, arm, config.to_dict(), (length,), device=str(place), precision=precision)
         timed = TimedArm(asdict(cell))
     with as_user_error(ValueError, words=f"--length {length}: "):
-        without_weights(config).check_length(length)
+        network.check_length(length)
     return timed
 
 

@@ -154,7 +154,7 @@ def sole_process(path: Path) -> Iterator[None]:
         yield
 
 
-def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, main: bool = True) -> None:
+def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, main: bool) -> None:
     """Train the cell in `path`, or go on there, as the main process of those that do or as another one; raises
     UserError where another run lies there."""
     import time

@@ -20,7 +20,7 @@ from bench.glyphs import plain_text, shortened
 LENGTHS = (256, 512, 1024, 2048)
 PERCENTILES = (0.5, 50.0, 99.5)
 MOST_REASONS = 5
-TITLE_LETTERS = 60
+NAME_LETTERS = 60
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 
 
@@ -202,7 +202,7 @@ def draw_card(card: CorpusCard, path: Path) -> None:
     types.set(
         xlabel="share of tokens", title=f"unigram {card.unigram_entropy:.2f}, bigram {card.bigram_entropy:.2f} bits"
     )
-    name = shortened(card.name, TITLE_LETTERS)
+    name = shortened(card.name, NAME_LETTERS)
     figure.suptitle(f"{name}: {sum(card.pieces.values()):,} pieces, {card.notes.total:,} notes")
     with writing_to(path.parent), plain_text():
         path.parent.mkdir(parents=True, exist_ok=True)

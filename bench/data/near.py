@@ -112,7 +112,7 @@ def near_duplicates(
     by_content: dict[str, Piece | Source] = {}
     for piece in sorted(pieces, key=lambda piece: piece.id, reverse=True):
         by_content[contents[piece.id]] = piece
-    if len(by_content) < 2 or too_many(contents[piece.id] for piece in pieces):
+    if len(by_content) < 2 or too_many(by_content):
         return []
     ordered = sorted(by_content)
     versions = [NEAR_VERSION, READER_VERSION, version("symusic")]

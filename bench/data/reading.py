@@ -230,8 +230,7 @@ def _parse_midi(data: bytes, *, all_texts: bool = False) -> Any:
 
 
 def _parse_chorale(path: Path) -> Any:
-    content = _read_bytes(path) + reader_name().encode()
-    kept = cache_folder() / "chorales" / f"{hashlib.sha256(content).hexdigest()}.mid"
+    kept = cache_folder() / "chorales" / f"{hashlib.sha256(_chorale_content(path)).hexdigest()}.mid"
     try:
         return _parse_midi(kept.read_bytes())
     except OSError:
@@ -239,6 +238,11 @@ def _parse_chorale(path: Path) -> Any:
     with suppress(OSError):  # reading again is slower, a tenth of a second, not wrong
         write_atomically(kept, data)
     return _parse_midi(data)
+
+
+def _chorale_content(path: Path) -> bytes:
+    """The bytes of a MusicXML file and after them its reader with its version."""
+    return _read_bytes(path) + reader_name().encode()
 
 
 def _chorale_bytes(path: Path) -> bytes:
@@ -323,7 +327,7 @@ def piece_bytes(path: Path, member: Member) -> bytes:
     """
     try:
         if path.suffix.lower() in MUSICXML_SUFFIXES:
-            return _read_bytes(path) + reader_name().encode()
+            return _chorale_content(path)
         if member is None:
             return _read_bytes(path)
         if isinstance(member, int):

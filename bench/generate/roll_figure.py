@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.generate.page import DRAWN_COLOURS, GIVEN_COLOURS, Roll
-from bench.glyphs import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 MARGIN_QUARTERS = 16.0  # shown before and after the region
 BAR_QUARTERS = 4
 ROW_IN = 1.5
-TITLE_LETTERS = 100
 
 
 def rolls_figure(rolls: Sequence[Roll], *, width: float = 7.0) -> Figure:
@@ -26,7 +24,7 @@ def rolls_figure(rolls: Sequence[Roll], *, width: float = 7.0) -> Figure:
     with figure_style(width):
         figure = new_figure(width, ROW_IN * len(rolls) + 0.35)
         for index, (axis, roll) in enumerate(zip(panels(figure, len(rolls), 1, sharex=True), rolls, strict=True)):
-            _roll(axis, roll, min(pitches, default=48) - 2, max(pitches, default=72) + 3)
+            _roll(axis, roll, min(pitches, default=48) - 2, max(pitches, default=72) + 3, width)
             last = index == len(rolls) - 1
             axis.tick_params(labelbottom=last)
             axis.set_xlabel("bar (four quarter notes)" if last else "")
@@ -45,10 +43,12 @@ def _shown(roll: Roll, note: tuple[float, float, int, int]) -> bool:
     return note[0] < stop and note[0] + note[1] > start
 
 
-def _roll(axis: Axes, roll: Roll, low: int, high: int) -> None:
+def _roll(axis: Axes, roll: Roll, low: int, high: int, width: float) -> None:
     from matplotlib.collections import PolyCollection
     from matplotlib.colors import to_rgba
     from matplotlib.patches import Patch
+
+    from bench.report.figures.style import panel_title
 
     start, stop = _span(roll)
     if roll.region is not None:
@@ -61,7 +61,7 @@ def _roll(axis: Axes, roll: Roll, low: int, high: int) -> None:
         ]
         colours = [to_rgba(colour, 0.45 + 0.55 * min(velocity, 127) / 127) for *_, velocity in shown]
         axis.add_collection(PolyCollection(boxes, facecolors=colours, edgecolors="none"))
-    axis.set_title(shortened(roll.title, TITLE_LETTERS), loc="left", pad=2)
+    panel_title(axis, roll.title, width, loc="left", pad=2)
     axis.set_ylim(low, high)
     axis.set_xlim(start, stop)
     bars = range(int(start // BAR_QUARTERS), int(stop // BAR_QUARTERS) + 1)

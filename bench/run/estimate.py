@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.measure.efficiency.session import PATIENCE
 from bench.store.cells import CellFolder
 from bench.study.grid import Cell
 from metrics.cost.quantities import TRAINING_TIME
@@ -106,6 +105,8 @@ def session_s(arms: int, lengths: int, replicates: int, time_cap_s: float, cores
     >>> session_s(arms=5, lengths=3, replicates=2, time_cap_s=60, cores=16)
     (155.0, 275.0)
     """
+    from bench.measure.efficiency.session import PATIENCE
+
     beside_s = replicates * math.ceil(arms / cores) * START_S + arms * lengths * POINT_S
     return time_cap_s + beside_s, PATIENCE * time_cap_s + beside_s
 

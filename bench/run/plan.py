@@ -97,8 +97,8 @@ def _grown(study: Study, found: list[Cell], notes: list[str], tuned: list[TunedA
     phases = [tuned_phases(arms, read) for arms in by_table(tuned)]
     cells = [*found, *(cell for one in phases for cell in one.cells)]
     if baseline := baseline_of(study, tuned):
-        its_phases = next(one for one in phases if any(arm is baseline for arm, _ in one.choices))
-        cells += full_length_cells(baseline, its_phases)
+        its_phases, choice = next((one, its) for one in phases for arm, its in one.choices if arm is baseline)
+        cells += full_length_cells(baseline, choice, its_phases)
     said = [note for one in phases for note in one.notes]
     later = [cell for one in phases for cell in one.later]
     grow = partial(_grown, study, found, notes, tuned, read)

@@ -176,10 +176,10 @@ def tuned_phases(arms: Sequence[TunedArm], read: Read) -> Phases:
     return phases
 
 
-def full_length_cells(arm: TunedArm, phases: Phases) -> list[Cell]:
-    """The choice of an arm beside its neighbours with the whole budget, one seed of the sweep; adds what may follow."""
-    choice = next((choice for one, choice in phases.choices if one is arm), None)
-    if not arm.is_swept or arm.tune.share == 1:
+def full_length_cells(arm: TunedArm, choice: Choice | None, phases: Phases) -> list[Cell]:
+    """The choice of a swept arm, None while it is open, beside its neighbours with the whole budget, one seed of the
+    sweep; adds what may follow."""
+    if arm.tune.share == 1:
         return []
     if choice is None:
         phases.later += [arm.sweep_cell(arm.grid[0], arm.tune.seeds[0], 1.0, FULL)] * (1 + 2 * len(arm.tune.grid))

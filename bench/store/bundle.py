@@ -182,7 +182,7 @@ def _unpack(archive: zipfile.ZipFile, files: dict[str, Any], bundle: Path, targe
         if isinstance(plan.get("study"), dict):
             plan["study"]["name"] = target.name
         (fresh / "study.json").write_text(to_json(plan, indent=2), encoding="utf-8")
-        states = _states(Store(fresh.parent, fresh.name), files, bundle)
+        count = _check_cells(Store(fresh.parent, fresh.name), files, bundle)
         for path in fresh.glob("table.*"):
             path.unlink()  # rebuilt from the cells
         fresh.chmod(0o755)
@@ -190,11 +190,11 @@ def _unpack(archive: zipfile.ZipFile, files: dict[str, Any], bundle: Path, targe
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
-    return Bundle(target, len(states), len(files), bundle.stat().st_size)
+    return Bundle(target, count, len(files), bundle.stat().st_size)
 
 
-def _states(store: Store, files: Iterable[str], bundle: Path) -> list[str]:
-    """State of each cell that the bundle holds. Raises UserError unless each is of the study and finished."""
+def _check_cells(store: Store, files: Iterable[str], bundle: Path) -> int:
+    """Number of cells that the bundle holds. Raises UserError unless each is of the study and finished."""
     held = sorted({name.partition("/")[0] for name in files if "/" in name}.difference(FOLDERS))
     if unknown := set(held).difference(cell["id"] for cell in store.plan()["cells"]):
         raise UserError(f"{bundle}: holds {quoted(min(unknown))}, which is no cell of its study.json")
@@ -204,7 +204,7 @@ def _states(store: Store, files: Iterable[str], bundle: Path) -> list[str]:
     for one, state in zip(held, states, strict=True):
         if state not in FINISHED:
             raise UserError(f"{bundle}: cell {one} is not finished")
-    return states
+    return len(held)
 
 
 def _extract(archive: zipfile.ZipFile, name: str, entry: dict[str, Any], path: Path, bundle: Path) -> None:

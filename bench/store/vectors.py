@@ -49,7 +49,6 @@ def write_vectors(folder: Path, vectors: Iterable[Vector]) -> None:
 def read_vectors(folder: Path) -> pd.DataFrame | None:
     """The vectors of a cell, columns as in `SCHEMA`; None for a cell without them. Raises UserError where the file is
     damaged."""
-
     path = folder / VECTORS
     if not path.is_file():
         return None

@@ -33,11 +33,10 @@ def rows_of_process(settings: TrainSettings, world: int, rank: int) -> list[slic
 
 def fit_backbone(backbone: nn.Module, batches: Batches, settings: TrainSettings, device: torch.device) -> None:
     """Refuse settings that the data or the backbone would not follow; switch recomputation on where set."""
-    if callable(check := getattr(backbone, "check_device", None)):
-        try:
-            check(device)
-        except ValueError as error:
-            raise TrainingError(f"train: {error}") from error
+    try:
+        check_device(backbone, device)
+    except ValueError as error:
+        raise TrainingError(f"train: {error}") from error
     moved, wanted = getattr(batches, "semitones", 0), settings.transpose_semitones
     if moved != wanted:
         raise TrainingError(
@@ -49,6 +48,12 @@ def fit_backbone(backbone: nn.Module, batches: Batches, settings: TrainSettings,
         if not hasattr(config, "checkpoint_blocks"):
             raise TrainingError("train.activation_checkpointing: not offered by this backbone; allowed: false")
         backbone.config = replace(config, checkpoint_blocks=True)
+
+
+def check_device(network: nn.Module, device: torch.device) -> None:
+    """Refuse a device on which the network does not run, where it has a check of that. Raises ValueError."""
+    if callable(check := getattr(network, "check_device", None)):
+        check(device)
 
 
 def check_validation(windows: np.ndarray, diffusion: AbsorbingDiffusion) -> None:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.glyphs import shortened
 from bench.report.figures.figure import figure
-from bench.report.figures.style import NothingToShow, is_narrow, panel_grid
+from bench.report.figures.style import NothingToShow, is_narrow, panel_grid, panel_title
 from bench.report.rows.arms import arm_order, looks
 from bench.report.rows.frame import QUALITY
 from bench.report.rows.pieces import Piece, real_pieces, samples_by_arm
@@ -42,7 +41,7 @@ def rolls_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     drawn, axes = panel_grid(width, len(shown), columns, 1.05, 0.3, sharex=True, sharey=True)
     for position, (axis, (piece, colour)) in enumerate(zip(axes, shown, strict=True)):
         _roll(axis, piece, colour, min(pitches), max(pitches))
-        axis.set_title(shortened(piece.title, 46), loc="left", pad=2)
+        panel_title(axis, piece.title, width, columns, loc="left", pad=2)
         axis.set_ylim(min(pitches) - 2, max(pitches) + 3)
         axis.set_xlim(0, beats)
         axis.set_ylabel("pitch" if position % columns == 0 else "")

@@ -27,6 +27,8 @@ LEGEND_LETTERS = 48
 """Of a name in a legend; a longer one loses its middle."""
 LETTER_IN = 0.055
 """Inches that a letter of a legend takes, about."""
+TITLE_SHARE = 0.65
+"""Of the width of a panel, what its title may take."""
 LEGEND_ROWS = 3
 """Rows of a legend for which figures have room; with more of them a figure becomes higher."""
 WHITE_EDGE: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
@@ -109,9 +111,10 @@ def tidy_axes(axis: Axes) -> None:
     axis.set_axisbelow(True)
 
 
-def panel_title(axis: Axes, words: str, width: float, columns: int) -> None:
-    """Set the title of one of `columns` panels beside each other in a figure of `width` inches, cut to their width."""
-    axis.set_title(shortened(words, max(int(0.6 * width / columns / LETTER_IN), 12)))
+def panel_title(axis: Axes, words: str, width: float, columns: int = 1, **place: Any) -> None:
+    """Set the title of one of `columns` panels beside each other in a figure of `width` inches, cut to their width;
+    `place` as in `Axes.set_title`."""
+    axis.set_title(shortened(words, max(int(TITLE_SHARE * width / columns / LETTER_IN), 12)), **place)
 
 
 def drawn_arms(frame: pd.DataFrame, summaries: Summaries) -> dict[str, Look]:

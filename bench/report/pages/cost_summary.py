@@ -65,7 +65,7 @@ def _by_length(summaries: Summaries, metric: str, arms: list[str]) -> RichTable:
 
     lengths = shown_lengths(summaries.lengths())
     title = f"{quantity_of(metric).short_heading}, median ± half of its 95 % interval"
-    shown = Summaries(one for one in summaries if one.length in lengths)
+    shown = summaries.where(length=lengths)
     result = narrow_table(title, [str(length) for length in lengths], "\n".join(throttled_notes(shown)))
     result.add_column(Text("kernels"))
     rows: list[tuple[str, Sequence[str]]] = []

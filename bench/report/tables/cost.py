@@ -37,11 +37,11 @@ def cost_tables(frame: pd.DataFrame, folder: Path | None = None, *, force: bool 
     differ is marked *. A figure of a throttled GPU is marked so."""
     order = arm_order(frame)
     summaries = Summaries(sorted(cost_summaries(frame), key=lambda summary: order.index(summary.arm)))
+    counts = summaries.where(metric=(STEP_LAUNCHES, STEP_OPERATORS)).measured()
     tables = []
     for metric in COSTS:
         quantity = quantity_of(metric)
         rows = summaries.where(metric=metric)
-        counts = summaries.where(metric=(STEP_LAUNCHES, STEP_OPERATORS)).measured()
         settings = [setting for setting, _ in rows.measured().groups(lambda summary: summary.setting)]
         several = len(settings) > 1
         if several and force:
@@ -115,7 +115,8 @@ def _with_counts(table: Table, counts: Summaries) -> Table:
     metric = next((one for one in (STEP_LAUNCHES, STEP_OPERATORS) if counts.where(metric=one)), None)
     if metric is None:
         return table
-    shown, longest = counts.where(metric=metric), max(counts.where(metric=metric).lengths())
+    shown = counts.where(metric=metric)
+    longest = max(shown.lengths())
     entries = [summary_entry(shown.first(arm=body[0].text, length=longest)) for body in table.rows]
     rows = tuple((*body[:-1], entry, body[-1]) for body, entry in zip(table.rows, entries, strict=True))
     quantity = quantity_of(metric)

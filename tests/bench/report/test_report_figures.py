@@ -232,6 +232,16 @@ def test_long_names_beside_and_under_panels_leave_them_room(name, varied, result
     assert min(axis.get_position().height * figure.get_figheight() for axis in shown) > 0.6
 
 
+@pytest.mark.parametrize("width", [2.0, 4.5])
+def test_a_long_title_of_a_roll_ends_within_the_figure(width, varied, results_folder):
+    arms = {arm: f"{arm}-with-attention-after-every-second-mamba-in-the-middle" for arm in varied["arm"].unique()}
+    kept = varied["kind"] == "reference"
+    named = varied.assign(arm=varied["arm"].where(kept, varied["arm"].map(arms)))
+    figure = draw("rolls", named, results_folder, width=width)
+    assert any("…" in axis.get_title(loc="left") for axis in figure.axes if axis.axison)
+    assert layout_faults(figure) == []
+
+
 def many_arms(frame, count=12):
     """The costs of the made-up study under `count` names: half with attention and Mamba, half without attention."""
     cost = frame[(frame["kind"] == "efficiency") & (frame["arm"] == "smdim")]

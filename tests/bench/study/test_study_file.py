@@ -114,6 +114,7 @@ def test_names_that_no_file_can_have_are_refused(name: str, words: str, tmp_path
         ("?", "a key that is empty; allowed: names"),
         ("? {a: 1}", "a key that is a mapping; allowed: names"),
         ("? [a, b]", "a key that is a list; allowed: names"),
+        ("? !!str [a]", "not valid YAML: expected a scalar node, but found sequence"),
     ],
 )
 def test_a_key_that_is_no_name_is_refused(key: str, problem: str, tmp_path: Path) -> None:
