@@ -129,7 +129,7 @@ def test_the_plain_figure_is_kept_where_the_graph_failed() -> None:
     assert rows["step_latency_graph"]["reason"] == "no CUDA graphs on cpu"
 
 
-def test_operators_of_a_step_are_counted_and_a_cpu_has_no_launches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operators_of_a_step_are_counted_and_a_cpu_has_no_launches() -> None:
     config = resolve("F", 20, width=16, stride=4).to_dict()
     cell = EfficiencyCell("F", "F", config, (LENGTH,), training=False)
     record = Record()
