@@ -15,10 +15,11 @@ import torch
 from torch import nn
 
 from architectures import build, canonical_pattern, count_parameters, fla_layers
+from architectures import mixer as registry
 from architectures.backbone import BackboneConfig
 from architectures.contract import check_slot
 from architectures.matching import MatchingError, match, measured
-from architectures.mixer import _BY_NAME, MixerError, find_mixer, mixer_options
+from architectures.mixer import MixerError, find_mixer, mixer_options
 from architectures.pattern import PatternError, Slot
 from bench.cli.profile import _timed
 from bench.errors import UserError
@@ -100,10 +101,9 @@ def fresh(monkeypatch):
     """No layer is registered and none is remembered before a test, nor after it."""
     fla_layers._layers.cache_clear()
     monkeypatch.setattr(fla_layers, "package_version", lambda: "0.6.0")
-    known = dict(_BY_NAME)
+    registry.registered_mixers()  # the built-in ones stay
+    monkeypatch.setattr(registry, "_BY_NAME", dict(registry._BY_NAME))
     yield
-    _BY_NAME.clear()
-    _BY_NAME.update(known)
     fla_layers._layers.cache_clear()
 
 

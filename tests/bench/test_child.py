@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from harness import wait_for
 
 from bench import child as child_module
 from bench.child import Child, child_environment, python_command
@@ -73,12 +73,12 @@ def test_a_timing_process_at_work_ends_with_its_parent(tmp_path: Path, monkeypat
     cell = EfficiencyCell("a", "a", {"vocab_size": 9, "pid_file": str(pid_file)}, (16,), factory="sleeper:build")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     parent = subprocess.Popen(python_command("-c", PARENT, json.dumps(asdict(cell))), cwd=tmp_path)
-    _wait_for(lambda: pid_file.exists() and bool(pid_file.read_text()))
+    wait_for(lambda: pid_file.exists() and bool(pid_file.read_text()))
     worker = int(pid_file.read_text())
     assert Path(f"/proc/{worker}").exists()
     parent.send_signal(signal.SIGKILL)
     parent.wait()
-    _wait_for(lambda: not Path(f"/proc/{worker}").exists())
+    wait_for(lambda: not Path(f"/proc/{worker}").exists())
 
 
 @pytest.mark.parametrize(
@@ -114,10 +114,3 @@ def test_a_process_that_ignores_sigterm_is_ended_all_the_same(tmp_path: Path) ->
     assert child.process.stdout and child.process.stdout.readline() == b"on\n"
     child.end(0.1)
     assert child.process.returncode == -signal.SIGKILL
-
-
-def _wait_for(condition, seconds: float = 600.0) -> None:  # type: ignore[no-untyped-def]
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.05)

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -95,11 +94,10 @@ def test_a_process_of_a_study_is_none_of_the_launcher_of_its_runner(monkeypatch:
 
 
 @pytest.fixture
-def alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever started the suite."""
     for name in set(os.environ) - set(without_launcher(os.environ)):
         monkeypatch.delenv(name)
-    yield
 
 
 @pytest.mark.usefixtures("alone")

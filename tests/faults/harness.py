@@ -19,6 +19,7 @@ import bench
 from bench.store.cells import CellFolder, Store
 
 COMMAND = [sys.executable, "-P", "-m", "bench"]
+DEADLINE_S = 3000.0  # longest run under fire, from the first start to the end
 AT_WORK = 0.8  # share of the kills that wait until a cell runs; the others may hit the start as well
 MEASURED_UNITS = ("s", "ms", "tokens/s", "GiB", "J")  # time, memory and energy differ from run to run
 
@@ -113,22 +114,20 @@ def run_whole(study: Path, folder: Path, *more: str) -> float:
     return time.monotonic() - began
 
 
-def run_under_fire(
-    study: Path, folder: Path, kills: int, draw: random.Random, pause_s: float, *more: str, deadline_s: float = 3000
-) -> Report:
+def run_under_fire(study: Path, folder: Path, kills: int, draw: random.Random, pause_s: float, *more: str) -> Report:
     """Run to the end while `kills` processes are killed, at moments `pause_s` apart on average."""
     report, began = Report(), time.monotonic()
     process, finished = start(study, folder, *more), dict[str, float]()
     report.runs = 1
     while True:
-        assert time.monotonic() - began < deadline_s, f"not finished in {deadline_s:g} s\n{report}"
-        pause = deadline_s
+        assert time.monotonic() - began < DEADLINE_S, f"not finished in {DEADLINE_S:g} s\n{report}"
+        pause = DEADLINE_S
         if len(report.kills) < kills:
             if draw.random() < AT_WORK:
                 _wait_for_work(process, draw.uniform(10, 60))
             pause = draw.expovariate(1 / pause_s)
         try:
-            code = process.wait(timeout=min(pause, deadline_s))
+            code = process.wait(timeout=min(pause, DEADLINE_S))
         except subprocess.TimeoutExpired:
             report.kills.append(_kill_one(process, draw))
             note_finished(folder, finished, report)
@@ -180,11 +179,17 @@ def children(pid: int) -> list[int]:
 
 
 def command_line(pid: int) -> str:
-    """Words of a process's command."""
+    """Words of a process's command; empty once it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
     except OSError:
         return ""
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Processes other than this one whose command has the path of `folder` or of something below it."""
+    running = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
+    return [pid for pid in running if pid != os.getpid() and str(folder) in command_line(pid)]
 
 
 def note_finished(folder: Path, finished: dict[str, float], report: Report) -> None:
@@ -232,7 +237,7 @@ def attempts(folder: Path) -> dict[str, int]:
     return found
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 240.0) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 600.0) -> None:
     """Wait until something holds."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import math
@@ -17,7 +16,7 @@ import pandas as pd
 from bundle_input import CELLS, make_results
 from mutation import GIVEN, NUMBERS, RESULTS, WORDS, change_within, mutated
 
-from bench.files import to_json
+from bench.files import file_sha256, to_json
 from bench.report.rows.frame import as_frame, failures, records
 from bench.run.estimate import Estimator
 from bench.run.overview import overview
@@ -196,7 +195,7 @@ def damaged_parquet(draw: random.Random, folder: Path) -> bool:
     if draw.random() < 0.2:
         path.write_bytes(mutated(path.read_bytes(), draw))
     known = json.loads(index.read_text())
-    known["table_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    known["table_sha256"] = file_sha256(path)
     written = to_json(known if draw.random() < 0.8 else change_within(known, draw))
     index.write_bytes(written.encode("utf-8", "surrogatepass"))
     read_whole(store)

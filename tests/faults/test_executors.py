@@ -66,12 +66,7 @@ def test_ray_survives_a_killed_worker_and_a_lost_node(local: tuple[Path, Path], 
 
 def _running(folder: Path) -> list[int]:
     """Process numbers of the workers that measure cells below `folder`."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        words = harness.command_line(int(path.parent.name))
-        if "bench.run.worker" in words and str(folder) in words:
-            found.append(int(path.parent.name))
-    return found
+    return [pid for pid in harness.processes_of(folder) if "bench.run.worker" in harness.command_line(pid)]
 
 
 def _job_of(worker: int) -> int:

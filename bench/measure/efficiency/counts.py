@@ -1,4 +1,4 @@
-"""Counts of an arm, beside its times: FLOPs, bytes moved, operators and launches."""
+"""FLOPs, bytes moved, operators and launches of an arm, which stand beside its times."""
 
 from __future__ import annotations
 

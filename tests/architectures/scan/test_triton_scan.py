@@ -42,13 +42,17 @@ def run(given: dict[str, torch.Tensor], kernel: str, device: str, **options: obj
     return {name: t.detach().cpu().double() for name, t in found.items()}
 
 
-def assert_close(given: dict[str, torch.Tensor], dtype: torch.dtype = torch.float32, **options: object) -> None:
-    narrow = {name: t.to(dtype) for name, t in given.items()}
+def assert_as_the_reference(narrow: dict[str, torch.Tensor], share: float, **options: object) -> None:
+    """Output and gradients of the types given differ by at most `share` of the largest value of the float64 loop."""
     found = run(narrow, "triton", DEVICE, **options)
     exact = run({name: t.double() for name, t in narrow.items()}, "reference", "cpu", **options)
     for name in exact:
         error, largest = (found[name] - exact[name]).abs().max(), exact[name].abs().max()
-        assert error <= TOLERANCE[dtype] * largest, f"{name}: {error:.1e} of {largest:.1e}"
+        assert error <= share * largest, f"{name}: {error:.1e} of {largest:.1e}"
+
+
+def assert_close(given: dict[str, torch.Tensor], dtype: torch.dtype = torch.float32, **options: object) -> None:
+    assert_as_the_reference({name: t.to(dtype) for name, t in given.items()}, TOLERANCE[dtype], **options)
 
 
 @needs_triton
@@ -91,10 +95,7 @@ def test_types_may_be_mixed():
     given = {name: t.bfloat16() for name, t in arguments(1, 2, 19, 4, seed=13).items()}
     for name in ("delta", "A", "D", "delta_bias"):
         given[name] = given[name].float()
-    found = run(given, "triton", DEVICE, delta_softplus=True)
-    exact = run({name: t.double() for name, t in given.items()}, "reference", "cpu", delta_softplus=True)
-    for name in exact:
-        assert (found[name] - exact[name]).abs().max() <= 1e-2 * exact[name].abs().max(), name
+    assert_as_the_reference(given, 1e-2, delta_softplus=True)
 
 
 @needs_triton

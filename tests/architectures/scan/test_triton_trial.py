@@ -56,7 +56,7 @@ def test_wrong_numbers_in_one_type_are_named(scan, what, dtype):
     assert reason.endswith(f"(in {str(dtype).removeprefix('torch.')})")
 
 
-def test_a_type_that_the_device_cannot_compile_and_shared_memory_that_does_not_suffice_are_named(monkeypatch):
+def test_an_error_in_one_type_is_named_by_its_first_line(monkeypatch):
     """What Triton raises is any exception: its first line stands in the reason."""
 
     def forward(inputs: ScanInputs) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,9 +21,12 @@ from metrics.music.table import REFERENCE_SETS
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str | None:
+    """The cache that was set before."""
+    before = os.environ.get("SMDIM_BENCH_CACHE")
     monkeypatch.setenv("SMDIM_BENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("COLUMNS", "200")
+    return before
 
 
 @pytest.fixture
@@ -73,8 +77,13 @@ def test_two_folders_give_a_table_with_ceiling_floors_and_definitions(
     assert mean["definition"] == "oa_attribute/mean-of-4 v1"
 
 
-def test_a_corpus_by_name_has_its_splits(app: typer.Typer, folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.delenv("SMDIM_BENCH_CACHE")  # 1080 tunes: read once for all tests of the corpus
+def test_a_corpus_by_name_has_its_splits(
+    app: typer.Typer, folders: tuple[Path, Path], own_cache: str | None, monkeypatch: pytest.MonkeyPatch
+):
+    if own_cache is None:  # 1080 tunes: read once for all tests of the corpus
+        monkeypatch.delenv("SMDIM_BENCH_CACHE")
+    else:
+        monkeypatch.setenv("SMDIM_BENCH_CACHE", own_cache)
     result = run(app, "metrics", folders[0], "--reference", "demo/irish", "--quick")
     assert result.exit_code == 0, result.output
     assert "reference pieces for" not in result.stderr  # the test split has 110, more than the 10 generated pieces

@@ -129,7 +129,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory, write_midi: Callable[..., P
         write_midi(folder / f"{index}.mid", notes)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SMDIM_BENCH_CACHE", str(folder / "cache"))
-        return tokenize(load_corpus(f"folder:{folder}"), REMI_M, processes=1)
+        return tokenize(load_corpus(f"folder:{folder}"), REMI_M)
 
 
 def test_a_corpus_of_these_tokens(corpus: TokenCorpus) -> None:

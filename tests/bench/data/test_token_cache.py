@@ -55,7 +55,7 @@ def test_damage_is_seen(scales: TokenCorpus, tmp_path: Path, monkeypatch, damage
 def test_a_damaged_entry_is_made_anew(scales: TokenCorpus, tmp_path: Path) -> None:
     kept = copy_of_cache(scales, tmp_path)
     (kept / "tokens.npy").write_bytes(b"")
-    again = tokenize(scales.corpus, cache=tmp_path, processes=1)
+    again = tokenize(scales.corpus, cache=tmp_path)
     assert again.all_tokens.tolist() == scales.all_tokens.tolist()
     assert [path.name for path in tmp_path.iterdir()] == [scales.fingerprint]
 

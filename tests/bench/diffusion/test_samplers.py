@@ -175,7 +175,6 @@ def test_the_time_of_a_share_is_the_inverse_of_the_schedule(name: str) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.gpu_short
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_a_gpu_draws_from_a_generator_on_the_cpu(sampler: str) -> None:
     table = torch.randn(10, 12, generator=generator_for("table"))
@@ -194,7 +193,6 @@ def test_a_gpu_draws_from_a_generator_on_the_cpu(sampler: str) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("sampler", ["ancestral", "cached"])
 def test_a_gpu_follows_the_multi_scale_schedule(sampler: str) -> None:
     table = torch.randn(12, 12, generator=generator_for("table"))

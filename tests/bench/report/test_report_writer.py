@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 
+import pandas as pd
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
@@ -56,11 +57,16 @@ def test_a_folder_without_results_is_one_clear_line(tmp_path):
         write_report(tmp_path / "none")
 
 
+def printed(frame: pd.DataFrame, columns: int) -> list[str]:
+    """Lines of the summary on a terminal of that width."""
+    console = Console(width=columns, record=True, file=io.StringIO())
+    console.print(summary_table(frame))
+    return console.export_text().splitlines()
+
+
 def test_summary_fits_eighty_columns_and_marks_the_arms(frame):
     frame.loc[frame["arm"] == "fam", "direction"] = "GatedDeltaNet of fla (unpublished adapter) forward, Mamba forward"
-    console = Console(width=80, record=True, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
-    console.print(summary_table(frame))
-    lines = console.export_text().splitlines()
+    lines = printed(frame, 80)
     assert any(line.split()[:3] == ["fam", "†", "forward"] for line in lines)
     mamba = next(line for line in lines if "mamba" in line)
     assert mamba.split() == ["mamba", "‡", "both", "2.04", "M", "3.85±2", "0.170±0.4", "96.0±2", "0.960", "19.2"]
@@ -69,9 +75,7 @@ def test_summary_fits_eighty_columns_and_marks_the_arms(frame):
 def test_two_arms_of_one_label_are_two_rows(frame):
     """`fam` is marked † here; an arm of that name and sign is another."""
     named = frame.assign(arm=frame["arm"].replace({"smdim": "fam †"}))
-    console = Console(width=100, record=True, file=io.StringIO())
-    console.print(summary_table(named))
-    lines = console.export_text().splitlines()
+    lines = printed(named, 100)
     assert sum(line.split()[:2] == ["fam", "†"] for line in lines) == 2
 
 
@@ -80,9 +84,7 @@ def test_two_arms_of_one_label_are_two_rows(frame):
 def test_names_of_300_letters_leave_the_summary_its_figures(frame, name, columns):
     arms = {arm: name.format(place=place, words="words" * 60) for place, arm in enumerate(frame["arm"].unique())}
     named = frame.assign(arm=frame["arm"].map(arms).where(frame["kind"] != "reference", frame["arm"]))
-    console = Console(width=columns, record=True, file=io.StringIO())
-    console.print(summary_table(named))
-    lines = console.export_text().splitlines()
+    lines = printed(named, columns)
     assert max(map(cell_len, lines)) <= columns
     cells = ["".join(sign + " " * (cell_len(sign) - 1) for sign in line) for line in lines]
     broken = {  # what stands below each other in a column of the screen, of each place and width

@@ -1,11 +1,8 @@
 """The short form of the fuzzing in `make faults`: a few damaged inputs of each reader."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "faults"))
 from abc_input import read_abc
 from bundle_input import read_bundle
 from midi_input import read_midi

@@ -5,12 +5,11 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import processes_of, wait_for
 
 from bench.child import resident_bytes, tree
 from bench.errors import UserError
@@ -71,25 +70,6 @@ class Attempt:
         return self.end
 
 
-def ranks_of(folder: CellFolder) -> list[int]:
-    """Processes at work below a cell's folder: the worker, torchrun's agent and the ranks."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if str(folder.path).encode() in path.read_bytes():
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
-    return found
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 600
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.05)
-
-
 LEFT_BEHIND = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "4", "MASTER_ADDR": "nowhere", "PET_NNODES": "4"}
 """Variables of another launcher, in which the runner was started."""
 
@@ -125,16 +105,16 @@ def test_its_processes_end_together_and_the_next_attempt_goes_on(tmp_path: Path)
     cell = cell_of(tmp_path, "train.steps=1000000", "train.log_steps=1")
     run = Attempt(tmp_path, cell)
     wait_for(lambda: any((run.folder.path / "checkpoint").glob("*.safetensors")))
-    assert len(ranks_of(run.folder)) == 4
-    os.kill(max(ranks_of(run.folder)), signal.SIGKILL)  # one rank is taken away, and with it the cell
+    assert len(processes_of(run.folder.path)) == 4  # the worker, the agent of torchrun and two ranks
+    os.kill(max(processes_of(run.folder.path)), signal.SIGKILL)  # one rank is taken away, and with it the cell
     assert run.whole()[0] is End.KILLED
-    wait_for(lambda: not ranks_of(run.folder))
+    wait_for(lambda: not processes_of(run.folder.path))
     again = Attempt(tmp_path, cell)
     wait_for(lambda: any(event.get("stage") == "training" for event in again.events))
     assert next(event["done"] for event in again.events if event.get("stage") == "training") > 1
     again.stop.set()  # as a limit of the cell does
     assert again.whole() == (End.STOPPED, "")
-    wait_for(lambda: not ranks_of(run.folder))
+    wait_for(lambda: not processes_of(run.folder.path))
 
 
 @linux

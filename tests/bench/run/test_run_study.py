@@ -2,22 +2,19 @@
 
 import json
 import math
-import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from click.testing import Result
+from harness import COMMAND, processes_of, wait_for
 from typer.testing import CliRunner
 
 import bench
 from bench.cli import app
 from bench.store.cells import CellFolder
-
-COMMAND = [sys.executable, "-P", "-m", "bench"]
 
 
 def smdim_bench(folder: Path, *arguments: str) -> Result:
@@ -124,29 +121,10 @@ def strike(study: Path, folder: Path, blow: signal.Signals) -> tuple[str, str]:
     output, errors = process.communicate()
     assert process.returncode == (130 if blow == signal.SIGINT else -signal.SIGKILL)
     (struck,) = cells(folder, "quality")
-    wait_for(lambda: not workers_of(struck.path))
+    wait_for(lambda: not processes_of(struck.path))
     assert struck.status().state == "running"
     return output, errors
 
 
 def written_since(path: Path, moment: float) -> bool:
     return path.exists() and path.stat().st_mtime > moment
-
-
-def workers_of(folder: Path) -> list[str]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = path.read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue
-        if str(folder) in command and int(path.parent.name) != os.getpid():
-            found.append(path.parent.name)
-    return found
-
-
-def wait_for(condition, seconds: float = 600.0) -> None:  # type: ignore[no-untyped-def]
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.1)

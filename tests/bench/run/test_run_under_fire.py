@@ -4,13 +4,11 @@ import random
 import sys
 from pathlib import Path
 
+import harness
 import pytest
 from typer.testing import CliRunner
 
 from bench.cli import app
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "faults"))
-import harness
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="finds processes in /proc")
 

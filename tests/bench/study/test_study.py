@@ -235,7 +235,10 @@ def test_an_arm_without_a_visible_name_is_refused(name: str, tmp_path: Path) -> 
         load_study(study_file(tmp_path, text))
 
 
-@pytest.mark.parametrize(("part", "key"), [("train", "precision"), ("sample", "precision"), ("measure", "precision")])
+@pytest.mark.parametrize(
+    ("part", "key"),
+    [("train", "precision"), ("train", "evaluation_precision"), ("sample", "precision"), ("measure", "precision")],
+)
 def test_a_plan_warns_of_bfloat16_on_a_cpu_without_it(part: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device.torch.cuda, "is_available", lambda: False)
     half, plain = (Cell("quality", {}, {part: {key: name}, "seed": 0}) for name in ("bfloat16", "float32"))

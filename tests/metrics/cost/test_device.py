@@ -81,7 +81,7 @@ def test_a_quiet_machine_needs_no_warning_and_a_crowd_is_counted(computed):
 def test_this_process_and_its_descendants_are_found_with_the_time_they_used():
     found = {process.pid: spent for process, spent in device._processor_s().items()}
     assert found[os.getpid()] > 0
-    grandchild = "import subprocess, sys; subprocess.run(['sleep', '60'])"
+    grandchild = "import subprocess, sys; subprocess.run(['sleep', '600'])"
     with subprocess.Popen([sys.executable, "-c", grandchild]) as child:
         deadline = time.monotonic() + 600
         while len(device._own_processes()) < 3 and time.monotonic() < deadline:

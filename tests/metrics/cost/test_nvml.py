@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import os
 import sys
@@ -36,7 +35,6 @@ def test_the_stand_in_has_the_names_numbers_and_words_of_the_package(nvml, monke
         else:
             assert list(inspect.signature(own).parameters) == list(inspect.signature(other).parameters), name
     assert {code: str(real.NVMLError(code)) for code in nvml.NVMLError.WORDS} == nvml.NVMLError.WORDS
-    importlib.invalidate_caches()
 
 
 def test_figures_have_their_units_and_the_name_of_the_gpu_its_prefix(nvml):

@@ -137,7 +137,7 @@ def test_casts_of_weights_that_happen_once_are_no_operators_of_a_step() -> None:
     assert first == second
 
 
-def test_operators_of_a_step_are_counted_and_a_cpu_has_no_launches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_operators_of_a_step_are_counted_and_a_cpu_has_no_launches() -> None:
     config = resolve("F", 20, width=16, stride=4).to_dict()
     cell = EfficiencyCell("F", "F", config, (LENGTH,), training=False)
     record = Record()

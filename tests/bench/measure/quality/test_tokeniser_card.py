@@ -36,7 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def corpus(folder: Path) -> TokenCorpus:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SMDIM_BENCH_CACHE", str(folder / "cache"))
-        return tokenize(load_corpus(f"folder:{folder}"), REMI_M, processes=1)
+        return tokenize(load_corpus(f"folder:{folder}"), REMI_M)
 
 
 def test_what_a_round_trip_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,15 +50,15 @@ def test_what_a_round_trip_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (4.0, 0.24, 67, 64),  # 4 to 4: no length, so one sixteenth: 0.01 longer
     ]
     write_midi(tmp_path / "a.mid", notes)
-    tokens = tokenize(load_corpus(f"folder:{tmp_path}"), REMI_M, processes=1)
-    before, after = corpus_notes(tokens.corpus, processes=1), [read_notes(tokens.decode(tokens.all_tokens))]
+    tokens = tokenize(load_corpus(f"folder:{tmp_path}"), REMI_M)
+    before, after = corpus_notes(tokens.corpus), [read_notes(tokens.decode(tokens.all_tokens))]
     found = round_trip(before, after, tokens)
     assert found == RoundTrip(6, 1, 1, 2, 3, pytest.approx(0.3 / 4), pytest.approx(0.31 / 4))
     assert found.kept == 4
 
 
 def test_the_card_in_closed_form(corpus: TokenCorpus) -> None:
-    facts = {fact.name: fact for fact in tokeniser_card(corpus, corpus_notes(corpus.corpus, processes=1))}
+    facts = {fact.name: fact for fact in tokeniser_card(corpus, corpus_notes(corpus.corpus))}
     notes = sum(40 + index for index in range(12))
     bars = sum(-(-(40 + index) // 8) for index in range(12))  # of eight notes
     assert facts["vocabulary"].value == 369
