@@ -51,12 +51,20 @@ def canonical_hash(value: Any, length: int = 16) -> str:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON object from a file, or None where the file is missing, cut or something else."""
+    """A JSON object from a file, or None where the file is missing, cut or something else, numbers that are not finite
+    among it."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), parse_float=_finite_float, parse_constant=_finite_float)
     except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
+
+
+def _finite_float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not finite")
+    return number
 
 
 def to_json(value: Any, indent: int | None = None) -> str:

@@ -5,7 +5,9 @@ import os
 import threading
 from pathlib import Path
 
-from bench.files import write_atomically
+import pytest
+
+from bench.files import read_json, write_atomically
 
 
 def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path):
@@ -53,6 +55,14 @@ def _reads_text_in_the_locale(call: ast.Call) -> bool:
     first = 1 if owner in ("", "os") else 0  # the file; of a path's `open` the mode is the first argument
     modes = [*call.args[first : first + 1], *(given[word] for word in ("mode",) if word in given)]
     return all(isinstance(mode, ast.Constant) and set(str(mode.value)) <= set("rwxat+") for mode in modes)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_json_with_a_number_that_is_not_finite_is_damaged(number, tmp_path):
+    (tmp_path / "study.json").write_text('{"cells": [0.5, 1e300, ' + number + "]}")
+    assert read_json(tmp_path / "study.json") is None
+    (tmp_path / "study.json").write_text('{"cells": [0.5, 1e300, 7]}')
+    assert read_json(tmp_path / "study.json") == {"cells": [0.5, 1e300, 7]}
 
 
 def test_text_files_and_pipes_name_their_encoding():
