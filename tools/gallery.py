@@ -21,9 +21,9 @@ HEAD = """\
 # Gallery
 
 Every figure that `smdim-bench figure` draws, with its command. The study is a name or the path of a results folder; the
-file's ending chooses PDF, SVG or PNG; `--width 3.3` is one column, 7 (the default) two. A report draws those for which its
-study has rows. Images are of [committed results](../results/reference/cpu-2-cores/quickstart/report.md): small networks
-on two CPU cores. How to add a figure: [reports](reports.md#add-a-figure).
+file's ending chooses PDF, SVG or PNG; `--width 3.3` is one column, 7 (the default) two. A report draws those for which
+its study has rows. Images are of [committed results](../results/reference/cpu-2-cores/quickstart/report.md): small
+networks on two CPU cores. How to add a figure: [reports](reports.md#add-a-figure).
 """
 TAIL = """
 ## Figures of other commands

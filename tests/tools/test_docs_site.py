@@ -10,7 +10,7 @@ import pytest
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three pages, a report with an image, a source file, a notebook, and files that nothing links to."""
     texts = {
-        "README.md": "[a](docs/a.md)\n\n## Documentation\n\n[b](docs/b.md#x) [n](docs/n.ipynb) [a](docs/a.md)\n\n## E\n",
+        "README.md": "[a](docs/a.md)\n\n## Documentation\n\n[b](docs/b.md#x) [n](docs/n.ipynb) [a](docs/a.md)\n\n## E",
         "docs/a.md": "[s](../src/s.py)\n\n```text\n[no link](../src/unread.py)\n```\n[e](https://x.org/e.py)\n",
         "docs/b.md": "[r](../results/reference/cpu/study/report.md) [gone](gone.md)\n",
         "docs/unlinked.md": "",
