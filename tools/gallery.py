@@ -60,7 +60,7 @@ def entry(figure: RegisteredFigure) -> str:
     study = image.parts[-3] if image else WITHOUT_IMAGE.get(figure.name, FIRST)
     shown = f"![{figure.title}](../{image.relative_to(ROOT).as_posix()})" if image else "No image of it is committed."
     command = f"smdim-bench figure {figure.name} {study} -o {figure.name}.pdf"
-    return f"\n## {figure.title}\n\n{figure.caption}\n\n{shown}\n\n```sh\n{command}\n```\n"
+    return f"\n## {figure.title}\n\n{shown}\n\n{figure.caption}\n\n```sh\n{command}\n```\n"
 
 
 def page() -> str:

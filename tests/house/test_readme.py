@@ -40,7 +40,7 @@ READING = ("list", "patterns", "figure", "cite", "compare", "claims", "schema", 
 UsageError = typer.BadParameter.__base__ or Exception  # of the click that typer brings or imports
 RUN_ELSEWHERE = {"denoisers.md"}  # its Python runs in test_denoiser_page.py
 LONG_OPTIONS = {"--map", "--watch"}  # options that make a reading command compute for minutes or wait
-DRAWN = "figure pareto quickstart --width 3.3 -o pareto.pdf".split()  # the others: see test_report_figures.py
+DRAWN = ["figure", "pareto", "quickstart", "--width", "3.3", "-o", "pareto.pdf"]  # others: test_report_figures.py
 
 
 @cache
