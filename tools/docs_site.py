@@ -3,7 +3,8 @@
     make docs
 
 Pages keep their places, so that a link is right in the repository and in the site. What is no Markdown and is read as
-text, a notebook or a source file, becomes a page beside its own name. Imports MkDocs late: the tests run without it.
+text, a notebook or a source file, becomes a page beside its own name, a folder without README a list of its pages.
+Imports MkDocs late: the tests run without it.
 """
 
 from __future__ import annotations
@@ -17,8 +18,6 @@ ROOT = Path(__file__).resolve().parents[1]
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<=\]\()(?!https?:)([^)\s#]+)")
 LANGUAGES = {".py": "python", ".yaml": "yaml", ".cff": "yaml"}
-TEXT = re.compile(rf"(?<=\]\()(?!https?:)([^)\s#]+(?:{'|'.join(map(re.escape, (*LANGUAGES, '.ipynb')))}))(?=[)#])")
-
 STYLE = """\
 .md-grid { max-width: 76rem; }
 .md-typeset table:not([class]) th, .md-typeset table:not([class]) td { padding: .4em .7em; min-width: 0; }
@@ -40,7 +39,9 @@ def site_files() -> list[Path]:
     left = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
     while left:
         path = left.pop(0)
-        if path.is_file() and path not in files:
+        if path.is_dir() and (path / "README.md").is_file():
+            path /= "README.md"
+        if path.exists() and path not in files:
             files[path] = None
             left += links(path) if path.suffix == ".md" else []
     return list(files)
@@ -49,7 +50,7 @@ def site_files() -> list[Path]:
 def navigation() -> list[Any]:
     """README, the pages of docs/ in the order in which README's section Documentation names them, and results."""
     section = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Documentation\n")[2]
-    pages = [shown(link) for link in LINK.findall(section.partition("\n## ")[0]) if link.startswith("docs/")]
+    pages = [shown(ROOT, link) for link in LINK.findall(section.partition("\n## ")[0]) if link.startswith("docs/")]
     results = [
         path.relative_to(ROOT).as_posix()
         for path in site_files()
@@ -64,13 +65,18 @@ def name_of(page: str) -> str:
     return str(path.parent if path.stem in ("README", "report") else path.with_suffix(""))
 
 
-def shown(name: str) -> str:
-    """Name of the page that shows a file: text that is no Markdown has `.md` added."""
-    return f"{name}.md" if Path(name).suffix in (*LANGUAGES, ".ipynb") else name
+def shown(folder: Path, link: str) -> str:
+    """Link to the page that shows what `link` names, seen from `folder`; pages and images stand for themselves."""
+    if (path := folder / link).is_dir():
+        return f"{link.rstrip('/')}/{'README' if (path / 'README.md').is_file() else 'index'}.md"
+    return f"{link}.md" if path.suffix in (*LANGUAGES, ".ipynb") else link
 
 
 def as_markdown(path: Path) -> str:
-    """A notebook as its cells, a source file as one block of code."""
+    """A notebook as its cells, a source file as one block of code, a folder as a list of the site's pages in it."""
+    if path.is_dir():
+        pages = sorted(page.relative_to(path).as_posix() for page in site_files() if page.is_relative_to(path))
+        return "\n".join([f"# {path.name}", "", *(f"- [{page}]({page})" for page in pages if page.endswith(".md"))])
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".ipynb":
         return f"# {path.name}\n\n````{LANGUAGES[path.suffix]}\n{text.rstrip()}\n````\n"
@@ -95,13 +101,14 @@ def on_files(files: Any, config: Any) -> Any:
     kept = [file for file in files if not Path(file.abs_src_path or "").is_relative_to(ROOT / "docs")]
     for path in site_files():
         name = path.relative_to(ROOT).as_posix()
-        if shown(name) == name:
+        if shown(ROOT, name) == name:
             kept.append(File.generated(config, name, abs_src_path=str(path)))
         else:
-            kept.append(File.generated(config, shown(name), content=as_markdown(path)))
+            kept.append(File.generated(config, shown(ROOT, name), content=as_markdown(path)))
     return Files([*kept, File.generated(config, "site.css", content=STYLE)])
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Let links to a source file or a notebook lead to the page that shows it."""
-    return TEXT.sub(r"\1.md", markdown)
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Let links to a source file, a notebook or a folder lead to the page that shows it."""
+    folder = (ROOT / page.file.src_uri).parent
+    return LINK.sub(lambda link: shown(folder, link[1]), markdown)

@@ -1,6 +1,7 @@
 """The site's files, order and links, without MkDocs."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import docs_site
 import pytest
@@ -12,7 +13,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     texts = {
         "README.md": "[a](docs/a.md)\n\n## Documentation\n\n[b](docs/b.md#x) [n](docs/n.ipynb) [a](docs/a.md)\n\n## E",
         "docs/a.md": "[s](../src/s.py)\n\n```text\n[no link](../src/unread.py)\n```\n[e](https://x.org/e.py)\n",
-        "docs/b.md": "[r](../results/reference/cpu/study/report.md) [gone](gone.md)\n",
+        "docs/b.md": "[r](../results/reference/cpu/study/report.md) [f](../results/) [m](../more) [gone](gone.md)\n",
+        "more/README.md": "",
         "docs/unlinked.md": "",
         "docs/n.ipynb": '{"cells": [{"cell_type": "markdown", "source": ["# N\\n", "text"]}, '
         '{"cell_type": "code", "source": ["1 + 1"]}]}',
@@ -32,7 +34,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_site_holds_the_pages_and_what_they_link_to(repository: Path) -> None:
     assert {path.relative_to(repository).as_posix() for path in docs_site.site_files()} == {
         *("README.md", "docs/a.md", "docs/b.md", "docs/unlinked.md", "docs/n.ipynb", "src/s.py"),
-        *("results/reference/cpu/study/report.md", "results/reference/cpu/study/figures/i.png"),
+        *("results", "results/reference/cpu/study/report.md", "results/reference/cpu/study/figures/i.png"),
+        "more/README.md",
     }
 
 
@@ -41,12 +44,16 @@ def test_the_order_is_that_of_the_readme(repository: Path) -> None:
     assert docs_site.navigation() == ["README.md", "docs/b.md", "docs/n.ipynb.md", "docs/a.md", results]
 
 
-def test_sources_and_notebooks_are_pages_to_which_links_lead(repository: Path) -> None:
+def test_sources_notebooks_and_folders_are_pages_to_which_links_lead(repository: Path) -> None:
     assert docs_site.as_markdown(repository / "src" / "s.py") == "# s.py\n\n````python\nx = 1\n````\n"
     assert docs_site.as_markdown(repository / "docs" / "n.ipynb") == "# N\ntext\n\n```python\n1 + 1\n```"
-    linked = "[s](../s.py) [n](n.ipynb#x) [p](p.md) [e](https://x.org/e.py) `f(x.py)`"
-    assert docs_site.on_page_markdown(linked) == (
-        "[s](../s.py.md) [n](n.ipynb.md#x) [p](p.md) [e](https://x.org/e.py) `f(x.py)`"
+    listed = docs_site.as_markdown(repository / "results").splitlines()
+    assert listed == ["# results", "", "- [reference/cpu/study/report.md](reference/cpu/study/report.md)"]
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="docs/b.md"))
+    linked = "[s](../src/s.py) [n](n.ipynb#x) [p](a.md) [f](../results/) [m](../more) [e](https://x.org/e.py) `f(x.py)`"
+    assert docs_site.on_page_markdown(linked, page) == (
+        "[s](../src/s.py.md) [n](n.ipynb.md#x) [p](a.md) [f](../results/index.md) [m](../more/README.md) "
+        "[e](https://x.org/e.py) `f(x.py)`"
     )
 
 
