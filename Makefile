@@ -16,7 +16,8 @@ NUMPY-3.6.0 := numpy<2.4
 export OMP_WAIT_POLICY ?= passive
 export GOMP_SPINCOUNT ?= 20000
 
-.PHONY: bench test test-triton $(TRITONS:%=test-triton-%) gpu lint benchmarks compare faults wheelhouse clean
+.PHONY: bench test test-triton $(TRITONS:%=test-triton-%) gpu lint docs benchmarks compare faults \
+  wheelhouse clean
 
 bench: $(VENV)/.bench
 	$(BIN)/smdim-bench run $(STUDY)
@@ -44,6 +45,12 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# README, docs/ and what they link to as a site of plain files: build/site/index.html, or with a search box through
+# `python3 -m http.server --directory build/site`. No network once MkDocs is installed
+docs: $(VENV)-docs/.docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)-docs/bin/mkdocs build --strict --quiet
+	@echo build/site/index.html
+
 benchmarks: $(VENV)/.benchmarks
 	$(BIN)/pytest tests/benchmarks -q -s --benchmark-columns=median,iqr,rounds --benchmark-disable-gc
 
@@ -63,6 +70,11 @@ wheelhouse: $(VENV)-wheelhouse/.pip
 
 $(VENV)-wheelhouse/.pip:
 	python3 -m venv $(VENV)-wheelhouse
+	@touch $@
+
+$(VENV)-docs/.docs: constraints.txt
+	$(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt mkdocs-material
 	@touch $@
 
 # torch goes first and alone, pinned, so that no later requirement can swap its build
@@ -105,5 +117,5 @@ $(VENV)/.benchmarks: $(VENV)/.bench
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV)-triton* $(VENV)-gpu $(VENV)-wheelhouse wheelhouse build dist *.egg-info
+	rm -rf $(VENV) $(VENV)-triton* $(VENV)-docs $(VENV)-gpu $(VENV)-wheelhouse wheelhouse build dist *.egg-info
 	rm -rf .pytest_cache .mypy_cache .ruff_cache
