@@ -58,7 +58,7 @@ def listen(
         return _collect(collect, key, sources or [], results, output, without_flagged=without_flagged)
     from bench.files import write_atomically
     from bench.listen.design import check_trials
-    from bench.listen.key import QUESTIONS, SUFFIX, key_text, make_test
+    from bench.listen.key import QUESTIONS, SUFFIX, make_test, write_key
     from bench.listen.page import listening_page
     from bench.listen.samples import excerpted
 
@@ -68,12 +68,12 @@ def listen(
         raise UserError(f"--kind {quoted(kind)} is unknown; allowed: {', '.join(QUESTIONS)}")
     check_trials(trials)
     study, systems = _systems(sources, reference, arm or [], pieces, results)
-    systems = excerpted(systems, seconds, pieces)
+    systems = excerpted(systems, seconds, pieces, seed)
     words = question or QUESTIONS[kind]
     test = make_test(systems, kind, question=words, trials=trials, seconds=seconds, seed=seed, study=study)
     key_path = output.with_name(output.stem + SUFFIX)
+    write_key(key_path, test.key)
     write_atomically(output, listening_page(test))
-    write_atomically(key_path, key_text(test.key))
     for note in systems.notes:
         warn(note)
     _describe(systems, test.key)
@@ -117,10 +117,10 @@ def _systems(
 
 def _describe(systems: Systems, key: Key) -> None:
     """Print the systems and how many listeners decide."""
-    from bench.listen.samples import REAL, median_seconds
+    from bench.listen.samples import median_seconds
     from metrics.statistics.preferences import listeners_needed, listeners_planned
 
-    for name, pieces in {**systems.generated, REAL: systems.real}.items():
+    for name, pieces in systems.all.items():
         print_line(f"{name}: {len(pieces)} samples, median {median_seconds(pieces):.0f} s")
     count = len(key.systems)
     verdicts, asked = count * (count - 1) // 2, key.trials - key.trials // 3

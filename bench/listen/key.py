@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bench.errors import UserError, first_line
-from bench.files import canonical_hash, read_json, to_json
-from bench.listen.design import Trial, draw_plans
+from bench.files import canonical_hash, read_json, to_json, write_atomically
+from bench.listen.design import CHECK_SHARE, Trial, draw_plans
 from bench.listen.samples import NO_SETTING, REAL, SHUFFLED, Systems, excerpt
 from bench.report.rows.summaries import Group
 from metrics.music.floors import shuffled_pieces
@@ -82,13 +82,14 @@ def make_test(
 ) -> ListeningTest:
     """A test of these excerpts. Their numbers are drawn from all their notes, so that neither order nor seed gives a
     system away; real excerpts of checks are others than those among the systems where there are enough."""
-    checks = min(max(len(systems.real) // 2, 1), trials // 3)
-    hidden, checked = systems.real[checks:], systems.real[:checks]
-    shuffled = [excerpt(piece, seconds) for piece in shuffled_pieces(checked, seed=seed)]
-    groups = [*systems.generated.items(), (REAL, hidden), (REAL, checked), (SHUFFLED, shuffled)]
-    listed = [(Sample(system=name, source=piece.name), piece) for name, pieces in groups for piece in pieces]
-    content = canonical_hash([seed, kind, trials, seconds, [piece.content_hash for _, piece in listed]])
+    hashes = {name: [piece.content_hash for piece in pieces] for name, pieces in systems.all.items()}
+    content = canonical_hash([seed, kind, trials, seconds, hashes])
     generator = np.random.default_rng(int(content, 16))
+    real = [systems.real[place] for place in generator.permutation(len(systems.real))]
+    checks = min(max(len(real) // 2, 1), trials // CHECK_SHARE)
+    shuffled = [excerpt(piece, seconds) for piece in shuffled_pieces(real[:checks], seed=seed)]
+    groups = [*systems.generated.items(), (REAL, real[checks:]), (REAL, real[:checks]), (SHUFFLED, shuffled)]
+    listed = [(Sample(system=name, source=piece.name), piece) for name, pieces in groups for piece in pieces]
     number = generator.permutation(len(listed))  # of each listed sample
     placed = [listed[place] for place in np.argsort(number)]
     edges = np.cumsum([0, *(len(pieces) for _, pieces in groups)])
@@ -102,16 +103,18 @@ def make_test(
         setting=systems.setting,
         trials=trials,
         seconds=seconds,
-        systems=systems.names,
+        systems=list(systems.all),
         samples=[sample for sample, _ in placed],
         plans=plans,
     )
     return ListeningTest(key, [piece for _, piece in placed])
 
 
-def key_text(key: Key) -> str:
-    """The key file as text."""
-    return to_json(key.model_dump()) + "\n"
+def write_key(path: Path, key: Key) -> None:
+    """Write the key file. Raises UserError where the key of another test stands there, which its answers need."""
+    if path.is_file() and _test_of(path) != key.test:
+        raise UserError(f"{path}: is the key of another test, whose answers need it; choose another name or remove it")
+    write_atomically(path, to_json(key.model_dump()) + "\n")
 
 
 def read_key(path: Path) -> Key:

@@ -36,9 +36,9 @@ class Systems:
     setting: Group = NO_SETTING
 
     @property
-    def names(self) -> list[str]:
-        """The systems that are compared, real music last."""
-        return [*self.generated, REAL]
+    def all(self) -> dict[str, list[Notes]]:
+        """Pieces of every system, real music last."""
+        return {**self.generated, REAL: self.real}
 
 
 def study_pieces(frame: pd.DataFrame, folder: Path, arms: Sequence[str], most: int) -> Systems:
@@ -99,16 +99,19 @@ def _read(paths: Iterable[Path], most: int, folder: Path) -> list[Notes]:
     return found
 
 
-def excerpted(systems: Systems, seconds: float, most: int) -> Systems:
-    """The first `seconds` of up to `most` pieces of each system; pieces of fewer than two notes are left out.
+def excerpted(systems: Systems, seconds: float, most: int, seed: int = 0) -> Systems:
+    """The first `seconds` of up to `most` pieces of each system, drawn where there are more; pieces of fewer than two
+    notes are left out.
 
     Raises UserError for a system without a piece and for fewer than two real ones.
     """
     notes = list(systems.notes)
     cut: dict[str, list[Notes]] = {}
-    for name, pieces in {**systems.generated, REAL: systems.real}.items():
+    for name, pieces in systems.all.items():
         parts = [excerpt(piece, seconds) for piece in pieces]
-        cut[name] = [part for part in parts if len(part) >= FEWEST_NOTES][:most]
+        usable = [part for part in parts if len(part) >= FEWEST_NOTES]
+        drawn = np.random.default_rng([seed, 12]).permutation(len(usable))[:most]
+        cut[name] = [usable[place] for place in np.sort(drawn)]
         short = sum(len(part) < FEWEST_NOTES for part in parts)
         if short:
             notes.append(f"{name}: {short} pieces of fewer than {FEWEST_NOTES} notes left out")

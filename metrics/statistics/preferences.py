@@ -52,8 +52,8 @@ class Preferences:
         """Log odds of `first` to be preferred to `second`, or its strength against the mean of all systems.
 
         Listeners and samples are both random: the variance is that of a jackknife over listeners plus what a jackknife
-        over samples adds to the spread of single answers, which stands in both samples of an answer; at least that
-        over listeners. Student's t with listeners - 1 degrees of freedom.
+        over samples adds to the spread of single answers, which stands in both samples of an answer; at least that of
+        independent answers, since few listeners who agree prove no more. Student's t with listeners - 1 degrees.
         """
         check_level(level)
         value, error = float(self._weights(first, second) @ self.strengths), self.error(first, second)
@@ -74,7 +74,8 @@ class Preferences:
             return math.nan
         weights = self._weights(first, second)
         listeners, samples, single = (float(np.sum((part @ weights) ** 2)) for part in self._deviations)
-        return math.sqrt(listeners + max(samples - 2 * single, 0.0))
+        independent = float(weights @ np.linalg.solve(self._curvature, weights))
+        return math.sqrt(max(listeners + max(samples - 2 * single, 0.0), independent))
 
     def _weights(self, first: int, second: int | None) -> NDArray[np.float64]:
         own = np.eye(self.systems)
@@ -90,8 +91,11 @@ class Preferences:
         rows = np.arange(len(self.better))
         score_TK[rows, self.better] += 1 - chance
         score_TK[rows, self.worse] -= 1 - chance
-        _, curvature = _derivatives(self.strengths[None], _with_prior(self.wins[None]))
-        return self._jackknife(kept_L), self._jackknife(kept_S), np.linalg.solve(curvature[0], score_TK.T).T
+        return self._jackknife(kept_L), self._jackknife(kept_S), np.linalg.solve(self._curvature, score_TK.T).T
+
+    @cached_property
+    def _curvature(self) -> NDArray[np.float64]:
+        return _derivatives(self.strengths[None], _with_prior(self.wins[None]))[1][0]
 
     def _jackknife(self, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
         without = fit_strengths(self._wins(kept))
@@ -177,6 +181,8 @@ def listeners_needed(difference: float, spread: float, verdicts: int = 1, level:
     listener's answers, by Student's t at the first of `verdicts` steps of Holm; at most `MOST`."""
     if not difference or not math.isfinite(difference) or not math.isfinite(spread):
         return MOST
+    if not spread:
+        return 2
     alpha = (1 - level) / verdicts
 
     def missing(count: float) -> float:
