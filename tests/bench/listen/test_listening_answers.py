@@ -137,8 +137,10 @@ def test_strengths_and_verdicts_of_pairs(folder):
     found = scores(listeners, key_of())
     assert (found.answers, found.listeners) == (80, 8)
     assert found.systems[2].value > found.systems[0].value > found.systems[1].value
-    assert found.pairs[0].value.value == pytest.approx(0.9, abs=0.03)  # 40 answers, of which 4 are wrong
-    assert found.agreement == pytest.approx(0.62, abs=0.03)  # pairs of answers that agree: about 0.9^2 + 0.1^2
+    # 36 of 40; less by the model, since real music won 22 of 24 against the good and but 14 of 16 against the bad one
+    assert 0.8 < found.pairs[0].value.value < 0.9
+    # pairs of answers of two listeners that agree, by hand: 572 of 700, 86 of 112 and 212 of 252
+    assert found.agreement == pytest.approx(2 * 870 / 1064 - 1)
     assert not found.pairs[0].decided  # one sample of each system shows nothing of the systems
 
 
