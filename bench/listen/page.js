@@ -91,7 +91,9 @@ document.addEventListener("DOMContentLoaded", () => {
 
   function refresh() {
     const waiting = [0, 1].filter((side) => !enough(side));
-    for (const input of document.querySelectorAll(".answer input")) input.disabled = waiting.length > 0;
+    fields.forEach((field, side) => {
+      for (const input of field.querySelectorAll("input")) input.disabled = ratings ? !enough(side) : waiting.length > 0;
+    });
     at("next").disabled = waiting.length > 0 || chosen() === null;
     at("wait").textContent = waiting.length ? `Play ${waiting.map((side) => "AB"[side]).join(" and ")} first.` : "";
   }
@@ -166,7 +168,7 @@ document.addEventListener("DOMContentLoaded", () => {
   });
 
   const before = stored(`listening-test-${test.test}`);
-  const given = decodeURIComponent(location.hash.slice(1));
+  const given = new URLSearchParams(`code=${location.hash.slice(1)}`).get("code"); // decodes, and throws at nothing
   const letters = "bcdfghjkmnpqrstvwxz23456789";
   const random = Array.from(crypto.getRandomValues(new Uint8Array(6)), (value) => letters[value % letters.length]).join("");
   at("code").value = given || (typeof before === "string" ? before : random);

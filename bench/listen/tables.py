@@ -56,7 +56,7 @@ def _systems(found: Scores, others: Scores | None, key: Key, beside: dict[str, d
     words = "against the mean of all systems" if key.kind == "pairs" else "mean over listeners"
     measure = "Kendall's u" if key.kind == "pairs" else "Krippendorff's alpha"
     notes = [
-        f"{found.answers} answers of {found.listeners} listeners, checks left out; score: {words}; brackets: 95 %",
+        f"{found.answers} answers, listeners: {found.listeners}, checks left out; score: {words}; brackets: 95 %",
         f"agreement of listeners: {measure} {number(found.agreement)} (1: all agree, 0: as by chance)",
         *_orders(found, key, beside),
     ]
@@ -107,6 +107,8 @@ def _verdict(one: Compared, names: tuple[str, str], key: Key) -> str:
     if one.decided:
         middle = 0.5 if key.kind == "pairs" else 0.0
         return f"{names[0] if one.value.value > middle else names[1]} better"
+    if math.isnan(one.value.low):
+        return f"open ({one.value.reason})"
     return f"open ({one.needed} listeners)" if one.needed < MOST else f"open (over {MOST:,} listeners)"
 
 
@@ -124,7 +126,7 @@ def _listeners(listeners: Sequence[Listener], without_flagged: bool) -> Table:
     flagged = sum(one.flagged for one in listeners)
     words = "left out of the scores" if without_flagged else "kept in the scores; --without-flagged leaves them out"
     notes = ["checks: real against shuffled music; p: chance of as many right by guessing, exact binomial test"]
-    notes += [f"{flagged} of {len(listeners)} flagged at 5 %: {words}"] if flagged else []
+    notes += [f"flagged at 5 %: {flagged} of {len(listeners)}, {words}"] if flagged else []
     columns = ("listener", "trials", "checks right", "p (guessing)", "flag")
     return Table("listening_listeners", "Listening test: listeners", columns, tuple(rows), tuple(notes))
 

@@ -37,9 +37,9 @@ def signed_rank(differences: ArrayLike, level: float = 0.95) -> tuple[Interval, 
 
 
 def _signed_rank_p(differences: NDArray[np.float64]) -> float:
-    if not differences.any():
-        return 1.0
     kept = differences[differences != 0]
+    if len(kept) < 2:  # one sign is right by chance half of the time, on either side
+        return 1.0
     if len(kept) > MOST_EXACT:
         return float(stats.wilcoxon(kept, method="approx").pvalue)
     return float(stats.wilcoxon(kept, method=stats.PermutationMethod(n_resamples=2**MOST_EXACT)).pvalue)

@@ -153,16 +153,26 @@ def test_mean_ratings_are_paired_by_listener(folder):
     assert found.pairs[0].p == pytest.approx(2 / 64) and found.pairs[0].p_holm == pytest.approx(6 / 64)
 
 
+@pytest.mark.parametrize("kind", ["pairs", "ratings"])
+def test_one_listener_decides_nothing(folder, kind):
+    found = content("a") if kind == "pairs" else ratings("a")
+    key = key_of(kind, found["test"])
+    listeners, _ = read_answers(folder(a=found), key)
+    _, pairs, _ = listening_tables(listeners, key, None)
+    assert {row[5].text.split(" (")[0] for row in pairs.rows} == {"open"}
+    assert "10,000" not in pairs.to_csv()
+
+
 def test_a_flagged_listener_is_kept_and_its_effect_shown(folder):
     files = {f"l{n}": content(f"l{n}") for n in range(4)} | {"g": content("guess", wrong=range(1, 15, 2))}
     listeners, _ = read_answers(folder(**files), key_of())
     systems, _, people = listening_tables(listeners, key_of(), None)
     assert systems.columns[:3] == ("system", "strength (log odds)", "without flagged")
-    assert "50 answers of 5 listeners" in systems.notes[0]
+    assert "50 answers, listeners: 5," in systems.notes[0]
     assert people.entry("guess", "flag").text == "flagged" and people.entry("l1", "flag").text == ""
-    assert people.notes[1] == "1 of 5 flagged at 5 %: kept in the scores; --without-flagged leaves them out"
+    assert people.notes[1] == "flagged at 5 %: 1 of 5, kept in the scores; --without-flagged leaves them out"
     without, _, _ = listening_tables(listeners, key_of(), None, without_flagged=True)
-    assert "40 answers of 4 listeners" in without.notes[0]
+    assert "40 answers, listeners: 4," in without.notes[0]
 
 
 def test_metrics_of_the_study_stand_beside(folder):

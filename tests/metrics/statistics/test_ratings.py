@@ -42,6 +42,7 @@ def test_ties_are_counted_exactly():
 
 def test_equal_ratings_differ_in_nothing():
     assert signed_rank([0.0] * 8)[1] == 1
+    assert signed_rank([2.0])[1] == 1  # both signs of one difference
     assert math.isnan(signed_rank([math.nan])[1])
 
 
