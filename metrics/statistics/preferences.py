@@ -91,7 +91,8 @@ class Preferences:
         rows = np.arange(len(self.better))
         score_TK[rows, self.better] += 1 - chance
         score_TK[rows, self.worse] -= 1 - chance
-        return self._jackknife(kept_L), self._jackknife(kept_S), np.linalg.solve(self._curvature, score_TK.T).T
+        single = np.asarray(np.linalg.solve(self._curvature, score_TK.T).T, np.float64)
+        return self._jackknife(kept_L), self._jackknife(kept_S), single
 
     @cached_property
     def _curvature(self) -> NDArray[np.float64]:
