@@ -43,6 +43,7 @@ ORDER = (  # from the lowest room to the highest; a longer name is a room inside
     "bench.report.pages",
     "bench.report",
     "bench.generate",
+    "bench.listen",
     "bench.cli",
     "bench",
 )

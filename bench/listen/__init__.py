@@ -1,0 +1,1 @@
+"""Blind listening tests: one page of pairs of samples, and the analysis of what listeners answered."""

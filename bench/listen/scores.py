@@ -1,0 +1,126 @@
+"""Scores of systems from the answers of listeners: Bradley-Terry strengths of pairs, or mean ratings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from bench.listen.answers import Answer, Listener
+from bench.listen.key import Key
+from metrics.statistics.intervals import Interval, mean_interval
+from metrics.statistics.preferences import Preferences, agreement, listeners_needed
+from metrics.statistics.ratings import holm, krippendorff_alpha, signed_rank
+
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two systems by number: the share of listeners' choices of the first, or its rating less that of the second, with
+    an interval; `p` and Holm's `p_holm`; `needed`: listeners that would decide if the difference stayed as it is."""
+
+    first: int
+    second: int
+    value: Interval
+    p: float
+    p_holm: float
+    needed: int
+
+    @property
+    def decided(self) -> bool:
+        """Whether the systems differ, at 5 % for all pairs together."""
+        return self.p_holm <= SIGNIFICANT
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Score of each system with its interval, the pairs of systems, and the agreement of listeners.
+
+    A score is a log odds against the mean of all systems, or a mean rating. `answers`: without checks.
+    """
+
+    systems: tuple[Interval, ...]
+    pairs: tuple[Compared, ...]
+    agreement: float
+    answers: int
+    listeners: int
+
+
+def scores(listeners: Sequence[Listener], key: Key) -> Scores:
+    """Scores from the trials that are no checks."""
+    return _of_pairs(listeners, key) if key.kind == "pairs" else _of_ratings(listeners, key)
+
+
+def _compared(key: Key, listeners: int, found: list[tuple[Interval, float, float, float]]) -> tuple[Compared, ...]:
+    """Of each pair of systems: interval shown, p value, difference and standard error of one listener's answers."""
+    pairs = list(combinations(range(len(key.systems)), 2))
+    adjusted = holm([p for _, p, _, _ in found])
+    return tuple(
+        Compared(*pair, shown, p, p_holm, listeners_needed(difference, spread, len(pairs)))
+        for pair, (shown, p, difference, spread), p_holm in zip(pairs, found, adjusted, strict=True)
+    )
+
+
+def _of_pairs(listeners: Sequence[Listener], key: Key) -> Scores:
+    answers = preferences(listeners, key)
+    count, found = len(key.systems), []
+    for pair in combinations(range(count), 2):
+        odds = answers.interval(*pair)
+        share = Interval(_share(odds.value), _share(odds.low), _share(odds.high), odds.n, reason=odds.reason)
+        spread = answers.error(*pair) * math.sqrt(answers.listeners)
+        found.append((share, answers.p_value(*pair), odds.value, spread))
+    strengths = tuple(answers.interval(system) for system in range(count))
+    pairs = _compared(key, answers.listeners, found)
+    return Scores(strengths, pairs, agreement(answers), len(answers.better), answers.listeners)
+
+
+def _share(odds: float) -> float:
+    return float(special.expit(odds))
+
+
+def preferences(listeners: Sequence[Listener], key: Key) -> Preferences:
+    """The answers of a test of pairs without its checks."""
+    rows = []
+    for number, listener in enumerate(listeners):
+        for answer in _without_checks(listener, key):
+            chosen = answer.left if answer.answer == "left" else answer.right
+            rows.append((chosen, sum(answer.trial) - chosen, number))
+    better, worse, listener_T = np.array(rows, np.int64).reshape(-1, 3).T
+    system = np.array([key.systems.index(one.system) if one.system in key.systems else -1 for one in key.samples])
+    return Preferences(len(key.systems), system[better], system[worse], listener_T, np.stack([better, worse], axis=1))
+
+
+def _of_ratings(listeners: Sequence[Listener], key: Key) -> Scores:
+    table, found = mean_ratings(listeners, key), []
+    for first, second in combinations(range(len(key.systems)), 2):
+        differences = table[:, first] - table[:, second]
+        known = differences[~np.isnan(differences)]
+        shown, p = signed_rank(differences)
+        spread = float(known.std(ddof=1)) if len(known) > 1 else math.nan
+        found.append((shown, p, float(known.mean()) if len(known) else math.nan, spread))
+    rated = sum(len(_without_checks(listener, key)) for listener in listeners)
+    means = tuple(mean_interval(column) for column in table.T)
+    return Scores(means, _compared(key, len(listeners), found), krippendorff_alpha(table), rated, len(listeners))
+
+
+def mean_ratings(listeners: Sequence[Listener], key: Key) -> NDArray[np.float64]:
+    """Each listener's mean rating of each system, NaN where it was not rated: (listeners, systems)."""
+    table = np.full((len(listeners), len(key.systems)), np.nan)
+    for row, listener in enumerate(listeners):
+        given: dict[str, list[float]] = {name: [] for name in key.systems}
+        for answer in _without_checks(listener, key):
+            if not isinstance(answer.answer, str):
+                for sample, rating in zip(answer.trial, answer.answer, strict=True):
+                    given[key.samples[sample].system].append(rating)
+        table[row] = [np.mean(ratings) if ratings else np.nan for ratings in given.values()]
+    return table
+
+
+def _without_checks(listener: Listener, key: Key) -> list[Answer]:
+    return [answer for answer in listener.answers if not key.is_check(answer.trial)]
