@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from bench.cli.metrics_sets import Sets, length_of, matched, one_grid, warnings
 from bench.errors import UserError
 from metrics import Notes
-from metrics.music.excerpts import Extent, excerpts, grid_of, on_grid
+from metrics.music.excerpts import excerpts, grid_of, on_grid
 from metrics.music.table import REFERENCE_SETS
 
 
@@ -164,43 +164,43 @@ def line(count: int, name: str, *, step: float = 1.0, tempo: float = 120.0, pitc
 
 
 def sets_of(generated: list[Notes], reference: list[Notes]) -> Sets:
-    return Sets(generated, reference, [], [])
+    return Sets({"generated": generated}, reference, [], [])
 
 
 def words_of(generated: list[Notes], reference: list[Notes]) -> str:
-    return " | ".join(warnings(sets_of(generated, reference), (Extent.of(generated), Extent.of(reference))))
+    return " | ".join(warnings(sets_of(generated, reference)))
 
 
 def test_real_pieces_are_cut_to_the_lengths_of_the_generated_ones():
     generated = [line(20 + index, f"g{index}") for index in range(4)]
     held_out = [line(90, "a", pitch=50), line(100, "b", pitch=52), line(10, "c", pitch=54)]
-    sets = matched(generated, held_out, [line(200, "t", pitch=40)], 0, None, whole=False)
-    assert [len(piece) for piece in sets.generated] == [20, 21, 22, 23]
+    sets = matched({"generated": generated}, held_out, [line(200, "t", pitch=40)], 0, None, whole=False)
+    assert [len(piece) for piece in sets.systems["generated"]] == [20, 21, 22, 23]
     lengths = {piece.name: len(piece) for piece in sets.reference}
     assert lengths["c"] == 10 and 20 <= lengths["a"] <= 23 and 20 <= lengths["b"] <= 23
     assert sorted(piece.song for piece in sets.reference) in (["a", "a", "b", "c"], ["a", "b", "b", "c"])
     assert {piece.song for piece in sets.train} == {"t"} and len(sets.train) in (8, 9, 10)
     assert all(20 <= len(piece) <= 23 for piece in sets.train)
-    whole = matched(generated, held_out, None, 0, None, whole=True)
+    whole = matched({"generated": generated}, held_out, None, 0, None, whole=True)
     assert sorted(len(piece) for piece in whole.reference) == [10, 90, 100]
 
 
 def test_sets_of_like_lengths_are_left_as_they_are():
     generated = [line(100 + 10 * index, f"g{index}") for index in range(20)]
     held_out = [line(290 - 10 * index, f"r{index}", pitch=30 + index) for index in range(20)]
-    sets = matched(generated, held_out, None, 0, None, whole=False)
+    sets = matched({"generated": generated}, held_out, None, 0, None, whole=False)
     assert sorted(map(len, sets.reference)) == sorted(map(len, held_out))
 
 
 @pytest.mark.parametrize(("words", "count"), [("12notes", 12), ("8beats", 8)])
 def test_a_length_cuts_both_sides(words: str, count: int):
-    sets = matched([line(30, "g")], [line(90, "a")], None, 0, length_of(words), whole=False)
-    assert [len(piece) for piece in (*sets.generated, *sets.reference)] == [count, count]
+    sets = matched({"generated": [line(30, "g")]}, [line(90, "a")], None, 0, length_of(words), whole=False)
+    assert [len(piece) for piece in (*sets.systems["generated"], *sets.reference)] == [count, count]
 
 
 def test_songs_that_are_no_reference_are_left_for_the_ceiling():
     held_out = [line(40, f"s{index}", pitch=30 + index) for index in range(6)]
-    sets = matched([line(10, "g")] * 2, held_out, None, 0, None, whole=False)
+    sets = matched({"generated": [line(10, "g")] * 2}, held_out, None, 0, None, whole=False)
     assert len({piece.song for piece in sets.reference}) == 2
     assert {piece.song for piece in sets.real} == {f"s{i}" for i in range(6)} - {piece.song for piece in sets.reference}
     assert sets.real is sets.train
@@ -223,7 +223,7 @@ def test_both_sides_get_the_coarser_grid():
     assert (grid_of(played), grid_of(written), grid_of([line(9, "t", step=1 / 3)])) == (0, 8, 3)
     sets, steps = one_grid(sets_of(written, played))
     assert steps == 8 and grid_of(sets.reference) == 8
-    assert sets.generated[0].onset.tolist() == written[0].onset.tolist()
+    assert sets.systems["generated"][0].onset.tolist() == written[0].onset.tolist()
     snapped = on_grid(Notes.from_arrays([0.1, 0.99], [0.01, 0.4], [60, 62]), 4)
     assert snapped.onset.tolist() == [0.0, 1.0] and snapped.duration.tolist() == [0.25, 0.5]
     assert one_grid(sets_of(played, played))[1] == 0
