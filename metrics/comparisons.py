@@ -45,11 +45,13 @@ def compare_pairs(tables: Mapping[str, Sequence[MetricResult]], level: float = 0
     found = []
     for name, by_set in figures.items():
         for (_, second), difference in set_pairs(by_set, level).items():
-            found.append(Pair(name, difference, _judged(name, difference, by_set[second].value)))
+            found.append(Pair(name, difference, judged(name, difference, by_set[second].value)))
     return found
 
 
-def _judged(name: str, difference: Difference, compared_with: float) -> Verdict | None:
+def judged(name: str, difference: Difference, compared_with: float) -> Verdict | None:
+    """The verdict on a difference from a set whose figure is `compared_with`; None for a metric that is described
+    alone."""
     quantity = quantity_of(name)
     if name not in PRIMARY or quantity.better not in ("lower", "higher"):
         return None

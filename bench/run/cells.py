@@ -104,6 +104,8 @@ def tuning_cell(
 
 def outside_cell(member: Combination, tokens: TokenCorpus, other: TokenCorpus, measure: Measure) -> Cell:
     """The music of another system, `other`; its costs are unknown at the lengths where the other arms are timed."""
+    from bench.measure.quality.outside import files_in_words
+
     assert measure.quality
     parts = {name: versions.QUALITY_PARTS[name] for name in ("data", "metrics")}
     settings = _settings("quality", parts) | _data(member, tokens, member.length)
@@ -111,12 +113,13 @@ def outside_cell(member: Combination, tokens: TokenCorpus, other: TokenCorpus, m
         "midi": member.arm.midi,
         "midi_fingerprint": other.fingerprint,
         "pieces": member.sample.pieces,
+        "files": member.arm.pieces,
         "cost_lengths": list(measure.efficiency.lengths) if measure.efficiency else [],
     }
     labels = {
         "arm": member.label,
         "pattern": "",
-        "direction": "another system",
+        "direction": f"another system: {files_in_words(other, member.length, member.arm.pieces)}",
         "corpus": member.corpus,
         "length": member.length,
         "threads": measure.quality.threads,
