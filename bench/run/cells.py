@@ -104,8 +104,6 @@ def tuning_cell(
 
 def outside_cell(member: Combination, tokens: TokenCorpus, other: TokenCorpus, measure: Measure) -> Cell:
     """The music of another system, `other`; its costs are unknown at the lengths where the other arms are timed."""
-    from bench.measure.quality.outside import files_in_words
-
     assert measure.quality
     parts = {name: versions.QUALITY_PARTS[name] for name in ("data", "metrics")}
     settings = _settings("quality", parts) | _data(member, tokens, member.length)
@@ -119,7 +117,7 @@ def outside_cell(member: Combination, tokens: TokenCorpus, other: TokenCorpus, m
     labels = {
         "arm": member.label,
         "pattern": "",
-        "direction": f"another system: {files_in_words(other, member.length, member.arm.pieces)}",
+        "direction": "another system",
         "corpus": member.corpus,
         "length": member.length,
         "threads": measure.quality.threads,

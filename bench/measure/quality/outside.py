@@ -66,10 +66,11 @@ def measure_outside(settings: dict[str, Any], folder: Path, emit: Callable[..., 
         notes for index, one in enumerate(sequences) for notes in to_notes(tokens, one[None], f"other-{index:03d}")
     ]
     reference = to_notes(tokens, held_out_windows(tokens, length, wanted), "test")
-    rows = [missing(name, REASON) for name in (BITS, BITS_PER_NOTE, BITS_PER_BEAT)]
+    reason = f"{REASON} ({files_in_words(other, length, settings['files'])})"
+    rows = [missing(name, reason) for name in (BITS, BITS_PER_NOTE, BITS_PER_BEAT)]
     results = quality_table(generated, reference, train_notes(tokens, length))
     rows += [metric_row(result) for result in results]
     write_vectors(folder, generated_vectors(results, length))
     for one in settings["cost_lengths"]:
-        rows += [missing(name, REASON) | {"kind": "efficiency", "length": one} for name in COSTS]
+        rows += [missing(name, reason) | {"kind": "efficiency", "length": one} for name in COSTS]
     return rows
