@@ -5,8 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from metrics.quantities import Better, quantity_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,9 @@ class MetricResult:
     sources been drawn, n unchanged; NaN with a `reason` where there are too few songs for one. `songs` counts the songs
     that the `n` pieces are excerpts of (0: not known). `parts` are the figures behind the value, by name. `values` are
     the figure of each generated piece, in their order and NaN for a piece without one; empty for a metric that has none
-    by piece. `definition` is given only where options change the registered one.
+    by piece. `without` are the figures of the set without each of its songs in turn (50 groups of songs above 50), then
+    those with the reference without each of its own: what `metrics.statistics.sets` compares two sets by; empty where
+    the figure has no such spread. `definition` is given only where options change the registered one.
     """
 
     name: str
@@ -32,6 +39,7 @@ class MetricResult:
     definition: str = ""
     songs: int = 0
     values: tuple[float, ...] = field(default=(), repr=False)
+    without: tuple[NDArray[np.float64], ...] = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.definition:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bench.cli.metrics_table import show_sides, show_table, table_csv
+from bench.cli.metrics_table import GENERATED, RESERVED, Measured, show_sides, show_table, write_tables
 from bench.cli.options import SEEDS
 from bench.cli.terminal import terminal, warn
 from bench.errors import UserError, quoted
@@ -18,13 +20,17 @@ if TYPE_CHECKING:
 
     from bench.cli.metrics_sets import Sets
     from metrics import MetricResult, Notes
+    from metrics.music.excerpts import Unit
 
 LARGEST_REFERENCE = 1000
 BAR_BEATS = (0.25, 64.0)  # quarter notes
 
 
 def measure(
-    generated: Annotated[Path | None, typer.Argument(help="Folder of MIDI, kar or ABC files, from any model.")] = None,
+    generated: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folder of MIDI, kar or ABC files, from any model; several are compared in pairs."),
+    ] = None,
     reference: Annotated[
         str | None,
         typer.Option(help="Held-out music: a folder, or a corpus (its test split; its training split trains)."),
@@ -32,7 +38,10 @@ def measure(
     train: Annotated[
         str | None, typer.Option(help="Training music: limits of outliers, novelty, ceiling. A folder or a corpus.")
     ] = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the whole table as CSV.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="Write the whole table: a CSV file, a .json file, or a folder with both."),
+    ] = None,
     limits: Annotated[str, typer.Option(help="full, or data: cut at the data as mgeval does.")] = "full",
     bar_beats: Annotated[
         float | None, typer.Option(help="Take every bar as so many quarter notes, where time signatures are wrong.")
@@ -53,21 +62,22 @@ def measure(
         tuple[Path, Path] | None, typer.Option(help="Infilled and hidden music instead: files compared by their names.")
     ] = None,
 ) -> None:
-    """Judge a folder of generated music against real music: every metric, its interval, its ceiling and its floors.
+    """Judge folders of generated music against real music: every metric, its interval, its ceiling and its floors.
 
-    Both sides are compared at equal length in notes and on one grid. Ceiling: 200 sets of real music against the same
+    Several systems are compared in pairs: differences with intervals over songs, and a verdict on the kernel distance.
+    All sides are compared at equal length in notes and on one grid. Ceiling: 200 sets of real music against the same
     real pieces, as mean and 95 % range; each figure has its place among them. Floors, from easy to hard: tokens drawn
     uniformly, as often as in training, and one after the other by a bigram; notes drawn by their own frequencies; the
     same pieces with notes shuffled, or only their pitches.
     """
-    from bench.cli.metrics_sets import Sets, length_of, matched, one_grid, warnings
+    from bench.cli.metrics_sets import Sets, length_of, long_enough, matched, one_grid, warnings
     from metrics.music.excerpts import Extent
     from metrics.music.overlap import LIMITS
 
     if pairs is not None:
         return _pairs(pairs, generated or reference or train, output)
-    if generated is None or reference is None:
-        raise UserError("metrics: allowed: FOLDER --reference FOLDER_OR_CORPUS, or --pairs INFILLED HIDDEN")
+    if not generated or reference is None:
+        raise UserError("metrics: allowed: FOLDER... --reference FOLDER_OR_CORPUS, or --pairs INFILLED HIDDEN")
     for option, value, allowed in (("--limits", limits, LIMITS), ("--grid", grid, ("auto", "none"))):
         if value not in allowed:
             raise UserError(f"{option} {quoted(value)} is unknown; allowed: {', '.join(allowed)}")
@@ -77,32 +87,89 @@ def measure(
         raise UserError("--whole and --length exclude each other: give one")
     cut = None if length is None else length_of(length)
     console = terminal(error=True)
-    pieces = _folder(generated, console)
+    folders = named_folders(generated)
+    systems = {name: _long(_folder(folder, console), cut, str(folder)) for name, folder in folders.items()}
+    if single := [name for name, pieces in systems.items() if len(pieces) < 2 and len(systems) > 1]:
+        raise UserError(f"{folders[single[0]]}: one piece; allowed: 2 or more of each system, 3 for a verdict")
     held_out, known = _sides(reference, train, console)
     if not held_out:
         raise UserError(f"{reference}: no held-out piece with notes; allowed: a folder, or a corpus with a test split")
-    before = [Extent.of(side).notes for side in (pieces, held_out)]
+    held_out, known = _long(held_out, cut, reference), long_enough(known, cut)
     own_kind = train is None and bool(known)
-    sets = matched(pieces, held_out, known if own_kind else None, seed, cut, whole=whole)
+    given = Sets(systems, held_out, known, [])
+    sets = matched(systems, held_out, known if own_kind else None, seed, cut, whole=whole)
     if known and not own_kind:  # training music of another kind than the reference
-        sets = Sets(
-            sets.generated, sets.reference, matched(pieces, held_out, known, seed, cut, whole=whole).train, sets.real
-        )
+        sets = replace(sets, train=matched(systems, held_out, known, seed, cut, whole=whole).train)
     if bar_beats is not None:
         sets = sets.each(lambda piece: piece.with_bars(bar_beats))
-    extents = (Extent.of(sets.generated), Extent.of(sets.reference))
+    sides = {**sets.systems, "reference": sets.reference}
+    extents = {name: Extent.of(pieces) for name, pieces in sides.items()}
+    before = {name: Extent.of(pieces).notes for name, pieces in {**systems, "reference": held_out}.items()}
     sets, steps = (sets, 0) if grid == "none" or whole else one_grid(sets)
-    show_sides(terminal(), sets.generated, sets.reference, extents, before, steps)
-    for warning in warnings(sets, extents):
+    show_sides(terminal(), sides, extents, before, steps)
+    for warning in (*_left_out(folders, systems, sets), *warnings(sets, given)):
         warn(warning)
-    rows, marks = _tables(sets, console, quick=quick, seed=seed, limits=limits)
-    title = f"{generated} ({len(sets.generated)}) against {reference} ({len(sets.reference)})"
-    show_table(terminal(), rows, marks, title)
+    tables, marks = _tables(sets, console, quick=quick, seed=seed, limits=limits)
+    measured = Measured(tables, marks, {name: str(path) for name, path in folders.items()}, reference, seed)
+    title = f"{', '.join(map(str, generated))} ({len(sets.reference)} reference pieces of {reference})"
+    if len(tables) == 1:
+        title = f"{generated[0]} ({len(sets.systems[GENERATED])}) against {reference} ({len(sets.reference)})"
+    show_table(terminal(), measured, title)
     if output is not None:
-        from bench.files import write_atomically
+        for path in write_tables(measured, output):
+            console.print(f"table: {path}")
 
-        write_atomically(output, table_csv(rows, marks, str(generated), reference, seed))
-        console.print(f"table: {output}")
+
+def named_folders(folders: list[Path]) -> dict[str, Path]:
+    """The folders by name, one alone as `GENERATED`; equal names have as much of their path before them as differs.
+
+    Raises UserError for a folder that is given twice or lies inside another.
+    """
+    if len(folders) == 1:
+        return {GENERATED: folders[0]}
+    places = [folder.resolve() for folder in folders]
+    for (one, first), (other, second) in combinations(zip(folders, places, strict=True), 2):
+        if first == second:
+            raise UserError(f"{one} and {other} are one folder; allowed: a folder for each system")
+        for outer, inner in ((one, other), (other, one)):
+            if outer.resolve() in inner.resolve().parents:
+                raise UserError(f"{inner} lies inside {outer}; allowed: a folder for each system, none inside another")
+    for parts in range(1, max(len(place.parts) for place in places) + 1):
+        names = ["/".join(place.parts[-parts:]) for place in places]
+        if len(set(names)) == len(names) and not set(names) & RESERVED:
+            break
+    return dict(zip(names, folders, strict=True))
+
+
+def _long(pieces: list[Notes], length: tuple[float, Unit] | None, name: str) -> list[Notes]:
+    """The pieces that reach a length; those that do not are counted. Raises UserError where none does."""
+    from bench.cli.metrics_sets import long_enough
+
+    kept = long_enough(pieces, length)
+    if length is None or len(kept) == len(pieces):
+        return kept
+    words = f"{length[0]:g}{length[1]}"
+    if not kept:
+        raise UserError(f"{name}: none of {len(pieces)} pieces is as long as --length {words}; allowed: a shorter one")
+    warn(f"{len(pieces) - len(kept)} of {len(pieces)} pieces of {name} are shorter than {words} and left out")
+    return kept
+
+
+def _left_out(folders: dict[str, Path], systems: dict[str, list[Notes]], sets: Sets) -> list[str]:
+    """What of the folders is not measured: files that are no music, and pieces beyond the number of the smallest."""
+    from bench.cli.metrics_sets import other_files
+
+    found = []
+    for name, folder in folders.items():
+        if others := other_files(folder):
+            kinds = ", ".join(f"{kind or 'no ending'} ({count})" for kind, count in others.most_common(3))
+            found.append(f"{others.total()} files of {folder} are not read, as no MIDI, kar or ABC: {kinds}")
+        used, there = len(sets.systems[name]), len(systems[name])
+        if used < there:
+            found.append(
+                f"{there - used} of {there} pieces of {folder} are not used: {used} of each system are compared"
+            )
+    return found
 
 
 def _pairs(pairs: tuple[Path, Path], other: object, output: Path | None) -> None:
@@ -144,8 +211,8 @@ def sensitivity(
 
 def _tables(
     sets: Sets, console: Console, *, quick: bool, **options: Any
-) -> tuple[list[MetricResult], dict[str, list[MetricResult]]]:
-    """The table of the generated pieces, and those of ceiling and floors, side by side where there are cores."""
+) -> tuple[dict[str, list[MetricResult]], dict[str, list[MetricResult]]]:
+    """The table of each system, and those of ceiling and floors, side by side where there are cores."""
     from concurrent.futures import ThreadPoolExecutor
 
     from rich.text import Text
@@ -153,15 +220,17 @@ def _tables(
     from bench.data.workers import usable_cores
     from metrics import quality_table, reference_rows
 
-    cores = usable_cores()
-    words = f"measuring {len(sets.generated)} pieces against {len(sets.reference)}"
+    count = len(next(iter(sets.systems.values())))
+    words = f"measuring {count} pieces against {len(sets.reference)}"
     with ThreadPoolExecutor(1) as pool, console.status(Text(words)):
         train = sets.train or sets.reference
-        table = pool.submit(quality_table, sets.generated, sets.reference, train, **options)
-        if quick:
-            return table.result(), {}
-        more = {"real": sets.real, "count": len(sets.generated), "threads": cores}
-        return table.result(), reference_rows(sets.reference, train, **more, **options)
+        tables = {
+            name: pool.submit(quality_table, pieces, sets.reference, train, **options)
+            for name, pieces in sets.systems.items()
+        }
+        more = {"real": sets.real, "count": count, "threads": usable_cores()}
+        marks = {} if quick else reference_rows(sets.reference, train, **more, **options)
+        return {name: table.result() for name, table in tables.items()}, marks
 
 
 def _folder(folder: Path, console: Console) -> list[Notes]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,19 +17,20 @@ if TYPE_CHECKING:
     import numpy as np
 
     from metrics import Notes
-    from metrics.music.excerpts import Extent, Unit
+    from metrics.music.excerpts import Unit
 
 FEW_PIECES = 10
 UNEQUAL = 1.5  # ratio of two sides' medians from which they are pointed out
+ROUNDING = 1e-9  # beats
 FEWEST_IN_FOLDER = 3  # pieces from which a subfolder counts as a set of its own
 
 
 @dataclass(frozen=True)
 class Sets:
-    """Generated pieces, the held-out pieces they are compared with, training pieces, and those that ceilings are drawn
-    from."""
+    """Generated pieces of each system, the held-out pieces they are compared with, training pieces, and those that
+    ceilings are drawn from."""
 
-    generated: list[Notes]
+    systems: Mapping[str, list[Notes]]
     reference: list[Notes]
     train: list[Notes]
     real: list[Notes]
@@ -36,17 +39,21 @@ class Sets:
         """The sets with every piece changed, a piece that stands in two of them once."""
         made: dict[int, Notes] = {}
 
-        def changed(piece: Notes) -> Notes:
-            if id(piece) not in made:
-                made[id(piece)] = change(piece)
-            return made[id(piece)]
+        def changed(pieces: list[Notes]) -> list[Notes]:
+            made.update({id(piece): change(piece) for piece in pieces if id(piece) not in made})
+            return [made[id(piece)] for piece in pieces]
 
-        return Sets(*([changed(piece) for piece in pieces] for pieces in self.all))
+        systems = {name: changed(pieces) for name, pieces in self.systems.items()}
+        return Sets(systems, *(changed(pieces) for pieces in (self.reference, self.train, self.real)))
 
-    @property
-    def all(self) -> tuple[list[Notes], list[Notes], list[Notes], list[Notes]]:
-        """The four sets."""
-        return self.generated, self.reference, self.train, self.real
+
+def other_files(folder: Path) -> Counter[str]:
+    """Visible files below a folder that are no music by their endings: how many of each ending."""
+    from metrics.music.folder import find_files
+
+    music = set(find_files(folder))
+    files = (path for path in folder.rglob("*") if path not in music and not path.name.startswith("."))
+    return Counter(path.suffix.lower() for path in files if path.is_file())
 
 
 def length_of(words: str) -> tuple[float, Unit]:
@@ -60,8 +67,43 @@ def length_of(words: str) -> tuple[float, Unit]:
     return (math.floor(number), "notes") if found[2] == "notes" else (number, "beats")
 
 
+def long_enough(pieces: list[Notes], length: tuple[float, Unit] | None) -> list[Notes]:
+    """The pieces that reach a length; all of them without one."""
+    if length is None:
+        return pieces
+    size, unit = length
+    return [
+        piece
+        for piece in pieces
+        if len(piece) and (len(piece) if unit == "notes" else piece.end_beats - piece.onset[0] + ROUNDING) >= size
+    ]
+
+
+def evened(systems: Mapping[str, list[Notes]], seed: int, *, whole: bool) -> dict[str, list[Notes]]:
+    """As many pieces of each of several systems as the smallest has, of the same lengths in notes unless `whole`:
+    the k-th shortest of each is cut to the shortest k-th of all."""
+    import numpy as np
+
+    from metrics.music.excerpts import excerpts
+
+    if len(systems) < 2:
+        return dict(systems)
+    count = min(map(len, systems.values()))
+    generator = np.random.default_rng([seed, 6])
+    chosen = {name: _one_a_song_first(pieces, count, generator)[0] for name, pieces in systems.items()}
+    sizes = np.sort([[len(piece) for piece in pieces] for pieces in chosen.values()], axis=1).min(axis=0)
+    if whole:
+        return chosen
+    found = {}
+    for name, pieces in chosen.items():
+        rank = np.argsort(np.argsort([len(piece) for piece in pieces], kind="stable"))
+        cut = (excerpts(piece, max(int(sizes[place]), 2))[0] for piece, place in zip(pieces, rank, strict=True))
+        found[name] = [replace(part, song=piece.song) for part, piece in zip(cut, pieces, strict=True)]
+    return found
+
+
 def matched(
-    generated: list[Notes],
+    systems: Mapping[str, list[Notes]],
     held_out: list[Notes],
     known: list[Notes] | None,
     seed: int,
@@ -73,7 +115,8 @@ def matched(
     held-out songs, or the training pieces `known` where they are of the reference's own kind, are what ceilings are
     drawn from.
 
-    Pieces are cut to excerpts as long as the generated pieces in notes, or of `length` on both sides, or left `whole`.
+    Systems are made equal in number and length (`evened`). Real pieces are cut to excerpts as long as the generated
+    pieces in notes, or all to `length`, or left `whole`.
     """
     import numpy as np
 
@@ -81,7 +124,12 @@ def matched(
 
     generator = np.random.default_rng([seed, 5])
     if length is not None and not whole:
-        generated = [excerpts(piece, *length)[0] for piece in generated]
+        systems = {
+            name: [replace(excerpts(piece, *length)[0], song=piece.song) for piece in pieces]
+            for name, pieces in systems.items()
+        }
+    systems = evened(systems, seed, whole=whole or length is not None)
+    generated = next(iter(systems.values()))
     sizes = np.sort([len(piece) for piece in generated if len(piece) > 1])
 
     def cut(pieces: list[Notes]) -> list[Notes]:
@@ -97,7 +145,7 @@ def matched(
 
     chosen, spare = _one_a_song_first(cut(held_out), len(generated), generator)
     train = cut(known) if known is not None else spare
-    return Sets(generated, chosen, train, train if known is not None else spare)
+    return Sets(systems, chosen, train, train if known is not None else spare)
 
 
 def _one_a_song_first(
@@ -116,28 +164,43 @@ def _one_a_song_first(
 
 
 def one_grid(sets: Sets) -> tuple[Sets, int]:
-    """The sets on the coarser grid of generated and reference pieces, and its steps a beat; 0 where neither has one."""
+    """The sets on the coarsest grid of systems and reference, and its steps a beat; 0 where none has one."""
     from metrics.music.excerpts import grid_of, on_grid
 
-    grids = [grid_of(sets.generated), grid_of(sets.reference)]
+    grids = [grid_of(pieces) for pieces in (*sets.systems.values(), sets.reference)]
     steps = min((grid for grid in grids if grid), default=0)
-    if not steps or grids[0] == grids[1]:
+    if not steps or len(set(grids)) == 1:
         return sets, steps
     return sets.each(lambda piece: on_grid(piece, steps)), steps
 
 
-def warnings(sets: Sets, extents: tuple[Extent, Extent]) -> list[str]:
-    """What makes the two sides incomparable or the figures weak, one line each."""
-    generated, reference = sets.generated, sets.reference
-    found = [*_copies(sets), *_mixture(generated)]
-    if min(len(generated), len(reference)) < FEW_PIECES:
-        few = min(len(generated), len(reference))
+def warnings(sets: Sets, given: Sets | None = None) -> list[str]:
+    """What makes the sides incomparable or the figures weak, one line each; a system is named where there are several.
+
+    `given`: the sets as they were read, in which copies are sought first: of two copies one may be cut otherwise.
+    """
+    reference, found = sets.reference, []
+    for name, generated in sets.systems.items():
+        copies = given and _copies(given.systems[name], given)
+        words = [*(copies or _copies(generated, sets)), *_mixture(generated), *_unlike(generated, reference)]
+        found += [f"{name}: {line}" for line in words] if len(sets.systems) > 1 else words
+    found += _shared((given or sets).systems)
+    found += _repeats(reference, "reference")
+    count = min(map(len, sets.systems.values()))
+    if (few := min(count, len(reference))) < FEW_PIECES:
         found.append(f"{few} pieces on one side: the intervals are wide, and overlaps of so few pieces lie low")
-    if len(reference) < len(generated):
-        found.append(f"{len(reference)} reference pieces for {len(generated)} generated ones: numbers should match")
+    if len(reference) < count:
+        found.append(f"{len(reference)} reference pieces for {count} generated ones: numbers should match")
     songs = len({piece.song or piece.name for piece in reference})
     if songs == 1:
         found.append("the reference is one song: no interval can be given, and figures say how near that song is")
+    return found
+
+
+def _unlike(generated: list[Notes], reference: list[Notes]) -> list[str]:
+    from metrics.music.excerpts import Extent
+
+    extents, found = [Extent.of(side) for side in (generated, reference)], []
     for what, unit in (("notes", "notes"), ("beats", "beats"), ("tempo", "beats a minute")):
         sizes = [getattr(extent, what) for extent in extents]
         if all(size > 0 for size in sizes) and max(sizes) >= UNEQUAL * min(sizes):
@@ -154,36 +217,48 @@ def warnings(sets: Sets, extents: tuple[Extent, Extent]) -> list[str]:
     return found
 
 
-def _copies(sets: Sets) -> list[str]:
+def _repeats(pieces: list[Notes], side: str) -> list[str]:
     from metrics.music.notes import repeated_pieces
 
-    found = []
-    for side, pieces in (("generated", sets.generated), ("reference", sets.reference)):
-        groups = repeated_pieces(pieces)
-        if groups:
-            copies = sum(len(group) - 1 for group in groups)
-            found.append(
-                f"{copies} of {len(pieces)} {side} pieces repeat the notes of another one ({groups[0][0].name} stands "
-                f"{len(groups[0])} times): copies are no further evidence, intervals count each music once"
-            )
+    groups = repeated_pieces(pieces)
+    if not groups:
+        return []
+    copies = sum(len(group) - 1 for group in groups)
+    return [
+        f"{copies} of {len(pieces)} {side} pieces repeat the notes of another one ({groups[0][0].name} stands "
+        f"{len(groups[0])} times): copies are no further evidence, intervals count each music once"
+    ]
+
+
+def _copies(generated: list[Notes], sets: Sets) -> list[str]:
+    found = _repeats(generated, "generated")
     for side, others in (("reference", sets.reference), ("training", sets.train)):
-        known = {piece.content_hash: piece.name for piece in others if len(piece)}
-        hashes = [(piece.name, piece.content_hash) for piece in sets.generated]
-        same = [(name, known[content]) for name, content in hashes if content in known]
-        if same:
+        if same := _common(generated, others):
             found.append(
-                f"{len(same)} of {len(sets.generated)} generated pieces hold the same notes as {side} pieces "
+                f"{len(same)} of {len(generated)} generated pieces hold the same notes as {side} pieces "
                 f"({same[0][0]} = {same[0][1]}): overlap and novelty say nothing of them"
             )
     return found
 
 
+def _shared(systems: Mapping[str, list[Notes]]) -> list[str]:
+    """Pieces that two systems have in common."""
+    return [
+        f"{len(same)} pieces of {one} are pieces of {other} too ({same[0][0]} = {same[0][1]}): they add no difference"
+        for one, other in combinations(systems, 2)
+        if (same := _common(systems[one], systems[other]))
+    ]
+
+
+def _common(pieces: list[Notes], others: list[Notes]) -> list[tuple[str, str]]:
+    known = {piece.content_hash: piece.name for piece in others if len(piece)}
+    hashes = [(piece.name, piece.content_hash) for piece in pieces]
+    return [(name, known[content]) for name, content in hashes if content in known]
+
+
 def _mixture(pieces: list[Notes]) -> list[str]:
     """A folder whose subfolders hold several pieces each: perhaps several systems."""
-    counts: dict[str, int] = {}
-    for piece in pieces:
-        folder = Path(piece.name).parent.as_posix()
-        counts[folder] = counts.get(folder, 0) + 1
+    counts = Counter(Path(piece.name).parent.as_posix() for piece in pieces)
     several = {name: count for name, count in counts.items() if count >= FEWEST_IN_FOLDER}
     if len(several) < 2:
         return []

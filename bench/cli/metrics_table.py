@@ -1,4 +1,4 @@
-"""The table of `smdim-bench metrics`, for the screen and as CSV."""
+"""The tables of `smdim-bench metrics`: systems beside ceiling and floors, and their pairs; screen, CSV and JSON."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from metrics.headlines import HEADLINES
-from metrics.music.table import CEILING
+from metrics.headlines import DISTANCES, HEADLINES
+from metrics.music.table import CEILING, REFERENCE_SETS
 from metrics.quantities import quantity_of
 from metrics.statistics.redraws import SEPARATED, WITHIN, place
 
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from metrics import MetricResult, Notes
+    from metrics.comparisons import Pair
     from metrics.music.excerpts import Extent
 
     Marks = Mapping[str, Sequence[MetricResult]]
@@ -27,17 +31,44 @@ DEFINITIONS_FROM = 240  # columns of the screen from which units and definitions
 FLOORS_FROM = 190  # and the floors; below, the ceiling alone
 INTERVALS_FROM = 110  # and the interval and n; below, value, ceiling and place
 NOT_APART = "~"
+GENERATED = "generated"
+"""A system that is measured alone."""
+RESERVED = frozenset({"reference", *REFERENCE_SETS})
+"""Names that no system has."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured: the quality table of each system, `GENERATED` for one alone; ceiling and floors; the folder of
+    each system; the reference and the seed as they were given."""
+
+    systems: Mapping[str, Sequence[MetricResult]]
+    marks: Marks
+    folders: Mapping[str, str]
+    reference: str
+    seed: int
+
+    @property
+    def several(self) -> bool:
+        """Whether there are pairs."""
+        return len(self.systems) > 1
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """Every two systems on every metric."""
+        from metrics.comparisons import compare_pairs
+
+        return compare_pairs(self.systems) if self.several else []
 
 
 def show_sides(
     console: Console,
-    generated: Sequence[Notes],
-    reference: Sequence[Notes],
-    extents: Sequence[Extent],
-    before: Sequence[float],
+    sides: Mapping[str, Sequence[Notes]],
+    extents: Mapping[str, Extent],
+    before: Mapping[str, float],
     steps: int,
 ) -> None:
-    """What is compared: pieces, songs and medians of either side as read, the cut, and the grid of both."""
+    """What is compared: pieces, songs and medians of each side as read, the cut, and the grid of all."""
     from rich.table import Table
 
     from metrics.music.notes import song_numbers
@@ -45,17 +76,18 @@ def show_sides(
     table = Table(box=None, pad_edge=False, header_style="dim")
     for heading in ("", "pieces", "songs", "notes", "beats", "tempo", "ticks a beat", "grid"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    for side, pieces, extent, whole in zip(
-        ("generated", "reference"), (generated, reference), extents, before, strict=True
-    ):
+    for side, pieces in sides.items():
+        extent, whole = extents[side], before[side]
         songs = int(song_numbers(pieces).max(initial=-1)) + 1
         medians = [f"{extent.notes:.0f}", f"{extent.beats:.0f}", _known(extent.tempo), _known(extent.ticks)]
         medians[0] += f" of {whole:.0f}" if whole > 1.02 * extent.notes else ""
         table.add_row(side, str(len(pieces)), str(songs), *medians, f"1/{extent.grid}" if extent.grid else "none")
     console.print(table)
-    if steps and any(extent.grid != steps for extent in extents):
+    if steps and any(extent.grid != steps for extent in extents.values()):
         console.print(
-            f"both sides are put on the coarser grid, {steps} steps a beat; --grid none leaves them", style="dim"
+            f"{'both' if len(sides) == 2 else 'all'} sides are put on the coarser grid, {steps} steps a beat; "
+            "--grid none leaves them",
+            style="dim",
         )
 
 
@@ -75,30 +107,64 @@ def places(rows: Sequence[MetricResult], marks: Marks) -> dict[str, str]:
     return found
 
 
-def show_table(console: Console, rows: Sequence[MetricResult], marks: Marks, title: str) -> None:
-    """Every metric with its place among real music; interval, n, floors and definitions where the screen is wide
-    enough."""
+def show_table(console: Console, measured: Measured, title: str) -> None:
+    """Every metric with its place among real music, the headline ones for several systems, then their pairs; interval,
+    n, floors and definitions where the screen is wide enough."""
+    marks = measured.marks
     shown = {name: results for name, results in marks.items() if console.width >= FLOORS_FROM or name == CEILING}
-    where = places(rows, marks)
     console.print(title, style="bold")
-    sections: dict[str, list[MetricResult]] = {}
-    for row in rows:
-        sections.setdefault(quantity_of(row.name).section, []).append(row)
+    sections: dict[str, dict[str, list[tuple[str, MetricResult]]]] = {}  # section -> metric -> systems
+    for system, rows in measured.systems.items():
+        for row in rows:
+            if not measured.several or row.name in HEADLINES:
+                metrics = sections.setdefault(quantity_of(row.name).section, {})
+                metrics.setdefault(row.name, []).append((system, row))
+    where = {system: places(rows, marks) for system, rows in measured.systems.items()}
     for words, members in sections.items():
         console.print(f"\n{words}", style="bold cyan")
-        console.print(_section(members, shown, where, console.width))
+        rows = [(system, row, where[system].get(row.name, "")) for one in members.values() for system, row in one]
+        console.print(_section(rows, shown, console.width, several=measured.several))
     console.print()
-    for row in rows:
-        if row.reason:
-            console.print(f"{row.name}: {row.reason}", style="dim")
-    for words in _separations(rows, marks):
+    for system, results in measured.systems.items():
+        for row in results:
+            if row.reason:
+                console.print(f"{f'{system}: ' if measured.several else ''}{row.name}: {row.reason}", style="dim")
+    for words in _separations(next(iter(measured.systems.values())), marks):
         console.print(words, soft_wrap=True)
     if marks:
         console.print(_ceiling_words(marks), style="dim", soft_wrap=True)
-    if console.width < DEFINITIONS_FROM:
-        left_out = "" if console.width >= FLOORS_FROM else "floors, "
+    if console.width < DEFINITIONS_FROM or measured.several:
+        left_out = "all other metrics, " if measured.several else ""
+        left_out += "" if console.width >= FLOORS_FROM else "floors, "
         left_out += "" if console.width >= INTERVALS_FROM else "intervals, "
-        console.print(f"{left_out}units, definitions and parts stand in the CSV: -o table.csv", style="dim")
+        console.print(f"{left_out}units, definitions and parts stand in the table: -o table.csv", style="dim")
+    if measured.several:
+        _show_pairs(console, measured.pairs)
+
+
+def _show_pairs(console: Console, pairs: Sequence[Pair]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("", "first - second", "difference", "low", "high", "songs", "verdict"):
+        figures = heading in ("difference", "low", "high", "songs")
+        table.add_column(heading, justify="right" if figures else "left", no_wrap=figures or not heading)
+    for pair in pairs:
+        if pair.name in DISTANCES:
+            one = pair.difference
+            ends = [figure(value) for value in (one.value, one.interval.low, one.interval.high)]
+            table.add_row(pair.name, f"{one.first} - {one.second}", *ends, str(one.seeds), pair.words)
+    console.print("\ndifferences of systems: 95 % intervals over songs, of all pairs together", style="bold cyan")
+    console.print(table)
+    decided = next((pair for pair in pairs if pair.verdict is not None), None)
+    if decided is not None:
+        margin = f"; same: inside {decided.verdict.margin:g}" if decided.verdict and decided.verdict.margin else ""
+        console.print(
+            f"verdict: on {decided.name} alone, of the first system (better: nearer to the reference){margin}. The "
+            "other differences are descriptions.",
+            style="dim",
+            soft_wrap=True,
+        )
 
 
 def _ceiling_words(marks: Marks) -> str:
@@ -135,11 +201,14 @@ def _blind(results: Sequence[MetricResult], name: str) -> bool:
     return any(row.name == name and row.parts.get("auc", math.nan) < SEPARATED for row in results)
 
 
-def _section(rows: Sequence[MetricResult], marks: Marks, where: Mapping[str, str], width: int) -> Table:
+def _section(rows: Sequence[tuple[str, MetricResult, str]], marks: Marks, width: int, *, several: bool) -> Table:
+    """Rows of system, result and place; the metric stands once."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("", width=37, no_wrap=True)
+    if several:
+        table.add_column("system", no_wrap=True)
     columns = ["value", *(["low", "high", "n"] if width >= INTERVALS_FROM else [])]
     for column in columns:
         table.add_column(column, justify="right", width=4 if column == "n" else 8, no_wrap=True)
@@ -155,17 +224,20 @@ def _section(rows: Sequence[MetricResult], marks: Marks, where: Mapping[str, str
         table.add_column("unit", style="dim", width=8, no_wrap=True)
         table.add_column("definition", style="dim", no_wrap=True)
     beside = {mark: {row.name: row for row in results} for mark, results in marks.items()}
-    for row in rows:
+    before = ""
+    for system, row, where in rows:
         figures = {"value": figure(row.value), "low": figure(row.low), "high": figure(row.high), "n": str(row.n)}
-        cells = [row.name, *(figures[column] for column in columns)]
+        cells = ["" if row.name == before else row.name, *([system] if several else [])]
+        cells += [figures[column] for column in columns]
         for mark, results in beside.items():
             found = results.get(row.name)
             cells.append(
                 "-" if found is None else figure(found.value) + (NOT_APART if _blind([found], row.name) else "")
             )
-            cells += [where.get(row.name, "")] if mark == CEILING else []
+            cells += [where] if mark == CEILING else []
         cells += ["as real" if row.better == "nearest" else row.better] if width >= FLOORS_FROM else []
         table.add_row(*cells, *([row.unit, row.definition] if width >= DEFINITIONS_FROM else []))
+        before = row.name
     return table
 
 
@@ -180,32 +252,64 @@ def figure(value: float) -> str:
     return f"{value:.4f}" if 0.001 <= abs(value) < 10 else f"{value:.1f}" if 10 <= abs(value) < 1e6 else f"{value:.1e}"
 
 
-def table_csv(rows: Sequence[MetricResult], marks: Marks, generated: str, reference: str, seed: int) -> str:
-    """The whole table: one line a metric and set, `set` being "generated", the ceiling or a floor; parts as JSON."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    where = places(rows, marks)
-    columns = [
-        "set",
-        "metric",
-        "value",
-        "unit",
-        "low",
-        "high",
-        "n",
-        "songs",
-        "place",
-        "better",
-        "definition",
-        "reason",
-        "parts",
-    ]
-    writer.writerow([*columns, "generated", "reference", "seed"])
-    for name, results in {"generated": rows, **marks}.items():
+def table_rows(measured: Measured) -> list[dict[str, Any]]:
+    """The whole table: a row per metric and set, `set` being a system ("generated" for one alone), the ceiling or a
+    floor; then, of several systems, a row per metric and pair, `set` less `against`. None: not there."""
+    shared = {"reference": measured.reference, "seed": measured.seed}
+    found = []
+    for name, results in {**measured.systems, **measured.marks}.items():
+        where = places(results, measured.marks) if name in measured.systems else {}
+        folder = measured.folders.get(name, ", ".join(measured.folders.values()))
         for row in results:
-            parts = json.dumps({key: None if math.isnan(part) else part for key, part in row.parts.items()})
-            counts = [row.n, row.songs, where.get(row.name, "") if name == "generated" else ""]
-            words = [row.better, row.definition, row.reason, parts]
-            figures = [row.value, row.unit, row.low, row.high, *counts, *words]
-            writer.writerow([name, row.name, *("" if f != f else f for f in figures), generated, reference, seed])
+            own = {"set": name, "against": "", "metric": row.name, "value": row.value, "unit": row.unit}
+            own |= {"low": row.low, "high": row.high, "n": row.n, "songs": row.songs, "place": where.get(row.name, "")}
+            own |= {"verdict": "", "better": row.better, "definition": row.definition, "reason": row.reason}
+            found.append(own | {"parts": dict(row.parts), "generated": folder} | shared)
+    for pair in measured.pairs:
+        one, interval = pair.difference, pair.difference.interval
+        own = {"set": one.first, "against": one.second, "metric": pair.name, "value": one.value}
+        own |= {"unit": pair.quantity.unit, "low": interval.low, "high": interval.high, "n": None}
+        own |= {"songs": one.seeds, "place": "", "verdict": pair.words, "better": pair.quantity.better}
+        own |= {"definition": "difference, 95 % of all pairs together", "reason": interval.reason}
+        parts = {"standard_error": one.standard_error, "freedom": one.freedom, "p": one.p_value}
+        found.append(own | {"parts": parts, "generated": ", ".join(measured.folders.values())} | shared)
+    return [_without_nan(row) for row in found]
+
+
+def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: _without_nan(value)
+        if isinstance(value, dict)
+        else None
+        if isinstance(value, float) and math.isnan(value)
+        else value
+        for name, value in values.items()
+    }
+
+
+def table_csv(measured: Measured) -> str:
+    """`table_rows` as CSV, parts as JSON; pairs have columns of their own where there are several systems."""
+    stream = io.StringIO()
+    rows = table_rows(measured)
+    columns = [name for name in rows[0] if measured.several or name not in ("against", "verdict")]
+    writer = csv.DictWriter(stream, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(row | {"parts": json.dumps(row["parts"])} for row in rows)
     return stream.getvalue()
+
+
+def table_json(measured: Measured) -> str:
+    """`table_rows` as a JSON list."""
+    return json.dumps(table_rows(measured), indent=1) + "\n"
+
+
+def write_tables(measured: Measured, output: Path) -> list[Path]:
+    """Write the table as the ending of `output` says, JSON or CSV, both into a folder; returns the files."""
+    from bench.files import write_atomically
+
+    texts = {".csv": table_csv, ".json": table_json}
+    folder = output.is_dir() or not output.suffix
+    paths = [output / f"table{ending}" for ending in texts] if folder else [output]
+    for path in paths:
+        write_atomically(path, texts.get(path.suffix.lower(), table_csv)(measured))
+    return paths

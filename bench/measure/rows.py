@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bench.store.vectors import Vector
+from bench.store.vectors import WITHOUT, Vector
 from metrics.cost.quantities import VALIDATION_BITS
 from metrics.quantities import quantity_of
 
@@ -31,11 +31,22 @@ def metric_row(result: MetricResult) -> dict[str, Any]:
 
 
 def generated_vectors(results: Iterable[MetricResult], length: int) -> list[Vector]:
-    """Values of generated pieces of `length` tokens, of every metric that has one a piece."""
-    return [
+    """Values of generated pieces of `length` tokens, of every metric that has one a piece; of primary metrics what they
+    are without each piece and without each song of the reference, by which arms are compared that no seed repeats."""
+    from metrics.headlines import PRIMARY
+
+    found = list(results)
+    pieces = [
         Vector(result.name, "generated", piece, "", length, value)
-        for result in results
+        for result in found
         for piece, value in enumerate(result.values)
+    ]
+    return pieces + [
+        Vector(result.name, side, place, "", length, float(value))
+        for result in found
+        if result.name in PRIMARY
+        for side, values in zip(WITHOUT, result.without, strict=False)
+        for place, value in enumerate(values)
     ]
 
 

@@ -111,6 +111,7 @@ def outside_cell(member: Combination, tokens: TokenCorpus, other: TokenCorpus, m
         "midi": member.arm.midi,
         "midi_fingerprint": other.fingerprint,
         "pieces": member.sample.pieces,
+        "files": member.arm.pieces,
         "cost_lengths": list(measure.efficiency.lengths) if measure.efficiency else [],
     }
     labels = {

@@ -179,7 +179,7 @@ def _cells_of(study: Study, member: Combination, config: ArmConfig, tokens: Toke
 
 def _outside_cells(study: Study, member: Combination, tokens: TokenCorpus, notes: list[str]) -> list[Cell]:
     """The cells of an arm that is a folder of MIDI files: the reference of its music, and its music."""
-    from bench.measure.quality.outside import outside_tokens
+    from bench.measure.quality.outside import files_in_words, outside_tokens
 
     measure = study.content.measure
     if not measure.quality:
@@ -189,7 +189,11 @@ def _outside_cells(study: Study, member: Combination, tokens: TokenCorpus, notes
     assert member.arm.midi
     with study.place.naming("axes", "arm", arm=f"arm {quoted(member.label)}", of=(ValueError, UserError)):
         other = outside_tokens(member.arm.midi, member.tokenizer)
-    notes += [note for note in _skipped_notes(f"of arm {member.label}", other) if note not in notes]
+    found = _skipped_notes(f"of arm {member.label}", other)
+    words = files_in_words(other, member.length, member.arm.pieces)
+    wanted = member.sample.pieces
+    found.append(f"arm {member.label}: {words}; against {wanted} held-out pieces (sample.pieces), as the other arms")
+    notes += [note for note in found if note not in notes]
     return [
         reference_cell(member, tokens, member.length, measure.infilling),
         outside_cell(member, tokens, other, measure),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, NamedTuple
 
 from bench.errors import UserError, first_line
 from bench.files import write_atomically
@@ -20,7 +20,10 @@ SCHEMA = {"metric": "str", "side": "str", "piece": "int64", "song": "str", "leng
           "tokens": "float64"}  # fmt: skip
 LABELS = ("cell_id", "arm", "seed", "corpus")
 """Columns that a reader of several cells finds beside those of `SCHEMA`."""
-Side = Literal["validation", "test", "generated", "real"]
+Side = Literal["validation", "test", "generated", "real", "without_piece", "without_reference_song"]
+WITHOUT: Final[tuple[Side, Side]] = ("without_piece", "without_reference_song")
+"""A figure of the whole set, computed without one piece, or with the reference without one of its songs (groups of them
+above 50)."""
 
 
 class Vector(NamedTuple):

@@ -91,6 +91,12 @@ class ArmChoice(Settings):
     name: str = Field(description="label in tables and figures")
     arm: str = Field("", description="catalog name, registered denoiser or block pattern")
     midi: str | None = Field(None, description="instead of `arm`: a folder of MIDI files that another system made")
+    pieces: int | None = Field(
+        None,
+        ge=2,
+        exclude_if=lambda one: one is None,
+        description="files of `midi` that are measured, spread evenly over their names; default: all",
+    )
     model: ArmModelSettings = Field(ArmModelSettings(), description="sizes that this arm alone has")
     train: PartialTrainSettings | Literal["none"] = Field(
         PartialTrainSettings(),
@@ -141,6 +147,8 @@ class ArmChoice(Settings):
             raise ValueError("an arm of MIDI files has no model, train, kernels, length or sample_lengths")
         if (self.checkpoint is None) != (self.train != "none"):
             raise ValueError("`checkpoint`, a file of weights, and `train: none` are given together")
+        if self.pieces and not self.midi:
+            raise ValueError("`pieces` is of an arm of MIDI files; a trained arm's stand in sample.pieces")
         if self.midi and self.checkpoint:
             raise ValueError("an arm of MIDI files has no checkpoint")
         return self

@@ -137,7 +137,7 @@ def with_interval(result: MetricResult, redrawn: Redraws | None) -> MetricResult
         return result
     songs = min(result.songs, int(result.parts["songs_reference"]))
     low, high = interval(result.value, redrawn.drawn, songs, "rate", redrawn.degrees, stretch(LEFT_OUT))
-    return replace(result, low=low, high=high)
+    return replace(result, low=low, high=high, without=redrawn.without)
 
 
 def pair_distances(

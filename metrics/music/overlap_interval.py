@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from metrics.music.resample import (
     REPLICATES,
     Songs,
-    degrees_of_freedom,
     group_songs,
     half_weights,
     left_out_in_turn,
     song_counts,
 )
+from metrics.statistics.sets import degrees_of_freedom
 
 LEFT_OUT: Final = 0.3  # of the songs in a draw; halves are so small that overlaps of whole numbers spread too little
 GRID_POINTS: Final = (128, 1024)

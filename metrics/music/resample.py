@@ -17,14 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.result import MetricResult
+from metrics.statistics.sets import degrees_of_freedom
 
 REPLICATES: Final = 300
 LEVEL: Final = 0.95
 FEWEST_SONGS: Final = 3
 MOST_GROUPS: Final = 50  # above this many songs, groups of songs are left out in turn
 FEWEST_REDRAWS: Final = 20
-FEWEST_DEGREES: Final = 3.0
-SMALLEST_VARIANCE: Final = 1e-24  # of moves; below, rounding
 SIDES: Final = ("generated", "reference")
 SMALLEST_RATE: Final = 1 / 20  # of the value: stands for a rate of 0 in a half, since the log-odds of 0 are infinite
 
@@ -72,15 +71,17 @@ def measured(
     sets = [renumbered(songs) for songs in sets]
     counts = song_counts(sets)
     low, high, reason = float("nan"), float("nan"), ""
+    turns: tuple[NDArray[np.float64], ...] = ()
     if intervals:
         reason = too_few_songs(sets)
         if not reason:
             drawn, without = _redrawn(sets, redraw, seed, replicates)
             low, high = interval(value, drawn, min(counts), scale, degrees_of_freedom(without))
+            turns = () if scale == "level" else tuple(without)
     named = {part: float(parts[part]) for part in parts}
     named |= {f"songs_{side}": float(count) for side, count in zip(SIDES[1:], counts[1:], strict=False)}
     each = () if values is None else tuple(values.tolist())
-    return MetricResult(name, value, len(sets[0]), reason, low, high, named, "", counts[0], each)
+    return MetricResult(name, value, len(sets[0]), reason, low, high, named, "", counts[0], each, turns)
 
 
 def _redrawn(
@@ -164,22 +165,6 @@ def _draw_parts(count: int, seed: tuple[int, ...], replicates: int, left_out: fl
         weights = 1 + np.sqrt(kept / out) / stretch(left_out) * (chosen - 1)
     weights.setflags(write=False)
     return weights
-
-
-def degrees_of_freedom(without: Sequence[NDArray[np.float64]]) -> float:
-    """Degrees of freedom of a spread, from the figures of each set without one of its songs (Satterthwaite).
-
-    The variance of a figure is about the sum of squares of what each of the n songs moves it by, and the sampling
-    error of that sum grows with the kurtosis k of the moves: 2 n / (k - 1). Normal moves give n; where few unusual
-    songs decide, the spread itself is uncertain and the interval must be wider.
-    """
-    known = [figures[np.isfinite(figures)] for figures in without]
-    moves = np.concatenate([figures - figures.mean() for figures in known if len(figures)] or [np.zeros(0)])
-    variance = float((moves**2).mean()) if len(moves) else 0.0
-    if variance < SMALLEST_VARIANCE:
-        return float("inf")
-    kurtosis = float((moves**4).mean()) / variance**2
-    return max(2 * len(moves) / max(kurtosis - 1, 1e-9), FEWEST_DEGREES)
 
 
 def interval(

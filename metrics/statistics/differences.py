@@ -16,8 +16,11 @@ from metrics.statistics.simultaneous import Family
 
 Direction = Literal["higher", "lower"]
 """The values that are better."""
+Unit = Literal["seed", "song"]
+"""What is repeated: trainings with other seeds, or the songs of music that exists once."""
 FEWEST_SEEDS = 3
-"""Seeds under which nothing is called: two show one spread only, and no arm that spreads more widely than others."""
+"""Seeds, or songs where nothing else is repeated, under which nothing is called: two show one spread only, and no arm
+that spreads more widely than others."""
 ROUNDING = 1e-12
 """Share of the largest value under which a difference or a spread is rounding error and counts as 0."""
 
@@ -54,6 +57,8 @@ class Difference:
         seeds are random.
     songs
         Songs behind each value where songs are random too; 0 where only seeds are.
+    unit
+        What `interval.n` counts and `components.seed` is the variance of.
     """
 
     first: str
@@ -66,6 +71,7 @@ class Difference:
     family: Family
     components: Components
     songs: int = 0
+    unit: Unit = "seed"
 
     @property
     def value(self) -> float:
@@ -74,7 +80,7 @@ class Difference:
 
     @property
     def seeds(self) -> int:
-        """Seeds that both arms have."""
+        """Seeds that both arms have; songs where the `unit` is a song."""
         return self.interval.n
 
     @cached_property

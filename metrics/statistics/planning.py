@@ -25,7 +25,8 @@ class Needed:
     """The fewest seeds (with as many songs as now) and the fewest songs (with as many seeds as now) that decide.
 
     None: not by any number up to `MOST`, or, for songs, songs are not random. `limit` is the one that the comparison
-    waits for: "seeds", "songs", "both" where only more of both decides, or "" where nothing up to `MOST` does.
+    waits for: "seeds", "songs", "both" where only more of both decides, or "" where nothing up to `MOST` does. "songs"
+    without a number of either: songs alone are random, and nothing up to `MOST` decides.
     """
 
     seeds: int | None
@@ -40,7 +41,7 @@ class Needed:
             found.reverse()
         if found:
             return " or ".join(found)
-        return "more seeds and more songs" if self.limit == "both" else f"over {MOST:,} seeds"
+        return "more seeds and more songs" if self.limit == "both" else f"over {MOST:,} {self.limit or 'seeds'}"
 
 
 def decision_chance(

@@ -66,7 +66,8 @@ def verdict(
     """
     check_margin(margin)
     interval = difference.interval
-    if math.isnan(interval.low) and difference.seeds != 1:
+    unit = difference.unit
+    if math.isnan(interval.low) and (difference.seeds != 1 or unit == "song"):
         return Verdict("open", margin=margin, reason=interval.reason)
     inside = margin is not None and -margin < interval.low and interval.high < margin
     if difference.seeds >= FEWEST_SEEDS and not math.isnan(interval.low):
@@ -75,7 +76,7 @@ def verdict(
         if inside:
             return Verdict("same", margin=margin)
     few = difference.seeds < FEWEST_SEEDS
-    reason = f"{difference.seeds} seed{'s' if difference.seeds > 1 else ''}" if few else ""
+    reason = f"{difference.seeds} {unit}{'s' if difference.seeds > 1 else ''}" if few else ""
     if math.isnan(interval.low):
         return Verdict("open", margin=margin, reason=reason)
     found = needed(
@@ -89,6 +90,8 @@ def verdict(
         power,
         more=True,
     )
+    if unit == "song":
+        found = Needed(None, found.seeds, "songs")
     return Verdict("open", margin=margin, reason=reason, needed=found)
 
 

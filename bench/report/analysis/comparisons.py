@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.report.analysis.outside import Figures, is_outside, outside_difference, set_figures
 from bench.report.analysis.references import CEILING, reference_summary
 from bench.report.analysis.samplers import any_sampler, varies_sampler
 from bench.report.rows.study import stated_margins
@@ -80,6 +81,8 @@ class Compared:
         The smallest difference that matters, by the study or by default.
     note
         What the model rests on, and what it lacks.
+    outside
+        Figures of all arms over their songs, where an arm among them has no seed; empty elsewhere.
     """
 
     group: Group
@@ -90,6 +93,7 @@ class Compared:
     level: float
     stated: Margin | None
     note: str = ""
+    outside: Figures = field(default_factory=dict)
 
     @property
     def block(self) -> BlockModel | None:
@@ -108,7 +112,10 @@ class Compared:
 
     def margin(self, arm: str) -> float | None:
         """The smallest difference from this arm that matters, in the unit of the metric."""
-        return self.stated.at(self.mean_of([arm])) if self.stated and arm in self.arms else None
+        found = self.summaries.where(arm=arm)
+        if self.stated is None or not (arm in self.arms or found):
+            return None
+        return self.stated.at(self.mean_of([arm]) if arm in self.arms else found[0].value)
 
     @cached_property
     def means(self) -> dict[str, float]:
@@ -135,7 +142,12 @@ class Compared:
         if not self.summaries.where(arm=baseline):
             return []
         found = self.model.against(baseline, self.level) if self.model and baseline in self.arms else {}
-        return [self._judged(arm, found.get(arm), baseline) for arm in others]
+        apart = [arm for arm in others if arm not in found]
+        reasons = {}
+        for arm in apart:
+            difference, reasons[arm] = outside_difference(self.outside, arm, baseline, len(apart), self.level)
+            found |= {arm: difference} if difference else {}
+        return [self._judged(arm, found.get(arm), baseline, reasons.get(arm, "")) for arm in others]
 
     def contrast(self, first: Sequence[str], second: Sequence[str], comparisons: int) -> Difference | None:
         """Mean of the arms `first` less mean of the arms `second`, one of `comparisons` that are judged together; None
@@ -148,9 +160,9 @@ class Compared:
         """The verdict on a difference of this metric."""
         return verdict(difference, better=self.direction, margin=margin)
 
-    def _judged(self, arm: str, difference: Difference | None, baseline: str) -> Comparison:
+    def _judged(self, arm: str, difference: Difference | None, baseline: str, reason: str) -> Comparison:
         if difference is None:
-            return Comparison(arm, None, Verdict("open", reason="not repeated over seeds"))
+            return Comparison(arm, None, Verdict("open", reason=reason or "not repeated over seeds"))
         return Comparison(arm, difference, self.judge(difference, self.margin(baseline)))
 
     @cached_property
@@ -179,7 +191,7 @@ class Compared:
 
 def verdict_words(found: Verdict, difference: Difference | None) -> str:
     """A verdict as it is printed: `better`, `same within 0.03`, `open (2 seeds): 7 seeds would decide`."""
-    if difference is not None and difference.seeds == 1:
+    if difference is not None and difference.unit == "seed" and difference.seeds == 1:
         return f"open: one seed has no interval; at least {FEWEST_SEEDS} seeds"
     return found.text
 
@@ -206,14 +218,26 @@ def _compared(frame: pd.DataFrame, folder: Path | None) -> Iterable[Compared]:
     everything = quality_summaries(frame)
     samplers = varies_sampler(everything)
     for group, summaries in everything.groups(any_sampler if samplers else quality_group):
+        if all(map(is_outside, summaries)) and any(
+            _same_music(one, group) and not is_outside(one) for one in everything
+        ):
+            continue  # they stand beside the arms of each setting
         chosen = [metric for metric in PRIMARY if not samplers or quantity_of(metric).kind == "music"]
-        measured = {metric: summaries.where(metric=metric).measured() for metric in chosen}
+        beside = Summaries(one for one in everything if is_outside(one) and _same_music(one, group))
+        joined = Summaries(dict.fromkeys([*summaries, *beside]))
+        measured = {metric: joined.where(metric=metric).measured() for metric in chosen}
         several = sum(len(rows) > 1 for rows in measured.values())
         for metric, rows in measured.items():
             if rows:
                 cells = cells_of(rows, folder) if folder else None
                 stated = margins.get(metric, quantity_of(metric).margin)
-                yield compare(rows, references, primary_level(max(several, 1)), stated, cells, group)
+                one = compare(rows, references, primary_level(max(several, 1)), stated, cells, group)
+                yield replace(one, outside=set_figures(rows, folder)) if folder else one
+
+
+def _same_music(summary: Summary, group: Group) -> bool:
+    """Whether a summary is of the corpus and length of a group."""
+    return (summary.corpus, summary.length) == (group[0], group[1])
 
 
 def compare(

@@ -40,11 +40,12 @@ def _row(one: Compared, arm: Comparison, baseline: str) -> tuple[Entry, ...]:
     if difference is None:
         figures = [Entry(NOTHING, reason=arm.verdict.reason), *[Entry(NOTHING)] * 4]
     else:
+        over_songs = difference.seeds if difference.unit == "song" else 0
         figures = [
             Entry.interval(difference.interval, cell_ids=cells),
             Entry.interval(difference.paired),
-            Entry.count(difference.seeds),
-            Entry.count(difference.songs) if difference.songs else Entry("fixed"),
+            Entry.count(difference.seeds) if difference.unit == "seed" else Entry("none"),
+            Entry.count(songs) if (songs := difference.songs or over_songs) else Entry("fixed"),
             Entry(number(difference.p_value, 2), difference.p_value),
         ]
     matters = Entry(NOTHING) if margin is None else Entry(number(margin), margin)

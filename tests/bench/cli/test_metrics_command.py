@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,11 @@ import symusic
 import typer
 from typer.testing import CliRunner, Result
 
-from bench.cli.metrics_sets import Sets, length_of, matched, one_grid, warnings
+from bench.cli.metrics import named_folders
+from bench.cli.metrics_sets import Sets, evened, length_of, long_enough, matched, one_grid, warnings
 from bench.errors import UserError
 from metrics import Notes
-from metrics.music.excerpts import Extent, excerpts, grid_of, on_grid
+from metrics.music.excerpts import excerpts, grid_of, on_grid
 from metrics.music.table import REFERENCE_SETS
 
 
@@ -77,6 +79,35 @@ def test_two_folders_give_a_table_with_ceiling_floors_and_definitions(
     assert mean["definition"] == "oa_attribute/mean-of-4 v1"
 
 
+def test_several_systems_are_compared_in_pairs(app: typer.Typer, folders: tuple[Path, Path], tmp_path: Path):
+    files = sorted(folders[0].glob("*.mid"))
+    for name, part in {"ar": files[:6], "ai": files[4:9]}.items():
+        (tmp_path / name).mkdir()
+        for path in part:
+            (tmp_path / name / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "ar" / "notes.txt").write_text("made on Monday")
+    places = (tmp_path / "ar", tmp_path / "ai")
+    result = run(app, "metrics", *places, "--reference", folders[1], "--quick", "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    said = result.stderr.replace("\n", " ")
+    assert "1 of 6 pieces of" in said and "not used: 5 of each system are compared" in said
+    assert "1 files of" in said and "not read, as no MIDI, kar or ABC: .txt (1)" in said
+    assert "2 pieces of ar are pieces of ai too" in said
+    assert "ai: 3 of 5 generated pieces hold the same notes as reference pieces" in said
+    assert "ar - ai" in result.stdout and "verdict: on kernel_distance alone" in result.stdout
+    rows = list(csv.DictReader((tmp_path / "out" / "table.csv").open()))
+    pairs = {row["metric"]: row for row in rows if row["against"]}
+    assert {(row["set"], row["against"]) for row in pairs.values()} == {("ar", "ai")}
+    systems = {(row["set"], row["metric"]): float(row["value"]) for row in rows if not row["against"] and row["value"]}
+    assert float(pairs["kernel_distance"]["value"]) == pytest.approx(
+        systems["ar", "kernel_distance"] - systems["ai", "kernel_distance"]
+    )
+    assert pairs["kernel_distance"]["verdict"].startswith("open") and pairs["structure_error"]["verdict"] == ""
+    assert float(pairs["structure_error"]["low"]) < float(pairs["structure_error"]["high"])
+    table = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert len(table) == len(rows) and table[-1]["against"] == "ai"
+
+
 def test_a_corpus_by_name_has_its_splits(
     app: typer.Typer, folders: tuple[Path, Path], own_cache: str | None, monkeypatch: pytest.MonkeyPatch
 ):
@@ -129,6 +160,11 @@ def test_bars_of_different_length_are_pointed_out(app: typer.Typer, folders: tup
         (("{music}", "--reference", "demo", "--length", "0notes"), "--length '0notes': allowed are a number of notes"),
         (("{music}", "--reference", "demo", "--length", "abc"), "--length 'abc': allowed are a number of notes"),
         (("{music}", "--reference", "demo", "--length", "8beats", "--whole"), "exclude each other"),
+        (("{music}", "{same}", "--reference", "demo"), "are one folder; allowed: a folder for each system"),
+        (("{music}", "{outer}", "--reference", "demo"), "lies inside"),
+        (("{music}", "{empty}", "--reference", "demo"), "no MIDI, kar or ABC file"),
+        (("{music}", "{single}", "--reference", "{music}"), "one piece; allowed: 2 or more of each system"),
+        (("{music}", "--reference", "{music}", "--length", "99999notes"), "as long as --length 99999notes; allowed: a"),
         (("{silent}", "--reference", "demo"), "none of the 1 pieces can be used: no notes (1)"),
         (("{music}", "--reference", "{silent}"), "none of the 1 pieces can be used: no notes (1)"),
     ],
@@ -139,7 +175,13 @@ def test_what_cannot_be_judged_is_one_line(
     (tmp_path / "empty").mkdir()
     (tmp_path / "silent").mkdir()
     symusic.Score(480).dump_midi(tmp_path / "silent" / "silence.mid")
+    (tmp_path / "single").mkdir()
+    (tmp_path / "single" / "a.mid").write_bytes(min(folders[0].glob("*.mid")).read_bytes())
+    (tmp_path / "same").symlink_to(folders[0])
     named = {
+        "{same}": tmp_path / "same",
+        "{outer}": folders[0].parent,
+        "{single}": tmp_path / "single",
         "{empty}": tmp_path / "empty",
         "{silent}": tmp_path / "silent",
         "{absent}": tmp_path / "absent",
@@ -164,43 +206,60 @@ def line(count: int, name: str, *, step: float = 1.0, tempo: float = 120.0, pitc
 
 
 def sets_of(generated: list[Notes], reference: list[Notes]) -> Sets:
-    return Sets(generated, reference, [], [])
+    return Sets({"generated": generated}, reference, [], [])
 
 
 def words_of(generated: list[Notes], reference: list[Notes]) -> str:
-    return " | ".join(warnings(sets_of(generated, reference), (Extent.of(generated), Extent.of(reference))))
+    return " | ".join(warnings(sets_of(generated, reference)))
 
 
 def test_real_pieces_are_cut_to_the_lengths_of_the_generated_ones():
     generated = [line(20 + index, f"g{index}") for index in range(4)]
     held_out = [line(90, "a", pitch=50), line(100, "b", pitch=52), line(10, "c", pitch=54)]
-    sets = matched(generated, held_out, [line(200, "t", pitch=40)], 0, None, whole=False)
-    assert [len(piece) for piece in sets.generated] == [20, 21, 22, 23]
+    sets = matched({"generated": generated}, held_out, [line(200, "t", pitch=40)], 0, None, whole=False)
+    assert [len(piece) for piece in sets.systems["generated"]] == [20, 21, 22, 23]
     lengths = {piece.name: len(piece) for piece in sets.reference}
     assert lengths["c"] == 10 and 20 <= lengths["a"] <= 23 and 20 <= lengths["b"] <= 23
     assert sorted(piece.song for piece in sets.reference) in (["a", "a", "b", "c"], ["a", "b", "b", "c"])
     assert {piece.song for piece in sets.train} == {"t"} and len(sets.train) in (8, 9, 10)
     assert all(20 <= len(piece) <= 23 for piece in sets.train)
-    whole = matched(generated, held_out, None, 0, None, whole=True)
+    whole = matched({"generated": generated}, held_out, None, 0, None, whole=True)
     assert sorted(len(piece) for piece in whole.reference) == [10, 90, 100]
 
 
 def test_sets_of_like_lengths_are_left_as_they_are():
     generated = [line(100 + 10 * index, f"g{index}") for index in range(20)]
     held_out = [line(290 - 10 * index, f"r{index}", pitch=30 + index) for index in range(20)]
-    sets = matched(generated, held_out, None, 0, None, whole=False)
+    sets = matched({"generated": generated}, held_out, None, 0, None, whole=False)
     assert sorted(map(len, sets.reference)) == sorted(map(len, held_out))
 
 
 @pytest.mark.parametrize(("words", "count"), [("12notes", 12), ("8beats", 8)])
 def test_a_length_cuts_both_sides(words: str, count: int):
-    sets = matched([line(30, "g")], [line(90, "a")], None, 0, length_of(words), whole=False)
-    assert [len(piece) for piece in (*sets.generated, *sets.reference)] == [count, count]
+    sets = matched({"generated": [line(30, "g")]}, [line(90, "a")], None, 0, length_of(words), whole=False)
+    assert [len(piece) for piece in (*sets.systems["generated"], *sets.reference)] == [count, count]
+
+
+def test_systems_are_made_equal_in_number_and_length():
+    systems = {"a": [line(20 + k, f"a{k}") for k in range(6)], "b": [line(30 - 5 * k, f"b{k}") for k in range(4)]}
+    found = evened(systems, 0, whole=False)
+    lengths = {name: sorted(map(len, pieces)) for name, pieces in found.items()}
+    assert lengths["a"] == lengths["b"] and lengths["b"][:2] == [15, 20]  # 15, 20, 25, 30 notes, shortest of each rank
+    assert {piece.song for pieces in found.values() for piece in pieces} == {""}
+    assert [len(piece) for piece in evened(systems, 0, whole=True)["b"]] == [30, 25, 20, 15]
+    assert [piece.name for piece in long_enough(systems["b"], length_of("25notes"))] == ["b0", "b1"]
+    assert [piece.name for piece in long_enough(systems["b"], length_of("25beats"))] == ["b0", "b1"]
+
+
+def test_folders_of_one_name_are_told_apart_by_their_paths():
+    found = named_folders([Path("/x/one/midi"), Path("/x/two/midi")])
+    assert list(found) == ["one/midi", "two/midi"]
+    assert list(named_folders([Path("/x/shuffled"), Path("/x/b")])) == ["x/shuffled", "x/b"]  # the name of a floor
 
 
 def test_songs_that_are_no_reference_are_left_for_the_ceiling():
     held_out = [line(40, f"s{index}", pitch=30 + index) for index in range(6)]
-    sets = matched([line(10, "g")] * 2, held_out, None, 0, None, whole=False)
+    sets = matched({"generated": [line(10, "g")] * 2}, held_out, None, 0, None, whole=False)
     assert len({piece.song for piece in sets.reference}) == 2
     assert {piece.song for piece in sets.real} == {f"s{i}" for i in range(6)} - {piece.song for piece in sets.reference}
     assert sets.real is sets.train
@@ -223,7 +282,7 @@ def test_both_sides_get_the_coarser_grid():
     assert (grid_of(played), grid_of(written), grid_of([line(9, "t", step=1 / 3)])) == (0, 8, 3)
     sets, steps = one_grid(sets_of(written, played))
     assert steps == 8 and grid_of(sets.reference) == 8
-    assert sets.generated[0].onset.tolist() == written[0].onset.tolist()
+    assert sets.systems["generated"][0].onset.tolist() == written[0].onset.tolist()
     snapped = on_grid(Notes.from_arrays([0.1, 0.99], [0.01, 0.4], [60, 62]), 4)
     assert snapped.onset.tolist() == [0.0, 1.0] and snapped.duration.tolist() == [0.25, 0.5]
     assert one_grid(sets_of(played, played))[1] == 0

@@ -66,8 +66,8 @@ def test_each_file_and_the_mean_over_files(folders: tuple[Path, Path], tmp_path:
         (["--pairs", "{twice}", "{hidden}"], "twice: two files are called a; allowed: one file for each name"),
         (["--pairs", "{broken}", "{hidden}"], "broken: none of its 1 files can be read"),
         (["{filled}", "--pairs", "{filled}", "{hidden}"], "--pairs: takes its two folders alone"),
-        (["{filled}"], "allowed: FOLDER --reference FOLDER_OR_CORPUS, or --pairs INFILLED HIDDEN"),
-        ([], "allowed: FOLDER --reference FOLDER_OR_CORPUS, or --pairs INFILLED HIDDEN"),
+        (["{filled}"], r"allowed: FOLDER\.\.\. --reference FOLDER_OR_CORPUS, or --pairs INFILLED HIDDEN"),
+        ([], r"allowed: FOLDER\.\.\. --reference FOLDER_OR_CORPUS, or --pairs INFILLED HIDDEN"),
     ],
 )
 def test_bad_input_is_one_line(folders: tuple[Path, Path], tmp_path: Path, words: list[str], message: str) -> None:

@@ -231,3 +231,55 @@ def test_a_metric_without_a_better_way_names_no_arm():
 
 def test_only_metrics_with_a_better_way_of_their_own_are_primary():
     assert {quantity_of(metric).better for metric in PRIMARY} <= {"lower", "higher"}
+
+
+def outside_study(folder: Path, *, vectors: bool = True, seeds: int = 3) -> pd.DataFrame:
+    """A trained arm of some seeds and two folders of music, with their kernel distances without each piece and without
+    each song of the reference."""
+    cells = {f"transformer-{seed}": ("transformer", seed, 0.5 + 0.01 * seed) for seed in range(seeds)}
+    cells |= {"ar": ("ar", None, 0.010), "mdlm": ("mdlm", None, 0.012)}
+    rows = []
+    for cell, (arm, seed, value) in cells.items():
+        (folder / cell).mkdir(parents=True)
+        named = {"cell_id": cell, "kind": "quality", "arm": arm, "metric": PRIMARY[1], "seed": seed, "value": value}
+        rows.append(named | {"length": 64, "corpus": "c", "sampler": "" if seed is None else "cached"})
+        moves = [("without_piece", 0.001), ("without_reference_song", 0.2)]  # the reference moves all alike
+        found = [
+            Vector(PRIMARY[1], side, place, "", 64, value + (-1) ** place * size)
+            for side, size in moves
+            for place in range(4)
+        ]
+        if vectors:
+            write_vectors(folder / cell, found)
+    return as_frame(pd.DataFrame(rows))
+
+
+def kernel_against(frame: pd.DataFrame, folder: Path | None, baseline: str) -> dict[str, str]:
+    (one,) = (one for one in compared(frame, folder) if one.quantity.name == PRIMARY[1])
+    return {arm.arm: arm.words for arm in one.against(baseline)}
+
+
+def test_music_of_another_system_is_compared_over_its_pieces(tmp_path: Path):
+    frame = outside_study(tmp_path)
+    assert kernel_against(frame, tmp_path, "transformer") == {"ar": "better", "mdlm": "better"}
+    # ar - mdlm: -0.002 +- t(3) of one of two comparisons, 4.1765, times sqrt(2 * 3/4 * 4 * 0.001 ** 2)
+    (one,) = compared(frame, tmp_path)
+    ours = next(arm for arm in one.against("ar") if arm.arm == "mdlm").difference
+    assert ours is not None and (ours.unit, ours.seeds) == ("song", 4)
+    assert ours.interval.half_width == pytest.approx(4.1765 * math.sqrt(6e-6), rel=1e-4)
+    assert kernel_against(frame, tmp_path, "ar")["transformer"] == "worse"
+    (table,) = comparison_tables(frame, "ar", tmp_path)
+    assert [(row[0].text.split()[0], row[3].text, row[4].text) for row in table.rows] == [
+        ("transformer", "3", "4"),
+        ("mdlm", "none", "4"),
+    ]
+
+
+def test_what_other_music_cannot_be_compared_by_is_said(tmp_path: Path):
+    one = outside_study(tmp_path / "one", seeds=1)
+    assert kernel_against(one, tmp_path / "one", "transformer")["ar"] == "open: 1 seed"
+    old = outside_study(tmp_path / "old", vectors=False)
+    assert kernel_against(old, tmp_path / "old", "transformer")["ar"].startswith(
+        "open: its cells hold no figure without"
+    )
+    assert kernel_against(old, None, "transformer")["ar"] == "open: not repeated over seeds"

@@ -10,6 +10,7 @@ from bench import versions
 from bench.errors import UserError
 from bench.measure.quality.outside import REASON, measure_outside
 from bench.run.plan import make_plan
+from bench.store.vectors import read_vectors
 from bench.study.grid import load_study
 
 STUDY = """
@@ -57,11 +58,26 @@ def test_its_music_is_measured_and_what_only_a_denoiser_has_is_missing_with_the_
     settings = plan.cells[-1].settings | {"cost_lengths": [512]}
     rows = measure_outside(settings, tmp_path / "cell", lambda **event: None)
     by_name = {row["metric"]: row for row in rows}
-    assert 0 < by_name["oa_mean"]["value"] <= 1
-    assert len(list((tmp_path / "cell" / "samples").glob("*.mid"))) == 3
+    assert 0 < by_name["oa_mean"]["value"] <= 1 and by_name["oa_mean"]["n"] == 4
+    assert len(list((tmp_path / "cell" / "samples").glob("*.mid"))) == 4  # all that can be read
+    low, high = by_name["oa_mean"]["low"], by_name["oa_mean"]["high"]
+    assert low < by_name["oa_mean"]["value"] < high
+    vectors = read_vectors(tmp_path / "cell")
+    assert (vectors["side"] == "without_piece").sum() == 4 and (vectors["side"] == "without_reference_song").sum() == 3
+    reason = f"{REASON} (4 files, 4 cut after 256 tokens)"
     for metric in ("bits_per_token", "bits_per_note", "bits_per_beat", "step_latency", "forward_gflops"):
-        assert math.isnan(by_name[metric]["value"]) and by_name[metric]["reason"] == REASON
+        assert math.isnan(by_name[metric]["value"]) and by_name[metric]["reason"] == reason
     assert (by_name["step_latency"]["kind"], by_name["step_latency"]["length"]) == ("efficiency", 512)
+
+
+def test_all_files_are_used_unless_told_and_what_is_cut_is_said(tmp_path, music):
+    plan = plan_of(tmp_path, f"midi: {music}")
+    said = "arm rival: 4 files, 4 cut after 256 tokens; against 3 held-out pieces (sample.pieces), as the other arms"
+    assert said in plan.notes
+    fewer = plan_of(tmp_path, f"midi: {music}, pieces: 2")
+    assert any("arm rival: 2 of 4 files, 2 cut after 256 tokens" in note for note in fewer.notes)
+    assert fewer.cells[-1].id != plan.cells[-1].id
+    assert (plan.cells[-1].settings["files"], fewer.cells[-1].settings["files"]) == (None, 2)
 
 
 def test_other_files_are_another_cell(tmp_path, music):
@@ -76,6 +92,7 @@ def test_other_files_are_another_cell(tmp_path, music):
         ("midi: nowhere", "{quality: {}}", "arm 'rival': .*nowhere"),
         ("midi: {music}, arm: smdim", "{quality: {}}", "give either `arm`, a catalog name or pattern, or `midi`"),
         ("midi: {music}, length: 512", "{quality: {}}", "an arm of MIDI files has no model, train, kernels, length"),
+        ("arm: smdim, pieces: 4", "{quality: {}}", "`pieces` is of an arm of MIDI files"),
         ("midi: {music}", "{efficiency: {lengths: [256]}}", "MIDI files have no cost to measure"),
     ],
 )

@@ -1,0 +1,119 @@
+"""Two sets of pieces, or sets of several seeds, compared by one figure on a shared reference: songs are random."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.statistics.differences import FEWEST_SEEDS, Components, Difference, Unit, satterthwaite
+from metrics.statistics.intervals import Interval, without_interval
+from metrics.statistics.simultaneous import Family
+from metrics.statistics.songs import half_widths
+
+FEWEST_DEGREES: Final = 3.0
+SMALLEST_VARIANCE: Final = 1e-24  # of moves; below, rounding
+NO_SPREAD: Final = "no spread over single songs"
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SetFigure:
+    """A figure of a set of pieces, and what it becomes without each of its songs (or groups of songs) in turn.
+
+    `without`: first of the set itself (G,), then of the reference it is measured against (H,), if any. A figure without
+    a spread has none, and `reason` says why.
+    """
+
+    value: float
+    without: tuple[Values, ...] = field(default=(), compare=False)
+    reason: str = ""
+
+
+def set_difference(
+    first: Sequence[SetFigure],
+    second: Sequence[SetFigure],
+    names: tuple[str, str],
+    family: Family,
+    level: float = 0.95,
+) -> Difference:
+    """first - second, each the mean over its figures: one for music that exists once, one per seed of a trained arm.
+
+    The variance of the estimate has three independent parts. A set's own songs: that of a figure which exists once, by
+    the jackknife, (G - 1) / G times the sum of squared moves (Efron & Stein 1981, doi 10.1214/aos/1176345462). Seeds:
+    the variance between the figures of several seeds, which holds that of their pieces. The reference: moves of the
+    difference, since both sides are measured against the same songs. Freedom: that of the smallest set, or fewer where
+    few songs decide (`degrees_of_freedom`), and seeds by Satterthwaite, never narrower than with seeds alone
+    (`half_widths`). Distances of equal sets that are near their reference spread less than the jackknife allows for:
+    fewer false calls there, not more.
+
+    `unit` of the difference is "song" where neither side has several seeds; `interval.n` then counts songs.
+    """
+    sides = (first, second)
+    value = float(np.mean([one.value for one in first]) - np.mean([one.value for one in second]))
+    repeated = [[one.value for one in side] for side in sides if len(side) > 1]
+    own = [side[0].without[0] for side in sides if len(side) == 1 and side[0].without]
+    moves = [_moves(one) for one in (*own, *_against_reference(first, second))]
+    songs = min(map(len, moves), default=0)
+    seeds = min(map(len, repeated), default=0)
+    count, more = (seeds, songs) if seeds else (songs, 0)
+    reason = next((one.reason or NO_SPREAD for side in sides for one in side if not one.without), "")
+    if not reason and math.isfinite(value) and songs < FEWEST_SEEDS:
+        reason = f"{songs} songs, {FEWEST_SEEDS} are needed"
+    unit: Unit = "seed" if seeds else "song"
+    if reason or not math.isfinite(value):
+        interval, none = without_interval(value, count, level, reason or "no figure"), (math.nan, math.nan)
+        return Difference(*names, interval, (), *none, none, family, Components(math.nan), more, unit)
+    of_songs = float(sum((len(one) - 1) / len(one) * (one**2).sum() for one in moves))
+    song_freedom = min(songs - 1, degrees_of_freedom(moves))
+    variances = [float(np.var(values, ddof=1)) / len(values) for values in repeated]
+    of_seeds = sum(variances)
+    seed_freedom = float(satterthwaite(variances, [len(values) - 1 for values in repeated])) if seeds else math.inf
+    half = float(half_widths(of_seeds, of_songs, seed_freedom, song_freedom, family, level))
+    error, freedom = math.sqrt(of_seeds + of_songs), satterthwaite((of_seeds, of_songs), (seed_freedom, song_freedom))
+    alone = (math.sqrt(of_seeds), seed_freedom) if seeds else (error, float(freedom))
+    components = Components(of_seeds * seeds, of_songs * songs) if seeds else Components(of_songs * songs)
+    interval = Interval(value, value - half, value + half, count, level)
+    return Difference(*names, interval, (), error, float(freedom), alone, family, components, more, unit)
+
+
+def _moves(figures: Values) -> Values:
+    return figures - figures.mean()
+
+
+def _against_reference(first: Sequence[SetFigure], second: Sequence[SetFigure]) -> list[Values]:
+    """First - second without each song of the reference; both apart where their references differ in size."""
+    each = [[one.without[1] for one in side if len(one.without) > 1] for side in (first, second)]
+    if len({len(values) for side in each for values in side}) == 1 and all(each):
+        return [np.asarray(np.mean(each[0], axis=0) - np.mean(each[1], axis=0))]
+    return [values / len(side) for side in each for values in side]
+
+
+def set_pairs(figures: dict[str, SetFigure], level: float = 0.95) -> dict[tuple[str, str], Difference]:
+    """first - second for every two sets: their intervals cover together with chance `level` (Games & Howell 1976, doi
+    10.3102/10769986001002113: the studentised range with the freedom of each pair)."""
+    family = Family("pairs", len(figures))
+    return {
+        (a, b): set_difference([figures[a]], [figures[b]], (a, b), family, level) for a, b in combinations(figures, 2)
+    }
+
+
+def degrees_of_freedom(without: Sequence[Values]) -> float:
+    """Degrees of freedom of a spread, from the figures of each set without one of its songs (Satterthwaite).
+
+    The variance of a figure is about the sum of squares of what each of the n songs moves it by, and the sampling
+    error of that sum grows with the kurtosis k of the moves: 2 n / (k - 1). Normal moves give n; where few unusual
+    songs decide, the spread itself is uncertain and the interval must be wider.
+    """
+    known = [figures[np.isfinite(figures)] for figures in without]
+    moves = np.concatenate([figures - figures.mean() for figures in known if len(figures)] or [np.zeros(0)])
+    variance = float((moves**2).mean()) if len(moves) else 0.0
+    if variance < SMALLEST_VARIANCE:
+        return float("inf")
+    kurtosis = float((moves**4).mean()) / variance**2
+    return max(2 * len(moves) / max(kurtosis - 1, 1e-9), FEWEST_DEGREES)
