@@ -8,7 +8,8 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 # what a GPU machine without a network has already: the wheelhouse leaves it out
 WHEELHOUSE_WITHOUT ?= torch triton nvidia-* cuda-* numpy scipy pandas pyarrow matplotlib seaborn numba llvmlite pillow \
   contourpy fonttools kiwisolver
-WHEELHOUSE_ALSO ?= pytest hypothesis
+# nvidia-ml-py asks the driver for clocks and is no part of CUDA: what is named here is left out by no pattern
+WHEELHOUSE_ALSO ?= pytest hypothesis nvidia-ml-py
 WHEELHOUSE_FROM_SOURCE ?= fvcore iopath
 # the newest Triton, and that of torch 2.11, whose interpreter needs an older NumPy
 TRITONS := 3.9.0 3.6.0

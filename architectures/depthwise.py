@@ -1,20 +1,25 @@
-"""The short depthwise convolution of the Mamba mixers with silu after it, an operator of two kernels."""
+"""The short depthwise convolution of the Mamba mixers with silu after it, an operator of three kernels."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from architectures import package_kernels
-from architectures.kernel_choice import HALF, Kernel, KernelDispatcher, constant_when_compiled, record
+from architectures.kernel_choice import HALF, Kernel, KernelDispatcher, constant_when_compiled, record, watched
+
+Convolution = Callable[..., Tensor]
 
 
-def _trial(device: torch.device) -> tuple[Tensor, Tensor]:
+def _trial(device: torch.device, kernel: Convolution = package_kernels.causal_convolution) -> tuple[Tensor, Tensor]:
     """Output and gradients on ones: with weights 1 each value is silu of the number of steps in its window."""
     x = torch.ones(1, 8, 16, device=device, requires_grad=True)
     weight = torch.ones(8, 4, device=device, requires_grad=True)
-    y = package_kernels.causal_convolution(x, weight, None, backward=False)
+    y = kernel(x, weight, None, backward=False)
     found = torch.autograd.grad(y.sum(), (x, weight))
     expected = plain_convolution(x, weight, None, backward=False)
     wanted = torch.autograd.grad(expected.sum(), (x, weight))
@@ -25,10 +30,22 @@ def _flat(*tensors: Tensor) -> Tensor:
     return torch.cat([tensor.detach().flatten() for tensor in tensors])
 
 
+def _numba_reason() -> str:
+    """Why the kernel `numba` cannot run here; "" if it can."""
+    from architectures import numba_convolution  # imports numba: half a second
+
+    return package_kernels.trial_reason(
+        partial(_trial, kernel=numba_convolution.causal_convolution), torch.device("cpu")
+    )
+
+
 CONVOLUTION = KernelDispatcher(
     "convolution",
     {
         "torch": Kernel(),
+        "numba": Kernel(
+            ("cpu",), float64=False, automatic_on=("cpu",), probe=_numba_reason, advice="pip install numba"
+        ),
         "causal_conv1d": package_kernels.package_kernel(
             "causal_conv1d", (torch.float32, *HALF), _trial, automatic_on=("cuda",)
         ),
@@ -45,7 +62,11 @@ def causal_convolution(x_BIL: Tensor, weight_I1K: Tensor, bias_I: Tensor | None,
     weight_IK = weight_I1K[:, 0]
     kernel = chosen_kernel(x_BIL.device, x_BIL.dtype, weight_IK.shape[1])
     if x_BIL.device.type in CONVOLUTION.automatic:
-        record("convolution", kernel)
+        record("convolution", kernel)  # the one that runs where nothing watches
+    if kernel == "numba" and not watched():
+        from architectures import numba_convolution
+
+        return numba_convolution.causal_convolution(x_BIL, weight_IK, bias_I, backward=backward)
     if kernel == "causal_conv1d":
         return package_kernels.causal_convolution(x_BIL, weight_IK, bias_I, backward=backward)
     return plain_convolution(x_BIL, weight_IK, bias_I, backward=backward)

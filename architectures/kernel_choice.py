@@ -183,6 +183,17 @@ def counting() -> bool:
     return bool(_counting)
 
 
+def watched() -> bool:
+    """Whether calls are compiled, traced, counted or otherwise seen operator by operator: what computes outside torch
+    has to appear there as operators of torch."""
+    return (
+        torch.compiler.is_compiling()
+        or torch.jit.is_tracing()
+        or counting()
+        or torch._C._len_torch_dispatch_stack() > 0
+    )
+
+
 def constant_when_compiled(function: Function) -> Function:
     """As `torch.compiler.assume_constant_result`, which would import the compiler, in a second, to set this mark."""
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]

@@ -5,7 +5,7 @@
 | scan        | numba, torch           | mamba_ssm, triton, torch                       | reference                   |
 | attention   | torch (its own choice) | torch (its own choice)                         | flash, efficient, cudnn,    |
 |             |                        |                                                | math, flash_attn            |
-| convolution | torch                  | causal_conv1d (windows of 2 to 4 steps), torch |                             |
+| convolution | numba, torch           | causal_conv1d (windows of 2 to 4 steps), torch |                             |
 | ssd         | torch                  | mamba_ssm (half precision only), torch         | mamba_ssm in float32 (TF32) |
 
 The first of a line that works is taken. One that is absent or broken is passed over: `doctor` shows why, a run names

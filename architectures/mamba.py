@@ -32,14 +32,21 @@ def product(weight_OI: torch.Tensor, x_BIL: torch.Tensor) -> torch.Tensor:
     return (weight_OI @ x_IM).view(-1, batch, length).transpose(0, 1)  # O BL -> B O L
 
 
-def shares(values: torch.Tensor, parts: int, dim: int = 0) -> list[torch.Tensor]:
+def shares(values: torch.Tensor, parts: int) -> list[torch.Tensor]:
     """The values in equal parts; themselves where there is one, since a slice of everything has a gradient to copy."""
-    return [values] if parts == 1 else list(values.chunk(parts, dim=dim))
+    return [values] if parts == 1 else list(values.chunk(parts))
+
+
+def channel_shares(x_BIL: torch.Tensor, parts: int) -> list[torch.Tensor]:
+    """The channels in equal parts, cut where `product` has them outermost: so their gradients are joined there too."""
+    return [part.transpose(0, 1) for part in shares(x_BIL.transpose(0, 1), parts)]
 
 
 def joined(parts_BIL: list[torch.Tensor]) -> torch.Tensor:
-    """The parts side by side again."""
-    return parts_BIL[0] if len(parts_BIL) == 1 else torch.cat(parts_BIL, dim=1)
+    """The parts side by side again, channels outermost in memory."""
+    if len(parts_BIL) == 1:
+        return parts_BIL[0]
+    return torch.cat([part.transpose(0, 1) for part in parts_BIL]).transpose(0, 1)
 
 
 class SelectiveStateSpace(nn.Module):
@@ -95,7 +102,8 @@ class SelectiveStateSpace(nn.Module):
         if pad_BL is not None:
             u_BIL = [u.masked_fill(pad_BL[:, None], 0.0) for u in u_BIL]
         projected = product(self.to_parameters.weight, joined(u_BIL))  # R+2N I, B I L -> B R+2N L
-        rank_BRL, B_BNL, C_BNL = projected.split((self.rank, self.state, self.state), dim=1)
+        sizes = self.rank, self.state, self.state
+        rank_BRL, B_BNL, C_BNL = (one.transpose(0, 1) for one in projected.transpose(0, 1).split(sizes))
         rank_BLR = rank_BRL.transpose(1, 2).contiguous()  # laid out so that gradients of small ranks keep their bits
         delta_BIL = product(self.to_delta.weight, rank_BLR.transpose(1, 2))  # I R, B R L -> B I L
         A_IN = -self.A_log.float().exp()
@@ -103,7 +111,7 @@ class SelectiveStateSpace(nn.Module):
         outputs = [
             scan.selective_scan(u, delta, A, B_BNL, C_BNL, D, z, bias, True, reverse=back)
             for u, delta, z, (A, D, bias), back in zip(
-                u_BIL, shares(delta_BIL, parts, dim=1), z_BIL, own, backward, strict=True
+                u_BIL, channel_shares(delta_BIL, parts), z_BIL, own, backward, strict=True
             )
         ]
         return joined(outputs)
@@ -183,7 +191,7 @@ class Mamba(Mixer):
         """(B, L, D) -> (B, L, D); x must be 0 where pad_BL is true, from where the state carries nothing."""
         passes = self.passes()
         parts = len(passes[0][1])
-        inner = shares(product(self.inward.weight, x_BLD.transpose(1, 2)), 2 * parts, dim=1)  # B 2I L -> B I/parts L
+        inner = channel_shares(product(self.inward.weight, x_BLD.transpose(1, 2)), 2 * parts)  # B 2I L -> B I/parts L
         outputs = [space.run(inner[:parts], inner[parts:], backward, pad_BL) for space, backward in passes]
         mixed = outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
         mixed_IM = mixed.transpose(0, 1).flatten(1)  # B I L -> I BL

@@ -140,10 +140,9 @@ class Mamba2(Mixer):
 
     def kernels(self, device: torch.device) -> dict[str, str]:
         """{"convolution": ..., "ssd": ...} on devices where they are a choice, for autocast's type where it is on."""
-        if device.type not in SSD.automatic:
-            return {}
-        dtype = type_of_products(self.inward.weight, device)
-        return {
-            "convolution": depthwise.chosen_kernel(device, dtype, self.kernel),
-            "ssd": chosen_kernel(device, dtype),
-        }
+        dtype, found = type_of_products(self.inward.weight, device), {}
+        if device.type in depthwise.CONVOLUTION.automatic:
+            found["convolution"] = depthwise.chosen_kernel(device, dtype, self.kernel)
+        if device.type in SSD.automatic:
+            found["ssd"] = chosen_kernel(device, dtype)
+        return found

@@ -41,7 +41,8 @@ def is_left_out(name: str, without: Iterable[str]) -> bool:
 def reached(
     roots: Iterable[str], requirements: Mapping[str, Iterable[str]], without: Iterable[str], python: str
 ) -> list[str]:
-    """Distributions that the roots need, not through one that is left out: sorted canonical names.
+    """Distributions that the roots need, not through one that is left out: sorted canonical names. A root is asked for
+    by name and stays, whatever pattern it fits.
 
     `requirements`: of each distribution that was resolved, by canonical name, its Requires-Dist lines.
     """
@@ -54,10 +55,11 @@ def reached(
         "platform_machine": "x86_64",
         "os_name": "posix",
     }
-    found, open_names = set[str](), [canonical(root) for root in roots]
+    asked = {canonical(root) for root in roots}
+    found, open_names = set[str](), list(asked)
     while open_names:
         name = open_names.pop()
-        if name in found or is_left_out(name, without):
+        if name in found or (name not in asked and is_left_out(name, without)):
             continue
         if name not in requirements:
             raise WheelhouseError(f"{name}: needed, but not among what was resolved")
@@ -126,7 +128,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--source", type=Path, default=Path(), help="checkout of the project")
     parser.add_argument("--python", default="3.12", help="version of the other machine's Python")
-    parser.add_argument("--also", default="", help="further distributions, such as pytest")
+    parser.add_argument("--also", default="", help="further distributions, such as pytest, left out by no pattern")
     parser.add_argument("--from-source", default="", help="those that are published as source alone, in pure Python")
     parser.add_argument("--without", default="", help="names or patterns of what the other machine has")
     parser.add_argument("--most-mb", type=float, default=30.0, help="largest size of all wheels together")

@@ -1,17 +1,13 @@
 """The `numba` kernel: the scan on a CPU by compiled loops, without a compiler on the machine, on several threads."""
 
-import hashlib
-import os
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
-from typing import Any
 
-import numba
 import numpy as np
 import torch
 from torch import Tensor
 
+from architectures.numba_code import compiled
 from architectures.scan import numba_lanes, numba_passes, numba_steps
 from architectures.scan.inputs import ScanGradients, ScanInputs
 from architectures.scan.numba_passes import GradientArrays, ScanArrays, scratch_floats
@@ -27,31 +23,11 @@ NOTHING = np.zeros(0, dtype=np.float32)
 
 @cache
 def _compiled(which: str) -> Callable[..., None]:
-    """The forward or backward function, from the disk cache (under NUMBA_CACHE_DIR, or ours) or compiled now."""
-    types = numba_passes.FORWARD_TYPES if which == "forward" else numba_passes.BACKWARD_TYPES
-    function = numba_passes.scan_forward if which == "forward" else numba_passes.scan_backward
-    config: Any = numba.config
-    users_folder = config.CACHE_DIR
-    try:
-        config.CACHE_DIR = str(Path(users_folder or _cache_folder()) / f"numba_{_sources_digest()}")
-        return numba.njit(types, cache=True, nogil=True, error_model="numpy")(function)
-    except RuntimeError:  # no home folder, or numba found none that it may write its cache to
-        return numba.njit(types, nogil=True, error_model="numpy")(function)
-    finally:
-        config.CACHE_DIR = users_folder
-
-
-def _sources_digest() -> str:
-    """Of all that is compiled together: numba's disk cache by itself notices a change in the calling file only."""
-    files = (str(module.__file__) for module in (numba_passes, numba_lanes, numba_steps))
-    return hashlib.sha256(b"".join(Path(file).read_bytes() for file in files)).hexdigest()[:16]
-
-
-def _cache_folder() -> Path:
-    """Where compiled functions are kept: below SMDIM_BENCH_CACHE, or the user's folder of caches."""
-    forced = os.environ.get("SMDIM_BENCH_CACHE")
-    base = Path(forced) if forced else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "smdim-bench"
-    return base / "scan"
+    """The forward or backward function."""
+    sources = (numba_passes, numba_lanes, numba_steps)
+    if which == "forward":
+        return compiled(numba_passes.scan_forward, numba_passes.FORWARD_TYPES, *sources)
+    return compiled(numba_passes.scan_backward, numba_passes.BACKWARD_TYPES, *sources)
 
 
 def _in_scan_order(tensor: Tensor, reverse: bool) -> np.ndarray:
@@ -104,9 +80,17 @@ def _run(which: str, given: ScanArrays, results: tuple[np.ndarray, ...]) -> None
     run_items(task, items, scratch_floats(which, given), updates)
 
 
+def _like(tensor: Tensor) -> Tensor:
+    """Memory for a result in float32, laid out as the tensor where that has time contiguous."""
+    contiguous = tensor.stride(2) == 1
+    return torch.empty_like(
+        tensor, dtype=torch.float32, memory_format=torch.preserve_format if contiguous else torch.contiguous_format
+    )
+
+
 def forward(inputs: ScanInputs) -> Tensor:
-    """y (B, D, L), computed in float32, in the type of u."""
-    y = torch.empty(inputs.u.shape, dtype=torch.float32)
+    """y (B, D, L), computed in float32, in the type of u, and laid out in memory as u is."""
+    y = _like(inputs.u)
     _run("forward", _read(inputs), (_in_scan_order(y, inputs.reverse),))
     return y.to(inputs.u.dtype)
 
@@ -116,8 +100,8 @@ def backward(inputs: ScanInputs, grad_BDL: Tensor) -> ScanGradients:
     given = _read(inputs, grad_BDL)
     batch, channels, length = inputs.u.shape
     state = inputs.A.shape[1]
-    grad_u, grad_delta = (torch.empty(inputs.u.shape, dtype=torch.float32) for _ in range(2))
-    grad_z = grad_u if inputs.z is None else torch.empty(inputs.u.shape, dtype=torch.float32)
+    grad_u, grad_delta = (_like(tensor) for tensor in (inputs.u, inputs.delta))
+    grad_z = grad_u if inputs.z is None else _like(inputs.z)
     grad_A = torch.empty(batch, channels, state)
     grad_skip, grad_bias = torch.empty(batch, channels), torch.empty(batch, channels)
     grad_B, grad_C = (torch.empty(batch, _groups(given), length, state) for _ in range(2))

@@ -126,7 +126,7 @@ class KernelSettings(Settings):
     attention: Literal["auto", "torch", "flash", "efficient", "cudnn", "math", "flash_attn"] = Field(
         "auto", description="attention: torch's implementations, or the package flash-attn; auto: as torch chooses"
     )
-    convolution: Literal["auto", "torch", "causal_conv1d"] = Field(
+    convolution: Literal["auto", "torch", "numba", "causal_conv1d"] = Field(
         "auto", description="the short convolution of the Mamba mixers"
     )
     ssd: Literal["auto", "torch", "mamba_ssm"] = Field("auto", description="Mamba-2's state-space duality")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from architectures.mamba import Mamba, product, shares
+from architectures.mamba import Mamba, channel_shares, product
 from architectures.mamba2 import Mamba2
 from architectures.ssd import ssd_chunked, ssd_reference
 
@@ -44,7 +44,7 @@ def test_split_mamba_is_half_a_forward_and_half_a_backward_mixer(part):
         other.load_state_dict(both.state_dict())
     inner, gate = torch.randn(2, 2, 64, 40)
     found, right, left = (
-        mixer.ahead.run(shares(inner, ways, dim=1), shares(gate, ways, dim=1), mixer.passes()[0][1])
+        mixer.ahead.run(channel_shares(inner, ways), channel_shares(gate, ways), mixer.passes()[0][1])
         for mixer, ways in ((both, 2), (ahead, 1), (back, 1))
     )
     torch.testing.assert_close(found, torch.cat((right[:, :32], left[:, 32:]), dim=1))

@@ -28,6 +28,8 @@ def test_what_is_needed_is_followed_but_not_through_what_is_there() -> None:
     assert reached(["ours"], REQUIREMENTS, ["torch"], "3.11") == ["old", "ours"]
     everything = reached(["ours", "pytest"], REQUIREMENTS, ["nvidia-*"], "3.12")
     assert everything == ["deep", "music-tokens", "ours", "pytest", "torch"]
+    named = reached(["ours", "NVIDIA_ml.py"], REQUIREMENTS | {"nvidia-ml-py": []}, ["torch", "nvidia-*"], "3.11")
+    assert named == ["nvidia-ml-py", "old", "ours"]
 
 
 def test_a_need_that_was_not_resolved_is_named() -> None:
@@ -61,4 +63,8 @@ def test_make_hands_on_the_other_machines_python(given: list[str], version: str)
     command = ["make", "--dry-run", "--no-print-directory", "wheelhouse", *given]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert re.search(rf"wheelhouse\.py wheelhouse --python {re.escape(version)} ", told)
-    assert "torch triton nvidia-*" in told and '"fvcore iopath"' in told
+    assert (
+        "torch triton nvidia-*" in told
+        and '--also "pytest hypothesis nvidia-ml-py"' in told
+        and '"fvcore iopath"' in told
+    )

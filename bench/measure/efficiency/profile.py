@@ -34,14 +34,15 @@ KINDS = {
     ),
 }
 """Kind of operator -> what its name contains; looked through in this order. Anything else is element-wise."""
-FUNCTIONS_OF_PACKAGES = {
-    "SelectiveScanFn": "scan",
+OWN_FUNCTIONS = {
+    "SelectiveScan": "scan",
     "MambaChunkScanCombinedFn": "scan",
-    "CausalConv1dFn": "convolution",
+    "CausalConv": "convolution",
     "FlashAttnFunc": "attention",
 }
-"""How names begin of what optional packages run outside torch's operators (backward: "...Backward") -> its kind."""
-PACKAGES = tuple(FUNCTIONS_OF_PACKAGES)
+"""How names begin of what is run outside torch's operators, by packages and by kernels for CPUs (backward:
+"...Backward") -> its kind."""
+OWN = tuple(OWN_FUNCTIONS)
 OTHER_PARTS = {"autograd::engine": "backward", "Optimizer.": "optimiser"}
 """How the profiler names what encloses the operators of a training step -> a part of it."""
 
@@ -160,7 +161,7 @@ def _summary(profiler: Any, steps: int, on_gpu: bool) -> StepProfile:
     times_us: dict[tuple[str, str], float] = defaultdict(float)
     calls: dict[tuple[str, str], int] = defaultdict(int)
     for event in profiler.events():
-        if event.name.startswith(MARK) or not ("::" in event.name or event.name.startswith(PACKAGES)):
+        if event.name.startswith(MARK) or not ("::" in event.name or event.name.startswith(OWN)):
             continue
         key = (_part_of(event), _kind_around(event))
         times_us[key] += event.self_device_time_total if on_gpu else event.self_cpu_time_total
@@ -198,7 +199,7 @@ def _kind_around(event: Any) -> str:
 
 def kind_of(operator: str) -> str:
     """The kind of an operator by its name: scan, attention, convolution, matmul, movement or element-wise."""
-    for begins, kind in FUNCTIONS_OF_PACKAGES.items():
+    for begins, kind in OWN_FUNCTIONS.items():
         if operator.startswith(begins):
             return kind
     name = operator.partition("::")[2]

@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from architectures.kernel_choice import KernelError
-from architectures.scan import scan_flops, selective_scan
+from architectures.scan import available_kernels, scan_flops, selective_scan
 from architectures.scan.kernels import KERNELS
 
 SCAN_OP = torch.ops.smdim_bench.selective_scan
@@ -72,6 +72,24 @@ def test_flop_counters_see_forward_and_backward() -> None:
     with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
         selective_scan(**given, kernel="torch").sum().backward()
     assert counter.get_flop_counts()["Global"] == {SCAN_OP: 9 * 72, SCAN_BACKWARD_OP: 18 * 72}
+
+
+def test_a_cpu_kernel_is_called_without_the_operator_where_nothing_watches() -> None:
+    """Its results lie in memory as its arguments do: channels outermost, as products of a Mamba have them."""
+    if reason := available_kernels()["numba"]:
+        pytest.skip(reason)
+    given = arguments(batch=2, channels=3, length=6)
+    by_channel = {name: given[name].transpose(0, 1).contiguous().transpose(0, 1) for name in ("u", "delta", "z")}
+    leaves = {name: tensor.requires_grad_() for name, tensor in (given | by_channel).items()}
+    y = selective_scan(**leaves, delta_softplus=True, kernel="numba")
+    assert type(y.grad_fn).__name__ == "SelectiveScanBackward"
+    found = torch.autograd.grad(y, list(leaves.values()), torch.ones_like(y))
+    assert [y.stride(), found[0].stride(), found[1].stride(), found[6].stride()] == [(6, 12, 1)] * 4
+    with FlopCounterMode(display=False):
+        watched = selective_scan(**leaves, delta_softplus=True, kernel="numba")
+    assert type(watched.grad_fn).__name__ != "SelectiveScanBackward"
+    again = torch.autograd.grad(watched, list(leaves.values()), torch.ones_like(y))
+    assert all(torch.equal(one, other) for one, other in zip((y, *found), (watched, *again), strict=True))
 
 
 def test_counted_flops() -> None:

@@ -131,7 +131,8 @@ def test_a_row_names_the_attention_that_ran(monkeypatch, kernel):
         with torch.inference_mode():
             backbone(tokens_BL)
 
-    assert kernels_of_call(call) == {"scan": "torch", "sdpa": {"math": "math", "flash": "flash_cpu"}[kernel]}
+    attention = {"math": "math", "flash": "flash_cpu"}[kernel]
+    assert kernels_of_call(call) == {"convolution": "numba", "scan": "torch", "sdpa": attention}
 
 
 def test_a_study_for_another_machine_is_planned_whatever_kernels_this_one_has(study):

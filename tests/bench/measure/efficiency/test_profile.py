@@ -66,6 +66,8 @@ def test_kinds_by_name(operator, kind):
 @pytest.mark.parametrize(
     ("operator", "kind"),
     [
+        ("SelectiveScan", "scan"),
+        ("CausalConvolutionBackward", "convolution"),
         ("SelectiveScanFn", "scan"),
         ("SelectiveScanFnBackward", "scan"),
         ("MambaChunkScanCombinedFn", "scan"),
