@@ -100,7 +100,7 @@ _BRIEF: Final = {
 
 
 def brief(metric: str, unit: bool = True) -> str:
-    """A heading for narrow columns, `step [ms]` or `step`; the short label of a quantity that has none."""
+    """A heading for narrow columns, `step [ms]` or `step`; the label of a quantity that has none."""
     quantity = quantity_of(metric)
-    label = _BRIEF.get(metric, quantity.short)
+    label = _BRIEF.get(metric, quantity.label)
     return f"{label} [{quantity.unit}]" if unit and quantity.unit not in ("1", "", label) else label
