@@ -36,8 +36,11 @@ def summary_table(table: Any, folder: Path | None = None) -> Table:
     shown = study_summary(frame, folder)
     caption = "\n".join(filter(None, (shown.caption, *shown.notes, HALVES)))
     words = shown.columns[-1:]
-    result = narrow_table(study_name(frame), shown.columns[1:-1], caption, words=words, title_justify="center")
-    rows = [(row[0], [*(plus_minus(entry) for entry in row[1:-1]), row[-1].text]) for row in shown.rows]
+    figures = [heading.replace(" ", "\n") for heading in shown.columns[1:-1]]
+    result = narrow_table(study_name(frame), figures, caption, words=words, title_justify="center")
+    rows = [
+        (row[0], [*(plus_minus(entry) for entry in row[1:-1]), row[-1].text.replace(" ", "\n")]) for row in shown.rows
+    ]
     arms = [(f"{name.text} {name.mark}".strip(), cells) for name, cells in rows if not name.reference]
     add_arms(result, arms)
     for place, (name, cells) in enumerate((name, cells) for name, cells in rows if name.reference):

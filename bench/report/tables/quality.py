@@ -44,7 +44,7 @@ from metrics.statistics.redraws import SEPARATED, WITHIN
 
 NO_MORE, OPEN = "†", "‡"
 MARKS = {"no more": NO_MORE, "open": OPEN}
-"""Signs after an arm, by its word in `grammar_marks`."""
+"""Signs after an arm by what `grammar_marks` says of it."""
 MARK_WORDS = {
     "no more": f"{NO_MORE} no better than the grammar of tokens (no fewer bits/token).",
     "open": f"{OPEN} better than the grammar of tokens on average (fewer bits/token), not settled by these seeds.",
