@@ -26,6 +26,7 @@ from metrics.music.outliers import PITCH_OUTLIERS
 from metrics.music.structure import STRUCTURE_ERROR
 from metrics.music.tokens import GRAMMAR_ERRORS, TOKEN_ENTROPY
 from metrics.music.two_samples import KERNEL_DISTANCE, NEAREST_NEIGHBOUR_ACCURACY
+from metrics.quantities import quantity_of
 
 OUTLIERS: Final = PITCH_OUTLIERS["percentile"]
 SOUNDING, ONSET = (CHORD_DENSITY[kind, "mean"] for kind in ("sounding", "onset"))
@@ -66,3 +67,40 @@ SAMPLING: Final = (
 GROWING: Final = (STEP_LATENCY, TRAIN_STEP_LATENCY, PEAK_MEMORY_INFERENCE, PEAK_MEMORY_TRAINING, FORWARD_GFLOPS)
 """Costs whose growth with length is shown."""
 COSTS: Final = (STEP_LATENCY, STEP_LATENCY_GRAPH, SAMPLE_LATENCY, *GROWING[1:])
+EFFICIENCY: Final = (
+    STEP_LATENCY,
+    SAMPLE_LATENCY,
+    TRAIN_STEP_LATENCY,
+    PEAK_MEMORY_INFERENCE,
+    PEAK_MEMORY_TRAINING,
+    FORWARD_GFLOPS,
+)
+"""Columns of the one table of costs."""
+SUMMARY: Final = (
+    *PRIMARY,
+    STEP_LATENCY,
+    PEAK_MEMORY_INFERENCE,
+    FORWARD_GFLOPS,
+    SAMPLE_LATENCY,
+    TRAIN_STEP_LATENCY,
+    PEAK_MEMORY_TRAINING,
+)
+"""Columns of the first table of a report, as many as it has room for: the later ones where earlier ones were not
+measured."""
+_BRIEF: Final = {
+    BITS: "bits/token",
+    KERNEL_DISTANCE: "kernel distance",
+    STEP_LATENCY: "step",
+    SAMPLE_LATENCY: "sample",
+    TRAIN_STEP_LATENCY: "training step",
+    PEAK_MEMORY_INFERENCE: "memory",
+    PEAK_MEMORY_TRAINING: "training memory",
+    FORWARD_GFLOPS: "GFLOPs",
+}
+
+
+def brief(metric: str, unit: bool = True) -> str:
+    """A heading for narrow columns, `step [ms]` or `step`; the label of a quantity that has none."""
+    quantity = quantity_of(metric)
+    label = _BRIEF.get(metric, quantity.label)
+    return f"{label} [{quantity.unit}]" if unit and quantity.unit not in ("1", "", label) else label

@@ -183,9 +183,11 @@ def finish(results: ResultTable, console: Console) -> None:
 
 
 def print_summary(results: ResultTable, console: Console) -> None:
-    """Print the summary table of a study's results, and its verdicts under it."""
-    from bench.report import summary_table, verdict_lines
+    """Print the question of a study with its answers, the summary table, and the verdicts under it."""
+    from bench.report import answer_lines, summary_table, verdict_lines
 
-    console.print(summary_table(results.frame))
+    for line in answer_lines(results.folder, results.frame):
+        console.print(line)
+    console.print(summary_table(results.frame, results.folder))
     for line in verdict_lines(results.folder, results.frame):
         console.print(line)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
-__all__ = ["summary_table", "verdict_lines", "write_report"]
+__all__ = ["answer_lines", "summary_table", "verdict_lines", "write_report"]
 
 
 def write_report(results_folder: Path, *, table: Any = None, force: bool = False) -> Path:
     """Write a study's report into its results folder: `report.md` (whose path is returned), `report.html`, `tables/*`
-    (Markdown, CSV, LaTeX) and `figures/*.png`.
+    (CSV, those for papers Markdown and LaTeX too) and `figures/*.png`.
 
     `table` is a ResultTable or a frame; without it the folder's own table is read. What cannot be drawn is left out and
     named in the report, so that a study with failures still has one. `force` ranks costs of different kernels and
@@ -24,11 +24,23 @@ def write_report(results_folder: Path, *, table: Any = None, force: bool = False
     return write(Path(results_folder), table, force=force)
 
 
-def summary_table(table: Any) -> RichTable:
-    """The table printed at the end of a run; `table` is a ResultTable or a frame."""
+def summary_table(table: Any, folder: Path | None = None) -> RichTable:
+    """The table printed at the end of a run; `table` is a ResultTable or a frame, `folder` holds its cells."""
     from bench.report.pages.terminal import summary_table as build
 
-    return build(table)
+    return build(table, folder)
+
+
+def answer_lines(results_folder: Path, table: Any) -> list[str]:
+    """The study's question and its answers, printed over the summary table; `table` as above."""
+    from bench.report.pages.answers import answers
+    from bench.report.rows.frame import as_frame
+    from bench.report.rows.study import baseline_arm, kernels_together, study_question
+
+    frame = as_frame(table)
+    together = kernels_together(results_folder)
+    found = answers(frame, baseline_arm(results_folder, frame), results_folder, together=together)
+    return [*filter(None, [study_question(results_folder)]), *(f"{one.question} {one.words}" for one in found)]
 
 
 def verdict_lines(results_folder: Path, table: Any) -> list[str]:

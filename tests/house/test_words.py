@@ -19,7 +19,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob
 
 # Pattern -> what to write instead. Whole words, any case, in docstrings, comments, messages and pages.
 WORDS = {
-    r"tell|tells|told|telling": "say, show, state; distinguish",
+    r"(?<!cannot )tell|tells|told|telling": "say, show, state; distinguish",  # but "cannot tell here", as reports say
     r"mend|mends|mended|mending": "fix, correct",
     r"dearer": "more expensive",
     r"for want of": "without, for lack of",

@@ -78,7 +78,7 @@ def ratio_to(
     model = _model(folder, family) if folder and took_turns(summary, base) else None
     if model is None or not {summary.arm, base.arm} <= set(model.arms) or summary.arm == base.arm:
         return _within_processes(summary, base, folder)
-    return _judged(model.against(base.arm)[summary.arm], base, folder)
+    return _judged(_against(folder, tuple(family), base.arm)[summary.arm], base, folder)
 
 
 def ratios_of_pairs(pairs: Sequence[tuple[Summary, Summary]], summaries: Summaries, folder: Path) -> list[Ratio | None]:
@@ -89,7 +89,7 @@ def ratios_of_pairs(pairs: Sequence[tuple[Summary, Summary]], summaries: Summari
         if model is None or not {first.arm, second.arm} <= set(model.arms):
             found.append(_within_processes(first, second, folder))
             continue
-        all_pairs = model.pairs()
+        all_pairs = _pairs(folder, tuple(_beside(summaries, second)))
         one = all_pairs.get((first.arm, second.arm))
         found.append(_judged(one or all_pairs[second.arm, first.arm].reversed(), second, folder))
     return found
@@ -150,6 +150,20 @@ def _fitted(folder: Path, family: tuple[Summary, ...]) -> BlockModel | None:
     if sum(len(times) > 1 for times in values.values()) < 2:
         return None
     return BlockModel.fit(values)
+
+
+@lru_cache(maxsize=1024)
+def _against(folder: Path | None, family: tuple[Summary, ...], baseline: str) -> dict[str, Difference]:
+    """The differences of all arms from one, judged together; made once, for tables and figures show the same ones."""
+    model = _model(folder, family)
+    return model.against(baseline) if model else {}
+
+
+@lru_cache(maxsize=1024)
+def _pairs(folder: Path, family: tuple[Summary, ...]) -> dict[tuple[str, str], Difference]:
+    """The differences of all pairs of arms, likewise."""
+    model = _model(folder, family)
+    return model.pairs() if model else {}
 
 
 def _judged(difference: Difference, base: Summary, folder: Path | None) -> Ratio:

@@ -15,16 +15,21 @@ from bench.report.claims.paper import PAPERS_FOLDER, load_paper
 from bench.report.claims.verdict import NOT_COMPARABLE, claims_table, figures_table, fixed_before, judge, save_verdicts
 from bench.report.figures import FIGURES
 from bench.report.figures.style import DOUBLE_COLUMN_IN, NothingToShow, render
-from bench.report.pages.sentences import in_short
+from bench.report.pages.answers import Answer, answers
+from bench.report.pages.sentences import failure_sentence, in_short
+from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import FAILURE_COLUMNS, TUNING, failures
+from bench.report.rows.pieces import Piece, samples_by_arm
 from bench.report.rows.study import baseline_arm, kernels_together
 from bench.report.tables.ablation import ablation_tables
 from bench.report.tables.audit import audit_tables
 from bench.report.tables.comparisons import comparison_tables, rank_tables
 from bench.report.tables.cost import cost_tables
+from bench.report.tables.efficiency import efficiency_tables
 from bench.report.tables.growth import growth_tables, scaling_table
 from bench.report.tables.quality import detail_tables, quality_tables
 from bench.report.tables.samplers import sampler_tables
+from bench.report.tables.summary import study_summary
 from bench.report.tables.table import Table
 from bench.report.tables.tuning import shared_tables, tuning_tables, with_values
 
@@ -33,15 +38,49 @@ NO_FAILURES = "None: every row has its figure."
 
 
 class Section(StrEnum):
-    """Headings over the tables of a report."""
+    """Parts of a report below its answer, summary, first figures and samples, in their order; each is a fold."""
 
+    VERDICTS = "Verdicts"
     QUALITY = "Quality"
-    TUNING = "Tuning"
     SHARED = "Quality with every arm at the shared values"
+    TUNING = "Tuning"
     COST = "Cost"
     ABLATION = "Ablation"
+    FIGURES = "Figures"
+    SAMPLES = "More samples"
     CLAIMS = "Claims"
+    RUN = "What was run"
+    READ = "How to read this"
+    CAVEATS = "Caveats"
+    FAILURES = "Failures"
     DETAILS = "All metrics"
+    CONFIGURATION = "Configuration"
+
+
+PURPOSES = {
+    Section.VERDICTS: "every comparison with its interval, and what would decide an open one",
+    Section.QUALITY: "every score beside real music and floors, differences from the baseline, ranks",
+    Section.SHARED: "the same with one learning rate for all arms, where each arm was tuned",
+    Section.TUNING: "which values were tried, what they cost, which were chosen",
+    Section.COST: "each cost at each length, ratios with a verdict, growth with length, checks of the counts",
+    Section.ABLATION: "which property of the arms goes with a better score",
+    Section.FIGURES: "learning curves, shares of a step, drift along a piece and the like",
+    Section.SAMPLES: "further pieces of every arm to play",
+    Section.CLAIMS: "published claims, checked against this study",
+    Section.RUN: "device, kernels, sizes, seeds and versions",
+    Section.READ: "what brackets, bold figures and verdicts mean",
+    Section.CAVEATS: "what to say beside a figure that is quoted",
+    Section.FAILURES: "what has no figure, and why",
+    Section.DETAILS: "every metric of every arm, for looking one up",
+    Section.CONFIGURATION: "settings and environment of every cell, for running it again",
+}
+"""Section -> what it is for, in a line."""
+SUMMARY, PAPER = "Summary", "Paper"
+"""Tables above the folds, and those that are written for papers alone."""
+FIRST_FIGURES = ("cost", "pareto")
+"""Figures above the folds: one of cost, one of quality against cost."""
+FIRST_SAMPLES, SAMPLES_EACH, MOST_ARMS_PLAYED = 3, 2, 24
+"""Samples above the folds, samples of an arm in all, and arms of which any are played."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +97,25 @@ class Content:
     together: bool = False
     """Whether costs of different kernels are ranked against each other, marked."""
 
+    @property
+    def summary(self) -> list[Table]:
+        """The tables above the folds."""
+        return self.tables.get(SUMMARY, [])
+
+    def tables_of(self, section: Section) -> list[Table]:
+        """The tables in a fold; the one for papers opens those of cost."""
+        return [*(self.tables.get(PAPER, []) if section == Section.COST else []), *self.tables.get(section, [])]
+
+    @property
+    def first_figures(self) -> list[str]:
+        """Names of the figures above the folds that were drawn."""
+        return [name for name in FIRST_FIGURES if name in self.figures]
+
+    @property
+    def further_figures(self) -> list[str]:
+        """Names of the other figures."""
+        return [name for name in self.figures if name not in FIRST_FIGURES]
+
     def all_tables(self) -> list[Table]:
         """The tables of every section."""
         return [table for tables in self.tables.values() for table in tables]
@@ -66,6 +124,41 @@ class Content:
     def in_short(self) -> list[str]:
         """The result in a few sentences."""
         return in_short(self.frame, self.baseline, self.folder, together=self.together)
+
+    @cached_property
+    def answers(self) -> list[Answer]:
+        """The question of the study, answered."""
+        return answers(self.frame, self.baseline, self.folder, together=self.together)
+
+    @cached_property
+    def played(self) -> dict[str, list[Piece]]:
+        """Samples by arm, of very many arms the first ones."""
+        return samples_by_arm(self.frame, self.folder, self.arms[:MOST_ARMS_PLAYED], each=SAMPLES_EACH)
+
+    @property
+    def first_played(self) -> list[tuple[str, Piece]]:
+        """The samples above the folds with their arm, the baseline's among them: of one arm each while there are
+        enough arms."""
+        arms = [arm for arm in self.played if arm != self.baseline]
+        arms = arms[: FIRST_SAMPLES - (self.baseline in self.played)]
+        shown = [arm for arm in self.played if arm in (*arms, self.baseline)]
+        turns = [
+            (arm, self.played[arm][turn])
+            for turn in range(SAMPLES_EACH)
+            for arm in shown
+            if turn < len(self.played[arm])
+        ]
+        return turns[:FIRST_SAMPLES]
+
+    @cached_property
+    def arms(self) -> list[str]:
+        """Arms in the order of every table."""
+        return arm_order(self.frame)
+
+    @cached_property
+    def caution(self) -> str:
+        """How many cells gave no figure; "" where all did."""
+        return failure_sentence(self.frame)
 
 
 def gather(frame: pd.DataFrame, folder: Path, *, force: bool = False) -> Content:
@@ -90,6 +183,8 @@ def report_tables(frame: pd.DataFrame, folder: Path, baseline: str, *, force: bo
         ]
 
     return {
+        SUMMARY: [study_summary(frame, folder, force=force)],
+        PAPER: efficiency_tables(frame, folder, force=force),
         Section.QUALITY: with_values(quality(frame), frame, folder),
         Section.TUNING: tuning_tables(frame, folder),
         Section.SHARED: shared_tables(frame, folder, quality),

@@ -19,19 +19,18 @@ from bench.report.rows.study import baseline_arm
 from bench.report.rows.summaries import Summaries, Summary, cost_summaries
 from bench.report.tables.audit import aa_table, flop_audit_table, ratio_table
 from bench.report.tables.cost import throttled_notes
+from bench.report.tables.efficiency import shown_lengths
 from bench.report.tables.growth import crossing
 from bench.report.tables.numbers import NOTHING
 from bench.report.tables.table import Table
 from metrics.cost.quantities import STEP_LATENCY
-from metrics.headlines import GROWING
+from metrics.headlines import GROWING, brief
 from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 SHOWN = GROWING[:4]
-GROWING_LABELS = dict(zip(GROWING, ("step", "training", "memory", "memory, training", "FLOPs"), strict=True))
-MOST_LENGTHS = 5
 MOST_PAIRS = 30
 COLUMNS_PRINTED = 4
 """Of the FLOP audit: the operators that were not counted stand in the report."""
@@ -53,18 +52,11 @@ def cost_summary(frame: pd.DataFrame, folder: Path) -> list[RichTable]:
     return tables + [_rich(table) for table in pairs if 0 < len(table.rows) <= MOST_PAIRS]
 
 
-def shown_lengths(lengths: list[int]) -> list[int]:
-    """All lengths where they fit the screen, else the powers of two, else the last ones."""
-    if len(lengths) <= MOST_LENGTHS:
-        return lengths
-    return [n for n in lengths if n & (n - 1) == 0][-MOST_LENGTHS:] or lengths[-MOST_LENGTHS:]
-
-
 def _by_length(summaries: Summaries, metric: str, arms: list[str]) -> RichTable:
     from rich.text import Text
 
     lengths = shown_lengths(summaries.lengths())
-    title = f"{quantity_of(metric).short_heading}, median ± half of its 95 % interval"
+    title = f"{quantity_of(metric).short_heading}, median with its 95 % interval"
     shown = summaries.where(length=lengths)
     result = narrow_table(title, [str(length) for length in lengths], "\n".join(throttled_notes(shown)))
     result.add_column(Text("kernels"))
@@ -84,7 +76,7 @@ def _growth(summaries: Summaries, arms: list[str], baseline: str, folder: Path) 
     words = (
         "k of cost = a L^k; at the right, where a step costs as much: `cheaper` or `costlier` at all lengths, or beyond"
     )
-    result = narrow_table("Growth with length", list(GROWING_LABELS.values()), words)
+    result = narrow_table("Growth with length", [brief(metric, unit=False) for metric in GROWING], words)
     result.add_column(Text(f"a step beside {shortened(baseline, FEWEST_LETTERS)}"))
     rows: list[tuple[str, Sequence[str]]] = []
     for arm in arms:
@@ -107,7 +99,7 @@ def _exponent(line: Summaries, folder: Path) -> str:
 def _score(summary: Summary | None) -> str:
     if summary is None or not summary.measured:
         return summary.reason.partition(":")[0] if summary is not None and summary.reason else NOTHING
-    return plus_minus(summary, widest=summary.value)
+    return plus_minus(summary)
 
 
 def _rich(table: Table, columns: int = 99) -> RichTable:

@@ -37,13 +37,13 @@ COMPARED = {
 
 
 def in_short(frame: pd.DataFrame, baseline: str, folder: Path | None = None, *, together: bool = False) -> list[str]:
-    """Sentences on cost at the longest length against the baseline arm, on quality, and on what has failed.
+    """Sentences on cost at the longest length against the baseline arm, and on quality.
 
     together: latencies are compared even where kernels differ, which the sentence adds.
     """
     words = _quality_sentences(frame, baseline, folder)
     tuned = tuning_sentences(frame, folder)
-    return [*_cost_sentences(frame, baseline, folder, together), *words, *tuned, *_failure_sentence(frame)]
+    return [*_cost_sentences(frame, baseline, folder, together), *words, *tuned]
 
 
 def _cost_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None, together: bool) -> list[str]:
@@ -181,17 +181,21 @@ def _grammar_sentences(summaries: Summaries, references: Summaries) -> list[str]
     no_more = sorted({arm for (_, _, arm), mark in marks.items() if mark == "no more"})
     still_open = sorted({arm for (_, _, arm), mark in marks.items() if mark == "open"})
     if no_more:
-        words.append(f"Learned no more than the grammar of tokens: {', '.join(no_more)}.")
+        words.append(f"No better than the grammar of tokens: {', '.join(no_more)}.")
     if still_open:
-        words.append(f"Below the grammar baseline on average, not settled by these seeds: {', '.join(still_open)}.")
+        words.append(
+            f"Better than the grammar of tokens on average (fewer bits/token), not settled by these seeds: "
+            f"{', '.join(still_open)}."
+        )
     if marks and set(marks.values()) == {""}:
         words.append(
-            "Every arm learned more than the grammar of tokens (bits/token of the test side below that baseline)."
+            "Every arm is better than the grammar of tokens (fewer bits/token of the test side than that baseline)."
         )
     return words
 
 
-def _failure_sentence(frame: pd.DataFrame) -> list[str]:
+def failure_sentence(frame: pd.DataFrame) -> str:
+    """How many cells gave no figure; "" where all did."""
     cells = frame["cell_id"].nunique()
     failed = cells - frame.loc[frame["value"].notna(), "cell_id"].nunique()
-    return [f"{failed} of {cells} cells gave no figure; reasons are listed under Failures."] if failed else []
+    return f"{failed} of {cells} cells gave no figure; reasons are listed under Failures." if failed else ""

@@ -2,63 +2,51 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.glyphs import labels_of
-from bench.report.analysis.references import grammar_marks, place_of
-from bench.report.rows.arms import arm_order, reference_order
 from bench.report.rows.frame import as_frame, study_name
-from bench.report.rows.summaries import Summaries, Summary, cost_summaries, quality_summaries, reference_summaries
-from bench.report.tables.cost import joined, parameters_entry
-from bench.report.tables.numbers import NOTHING, number
-from bench.report.tables.quality import NO_MORE, OPEN, seeds_entry
-from metrics.cost.quantities import BITS, FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE, STEP_LATENCY
-from metrics.music.two_samples import KERNEL_DISTANCE
-from metrics.statistics.redraws import WITHIN
+from bench.report.rows.summaries import Summary
+from bench.report.tables.numbers import number, with_interval
+from bench.report.tables.summary import study_summary
+from bench.report.tables.table import Entry
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
     from rich.table import Table
 
     from bench.report.tables.table import Table as ReportTable
 
-COST = ((STEP_LATENCY, "step ms"), (PEAK_MEMORY_INFERENCE, "mem GiB"), (FORWARD_GFLOPS, "GFLOPs"))
-QUALITY = ((BITS, "bits/token"), (KERNEL_DISTANCE, "kernel"))
 CELL_LETTERS = 60
 """Of a name in the first column of a report's table."""
 COLUMNS, FEWEST_LETTERS = 80, 16
 """Of a terminal, and of an arm's name beside its figures."""
-MARKS = {"no more": NO_MORE, "open": OPEN}
+LOPSIDED = 1.3
+"""One end of an interval so many times as far from the figure as the other: it has no half to print after ±."""
+HALVES = "± is half of the 95 % interval, [low, high] an interval that is not even around its figure"
 
 
-def summary_table(table: Any) -> Table:
-    """A rich table that fits 80 columns: per arm its scores (mean over seeds ± half of the 95 % interval) and its
-    cost at the longest length, reference rows below. Marks as in the report: † no more than the grammar, ‡ not
-    settled."""
+def summary_table(table: Any, folder: Path | None = None) -> Table:
+    """The summary table of a report for 80 columns: per arm its scores and its cost at the longest length, references
+    below. Marks as in the report: † no better than the grammar, ‡ not settled."""
     frame = as_frame(table)
-    quality, references, cost = quality_summaries(frame), reference_summaries(frame), cost_summaries(frame)
-    marks = grammar_marks(quality, references)
-    longest = max(cost.lengths(), default=None)
-    figures = ("params", *(name for _, name in QUALITY), *(name for _, name in COST))
-    placed = any(place_of(one, references) for one in quality.where(metric=[metric for metric, _ in QUALITY]))
-    caption = _caption(set(marks.values()), quality, longest, placed)
-    result = narrow_table(study_name(frame), figures, caption, words=("reads",), title_justify="center")
-    rows: list[tuple[str, Sequence[str]]] = []
-    for arm in arm_order(frame):
-        mine, spent = quality.where(arm=arm), cost.where(arm=arm, length=longest)
-        state = {MARKS.get(mark, "") for (_, _, name), mark in marks.items() if name == arm}
-        direction = joined(Summaries([*mine, *spent]), "direction").text
-        cells = (
-            _reads(direction),
-            parameters_entry(Summaries([*mine, *spent])).text,
-            *(_placed(mine.first(metric=metric), references) for metric, _ in QUALITY),
-            *(_score(spent.first(metric=metric)) for metric, _ in COST),
-        )
-        rows.append((" ".join([arm, *sorted(mark for mark in state if mark)]), cells))
-    add_arms(result, rows)
-    _add_references(result, references)
+    shown = study_summary(frame, folder)
+    caption = "\n".join(filter(None, (shown.caption, *shown.notes, HALVES)))
+    words = shown.columns[-1:]
+    figures = [heading.replace(" ", "\n") for heading in shown.columns[1:-1]]
+    result = narrow_table(study_name(frame), figures, caption, words=words, title_justify="center")
+    rows = [
+        (row[0], [*(plus_minus(entry) for entry in row[1:-1]), row[-1].text.replace(" ", "\n")]) for row in shown.rows
+    ]
+    arms = [(f"{name.text} {name.mark}".strip(), cells) for name, cells in rows if not name.reference]
+    add_arms(result, arms)
+    for place, (name, cells) in enumerate((name, cells) for name, cells in rows if name.reference):
+        if not place:
+            result.add_section()
+        add_references(result, name.text, cells)
     return result
 
 
@@ -73,7 +61,7 @@ def narrow_table(
 ) -> Table:
     """A rich table without rows and padding, so that many columns fit 80 characters; title and caption are no markup.
 
-    Columns: the arm, or `first` where that may be broken; those of `words`; those of `figures`, set at the right.
+    Columns: the arm, or `first` where that may be broken; those of `figures`, set at the right; those of `words`.
     """
     from rich import box
     from rich.table import Table
@@ -89,10 +77,10 @@ def narrow_table(
         collapse_padding=True,
     )
     result.add_column(Text(first or "arm"), no_wrap=not first)
-    for heading in words:
-        result.add_column(Text(heading))
     for heading in figures:
         result.add_column(Text(heading), justify="right", overflow="fold")  # of a figure nothing may be left out
+    for heading in words:
+        result.add_column(Text(heading), overflow="fold")
     return result
 
 
@@ -108,6 +96,13 @@ def add_arms(table: Table, rows: Sequence[tuple[str, Sequence[str]]]) -> None:
     labels = labels_of([label for label, _ in rows], max(COLUMNS - taken, FEWEST_LETTERS))
     for label, (_, cells) in zip(labels, rows, strict=True):
         table.add_row(*map(Text, (label, *cells)))
+
+
+def add_references(table: Table, name: str, cells: Sequence[str]) -> None:
+    """Add a row of a ceiling or baseline, fainter than the arms."""
+    from rich.text import Text
+
+    table.add_row(*map(Text, (name, *cells)), style="dim")
 
 
 def print_table(console: Console, table: ReportTable) -> None:
@@ -128,60 +123,14 @@ def print_table(console: Console, table: ReportTable) -> None:
         console.print(Text(note))
 
 
-def _reads(direction: str) -> str:
-    """The direction of an arm's recurrent layers in one short word."""
-    if "bidirectional" in direction:
-        return "both"
-    words = dict.fromkeys(word for word in direction.replace(",", " ").split() if word in ("forward", "backward"))
-    return "none" if direction.startswith(("no ", "none")) else " ".join(words) or direction
-
-
-def plus_minus(summary: Summary, widest: float = math.inf) -> str:
-    """A figure ± half of its 95 % interval, `?` for a half of `widest` or more; memory is shown without."""
-    half = (summary.high - summary.low) / 2
-    if "memory" in summary.metric or not half > 0:
-        return number(summary.value)
-    return f"{number(summary.value)}±{number(half, 1) if half < widest else '?'}"
-
-
-def _score(summary: Summary | None) -> str:
-    return plus_minus(summary) if summary is not None and summary.measured else NOTHING
-
-
-def _placed(summary: Summary | None, references: Summaries) -> str:
-    """A score and, in brackets, its place among redraws of real music, shortened: (in), (-4.2) for 4.2 sd worse."""
-    words = place_of(summary, references)
-    short = "in" if words == WITHIN else words.replace(" sd worse", "").replace(" sd better", "")
-    sign = "-" if words.endswith("worse") else "+" if words.endswith("better") else ""
-    return f"{_score(summary)} ({sign}{short})" if words else _score(summary)
-
-
-def _add_references(result: Table, references: Summaries) -> None:
-    from rich.text import Text
-
-    found = []
-    for arm in reference_order(references):
-        scores = [_score(references.first(arm=arm, metric=metric)) for metric, _ in QUALITY]
-        if any(score != NOTHING for score in scores):
-            found.append((arm, ["" if score == NOTHING else score for score in scores]))
-    if found:
-        result.add_section()
-    for arm, scores in found:
-        result.add_row(Text(f"({arm})"), "", "", *scores, *("" for _ in COST), style="dim")
-
-
-def _caption(states: set[str], quality: Summaries, longest: int | None, placed: bool) -> str:
-    words = []
-    if quality:
-        words.append(
-            f"scores: mean over {seeds_entry(quality).text} seeds ± half of the 95 % interval; in brackets: references"
-        )
-    if placed:
-        words.append("(in): within the 95 % range of redraws of real music; (-4.2): 4.2 of their sd worse, (+) better")
-    if longest is not None:
-        words.append(f"cost: at {longest} tokens ± half of the 95 % interval of its timed calls")
-    if "no more" in states:
-        words.append(f"{NO_MORE} learned no more than the grammar of tokens")
-    if "open" in states:
-        words.append(f"{OPEN} below the grammar baseline on average, not settled by these seeds")
-    return "\n".join(words)
+def plus_minus(shown: Summary | Entry) -> str:
+    """A figure ± half of its 95 % interval, or the interval itself where one end is much farther from the figure than
+    the other; memory is shown without, what was not measured as `n/a`."""
+    text = shown.text if isinstance(shown, Entry) else with_interval(shown.value, shown.low, shown.high)
+    figure = text.partition(" [")[0]
+    if "memory" in shown.metric or not shown.high > shown.low:
+        return figure
+    ends = sorted((shown.value - shown.low, shown.high - shown.value))
+    if ends[1] > LOPSIDED * ends[0]:
+        return text
+    return f"{figure}±{number((shown.high - shown.low) / 2, 1)}"

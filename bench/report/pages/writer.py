@@ -10,15 +10,17 @@ import pandas as pd
 from bench.errors import UserError
 from bench.files import write_atomically
 from bench.report.figures import FIGURES
-from bench.report.pages.content import Content, gather
+from bench.report.pages.content import PAPER, Content, Section, gather
 from bench.report.pages.html.page import html_report
-from bench.report.pages.latex import to_latex
+from bench.report.pages.latex import ONE_COLUMN, to_latex
 from bench.report.pages.markdown import markdown_report
 from bench.report.rows.frame import as_frame, summaries_kept
 from bench.report.rows.provenance import provenance
 from bench.store.table import load_results
 
 REPORT_FILE, PAGE_FILE = "report.md", "report.html"
+CSV_ALONE = (Section.COST, Section.DETAILS)
+"""Sections whose tables are no part of a paper: `efficiency` has the costs."""
 FOOTNOTES = ("device (timing)", "threads (timing)", "kernels", "seeds", "training steps", "corpus", "versions")
 
 
@@ -44,12 +46,22 @@ def write(results_folder: Path, table: Any = None, *, force: bool = False) -> Pa
 
 
 def _write_parts(content: Content) -> None:
+    """Every table as CSV, those outside `CSV_ALONE` as Markdown and LaTeX too; figures as PNG."""
     run = [f"{name} {words}" for name, words in provenance(content.frame) if name in FOOTNOTES]
     footnotes = [f"Measured with {'; '.join(run)}."]
-    for table in content.all_tables():
-        write_atomically(content.folder / "tables" / f"{table.name}.csv", table.to_csv())
-        write_atomically(content.folder / "tables" / f"{table.name}.md", table.under_title())
-        write_atomically(content.folder / "tables" / f"{table.name}.tex", to_latex(table, footnotes))
+    for section, tables in content.tables.items():
+        for table in tables:
+            texts = {f"{table.name}.csv": table.to_csv()}
+            if section not in CSV_ALONE:
+                texts[f"{table.name}.md"] = table.under_title()
+                texts[f"{table.name}.tex"] = to_latex(table, [] if table.caption else footnotes)
+            if section == PAPER:
+                texts[f"{table.name}-column.tex"] = to_latex(table, form=ONE_COLUMN)
+            for ending in ("md", "tex"):  # of an earlier version
+                if f"{table.name}.{ending}" not in texts:
+                    (content.folder / "tables" / f"{table.name}.{ending}").unlink(missing_ok=True)
+            for name, text in texts.items():
+                write_atomically(content.folder / "tables" / name, text)
     for name in FIGURES:
         path = content.folder / "figures" / f"{name}.png"
         if name in content.figures:

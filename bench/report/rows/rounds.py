@@ -39,7 +39,14 @@ def rounds_of(folder: Path, summary: Summary) -> list[list[float]]:
 
 def replicate_times(folder: Path, summary: Summary) -> list[float]:
     """The time of each replicate behind a summary, NaN for one without a round; empty where no raw samples are kept."""
-    return [replicate_time(rounds) for rounds in replicates_of(folder, summary)]
+    replicates = replicates_of(folder, summary)
+    return list(_times(tuple(tuple(tuple(calls) for calls in rounds) for rounds in replicates)))
+
+
+@lru_cache(maxsize=4096)
+def _times(replicates: tuple[tuple[tuple[float, ...], ...], ...]) -> tuple[float, ...]:
+    """The time of each replicate; made once, for a report asks for one of each pair of arms."""
+    return tuple(replicate_time(rounds) for rounds in replicates)
 
 
 @lru_cache(maxsize=256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from bench.report.analysis.times import TIMES, fastest
 from bench.report.rows.arms import arm_order
 from bench.report.rows.rounds import rounds_of
 from bench.report.rows.summaries import Summaries, Summary, cost_summaries
-from bench.report.tables.numbers import NOTHING, millions
+from bench.report.tables.numbers import NOTHING, millions, number
 from bench.report.tables.table import Entry, Table, numbered
 from metrics.cost.quantities import STEP_LATENCY, STEP_LAUNCHES, STEP_OPERATORS
 from metrics.headlines import COSTS
@@ -26,6 +27,8 @@ SETTINGS_APART = (
     "Costs on another device, with other threads or another batch stand in a table of their own: they are not ranked "
     "against these (`report --force` puts them into one table and marks it)."
 )
+SETTINGS = ("parameters", "direction", "pattern", "kernel")
+"""The last columns of a table of costs."""
 Setting = tuple[str, int | None, int | None]
 
 
@@ -62,7 +65,7 @@ def cost_tables(frame: pd.DataFrame, folder: Path | None = None, *, force: bool 
 def _named_by_setting(summaries: Summaries) -> Summaries:
     """The summaries with their device, threads and batch in the name of the arm."""
     return Summaries(
-        replace(one, arm=f"{one.arm}{_setting_words(one.setting)}") if one.measured else one for one in summaries
+        replace(one, arm=f"{one.arm}{setting_words(one.setting)}") if one.measured else one for one in summaries
     )
 
 
@@ -81,22 +84,20 @@ def _cost_table(
     conflict = kernel_conflict(summaries.kernels())
     mixed = bool(conflict) or (several and setting is None)
     best = {
-        length: None if conflict and not force else _least(summaries.where(length=length), quantity, folder)
+        length: None if conflict and not force else least(summaries.where(length=length), quantity, folder)
         for length in lengths
     }
     body, reasons = [], dict[str, list[str]]()
     for arm in arms:
         part = summaries.where(arm=arm)
-        entries = [Entry(arm), joined(part, "pattern"), joined(part, "direction"), parameters_entry(part)]
+        entries = [Entry(arm)]
         for length in lengths:
-            summary = part.first(length=length)
-            entry = summary_entry(summary)
+            entry = cost_entry(part.first(length=length), best[length] == arm, mixed)
             if entry.reason:
                 reasons.setdefault(entry.reason, []).append(f"{arm} at {length}")
-            first = best[length] == arm
-            marks = [FORCED] * (first and mixed) + [THROTTLED] * bool(summary and summary.throttled)
-            entries.append(replace(entry, best=first, mark=" ".join(marks)))
-        body.append((*entries, Entry("; ".join(part.kernels()))))
+            entries.append(entry)
+        settings = (joined(part, "direction"), joined(part, "pattern"), Entry("; ".join(part.kernels())))
+        body.append((*entries, parameters_entry(part), *settings))
     notes = [f"{NOTHING}: {', '.join(where)}: {reason}" for reason, where in reasons.items()]
     notes += throttled_notes(summaries)
     if conflict:
@@ -105,8 +106,8 @@ def _cost_table(
     if several:
         notes.append(SETTINGS_RANKED if setting is None else SETTINGS_APART)
     notes += rotation_notes(frame, arms)
-    columns = ("arm", "pattern", "direction", "parameters", *(f"L = {length}" for length in lengths), "kernel")
-    return Table(name, quantity.heading + _setting_words(setting), columns, tuple(body), tuple(notes))
+    columns = ("arm", *(f"L = {length}" for length in lengths), *SETTINGS)
+    return Table(name, quantity.heading + setting_words(setting), columns, tuple(body), tuple(notes))
 
 
 def _with_counts(table: Table, counts: Summaries) -> Table:
@@ -118,14 +119,29 @@ def _with_counts(table: Table, counts: Summaries) -> Table:
     shown = counts.where(metric=metric)
     longest = max(shown.lengths())
     entries = [summary_entry(shown.first(arm=body[0].text, length=longest)) for body in table.rows]
-    rows = tuple((*body[:-1], entry, body[-1]) for body, entry in zip(table.rows, entries, strict=True))
+    at = -len(SETTINGS)
+    rows = tuple((*body[:at], entry, *body[at:]) for body, entry in zip(table.rows, entries, strict=True))
     quantity = quantity_of(metric)
-    columns = (*table.columns[:-1], quantity.label.lower(), table.columns[-1])
+    columns = (*table.columns[:at], quantity.label.lower(), *table.columns[at:])
     note = f"{quantity.label}: {quantity.definition.rpartition(' ')[0]}; at L = {longest}."
     return replace(table, columns=columns, rows=rows, notes=(*table.notes, note))
 
 
-def _least(summaries: Summaries, quantity: Quantity, folder: Path | None) -> str | None:
+def cost_entry(summary: Summary | None, best: bool = False, mixed: bool = False) -> Entry:
+    """A cost as a table entry; `mixed`: the best of figures of different kernels or settings, which is marked."""
+    marks = [FORCED] * (best and mixed) + [THROTTLED] * bool(summary and summary.throttled)
+    return replace(summary_entry(summary), best=best, mark=" ".join(marks))
+
+
+def brief_cost_entry(summary: Summary | None, best: bool = False, mixed: bool = False) -> Entry:
+    """The same without an interval for memory, which is of one process per arm."""
+    entry = cost_entry(summary, best, mixed)
+    if summary is None or not summary.measured or "memory" not in summary.metric:
+        return entry
+    return replace(entry, text=number(summary.value), low=math.nan, high=math.nan)
+
+
+def least(summaries: Summaries, quantity: Quantity, folder: Path | None) -> str | None:
     """The arm that is bold among those of one length: a time by its replicates (by intervals that lie apart where no
     raw samples are kept), a count by itself; memory is of one process per arm, which decides nothing."""
     if quantity.name not in TIMES:
@@ -172,7 +188,7 @@ def parameters_entry(summaries: Summaries) -> Entry:
     return Entry(" / ".join(millions(float(text)) if text.isdigit() else text for text in texts) or NOTHING)
 
 
-def _setting_words(setting: Setting | None) -> str:
+def setting_words(setting: Setting | None) -> str:
     if setting is None:
         return ""
     device, threads, batch = setting

@@ -43,6 +43,12 @@ from metrics.statistics.differences import FEWEST_SEEDS
 from metrics.statistics.redraws import SEPARATED, WITHIN
 
 NO_MORE, OPEN = "†", "‡"
+MARKS = {"no more": NO_MORE, "open": OPEN}
+"""Signs after an arm by what `grammar_marks` says of it."""
+MARK_WORDS = {
+    "no more": f"{NO_MORE} no better than the grammar of tokens (no fewer bits/token).",
+    "open": f"{OPEN} better than the grammar of tokens on average (fewer bits/token), not settled by these seeds.",
+}
 NOT_SEPARATED = "(floors not separated)"
 NOT_ASKED = Entry(NOTHING, reason="not asked of this arm")
 SETTINGS = (
@@ -115,7 +121,7 @@ def _arm_row(
     references: Summaries,
 ) -> tuple[Entry, ...]:
     first = summaries[0]
-    mark = {"no more": NO_MORE, "open": OPEN}.get(marks.get((first.corpus, first.length, first.arm), ""), "")
+    mark = MARKS.get(marks.get((first.corpus, first.length, first.arm), ""), "")
     music = summaries.measured().first(metric=[metric for metric in HEADLINES if metric not in LIKELIHOODS])
     gflops = costs.first(metric=FORWARD_GFLOPS, arm=first.arm, length=first.length)
     return (
@@ -251,10 +257,9 @@ def _grammar_notes(summaries: Summaries, arms: list[str], marks: dict[ArmKey, st
     grammar = reference_summary(references, GRAMMAR, BITS, corpus, length)
     baseline = "" if grammar is None else f" ({number(grammar.value)} bits/token)"
     words = {
-        "no more": f"{NO_MORE} learned no more than the grammar: mean bits/token is not below the `grammar` "
-        f"baseline{baseline}.",
-        "open": f"{OPEN} below the `grammar` baseline{baseline} on average, but the interval over seeds reaches it "
-        "(or there is none): more seeds would decide.",
+        "no more": f"{NO_MORE} no better than the `grammar` baseline{baseline}: its mean bits/token are not fewer.",
+        "open": f"{OPEN} better than the `grammar` baseline{baseline} on average (fewer bits/token), but the interval "
+        "over seeds reaches it (or there is none): more seeds would decide.",
         "unknown": "No `grammar` baseline among the rows: whether an arm learned more than the grammar cannot be said.",
     }
     return [text for mark, text in words.items() if mark in here]

@@ -64,13 +64,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its notes. `name` is also its file name; the first column names the row."""
+    """A table with its notes. `name` is also its file name; the first column names the row.
+
+    `caption`: sentences after the title in a paper, which say n, seeds, device and what the brackets are. `grouped`:
+    the column whose equal values keep rows together, for a rule between the groups.
+    """
 
     name: str
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Entry, ...], ...]
     notes: tuple[str, ...] = ()
+    caption: str = ""
+    grouped: str = ""
 
     @classmethod
     def of_words(cls, name: str, title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
@@ -105,7 +111,7 @@ class Table:
             "|" + "|".join(" ---: " if right else " :--- " for right in numeric) + "|",
         ]
         lines += ["| " + " | ".join(_markdown(entry) for entry in row) + " |" for row in self.rows]
-        notes = [f"- {as_markdown(note, code=True)}" for note in self.notes]
+        notes = [f"- {as_markdown(note, code=True)}" for note in filter(None, (self.caption, *self.notes))]
         return "\n".join([*lines, *(["", *notes] if notes else [])]) + "\n"
 
     def under_title(self, heading: str = "") -> str:

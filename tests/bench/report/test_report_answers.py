@@ -36,7 +36,7 @@ def test_a_cost_is_traced_at_its_own_length(frame, tmp_path):
 
 def test_places_without_a_figure_and_unknown_tables_are_named(frame, tmp_path):
     tables = all_tables(frame, tmp_path)
-    with pytest.raises(UserError, match="tables are quality, differences, ranks, cost_step_latency"):
+    with pytest.raises(UserError, match="tables are summary, efficiency, quality, differences, ranks"):
         find_table(tables, "speed")
     with pytest.raises(UserError, match="MFA\\*4, no measurement"):
         citation(frame, find_table(tables, "quality"), "smdim", "pattern")

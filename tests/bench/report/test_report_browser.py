@@ -124,7 +124,13 @@ COLUMN = "return [...document.querySelectorAll('#table-cost_step_latency tbody t
 
 
 def test_page_sorts_plays_and_fits_a_phone_in_the_dark(page):
-    head = "#table-cost_step_latency thead th:nth-child(8) button"
+    first_screen = "return [...document.querySelectorAll('#answer p, #table-summary td:nth-child(2)')]"
+    first_screen += ".map(e => e.getBoundingClientRect()).every(r => r.bottom < {} && r.right < {})"
+    assert page.run(first_screen.format(800, 1280))
+    assert page.run("return document.documentElement.scrollHeight") < 6000
+
+    page.run("document.querySelector('#cost').open = true")
+    head = "#table-cost_step_latency thead th:nth-child(5) button"
     page.click(head)
     assert page.run(COLUMN) == ["mamba", "smdim", "transformer", "fam"]  # 96, 112, 368 ms, none
     page.click(head)
@@ -148,4 +154,7 @@ def test_page_sorts_plays_and_fits_a_phone_in_the_dark(page):
 
     page.command("Emulation.setDeviceMetricsOverride", width=390, height=844, deviceScaleFactor=2, mobile=True)
     assert page.run("return document.documentElement.scrollWidth") <= 390
+    assert page.run(first_screen.format(844, 390))
+    shown = "return [...document.querySelectorAll('#table-cost_step_latency td:nth-child(3)')]"
+    assert page.run(f"{shown}.every(e => e.getBoundingClientRect().right < 390)")  # costs at two lengths at least
     assert page.run("return parseFloat(getComputedStyle(document.querySelector('li')).fontSize)") >= 14

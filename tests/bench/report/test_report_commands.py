@@ -47,9 +47,15 @@ def test_report_is_written_and_its_place_said(command, results, no_figures):
     outcome = command("report", "toy")
     assert outcome.exit_code == 0, outcome.output
     assert str(results / "toy" / "report.md") in outcome.output
-    assert "learned no more than the grammar" in outcome.output
+    order = ("Which?", "Cheaper than transformer", "Music, against transformer", "GFLOPs", "Brackets of scores")
+    places = [outcome.output.find(words) for words in order]
+    assert places == sorted(places) and min(places) >= 0
+    assert "no better than the grammar" in outcome.output
     assert {"report.md", "report.html"} <= {path.name for path in (results / "toy").iterdir()}
-    assert (results / "toy" / "tables" / "quality.tex").exists()
+    tables = {path.name for path in (results / "toy" / "tables").iterdir()}
+    papers = {f"{name}.{ending}" for name in ("summary", "efficiency", "quality") for ending in ("csv", "md", "tex")}
+    assert papers | {"efficiency-column.tex"} <= tables
+    assert all(name.endswith(".csv") for name in tables if name.startswith("cost_"))
 
 
 def test_figure_goes_where_it_is_told(command, tmp_path):

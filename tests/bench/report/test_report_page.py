@@ -20,17 +20,17 @@ def test_the_page_needs_nothing_from_outside(frame, results_folder):
     assert not re.findall(r"(?:src|href)=\"(?!data:|#)[^\"]*\"|@import|url\(", page)
     assert len(page) < 10_000_000
     for section in (
-        "Summary",
+        "Verdicts",
         "Claims",
         "Quality",
         "Cost",
         "Figures",
-        "Listen",
         "Caveats",
         "Failures",
         "Configuration",
     ):
-        assert f"<h2>{section}</h2>" in page
+        assert f'<span class="title">{section}</span>' in page
+    assert "<h3>Summary</h3>" in page and "<h3>Listen</h3>" in page
 
 
 def test_notes_of_samples_and_of_real_music_are_in_the_page(frame, results_folder):
@@ -38,7 +38,8 @@ def test_notes_of_samples_and_of_real_music_are_in_the_page(frame, results_folde
     data = re.search(r'id="pieces">(.*?)</script>', page, flags=re.DOTALL)
     pieces = json.loads(data.group(1))
     assert page.count('<article class="sample"') == len(pieces) == 5  # two real pieces, one sample of three arms
-    assert pieces[2]["notes"][:2] == [[0.0, 1.0, 53, 80], [1.0, 1.0, 54, 80]]
+    assert pieces[1]["notes"][:2] == [[0.0, 1.0, 53, 80], [1.0, 1.0, 54, 80]]  # smdim's, after one real piece
+    assert page[: page.index("<details")].count("<article") == 4
 
 
 def test_text_from_outside_is_escaped(frame, results_folder):
@@ -52,7 +53,7 @@ def test_text_from_outside_is_escaped(frame, results_folder):
 def test_a_study_without_samples_still_has_a_page(frame, tmp_path):
     page = page_of(tmp_path, frame[frame["kind"] == "efficiency"])
     assert "No cell left a readable MIDI file." in page
-    assert "<h2>Quality</h2>" not in page
+    assert '<span class="title">Quality</span>' not in page
 
 
 def test_configuration_and_environment_of_cells_are_shown_once(frame, results_folder):

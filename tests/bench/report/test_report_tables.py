@@ -46,7 +46,10 @@ def test_interval_has_the_decimals_of_the_mean():
 
 def test_cost_table_marks_the_best_and_gives_the_reason_of_a_hole(frame):
     table = next(table for table in cost_tables(frame) if table.name == "cost_step_latency")
-    assert table.columns[4:8] == ("L = 256", "L = 512", "L = 1024", "L = 2048")
+    assert table.columns == (
+        *("arm", "L = 256", "L = 512", "L = 1024", "L = 2048"),
+        *("parameters", "direction", "pattern", "kernel"),
+    )
     assert table.entry("mamba", "L = 256").text == "12.0 [11.8, 12.2]"
     assert table.entry("mamba", "L = 256").best and not table.entry("smdim", "L = 256").best
     assert table.entry("fam", "L = 2048").text == "n/a"
@@ -63,9 +66,9 @@ def test_launches_of_a_step_stand_beside_its_latency_and_else_its_operators(fram
     launches = latencies.assign(metric="step_launches", value=300.0, device="cuda:0")
     on_gpu = [latencies.assign(device="cuda:0"), launches, operators.assign(device="cuda:0")]
     on_cpu, beside, *others = cost_tables(pd.concat([frame, operators, *on_gpu], ignore_index=True))
-    assert on_cpu.columns[-2:] == ("operators", "kernel") and on_cpu.entry("smdim", "operators").text == "131"
+    assert on_cpu.columns[-5:-3] == ("operators", "parameters") and on_cpu.entry("smdim", "operators").text == "131"
     assert any("Operators: operators of one denoising step" in note and "L = 2048" in note for note in on_cpu.notes)
-    assert beside.columns[-2:] == ("launches", "kernel") and beside.entry("smdim", "launches").text == "300"
+    assert beside.columns[-5:-3] == ("launches", "parameters") and beside.entry("smdim", "launches").text == "300"
     assert not any("launches" in table.columns for table in (*others, *cost_tables(frame)))
 
 

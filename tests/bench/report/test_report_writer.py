@@ -21,7 +21,7 @@ def test_report_tells_question_results_and_failures(frame, results_folder):
     for expected in (
         "**Question.** What does the order of blocks do to cost and to music?",
         "arms matched to 2.04 M parameters within 1 %",
-        "Learned no more than the grammar of tokens: fam.",
+        "No better than the grammar of tokens: fam.",
         "Timings are interleaved",
         "settings not known to us",
         "| fam (L = 2048) | oom | oom: 14.2 GiB asked, 8.0 GiB there |",
@@ -67,9 +67,9 @@ def printed(frame: pd.DataFrame, columns: int) -> list[str]:
 def test_summary_fits_eighty_columns_and_marks_the_arms(frame):
     frame.loc[frame["arm"] == "fam", "direction"] = "GatedDeltaNet of fla (unpublished adapter) forward, Mamba forward"
     lines = printed(frame, 80)
-    assert any(line.split()[:3] == ["fam", "†", "forward"] for line in lines)
+    assert any(line.split()[:2] == ["fam", "†"] and line.split()[-1] == "forward" for line in lines)
     mamba = next(line for line in lines if "mamba" in line)
-    assert mamba.split() == ["mamba", "‡", "both", "2.04", "M", "3.85±2", "0.170±0.4", "96.0±2", "0.960", "19.2"]
+    assert mamba.split()[:7] == ["mamba", "‡", "3.85±2", "0.170±0.4", "96.0±2", "0.960", "19.2"]
 
 
 def test_two_arms_of_one_label_are_two_rows(frame):

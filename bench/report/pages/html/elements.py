@@ -26,6 +26,14 @@ def section(title: str, body: str) -> str:
     return f'<section id="{slug(title)}"><h2>{escape(title)}</h2>\n{body}\n</section>'
 
 
+def fold(title: str, purpose: str, body: str) -> str:
+    """A part of the page that is closed at first: its title, what it is for, its content."""
+    return (
+        f'<details class="fold" id="{slug(title)}"><summary><span class="title">{escape(title)}</span> '
+        f'<span class="purpose">{escape(purpose)}</span></summary>\n{body}\n</details>'
+    )
+
+
 def bullets(sentences: Iterable[str], kind: str = "") -> str:
     """A list of sentences; nothing where there are none."""
     shown = (CODE.sub(r"<code>\1</code>", escape(sentence)) for sentence in sentences)
@@ -45,7 +53,7 @@ def table_html(table: Table) -> str:
         f"<h3>{escape(table.title)}</h3>\n"
         f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(table.title)}">'
         f'<table class="sortable" id="table-{escape(table.name)}"><thead><tr>{heads}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>\n{bullets(table.notes, 'notes')}"
+        f"<tbody>{rows}</tbody></table></div>\n{bullets(filter(None, (table.caption, *table.notes)), 'notes')}"
     )
 
 

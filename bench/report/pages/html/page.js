@@ -145,3 +145,14 @@ function drawAll() {
 new ResizeObserver(drawAll).observe(document.body);
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawAll);
 drawAll();
+
+function openFold() {
+  const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let part = target; part; part = part.parentElement) if (part.tagName === "DETAILS") part.open = true;
+  if (target) target.scrollIntoView();
+}
+window.addEventListener("hashchange", openFold);
+window.addEventListener("beforeprint", () => {
+  for (const part of document.querySelectorAll("details.fold")) part.open = true;
+});
+openFold();

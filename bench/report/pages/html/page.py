@@ -3,66 +3,84 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from bench.files import read_json
 from bench.report.figures import FIGURES
 from bench.report.pages.caveats import HOW_TO_READ, caveats
-from bench.report.pages.content import NO_FAILURES, NOTHING_IN_SHORT, Content, Section, failures_table
+from bench.report.pages.content import (
+    MOST_ARMS_PLAYED,
+    NO_FAILURES,
+    NOTHING_IN_SHORT,
+    PURPOSES,
+    SAMPLES_EACH,
+    Content,
+    Section,
+    failures_table,
+)
 from bench.report.pages.html.elements import (
     bullets,
     figure_html,
+    fold,
     plain_table,
     roll_data,
     sample_html,
-    section,
-    slug,
     table_html,
 )
-from bench.report.rows.arms import arm_order, looks
+from bench.report.rows.arms import looks
 from bench.report.rows.frame import study_name
-from bench.report.rows.pieces import real_pieces, samples_by_arm
+from bench.report.rows.pieces import real_pieces
 from bench.report.rows.provenance import provenance
 from bench.report.rows.study import STUDY_FILE, study_notes, study_question
 from bench.store.cells import CellFolder
 
 HERE = Path(__file__).parent
 LONGEST_BEATS = 128.0
-MOST_ARMS_PLAYED = 24
-SAMPLES_EACH = 2
 REAL_COLOURS = ("#333333", "#cccccc")
 LARGEST_BYTES = 2_000_000  # of all cells together; beyond it the page names the files instead
+NO_SAMPLES = "<p>No cell left a readable MIDI file.</p>"
 
 
 def html_report(content: Content) -> str:
-    """The page as text."""
+    """The page as text: question, answer, summary, two figures and samples, then a fold for each section."""
     frame, folder = content.frame, content.folder
-    shown, pieces = _samples(frame, folder)
-    planned, failures = bullets(study_notes(folder)), failures_table(frame)
-    sections = {"Summary": bullets(content.in_short) or f"<p>{NOTHING_IN_SHORT}</p>"}
-    for title in (Section.CLAIMS, Section.QUALITY, Section.SHARED, Section.TUNING, Section.COST, Section.ABLATION):
-        if content.tables[title]:
-            sections[title] = "\n".join(map(table_html, content.tables[title]))
-    drawn = ((FIGURES[name], png) for name, png in content.figures.items())
-    figures = "\n".join(figure_html(figure.title, figure.caption, png) for figure, png in drawn)
-    sections["Figures"] = figures + bullets(content.notes, "notes")
-    sections["Listen"] = shown
-    sections["What was run"] = plain_table("run", "Settings", ("setting", "value"), provenance(frame)) + planned
-    sections["How to read this"] = bullets(HOW_TO_READ)
-    sections["Caveats"] = bullets(caveats(frame, together=content.together))
-    sections["Failures"] = table_html(failures) if failures.rows else f"<p>{NO_FAILURES}</p>"
-    if content.tables[Section.DETAILS]:
-        sections[Section.DETAILS] = "\n".join(map(table_html, content.tables[Section.DETAILS]))
-    sections["Configuration"] = _configuration(folder, frame["cell_id"].unique())
-    links = "".join(f'<a href="#{slug(title)}">{escape(title)}</a>' for title in sections)
-    body = "\n".join(section(title, inner) for title, inner in sections.items())
-    question = f'<p class="question">{escape(study_question(folder))}</p>'
-    return document(study_name(frame, folder.name), f"{question}<nav>{links}</nav>\n{body}", pieces)
+    first, further, pieces = _samples(content)
+    answers = "".join(f"<p><strong>{escape(one.question)}</strong> {escape(one.words)}</p>" for one in content.answers)
+    caution = f'<p class="caution">{escape(content.caution)}</p>' if content.caution else ""
+    parts = [
+        f'<p class="question">{escape(study_question(folder))}</p>',
+        f'<section id="answer">{answers}{caution}</section>',
+        *map(table_html, content.summary),
+        *_figures(content, content.first_figures),
+        first or NO_SAMPLES,
+        *(fold(title, PURPOSES[title], body) for title, body in _folds(content, further).items() if body),
+    ]
+    return document(study_name(frame, folder.name), "\n".join(parts), pieces)
+
+
+def _folds(content: Content, samples: str) -> dict[Section, str]:
+    """What stands in each fold, in the order of the sections."""
+    frame, failures = content.frame, failures_table(content.frame)
+    bodies = {section: "\n".join(map(table_html, content.tables_of(section))) for section in Section}
+    settings = plain_table("run", "Settings", ("setting", "value"), provenance(frame))
+    return bodies | {
+        Section.VERDICTS: bullets(content.in_short) or f"<p>{NOTHING_IN_SHORT}</p>",
+        Section.FIGURES: "\n".join(_figures(content, content.further_figures)) + bullets(content.notes, "notes"),
+        Section.SAMPLES: samples,
+        Section.RUN: settings + bullets(study_notes(content.folder)),
+        Section.READ: bullets(HOW_TO_READ),
+        Section.CAVEATS: bullets(caveats(frame, together=content.together)),
+        Section.FAILURES: table_html(failures) if failures.rows else f"<p>{NO_FAILURES}</p>",
+        Section.CONFIGURATION: _configuration(content.folder, frame["cell_id"].unique()),
+    }
+
+
+def _figures(content: Content, names: Iterable[str]) -> list[str]:
+    drawn = [(FIGURES[name], content.figures[name]) for name in names]
+    return [figure_html(figure.title, figure.caption, png) for figure, png in drawn]
 
 
 def document(name: str, body: str, pieces: list[dict[str, Any]]) -> str:
@@ -80,27 +98,37 @@ def document(name: str, body: str, pieces: list[dict[str, Any]]) -> str:
     )
 
 
-def _samples(frame: pd.DataFrame, folder: Path) -> tuple[str, list[dict[str, Any]]]:
-    """The piano rolls of real pieces and of every arm, and the notes behind them."""
-    arms = arm_order(frame)
-    played = samples_by_arm(frame, folder, arms[:MOST_ARMS_PLAYED], each=SAMPLES_EACH)
-    if not played:
-        return "<p>No cell left a readable MIDI file.</p>", []
-    colours = looks(arms)
-    chosen = [(piece, REAL_COLOURS) for piece in real_pieces(frame, folder, each=SAMPLES_EACH)]
-    chosen += [(piece, (colours[arm].colour, colours[arm].on_dark)) for arm in played for piece in played[arm]]
+def _samples(content: Content) -> tuple[str, str, list[dict[str, Any]]]:
+    """The piano rolls above the folds (real music and `first_played`), those of further pieces, and the notes behind
+    all of them."""
+    if not content.played:
+        return "", "", []
+    colours = looks(content.arms)
+    real = real_pieces(content.frame, content.folder, each=SAMPLES_EACH)
+    chosen = [(piece, (colours[arm].colour, colours[arm].on_dark)) for arm, piece in content.first_played]
+    chosen = [*((piece, REAL_COLOURS) for piece in real[:1]), *chosen]
+    first, shown = len(chosen), {id(piece) for piece, _ in chosen}
+    everything = [*((piece, REAL_COLOURS) for piece in real)]
+    everything += [
+        (piece, (colours[arm].colour, colours[arm].on_dark)) for arm in content.played for piece in content.played[arm]
+    ]
+    chosen += [one for one in everything if id(one[0]) not in shown]
     data = [
         roll_data(piece.notes, piece.beats_per_minute, LONGEST_BEATS, colour=light, dark=dark)
         for piece, (light, dark) in chosen
     ]
-    rolls = "\n".join(
+    rolls = [
         sample_html(index, piece.title, len(entry["notes"]), entry["beats"], len(piece.notes) > len(entry["notes"]))
         for index, ((piece, _), entry) in enumerate(zip(chosen, data, strict=True))
-    )
-    left_out = len(arms) - len(arms[:MOST_ARMS_PLAYED])
-    words = "The first samples of each arm's first seed, not selected, beside real music of the corpus."
-    words += f" {left_out} further arms are in the results folder." if left_out else ""
-    return f'<p>{words}</p><div class="samples">{rolls}</div>', data
+    ]
+    left_out = len(content.arms) - len(content.arms[:MOST_ARMS_PLAYED])
+    more = f"<p>{left_out} further arms are in the results folder.</p>" if left_out else ""
+    words = "The first samples of an arm's first seed, not selected, beside real music of the corpus."
+    return f"<h3>Listen</h3><p>{words}</p>{_grid(rolls[:first])}", _grid(rolls[first:]) + more, data
+
+
+def _grid(rolls: Sequence[str]) -> str:
+    return f'<div class="samples">{"".join(rolls)}</div>' if rolls else ""
 
 
 def _configuration(folder: Path, cell_ids: Iterable[str]) -> str:

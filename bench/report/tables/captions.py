@@ -1,0 +1,52 @@
+"""Captions of tables for papers: seeds, pieces, device, and what the brackets are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.report.rows.rounds import replicates_of
+from bench.report.rows.summaries import Summaries
+from bench.report.tables.cost import setting_words
+from metrics.cost.quantities import STEP_LATENCY
+from metrics.headlines import LIKELIHOODS
+
+
+def quality_caption(summaries: Summaries) -> str:
+    """Sentences on scores of one setting: over how many seeds and pieces, of what music, and their brackets; "" where
+    there are none."""
+    measured = summaries.measured()
+    if not measured:
+        return ""
+    first = measured[0]
+    seeds = max(one.done for one in measured)
+    drawn = Summaries(one for one in measured if one.metric not in LIKELIHOODS).distinct("n")
+    corpus = f" of {first.corpus}" if first.corpus else ""
+    length = f" at {first.length} tokens" if first.length is not None else ""
+    pieces = f", {' / '.join(map(str, drawn))} generated pieces per seed" if drawn else ""
+    over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
+    brackets = " Brackets of scores: 95 % t interval over seeds." if seeds > 1 else " One seed has no interval."
+    return f"Scores: {over}; test side{corpus}{length}{pieces}.{brackets}"
+
+
+def cost_caption(summaries: Summaries, folder: Path | None, *, brackets: bool = True) -> str:
+    """Sentences on costs: lengths, device, threads, batch and kernels, and their brackets; "" where there are none."""
+    measured = summaries.measured()
+    if not measured:
+        return ""
+    where = {setting_words(one.setting).strip(" ()") for one in measured if one.device}
+    kernels = sorted({word for kernel in measured.kernels() for word in kernel.replace(",", " ").split()})
+    lengths = ", ".join(map(str, measured.lengths()))
+    parts = [f"at {lengths} tokens" if lengths else "", f"on {' / '.join(sorted(where))}" if where else ""]
+    parts = [*filter(None, parts), *([f"kernels {', '.join(kernels)}"] if kernels else [])]
+    return f"Costs: {', '.join(parts)}.{_brackets(measured, folder) if brackets else ''}"
+
+
+def _brackets(summaries: Summaries, folder: Path | None) -> str:
+    timed = [one for one in summaries if "latency" in one.metric and one.has_interval]
+    if not timed:
+        return ""
+    steps = [one for one in timed if one.metric == STEP_LATENCY] or timed
+    processes = {len(replicates_of(folder, one)) for one in steps} if folder is not None else {0}
+    counts = sorted(processes - {0})
+    over = f"{' / '.join(map(str, counts))} processes per arm" if counts and counts != [1] else "timed calls"
+    return f" Brackets of times: 95 % intervals over {over}."
