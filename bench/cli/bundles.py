@@ -13,14 +13,18 @@ from bench.cli.terminal import print_line
 
 def export(
     study: FinishedStudy,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Zip file to write.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Zip file to write; with --light a folder.")],
+    light: Annotated[
+        bool,
+        typer.Option("--light", help="A folder to commit: table, report, raw times, no music; `report` reads it."),
+    ] = False,
     results: ResultsOption = RESULTS,
 ) -> None:
     """Write results, configurations, environments and samples of a study into a zip file, without checkpoints."""
     from bench.cli.options import results_folder
-    from bench.store.bundle import export_bundle
+    from bench.store.bundle import copy_light, export_bundle
 
-    exported = export_bundle(results_folder(study, results), output)
+    exported = (copy_light if light else export_bundle)(results_folder(study, results), output)
     print_line(f"{output}: {exported.cells} cells, {exported.files} files, {exported.bytes / 2**20:.1f} MiB")
 
 
