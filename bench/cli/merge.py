@@ -27,7 +27,6 @@ def merge(
     from bench.report.pages.latex import to_latex
     from bench.report.pages.terminal import print_table
     from bench.report.pages.writer import read_table
-    from bench.report.rows.frame import summaries_kept
     from bench.report.tables.machines import ONE_SIDE, merged_tables
 
     folders = [results_folder(study, results) for study in studies]
@@ -35,12 +34,10 @@ def merge(
         raise UserError(f"merge: {len(folders)} given; allowed: 2 to {len(ascii_uppercase)} results folders")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UserError("merge: one results folder is given twice; allowed: each once")
-    with summaries_kept():
-        machines = [
-            Machine(letter, folder, read_table(folder))
-            for letter, folder in zip(ascii_uppercase, folders, strict=False)
-        ]
-        tables = merged_tables(machines)
+    machines = [
+        Machine(letter, folder, read_table(folder)) for letter, folder in zip(ascii_uppercase, folders, strict=False)
+    ]
+    tables = merged_tables(machines)
     console = terminal()
     shown = [table for table in tables if not table.name.endswith(ONE_SIDE)]
     for table in shown:

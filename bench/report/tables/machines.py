@@ -20,7 +20,7 @@ from bench.report.analysis.machines import (
 )
 from bench.report.analysis.references import reference_summary
 from bench.report.rows.arms import arm_order, reference_order
-from bench.report.rows.frame import EFFICIENCY, QUALITY, rows_of
+from bench.report.rows.frame import EFFICIENCY, QUALITY, rows_of, summaries_kept
 from bench.report.rows.provenance import listed, provenance
 from bench.report.rows.summaries import (
     Group,
@@ -49,6 +49,11 @@ SCORES = tuple(dict.fromkeys((*PRIMARY, *DISTANCES, *OVERLAPS[:1])))
 def merged_tables(machines: Sequence[Machine]) -> list[Table]:
     """What ran where, ratios of each cost, the baseline's own costs, pooled scores and their verdicts; tables without a
     figure are left out. Raises UserError where the machines share no arm."""
+    with summaries_kept():
+        return [table for table in _all_tables(machines) if table.rows]
+
+
+def _all_tables(machines: Sequence[Machine]) -> list[Table]:
     baseline = shared_baseline(machines)
     tables = [_machines_table(machines, baseline)]
     tables += [table for metric in COSTS for table in _ratio_tables(machines, metric, baseline)]
@@ -58,7 +63,7 @@ def merged_tables(machines: Sequence[Machine]) -> list[Table]:
         tables += _quality_tables(pooled)
         judged = difference_tables(compared_pool(pooled, machines), baseline)
         tables += [replace(one, name="merged_differences", title=f"{one.title}, all machines") for one in judged]
-    return [table for table in tables if table.rows]
+    return tables
 
 
 def _machines_table(machines: Sequence[Machine], baseline: str) -> Table:
