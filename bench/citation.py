@@ -1,4 +1,4 @@
-"""How this software is cited: what `CITATION.cff` at the root of the sources says, for reports and exports."""
+"""Citation of this software: what `CITATION.cff` at the root of the sources says, for reports and exports."""
 
 from __future__ import annotations
 

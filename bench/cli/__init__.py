@@ -18,6 +18,7 @@ from bench.child import WAITING, unusable_threads
 from bench.cli import (
     architectures,
     bundles,
+    card,
     claims,
     corpus,
     doctor,
@@ -57,6 +58,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "schema": planning.schema,
     "export": bundles.export,
     "import": bundles.import_,
+    "card": card.card,
     "list": listing.list_topics,
     "report": report.report,
     "figure": report.figure,
