@@ -51,7 +51,7 @@ def ratio_interval(
 
 
 def independent_ratio(first: Interval, second: Interval) -> Interval:
-    """first / second of two positive figures whose intervals are independent; `n` is the smaller of theirs.
+    """first / second of two positive figures whose intervals are independent; `n` is the smaller of the two counts.
 
     On the scale of logarithms each end of the difference takes the distances to the two ends that lead to it as
     perpendicular (MOVER), so that the lower end is first / second / exp(sqrt(log(first / its low)^2 +

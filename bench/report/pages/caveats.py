@@ -37,8 +37,8 @@ HOW_TO_READ = (
 
 
 def caveats(frame: pd.DataFrame, *, together: bool = False) -> list[str]:
-    """Caveats on quoting a figure of this study, and the citation of the software; `together`: costs of different devices and kernels are ranked against
-    each other."""
+    """Caveats on quoting a figure of this study, and the citation of the software; `together`: costs of different
+    devices and kernels are ranked against each other."""
     cite = f"To cite the software: {citation()}"
     return [*_timing_caveats(frame, together), *_quality_caveats(frame), *_paper_caveats(), cite]
 
