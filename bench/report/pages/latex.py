@@ -228,6 +228,7 @@ def _entry(table: Table, index: int, entry: Entry) -> str:
     first = f"{bold}{_number(entry)}"
     unit = entry.text.split(" ", 1)[1] if " " in entry.text and not interval else ""
     first += f" {{{escaped(unit)}}}" if unit else ""
+    sign = mark if len(entry.mark) == 1 else ""  # of a footnote; words would widen the column
     if not wide:
-        return first
-    return f"{first} & " + (rf"{{\scriptsize[{escaped(interval)}}}" if interval else "")
+        return f"{first} {{{sign}}}" if sign else first
+    return f"{first} & " + (rf"{{\scriptsize[{escaped(interval)}{sign}}}" if interval else sign)

@@ -48,9 +48,10 @@ SCORES = tuple(dict.fromkeys((*PRIMARY, *DISTANCES, *OVERLAPS[:1])))
 
 def merged_tables(machines: Sequence[Machine]) -> list[Table]:
     """What ran where, ratios of each cost, the baseline's own costs, pooled scores and their verdicts; tables without a
-    figure are left out. Raises UserError where the machines share no arm."""
+    figure are left out, those of one machine only stand last. Raises UserError where the machines share no arm."""
     with summaries_kept():
-        return [table for table in _all_tables(machines) if table.rows]
+        found = [table for table in _all_tables(machines) if table.rows]
+    return sorted(found, key=lambda table: table.name.endswith(ONE_SIDE))
 
 
 def _all_tables(machines: Sequence[Machine]) -> list[Table]:
@@ -116,7 +117,15 @@ def _ratio_table(
     notes += _interval_notes(machines, found)
     notes += [f"{NOTHING}: {', '.join(where)}: {reason}." for reason, where in reasons.items()]
     columns = ("arm", "tokens", *(one.letter for one in machines), f"against {baseline}")
-    return Table(name, title, columns, tuple(body), tuple(notes))
+    return _without_empty_columns(Table(name, title, columns, tuple(body), tuple(notes)))
+
+
+def _without_empty_columns(table: Table) -> Table:
+    """The table without the columns in which no row has a text: a machine that measured none of its places, verdicts
+    where there are none."""
+    kept = [index for index in range(len(table.columns)) if any(row[index].text for row in table.rows)]
+    rows = tuple(tuple(row[index] for index in kept) for row in table.rows)
+    return replace(table, columns=tuple(table.columns[index] for index in kept), rows=rows)
 
 
 def _ratio_entry(side: MachineRatio) -> Entry:
