@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.versions import SOFTWARE
+
 if TYPE_CHECKING:
     from bench.store.table import ResultTable
 
-__version__ = "0.2.0.dev0"
+__version__ = SOFTWARE
 
 
 def load_results(path: str | Path) -> ResultTable:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+SOFTWARE = "0.2.0.dev0"
+"""Version of the package; it decides no result and is part of no id."""
 FORMAT = 1
 QUALITY_PARTS = {"data": 2, "backbone": 4, "diffusion": 1, "training": 4, "sampling": 1, "metrics": 4}
 TUNING_PARTS = {name: number for name, number in QUALITY_PARTS.items() if name not in ("sampling", "metrics")}

@@ -7,20 +7,38 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.options import RESULTS, FinishedStudy, ResultsOption
+from bench.cli.options import RESULTS, FinishedStudy, LicenceOption, ResultsOption
 from bench.cli.terminal import print_line
 
 
 def export(
     study: FinishedStudy,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Zip file to write.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Zip file to write; with --light a folder.")],
+    light: Annotated[
+        bool,
+        typer.Option("--light", help="A folder to commit: table, report, raw times, no music; `report` reads it."),
+    ] = False,
+    described: Annotated[
+        bool, typer.Option("--crate", help="Add RO-Crate metadata: what each file is, licence, citation, software.")
+    ] = False,
+    licence: LicenceOption = None,
     results: ResultsOption = RESULTS,
 ) -> None:
     """Write results, configurations, environments and samples of a study into a zip file, without checkpoints."""
+    from bench.citation import check_licence
     from bench.cli.options import results_folder
-    from bench.store.bundle import export_bundle
+    from bench.errors import UserError
+    from bench.store.bundle import copy_light, export_bundle
 
-    exported = export_bundle(results_folder(study, results), output)
+    if light and described:
+        raise UserError("--light, --crate: allowed: one of them")
+    if licence and not described:
+        raise UserError("--license: allowed: with --crate, whose metadata names it")
+    licence = check_licence(licence) if licence else ""
+    folder = results_folder(study, results)
+    exported = (
+        copy_light(folder, output) if light else export_bundle(folder, output, described=described, licence=licence)
+    )
     print_line(f"{output}: {exported.cells} cells, {exported.files} files, {exported.bytes / 2**20:.1f} MiB")
 
 

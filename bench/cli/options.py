@@ -28,6 +28,10 @@ StudyArgument = Annotated[
 ]
 FinishedStudy = Annotated[str, typer.Argument(help="Name of a study that was run, or path of its results folder.")]
 ResultsOption = Annotated[Path, typer.Option("--results", help="Folder that holds one folder a study.")]
+LicenceOption = Annotated[
+    str | None,
+    typer.Option("--license", help="SPDX identifier of the results' licence: CC-BY-4.0; default: none stated."),
+]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="A setting in place of the file's: train.steps=500; may be repeated.")
 ]

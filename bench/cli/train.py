@@ -177,6 +177,8 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, main: bool) -> None:
     console = terminal(quiet=not main)
     if found is None and main:
         folder.begin(cell)
+    elif main:
+        folder.write_configuration(cell)  # its labels name the tracker
     if main:
         folder.mark_running(describe_environment(training_device(settings)))
     training = CellTraining.of(settings, tokens)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bench import versions
 from bench.study.grid import Cell
 from bench.study.settings import given
+from bench.training.tracking import UNTRACKED
 
 if TYPE_CHECKING:
     from architectures.catalog import ArmConfig
@@ -58,11 +59,15 @@ def quality_cell(
 
     assert member.train
     parts = versions.QUALITY_PARTS
+    train = member.train.model_dump(mode="json", include=EVALUATED if member.arm.checkpoint else None)
+    if "track" in train:
+        train["track"] = False  # as ids of every version have it: a tracker decides nothing
+        labels |= {"track": member.train.track} if member.train.track != UNTRACKED else {}
     settings = _settings("quality", parts) | _data(member, tokens, member.length)
     settings |= {
         "model": with_pad(config, tokens.pad_id).to_dict(),
         "seed": seed,
-        "train": member.train.model_dump(mode="json", include=EVALUATED if member.arm.checkpoint else None),
+        "train": train,
         "diffusion": member.diffusion.deciding(),
         "sample": member.sample.deciding(),
         "plugins": list(plugins),

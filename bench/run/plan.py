@@ -54,6 +54,7 @@ def make_plan(study: Study, say: Say = lambda _: None, results: Path | None = No
     under `results` decide them. Raises UserError naming file and key."""
     _load_plugins(study)
     check_sizes(study)
+    _check_trackers(study)
     groups: dict[object, list[Combination]] = {}  # of one vocabulary each
     for member in study.combinations():
         groups.setdefault((member.corpus, member.tokenizer), []).append(member)
@@ -242,6 +243,17 @@ def _check_kernels(study: Study, member: Combination) -> None:
     assert member.train
     with study.place.naming("baseline", "kernels", arm=f"arm {quoted(member.label)}"):
         chosen_kernels(resolve_device(member.train.device), asked)
+
+
+def _check_trackers(study: Study) -> None:
+    """Raise UserError for a tracker that is not installed where cells are to be trained."""
+    from bench.training.tracking import check_tracker
+
+    if study.content.measure.quality is None or study.other_machine:
+        return
+    with study.place.naming("baseline", "train", of=UserError):
+        for name in dict.fromkeys(one.train.track for one in study.combinations() if one.train and one.is_trained):
+            check_tracker(name)
 
 
 def _machine_identity(study: Study, member: Combination) -> dict[str, object]:

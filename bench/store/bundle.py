@@ -7,16 +7,19 @@ than the manifest allows, writes into a new folder inside the results folder, an
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import lzma
 import re
 import shutil
 import struct
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -24,6 +27,7 @@ from bench import versions
 from bench.errors import UserError, quoted
 from bench.files import file_sha256, read_json, to_json
 from bench.store.cells import FINISHED, Store
+from bench.store.crate import CRATE, crate
 from bench.store.vectors import VECTORS
 
 MANIFEST = "manifest.json"
@@ -33,6 +37,12 @@ CELL_FILES = (
     "cell.json", "environment.json", "measurements.jsonl", "status.json", "history.jsonl", "data.json", VECTORS,
 )  # fmt: skip
 FOLDERS = ("figures", "tables")  # of the study
+LIGHT_FILES = {
+    "efficiency": ("measurements.jsonl",),
+    "quality": (VECTORS, "history.jsonl"),
+    "tuning": ("history.jsonl",),
+}
+"""Of each kind of cell what a report reads beside the table: raw times, values of songs, learning curves."""
 MOST_BYTES = 8 << 30
 MOST_FILES = 2_000_000
 MANIFEST_BYTES = 512 << 20
@@ -54,8 +64,9 @@ class Bundle:
     bytes: int
 
 
-def export_bundle(folder: Path, output: Path) -> Bundle:
-    """Write the study in `folder` to a zip file at `output`, finished cells only. Raises UserError, OSError."""
+def export_bundle(folder: Path, output: Path, *, described: bool = False, licence: str = "") -> Bundle:
+    """Write the study in `folder` to a zip file at `output`, finished cells only; `described`: with the metadata of an
+    RO-Crate, `licence` being the SPDX identifier of the results' licence. Raises UserError, OSError."""
     store = Store(folder.parent, folder.name)
     plan = store.plan()
     done = [cell["id"] for cell in plan["cells"] if store.cell(cell["id"]).status().state in FINISHED]
@@ -69,18 +80,51 @@ def export_bundle(folder: Path, output: Path) -> Bundle:
         path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
         for path in files
     }
+    texts = {CRATE: _crate(store, plan["study"], done, entries, licence)} if described else {}
+    entries |= {name: {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()} for name, text in texts.items()}
     manifest = {"bundle": BUNDLE_FORMAT, "format": versions.FORMAT, "study": plan["study"]["name"], "files": entries}
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f".{output.name}.partial")
     try:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(MANIFEST, to_json(manifest, indent=1))
+            for name, text in texts.items():
+                archive.writestr(name, text)
             for path in files:
                 archive.write(path, path.relative_to(folder).as_posix())
         temporary.replace(output)
     finally:
         temporary.unlink(missing_ok=True)
-    return Bundle(folder, len(done), len(files), output.stat().st_size)
+    return Bundle(folder, len(done), len(files) + len(texts), output.stat().st_size)
+
+
+def _crate(store: Store, study: dict[str, Any], done: list[str], files: dict[str, Any], licence: str) -> bytes:
+    """The RO-Crate metadata of a study whose cells `done` are exported as `files`."""
+    ended = [status.ended for status in (store.cell(one).status() for one in done) if status.ended]
+    date = datetime.fromtimestamp(max(ended, default=time.time()), UTC).date().isoformat()
+    environment = store.cell(done[0]).environment() if done else {}
+    return to_json(crate(study, files, date, environment, licence), indent=1).encode()
+
+
+def copy_light(folder: Path, target: Path) -> Bundle:
+    """Copy the table, the report and the raw figures of the study in `folder` to the folder `target`, enough to report
+    it again but without checkpoints, music and configurations of cells. Raises UserError, OSError."""
+    store = Store(folder.parent, folder.name)
+    cells = store.plan()["cells"]
+    done = [cell for cell in cells if store.cell(cell["id"]).status().state in FINISHED]
+    if not done or not (folder / "table.csv").is_file():
+        raise UserError(f"{folder}: no finished cell, or no table.csv; run the study, or report it, first")
+    files = [folder / name for name in ("study.json", "table.csv", "report.md")]
+    files += [*sorted((folder / "tables").glob("*.csv")), *sorted((folder / "figures").glob("*.png"))]
+    files += [folder / cell["id"] / name for cell in done for name in LIGHT_FILES.get(cell["kind"], ())]
+    files = [path for path in files if path.is_file()]
+    for path in files:
+        copied = target / path.relative_to(folder)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copied)
+    environment = store.cell(done[0]["id"]).environment()
+    (target / "environment.json").write_text(to_json(environment, indent=2), encoding="utf-8")
+    return Bundle(target, len(done), len(files) + 1, sum(path.stat().st_size for path in files))
 
 
 def import_bundle(bundle: Path, results: Path, name: str | None = None) -> Bundle:
@@ -164,7 +208,7 @@ def is_safe(name: str) -> bool:
     if not parts or "/".join(parts) != name or not all(NAME.fullmatch(part) for part in parts):
         return False
     if len(parts) == 1:
-        return name in STUDY_FILES
+        return name in STUDY_FILES or name == CRATE
     if parts[0] in FOLDERS:
         return len(parts) <= 4
     return (len(parts) == 2 and parts[1] in CELL_FILES) or (len(parts) == 3 and parts[1] == "samples")
@@ -183,8 +227,8 @@ def _unpack(archive: zipfile.ZipFile, files: dict[str, Any], bundle: Path, targe
             plan["study"]["name"] = target.name
         (fresh / "study.json").write_text(to_json(plan, indent=2), encoding="utf-8")
         count = _check_cells(Store(fresh.parent, fresh.name), files, bundle)
-        for path in fresh.glob("table.*"):
-            path.unlink()  # rebuilt from the cells
+        for path in (*fresh.glob("table.*"), *fresh.glob(CRATE)):
+            path.unlink()  # rebuilt from the cells; the crate names what no longer is as it was
         fresh.chmod(0o755)
         fresh.rename(target)
     except BaseException:

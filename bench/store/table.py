@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench.errors import UserError, as_user_error, quoted
 from bench.files import canonical_hash, read_json, to_json, write_atomically
-from bench.store.cells import FINISHED, Status, Store
+from bench.store.cells import FINISHED, CellFolder, Status, Store
 from bench.store.vectors import VECTORS, join_vectors, parquet_frame, read_vectors
 from bench.versions import conflict
 
@@ -159,7 +159,7 @@ def load_results(path: str | Path, known: Mapping[str, Status] | None = None) ->
     folder = Path(path)
     store = Store(folder.parent, folder.name)
     plan = store.plan()
-    if not any(store.cell(entry["id"]).path.is_dir() for entry in plan["cells"]) and (folder / "table.csv").is_file():
+    if not any(_has_begun(store.cell(entry["id"])) for entry in plan["cells"]) and (folder / "table.csv").is_file():
         return _table_alone(folder)
     signatures, known = {}, known or {}
     for entry in plan["cells"]:
@@ -178,8 +178,14 @@ def load_results(path: str | Path, known: Mapping[str, Status] | None = None) ->
     return ResultTable(_joined(frame, _frame(records), kept, list(signatures)), folder, index)
 
 
+def _has_begun(cell: CellFolder) -> bool:
+    """Whether a process has begun the cell here; a folder that was passed on may hold raw figures of cells alone."""
+    return any((cell.path / name).is_file() for name in ("cell.json", "status.json"))
+
+
 def _table_alone(folder: Path) -> ResultTable:
-    """The table as it was written, of a folder that was passed on without its cells: no raw samples, no music.
+    """The table as it was written, of a folder that was passed on without its cells. It may hold raw figures of them
+    (`LIGHT_FILES` of `bench.store.bundle`), no music.
 
     Raises UserError where `table.csv` is no longer such a table.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import socket
 import threading
@@ -21,6 +20,7 @@ from bench.errors import first_line
 from bench.launcher import JOIN_LIMIT_S, Launch, launched
 from bench.training.errors import TrainingError
 from bench.training.settings import TrainSettings
+from bench.training.tracking import UNTRACKED, accelerator_options, check_tracker, start_options
 from metrics.cost.device import hidden_gpus
 
 PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
@@ -56,17 +56,16 @@ class Devices:
             self.accelerator = Accelerator(
                 mixed_precision=PRECISIONS[settings.precision],
                 cpu=is_cpu(settings.device),
-                log_with="tensorboard" if settings.track else None,
-                project_dir=str(folder) if settings.track else None,
+                **accelerator_options(settings.track, folder),
             )
         self.device: torch.device = self.accelerator.device
         self.world: int = self.accelerator.num_processes
         self.rank: int = self.accelerator.process_index
         self.is_main = self.rank == 0
         self._check_world(launch.world)
-        self._tracking = settings.track
-        if settings.track:
-            self.accelerator.init_trackers("tensorboard")
+        self._tracking = settings.track != UNTRACKED
+        if self._tracking:
+            self.accelerator.init_trackers(**start_options(settings.track, folder))
 
     def prepare(self, module: nn.Module, optimiser: torch.optim.Optimizer) -> tuple[nn.Module, Any]:
         """Move to the device, wrap for precision and for several processes."""
@@ -153,8 +152,7 @@ def check_here(settings: TrainSettings) -> None:
     """Raise TrainingError for a device, a precision or a tracker that this machine does not have."""
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise TrainingError(f"train.device: cuda is not available here; allowed: auto, cpu{hidden_gpus()}")
-    if settings.track and importlib.util.find_spec("tensorboard") is None:
-        raise TrainingError("train.track: tensorboard is not installed; install smdim-bench[track]")
+    check_tracker(settings.track)
     if is_cpu(settings.device) and settings.precision == "float16":
         raise TrainingError("train.precision: float16 needs a GPU; allowed here: float32, bfloat16")
 

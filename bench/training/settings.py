@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from bench.errors import quoted
 from bench.training.errors import TrainingError
+from bench.training.tracking import UNTRACKED, Tracker
 
 BUDGETS = ("steps", "seconds", "flops")
+
+
+def _tracker(value: object) -> object:
+    """The tracker's name for what earlier versions wrote: whether TensorBoard's events are written."""
+    return ("tensorboard" if value else UNTRACKED) if isinstance(value, bool) else value
 
 
 class PartialTrainSettings(BaseModel):
@@ -104,7 +110,11 @@ class PartialTrainSettings(BaseModel):
     log_steps: int = Field(10, ge=1, description="steps a line of the learning curve is the mean of")
     checkpoint_steps: int | None = Field(None, ge=1, description="steps between checkpoints")
     checkpoint_seconds: float | None = Field(120.0, gt=0, description="seconds between checkpoints, whichever is first")
-    track: bool = Field(False, description="also write TensorBoard events (extra `track`)")
+    track: Annotated[Tracker, BeforeValidator(_tracker)] = Field(
+        UNTRACKED,
+        description="also write the learning curve to this tracker, whose package must be installed (extra `track` for "
+        "TensorBoard), offline; decides nothing and is part of no cell's id. `true`: tensorboard",
+    )
 
 
 class TrainSettings(PartialTrainSettings):

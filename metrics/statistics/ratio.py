@@ -1,4 +1,4 @@
-"""Interval around a ratio of two sums, over the groups that its terms fall into."""
+"""Intervals around ratios: of two sums over the groups that their terms fall into, of two independent figures."""
 
 from __future__ import annotations
 
@@ -48,3 +48,25 @@ def ratio_interval(
     freedom = max(total**2 / float((below**2).sum()) - 1, 1.0)
     half = float(stdtrit(freedom, (1 + level) / 2) * math.sqrt((count - 1) / count * (changes**2).sum()))
     return Interval(value, value - half, value + half, count, level)
+
+
+def independent_ratio(first: Interval, second: Interval) -> Interval:
+    """first / second of two positive figures whose intervals are independent; `n` is the smaller of the two counts.
+
+    On the scale of logarithms each end of the difference takes the distances to the two ends that lead to it as
+    perpendicular (MOVER), so that the lower end is first / second / exp(sqrt(log(first / its low)^2 +
+    log(its high / second)^2)). Where both figures were disturbed together it is wider than an interval of pairs.
+    Source: Zou and Donner (2008), Statistics in Medicine 27, 1693, doi 10.1002/sim.3095.
+
+    >>> independent_ratio(Interval(8.0, 4.0, 16.0, 5), Interval(2.0, 2.0, 2.0, 9))
+    Interval(value=4.0, low=2.0, high=8.0, n=5, level=0.95, reason='')
+    """
+    n, level = min(first.n, second.n), min(first.level, second.level)
+    if not second.value > 0:
+        return without_interval(math.nan, n, level, "the denominator is not positive")
+    value = first.value / second.value
+    if not (first.low > 0 and second.low > 0 and math.isfinite(first.high) and math.isfinite(second.high)):
+        return without_interval(value, n, level, "no interval of positive figures on both sides")
+    below = math.hypot(math.log(first.value / first.low), math.log(second.high / second.value))
+    above = math.hypot(math.log(first.high / first.value), math.log(second.value / second.low))
+    return Interval(value, value / math.exp(below), value * math.exp(above), n, level)

@@ -29,6 +29,7 @@ ORDER = (  # from the lowest room to the highest; a longer name is a room inside
     "bench.diffusion",
     "bench.training",
     "bench.study",
+    "bench.citation",
     "bench.store",
     "bench.measure.rows",
     "bench.measure.efficiency",

@@ -198,20 +198,24 @@ class CellTraining:
         self, folder: Path, progress: Callable[[Progress], None], stop: Callable[[], bool] | None = None
     ) -> TrainResult:
         """Train `backbone` in place, or go on from the checkpoint in `folder`; one that is finished is only read,
-        and so are given weights."""
+        and so are given weights. The tracker is that of the cell's labels, for it is no setting of the cell."""
         if self.checkpoint is not None:
             return self._loaded(self.checkpoint)
+        from bench.store.cells import CellFolder
         from bench.training import TrainSettings
         from bench.training.batches import corpus_batches, corpus_regulariser
+        from bench.training.tracking import UNTRACKED
         from bench.training.trainer import train
 
         assert isinstance(self.settings, TrainSettings)
+        labels = (CellFolder(folder).configuration() or {}).get("labels", {})
+        settings = self.settings.model_copy(update={"track": labels.get("track", UNTRACKED)})
         return train(
             self.backbone,
-            corpus_batches(self.tokens, self.length, self.settings),
+            corpus_batches(self.tokens, self.length, settings),
             self.validation.tokens,
             self.diffusion,
-            self.settings,
+            settings,
             seed=self.seed,
             folder=folder,
             regulariser=corpus_regulariser(self.tokens, self.settings),

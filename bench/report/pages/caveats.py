@@ -1,9 +1,10 @@
-"""Notes on reading a report, and caveats on quoting a figure of it."""
+"""Notes on reading a report, caveats on quoting a figure of it, and how the software is cited."""
 
 from __future__ import annotations
 
 import pandas as pd
 
+from bench.citation import citation
 from bench.report.analysis.comparable import kernel_conflict
 from bench.report.rows.frame import EFFICIENCY, OTHER_SIDE, QUALITY, REFERENCE, of_validation_side, rows_of
 from bench.report.rows.provenance import listed
@@ -36,9 +37,10 @@ HOW_TO_READ = (
 
 
 def caveats(frame: pd.DataFrame, *, together: bool = False) -> list[str]:
-    """Caveats on quoting a figure of this study; `together`: costs of different devices and kernels are ranked against
-    each other."""
-    return [*_timing_caveats(frame, together), *_quality_caveats(frame), *_paper_caveats()]
+    """Caveats on quoting a figure of this study, and the citation of the software; `together`: costs of different
+    devices and kernels are ranked against each other."""
+    cite = f"To cite the software: {citation()}"
+    return [*_timing_caveats(frame, together), *_quality_caveats(frame), *_paper_caveats(), cite]
 
 
 def _timing_caveats(frame: pd.DataFrame, together: bool) -> list[str]:

@@ -288,6 +288,7 @@ def _entry(table: Table, index: int, entry: Entry) -> str:
     interval, unit = entry.text.partition(" [")[2], _unit(entry)
     bold = r"\bfseries " if entry.best else ""
     first = f"{bold}{_number(entry)}" + (f" {{{escaped(unit)}}}" if unit else "")
+    sign = mark if len(entry.mark) == 1 else ""  # of a footnote; words would widen the column
     if not wide:
-        return first
-    return f"{first} & " + (rf"{{\scriptsize[{escaped(interval)}}}" if interval else "")
+        return f"{first} {{{sign}}}" if sign else first
+    return f"{first} & " + (rf"{{\scriptsize[{escaped(interval)}{sign}}}" if interval else sign)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -19,7 +20,12 @@ from metrics.statistics.differences import FEWEST_SEEDS
 def comparison_tables(frame: pd.DataFrame, baseline: str, folder: Path | None = None) -> list[Table]:
     """Every arm against the baseline arm on the primary metrics: estimate with its simultaneous interval, the paired t
     interval beside it, and the verdict."""
-    found = [(one, one.against(baseline)) for one in compared(frame, folder)]
+    return difference_tables(compared(frame, folder), baseline)
+
+
+def difference_tables(judged: Iterable[Compared], baseline: str) -> list[Table]:
+    """The table of `comparison_tables` from models that are fitted; [] where none has the baseline."""
+    found = [(one, one.against(baseline)) for one in judged]
     found = [(one, arms) for one, arms in found if arms]
     if not found:
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -19,7 +20,8 @@ def demo(tmp_path: Path) -> Path:
     """A copy of the committed demo run: its table, its plan, no cells."""
     if not DEMO.is_dir():
         pytest.skip("the committed demo run lies beside the sources only")
-    return Path(shutil.copytree(DEMO, tmp_path / "results" / "demo"))
+    raw = shutil.ignore_patterns("efficiency-*", "quality-*")
+    return Path(shutil.copytree(DEMO, tmp_path / "results" / "demo", ignore=raw))
 
 
 def test_the_written_table_is_read_where_no_cell_is_there(demo: Path) -> None:
@@ -49,6 +51,29 @@ def test_the_commands_work_on_a_table_alone(demo: Path, tmp_path: Path) -> None:
     assert "one process per arm" not in words
     run("figure", "cost", "demo", "-o", str(tmp_path / "cost.svg"))
     assert (tmp_path / "cost.svg").exists()
+
+
+def test_raw_figures_of_cells_are_read_beside_the_written_table() -> None:
+    from bench.report.analysis.growth import cost_ratio
+    from bench.report.rows.summaries import cost_summaries
+
+    if not DEMO.is_dir():
+        pytest.skip("the committed demo run lies beside the sources only")
+    table = load_results(DEMO)
+    assert set(table.frame["arm"]) >= {"smdim", "transformer", "real-vs-real"}  # rows of cells without a raw file, too
+    costs = cost_summaries(table.frame)
+    first = costs.first(metric="step_latency", arm="smdim", length=512)
+    ratio = cost_ratio(first, costs, "transformer", DEMO)
+    assert ratio is not None and ratio.words == "slower" and ratio.replicates == 3
+
+
+@pytest.mark.parametrize("name", ["aa", "efficiency", "quickstart_rates"])
+def test_every_committed_study_carries_its_table(name: str) -> None:
+    if not DEMO.is_dir():
+        pytest.skip("the committed results lie beside the sources only")
+    table = load_results(DEMO.parent / name)
+    planned = {cell["id"] for cell in json.loads((table.folder / "study.json").read_text())["cells"]}
+    assert not table.frame.empty and set(table.frame["cell_id"]) <= planned
 
 
 def test_a_figure_that_needs_samples_says_so(demo: Path) -> None:

@@ -198,12 +198,6 @@ def test_settings_that_do_not_fit_are_refused_at_once(run, settings: dict, messa
         run(**settings)
 
 
-def test_tensorboard_is_asked_for_by_name(run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(TrainingError, match=r"install smdim-bench\[track\]"):
-        run(track=True)
-
-
 def test_time_input_and_validation_do_not_go_together(tmp_path: Path) -> None:
     class Timed(nn.Module):
         def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Interval around a ratio of sums over groups."""
+"""Intervals around a ratio of sums over groups, and around one of two independent figures."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from metrics.statistics.intervals import mean_interval
-from metrics.statistics.ratio import ratio_interval
+from metrics.statistics.intervals import Interval, mean_interval
+from metrics.statistics.ratio import independent_ratio, ratio_interval
 
 
 def test_with_equal_denominators_it_is_the_t_interval_of_the_groups_means() -> None:
@@ -60,3 +60,25 @@ def test_it_covers_over_songs_of_unequal_size(songs: int) -> None:
         found = ratio_interval(each * 64, np.full(len(song), 64.0), song.tolist())
         covered += found.low < 3.0 < found.high
     assert covered / 300 >= 0.89
+
+
+def test_a_ratio_of_independent_figures_in_closed_form() -> None:
+    wide, narrow = Interval(8.0, 4.0, 16.0, 5), Interval(2.0, 2.0, 2.0, 9)
+    assert independent_ratio(wide, narrow) == Interval(4.0, 2.0, 8.0, 5)
+    both = independent_ratio(wide, Interval(2.0, 1.0, 4.0, 9))
+    assert (both.low, both.high) == pytest.approx((4 / 2 ** math.sqrt(2), 4 * 2 ** math.sqrt(2)))
+    uneven = independent_ratio(Interval(1.0, 0.5, 1.0, 5), Interval(1.0, 1.0, 3.0, 5))
+    assert (uneven.low, uneven.high) == pytest.approx((math.exp(-math.hypot(math.log(2), math.log(3))), 1.0))
+    assert math.isnan(independent_ratio(wide, Interval(2.0, math.nan, math.nan, 1)).low)
+    assert math.isnan(independent_ratio(wide, Interval(0.0, 0.0, 0.0, 3)).value)
+
+
+def test_it_covers_the_ratio_of_two_unequal_arms_at_five_processes_each() -> None:
+    generator, held = np.random.default_rng(3), 0
+    for _ in range(400):
+        sides = []
+        for centre, spread in ((0.0, 0.2), (1.0, 0.05)):
+            found = mean_interval(generator.normal(centre, spread, 5))
+            sides.append(Interval(math.exp(found.value), math.exp(found.low), math.exp(found.high), 5))
+        held += not independent_ratio(*sides).excludes(math.exp(-1.0))
+    assert 0.93 <= held / 400 <= 0.98
