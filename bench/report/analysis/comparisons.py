@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.report.analysis.references import CEILING, reference_summary
 from bench.report.analysis.samplers import any_sampler, varies_sampler
+from bench.report.presentation import all_rows
 from bench.report.rows.study import stated_margins
 from bench.report.rows.summaries import (
     Group,
@@ -68,7 +69,7 @@ class Compared:
     Parameters
     ----------
     summaries
-        Arms with a figure.
+        Shown arms with a figure.
     model
         Over seeds, or over seeds and songs where the cells hold vectors. Arms whose figures have no seed are not in
         it. None where no arm has a seed.
@@ -155,11 +156,13 @@ class Compared:
 
     @cached_property
     def pairs(self) -> dict[tuple[str, str], Difference]:
-        """The differences of all pairs of arms, judged together; of seeds alone where these are too few to decide."""
+        """The differences of all pairs of shown arms, judged together with those of all others; of seeds alone where
+        these are too few to decide."""
         if not self.model or not self.block:
             return {}
         few = max(map(len, self.block.values.values())) < FEWEST_SEEDS
-        return (self.block if few else self.model).pairs(self.level)
+        found, shown = (self.block if few else self.model).pairs(self.level), set(self.summaries.distinct("arm"))
+        return {pair: difference for pair, difference in found.items() if shown.issuperset(pair)}
 
     @cached_property
     def places(self) -> list[Place]:
@@ -189,7 +192,7 @@ def compared(frame: pd.DataFrame, folder: Path | None = None) -> list[Compared]:
     arms like others, compared on their music.
 
     With the results folder, margins are those of the study, and bits/token is judged over seeds and songs where its
-    cells hold vectors.
+    cells hold vectors. Arms that a presentation leaves out stay in the models, so that no verdict changes by it.
     """
     return made_once(frame, f"compared {folder}", lambda: list(_compared(frame, folder)))
 
@@ -203,17 +206,20 @@ def compared_at(frame: pd.DataFrame, folder: Path | None, group: Group, metric: 
 def _compared(frame: pd.DataFrame, folder: Path | None) -> Iterable[Compared]:
     references = reference_summaries(frame)
     margins = stated_margins(folder) if folder else {}
-    everything = quality_summaries(frame)
+    everything = quality_summaries(all_rows(frame))
     samplers = varies_sampler(everything)
-    for group, summaries in everything.groups(any_sampler if samplers else quality_group):
+    key = any_sampler if samplers else quality_group
+    shown = dict(quality_summaries(frame).groups(key))
+    for group, summaries in everything.groups(key):
         chosen = [metric for metric in PRIMARY if not samplers or quantity_of(metric).kind == "music"]
         measured = {metric: summaries.where(metric=metric).measured() for metric in chosen}
         several = sum(len(rows) > 1 for rows in measured.values())
         for metric, rows in measured.items():
-            if rows:
+            if kept := shown.get(group, Summaries()).where(metric=metric).measured():
                 cells = cells_of(rows, folder) if folder else None
                 stated = margins.get(metric, quantity_of(metric).margin)
-                yield compare(rows, references, primary_level(max(several, 1)), stated, cells, group)
+                found = compare(rows, references, primary_level(max(several, 1)), stated, cells, group)
+                yield replace(found, summaries=kept)
 
 
 def compare(

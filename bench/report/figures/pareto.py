@@ -14,7 +14,7 @@ from bench.report.figures.axes import limits_around
 from bench.report.figures.figure import figure
 from bench.report.figures.marks import draw_spreads, spread_of
 from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, legend_below, panel_grid
-from bench.report.rows.arms import Look, arm_order, looks
+from bench.report.rows.arms import Look, looks_of
 from bench.report.rows.frame import QUALITY
 from bench.report.rows.summaries import cost_summaries, quality_summaries
 from metrics.cost.quantities import FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE, STEP_LATENCY
@@ -39,6 +39,7 @@ AROUND_IN = (0.55, 0.45)
     "pareto",
     "Quality against cost",
     needs=QUALITY,
+    panels=[PRIMARY, COSTS],
     caption="Better is up, cheaper is left. Lines: 95 % intervals, cut at the edge; fewer than five seeds or rounds "
     "are small dots. The number is the chance that no other arm is better on both, given the intervals; "
     "hollow: less than one half (of more than eight arms those have no number).",
@@ -51,7 +52,7 @@ def pareto_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     if not found:
         raise NothingToShow("pareto figure: fewer than two arms have a score and a cost at one length")
     named = {score.arm for pairs in found.values() for score, _ in pairs}
-    arms = {arm: look for arm, look in looks(arm_order(frame)).items() if arm in named}
+    arms = {arm: look for arm, look in looks_of(frame).items() if arm in named}
     most, row_in = (2, 1.6) if is_narrow(width) else (3, 2.0)
     columns = min(len(found), most)
     drawn, axes = panel_grid(width, len(found), columns, row_in)
@@ -71,11 +72,11 @@ def _front_panel(
     for (score, cost), chance in zip(pairs, chances, strict=True):
         look = arms[score.arm]
         face = look.colour if chance >= 0.5 else "white"
-        axis.plot([cost.value], [score.value], marker=look.marker, color=look.colour, markerfacecolor=face, zorder=3)
+        axis.plot([cost.value], [score.value], marker=look.marker, markerfacecolor=face, zorder=3, **look.ink)
         if score.interval == "seeds":
-            draw_spreads(axis, [spread_of(score, cost.value)], look.colour)
+            draw_spreads(axis, [spread_of(score, cost.value)], look)
         if cost.metric not in EXACT:
-            draw_spreads(axis, [spread_of(cost, score.value, folder)], look.colour, across=True)
+            draw_spreads(axis, [spread_of(cost, score.value, folder)], look, across=True)
     spent = [cost.value for _, cost in pairs]  # room for every seed and every cost
     axis.set_xlim(limits_around(spent, 0.3, 0.1 * max(spent)))
     axis.set_ylim(limits_around([value for score, _ in pairs for value in (score.value, *score.values)], 0.35, 0.05))

@@ -33,6 +33,7 @@ CAPTION = (
     "distances",
     "Distance from real music by backbone",
     needs=QUALITY,
+    panels=[DISTANCES],
     caption=f"Scores that see the order of notes, each on a scale of its own; the ceiling is the aim. {CAPTION}",
 )
 def distances_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
@@ -44,6 +45,7 @@ def distances_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     "quality",
     "Overlapping area by backbone",
     needs=QUALITY,
+    panels=[OVERLAPS],
     caption=f"Overlap with held-out music, 1 is identical; for comparison with papers. {CAPTION}",
 )
 def quality_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:

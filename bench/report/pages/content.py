@@ -14,8 +14,10 @@ from bench.report.claims.beside import beside_table, figures_beside
 from bench.report.claims.paper import PAPERS_FOLDER, load_paper
 from bench.report.claims.verdict import NOT_COMPARABLE, claims_table, figures_table, fixed_before, judge, save_verdicts
 from bench.report.figures import FIGURES
+from bench.report.figures.data import figure_csv
 from bench.report.figures.style import DOUBLE_COLUMN_IN, NothingToShow, render
 from bench.report.pages.sentences import in_short
+from bench.report.presentation import PLAIN, NumberStyle, Presentation
 from bench.report.rows.frame import FAILURE_COLUMNS, TUNING, failures
 from bench.report.rows.study import baseline_arm, kernels_together
 from bench.report.tables.ablation import ablation_tables
@@ -46,15 +48,17 @@ class Section(StrEnum):
 
 @dataclass(frozen=True)
 class Content:
-    """A study's report before it is written down: tables by section, PNG files by name of the figure, notes on figures
-    that could not be drawn."""
+    """A study's report before it is written down: tables by section, PNG files and their data as CSV by name of the
+    figure, notes on figures that could not be drawn."""
 
     frame: pd.DataFrame
     folder: Path
     baseline: str
     tables: dict[str, list[Table]]
     figures: dict[str, bytes]
+    data: dict[str, str]
     notes: list[str]
+    presentation: Presentation = PLAIN
     together: bool = False
     """Whether costs of different kernels are ranked against each other, marked."""
 
@@ -68,13 +72,16 @@ class Content:
         return in_short(self.frame, self.baseline, self.folder, together=self.together)
 
 
-def gather(frame: pd.DataFrame, folder: Path, *, force: bool = False) -> Content:
+def gather(frame: pd.DataFrame, folder: Path, *, force: bool = False, presentation: Presentation = PLAIN) -> Content:
     """Tables, figures and notes of a study; claims are judged, and their verdicts saved beside the results. `force`
     ranks costs of different kernels, marked, as a study may ask for too."""
     baseline, together = baseline_arm(folder, frame), force or kernels_together(folder)
-    figures, notes = draw_all(frame, folder)
+    drawn, notes = draw_all(frame, folder, presentation)
+    figures, data = {name: png for name, (png, _) in drawn.items()}, {name: csv for name, (_, csv) in drawn.items()}
     tables = report_tables(frame, folder, baseline, force=together)
-    return Content(frame, folder, baseline, tables, figures, notes, together)
+    if presentation.numbers != NumberStyle():
+        tables = {name: [one.written(presentation.numbers) for one in section] for name, section in tables.items()}
+    return Content(frame, folder, baseline, tables, figures, data, notes, presentation, together)
 
 
 def report_tables(frame: pd.DataFrame, folder: Path, baseline: str, *, force: bool = False) -> dict[str, list[Table]]:
@@ -132,10 +139,12 @@ def claims_tables(frame: pd.DataFrame, folder: Path) -> list[Table]:
     return tables
 
 
-def draw_all(frame: pd.DataFrame, folder: Path) -> tuple[dict[str, bytes], list[str]]:
-    """The PNG file of every figure that the table has rows for, and a sentence for each of the others; one for all that
-    need a kind of cell which the study does not have."""
-    drawn: dict[str, bytes] = {}
+def draw_all(
+    frame: pd.DataFrame, folder: Path, presentation: Presentation = PLAIN
+) -> tuple[dict[str, tuple[bytes, str]], list[str]]:
+    """The PNG file and the data (CSV) of every figure that the table has rows for, and a sentence for each of the
+    others; one for all that need a kind of cell which the study does not have."""
+    drawn: dict[str, tuple[bytes, str]] = {}
     notes = []
     kinds = set(frame["kind"])
     lacking = [one.name for one in FIGURES.values() if one.needs not in kinds | {TUNING}]
@@ -143,7 +152,8 @@ def draw_all(frame: pd.DataFrame, folder: Path) -> tuple[dict[str, bytes], list[
         notes.append(f"Not drawn, for the study has no such cells: {', '.join(lacking)}.")
     for figure in (one for one in FIGURES.values() if one.needs in kinds):
         try:
-            drawn[figure.name] = render(figure.draw(frame, folder, DOUBLE_COLUMN_IN))
+            shown = figure.draw(frame, folder, DOUBLE_COLUMN_IN, presentation)
+            drawn[figure.name] = (render(shown), figure_csv(shown))
         except NothingToShow as error:
             notes.append(f"Not drawn: {error}.")
     return drawn, notes

@@ -24,7 +24,7 @@ from bench.report.pages.html.elements import (
     slug,
     table_html,
 )
-from bench.report.rows.arms import arm_order, looks
+from bench.report.rows.arms import arm_order, looks_of
 from bench.report.rows.frame import study_name
 from bench.report.rows.pieces import real_pieces, samples_by_arm
 from bench.report.rows.provenance import provenance
@@ -86,7 +86,7 @@ def _samples(frame: pd.DataFrame, folder: Path) -> tuple[str, list[dict[str, Any
     played = samples_by_arm(frame, folder, arms[:MOST_ARMS_PLAYED], each=SAMPLES_EACH)
     if not played:
         return "<p>No cell left a readable MIDI file.</p>", []
-    colours = looks(arms)
+    colours = looks_of(frame)
     chosen = [(piece, REAL_COLOURS) for piece in real_pieces(frame, folder, each=SAMPLES_EACH)]
     chosen += [(piece, (colours[arm].colour, colours[arm].on_dark)) for arm in played for piece in played[arm]]
     data = [
