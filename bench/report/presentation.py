@@ -173,7 +173,7 @@ def _planned_arms(plan: dict[str, Any]) -> list[str]:
 def presented(frame: pd.DataFrame, how: Presentation) -> pd.DataFrame:
     """The frame (changed in place) with arms under their labels and in their order, and with the rows of others set
     apart; one that was presented before is returned as it is."""
-    if STUDY_ARM in frame.columns:
+    if STUDY_ARM in frame.columns and frame[STUDY_ARM].notna().all():  # else joined with rows as they were stored
         return frame
     of_arms = (frame["kind"] != "reference") & (frame["arm"] != "")
     known = [str(arm) for arm in frame.loc[of_arms, "arm"].unique()]

@@ -19,6 +19,7 @@ from bench.report.figures import (  # noqa: F401  each registers its figure; thi
     quality,
     bits,
     pareto,
+    forest,
     orders,
     lengths,
     nfe,
@@ -26,6 +27,7 @@ from bench.report.figures import (  # noqa: F401  each registers its figure; thi
     along,
     tuning,
     learning,
+    flops,
     rolls,
 )
 # isort: on

@@ -76,7 +76,7 @@ def _drawn(axes: Axes) -> Iterator[Row]:
             yield from ((name, mark, _place(axes, name, x), float(y), None, None) for x, y in places)
     for bars in (one for one in axes.collections if isinstance(one, LineCollection) and _is_named(one)):
         name = str(bars.get_label())
-        for (x0, y0), (x1, y1) in (np.asarray(segment)[:2] for segment in bars.get_segments()):
+        for (x0, y0), (x1, y1) in (one[:2] for one in map(np.asarray, bars.get_segments()) if len(one)):
             if y0 == y1:
                 yield name, "interval", None, float(y0), float(x0), float(x1)
             else:

@@ -86,6 +86,7 @@ def _scores_by_arm(
             axis.set_title(quantity_of(metric).short.replace("\n", " "))
             if limits is not None:
                 axis.set_ylim(*limits)
+                axis.set_yticks((0.0, 0.25, 0.5, 0.75, 1.0))  # else they change as the panel is laid out
         for axis in mine[::columns]:
             axis.set_ylabel(label if len(groups) == 1 else _setting_label(group, short))
         for axis in mine[len(metrics) :]:

@@ -28,6 +28,11 @@ FORMATS = ("png", "pdf", "svg")
 PNG_DOTS_PER_INCH = 200
 LEGEND_LETTERS = 48
 """Of a name in a legend; a longer one loses its middle."""
+MOST_ALONE = 6
+"""Entries of a legend that may each have the whole width; names of more are cut so that two or three stand beside each
+other."""
+KEY_IN = 0.48
+"""Inches of an entry beside its name."""
 LETTER_IN = 0.055
 """Inches that a letter of a legend takes, about."""
 TITLE_SHARE = 0.65
@@ -142,11 +147,12 @@ def legend_below(figure: Figure, handles: Iterable[Any]) -> None:
         return
     from rich.cells import cell_len
 
-    most = min(LEGEND_LETTERS, int((figure.get_figwidth() - 0.6) / LETTER_IN))
+    beside = 1 if len(handles) <= MOST_ALONE else 2 if is_narrow(figure.get_figwidth()) else 3
+    most = min(LEGEND_LETTERS, int((figure.get_figwidth() / beside - KEY_IN - 0.12) / LETTER_IN))
     labels = labels_of([handle.get_label() for handle in handles], most)
     for handle, label in zip(handles, labels, strict=True):
         handle.set_label(label)
-    widths = [LETTER_IN * cell_len(label) + 0.48 for label in labels]
+    widths = [LETTER_IN * cell_len(label) + KEY_IN for label in labels]
     rows = next(
         rows
         for rows in range(1, len(handles) + 1)
