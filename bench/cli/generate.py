@@ -187,7 +187,7 @@ def _write_page(
     from bench.generate.page import roll_of_score, rolls_page
     from bench.generate.roll_figure import rolls_figure
     from bench.generate.writing import DRAWN_TRACK
-    from bench.report.figures.style import save_figure
+    from bench.report.figures.style import render
 
     region, given = None, DRAWN_TRACK if song else ""
     rolls = []
@@ -197,4 +197,4 @@ def _write_page(
     rolls += [roll_of_score(name, score, drawn_track=given, region=region) for name, score in scores.items()]
     words = "Given notes are grey, drawn ones orange. Nothing was selected."
     write_atomically(output / "report.html", rolls_page(output.name, rolls, settings, words))
-    save_figure(rolls_figure(rolls[:FIGURE_ROWS]), output / "rolls.png")
+    write_atomically(output / "rolls.png", render(rolls_figure(rolls[:FIGURE_ROWS])))

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bench.cli.options import RESULTS, FinishedStudy, ResultsOption, results_folder
 from bench.cli.terminal import print_line, terminal
+
+if TYPE_CHECKING:
+    from bench.report.presentation import Presentation
+
+PresentationOption = Annotated[
+    Path | None, typer.Option("--presentation", help="YAML file: arms, order, labels, colours, panels, ...")
+]
+ShownOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="An entry of the presentation: labels.smdim=SMDIM, numbers=1.234,5; may be repeated."),
+]
 
 
 def report(
@@ -16,22 +27,38 @@ def report(
     force: Annotated[
         bool, typer.Option("--force", help="Rank costs of different devices or kernels, marked *.")
     ] = False,
+    presentation: PresentationOption = None,
+    overrides: ShownOption = None,
     results: ResultsOption = RESULTS,
 ) -> None:
     """Write the tables, figures and report.md of a study again, and print its summary."""
 
     from bench.cli.run import print_summary
     from bench.report import write_report
-    from bench.report.rows.frame import summaries_kept
+    from bench.report.rows.frame import as_frame, summaries_kept
     from bench.store.table import load_results
 
     folder = results_folder(study, results)
     console = terminal()
     with summaries_kept():
-        table = load_results(folder)
-        path = write_report(folder, table=table, force=force)
-        print_summary(table, console)
+        how = _presentation(study, folder, presentation, overrides)
+        frame = as_frame(load_results(folder), how)
+        path = write_report(folder, table=frame, force=force, presentation=how)
+        print_summary(frame, folder, console)
     console.print(f"report: {path}", soft_wrap=True)
+
+
+def _presentation(study: str, folder: Path, file: Path | None, overrides: list[str] | None) -> Presentation:
+    """The presentation of a study: that of a file, else of the study's file where its path is given, else the one that
+    was recorded when it ran. Entries that cannot be applied are named on stderr, and left out."""
+    from bench.report.presentation import read_presentation
+
+    if file is None and Path(study).is_file():
+        file = Path(study)
+    how, refused = read_presentation(folder, file, overrides or ())
+    for line in refused:
+        print_line(line, error=True)
+    return how
 
 
 def figure(
@@ -41,16 +68,20 @@ def figure(
         Path | None, typer.Option("-o", "--output", help="File to write: .png, .pdf or .svg; default NAME.pdf.")
     ] = None,
     width: Annotated[float, typer.Option(help="Width in inches: 3.3 fits one column, 7 fits two.")] = 7.0,
+    presentation: PresentationOption = None,
+    overrides: ShownOption = None,
     results: ResultsOption = RESULTS,
 ) -> None:
-    """Draw one figure of a study for a paper."""
-    from bench.report.figures import draw
+    """Draw one figure of a study for a paper, and write its data as CSV beside it."""
+    from bench.report.figures import FIGURES, draw
     from bench.report.figures.style import save_figure
     from bench.store.table import load_results
 
     folder = results_folder(study, results)
-    drawn = draw(name, load_results(folder), folder, width=width)
+    how = _presentation(study, folder, presentation, overrides)
+    drawn = draw(name, load_results(folder), folder, width=width, presentation=how)
     print_line(save_figure(drawn, output or Path(f"{name}.pdf")))
+    print_line(how.caption or FIGURES[name].caption)
 
 
 def cite(

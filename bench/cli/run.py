@@ -31,6 +31,7 @@ from bench.cli.terminal import print_line, terminal
 from bench.launcher import unused
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
 
     from bench.run.executors import Executor
@@ -171,23 +172,24 @@ def finish(results: ResultTable, console: Console) -> None:
     """Write the report of a study's results, print the summary table and the path of the report."""
     from bench.report import write_report
     from bench.report.pages.cost_summary import cost_summary
-    from bench.report.rows.frame import summaries_kept
+    from bench.report.rows.frame import as_frame, summaries_kept
 
     with summaries_kept():
-        report = write_report(results.folder, table=results)
-        print_summary(results, console)
-        tables = cost_summary(results.frame, results.folder)
+        frame = as_frame(results)
+        report = write_report(results.folder, table=frame)
+        print_summary(frame, results.folder, console)
+        tables = cost_summary(frame, results.folder)
     for table in tables:
         console.print(table)
     console.print(f"report: {report}", soft_wrap=True)
 
 
-def print_summary(results: ResultTable, console: Console) -> None:
-    """Print the question of a study with its answers, the summary table, and the verdicts under it."""
+def print_summary(frame: pd.DataFrame, folder: Path, console: Console) -> None:
+    """Print the question of a study with its answers, the summary table of its rows, and the verdicts under it."""
     from bench.report import answer_lines, summary_table, verdict_lines
 
-    for line in answer_lines(results.folder, results.frame):
+    for line in answer_lines(folder, frame):
         console.print(line)
-    console.print(summary_table(results.frame, results.folder))
-    for line in verdict_lines(results.folder, results.frame):
+    console.print(summary_table(frame, folder))
+    for line in verdict_lines(folder, frame):
         console.print(line)

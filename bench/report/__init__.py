@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
+    from bench.report.presentation import Presentation
+
 __all__ = ["answer_lines", "summary_table", "verdict_lines", "write_report"]
 
 
-def write_report(results_folder: Path, *, table: Any = None, force: bool = False) -> Path:
+def write_report(
+    results_folder: Path, *, table: Any = None, force: bool = False, presentation: Presentation | None = None
+) -> Path:
     """Write a study's report into its results folder: `report.md` (whose path is returned), `report.html`, `tables/*`
     (CSV, those for papers Markdown and LaTeX too) and `figures/*.png`.
 
     `table` is a ResultTable or a frame; without it the folder's own table is read. What cannot be drawn is left out and
     named in the report, so that a study with failures still has one. `force` ranks costs of different kernels and
-    marks them. Raises UserError where there is no table at all.
+    marks them. `presentation`: how the study is shown, else as its own file has it. Raises UserError where there is no
+    table at all.
     """
     from bench.report.pages.writer import write
 
-    return write(Path(results_folder), table, force=force)
+    return write(Path(results_folder), table, force=force, presentation=presentation)
 
 
 def summary_table(table: Any, folder: Path | None = None) -> RichTable:

@@ -16,7 +16,7 @@ from bench.run.lease import Leases
 from bench.run.plan import Plan
 from bench.run.task import Task
 from bench.store.cells import FINISHED, Status, Store, identity
-from bench.store.reuse import OtherStudies
+from bench.store.reuse import OtherStudies, move, of_renamed_arms
 from bench.store.table import ResultTable, load_results
 from bench.study.grid import Cell
 from bench.study.settings import Limits
@@ -93,6 +93,7 @@ def run_plan(
                 statuses[cell.id] = status = store.cell(cell.id).status()
                 if status.state == "damaged":
                     watcher.say(f"{cell.id}: {status.reason}; the cell is run again")
+            _rename_finished(store, plan, cells, statuses, leases, watcher)
             _copy_finished(store, cells, statuses, others, leases, watcher)
             fresh = [cell for cell in cells if statuses[cell.id].state not in FINISHED]
             begun |= {cell.id for cell in fresh}
@@ -153,6 +154,22 @@ class _Table:
         ended = time.monotonic()
         self.next_at = ended + (ended - began) / TABLE_SHARE
         return table
+
+
+def _rename_finished(
+    store: Store, plan: Plan, cells: list[Cell], statuses: dict[str, Status], leases: Leases, watcher: Display
+) -> None:
+    """Take the finished cells of arms that have another name now under it, and note their status."""
+    left = [cell for cell in cells if statuses[cell.id].state not in FINISHED]
+    if not left:
+        return
+    earlier = of_renamed_arms(store, left, {cell.labels["arm"] for cell in (*plan.cells, *plan.later)})
+    for cell in (cell for cell in left if cell.id in earlier):
+        if lease := leases.take(identity(cell.id)):
+            statuses[cell.id] = move(earlier[cell.id], store.cell(cell.id), cell)
+            leases.release(lease)
+    if earlier:
+        watcher.say(f"{len(earlier)} finished cells are kept under the new names of their arms")
 
 
 def _copy_finished(

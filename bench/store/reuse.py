@@ -1,17 +1,53 @@
-"""Cells that another study of the same results folder has finished: found by their settings, copied with provenance."""
+"""Finished cells found by their settings: of another study of the same results folder, which are copied with their
+provenance, and of this study under an arm's earlier name."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from bench.files import write_atomically
+from bench.files import canonical_hash, write_atomically
 from bench.store.cells import CellFolder, Status, Store, identity
 from bench.store.vectors import VECTORS
 from bench.study.grid import Cell
 
 KEPT = ("environment.json", "measurements.jsonl", VECTORS, "log.txt", "history.jsonl", "data.json")
+
+
+def of_renamed_arms(store: Store, cells: Iterable[Cell], arms: Collection[str]) -> dict[str, CellFolder]:
+    """Cell id -> a done cell of this study that has its settings and names an arm which is none of `arms`, those of the
+    study: its name has changed since. An arm's name as a part of the settings of a timing counts for nothing."""
+    wanted: dict[str, list[str]] = {}
+    for cell in cells:
+        wanted.setdefault(_nameless(cell.kind, cell.settings), []).append(cell.id)
+    found: dict[str, CellFolder] = {}
+    for path in sorted(store.folder.glob("*-*/cell.json")) if wanted else ():
+        earlier = CellFolder(path.parent)
+        content = earlier.configuration() or {}
+        labels, settings = content.get("labels"), content.get("settings")
+        if not isinstance(labels, dict) or not isinstance(settings, dict) or labels.get("arm") in arms:
+            continue
+        ids = wanted.get(_nameless(str(content.get("kind")), settings), [])
+        if ids and content.get("kind") != "reference" and earlier.status().state == "done":
+            found[ids.pop(0)] = earlier
+    return found
+
+
+def _nameless(kind: str, settings: Mapping[str, Any]) -> str:
+    return f"{kind} {canonical_hash({name: value for name, value in settings.items() if name != 'arm'})}"
+
+
+def move(earlier: CellFolder, target: CellFolder, cell: Cell) -> Status:
+    """Give a finished cell the name that its arm has now; it keeps its files, its checkpoint among them."""
+    shutil.rmtree(target.path, ignore_errors=True)  # unfinished
+    status = json.loads((earlier.path / "status.json").read_bytes())
+    (earlier.path / "status.json").unlink()  # until all is written it does not count
+    earlier.path.rename(target.path)
+    target.write_configuration(cell)
+    return target.write_status(status)
 
 
 class OtherStudies:

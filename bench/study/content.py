@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_seriali
 from bench.data.settings import TokenizerSettings
 from bench.data.splits import all_folds, parse_fold
 from bench.study import MOST_SEED
+from bench.study.presentation import PresentationSettings
 from bench.study.settings import (
     ArmModelSettings,
     DiffusionSettings,
@@ -18,6 +19,7 @@ from bench.study.settings import (
     ModelSettings,
     SampleSettings,
     Settings,
+    VisibleName,
     given,
 )
 from bench.training.settings import PartialTrainSettings, TrainSettings
@@ -88,7 +90,7 @@ class ArmChoice(Settings):
     """An arm on the arm axis: a catalog name, a registered denoiser or a pattern, with a label and sizes of its own
     where wanted; or the music of another system, whose quality is measured beside the others."""
 
-    name: str = Field(description="label in tables and figures")
+    name: VisibleName = Field(description="label in tables and figures")
     arm: str = Field("", description="catalog name, registered denoiser or block pattern")
     midi: str | None = Field(None, description="instead of `arm`: a folder of MIDI files that another system made")
     pieces: int | None = Field(
@@ -119,13 +121,6 @@ class ArmChoice(Settings):
     )
 
     _as_given = field_serializer("model")(given)
-
-    @field_validator("name")
-    @classmethod
-    def _visible(cls, name: str) -> str:
-        if not any(sign.isprintable() and not sign.isspace() for sign in name):
-            raise ValueError("an arm needs a name with a visible character")
-        return name
 
     @field_serializer("train")
     def _train_as_given(self, train: PartialTrainSettings | Literal["none"]) -> Any:
@@ -223,6 +218,11 @@ class StudyFile(Settings):
         "changes verdicts alone, and no cell",
     )
     limits: Limits = Limits()
+    presentation: PresentationSettings = Field(
+        PresentationSettings(),
+        exclude_if=lambda one: one == PresentationSettings(),
+        description="how reports show the study: arms, order, labels, colours, panels; no part of any cell",
+    )
     plugins: tuple[str, ...] = Field((), strict=False, description="modules that register further mixers and denoisers")
 
     @field_validator("axes", mode="before", json_schema_input_type=dict[str, list[Any] | int])

@@ -253,7 +253,10 @@ def load_study(name_or_path: str | Path, overrides: Sequence[str] = (), *, many:
     if not many:
         check_number(content.axes, content.seeds, place)
     study = Study(content, place)
-    study.combinations()
+    labels = [one.label for one in study.combinations()]
+    _, refused = content.presentation.applied(labels, place, ("presentation",))
+    if refused:
+        raise UserError(refused[0])
     study.check_tune()
     return study
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 SAMPLER_NAMES = ("ancestral", "cached", "first-hitting", "confidence", "remask", "semi-autoregressive")
 
@@ -14,6 +14,16 @@ class Settings(BaseModel):
     """Settings that refuse unknown keys and do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
+
+
+def visible_name(name: str) -> str:
+    """The name of an arm. Raises ValueError for one without a visible character."""
+    if not any(sign.isprintable() and not sign.isspace() for sign in name):
+        raise ValueError("an arm needs a name with a visible character")
+    return name
+
+
+VisibleName = Annotated[str, AfterValidator(visible_name)]
 
 
 def given(settings: BaseModel) -> dict[str, Any]:

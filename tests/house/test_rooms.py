@@ -36,6 +36,7 @@ ORDER = (  # from the lowest room to the highest; a longer name is a room inside
     "bench.measure.quality",
     "bench.measure",
     "bench.run",
+    "bench.report.presentation",
     "bench.report.rows",
     "bench.report.analysis",
     "bench.report.tables",

@@ -37,7 +37,7 @@ def first_setting(summaries: Summaries) -> Summaries:
     for summary in sorted(summaries, key=lambda summary: not summary.measured):
         if not summary.measured or settings.setdefault(summary.metric, summary.setting) == summary.setting:
             kept.setdefault((summary.metric, summary.arm, summary.length), summary)
-    return Summaries(kept.values())
+    return summaries.of(kept.values())
 
 
 def settings_left_out(summaries: Summaries) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from bench.report.analysis.outside import Figures, is_outside, outside_difference, set_figures
 from bench.report.analysis.references import CEILING, reference_summary
 from bench.report.analysis.samplers import any_sampler, varies_sampler
+from bench.report.presentation import all_rows
 from bench.report.rows.study import stated_margins
 from bench.report.rows.summaries import (
     Group,
@@ -69,7 +70,7 @@ class Compared:
     Parameters
     ----------
     summaries
-        Arms with a figure.
+        Shown arms with a figure.
     model
         Over seeds, or over seeds and songs where the cells hold vectors. Arms whose figures have no seed are not in
         it. None where no arm has a seed.
@@ -167,11 +168,13 @@ class Compared:
 
     @cached_property
     def pairs(self) -> dict[tuple[str, str], Difference]:
-        """The differences of all pairs of arms, judged together; of seeds alone where these are too few to decide."""
+        """The differences of all pairs of shown arms, judged together with those of all others; of seeds alone where
+        these are too few to decide."""
         if not self.model or not self.block:
             return {}
         few = max(map(len, self.block.values.values())) < FEWEST_SEEDS
-        return (self.block if few else self.model).pairs(self.level)
+        found, shown = (self.block if few else self.model).pairs(self.level), set(self.summaries.distinct("arm"))
+        return {pair: difference for pair, difference in found.items() if shown.issuperset(pair)}
 
     @cached_property
     def places(self) -> list[Place]:
@@ -201,7 +204,7 @@ def compared(frame: pd.DataFrame, folder: Path | None = None) -> list[Compared]:
     arms like others, compared on their music.
 
     With the results folder, margins are those of the study, and bits/token is judged over seeds and songs where its
-    cells hold vectors.
+    cells hold vectors. Arms that a presentation leaves out stay in the models, so that no verdict changes by it.
     """
     return made_once(frame, f"compared {folder}", lambda: list(_compared(frame, folder)))
 
@@ -215,24 +218,33 @@ def compared_at(frame: pd.DataFrame, folder: Path | None, group: Group, metric: 
 def _compared(frame: pd.DataFrame, folder: Path | None) -> Iterable[Compared]:
     references = reference_summaries(frame)
     margins = stated_margins(folder) if folder else {}
-    everything = quality_summaries(frame)
+    everything = quality_summaries(all_rows(frame))
     samplers = varies_sampler(everything)
-    for group, summaries in everything.groups(any_sampler if samplers else quality_group):
+    key = any_sampler if samplers else quality_group
+    shown = quality_summaries(frame)
+    shown_of = dict(shown.groups(key))
+    for group, summaries in everything.groups(key):
         if all(map(is_outside, summaries)) and any(
             _same_music(one, group) and not is_outside(one) for one in everything
         ):
             continue  # they stand beside the arms of each setting
         chosen = [metric for metric in PRIMARY if not samplers or quantity_of(metric).kind == "music"]
-        beside = Summaries(one for one in everything if is_outside(one) and _same_music(one, group))
-        joined = Summaries(dict.fromkeys([*summaries, *beside]))
+        joined = _with_outside(summaries, everything, group)
         measured = {metric: joined.where(metric=metric).measured() for metric in chosen}
         several = sum(len(rows) > 1 for rows in measured.values())
+        kept = _with_outside(shown_of.get(group, Summaries()), shown, group)
         for metric, rows in measured.items():
-            if rows:
+            if its_rows := kept.where(metric=metric).measured():
                 cells = cells_of(rows, folder) if folder else None
                 stated = margins.get(metric, quantity_of(metric).margin)
-                one = compare(rows, references, primary_level(max(several, 1)), stated, cells, group)
-                yield replace(one, outside=set_figures(rows, folder)) if folder else one
+                found = compare(rows, references, primary_level(max(several, 1)), stated, cells, group)
+                yield replace(found, summaries=its_rows, outside=set_figures(rows, folder) if folder else found.outside)
+
+
+def _with_outside(summaries: Summaries, everything: Summaries, group: Group) -> Summaries:
+    """The summaries of a group, and those of outside systems' music for its corpus and length."""
+    beside = (one for one in everything if is_outside(one) and _same_music(one, group))
+    return Summaries(dict.fromkeys([*summaries, *beside]))
 
 
 def _same_music(summary: Summary, group: Group) -> bool:

@@ -1,4 +1,4 @@
-"""The Pareto front of score and cost: the chance that no other arm is better on both."""
+"""The Pareto front of score and cost: the chance that no other arm is as good on both and better on one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def score_and_cost(quality: Summaries, costs: Summaries, score: str, cost: str) 
 
 
 def chance_on_front(pairs: list[Pair], lower_is_better: bool, *, draws: int = DRAWS, seed: int = 0) -> list[float]:
-    """For each arm the share of draws in which no other arm is better on score and cost at once.
+    """For each arm the share of draws in which no other arm dominates it: is as good on score and cost, and better on
+    one of them at least. Arms that are equal on both do not dominate each other.
 
     Scores are drawn from the mean's Student-t distribution (one seed: its own value), costs from a lognormal with the
     cell's interval; arms are drawn independently, which understates the certainty of paired comparisons.
@@ -34,8 +35,9 @@ def chance_on_front(pairs: list[Pair], lower_is_better: bool, *, draws: int = DR
     scores = np.stack([_draw_score(score, generator, draws) for score, _ in pairs])  # A D
     costs = np.stack([_draw_cost(cost, generator, draws) for _, cost in pairs])
     scores = scores if lower_is_better else -scores
-    better = (scores[:, None] < scores[None]) & (costs[:, None] < costs[None])  # A A D: first beats second
-    return [float(share) for share in 1 - better.any(axis=0).mean(axis=-1)]
+    no_worse = (scores[:, None] <= scores[None]) & (costs[:, None] <= costs[None])  # A A D: the first to the second
+    better = (scores[:, None] < scores[None]) | (costs[:, None] < costs[None])
+    return [float(share) for share in 1 - (no_worse & better).any(axis=0).mean(axis=-1)]
 
 
 def _draw_score(summary: Summary, generator: np.random.Generator, draws: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from functools import cache
 import pandas as pd
 
 from architectures.pattern import BlockPattern, PatternError
+from bench.report.presentation import shown_rows
 
 
 @cache
@@ -71,7 +72,8 @@ def rotation_note(patterns: Mapping[str, str]) -> str:
 
 def patterns_of(frame: pd.DataFrame) -> dict[str, str]:
     """Pattern of each arm, as its rows give it."""
-    rows = frame.loc[(frame["kind"] != "reference") & (frame["pattern"] != ""), ["arm", "pattern"]]
+    rows = shown_rows(frame)
+    rows = rows.loc[(rows["kind"] != "reference") & (rows["pattern"] != ""), ["arm", "pattern"]]
     first = rows.drop_duplicates("arm")
     return {str(arm): str(pattern) for arm, pattern in zip(first["arm"], first["pattern"], strict=True)}
 

@@ -126,7 +126,8 @@ def fastest(summaries: Summaries, folder: Path | None) -> str | None:
 
 def _beside(summaries: Summaries, base: Summary) -> list[Summary]:
     """One summary an arm of the same metric, length and setting, timed in the sessions of `base`."""
-    rows = summaries.where(metric=base.metric, length=base.length, setting=(base.setting,)).measured()
+    rows = Summaries([*summaries, *summaries.apart])
+    rows = rows.where(metric=base.metric, length=base.length, setting=(base.setting,)).measured()
     arms: dict[str, Summary] = {}
     for one in rows:
         if took_turns(one, base):

@@ -12,6 +12,7 @@ from bench.files import to_json, write_atomically
 from bench.report.analysis.patterns import patterns_of
 from bench.report.claims.measured import Evidence, Measured, measure
 from bench.report.claims.paper import Claim, Paper, claims_hash, claims_recorded, finding_words
+from bench.report.presentation import as_studied
 from bench.report.rows.study import recorded_claims
 from bench.report.rows.summaries import cost_summaries, quality_summaries, reference_summaries
 from bench.report.tables.numbers import number
@@ -41,6 +42,7 @@ def judge(paper: Paper, frame: pd.DataFrame, folder: Path | None = None) -> list
     `FEWEST_SEEDS` seeds behind it, inconclusive. A quantity that the study does not have, or may not compare (kernels),
     is "not comparable" with the reason.
     """
+    frame = as_studied(frame)  # claims name arms as studies do, and no presentation decides on them
     evidence = Evidence(
         cost_summaries(frame), quality_summaries(frame), reference_summaries(frame), folder, patterns_of(frame)
     )

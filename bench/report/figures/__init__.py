@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import UserError, quoted
 from bench.report.figures.figure import FIGURES
 from bench.report.figures.style import DOUBLE_COLUMN_IN
+from bench.report.presentation import Presentation, presentation_of
 from bench.report.rows.frame import as_frame
 
 # isort: off
@@ -18,6 +19,7 @@ from bench.report.figures import (  # noqa: F401  each registers its figure; thi
     quality,
     bits,
     pareto,
+    forest,
     orders,
     lengths,
     nfe,
@@ -25,6 +27,7 @@ from bench.report.figures import (  # noqa: F401  each registers its figure; thi
     along,
     tuning,
     learning,
+    flops,
     rolls,
 )
 # isort: on
@@ -39,10 +42,13 @@ def check_width(width: float) -> None:
         raise UserError(f"--width {width}: allowed are 2 to 20 inches (one column is 3.3, two are 7)")
 
 
-def draw(name: str, table: Any, folder: Path, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
+def draw(
+    name: str, table: Any, folder: Path, *, width: float = DOUBLE_COLUMN_IN, presentation: Presentation | None = None
+) -> Figure:
     """Draw a figure by name at `width` inches. Raises UserError for an unknown name, a width out of 2..20 inches or
     a table without the rows it needs (NothingToShow)."""
     if name not in FIGURES:
         raise UserError(f"figure {quoted(name)}: there is none of that name; figures are {', '.join(FIGURES)}")
     check_width(width)
-    return FIGURES[name].draw(as_frame(table), folder, width)
+    how = presentation or presentation_of(folder)
+    return FIGURES[name].draw(as_frame(table, how), folder, width, how)

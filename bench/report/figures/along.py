@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bench.report.analysis.windows import REAL, Course, courses
+from bench.report.figures.data import state_moved
 from bench.report.figures.figure import figure
 from bench.report.figures.marks import BAND, FEWEST_SAMPLES, REFERENCE_COLOUR
 from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, legend_below, panel_grid
-from bench.report.rows.arms import Look, arm_order, looks
+from bench.report.rows.arms import Look, looks_of
 from bench.report.rows.frame import QUALITY
 from metrics.music.drift import HOP_BEATS, WINDOWED
 from metrics.statistics.intervals import Interval
@@ -42,7 +43,7 @@ def along_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     found = [course for course in courses(frame, folder) if len(course.beats) > 1]
     if not any(course.arm != REAL for course in found):
         raise NothingToShow("along figure: no arm left samples of two windows (24 beats) beside real ones")
-    arms = {arm: look for arm, look in looks(arm_order(frame)).items() if any(one.arm == arm for one in found)}
+    arms = {arm: look for arm, look in looks_of(frame).items() if any(one.arm == arm for one in found)}
     measures = [measure for measure in WINDOWED if any(one.measure == measure for one in found)]
     columns, row_in = (1, 1.6) if is_narrow(width) else (len(measures), 2.2)
     drawn, axes = panel_grid(width, len(measures), columns, row_in)
@@ -62,7 +63,8 @@ def along_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
 
 
 def _real_line(axis: Axes, course: Course) -> None:
-    axis.plot(course.beats, [mean.value for mean in course.means], color=REFERENCE_COLOUR, linewidth=1.0, zorder=2)
+    style = {"color": REFERENCE_COLOUR, "linewidth": 1.0, "zorder": 2}
+    axis.plot(course.beats, [mean.value for mean in course.means], label=REAL, **style)  # type: ignore[arg-type]
     low, high = zip(*map(_ends, course.means), strict=True)
     axis.fill_between(course.beats, low, high, **BAND)
 
@@ -71,10 +73,12 @@ def _arm_line(axis: Axes, course: Course, look: Look, every: int, place: float) 
     """One arm's means, a marker and a bar at every `every`th window; `place` from -0.5 to 0.5 moves them sideways."""
     shift = place * WIDEST_SHIFT * every * HOP_BEATS
     beats = [beat + shift for beat in course.beats]
+    state_moved(axis, look.name, plus=shift)
     values = [mean.value for mean in course.means]
     axis.plot(beats, values, markersize=3, markevery=every, zorder=3, **look.line)
     for beat, mean in list(zip(beats, course.means, strict=True))[::every]:
-        axis.plot([beat, beat], _ends(mean), color=look.colour, linewidth=0.8, alpha=0.7, zorder=2)
+        low, high = _ends(mean)
+        axis.vlines([beat], [low], [high], linewidth=0.8, alpha=0.7, zorder=2, **look.ink)
 
 
 def _ends(mean: Interval) -> tuple[float, float]:

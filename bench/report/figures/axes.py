@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import XAxis, YAxis
 
 MOST_TICKS = 5
 """Lengths of four digits that fit under a panel of two inches."""
@@ -35,19 +36,27 @@ def named_lengths(lengths: list[int], most: int) -> list[int]:
 
 
 def few_decade_ticks(axis: Axes) -> None:
-    """Plain numbers on a logarithmic axis, with ticks between the decades where it spans only a few."""
+    """Plain numbers on a logarithmic y axis, with ticks between the decades where it spans only a few."""
+    _plain_decades(axis.yaxis, *axis.get_ylim())
+
+
+def few_decade_ticks_below(axis: Axes) -> None:
+    """The same on a logarithmic x axis."""
+    _plain_decades(axis.xaxis, *axis.get_xlim())
+
+
+def _plain_decades(axis: XAxis | YAxis, low: float, high: float) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-    low, high = axis.get_ylim()
     decades = math.log10(high / low)
     multiples = (1.0,) if decades > 2.5 else (1.0, 3.0) if decades > 1.2 else (1.0, 2.0, 5.0)
     ticks = [m * 10.0**power for power in range(-9, 10) for m in multiples]
     if sum(low <= tick <= high for tick in ticks) > 1:
-        axis.yaxis.set_major_locator(LogLocator(base=10, subs=multiples, numticks=12))
+        axis.set_major_locator(LogLocator(base=10, subs=multiples, numticks=12))
     else:
-        axis.yaxis.set_major_locator(MaxNLocator(nbins=4))
-    axis.yaxis.set_minor_locator(NullLocator())
-    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_major_locator(MaxNLocator(nbins=4))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
 def limits_around(values: Iterable[float], share: float, least: float) -> tuple[float, float]:

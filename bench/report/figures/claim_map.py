@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.report.claims.mapped import Mapped
 from bench.report.claims.verdict import accepted_words
+from bench.report.figures.data import state_data
 from bench.report.figures.style import DOUBLE_COLUMN_IN, figure_style, is_narrow, new_figure
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ def _panel(axis: Axes, rows: pd.DataFrame, mapped: Mapped, reach: float, *, smal
     values = rows.pivot(index="layers", columns="width", values=mapped.column)
     held = rows.assign(held=mapped.holds(rows)).pivot(index="layers", columns="width", values="held")
     axis.set_facecolor("#999999")
+    for layers, of_width in values.iterrows():
+        for at, value in of_width.items():
+            state_data(axis, str(layers), "held" if held.at[layers, at] else "not held", str(at), float(value))
     image = axis.imshow(values, cmap="PuOr_r", vmin=1 - reach, vmax=1 + reach, aspect="auto")
     down, across = held.to_numpy().nonzero()
     axis.plot(across, down, linestyle="none", marker="o", markersize=2 if small else 3.2, color="black")

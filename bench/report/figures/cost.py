@@ -11,6 +11,7 @@ from bench.report.analysis.comparable import EXACT
 from bench.report.analysis.growth import cost_exponent
 from bench.report.analysis.patterns import patterns_of
 from bench.report.figures.axes import MOST_TICKS, few_decade_ticks, length_axis
+from bench.report.figures.data import state_moved
 from bench.report.figures.families import FAMILY_TICKS, MOST_LINES, draw_faint, family_grid
 from bench.report.figures.figure import figure
 from bench.report.figures.marks import MANY_ARMS, draw_cross, draw_spreads, shift_of, spread_of
@@ -40,6 +41,7 @@ MOST_EXPONENTS = 5  # more do not fit beside the curves
     "cost",
     "Cost against length",
     needs=EFFICIENCY,
+    panels=[COSTS],
     caption="Both axes logarithmic; the numbers are exponents of growth in length (1 linear, 2 quadratic), arms in the "
     "order and colours of the legend. Bars are 95 % intervals, often smaller than the marker; where fewer than "
     "five rounds (samples, measurements) were taken, small dots show them instead. Arms stand a little beside "
@@ -64,7 +66,7 @@ def cost_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
 
         return family_grid(labels, arms, patterns_of(frame), panel, width)
     columns, row_in, ticks = (2, 1.5, 4) if is_narrow(width) else (3, 1.9, MOST_TICKS)
-    drawn, axes = panel_grid(width, len(metrics), columns, row_in)
+    drawn, axes = panel_grid(width, len(metrics), min(len(metrics), columns), row_in)
     for axis, (metric, label) in zip(axes, labels.items(), strict=True):
         _cost_panel(axis, summaries.where(metric=metric), arms, folder, ticks)
         axis.set_title(label)
@@ -112,7 +114,8 @@ def _draw_line(axis: Axes, line: Summaries, look: Look, folder: Path, shift: flo
     xs = [float(one.length or 0) * shift for one in done]
     axis.plot(xs, [one.value for one in done], zorder=3, **look.line, **WHITE_EDGE)
     spreads = [spread_of(summary, x, folder) for x, summary in zip(xs, done, strict=True)]
-    draw_spreads(axis, spreads, look.colour, thin=thin)
+    state_moved(axis, look.name, times=shift)
+    draw_spreads(axis, spreads, look, thin=thin)
     for summary in line:
         if not summary.measured and summary.length:
-            draw_cross(axis, float(summary.length) * shift, 0.97, look.colour, clip_on=False, zorder=4)
+            draw_cross(axis, float(summary.length) * shift, 0.97, look, clip_on=False, zorder=4)

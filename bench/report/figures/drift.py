@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     "drift",
     "Drift along the piece",
     needs=QUALITY,
+    panels=[list(DRIFT.values())],
     caption="Change from beginning to end of a piece, less that of real music; 0 is as real music does. Marker: mean "
     "over seeds; small dots: the seeds; line: 95 % interval over seeds.",
 )

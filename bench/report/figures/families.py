@@ -26,7 +26,7 @@ FAINT: dict[str, Any] = {"colors": "#d4d4d4", "linewidths": 0.6, "zorder": 0}
 LONGEST_NAME = 18
 NARROW_COSTS = (STEP_LATENCY, PEAK_MEMORY_TRAINING, FORWARD_GFLOPS)
 """What one column shows of many arms; six rows of panels would not fit a page."""
-ROW_IN, NARROW_ROW_IN, LEGEND_LINE_IN = 1.25, 1.2, 0.135
+ROW_IN, NARROW_ROW_IN, LEGEND_LINE_IN, NARROW_LINE_IN = 1.25, 1.2, 0.16, 0.14
 Panel = Callable[["Axes", str, dict[str, Look], list[str]], None]
 
 
@@ -38,6 +38,7 @@ def family_grid(
     width: float,
     *,
     one_scale: bool = True,
+    x_label: str = "length [tokens]",
 ) -> Figure:
     """A panel for each measure of `labels` and each family; `panel(axis, measure, looks, other arms)` draws it.
 
@@ -56,7 +57,7 @@ def family_grid(
             axis.set_title(title if measure == measures[0] else "")
             axis.set_ylabel(labels[measure].replace(" [", "\n[") if first else "")
             axis.tick_params(labelleft=first or not one_scale, labelbottom=measure == measures[-1])
-            axis.set_xlabel("length [tokens]" if measure == measures[-1] else "")
+            axis.set_xlabel(x_label if measure == measures[-1] else "")
         handles = arm_handles({lines_of[arm]: look for arm, look in shown.items()})
         legend = axes[-1].legend(handles=handles, loc="upper center", handlelength=1.6, borderaxespad=0)
         legend.set_in_layout(False)  # a long name shall not make its column wider than the others
@@ -85,7 +86,9 @@ def _heights(
 ) -> list[float]:
     """Inches of each row of panels and of the row of legends under them."""
     most = max(sum(1 + lines_of[arm].count("\n") for arm in members) for _, members in band)
-    return [NARROW_ROW_IN if narrow else ROW_IN] * measures + [LEGEND_LINE_IN * most + 0.25]
+    return [NARROW_ROW_IN if narrow else ROW_IN] * measures + [
+        (NARROW_LINE_IN if narrow else LEGEND_LINE_IN) * most + 0.25
+    ]
 
 
 def wrapped(label: str) -> str:

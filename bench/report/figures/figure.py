@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bench.report.analysis.samplers import one_a_training
-from bench.report.figures.style import figure_style
+from bench.report.figures.style import figure_style, write_numbers
+from bench.report.presentation import PLAIN, Presentation, set_apart
 from bench.report.rows.arms import arm_order
+from bench.report.rows.frame import REFERENCE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,19 +33,26 @@ class RegisteredFigure:
     """Kind of cells without which there is nothing to draw."""
     one_sampler: bool
     """Whether arms that differ in the sampler alone are one arm."""
+    panels: tuple[tuple[str, ...], ...]
+    """Quantities that have panels, those of each axis by themselves."""
     function: Draw
 
-    def draw(self, frame: pd.DataFrame, folder: Path, width: float) -> Figure:
-        """Draw it from a frame that `as_frame` has made; of very many arms the first `MOST_ARMS`.
+    def draw(self, frame: pd.DataFrame, folder: Path, width: float, presentation: Presentation = PLAIN) -> Figure:
+        """Draw it from a frame that `as_frame` has made; of very many arms the first `MOST_ARMS`, and of the panels
+        those that the presentation asks for, where it names any of them.
 
         Raises NothingToShow where the frame, or the results folder, lacks what it needs.
         """
         frame = one_a_training(frame) if self.one_sampler else frame
         arms = arm_order(frame)
         if len(arms) > MOST_ARMS:
-            frame = frame[(frame["kind"] == "reference") | frame["arm"].isin(arms[:MOST_ARMS])]
+            frame = set_apart(frame, (frame["kind"] != REFERENCE) & ~frame["arm"].isin(arms[:MOST_ARMS]))
+        for group in self.panels:
+            if asked := set(group) & set(presentation.panels):
+                frame = set_apart(frame, frame["metric"].isin(set(group) - asked))
         with figure_style(width):
             drawn = self.function(frame, folder, width)
+            write_numbers(drawn, presentation.numbers)
         if len(arms) > MOST_ARMS:
             drawn.suptitle(f"{MOST_ARMS} of {len(arms)} arms; the tables hold all", fontsize="small")
         return drawn
@@ -52,11 +61,23 @@ class RegisteredFigure:
 FIGURES: dict[str, RegisteredFigure] = {}
 
 
-def figure(name: str, title: str, *, needs: str, caption: str, one_sampler: bool = False) -> Callable[[Draw], Draw]:
-    """Register a function (frame, results folder, width in inches) -> matplotlib Figure; it runs in `figure_style`."""
+def figure(
+    name: str,
+    title: str,
+    *,
+    needs: str,
+    caption: str,
+    one_sampler: bool = False,
+    panels: Sequence[Sequence[str]] = (),
+) -> Callable[[Draw], Draw]:
+    """Register a function (frame, results folder, width in inches) -> matplotlib Figure; it runs in `figure_style`.
+
+    `panels`: quantities of which it has a panel each; where a panel is of two, those of each axis by themselves.
+    """
 
     def register(function: Draw) -> Draw:
-        FIGURES[name] = RegisteredFigure(name, title, caption, needs, one_sampler, function)
+        groups = tuple(tuple(group) for group in panels)
+        FIGURES[name] = RegisteredFigure(name, title, caption, needs, one_sampler, groups, function)
         return function
 
     return register

@@ -13,7 +13,7 @@ import pandas as pd
 from bench.report.figures.figure import figure
 from bench.report.figures.marks import reference_handles, reference_line
 from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, legend_below, panel_grid
-from bench.report.rows.arms import arm_order, looks
+from bench.report.rows.arms import looks_of
 from bench.report.rows.frame import QUALITY
 from bench.report.rows.summaries import cost_summaries, quality_summaries, reference_summaries
 from metrics.cost.quantities import FORWARD_GFLOPS, VALIDATION_BITS
@@ -43,12 +43,12 @@ AXES_Y = {
 def learning_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """Validation bits per token (else the training loss) against steps, and against seconds and FLOPs where recorded;
     the first corpus and length of the table."""
-    history = _with_flops(_histories(_shown(frame), folder), frame)
+    history = histories(frame, folder)
     y = next((name for name in AXES_Y if name in history.columns and history[name].notna().sum() > 1), None)
     xs = [name for name in AXES_X if name in history.columns and history[name].notna().any()]
     if y is None or not xs:
         raise NothingToShow("learning figure: no cell folder holds a history.jsonl with steps and a loss")
-    arms = {arm: look for arm, look in looks(arm_order(frame)).items() if arm in set(history["arm"])}
+    arms = {arm: look for arm, look in looks_of(frame).items() if arm in set(history["arm"])}
     handles = arm_handles(arms)
     grammar = None
     if y == "validation_value":
@@ -64,9 +64,10 @@ def learning_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
             axis.plot(kept[x], kept[y], markevery=every, markersize=3, linewidth=1, **look.line)
             if y == "validation_value" and FINAL in line:
                 last = line[[x, FINAL]].dropna()
-                axis.plot(last[x], last[FINAL], color=look.colour, **CROSS)
+                axis.plot(last[x], last[FINAL], **look.ink, **CROSS)
         if grammar is not None:
-            reference_line(axis, grammar.value)
+            reference_line(axis, grammar.value, name="grammar")
+        axis.locator_params(axis="x", nbins=5, prune="upper")  # none at the edge
         axis.set_xlabel(AXES_X[x])
         axis.set_ylabel("" if position % columns else AXES_Y[y])
     legend_below(drawn, handles)
@@ -79,6 +80,13 @@ def _final_handles(history: pd.DataFrame) -> list[Any]:
 
     shown = FINAL in history.columns and bool(history[FINAL].notna().any())
     return [Line2D([], [], color="black", label="larger validation", **CROSS)] if shown else []
+
+
+def histories(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
+    """The learning curves of the first corpus and length, of at most `MOST_SEEDS` seeds an arm: what training recorded,
+    with columns arm, cell_id and, where the arm's forward pass was counted, `tflops` of training; empty where none is
+    kept."""
+    return _with_flops(_histories(_shown(frame), folder), frame)
 
 
 def _shown(frame: pd.DataFrame) -> pd.DataFrame:

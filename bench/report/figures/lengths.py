@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.report.analysis.references import CEILING, reference_summary
 from bench.report.figures.axes import length_axis, limits_around
+from bench.report.figures.data import state_moved
 from bench.report.figures.figure import figure
 from bench.report.figures.marks import (
     BAND,
@@ -40,6 +41,7 @@ SHOWN = (CEILING, BIGRAM)
     "lengths",
     "Quality against length",
     needs=QUALITY,
+    panels=[METRICS],
     caption="Mean over seeds with 95 % intervals (cut at the edge), or the seeds as small dots where there are fewer "
     "than five; as many pieces of each length as real ones of that length. Grey: real against real music at "
     "the same length (the ceiling, with the 95 % range of its redraws), and music drawn from a token bigram.",
@@ -65,7 +67,8 @@ def lengths_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
             shift = 2 ** (0.06 * (place - (len(arms) - 1) / 2))
             axis.plot([(one.length or 0) * shift for one in line], [one.value for one in line], **look.line)
             spreads = [spread_of(one, (one.length or 0) * shift) for one in line if one.interval == "seeds"]
-            draw_spreads(axis, spreads, look.colour)
+            draw_spreads(axis, spreads, look)
+            state_moved(axis, arm, times=shift)
         axis.set_ylim(limits_around([*levels, *(one.value for one in mine)], 0.5, 0.05))
         length_axis(axis, mine.lengths())
         axis.set_title(quantity_of(metric).label)
@@ -84,7 +87,7 @@ def _reference_lines(axis: Axes, references: Summaries, metric: str, summaries: 
         if not known:
             continue
         values = [summary.value for _, summary in known]
-        style = {"linestyle": reference_dashes(name, references), "linewidth": 0.9, "zorder": 1}
+        style = {"linestyle": reference_dashes(name, references), "linewidth": 0.9, "zorder": 1, "label": name}
         axis.plot([at for at, _ in known], values, color=REFERENCE_COLOUR, **style)
         levels += values
         band = [(at, summary.low, summary.high) for at, summary in known if summary.has_interval]

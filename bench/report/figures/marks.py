@@ -64,7 +64,7 @@ def spread_of(summary: Summary, at: float, folder: Path | None = None) -> Spread
 
 
 def draw_spreads(
-    axis: Axes, spreads: Sequence[Spread], colour: str, *, across: bool = False, thin: bool = False
+    axis: Axes, spreads: Sequence[Spread], look: Look, *, across: bool = False, thin: bool = False
 ) -> None:
     """Intervals with caps, and the dots of those that have them.
 
@@ -73,7 +73,7 @@ def draw_spreads(
     dots = [(one.at, value) for one in spreads for value in one.dots or ()]
     if dots:
         places = list(zip(*dots, strict=True))
-        axis.plot(*(reversed(places) if across else places), color=colour, zorder=4, **DOTS)
+        axis.plot(*(reversed(places) if across else places), zorder=4, **look.ink, **DOTS)
     known = [one for one in spreads if one.dots is None and math.isfinite(one.low) and math.isfinite(one.high)]
     if known:
         lengths = [[max(one.value - one.low, 0) for one in known], [max(one.high - one.value, 0) for one in known]]
@@ -81,7 +81,8 @@ def draw_spreads(
         place: dict[str, Any] = {"x": values, "y": at, "xerr": lengths} if across else {"x": at, "y": values}
         place |= {} if across else {"yerr": lengths}
         place |= {"elinewidth": 0.6, "capsize": 0, "alpha": 0.6} if thin else {"elinewidth": 0.9, "capsize": 1.8}
-        axis.errorbar(**place, fmt="none", ecolor=colour, zorder=2)
+        (*_, bars) = axis.errorbar(**place, fmt="none", ecolor=look.colour, zorder=2)
+        bars[0].set_label(look.name)
 
 
 def shift_of(place: int, count: int, lengths: Sequence[int]) -> float:
@@ -93,9 +94,9 @@ def shift_of(place: int, count: int, lengths: Sequence[int]) -> float:
     return 2 ** (min(WIDEST_SHIFT, 0.4 * nearest) * (place / (count - 1) - 0.5))
 
 
-def draw_cross(axis: Axes, at: float, height: float, colour: str, **style: Any) -> None:
+def draw_cross(axis: Axes, at: float, height: float, look: Look, **style: Any) -> None:
     """A cross in place of a figure that is missing, at a share of the panel's height."""
-    axis.plot([at], [height], marker="x", markersize=4, color=colour, transform=axis.get_xaxis_transform(), **style)
+    axis.plot([at], [height], marker="x", markersize=4, transform=axis.get_xaxis_transform(), **look.ink, **style)
 
 
 def draw_by_arm(
@@ -109,15 +110,15 @@ def draw_by_arm(
         if summary is None:
             continue
         if not summary.measured:
-            draw_cross(axis, position, 0.04, look.colour)
+            draw_cross(axis, position, 0.04, look)
             continue
         if summary.interval == "seeds":
             ends = [max(summary.low, lowest), min(summary.high, highest)]
-            axis.plot([position] * 2, ends, color=look.colour, linewidth=1.1, zorder=2)
+            axis.vlines([position], [ends[0]], [ends[1]], linewidth=1.1, zorder=2, **look.ink)
         seeds = [value for value in summary.values if math.isfinite(value)]
-        axis.plot([position + 0.24] * len(seeds), seeds, color=look.colour, zorder=3, **DOTS)
+        axis.plot([position + 0.24] * len(seeds), seeds, zorder=3, **look.ink, **DOTS)
         style = WHITE_EDGE | {"marker": look.marker, "markersize": 5}
-        axis.plot([position], [summary.value], color=look.colour, zorder=4, **style)
+        axis.plot([position], [summary.value], zorder=4, **look.ink, **style)
     axis.set_xlim(-0.6, len(arms) - 0.4)
     axis.set_xticks([])
     axis.grid(False, axis="x")
@@ -131,9 +132,9 @@ def reference_dashes(name: str, references: Summaries) -> Any:
     return DASHES[others.index(name) % len(DASHES)]
 
 
-def reference_line(axis: Axes, value: float, dashes: Any = "-") -> None:
-    """A level across the panel, behind the arms."""
-    axis.axhline(value, color=REFERENCE_COLOUR, linestyle=dashes, linewidth=0.9, zorder=1)
+def reference_line(axis: Axes, value: float, dashes: Any = "-", name: str = "_") -> None:
+    """A level across the panel, behind the arms; `name`: its series in the figure's data."""
+    axis.axhline(value, color=REFERENCE_COLOUR, linestyle=dashes, linewidth=0.9, zorder=1, label=name)
 
 
 def reference_levels(
@@ -143,7 +144,7 @@ def reference_levels(
     found = {name: reference_summary(references, name, metric, corpus, length) for name in names}
     known = {name: summary for name, summary in found.items() if summary is not None}
     for name, summary in known.items():
-        reference_line(axis, summary.value, reference_dashes(name, references))
+        reference_line(axis, summary.value, reference_dashes(name, references), name)
         if name == CEILING and summary.has_interval:
             axis.axhspan(summary.low, summary.high, **BAND)
     return [one.value for one in known.values()]

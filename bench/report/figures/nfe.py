@@ -12,7 +12,7 @@ from bench.report.analysis.samplers import base_arm, network_calls, varies_sampl
 from bench.report.figures.figure import figure
 from bench.report.figures.marks import reference_handles, reference_line
 from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, legend_below, panel_grid
-from bench.report.rows.arms import Look, arm_order, looks
+from bench.report.rows.arms import Look, arm_order, looks, looks_of
 from bench.report.rows.frame import QUALITY
 from bench.report.rows.summaries import Summaries, Summary, quality_summaries, reference_summaries
 from metrics.headlines import SAMPLED
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     "nfe",
     "Quality against network calls",
     needs=QUALITY,
+    panels=[SAMPLED],
     caption="Mean over seeds. Grey line: real against real music.",
 )
 def nfe_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
@@ -45,7 +46,7 @@ def nfe_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
             _draw_line(axis, line.where(metric=metric), look)
         ceiling = reference_summary(references, CEILING, metric, summaries[0].corpus, summaries[0].length)
         if ceiling is not None:
-            reference_line(axis, ceiling.value)
+            reference_line(axis, ceiling.value, name=CEILING)
         axis.set_xscale("log", base=2)
         axis.set_xlabel("network calls a piece (NFE)")
         axis.set_title(quantity_of(metric).heading)
@@ -67,7 +68,7 @@ def _lines(summaries: Summaries, frame: pd.DataFrame) -> list[tuple[str, Look, S
         return f"{base_arm(summary)}, {summary.sampler}" if several else summary.sampler
 
     groups = sorted(summaries.groups(name), key=lambda group: order.index(base_arm(group[1][0])))
-    found = looks([name for name, _ in groups])
+    found = looks([name for name, _ in groups]) | looks_of(frame)
     lines = []
     for title, rows in groups:
         parts = rows.groups(lambda summary: (summary.corpus, summary.length, summary.sampler))
@@ -81,6 +82,4 @@ def _draw_line(axis: Axes, summaries: Summaries, look: Look) -> None:
     axis.plot(xs, [one.value for one in ordered], **look.line)
     for x, summary in zip(xs, ordered, strict=True):
         if len(summary.values) > 1:
-            axis.plot(
-                [x] * len(summary.values), summary.values, color=look.colour, marker=".", markersize=2, linestyle=""
-            )
+            axis.plot([x] * len(summary.values), summary.values, marker=".", markersize=2, linestyle="", **look.ink)

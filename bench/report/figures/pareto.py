@@ -1,4 +1,4 @@
-"""Quality against cost: each arm with the chance that no other arm is better on both."""
+"""Quality against cost: each arm with the chance that no other arm dominates it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.report.figures.axes import limits_around
 from bench.report.figures.figure import figure
 from bench.report.figures.marks import draw_spreads, spread_of
 from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, legend_below, panel_grid
-from bench.report.rows.arms import Look, arm_order, looks
+from bench.report.rows.arms import Look, looks_of
 from bench.report.rows.frame import QUALITY
 from bench.report.rows.summaries import cost_summaries, quality_summaries
 from metrics.cost.quantities import FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE, STEP_LATENCY
@@ -39,9 +39,10 @@ AROUND_IN = (0.55, 0.45)
     "pareto",
     "Quality against cost",
     needs=QUALITY,
+    panels=[PRIMARY, COSTS],
     caption="Better is up, cheaper is left. Lines: 95 % intervals, cut at the edge; fewer than five seeds or rounds "
-    "are small dots. The number is the chance that no other arm is better on both, given the intervals; "
-    "hollow: less than one half (of more than eight arms those have no number).",
+    "are small dots. The number is the chance that no other arm is as good on both and better on one, given the "
+    "intervals; hollow: less than one half (of more than eight arms those have no number).",
 )
 def pareto_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """A panel for each score and cost, at the length of the quality cells; needs two arms that have both."""
@@ -51,16 +52,16 @@ def pareto_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     if not found:
         raise NothingToShow("pareto figure: fewer than two arms have a score and a cost at one length")
     named = {score.arm for pairs in found.values() for score, _ in pairs}
-    arms = {arm: look for arm, look in looks(arm_order(frame)).items() if arm in named}
+    arms = {arm: look for arm, look in looks_of(frame).items() if arm in named}
     most, row_in = (2, 1.6) if is_narrow(width) else (3, 2.0)
-    columns = min(len(found), most)
+    columns = min(len({cost for _, cost in found}), most)
     drawn, axes = panel_grid(width, len(found), columns, row_in)
     room = (72 * (width / columns - AROUND_IN[0]), 72 * (row_in - AROUND_IN[1]))
     for axis, ((score, cost), pairs) in zip(axes, found.items(), strict=True):
         _front_panel(axis, pairs, arms, quantity_of(score).better == "lower", folder, room)
         axis.set_xlabel(quantity_of(cost).short_heading)
         axis.set_ylabel(quantity_of(score).heading)
-    legend_below(drawn, arm_handles(arms))
+    legend_below(drawn, arm_handles(arms, lines=False))
     return drawn
 
 
@@ -71,17 +72,17 @@ def _front_panel(
     for (score, cost), chance in zip(pairs, chances, strict=True):
         look = arms[score.arm]
         face = look.colour if chance >= 0.5 else "white"
-        axis.plot([cost.value], [score.value], marker=look.marker, color=look.colour, markerfacecolor=face, zorder=3)
+        axis.plot([cost.value], [score.value], marker=look.marker, markerfacecolor=face, zorder=3, **look.ink)
         if score.interval == "seeds":
-            draw_spreads(axis, [spread_of(score, cost.value)], look.colour)
+            draw_spreads(axis, [spread_of(score, cost.value)], look)
         if cost.metric not in EXACT:
-            draw_spreads(axis, [spread_of(cost, score.value, folder)], look.colour, across=True)
+            draw_spreads(axis, [spread_of(cost, score.value, folder)], look, across=True)
     spent = [cost.value for _, cost in pairs]  # room for every seed and every cost
     axis.set_xlim(limits_around(spent, 0.3, 0.1 * max(spent)))
     axis.set_ylim(limits_around([value for score, _ in pairs for value in (score.value, *score.values)], 0.35, 0.05))
     if lower_is_better:
         axis.invert_yaxis()
-    axis.locator_params(axis="x", nbins=4 if room[0] > WIDE_POINTS else 2)
+    axis.locator_params(axis="x", nbins=5 if room[0] > WIDE_POINTS else 3, prune="both")  # none at the edge
     named = [
         (pair, chance) for pair, chance in zip(pairs, chances, strict=True) if len(pairs) <= MOST_NAMED or chance >= 0.5
     ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from bench.glyphs import labels_of
+from bench.report.figures.data import state_data
 from bench.report.figures.figure import figure
 from bench.report.figures.style import LEGEND_LETTERS, NothingToShow, is_narrow, legend_below, panel_grid
 from bench.report.rows.arms import arm_order
@@ -59,9 +60,10 @@ def phases_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
         start = 0.0
         for metric, summary in found.items():
             share = summary.value / total if summary is not None else 0.0
-            _, colour, hatch = PHASES[metric]
+            name, colour, hatch = PHASES[metric]
             style = {"color": colour, "hatch": hatch, "edgecolor": "white", "linewidth": 0.3}
             axis.barh([place], [share], left=[start], height=0.8, **style)  # type: ignore[arg-type]
+            state_data(axis, arm, name, share, str(length))
             start += share
     names = dict(zip(arms, labels_of(arms, 20 if is_narrow(width) else LEGEND_LETTERS), strict=True))
     axis.set_yticks(range(len(bars)), [f"{names[arm]}  {length}" for arm, length in bars])

@@ -33,6 +33,7 @@ CAPTION = (
     "distances",
     "Distance from real music by backbone",
     needs=QUALITY,
+    panels=[DISTANCES],
     caption=f"Scores that see the order of notes, each on a scale of its own; the ceiling is the aim. {CAPTION}",
 )
 def distances_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
@@ -44,6 +45,7 @@ def distances_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     "quality",
     "Overlapping area by backbone",
     needs=QUALITY,
+    panels=[OVERLAPS],
     caption=f"Overlap with held-out music, 1 is identical; for comparison with papers. {CAPTION}",
 )
 def quality_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
@@ -84,6 +86,7 @@ def _scores_by_arm(
             axis.set_title(quantity_of(metric).short.replace("\n", " "))
             if limits is not None:
                 axis.set_ylim(*limits)
+                axis.set_yticks((0.0, 0.25, 0.5, 0.75, 1.0))  # else they change as the panel is laid out
         for axis in mine[::columns]:
             axis.set_ylabel(label if len(groups) == 1 else _setting_label(group, short))
         for axis in mine[len(metrics) :]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from bench.report.figures.data import state_data
 from bench.report.figures.figure import figure
 from bench.report.figures.style import NothingToShow, is_narrow, panel_grid, panel_title
-from bench.report.rows.arms import arm_order, looks
+from bench.report.rows.arms import looks_of
 from bench.report.rows.frame import QUALITY
 from bench.report.rows.pieces import Piece, real_pieces, samples_by_arm
 
@@ -29,7 +30,7 @@ REAL_COLOUR = "#333333"
 )
 def rolls_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """The first 64 beats of the first sample of every arm, and of a real piece."""
-    arms = looks(arm_order(frame))
+    arms = looks_of(frame)
     samples = samples_by_arm(frame, folder, list(arms))
     if not samples:
         raise NothingToShow("rolls figure: no quality cell left a readable MIDI file in its samples/ folder")
@@ -61,6 +62,8 @@ def _roll(axis: Axes, piece: Piece, colour: str, low: int, high: int) -> None:
         for left, right, bottom, top in ((on, on + beats, at - 0.45, at + 0.45) for on, beats, at, _ in kept)
     ]
     colours = [to_rgba(colour, 0.35 + 0.65 * min(velocity, 127) / 127) for _, _, _, velocity in kept]
+    for on, beats, at, _ in kept:
+        state_data(axis, piece.title, "note", None, float(at), on, on + beats)
     axis.add_collection(PolyCollection(boxes, facecolors=colours, edgecolors="none"))
     octaves = range(0, 11, 2) if high - low > 48 else range(11)
     axis.set_yticks([12 * octave for octave in octaves], [f"C{octave - 1}" for octave in octaves])

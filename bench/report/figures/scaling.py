@@ -12,6 +12,7 @@ from bench.report.analysis.comparable import EXACT, first_setting
 from bench.report.analysis.growth import cost_ratio, meeting, round_ratios
 from bench.report.analysis.patterns import patterns_of
 from bench.report.figures.axes import MOST_TICKS, length_axis, limits_around
+from bench.report.figures.data import state_moved
 from bench.report.figures.families import FAMILY_TICKS, MOST_LINES, draw_faint, family_grid
 from bench.report.figures.figure import figure
 from bench.report.figures.marks import FEWEST_SAMPLES, MANY_ARMS, Spread, draw_spreads, reference_line, shift_of
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     "scaling",
     "Cost relative to the baseline",
     needs=EFFICIENCY,
+    panels=[GROWING],
     caption="Multiple of the baseline arm's cost at each length, with 95 % intervals over rounds where the arms took "
     "turns (cut at the edge; fewer than five rounds are small dots); below 1 is cheaper. A thin white diamond "
     "marks the length at which both cost the same. More than eight arms are drawn by family, faint lines being "
@@ -88,11 +90,12 @@ def _ratio_panel(
         shown += values
         xs = [(summary.length or 0) * shift for summary, _ in known]
         axis.plot(xs, values, zorder=3, **look.line)
+        state_moved(axis, look.name, times=shift)
         spreads = []
         for x, (summary, ratio) in zip(xs, known, strict=True) if not exact else ():
             dots = round_ratios(summary, summaries, baseline, folder) if ratio.n < FEWEST_SAMPLES else []
             spreads.append(Spread(x, ratio.value, ratio.low, ratio.high, dots or None))
-        draw_spreads(axis, spreads, look.colour, thin=len(arms) >= MANY_ARMS)
+        draw_spreads(axis, spreads, look, thin=len(arms) >= MANY_ARMS)
         met = meeting(summaries, arm, baseline, folder)
         if met is not None and not math.isnan(met.length):
             axis.plot([met.length], [1], marker="d", markersize=6, color=look.colour, markerfacecolor="white", zorder=4)

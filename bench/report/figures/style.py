@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,9 @@ import pandas as pd
 from bench.errors import UserError, quoted
 from bench.files import write_atomically
 from bench.glyphs import labels_of, plain_text, shortened
-from bench.report.rows.arms import Look, arm_order, looks
+from bench.report.figures.data import figure_csv
+from bench.report.presentation import NumberStyle
+from bench.report.rows.arms import Look, looks_of
 from bench.report.rows.summaries import Summaries
 
 if TYPE_CHECKING:
@@ -25,10 +28,16 @@ FORMATS = ("png", "pdf", "svg")
 PNG_DOTS_PER_INCH = 200
 LEGEND_LETTERS = 48
 """Of a name in a legend; a longer one loses its middle."""
+MOST_ALONE = 6
+"""Entries of a legend that may each have the whole width; names of more are cut so that two or three stand beside each
+other."""
+KEY_IN = 0.48
+"""Inches of an entry beside its name."""
 LETTER_IN = 0.055
 """Inches that a letter of a legend takes, about."""
 TITLE_SHARE = 0.65
 """Of the width of a panel, what its title may take."""
+PLAIN_NUMBER = re.compile(r"[-−]?\d[\d.]*(?![\w])")
 LEGEND_ROWS = 3
 """Rows of a legend for which figures have room; with more of them a figure becomes higher."""
 WHITE_EDGE: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.4}
@@ -119,7 +128,7 @@ def panel_title(axis: Axes, words: str, width: float, columns: int = 1, **place:
 
 def drawn_arms(frame: pd.DataFrame, summaries: Summaries) -> dict[str, Look]:
     """The arms that have summaries, in the order of legends, with the look of each."""
-    return {arm: look for arm, look in looks(arm_order(frame)).items() if summaries.where(arm=arm)}
+    return {arm: look for arm, look in looks_of(frame).items() if summaries.where(arm=arm)}
 
 
 def arm_handles(arms: Mapping[str, Look], *, lines: bool = True) -> list[Any]:
@@ -127,7 +136,7 @@ def arm_handles(arms: Mapping[str, Look], *, lines: bool = True) -> list[Any]:
     from matplotlib.lines import Line2D
 
     style = WHITE_EDGE if lines else {"linestyle": "none"}
-    return [Line2D([], [], label=arm, **(look.line | style)) for arm, look in arms.items()]
+    return [Line2D([], [], **(look.line | style | {"label": arm})) for arm, look in arms.items()]
 
 
 def legend_below(figure: Figure, handles: Iterable[Any]) -> None:
@@ -138,11 +147,12 @@ def legend_below(figure: Figure, handles: Iterable[Any]) -> None:
         return
     from rich.cells import cell_len
 
-    most = min(LEGEND_LETTERS, int((figure.get_figwidth() - 0.6) / LETTER_IN))
+    beside = 1 if len(handles) <= MOST_ALONE else 2 if is_narrow(figure.get_figwidth()) else 3
+    most = min(LEGEND_LETTERS, int((figure.get_figwidth() / beside - KEY_IN - 0.12) / LETTER_IN))
     labels = labels_of([handle.get_label() for handle in handles], most)
     for handle, label in zip(handles, labels, strict=True):
         handle.set_label(label)
-    widths = [LETTER_IN * cell_len(label) + 0.48 for label in labels]
+    widths = [LETTER_IN * cell_len(label) + KEY_IN for label in labels]
     rows = next(
         rows
         for rows in range(1, len(handles) + 1)
@@ -179,7 +189,43 @@ def render(figure: Figure, kind: str = "png") -> bytes:
 
 
 def save_figure(figure: Figure, path: Path) -> Path:
-    """Write the figure to `path` whole or not at all; the ending is the format. Raises UserError for an
-    unknown ending."""
+    """Write the figure to `path`, and its data as CSV beside it, each whole or not at all; the ending is the format.
+    Raises UserError for an unknown ending."""
     write_atomically(path, render(figure, path.suffix.removeprefix(".").lower()))
+    write_atomically(path.with_suffix(".csv"), figure_csv(figure))
     return path
+
+
+def write_numbers(figure: Figure, numbers: NumberStyle) -> None:
+    """Set the numbers at the axes and in the panels of a figure in a style of their own."""
+    if numbers == NumberStyle():
+        return
+    from matplotlib.ticker import FixedFormatter, Formatter
+
+    class Styled(Formatter):
+        """Another formatter's numbers in the style."""
+
+        def __init__(self, inner: Formatter) -> None:
+            self.inner = inner
+
+        def set_axis(self, axis: Any) -> None:
+            super().set_axis(axis)
+            self.inner.set_axis(axis)
+
+        def set_locs(self, locs: Any) -> None:
+            self.inner.set_locs(locs)
+
+        def get_offset(self) -> str:
+            return numbers.text(self.inner.get_offset())
+
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return numbers.text(self.inner(x, pos))
+
+    for axes in figure.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            inner = axis.get_major_formatter()
+            if not isinstance(inner, FixedFormatter) or all(map(PLAIN_NUMBER.fullmatch, inner.seq)):
+                axis.set_major_formatter(Styled(inner))
+        for text in axes.texts:
+            if PLAIN_NUMBER.match(text.get_text()):
+                text.set_text(numbers.text(text.get_text()))

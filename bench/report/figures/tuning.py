@@ -12,7 +12,7 @@ from bench.report.figures.axes import limits_around
 from bench.report.figures.figure import figure
 from bench.report.figures.marks import draw_cross
 from bench.report.figures.style import NothingToShow, arm_handles, legend_below, panel_grid, panel_title
-from bench.report.rows.arms import Look, arm_order, looks
+from bench.report.rows.arms import Look, looks_of
 from bench.report.rows.frame import TUNING
 from bench.report.rows.tuning import Sweep, shared_of, sweeps
 from bench.study.tuning import is_number, setting_word, value_words, values_of
@@ -42,7 +42,7 @@ def tuning_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     panels = [(setting, name) for setting in settings for name in names]
     columns = min(len(panels), MOST_COLUMNS)
     drawn, axes = panel_grid(width, len(panels), columns, 2.6)
-    arms = {arm: look for arm, look in looks(arm_order(frame)).items() if any(sweep.arm == arm for sweep in found)}
+    arms = {arm: look for arm, look in looks_of(frame).items() if any(sweep.arm == arm for sweep in found)}
     for position, (axis, (setting, name)) in enumerate(zip(axes, panels, strict=True)):
         _panel(axis, [sweep for sweep in found if sweep.setting == setting], name, arms)
         panel_title(axis, f"{setting[0]} L = {setting[1]}", width, columns)
@@ -67,11 +67,11 @@ def _panel(axis: Axes, found: list[Sweep], name: str, arms: dict[str, Look]) -> 
         for one in sweep.choice.tried:
             x = at[str(one.point[name])]
             line[x] = min(line.get(x, math.inf), one.mean)
-            axis.plot([x] * len(one.bits), one.bits, marker=".", linestyle="none", markersize=2.5, color=look.colour)
+            axis.plot([x] * len(one.bits), one.bits, marker=".", linestyle="none", markersize=2.5, **look.ink)
         kept = {x: mean for x, mean in sorted(line.items()) if math.isfinite(mean)}
         axis.plot(list(kept), list(kept.values()), **look.line)
         for x in line.keys() - kept.keys():
-            draw_cross(axis, x, 0.97, look.colour)
+            draw_cross(axis, x, 0.97, look)
         if best:
             axis.plot([at[str(best.point[name])]], [best.mean], marker="o", markeredgecolor=look.colour, **RING)
     if shared := shared_of(found):

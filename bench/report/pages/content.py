@@ -14,9 +14,11 @@ from bench.report.claims.beside import beside_table, figures_beside
 from bench.report.claims.paper import PAPERS_FOLDER, load_paper
 from bench.report.claims.verdict import NOT_COMPARABLE, claims_table, figures_table, fixed_before, judge, save_verdicts
 from bench.report.figures import FIGURES
+from bench.report.figures.data import figure_csv
 from bench.report.figures.style import DOUBLE_COLUMN_IN, NothingToShow, render
 from bench.report.pages.answers import Answer, answers
 from bench.report.pages.sentences import failure_sentence, in_short
+from bench.report.presentation import PLAIN, NumberStyle, Presentation
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import FAILURE_COLUMNS, TUNING, failures
 from bench.report.rows.pieces import Piece, samples_by_arm
@@ -32,6 +34,7 @@ from bench.report.tables.samplers import sampler_tables
 from bench.report.tables.summary import study_summary
 from bench.report.tables.table import Table
 from bench.report.tables.tuning import shared_tables, tuning_tables, with_values
+from metrics.headlines import SUMMARY as SUMMARY_METRICS
 
 NOTHING_IN_SHORT = "Nothing here can be said in a sentence; see the tables."
 NO_FAILURES = "None: every row has its figure."
@@ -85,15 +88,17 @@ FIRST_SAMPLES, SAMPLES_EACH, MOST_ARMS_PLAYED = 3, 2, 24
 
 @dataclass(frozen=True)
 class Content:
-    """A study's report before it is written down: tables by section, PNG files by name of the figure, notes on figures
-    that could not be drawn."""
+    """A study's report before it is written down: tables by section, PNG files and their data as CSV by name of the
+    figure, notes on figures that could not be drawn."""
 
     frame: pd.DataFrame
     folder: Path
     baseline: str
     tables: dict[str, list[Table]]
     figures: dict[str, bytes]
+    data: dict[str, str]
     notes: list[str]
+    presentation: Presentation = PLAIN
     together: bool = False
     """Whether costs of different kernels are ranked against each other, marked."""
 
@@ -161,19 +166,25 @@ class Content:
         return failure_sentence(self.frame)
 
 
-def gather(frame: pd.DataFrame, folder: Path, *, force: bool = False) -> Content:
+def gather(frame: pd.DataFrame, folder: Path, *, force: bool = False, presentation: Presentation = PLAIN) -> Content:
     """Tables, figures and notes of a study; claims are judged, and their verdicts saved beside the results. `force`
     ranks costs of different kernels, marked, as a study may ask for too."""
     baseline, together = baseline_arm(folder, frame), force or kernels_together(folder)
-    figures, notes = draw_all(frame, folder)
-    tables = report_tables(frame, folder, baseline, force=together)
-    return Content(frame, folder, baseline, tables, figures, notes, together)
+    drawn, notes = draw_all(frame, folder, presentation)
+    figures, data = {name: png for name, (png, _) in drawn.items()}, {name: csv for name, (_, csv) in drawn.items()}
+    tables = report_tables(frame, folder, baseline, force=together, presentation=presentation)
+    if presentation.numbers != NumberStyle():
+        tables = {name: [one.written(presentation.numbers) for one in section] for name, section in tables.items()}
+    return Content(frame, folder, baseline, tables, figures, data, notes, presentation, together)
 
 
-def report_tables(frame: pd.DataFrame, folder: Path, baseline: str, *, force: bool = False) -> dict[str, list[Table]]:
+def report_tables(
+    frame: pd.DataFrame, folder: Path, baseline: str, *, force: bool = False, presentation: Presentation = PLAIN
+) -> dict[str, list[Table]]:
     """Every table of a report by its section; where samplers vary, one table of them instead of one for each, and
     their differences from the one with the most network calls."""
     sampling = sampler_tables(frame)
+    summary = study_summary(frame, folder, metrics=presentation.columns or SUMMARY_METRICS, force=force)
 
     def quality(rows: pd.DataFrame) -> list[Table]:
         return [
@@ -183,7 +194,7 @@ def report_tables(frame: pd.DataFrame, folder: Path, baseline: str, *, force: bo
         ]
 
     return {
-        SUMMARY: [study_summary(frame, folder, force=force)],
+        SUMMARY: [replace(summary, caption=presentation.caption or summary.caption)],
         PAPER: efficiency_tables(frame, folder, force=force),
         Section.QUALITY: with_values(quality(frame), frame, folder),
         Section.TUNING: tuning_tables(frame, folder),
@@ -227,10 +238,12 @@ def claims_tables(frame: pd.DataFrame, folder: Path) -> list[Table]:
     return tables
 
 
-def draw_all(frame: pd.DataFrame, folder: Path) -> tuple[dict[str, bytes], list[str]]:
-    """The PNG file of every figure that the table has rows for, and a sentence for each of the others; one for all that
-    need a kind of cell which the study does not have."""
-    drawn: dict[str, bytes] = {}
+def draw_all(
+    frame: pd.DataFrame, folder: Path, presentation: Presentation = PLAIN
+) -> tuple[dict[str, tuple[bytes, str]], list[str]]:
+    """The PNG file and the data (CSV) of every figure that the table has rows for, and a sentence for each of the
+    others; one for all that need a kind of cell which the study does not have."""
+    drawn: dict[str, tuple[bytes, str]] = {}
     notes = []
     kinds = set(frame["kind"])
     lacking = [one.name for one in FIGURES.values() if one.needs not in kinds | {TUNING}]
@@ -238,7 +251,8 @@ def draw_all(frame: pd.DataFrame, folder: Path) -> tuple[dict[str, bytes], list[
         notes.append(f"Not drawn, for the study has no such cells: {', '.join(lacking)}.")
     for figure in (one for one in FIGURES.values() if one.needs in kinds):
         try:
-            drawn[figure.name] = render(figure.draw(frame, folder, DOUBLE_COLUMN_IN))
+            shown = figure.draw(frame, folder, DOUBLE_COLUMN_IN, presentation)
+            drawn[figure.name] = (render(shown), figure_csv(shown))
         except NothingToShow as error:
             notes.append(f"Not drawn: {error}.")
     return drawn, notes

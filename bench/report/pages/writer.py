@@ -14,6 +14,7 @@ from bench.report.pages.content import PAPER, Content, Section, gather
 from bench.report.pages.html.page import html_report
 from bench.report.pages.latex import ONE_COLUMN, to_latex
 from bench.report.pages.markdown import markdown_report
+from bench.report.presentation import Presentation, presentation_of
 from bench.report.rows.frame import as_frame, summaries_kept
 from bench.report.rows.provenance import provenance
 from bench.store.table import load_results
@@ -24,21 +25,27 @@ CSV_ALONE = (Section.COST, Section.DETAILS)
 FOOTNOTES = ("device (timing)", "threads (timing)", "kernels", "seeds", "training steps", "corpus", "versions")
 
 
-def read_table(results_folder: Path, table: Any = None) -> pd.DataFrame:
-    """The rows of `table`, else of a results folder's table. Raises UserError where there is none or it is empty."""
+def read_table(results_folder: Path, table: Any = None, presentation: Presentation | None = None) -> pd.DataFrame:
+    """The rows of `table`, else of a results folder's table, as `presentation` shows them.
+
+    Raises UserError where there is none or it is empty.
+    """
     if not results_folder.is_dir():
         raise UserError(f"results folder {results_folder}: does not exist; run the study first")
-    frame = as_frame(load_results(results_folder) if table is None else table)
+    frame = as_frame(load_results(results_folder) if table is None else table, presentation)
     if frame.empty:
         raise UserError(f"results folder {results_folder}: its table has no rows; run the study first")
     return frame
 
 
-def write(results_folder: Path, table: Any = None, *, force: bool = False) -> Path:
+def write(
+    results_folder: Path, table: Any = None, *, force: bool = False, presentation: Presentation | None = None
+) -> Path:
     """See `bench.report.write_report`."""
+    how = presentation or presentation_of(results_folder)
     with summaries_kept():
-        frame = read_table(results_folder, table)
-        content = gather(frame, results_folder, force=force)
+        frame = read_table(results_folder, table, how)
+        content = gather(frame, results_folder, force=force, presentation=how)
         _write_parts(content)
         write_atomically(results_folder / PAGE_FILE, html_report(content))
         write_atomically(results_folder / REPORT_FILE, markdown_report(content))
@@ -63,8 +70,9 @@ def _write_parts(content: Content) -> None:
             for name, text in texts.items():
                 write_atomically(content.folder / "tables" / name, text)
     for name in FIGURES:
-        path = content.folder / "figures" / f"{name}.png"
-        if name in content.figures:
-            write_atomically(path, content.figures[name])
-        else:
-            path.unlink(missing_ok=True)
+        for kind, drawn in ((".png", content.figures), (".csv", content.data)):
+            path = content.folder / "figures" / f"{name}{kind}"
+            if name in drawn:
+                write_atomically(path, drawn[name])
+            else:
+                path.unlink(missing_ok=True)

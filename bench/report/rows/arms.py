@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
+from bench.report.presentation import COLOUR, PLACE, STUDY_ARM, all_rows, shown_rows
+from bench.report.rows.frame import REFERENCE
 from bench.report.rows.summaries import Summaries
 from metrics.music.table import REFERENCE_SETS
 
@@ -39,21 +41,27 @@ LOOKS: tuple[tuple[str, str, Any], ...] = (
     ("#000000", "v", (0, (5, 1.5))),
     ("#8C6D31", "<", "-"),
 )
-FIXED = ("smdim", "transformer", "mamba", "mamba-causal", "fam", "amf", "maf", "afm", "fma")
+WELL_KNOWN = ("smdim", "transformer", "mamba", "mamba-causal", "fam", "amf", "maf", "afm", "fma")
 
 
 @dataclass(frozen=True)
 class Look:
-    """How an arm is drawn."""
+    """How an arm is drawn; `name` is its series in a figure's data."""
 
     colour: str
     marker: str
     dashes: Any
+    name: str = "_"
 
     @property
     def line(self) -> dict[str, Any]:
-        """Colour, marker and dashes as matplotlib's `plot` takes them."""
-        return {"color": self.colour, "marker": self.marker, "linestyle": self.dashes}
+        """Colour, marker, dashes and name as matplotlib's `plot` takes them."""
+        return {"color": self.colour, "marker": self.marker, "linestyle": self.dashes, "label": self.name}
+
+    @property
+    def ink(self) -> dict[str, Any]:
+        """Colour and name of further marks of the arm."""
+        return {"color": self.colour, "label": self.name}
 
     @property
     def on_dark(self) -> str:
@@ -64,14 +72,34 @@ class Look:
 
 def _slot(arm: str) -> int | None:
     name = arm.casefold()
-    return FIXED.index(name) if name in FIXED else None
+    return WELL_KNOWN.index(name) if name in WELL_KNOWN else None
 
 
 def arm_order(frame: pd.DataFrame) -> list[str]:
-    """Arms in the order every table and legend uses: the catalog's well-known ones first, then the others by name."""
-    arms = frame.loc[frame["kind"] != "reference", "arm"] if "kind" in frame.columns else frame["arm"]
-    names = [str(name) for name in arms.unique() if name]
-    return sorted(names, key=lambda name: (_slot(name) is None, _slot(name) or 0, name))
+    """Arms in the order every table and legend uses: that of the presentation, else that of the study."""
+    return [str(arm) for arm in _first_rows(frame)["arm"]]
+
+
+def _first_rows(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row of each arm that is shown, in order; what columns of a presentation say of an arm stands in all its
+    rows."""
+    rows = shown_rows(frame)
+    rows = rows[(rows["kind"] != REFERENCE) & (rows["arm"] != "")].drop_duplicates("arm")
+    return rows.sort_values(PLACE, kind="stable") if PLACE in rows else rows
+
+
+def label_of(frame: pd.DataFrame, arm: str) -> str:
+    """What is shown for an arm that the study calls `arm`; "" where none of its rows are there."""
+    rows = _first_rows(frame)
+    names = _names(rows)
+    return next((str(label) for label, name in zip(rows["arm"], names, strict=True) if name == arm), "")
+
+
+def _names(rows: pd.DataFrame) -> list[str]:
+    """The arms of these rows as the study calls them."""
+    if STUDY_ARM not in rows:
+        return list(rows["arm"])
+    return list(rows["arm"].where(rows[STUDY_ARM] == "", rows[STUDY_ARM]))
 
 
 def reference_order(references: Summaries) -> list[str]:
@@ -79,6 +107,16 @@ def reference_order(references: Summaries) -> list[str]:
     names = references.distinct("arm")
     known = [name for name in REFERENCE_SETS if name in names]
     return [*known, *(name for name in names if name not in known)]
+
+
+def looks_of(frame: pd.DataFrame) -> dict[str, Look]:
+    """The look of each arm, in order: as the presentation colours it, else its own, whatever it is called and whichever
+    other arms of the study are shown."""
+    found = looks(_names(_first_rows(all_rows(frame))))
+    rows = _first_rows(frame)
+    colours = rows[COLOUR] if COLOUR in rows else [""] * len(rows)
+    shown = zip(rows["arm"], _names(rows), colours, strict=True)
+    return {arm: replace(found[name], colour=colour or found[name].colour, name=arm) for arm, name, colour in shown}
 
 
 def looks(arms: Iterable[str]) -> dict[str, Look]:
@@ -93,4 +131,4 @@ def looks(arms: Iterable[str]) -> dict[str, Look]:
     others = sorted(arm for arm in arms if arm not in chosen)
     for position, arm in enumerate(others):
         chosen[arm] = free[position % len(free)] if free else position % len(LOOKS)
-    return {arm: Look(*LOOKS[chosen[arm]]) for arm in arms}
+    return {arm: Look(*LOOKS[chosen[arm]], arm) for arm in arms}

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from bench.errors import UserError
+from bench.report.presentation import PLAIN, Presentation, presentation_of, presented, shown_rows
 from bench.store.table import COLUMNS, NEEDED, SCHEMA, typed
 from bench.study.tuning import SHARED
 from bench.versions import number_of
@@ -56,17 +57,22 @@ def made_once(frame: pd.DataFrame, name: str, make: Callable[[], Made]) -> Made:
     return made
 
 
-def as_frame(table: Any) -> pd.DataFrame:
-    """The rows of a ResultTable (anything with a `.frame`) or of a frame, with every column of the schema, typed.
+def as_frame(table: Any, presentation: Presentation | None = None) -> pd.DataFrame:
+    """The rows of a ResultTable (anything with a `.frame`) or of a frame, with every column of the schema, typed, and
+    with its arms as the presentation has them; without one as the `study.json` beside a ResultTable records it.
 
-    A missing optional column becomes empty, so that a table of an older version still gives a partial report.
-    Raises UserError where a column of NEEDED is missing.
+    A missing optional column becomes empty, so that a table of an older version still gives a partial report. A frame
+    that was made so before keeps its presentation. Raises UserError where a column of NEEDED is missing.
     """
     frame = table if isinstance(table, pd.DataFrame) else table.frame
+    folder = getattr(table, "folder", None)
+    how = presentation or (presentation_of(folder) if folder else PLAIN)
     missing = [name for name in NEEDED if name not in frame.columns]
     if missing:
         raise UserError(f"result table: no column {', '.join(missing)}; needed are {', '.join(NEEDED)}")
-    return made_once(frame, "typed", lambda: _one_side(_own_reading(typed(frame).reset_index(drop=True))))
+    return made_once(
+        frame, f"typed {how}", lambda: presented(_one_side(_own_reading(typed(frame).reset_index(drop=True))), how)
+    )
 
 
 def _own_reading(frame: pd.DataFrame) -> pd.DataFrame:
@@ -116,6 +122,7 @@ def failures(frame: pd.DataFrame) -> list[tuple[str, str, str, str, str]]:
     """Missing figures with their reasons, one row per status and reason: arms with lengths, status, reason, metrics,
     cells (the first three by name). Cells that ended badly come before figures that finished cells could not give.
     """
+    frame = shown_rows(frame)
     missing = frame[frame["value"].isna()].sort_values("status", key=lambda column: column == "done", kind="stable")
     found = []
     everyone = set(frame.loc[frame["kind"] != REFERENCE, "arm"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from bench.report.presentation import shown_rows
 from bench.report.rows.frame import EFFICIENCY, QUALITY, REFERENCE, rows_of
 
 
@@ -26,7 +27,7 @@ def provenance(frame: pd.DataFrame) -> list[tuple[str, str]]:
     states = cells["status"].replace("", "unknown").value_counts()
     pairs = [
         ("cells", ", ".join(f"{count} {status}" for status, count in states.items())),
-        ("arms", listed(frame.loc[frame["kind"] != REFERENCE, "arm"])),
+        ("arms", listed(shown_rows(frame).loc[lambda rows: rows["kind"] != REFERENCE, "arm"])),
         ("corpus", listed(quality["corpus"])),
         ("device (timing)", listed(cost["device"])),
         ("threads (timing)", listed(cost["threads"])),

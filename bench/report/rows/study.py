@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.files import read_json
-from bench.report.rows.arms import arm_order
+from bench.report.rows.arms import arm_order, label_of
 from metrics.quantities import Margin, known_quantity
 
 STUDY_FILE = "study.json"
@@ -56,7 +56,8 @@ def baseline_arm(folder: Path, frame: pd.DataFrame) -> str:
     """The arm that others are compared with: the study's baseline where it is among the rows, else `transformer`,
     else the first."""
     arms = arm_order(frame)
-    wanted = (_entry(folder, "study", "baseline", "arm"), "transformer", *arms)
+    stated = _entry(folder, "study", "baseline", "arm")
+    wanted = (*(label_of(frame, one) for one in (stated, "transformer")), *arms)
     return next((str(arm) for arm in wanted if arm in arms), "")
 
 

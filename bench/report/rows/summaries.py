@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.report.presentation import NOT_SHOWN
 from bench.report.rows.frame import EFFICIENCY, QUALITY, REFERENCE, Row, made_once, records
 from metrics.quantities import quantity_of
 from metrics.statistics.intervals import mean_interval
@@ -85,7 +86,16 @@ class Summary:
 
 
 class Summaries(list[Summary]):
-    """Summaries in the order of the table, with the selections that reports make."""
+    """Summaries in the order of the table, with the selections that reports make; `apart`: those of arms that a
+    presentation leaves out, for models of all arms."""
+
+    apart: tuple[Summary, ...] = ()
+
+    def of(self, some: Iterable[Summary]) -> Summaries:
+        """Some of these summaries, with the same ones apart."""
+        found = Summaries(some)
+        found.apart = self.apart
+        return found
 
     def where(self, **equal: Any) -> Summaries:
         """Summaries whose fields equal the given values; a list or tuple of values means any of them."""
@@ -94,7 +104,7 @@ class Summaries(list[Summary]):
         if isinstance(metric, str):
             pool = self._index.get((metric, arm if isinstance(arm, str) else None), [])
         tests = [(name, value if isinstance(value, list | tuple) else (value,)) for name, value in equal.items()]
-        return Summaries(one for one in pool if all(getattr(one, name) in allowed for name, allowed in tests))
+        return self.of(one for one in pool if all(getattr(one, name) in allowed for name, allowed in tests))
 
     @cached_property
     def _index(self) -> dict[tuple[str, str | None], list[Summary]]:
@@ -107,7 +117,7 @@ class Summaries(list[Summary]):
 
     def measured(self) -> Summaries:
         """Summaries that have a figure."""
-        return Summaries(one for one in self if one.measured)
+        return self.of(one for one in self if one.measured)
 
     def first(self, **equal: Any) -> Summary | None:
         """The first of `where`, or None."""
@@ -222,8 +232,9 @@ def cost_summaries(frame: pd.DataFrame) -> Summaries:
     at all.
     """
     summaries = _summaries(frame, EFFICIENCY, COST_KEYS)
+    summaries.apart = tuple(_summaries(frame, NOT_SHOWN + EFFICIENCY, COST_KEYS))
     done = {(one.metric, one.length, one.arm) for one in summaries if one.measured}
-    return Summaries(one for one in summaries if one.measured or (one.metric, one.length, one.arm) not in done)
+    return summaries.of(one for one in summaries if one.measured or (one.metric, one.length, one.arm) not in done)
 
 
 def quality_summaries(frame: pd.DataFrame) -> Summaries:

@@ -39,7 +39,8 @@ def cost_tables(frame: pd.DataFrame, folder: Path | None = None, *, force: bool 
     nothing is bold. With `force` all settings are in one table, and a figure that is bold although kernels or settings
     differ is marked *. A figure of a throttled GPU is marked so."""
     order = arm_order(frame)
-    summaries = Summaries(sorted(cost_summaries(frame), key=lambda summary: order.index(summary.arm)))
+    summaries = cost_summaries(frame)
+    summaries = summaries.of(sorted(summaries, key=lambda summary: order.index(summary.arm)))
     counts = summaries.where(metric=(STEP_LAUNCHES, STEP_OPERATORS)).measured()
     tables = []
     for metric in COSTS:
@@ -52,7 +53,7 @@ def cost_tables(frame: pd.DataFrame, folder: Path | None = None, *, force: bool 
             tables.append(_cost_table(frame, named, quantity, f"cost_{metric}", None, force, several, folder))
             continue
         for position, setting in enumerate(settings or [None]):
-            chosen = Summaries(p for p in rows if p.setting == setting or not p.measured) if several else rows
+            chosen = rows.of(p for p in rows if p.setting == setting or not p.measured) if several else rows
             if chosen:
                 name = numbered(f"cost_{metric}", position, len(settings))
                 table = _cost_table(frame, chosen, quantity, name, setting, force, several, folder)

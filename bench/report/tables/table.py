@@ -7,9 +7,10 @@ import io
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.errors import UserError, quoted
+from bench.report.presentation import NumberStyle
 from bench.report.tables.numbers import NOTHING, with_interval
 from metrics.statistics.intervals import Interval
 
@@ -102,6 +103,14 @@ class Table:
         if len(rows[_plain(row)]) > 1:
             raise UserError(f"table {self.name}: {len(rows[_plain(row)])} rows are called {quoted(row)}")
         return rows[_plain(row)][0][columns[_plain(column)]]
+
+    def written(self, numbers: NumberStyle) -> Table:
+        """This table with its figures in another style; those of `to_csv` stay as programs read them."""
+
+        def restyled(entry: Entry) -> Entry:
+            return replace(entry, text=numbers.text(entry.text)) if math.isfinite(entry.value) else entry
+
+        return replace(self, rows=tuple(tuple(map(restyled, row)) for row in self.rows))
 
     def to_markdown(self) -> str:
         """A GitHub pipe table with its notes under it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -283,3 +284,63 @@ def tuned(tmp_path: Path) -> tuple[pd.DataFrame, Path]:
     study = {"name": "toy", "question": "?", "baseline": {"arm": "transformer"}, "tune": tune}
     (tmp_path / "study.json").write_text(json.dumps({"format": 1, "study": study, "notes": [], "cells": cells}))
     return as_frame(pd.DataFrame(rows)), tmp_path
+
+
+PATTERNS = ("MFA*4", "FAM*4", "AMF*4", "MAF*4", "AFM*4", "FMA*4")
+LONE = ("MF*6", "AF*6", "A2(MF)4", "M2FA*2", "M(bidirectional)F*6", "MFAF*3")
+NAMES = [f"arm-{place:02}" if place % 12 else f"音楽のトラック-{place}" for place in range(24)]
+NAMES[5] = "smdim-with-attention-after-every-second-mamba"
+
+
+@pytest.fixture(scope="module")
+def two_dozen(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, Path, list[str]]:
+    """24 arms with all that any figure draws: costs, three seeds, two lengths, two samplers' steps, curves, a sweep and
+    samples; 18 of them are orders of the same mixers."""
+    import symusic
+
+    from bench.report.rows.frame import as_frame
+
+    folder = tmp_path_factory.mktemp("dozens")
+    rows, made = pd.DataFrame([*_cost_rows(), *_quality_rows()]), make_frame()
+    rows = rows[rows["arm"] == "smdim"].assign(study="toy")
+    dear = ("sample_latency", "train_step_latency", "peak_memory_inference")  # as the others, and costly to draw
+    rows = rows[~rows["metric"].isin(dear)]
+    parts, cells = [made[made["kind"] == "reference"]], []
+    for place, arm in enumerate(NAMES):
+        factor = 1 + place / 12
+        cost = rows[rows["kind"] == "efficiency"]
+        cost = cost.assign(**{name: cost[name] * factor for name in ("value", "low", "high")})
+        music = rows[(rows["kind"] == "quality") & (rows["seed"] == 0)]
+        for seed in range(3):
+            cell = f"quality-a{place}-{seed}"
+            shifted = music.assign(seed=seed, cell_id=cell, value=music["value"] - 0.01 * ((7 * place + 3 * seed) % 24))
+            longer = shifted[shifted["metric"] == "drift_oa"].assign(length=2048)
+            fewer = shifted[shifted["metric"] == "kernel_distance"].assign(sample_steps=32, nfe=31)
+            part = pd.concat([shifted, longer, fewer])
+            parts.append(part.assign(arm=arm, pattern=[*PATTERNS * 3, *LONE][place]))
+            (folder / cell).mkdir()
+            lines = [
+                {"step": step, "elapsed_s": 4.0 * step, "tokens": 1000 * step, "validation_value": 4 + factor / step}
+                for step in range(1, 6)
+            ]
+            (folder / cell / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+        parts.append(cost.assign(arm=arm, cell_id=f"efficiency-a{place}", pattern=[*PATTERNS * 3, *LONE][place]))
+        for rate in (0.001, 0.002):
+            cell = f"tuning-a{place}-{rate:g}"
+            labels = {"arm": arm, "seed": 100, "length": 512, "corpus": "demo/lieder"}
+            cells.append({"id": cell, "kind": "tuning", "labels": labels | {"point": {"train.learning_rate": rate}}})
+            row = labels | {"cell_id": cell, "kind": "tuning", "metric": "validation_bits_per_token"}
+            parts.append(pd.DataFrame([row | {"value": 4 + rate * place, "version": "metrics4", "status": "done"}]))
+        score = symusic.Score(480)
+        track = symusic.Track()
+        for beat in range(32):
+            track.notes.append(symusic.Note(480 * beat, 480, 48 + place + beat % 5, 80))
+        score.tracks.append(track)
+        samples = folder / f"quality-a{place}-0" / "samples"
+        samples.mkdir()
+        for piece in range(4):
+            score.dump_midi(str(samples / f"{piece:03d}.mid"))
+    shutil.copytree(samples, folder / "reference-demo" / "samples")
+    study = {"name": "toy", "question": "?", "baseline": {"arm": NAMES[1]}, "tune": {"seeds": [100]}}
+    (folder / "study.json").write_text(json.dumps({"format": 1, "study": study, "notes": [], "cells": cells}))
+    return as_frame(pd.concat(parts, ignore_index=True)), folder, NAMES

@@ -65,11 +65,11 @@ def test_more_arms_than_looks_still_all_have_one():
     assert set(looks(names)) == set(names)
 
 
-def test_well_known_arms_come_first_and_references_never():
+def test_arms_stand_as_the_study_has_them_and_references_never():
     frame = pd.DataFrame(
         {"kind": ["quality", "quality", "reference", "quality"], "arm": ["b", "mamba", "grammar", "a"]}
     )
-    assert arm_order(frame) == ["mamba", "a", "b"]
+    assert arm_order(frame) == ["b", "mamba", "a"]
 
 
 def test_layers_of_patterns_with_and_without_a_repeat():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 import math
@@ -14,6 +15,7 @@ from bench.report.claims.mapped import mapped_claims
 from bench.report.claims.paper import load_paper
 from bench.report.figures import FIGURES, draw
 from bench.report.figures.claim_map import claim_map_figure
+from bench.report.figures.data import figure_csv
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
     NothingToShow,
@@ -30,10 +32,12 @@ SINGLE_COLUMN_IN = 3.3
 
 
 def layout_faults(figure) -> list[str]:
-    """What is cut by the figure's edge or lies on something else: panels with their texts, the legend, tick labels."""
+    """What is cut by the figure's edge or lies on something else: panels with their texts, legends, words of the
+    figure, tick labels, texts within a panel."""
     renderer = figure.canvas.get_renderer()
-    figure.draw(renderer)
-    parts = [axes for axes in figure.axes if axes.axison] + list(figure.legends)
+    figure.draw_without_rendering()
+    words = [text for text in figure.texts if text.get_text()]
+    parts = [axes for axes in figure.axes if axes.axison] + list(figure.legends) + words
     boxes = [part.get_tightbbox(renderer) for part in parts]
     faults = []
     within = [axes.get_legend() for axes in figure.axes if axes.get_legend()]
@@ -46,35 +50,48 @@ def layout_faults(figure) -> list[str]:
     for axes in (part for part in parts if hasattr(part, "xaxis")):
         for axis in (axes.xaxis, axes.yaxis):
             low, high = sorted(axis.get_view_interval())
-            labels = [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+            ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
+            labels = [tick.label1 for tick in ticks if low <= tick.get_loc() <= high]
             shown = [label for label in labels if label.get_visible() and label.get_text() and not label.get_rotation()]
-            for one, other in itertools.pairwise(shown):
-                if _overlap(one.get_window_extent(renderer), other.get_window_extent(renderer)):
-                    faults.append(f"tick labels {one.get_text()} and {other.get_text()} overlap")
+            faults += _overlaps(renderer, sorted(shown, key=lambda label: label.get_position()), pairwise=True)
+        faults += _overlaps(renderer, axes.texts)
     return faults
+
+
+def _overlaps(renderer, texts, *, pairwise: bool = False) -> list[str]:
+    boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in texts]
+    pairs = itertools.pairwise(boxes) if pairwise else itertools.combinations(boxes, 2)
+    return [f"{first} and {second} overlap" for (first, one), (second, other) in pairs if _overlap(one, other)]
 
 
 def _overlap(one, other) -> bool:
     return min(one.x1, other.x1) - max(one.x0, other.x0) > 1 and min(one.y1, other.y1) - max(one.y0, other.y0) > 1
 
 
-@pytest.mark.parametrize("width", [SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN])
-@pytest.mark.parametrize("name", [name for name in FIGURES if name not in ("along", "lengths", "tuning")])
-def test_every_figure_draws_with_nothing_cut_or_covered(name, width, varied, results_folder):
-    figure = draw(name, varied, results_folder, width=width)
-    assert figure.get_figwidth() == width
+@pytest.mark.parametrize("name", ["cost", "scaling", "flops", "bits"])
+def test_figures_of_few_arms_have_nothing_cut_or_covered(name, frame, results_folder):
+    figure = draw(name, frame, results_folder, width=SINGLE_COLUMN_IN)
+    assert figure.get_figwidth() == SINGLE_COLUMN_IN
     assert layout_faults(figure) == []
 
 
 @pytest.mark.parametrize("width", [SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN])
-def test_figures_along_the_piece_and_over_lengths_are_not_cut_either(width, frame, played, two_lengths):
-    assert layout_faults(draw("along", frame, played, width=width)) == []
-    assert layout_faults(draw("lengths", two_lengths, played, width=width)) == []
-
-
-@pytest.mark.parametrize("width", [SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN])
-def test_the_figure_of_a_sweep_is_not_cut(width, tuned):
-    assert layout_faults(draw("tuning", *tuned, width=width)) == []
+@pytest.mark.filterwarnings("ignore::bench.glyphs.MissingGlyphWarning")
+def test_no_figure_of_24_arms_has_anything_cut_or_covered_and_each_has_its_data(width, two_dozen):
+    """Every figure, so that a new one is looked at as well; some names are long, some Japanese."""
+    frame, folder, names = two_dozen
+    faults, unnamed, height = {}, {}, {}
+    for name in FIGURES:
+        figure = draw(name, frame, folder, width=width)
+        faults[name], height[name] = layout_faults(figure), figure.get_figheight()
+        data = figure_csv(figure)
+        unnamed[name] = [one for one in names if one not in data]
+    assert faults == {name: [] for name in FIGURES}
+    lone = unnamed.pop("orders")
+    assert unnamed == {name: [] for name in unnamed}
+    assert set(lone) == set(names[18:])  # of mixers of their own, named under the figure
+    tallest = {one: inches for one, inches in height.items() if inches > 17 and one != "rolls"}
+    assert not tallest
 
 
 @pytest.mark.parametrize("width", [SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN])
@@ -114,12 +131,73 @@ def test_distances_figure_has_a_panel_a_headline_metric_with_a_scale_of_its_own(
     assert panels[0].get_ylim() != panels[1].get_ylim()
 
 
+def read_csv(figure) -> list[dict[str, str]]:
+    return list(csv.DictReader(figure_csv(figure).splitlines()))
+
+
+def test_the_data_of_a_figure_hold_what_it_shows(frame, results_folder):
+    """True lengths, not the places beside each other; means, seeds, intervals and levels."""
+    cost = [row for row in read_csv(draw("cost", frame, results_folder)) if row["panel"] == "One denoising step [ms]"]
+    points = [(row["x"], row["y"]) for row in cost if (row["series"], row["mark"]) == ("mamba", "point")]
+    assert points == [("256", "12"), ("512", "24"), ("1024", "48"), ("2048", "96")]
+    intervals = [(row["x"], row["low"], row["high"]) for row in cost if row["mark"] == "interval"]
+    assert ("512", "23.52", "24.48") in intervals
+    assert [(row["series"], row["x"]) for row in cost if row["mark"] == "missing"] == [("fam", "2048")]
+    bits = read_csv(draw("bits", frame, results_folder))
+    assert [row["y"] for row in bits if row["mark"] == "level"] == ["4.01", "4.17"]
+    marks = {row["mark"]: row["y"] for row in bits if row["series"] == "smdim"}
+    assert (marks["point"], marks["sample"]) == ("3.905", "3.91")
+
+
+def test_forest_shows_differences_verdicts_and_what_matters(frame, tmp_path):
+    again = frame[(frame["kind"] == "quality") & (frame["seed"] == 1)]
+    third = pd.concat([frame, again.assign(seed=2, cell_id=again["cell_id"] + "-third")], ignore_index=True)
+    bits = (third["metric"] == "bits_per_token") & (third["kind"] == "quality")
+    for arm, value in (("transformer", 3.8), ("smdim", 4.8), ("mamba", 3.8), ("fam", 3.3)):
+        third.loc[bits & (third["arm"] == arm), "value"] = value + 0.001 * third["seed"]
+    for seed, shift in ((0, -0.005), (1, 0.006)):
+        third.loc[bits & (third["arm"] == "mamba") & (third["seed"] == seed), "value"] += shift
+    drawn = draw("forest", third, tmp_path)
+    rows = [row for row in read_csv(drawn) if row["panel"] == "" and "bits" in row["x axis"]]
+    assert [(row["series"], row["mark"]) for row in rows] == [
+        ("transformer", "matters"), ("smdim", "worse"), ("mamba", "same"), ("fam", "better")
+    ]  # fmt: skip
+    assert (rows[0]["low"], rows[0]["high"]) == ("-0.03", "0.03") and float(rows[1]["x"]) == pytest.approx(1.0)
+    assert all(float(row["low"]) < float(row["x"]) < float(row["high"]) for row in rows[1:])
+    band = drawn.axes[0].patches[0].get_extents().transformed(drawn.axes[0].transData.inverted())
+    assert (band.x0, band.x1) == pytest.approx((-0.03, 0.03))
+    with pytest.raises(NothingToShow, match="no arm was measured beside smdim"):
+        draw("forest", third[third["arm"] == "smdim"], tmp_path)
+
+
+def test_flops_figure_has_what_training_spent_and_the_mean_over_seeds(frame, results_folder):
+    rows = [row for row in read_csv(draw("flops", frame, results_folder)) if row["series"] == "mamba"]
+    means = [row for row in rows if row["mark"] == "point"]
+    # 0.6 x 4 GFLOPs at 256 tokens, linear: 4.8 at 512; 1000 tokens are 3 x 4.8 / 512 x 1000 GFLOPs = 0.028125 TFLOPs
+    assert float(means[0]["x"]) == pytest.approx(0.028125) and float(means[-1]["x"]) == pytest.approx(0.28125)
+    assert float(means[-1]["y"]) == pytest.approx((3.70 + 3.99) / 2 + 0.2)
+    assert len([row for row in rows if row["mark"] == "sample"]) == 20  # two seeds
+    with pytest.raises(NothingToShow, match="validation beside counted FLOPs"):
+        draw("flops", frame[frame["metric"] != "forward_gflops"], results_folder)
+
+
+def test_orders_have_intervals_and_name_the_arms_without_a_row(varied, tmp_path):
+    drawn = draw("orders", varied, tmp_path, width=SINGLE_COLUMN_IN)
+    cells = {(row["series"], row["x"]): row for row in read_csv(drawn)}
+    assert {arm for arm, _ in cells} == {"smdim", "fam", "maf", "afm"}
+    assert float(cells["smdim", "oa_mean"]["low"]) == pytest.approx(0.6629, abs=1e-4)
+    assert "transformer, mamba" in drawn.get_supxlabel()
+    blocks = [axis for axis in drawn.axes if axis.texts]
+    assert len(blocks) == 3 and [len(axis.get_xticks()) for axis in blocks] == [3, 3, 1]  # none is left out
+
+
 def test_saved_files_are_what_their_ending_says_and_the_same_each_time(frame, results_folder, tmp_path):
     starts = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
     for ending, start in starts.items():
         first = save_figure(draw("bits", frame, results_folder, width=3.3), tmp_path / f"a.{ending}").read_bytes()
         again = save_figure(draw("bits", frame, results_folder, width=3.3), tmp_path / f"b.{ending}").read_bytes()
         assert first.startswith(start) and first == again
+    assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text() != ""
 
 
 def test_unknown_names_formats_and_widths_are_refused(frame, results_folder, tmp_path):
@@ -184,6 +262,9 @@ def test_chance_on_the_front_of_arms_known_exactly():
     pairs = [(summary(3.0), summary(10.0)), (summary(3.5), summary(5.0)), (summary(3.6), summary(6.0))]
     assert chance_on_front(pairs, lower_is_better=True) == [1.0, 1.0, 0.0]
     assert chance_on_front(pairs, lower_is_better=False) == [0.0, 1.0, 1.0]
+    ties = [(summary(3.0), summary(5.0)), (summary(3.5), summary(5.0)), (summary(3.0), summary(6.0)), pairs[1]]
+    assert chance_on_front(ties, lower_is_better=True) == [1.0, 0.0, 0.0, 0.0]  # worse in one, equal in the other
+    assert chance_on_front([pairs[1], pairs[1]], lower_is_better=True) == [1.0, 1.0]  # equal in both
 
 
 def test_orders_are_grouped_by_cycle(varied):
@@ -227,7 +308,7 @@ def test_long_names_beside_and_under_panels_leave_them_room(name, varied, result
     named = varied.assign(arm=varied["arm"].where(kept, varied["arm"].map(arms)), corpus="folder:/" + "c" * 300)
     figure = draw(name, named, results_folder, width=SINGLE_COLUMN_IN)
     assert layout_faults(figure) == []
-    shown = [axis for axis in figure.axes if axis.axison]
+    shown = [axis for axis in figure.axes if axis.axison and axis.get_label() != "<colorbar>"]
     assert min(axis.get_position().width for axis in shown) > (0.3 if len(shown) == 1 else 0.2)
     assert min(axis.get_position().height * figure.get_figheight() for axis in shown) > 0.6
 
@@ -256,14 +337,6 @@ def many_arms(frame, count=12):
     ]
     base = frame[(frame["kind"] == "efficiency") & (frame["arm"] == "transformer")]
     return pd.concat([base, *copies], ignore_index=True)
-
-
-@pytest.mark.parametrize("width", [SINGLE_COLUMN_IN, DOUBLE_COLUMN_IN])
-@pytest.mark.parametrize("name", ["cost", "scaling", "phases"])
-def test_more_arms_than_lines_can_be_told_apart_are_drawn_by_family(name, width, frame, tmp_path):
-    figure = draw(name, many_arms(frame, 20), tmp_path, width=width)
-    assert layout_faults(figure) == []
-    assert figure.get_figheight() < (11 if width == DOUBLE_COLUMN_IN else 14)  # a page; one column may need two
 
 
 def test_a_family_stands_out_and_the_others_are_faint(frame, tmp_path):
@@ -330,16 +403,16 @@ def test_long_numbers_under_a_narrow_panel_do_not_meet(frame, tmp_path):
 
 
 def test_orders_that_are_better_or_worse_than_the_baseline_have_a_sign(frame, tmp_path):
-    def signs(table: pd.DataFrame) -> list[str]:
-        return [text.get_text()[-1] for text in draw("orders", table, tmp_path).axes[0].texts]
+    def signs(table: pd.DataFrame) -> set[str]:
+        return {row["mark"] for row in read_csv(draw("orders", table, tmp_path))}
 
-    assert not {"▲", "▼"} & set(signs(frame))  # two seeds decide nothing
+    assert signs(frame) == {"cell", "open"}  # two seeds decide nothing
     again = frame[(frame["kind"] == "quality") & (frame["seed"] == 1)]
     third = pd.concat([frame, again.assign(seed=2, cell_id=again["cell_id"] + "-third")], ignore_index=True)
     bits = (third["metric"] == "bits_per_token") & (third["kind"] == "quality")
     for arm, shift in (("smdim", -1.0), ("fam", 1.0)):
         third.loc[bits & (third["arm"] == arm), "value"] += shift
-    assert {"▲", "▼"} <= set(signs(third))
+    assert {"better", "worse"} <= signs(third)
 
 
 def test_many_arms_are_cut_with_a_word(frame, tmp_path):

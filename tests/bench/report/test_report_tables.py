@@ -108,7 +108,7 @@ def test_a_figure_that_is_best_on_another_device_is_marked(frame):
 def test_quality_table_has_settings_marks_and_reference_rows(frame):
     (table,) = quality_tables(frame)
     assert [row[0].text for row in table.rows] == [
-        "smdim", "transformer", "mamba", "fam",
+        "transformer", "smdim", "mamba", "fam",
         "(real-vs-real)", "(uniform-tokens)", "(shuffled)", "(unigram)", "(bigram)", "(grammar)",
     ]  # fmt: skip
     assert [row[0].mark for row in table.rows[:4]] == ["", "", "‡", "†"]
@@ -160,7 +160,7 @@ def test_markdown_escapes_pipes_and_shows_bold_and_marks():
 
 def test_unknown_row_or_column_is_named(frame):
     (table,) = quality_tables(frame)
-    with pytest.raises(UserError, match="no row 'gru'; rows are smdim"):
+    with pytest.raises(UserError, match="no row 'gru'; rows are transformer"):
         table.entry("gru", "OA mean")
     with pytest.raises(UserError, match="no column 'loss'; columns are arm"):
         table.entry("smdim", "loss")

@@ -100,7 +100,7 @@ def test_values_from_the_sweep_of_another_study_are_named(frame: pd.DataFrame, r
     own = frame.assign(tuned=frame["arm"].map({"smdim": "lr 0.002", "transformer": "lr 0.001"}).fillna(""))
     assert tuning_sentences(own, results_folder) == [
         "Each arm runs at the values with its lowest validation bits/token in the sweep of study rates: "
-        "smdim lr 0.002; transformer lr 0.001."
+        "transformer lr 0.001; smdim lr 0.002."
     ]
     table = report_tables(own, results_folder, "transformer")[Section.QUALITY][0]
     assert "chosen by the sweep of study rates: " in table.notes[-1]

@@ -295,6 +295,27 @@ def test_cells_of_another_study_are_taken_over(tmp_path: Path) -> None:
     assert list(summary.table.frame["value"]) == [0.5, 1.5, 2.5]
 
 
+def named(one: Cell, name: str, **more: Any) -> Cell:
+    return Cell(one.kind, one.labels | {"arm": name}, one.settings | more)
+
+
+def test_a_renamed_arm_keeps_its_finished_cells_and_their_files(tmp_path: Path) -> None:
+    """Also where the name is one of the settings, as of a timing; a second name of an arm that is there takes none."""
+    before = [cell(0), named(cell(1), "a", arm="a"), named(cell(2), "b")]
+    run_plan(plan_of(*before), tmp_path, Watcher())
+    store = Store(tmp_path, "toy")
+    (store.cell(before[0].id).path / "checkpoint").mkdir()
+    after = [named(cell(0), "mine"), named(cell(1), "mine", arm="mine"), named(cell(2), "b"), named(cell(2), "twin")]
+    watcher = Watcher()
+    summary = run_plan(plan_of(*after), tmp_path, watcher)
+    assert watcher.words == ["2 finished cells are kept under the new names of their arms"]
+    assert (summary.ran, summary.reused) == (1, 3)  # twin
+    assert list(summary.table.frame["arm"]) == ["mine", "mine", "b", "twin"]
+    assert list(summary.table.frame["value"]) == [0.5, 1.5, 2.5, 2.5]
+    assert (store.cell(after[0].id).path / "checkpoint").is_dir() and not store.cell(before[0].id).path.exists()
+    assert run_plan(plan_of(*after), tmp_path, Watcher()).ran == 0
+
+
 def test_an_edited_cell_is_run_again_with_a_word(tmp_path: Path) -> None:
     run_plan(plan_of(cell(0)), tmp_path, Watcher())
     path = Store(tmp_path, "toy").cell(cell(0).id).path / "measurements.jsonl"

@@ -30,7 +30,7 @@ from bench.report.pages.html.elements import (
     sample_html,
     table_html,
 )
-from bench.report.rows.arms import looks
+from bench.report.rows.arms import looks_of
 from bench.report.rows.frame import study_name
 from bench.report.rows.pieces import real_pieces
 from bench.report.rows.provenance import provenance
@@ -103,7 +103,7 @@ def _samples(content: Content) -> tuple[str, str, list[dict[str, Any]]]:
     all of them."""
     if not content.played:
         return "", "", []
-    colours = looks(content.arms)
+    colours = looks_of(content.frame)
     real = real_pieces(content.frame, content.folder, each=SAMPLES_EACH)
     chosen = [(piece, (colours[arm].colour, colours[arm].on_dark)) for arm, piece in content.first_played]
     chosen = [*((piece, REAL_COLOURS) for piece in real[:1]), *chosen]
