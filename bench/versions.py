@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 FORMAT = 1
-QUALITY_PARTS = {"data": 2, "backbone": 3, "diffusion": 1, "training": 4, "sampling": 1, "metrics": 4}
+QUALITY_PARTS = {"data": 2, "backbone": 3, "diffusion": 1, "training": 4, "sampling": 1, "metrics": 5}
 TUNING_PARTS = {name: number for name, number in QUALITY_PARTS.items() if name not in ("sampling", "metrics")}
-REFERENCE_PARTS = {"data": 2, "metrics": 4}
+REFERENCE_PARTS = {"data": 2, "metrics": 5}
 EFFICIENCY_PARTS = {"backbone": 4, "timing": 4, "sampling": 1}
 
 
