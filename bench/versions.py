@@ -8,9 +8,9 @@ from collections.abc import Iterable
 SOFTWARE = "0.2.0.dev0"
 """Version of the package; it decides no result and is part of no id."""
 FORMAT = 1
-QUALITY_PARTS = {"data": 2, "backbone": 4, "diffusion": 1, "training": 4, "sampling": 1, "metrics": 4}
+QUALITY_PARTS = {"data": 2, "backbone": 4, "diffusion": 1, "training": 4, "sampling": 1, "metrics": 5}
 TUNING_PARTS = {name: number for name, number in QUALITY_PARTS.items() if name not in ("sampling", "metrics")}
-REFERENCE_PARTS = {"data": 2, "metrics": 4}
+REFERENCE_PARTS = {"data": 2, "metrics": 5}
 EFFICIENCY_PARTS = {"backbone": 5, "timing": 4, "sampling": 1}
 
 

@@ -25,6 +25,7 @@ DESCRIPTORS_FROM: Final = LAGS_FROM + LAGS
 DIMENSION: Final = DESCRIPTORS_FROM + len(DESCRIPTORS)
 SHARES: Final = (*HISTOGRAMS, slice(STEPS_FROM, LAGS_FROM))
 RAREST: Final = 1 / 20  # least variance of a histogram's bin, of the mean over its bins: rare bins stay bounded
+FURTHEST: Final = 5.0  # deviations from the mean that count: a figure that training music hardly varies stays bounded
 FEWEST_PIECES: Final = 3
 MOST_PIECES: Final = 1000  # training pieces that set the yardstick, evenly picked
 
@@ -72,9 +73,10 @@ class Yardstick:
     def standardised(self, pieces: Sequence[Notes]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """Standardised profiles of the pieces that have every figure, shape (kept, 90), and which those are, (pieces,).
 
-        A bar similarity without a value, in a piece of few bars, is set to the mean: 0.
+        A bar similarity without a value, in a piece of few bars, is set to the mean: 0. A figure more than 5 deviations
+        from the mean counts as 5.
         """
-        table = (profiles(pieces) - self.centre) / self.scale
+        table = np.clip((profiles(pieces) - self.centre) / self.scale, -FURTHEST, FURTHEST)
         lags = table[:, LAGS_FROM:DESCRIPTORS_FROM]
         lags[np.isnan(lags)] = 0.0
         kept = np.logical_and.reduce(np.isfinite(table), axis=1)

@@ -25,7 +25,7 @@ DRAWN: Final = 0.5  # weight, of a mean of 1, from which a piece takes part in a
 
 
 def _definition(name: str, scaled_by: str) -> str:
-    return f"{name}/90-features/scaled-by-{scaled_by} v1"
+    return f"{name}/90-features/scaled-by-{scaled_by} v2"
 
 
 def _register(name: str, better: str, **more: object) -> str:

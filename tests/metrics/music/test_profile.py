@@ -30,7 +30,8 @@ def test_the_figures_of_a_small_piece():
     assert figures[88:].tolist() == [1 - 4 / 96, 1 / 3]  # four of 96 steps differ, twice; one bar of three is empty
 
 
-def test_standardised_training_pieces_have_mean_0_and_spread_1():
+def test_standardised_training_pieces_have_mean_0_and_spread_1_before_the_bound(monkeypatch):
+    monkeypatch.setattr("metrics.music.profile.FURTHEST", np.inf)
     leap = walk(99)
     leap = Notes.from_arrays(leap.onset, leap.duration, np.where(np.arange(60) == 30, 75, np.minimum(leap.pitch, 68)))
     pieces = [*(walk(seed) for seed in range(40)), leap]  # one wide step in one of them
@@ -55,7 +56,17 @@ def test_a_bar_similarity_without_a_value_is_the_mean_and_a_piece_without_two_no
     table, kept = unit.standardised([PIECE, Notes.from_arrays([0], [1], [60]), Notes.from_arrays([], [], []), walk(11)])
     assert kept.tolist() == [True, False, False, True]
     assert table[0, 80:86].tolist() == [0] * 6
-    assert table[0, 79] == pytest.approx((1 - unit.centre[79]) / unit.scale[79])
+    assert table[1, 79] == pytest.approx((profile(walk(11))[79] - unit.centre[79]) / unit.scale[79])
+
+
+def test_a_figure_that_hardly_varies_counts_five_deviations_at_most():
+    """Dance music leaves no beat empty, but for a rare upbeat: a rest would otherwise decide the distance alone."""
+    late = Notes.from_arrays(np.arange(60) / 2 + np.where(np.arange(60) > 30, 1.5, 0), np.full(60, 0.5), [60, 62] * 30)
+    unit = yardstick([*(walk(seed) for seed in range(40)), late])
+    assert unit is not None
+    sparse = Notes.from_arrays(np.arange(0, 60, 4), np.full(15, 0.5), [60, 62, 64] * 5)
+    assert (profile(sparse)[89] - unit.centre[89]) / unit.scale[89] > 100
+    assert unit.standardised([sparse])[0][0, 89] == 5
 
 
 def test_few_pieces_are_no_yardstick():

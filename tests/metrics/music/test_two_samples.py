@@ -119,7 +119,7 @@ def test_yardstick_is_the_training_music_or_else_the_reference():
     train, generated, reference = pieces(0, 30), pieces(1, 10, 6), pieces(2, 10)
     with_train = kernel_distance(generated, reference, train, intervals=False)
     without = kernel_distance(generated, reference, intervals=False)
-    assert with_train.definition == "kernel_distance/90-features/scaled-by-training v1"
+    assert with_train.definition == "kernel_distance/90-features/scaled-by-training v2"
     assert without.definition == "kernel_distance/90-features/scaled-by-reference v1"
     assert without.value == kernel_distance(generated, reference, reference, intervals=False).value != with_train.value
 
