@@ -58,7 +58,8 @@ def entry(figure: RegisteredFigure) -> str:
     """Section of one figure."""
     image = image_of(figure.name)
     study = image.parts[-3] if image else WITHOUT_IMAGE.get(figure.name, FIRST)
-    shown = f"![{figure.title}](../{image.relative_to(ROOT).as_posix()})" if image else "No image of it is committed."
+    path = f"../{image.relative_to(ROOT).as_posix()}" if image else ""
+    shown = f"[![{figure.title}]({path})]({path})" if image else "No image of it is committed."
     command = f"smdim-bench figure {figure.name} {study} -o {figure.name}.pdf"
     return f"\n## {figure.title}\n\n{shown}\n\n{figure.caption}\n\n```sh\n{command}\n```\n"
 
