@@ -81,6 +81,19 @@ def test_latex_prints_a_name_as_it_is(name, shown):
     assert f"{shown} & " in text
 
 
+def test_a_block_without_a_figure_is_left_out():
+    """Rows of references alone, on the second page of a long table, have no settings."""
+    rows = [
+        (Entry(f"arm-{place}"), Entry.figure(float(place), place - 1, place + 1), Entry("w" * 90))
+        for place in range(30)
+    ]
+    rows += [(Entry(f"({place})", reference=True), Entry.figure(1.0, 0, 2), Entry("")) for place in range(30)]
+    rows = [(*row[:2], *[row[2]] * 4) for row in rows]
+    text = to_latex(Table("t", "T", ("arm", "score", "a", "b", "c", "d"), tuple(rows)))
+    tables = text.split(r"\begin{tabular}{")[1:]
+    assert all(table.count(r" \\") > 1 for table in tables), "a table of a heading alone"
+
+
 def test_an_arm_in_brackets_is_no_reference():
     rows = (
         (Entry("theirs"), Entry.figure(3.0)),
