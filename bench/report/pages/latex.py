@@ -138,7 +138,8 @@ def _float(table: Table, footnotes: Sequence[str], form: Form) -> str:
     caption = f"{table.title}. {table.caption}" if table.caption else table.title
     lines = [rf"\begin{{{form.environment}}}[t]", r"\centering", form.size, SETUP, rf"\caption{{{escaped(caption)}}}"]
     lines += [rf"\label{{tab:{table.name}}}\par\smallskip"]
-    for position, block in enumerate(_blocks(table, kept, form)):
+    filled = [block for block in _blocks(table, kept, form) if any(row[at].text for row in table.rows for at in block)]
+    for position, block in enumerate(filled):
         lines += [r"\par\medskip"] if position else []
         lines += _tabular(table, block)
     notes = [*([f"In every row: {'; '.join(shared)}."] if shared else []), *table.notes, *footnotes]

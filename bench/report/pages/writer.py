@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,8 @@ def _write_parts(content: Content) -> None:
                 texts[f"{table.name}.md"] = table.under_title()
                 texts[f"{table.name}.tex"] = to_latex(table, [] if table.caption else footnotes)
             if section == PAPER:
-                texts[f"{table.name}-column.tex"] = to_latex(table, form=ONE_COLUMN)
+                narrow = replace(table, name=f"{table.name}-column")
+                texts[f"{narrow.name}.tex"] = to_latex(narrow, form=ONE_COLUMN)
             for ending in ("md", "tex"):  # of an earlier version
                 if f"{table.name}.{ending}" not in texts:
                     (content.folder / "tables" / f"{table.name}.{ending}").unlink(missing_ok=True)

@@ -178,7 +178,11 @@ def _separation_row(references: Summaries, metrics: list[str], group: Group) -> 
     """For each metric how many of the floors it does not separate real music from; [] where that was not measured."""
     found = [separated_from(references, metric, group[0], group[1]) for metric in metrics]
     words = [f"{sum(not apart for apart in one.values())} of {len(one)}" if one else "" for one in found]
-    return [(Entry(NOT_SEPARATED), *map(Entry, words), *(Entry("") for _ in SETTINGS))] if any(found) else []
+    return (
+        [(Entry(NOT_SEPARATED, reference=True), *map(Entry, words), *(Entry("") for _ in SETTINGS))]
+        if any(found)
+        else []
+    )
 
 
 def _separation_notes(references: Summaries, metrics: list[str], group: Group) -> list[str]:

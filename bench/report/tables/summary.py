@@ -12,6 +12,7 @@ import pandas as pd
 from bench.report.analysis.comparable import first_setting, kernel_conflict
 from bench.report.analysis.comparisons import compared_at
 from bench.report.analysis.references import CEILING, GRAMMAR, blind_to, grammar_marks, reference_summary
+from bench.report.analysis.samplers import any_sampler, varies_sampler
 from bench.report.rows.arms import arm_order
 from bench.report.rows.summaries import (
     Group,
@@ -48,7 +49,8 @@ def study_summary(
     quality and cost have it bold; `force`: see `cost_tables`. The ceiling and the grammar baseline stand below."""
     quality, references = quality_summaries(frame), reference_summaries(frame)
     costs = first_setting(cost_summaries(frame))
-    groups = [(group, rows) for group, rows in quality.groups(quality_group) if rows.measured()]
+    setting = any_sampler if varies_sampler(quality) else quality_group
+    groups = [(group, rows) for group, rows in quality.groups(setting) if rows.measured()]
     group, scores = groups[0] if groups else (None, Summaries())
     longest = max(costs.measured().lengths(), default=None)
     costs = costs.where(length=longest)

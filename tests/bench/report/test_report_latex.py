@@ -81,6 +81,18 @@ def test_latex_prints_a_name_as_it_is(name, shown):
     assert f"{shown} & " in text
 
 
+def test_a_block_without_a_figure_is_left_out():
+    """Rows of references alone, on the second page of a long table, have no settings."""
+    settings = [f"setting number {place}" for place in range(12)]
+    rows = [
+        (Entry(f"({place})", reference=place > 20), Entry.figure(1.0, 0, 2), *[Entry(words)] * len(settings))
+        for place, words in enumerate([*"abcdefghijklmnopqrstu", *[""] * 40])
+    ]
+    text = to_latex(Table("t", "T", ("arm", "score", *settings), tuple(rows)))
+    tables = text.split(r"\begin{tabular}{")[1:]
+    assert len(tables) > 2 and all(table.count(r" \\") > 1 for table in tables), "a table of a heading alone"
+
+
 def test_an_arm_in_brackets_is_no_reference():
     rows = (
         (Entry("theirs"), Entry.figure(3.0)),

@@ -11,6 +11,7 @@ from bench.report.figures.style import NothingToShow
 from bench.report.pages.content import report_tables
 from bench.report.pages.sentences import sampler_sentences
 from bench.report.tables.samplers import sampler_tables
+from bench.report.tables.summary import study_summary
 
 CALLS = {("cached", 16): 15.4, ("cached", 512): 323.2, ("remask", 16): 15.8, ("confidence", 16): 16.0}
 
@@ -43,6 +44,18 @@ def test_one_table_holds_every_sampler_with_its_calls_and_the_ceiling(samplers: 
     overlap = table.columns.index("OA mean")
     assert table.rows[1][overlap].value == pytest.approx(0.79 + 0.03232)
     assert table.rows[-1][overlap].value == 0.9
+
+
+def test_every_sampler_has_its_score_in_the_summary(samplers: pd.DataFrame) -> None:
+    table = study_summary(samplers)
+    distance = table.columns.index("kernel distance")
+    shown = {row[0].text: row[distance].text.partition(" [")[0] for row in table.rows if not row[0].reference}
+    assert shown == {
+        "smdim sampler=cached steps=16": "0.108",
+        "smdim sampler=cached steps=512": "0.0777",
+        "smdim sampler=confidence steps=16": "0.108",
+        "smdim sampler=remask steps=16": "0.108",
+    }
 
 
 def test_a_length_at_which_nothing_was_sampled_has_no_table(samplers: pd.DataFrame) -> None:
