@@ -102,7 +102,8 @@ class Table:
         """This table with its figures in another style; those of `to_csv` stay as programs read them."""
 
         def restyled(entry: Entry) -> Entry:
-            return replace(entry, text=numbers.text(entry.text)) if math.isfinite(entry.value) else entry
+            shown = {"text": numbers.text(entry.text), "mark": numbers.text(entry.mark)}
+            return replace(entry, **shown) if math.isfinite(entry.value) else entry
 
         return replace(self, rows=tuple(tuple(map(restyled, row)) for row in self.rows))
 
