@@ -55,7 +55,7 @@ def reading_here() -> Iterator[None]:
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reports are written without figures, which take most of the time."""
-    monkeypatch.setattr("bench.report.pages.content.draw_all", lambda frame, folder: ({}, []))
+    monkeypatch.setattr("bench.report.pages.content.draw_all", lambda *_: ({}, []))
 
 
 @pytest.fixture

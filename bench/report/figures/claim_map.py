@@ -10,7 +10,7 @@ import pandas as pd
 from bench.report.claims.mapped import Mapped
 from bench.report.claims.verdict import accepted_words
 from bench.report.figures.data import state_data
-from bench.report.figures.style import DOUBLE_COLUMN_IN, figure_style, is_narrow, new_figure
+from bench.report.figures.style import DOUBLE_COLUMN_IN, WHITE_EDGE, figure_style, is_narrow, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 def claim_map_figure(rows: pd.DataFrame, mapped: Mapped, *, width: float = DOUBLE_COLUMN_IN) -> Figure:
     """Heat maps of the quantity, widths across and mixers down, a column of panels a stride and a row a matching.
-    White is 1 (equal to the baseline, or linear), purple below, orange above, grey where the arms cannot be matched; a
-    dot marks where the claim holds.
+    The middle of the scale is 1 (equal to the baseline, or linear), lighter is below, darker above, so that it reads in
+    grey too; hatched where the arms cannot be matched; a dot marks where the claim holds.
 
     `rows` as of `bench.measure.claim_map`.
     """
@@ -52,13 +52,13 @@ def _panel(axis: Axes, rows: pd.DataFrame, mapped: Mapped, reach: float, *, smal
     """One heat map; returns what the colour bar needs."""
     values = rows.pivot(index="layers", columns="width", values=mapped.column)
     held = rows.assign(held=mapped.holds(rows)).pivot(index="layers", columns="width", values="held")
-    axis.set_facecolor("#999999")
+    axis.patch.set(facecolor="white", hatch="////", edgecolor="#999999", linewidth=0)
     for layers, of_width in values.iterrows():
         for at, value in of_width.items():
             state_data(axis, str(layers), "held" if held.at[layers, at] else "not held", str(at), float(value))
-    image = axis.imshow(values, cmap="PuOr_r", vmin=1 - reach, vmax=1 + reach, aspect="auto")
+    image = axis.imshow(values, cmap="cividis_r", vmin=1 - reach, vmax=1 + reach, aspect="auto")
     down, across = held.to_numpy().nonzero()
-    axis.plot(across, down, linestyle="none", marker="o", markersize=2 if small else 3.2, color="black")
+    axis.plot(across, down, linestyle="none", marker="o", markersize=2 if small else 3.2, color="black", **WHITE_EDGE)
     shown = range(0, len(values.columns), 2 if small else 1)
     axis.set_xticks(list(shown), [str(values.columns[i]) for i in shown], rotation=90 if small else 45)
     lines = range(0, len(values.index), 2 if small else 1)

@@ -80,7 +80,7 @@ def orders_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     note = _note(others, layout)
     heights = [ROW_IN * len(arms) + HEAD_IN] * len(blocks)
     drawn = new_figure(width, sum(heights) + KEY_IN + LINE_IN * (note.count("\n") + 1 if note else 0))
-    axes = drawn.subplots(len(blocks), 1, squeeze=False)[:, 0]
+    axes = list(drawn.subplots(len(blocks), 1, squeeze=False)[:, 0])
     names = _names(arms, patterns_of(frame), layout)
     references, cycles = reference_summaries(frame), dict(rows)
     for axis, block in zip(axes, blocks, strict=True):
@@ -204,5 +204,5 @@ def _shades(found: Sequence[Summary | None], references: Summaries, metric: str)
     held_out = math.nan if ceiling is None else ceiling.value
     losses = np.array([quantity_of(metric).loss(one.value, held_out) if one else math.nan for one in found])
     if error > 0 and np.isfinite(losses).any():
-        return (np.nanmean(losses) - losses) / error  # type: ignore[no-any-return]
+        return (np.nanmean(losses) - losses) / error
     return np.full(len(found), math.nan)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -96,8 +97,8 @@ class Content:
     baseline: str
     tables: dict[str, list[Table]]
     figures: dict[str, bytes]
-    data: dict[str, str]
     notes: list[str]
+    data: Mapping[str, str] = field(default_factory=dict)
     presentation: Presentation = PLAIN
     together: bool = False
     """Whether costs of different kernels are ranked against each other, marked."""
@@ -175,7 +176,7 @@ def gather(frame: pd.DataFrame, folder: Path, *, force: bool = False, presentati
     tables = report_tables(frame, folder, baseline, force=together, presentation=presentation)
     if presentation.numbers != NumberStyle():
         tables = {name: [one.written(presentation.numbers) for one in section] for name, section in tables.items()}
-    return Content(frame, folder, baseline, tables, figures, data, notes, presentation, together)
+    return Content(frame, folder, baseline, tables, figures, notes, data, presentation, together)
 
 
 def report_tables(

@@ -108,7 +108,9 @@ class Table:
         """This table with its figures in another style; those of `to_csv` stay as programs read them."""
 
         def restyled(entry: Entry) -> Entry:
-            return replace(entry, text=numbers.text(entry.text)) if math.isfinite(entry.value) else entry
+            if not math.isfinite(entry.value):
+                return entry
+            return replace(entry, text=numbers.text(entry.text), mark=numbers.text(entry.mark))
 
         return replace(self, rows=tuple(tuple(map(restyled, row)) for row in self.rows))
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from bench.errors import UserError
+from bench.glyphs import plain_text
 from bench.report.claims.mapped import mapped_claims
 from bench.report.claims.paper import load_paper
 from bench.report.figures import FIGURES, draw
@@ -35,7 +36,8 @@ def layout_faults(figure) -> list[str]:
     """What is cut by the figure's edge or lies on something else: panels with their texts, legends, words of the
     figure, tick labels, texts within a panel."""
     renderer = figure.canvas.get_renderer()
-    figure.draw_without_rendering()
+    with plain_text():
+        figure.draw_without_rendering()
     words = [text for text in figure.texts if text.get_text()]
     parts = [axes for axes in figure.axes if axes.axison] + list(figure.legends) + words
     boxes = [part.get_tightbbox(renderer) for part in parts]

@@ -38,7 +38,7 @@ def test_notes_of_samples_and_of_real_music_are_in_the_page(frame, results_folde
     data = re.search(r'id="pieces">(.*?)</script>', page, flags=re.DOTALL)
     pieces = json.loads(data.group(1))
     assert page.count('<article class="sample"') == len(pieces) == 5  # two real pieces, one sample of three arms
-    assert pieces[1]["notes"][:2] == [[0.0, 1.0, 53, 80], [1.0, 1.0, 54, 80]]  # smdim's, after one real piece
+    assert pieces[1]["notes"][:2] == [[0.0, 1.0, 48, 80], [1.0, 1.0, 49, 80]]  # the first arm, after one real piece
     assert page[: page.index("<details")].count("<article") == 4
 
 
