@@ -188,7 +188,9 @@ def warnings(sets: Sets, given: Sets | None = None) -> list[str]:
     found += _repeats(reference, "reference")
     count = min(map(len, sets.systems.values()))
     if (few := min(count, len(reference))) < FEW_PIECES:
-        found.append(f"{few} pieces on one side: the intervals are wide, and overlaps of so few pieces lie low")
+        found.append(
+            f"{few} piece{'s' if few > 1 else ''} on one side: intervals are wide, and overlaps of so few lie low"
+        )
     if len(reference) < count:
         found.append(f"{len(reference)} reference pieces for {count} generated ones: numbers should match")
     songs = len({piece.song or piece.name for piece in reference})

@@ -46,11 +46,11 @@ def set_difference(
 
     The variance of the estimate has three independent parts. A set's own songs: that of a figure which exists once, by
     the jackknife, (G - 1) / G times the sum of squared moves (Efron & Stein 1981, doi 10.1214/aos/1176345462). Seeds:
-    the variance between the figures of several seeds, which holds that of their pieces. The reference: moves of the
-    difference, since both sides are measured against the same songs. Freedom: that of the smallest set, or fewer where
-    few songs decide (`degrees_of_freedom`), and seeds by Satterthwaite, never narrower than with seeds alone
-    (`half_widths`). Distances of equal sets that are near their reference spread less than the jackknife allows for:
-    fewer false calls there, not more.
+    the variance between the figures of several seeds, and no less than that of their pieces. The reference: moves of
+    the difference, since both sides are measured against the same songs. Freedom: that of the smallest set, or fewer
+    where few songs decide (`degrees_of_freedom`); with seeds no more than that, nor than Satterthwaite's, and never
+    narrower than with seeds alone (`half_widths`). Figures of sets that are near their reference spread less than the
+    jackknife allows for: fewer false calls there, not more.
 
     `unit` of the difference is "song" where neither side has several seeds; `interval.n` then counts songs.
     """
@@ -69,17 +69,30 @@ def set_difference(
     if reason or not math.isfinite(value):
         interval, none = without_interval(value, count, level, reason or "no figure"), (math.nan, math.nan)
         return Difference(*names, interval, (), *none, none, family, Components(math.nan), more, unit)
-    of_songs = float(sum((len(one) - 1) / len(one) * (one**2).sum() for one in moves))
+    of_songs = float(sum(map(_variance, moves)))
     song_freedom = min(songs - 1, degrees_of_freedom(moves))
-    variances = [float(np.var(values, ddof=1)) / len(values) for values in repeated]
+    variances = [_of_seeds(side) for side in sides if len(side) > 1]
     of_seeds = sum(variances)
     seed_freedom = float(satterthwaite(variances, [len(values) - 1 for values in repeated])) if seeds else math.inf
-    half = float(half_widths(of_seeds, of_songs, seed_freedom, song_freedom, family, level))
-    error, freedom = math.sqrt(of_seeds + of_songs), satterthwaite((of_seeds, of_songs), (seed_freedom, song_freedom))
-    alone = (math.sqrt(of_seeds), seed_freedom) if seeds else (error, float(freedom))
+    error = math.sqrt(of_seeds + of_songs)
+    freedom = min(float(satterthwaite((of_seeds, of_songs), (seed_freedom, song_freedom))), song_freedom)
+    least = float(half_widths(of_seeds, of_songs, seed_freedom, song_freedom, family, level))
+    half = max(family.critical(freedom, level) * error, least)
+    alone = (math.sqrt(of_seeds), seed_freedom) if seeds else (error, freedom)
     components = Components(of_seeds * seeds, of_songs * songs) if seeds else Components(of_songs * songs)
     interval = Interval(value, value - half, value + half, count, level)
-    return Difference(*names, interval, (), error, float(freedom), alone, family, components, more, unit)
+    return Difference(*names, interval, (), error, freedom, alone, family, components, more, unit)
+
+
+def _variance(moves: Values) -> float:
+    """Jackknife variance."""
+    return (len(moves) - 1) / len(moves) * float((moves**2).sum())
+
+
+def _of_seeds(side: Sequence[SetFigure]) -> float:
+    """Variance of the mean over seeds: that between them, and no less than that of their pieces."""
+    between = float(np.var([one.value for one in side], ddof=1)) / len(side)
+    return max(between, sum(_variance(_moves(one.without[0])) for one in side) / len(side) ** 2)
 
 
 def _moves(figures: Values) -> Values:

@@ -16,6 +16,11 @@ from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table
 from metrics.statistics.differences import FEWEST_SEEDS
 
+OUTSIDE = (
+    "An arm without seeds, music of another system: interval over its pieces, the songs of the reference and the seeds "
+    "of an arm that is trained; these differences are a family of their own beside the others (Bonferroni)."
+)
+
 
 def comparison_tables(frame: pd.DataFrame, baseline: str, folder: Path | None = None) -> list[Table]:
     """Every arm against the baseline arm on the primary metrics: estimate with its simultaneous interval, the paired t
@@ -34,6 +39,7 @@ def difference_tables(judged: Iterable[Compared], baseline: str) -> list[Table]:
     several = len({one.group for one, _ in found}) > 1
     notes = [
         *_rules(max(1 - one.level for one, _ in found)),
+        *([OUTSIDE] if any(one.outside for one, _ in found) else []),
         *(words for one, _ in found for words in model_notes(one, where=several)),
     ]
     return [Table("differences", f"Differences from {baseline}", columns, tuple(body), tuple(notes))]

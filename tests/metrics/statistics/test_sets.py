@@ -47,11 +47,15 @@ def test_a_reference_that_moves_both_alike_costs_nothing():
 
 
 def test_seeds_replace_the_songs_of_a_trained_side():
-    seeds = [SetFigure(value, (np.array([value, value + 9.0, value - 9.0]),)) for value in (1.0, 2.0, 3.0)]
-    found = between(seeds, [mean_of([0, 2, 0, 2])])
+    def seeds(move):
+        return [SetFigure(value, (value + np.array([0.0, move, -move]),)) for value in (1.0, 2.0, 3.0)]
+
+    found = between(seeds(0.1), [mean_of([0, 2, 0, 2])])
     assert (found.value, found.seeds, found.unit, found.songs) == (1.0, 3, "seed", 4)
     assert found.standard_error == pytest.approx(math.sqrt(1 / 3 + 1 / 3))  # of three seeds, and of four songs
     assert verdict(found, better="lower").word == "open"
+    wide = between(seeds(9.0), [mean_of([0, 2, 0, 2])])  # pieces that vary more than the seeds: 2 / 3 * 162 each
+    assert wide.standard_error == pytest.approx(math.sqrt(36 + 1 / 3))
 
 
 def test_three_systems_are_one_family():
