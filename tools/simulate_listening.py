@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy import special
+from scipy import optimize, special
 
 from bench.listen.design import draw_plans
 from metrics.statistics.preferences import Preferences, fit_strengths, listeners_planned
@@ -131,10 +131,20 @@ def settings() -> Iterator[Setting]:
         for systems in ((0.0,) * 2, (0.0,) * 5, (0.0, 0.0, 0.4, 0.8, 1.2)):
             for listeners in (6, 12, 24):
                 yield from (Setting(kind, listeners, systems, *spread) for spread in spreads)
-    half = float(np.log(7 / 3)) / 2
     for count in (2, 3, 5):
         planned = listeners_planned(7 / 3, count, TRIALS - TRIALS // 3, count * (count - 1) // 2)
-        yield Setting("pairs", planned, (half, -half, *(0.0,) * (count - 2)))
+        for spread in spreads[:3]:
+            half = odds_of_share(0.7, *spread) / 2
+            yield Setting("pairs", planned, (half, -half, *(0.0,) * (count - 2)), *spread)
+
+
+def odds_of_share(share: float, by_listener: float, by_sample: float) -> float:
+    """Difference in log odds at which the first of two systems is preferred in this share of all choices."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(61)
+    spread = np.sqrt(2) * np.hypot(by_listener, by_sample)
+    return float(
+        optimize.brentq(lambda odds: special.expit(odds + spread * nodes) @ weights / weights.sum() - share, 0, 9)
+    )
 
 
 def main() -> None:
