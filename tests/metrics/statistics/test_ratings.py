@@ -40,6 +40,12 @@ def test_ties_are_counted_exactly():
     assert signed_rank([-0.5, 0.5, 1, 1, 2, 3, 0])[1] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("count", [7, 25])
+def test_without_ties_it_is_the_exact_test_of_scipy(count):
+    values = np.arange(1, count + 1) - 0.3 * count - 0.1
+    assert signed_rank(values)[1] == pytest.approx(stats.wilcoxon(values, method="exact").pvalue)
+
+
 def test_equal_ratings_differ_in_nothing():
     assert signed_rank([0.0] * 8)[1] == 1
     assert signed_rank([2.0])[1] == 1  # both signs of one difference
