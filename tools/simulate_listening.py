@@ -18,7 +18,7 @@ from scipy import optimize, special
 
 from bench.listen.design import draw_plans
 from metrics.statistics.preferences import Preferences, fit_strengths, listeners_planned
-from metrics.statistics.ratings import holm, signed_rank
+from metrics.statistics.ratings import Ratings, holm
 
 TRIALS = 24
 SAMPLES = 48
@@ -65,17 +65,12 @@ def preferences(setting: Setting, generator: np.random.Generator) -> Preferences
     return Preferences(len(setting.systems), system[:, 0], system[:, 1], rows[:, 0], chosen)
 
 
-def mean_ratings(setting: Setting, generator: np.random.Generator) -> np.ndarray:
-    """Mean rating of each listener and system, of one test of ratings: (listeners, systems)."""
+def ratings(setting: Setting, generator: np.random.Generator) -> Ratings:
+    """Answers of one test of ratings."""
     rows = trials_of(setting, generator)
     level = levels(setting, rows, generator) + generator.normal(0, NOISE, (len(rows), 2))
-    rating = np.clip(np.rint(3 + level), 1, 5).ravel()
-    place = (rows[:, :1] * len(setting.systems) + rows[:, 1:] // setting.samples).ravel()
-    size = setting.listeners * len(setting.systems)
-    counts = np.bincount(place, minlength=size)
-    with np.errstate(invalid="ignore"):
-        means = np.bincount(place, rating, size) / counts
-    return means.reshape(setting.listeners, -1)
+    rating, sample = np.clip(np.rint(3 + level), 1, 5).ravel(), rows[:, 1:].ravel()
+    return Ratings(len(setting.systems), rating, rows[:, 0].repeat(2), sample // setting.samples, sample)
 
 
 def true_differences(setting: Setting) -> dict[tuple[int, int], float]:
@@ -103,9 +98,9 @@ def one_test(setting: Setting, generator: np.random.Generator) -> Iterator[tuple
             interval = answers.interval(*pair)
             yield interval.low, interval.high, answers.p_value(*pair)
     else:
-        table = mean_ratings(setting, generator)
-        for first, second in combinations(range(len(setting.systems)), 2):
-            interval, p = signed_rank(table[:, first] - table[:, second])
+        given = ratings(setting, generator)
+        for pair in combinations(range(len(setting.systems)), 2):
+            interval, p = given.compare(*pair)
             yield interval.low, interval.high, p
 
 
