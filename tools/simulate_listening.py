@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy import special
+from scipy import optimize, special
 
 from bench.listen.design import draw_plans
 from metrics.statistics.preferences import Preferences, fit_strengths, listeners_planned
-from metrics.statistics.ratings import holm, signed_rank
+from metrics.statistics.ratings import Ratings, holm
 
 TRIALS = 24
 SAMPLES = 48
@@ -65,17 +65,12 @@ def preferences(setting: Setting, generator: np.random.Generator) -> Preferences
     return Preferences(len(setting.systems), system[:, 0], system[:, 1], rows[:, 0], chosen)
 
 
-def mean_ratings(setting: Setting, generator: np.random.Generator) -> np.ndarray:
-    """Mean rating of each listener and system, of one test of ratings: (listeners, systems)."""
+def ratings(setting: Setting, generator: np.random.Generator) -> Ratings:
+    """Answers of one test of ratings."""
     rows = trials_of(setting, generator)
     level = levels(setting, rows, generator) + generator.normal(0, NOISE, (len(rows), 2))
-    rating = np.clip(np.rint(3 + level), 1, 5).ravel()
-    place = (rows[:, :1] * len(setting.systems) + rows[:, 1:] // setting.samples).ravel()
-    size = setting.listeners * len(setting.systems)
-    counts = np.bincount(place, minlength=size)
-    with np.errstate(invalid="ignore"):
-        means = np.bincount(place, rating, size) / counts
-    return means.reshape(setting.listeners, -1)
+    rating, sample = np.clip(np.rint(3 + level), 1, 5).ravel(), rows[:, 1:].ravel()
+    return Ratings(len(setting.systems), rating, rows[:, 0].repeat(2), sample // setting.samples, sample)
 
 
 def true_differences(setting: Setting) -> dict[tuple[int, int], float]:
@@ -103,9 +98,9 @@ def one_test(setting: Setting, generator: np.random.Generator) -> Iterator[tuple
             interval = answers.interval(*pair)
             yield interval.low, interval.high, answers.p_value(*pair)
     else:
-        table = mean_ratings(setting, generator)
-        for first, second in combinations(range(len(setting.systems)), 2):
-            interval, p = signed_rank(table[:, first] - table[:, second])
+        given = ratings(setting, generator)
+        for pair in combinations(range(len(setting.systems)), 2):
+            interval, p = given.compare(*pair)
             yield interval.low, interval.high, p
 
 
@@ -131,10 +126,20 @@ def settings() -> Iterator[Setting]:
         for systems in ((0.0,) * 2, (0.0,) * 5, (0.0, 0.0, 0.4, 0.8, 1.2)):
             for listeners in (6, 12, 24):
                 yield from (Setting(kind, listeners, systems, *spread) for spread in spreads)
-    half = float(np.log(7 / 3)) / 2
     for count in (2, 3, 5):
         planned = listeners_planned(7 / 3, count, TRIALS - TRIALS // 3, count * (count - 1) // 2)
-        yield Setting("pairs", planned, (half, -half, *(0.0,) * (count - 2)))
+        for spread in spreads[:3]:
+            half = odds_of_share(0.7, *spread) / 2
+            yield Setting("pairs", planned, (half, -half, *(0.0,) * (count - 2)), *spread)
+
+
+def odds_of_share(share: float, by_listener: float, by_sample: float) -> float:
+    """Difference in log odds at which the first of two systems is preferred in this share of all choices."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(61)
+    spread = np.sqrt(2) * np.hypot(by_listener, by_sample)
+    return float(
+        optimize.brentq(lambda odds: special.expit(odds + spread * nodes) @ weights / weights.sum() - share, 0, 9)
+    )
 
 
 def main() -> None:

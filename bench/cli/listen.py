@@ -118,7 +118,7 @@ def _systems(
 def _describe(systems: Systems, key: Key) -> None:
     """Print the systems and how many listeners decide."""
     from bench.listen.samples import median_seconds
-    from metrics.statistics.preferences import listeners_needed, listeners_planned
+    from metrics.statistics.preferences import LISTENER_SPREAD, listeners_needed, listeners_planned
 
     for name, pieces in systems.all.items():
         print_line(f"{name}: {len(pieces)} samples, median {median_seconds(pieces):.0f} s")
@@ -128,7 +128,10 @@ def _describe(systems: Systems, key: Key) -> None:
     if key.kind == "pairs":
         needed = [(words, listeners_planned(odds, count, asked, verdicts)) for odds, words in ODDS]
         counts = ", ".join(f"{number} listeners for {words}" for words, number in needed)
-        print_line(f"a preference between two of the {count} systems is decided with chance 0.8 by {counts}")
+        print_line(
+            f"a preference between two of the {count} systems is decided with chance 0.8 by {counts}, if listeners "
+            f"spread by {LISTENER_SPREAD} in log odds"
+        )
     else:
         needed_half, needed_whole = (listeners_needed(size, 1.0, verdicts) for size in (0.5, 1.0))
         print_line(

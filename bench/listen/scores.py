@@ -15,7 +15,7 @@ from bench.listen.answers import Answer, Listener
 from bench.listen.key import Key
 from metrics.statistics.intervals import Interval, mean_interval
 from metrics.statistics.preferences import Preferences, agreement, listeners_needed
-from metrics.statistics.ratings import holm, krippendorff_alpha, signed_rank
+from metrics.statistics.ratings import Ratings, holm, krippendorff_alpha
 
 SIGNIFICANT = 0.05
 
@@ -92,34 +92,36 @@ def preferences(listeners: Sequence[Listener], key: Key) -> Preferences:
             chosen = answer.left if answer.answer == "left" else answer.right
             rows.append((chosen, sum(answer.trial) - chosen, number))
     better, worse, listener_T = np.array(rows, np.int64).reshape(-1, 3).T
-    system = np.array([key.systems.index(one.system) if one.system in key.systems else -1 for one in key.samples])
+    system = _numbers(key)
     return Preferences(len(key.systems), system[better], system[worse], listener_T, np.stack([better, worse], axis=1))
 
 
 def _of_ratings(listeners: Sequence[Listener], key: Key) -> Scores:
-    table, found = mean_ratings(listeners, key), []
+    given, found = ratings(listeners, key), []
     for first, second in combinations(range(len(key.systems)), 2):
-        differences = table[:, first] - table[:, second]
+        differences = given.means[:, first] - given.means[:, second]
         known = differences[~np.isnan(differences)]
-        shown, p = signed_rank(differences)
-        spread = float(known.std(ddof=1)) if len(known) > 1 else math.nan
-        found.append((shown, p, float(known.mean()) if len(known) else math.nan, spread))
-    rated = sum(len(_without_checks(listener, key)) for listener in listeners)
-    means = tuple(mean_interval(column) for column in table.T)
-    return Scores(means, _compared(key, len(listeners), found), krippendorff_alpha(table), rated, len(listeners))
+        spread = float(known.std(ddof=1)) * given.design_factor(first, second) if len(known) > 1 else math.nan
+        found.append((*given.compare(first, second), float(known.mean()) if len(known) else math.nan, spread))
+    means = tuple(mean_interval(column) for column in given.means.T)
+    pairs, count = _compared(key, len(listeners), found), len(given.rating) // 2
+    return Scores(means, pairs, krippendorff_alpha(given.means), count, len(listeners))
 
 
-def mean_ratings(listeners: Sequence[Listener], key: Key) -> NDArray[np.float64]:
-    """Each listener's mean rating of each system, NaN where it was not rated: (listeners, systems)."""
-    table = np.full((len(listeners), len(key.systems)), np.nan)
-    for row, listener in enumerate(listeners):
-        given: dict[str, list[float]] = {name: [] for name in key.systems}
+def ratings(listeners: Sequence[Listener], key: Key) -> Ratings:
+    """The answers of a test of ratings without its checks."""
+    rows = []
+    for number, listener in enumerate(listeners):
         for answer in _without_checks(listener, key):
             if not isinstance(answer.answer, str):
-                for sample, rating in zip(answer.trial, answer.answer, strict=True):
-                    given[key.samples[sample].system].append(rating)
-        table[row] = [np.mean(ratings) if ratings else np.nan for ratings in given.values()]
-    return table
+                rows += [(rating, number, sample) for sample, rating in zip(answer.trial, answer.answer, strict=True)]
+    rating, listener_T, sample = np.array(rows, np.int64).reshape(-1, 3).T
+    return Ratings(len(key.systems), rating.astype(np.float64), listener_T, _numbers(key)[sample], sample)
+
+
+def _numbers(key: Key) -> NDArray[np.int64]:
+    """Number of the system of each sample, -1 for shuffled music."""
+    return np.array([key.systems.index(one.system) if one.system in key.systems else -1 for one in key.samples])
 
 
 def _without_checks(listener: Listener, key: Key) -> list[Answer]:

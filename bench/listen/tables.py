@@ -88,7 +88,7 @@ def _pairs(found: Scores, key: Key) -> Table:
     else:
         heading, what = (
             "first - second (points)",
-            "Wilcoxon's test over listeners, Hodges and Lehmann's interval",
+            "Wilcoxon's test over listeners, wider where samples differ",
         )
     notes = (
         f"{what}; brackets: 95 % of each pair on its own; verdicts: p by Holm over {len(rows)} pairs, at 5 % together",

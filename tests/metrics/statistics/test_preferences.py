@@ -102,8 +102,9 @@ def test_intervals_cover_where_listeners_differ():
 
 
 def test_planned_listeners_decide_seventy_to_thirty():
-    # two systems, 16 answers of a listener: (1.96 + 0.84)^2 / (0.847^2 * 16 * 0.21) = 3.3, and Student's t needs more
-    assert listeners_planned(7 / 3, 2, 16, 1) == 6
+    # two systems, 16 answers of a listener: (1.96 + 0.84)^2 (1 / (16 * 0.21) + 2 * 0.25) / 0.847^2 = 8.7 by the normal
+    # distribution, and Student's t needs more
+    assert listeners_planned(7 / 3, 2, 16, 1) == 11
     assert listeners_planned(7 / 3, 5, 16, 10) > listeners_planned(7 / 3, 5, 16, 1) > listeners_planned(7 / 3, 2, 16, 1)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from metrics.statistics.ratings import chance_of_guessing, holm, krippendorff_alpha, signed_rank
+from metrics.statistics.ratings import Ratings, chance_of_guessing, holm, krippendorff_alpha, signed_rank
 
 GAP = math.nan
 RATERS = [  # Krippendorff (2011), "Computing Krippendorff's alpha-reliability", example D
@@ -40,10 +40,46 @@ def test_ties_are_counted_exactly():
     assert signed_rank([-0.5, 0.5, 1, 1, 2, 3, 0])[1] == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("count", [7, 25])
+def test_without_ties_it_is_the_exact_test_of_scipy(count):
+    values = np.arange(1, count + 1) - 0.3 * count - 0.1
+    assert signed_rank(values)[1] == pytest.approx(stats.wilcoxon(values, method="exact").pvalue)
+
+
 def test_equal_ratings_differ_in_nothing():
     assert signed_rank([0.0] * 8)[1] == 1
     assert signed_rank([2.0])[1] == 1  # both signs of one difference
     assert math.isnan(signed_rank([math.nan])[1])
+
+
+def rated(first, second, shifts=(0.5, -0.5, 0.5, -0.5)):
+    """Each listener rates two samples of each of two systems; its shift is added to those of the first."""
+    rows = [
+        (value + shift * (system == 0), listener, system, 2 * system + number)
+        for listener, shift in enumerate(shifts)
+        for system, values in enumerate((first, second))
+        for number, value in enumerate(values)
+    ]
+    rating, *numbers = np.array(rows).T
+    return Ratings(2, rating, *(column.astype(int) for column in numbers))
+
+
+def test_means_of_listeners_and_a_gap():
+    found = rated((4, 2), (3, 3))
+    assert found.means.tolist() == [[3.5, 3], [2.5, 3], [3.5, 3], [2.5, 3]]
+    some = Ratings(2, *(column[:6] for column in (found.rating, found.listener, found.system, found.sample)))
+    assert some.means[1].tolist() == [2.5, pytest.approx(math.nan, nan_ok=True)]
+
+
+def test_samples_that_differ_widen_the_interval():
+    # of the listeners 1/12; of the samples (64 - 68/7) / 64 and -(4/7) / 64, by hand
+    assert rated((4, 2), (3, 3)).design_factor(0, 1) == pytest.approx(math.sqrt(155 / 14))
+    assert rated((3, 3), (3, 3)).design_factor(0, 1) == 1
+    shifts = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
+    (alike, p), (apart, p_apart) = (rated(first, (3, 3), shifts).compare(0, 1) for first in ((3, 3), (4, 2)))
+    factor = rated((4, 2), (3, 3), shifts).design_factor(0, 1)
+    assert apart.half_width == pytest.approx(factor * alike.half_width) and factor > 1
+    assert p == pytest.approx(2 / 2**8) and p_apart > 0.05
 
 
 def test_holm_by_hand():
