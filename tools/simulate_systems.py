@@ -145,7 +145,7 @@ def main() -> None:
     asked = parser.parse_args()
     rows = simulate(Simulation(*pools_of(asked.corpus, asked.other)), settings_of(asked.other), asked.draws)
     asked.output.mkdir(parents=True, exist_ok=True)
-    with (asked.output / "systems.csv").open("w", newline="") as file:
+    with (asked.output / "systems.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows({k: f"{v:.5g}" if isinstance(v, float) else v for k, v in row.items()} for row in rows)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from bench.errors import UserError
 from bench.report.pages.card import cards, write_cards
-from bench.store.table import ResultTable
+from bench.store.table import COLUMNS, ResultTable
 
 hub = pytest.importorskip("huggingface_hub")
 
@@ -73,6 +73,6 @@ def test_what_cannot_be_a_card_is_one_line(kind, words, message, frame: pd.DataF
     from bench.cli import app
 
     (tmp_path / "study.json").write_text('{"format": 1, "study": {"name": "toy"}, "cells": []}')
-    ResultTable(frame[frame["kind"] == kind], tmp_path).save()
+    ResultTable(frame.loc[frame["kind"] == kind, list(COLUMNS)], tmp_path).save()
     outcome = CliRunner().invoke(app, ["card", str(tmp_path), "-o", str(tmp_path / "out"), *words])
     assert isinstance(outcome.exception, UserError) and message in str(outcome.exception), outcome.output

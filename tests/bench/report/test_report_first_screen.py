@@ -110,7 +110,7 @@ def test_the_summary_has_eight_columns_and_numbers_directly_after_the_arm(frame,
         *("params [M]", "direction"),
     )
     assert len(table.columns) == MOST_COLUMNS == 8
-    assert [row[0].text for row in table.rows] == ["smdim", "transformer", "mamba", "fam", "(grammar)"]
+    assert [row[0].text for row in table.rows] == ["transformer", "smdim", "mamba", "fam", "(grammar)"]
     assert table.entry("mamba", "step [ms]").text == "96.0 [94.1, 97.9]"
     assert table.entry("mamba", "step [ms]").best and table.entry("fam", "step [ms]").text == "n/a"
     assert table.entry("smdim", "memory [GiB]").text == "1.12"  # of one process, so without an interval

@@ -120,7 +120,7 @@ def test_yardstick_is_the_training_music_or_else_the_reference():
     with_train = kernel_distance(generated, reference, train, intervals=False)
     without = kernel_distance(generated, reference, intervals=False)
     assert with_train.definition == "kernel_distance/90-features/scaled-by-training v2"
-    assert without.definition == "kernel_distance/90-features/scaled-by-reference v1"
+    assert without.definition == "kernel_distance/90-features/scaled-by-reference v2"
     assert without.value == kernel_distance(generated, reference, reference, intervals=False).value != with_train.value
 
 

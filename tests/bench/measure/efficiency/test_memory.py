@@ -15,7 +15,8 @@ from metrics.cost.computed_memory import saved_bytes
 
 
 @pytest.mark.parametrize("arm", ["transformer", "smdim"])
-def test_meta_knows_what_a_cpu_keeps(arm):
+def test_meta_knows_what_a_cpu_keeps_with_the_operators_of_torch(arm, monkeypatch):
+    monkeypatch.setenv("SMDIM_BENCH_CONVOLUTION_KERNEL", "torch")  # the compiled one keeps its argument alone
     config = resolve(arm, vocab_size=30, width=32)
     real, tokens_BL = Backbone(config), torch.randint(0, 30, (2, 64))
     kept = saved_bytes(lambda: functional.cross_entropy(real(tokens_BL).flatten(0, 1), tokens_BL.flatten()), real)
