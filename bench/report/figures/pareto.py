@@ -45,12 +45,13 @@ AROUND_IN = (0.55, 0.45)
     "intervals; hollow: less than one half (of more than eight arms those have no number).",
 )
 def pareto_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
-    """A panel for each score and cost, at the length of the quality cells; needs two arms that have both."""
+    """A panel for each score and cost, at the length of the quality cells, or where costs were not measured there at
+    their longest, which the axis names; needs two arms that have both."""
     costs, quality = cost_summaries(frame).measured(), quality_summaries(frame).measured()
     wanted = [(score, cost) for score in PRIMARY for cost in COSTS]
     found = {key: pairs for key in wanted if len(pairs := score_and_cost(quality, costs, *key)) > 1}
     if not found:
-        raise NothingToShow("pareto figure: fewer than two arms have a score and a cost at one length")
+        raise NothingToShow("pareto figure: fewer than two arms have a score and a cost")
     named = {score.arm for pairs in found.values() for score, _ in pairs}
     arms = {arm: look for arm, look in looks_of(frame).items() if arm in named}
     most, row_in = (2, 1.6) if is_narrow(width) else (3, 2.0)
@@ -59,7 +60,9 @@ def pareto_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     room = (72 * (width / columns - AROUND_IN[0]), 72 * (row_in - AROUND_IN[1]))
     for axis, ((score, cost), pairs) in zip(axes, found.items(), strict=True):
         _front_panel(axis, pairs, arms, quantity_of(score).better == "lower", folder, room)
-        axis.set_xlabel(quantity_of(cost).short_heading)
+        score_length, cost_length = pairs[0][0].length, pairs[0][1].length
+        away = "" if score_length == cost_length else f", {cost_length} tokens"
+        axis.set_xlabel(f"{quantity_of(cost).short_heading}{away}")
         axis.set_ylabel(quantity_of(score).heading)
     legend_below(drawn, arm_handles(arms, lines=False))
     return drawn

@@ -11,12 +11,13 @@ import pytest
 
 from bench.errors import UserError
 from bench.report.pages.answers import answers
-from bench.report.pages.content import FIRST_FIGURES, PURPOSES, Content, Section, report_tables
+from bench.report.pages.content import FIRST_FIGURES, PURPOSES, SUMMARY, Content, Section, report_tables
 from bench.report.pages.html.page import html_report
 from bench.report.pages.latex import ONE_COLUMN, to_latex
 from bench.report.pages.markdown import markdown_report
 from bench.report.pages.sentences import in_short
 from bench.report.pages.terminal import plus_minus
+from bench.report.presentation import Presentation
 from bench.report.tables.efficiency import efficiency_tables
 from bench.report.tables.summary import MOST_COLUMNS, brief_direction, study_summary
 from bench.report.tables.table import Entry
@@ -120,6 +121,13 @@ def test_the_summary_has_eight_columns_and_numbers_directly_after_the_arm(frame,
     assert costs.columns[1:6] == ("step [ms]", "memory [GiB]", "GFLOPs", "sample [s]", "training step [ms]")
     chosen = study_summary(frame, tmp_path, metrics=["oa_mean", "train_step_latency"])
     assert chosen.columns == ("arm", "OA mean", "training step [ms]", "params [M]", "direction")
+
+
+def test_a_presentation_chooses_the_columns_and_the_caption_of_the_summary(frame, tmp_path):
+    how = Presentation(columns=("oa_mean", "step_latency"), caption="Four arms on a CPU.")
+    (table,) = report_tables(frame, tmp_path, "transformer", presentation=how)[SUMMARY]
+    assert table.columns == ("arm", "OA mean", "step [ms]", "params [M]", "direction")
+    assert table.caption == "Four arms on a CPU."
 
 
 def test_captions_say_seeds_pieces_device_and_what_the_brackets_are(pair, tmp_path):

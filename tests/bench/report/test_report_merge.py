@@ -171,7 +171,7 @@ def test_what_cannot_be_merged_is_one_line(names, message, frame, tmp_path: Path
 
 @pytest.mark.skipif(not REFERENCE.is_dir(), reason="the committed results lie beside the sources only")
 def test_the_committed_machines_merge() -> None:
-    folders = [REFERENCE / "quickstart", REFERENCE / "efficiency"]
+    folders = [REFERENCE / "lieder", REFERENCE / "efficiency"]
     machines = [
         Machine(letter, folder, load_results(folder).frame) for letter, folder in zip("AB", folders, strict=True)
     ]

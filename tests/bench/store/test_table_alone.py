@@ -12,7 +12,7 @@ import pytest
 from bench.errors import UserError
 from bench.store.table import COLUMNS, ResultTable, load_results, typed
 
-DEMO = Path(__file__).parents[3] / "results" / "reference" / "cpu-2-cores" / "quickstart"
+DEMO = Path(__file__).parents[3] / "results" / "reference" / "cpu-2-cores" / "lieder"
 
 
 @pytest.fixture
