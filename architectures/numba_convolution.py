@@ -186,7 +186,8 @@ class CausalConvolution(torch.autograd.Function):
         x, grad_y = _by_time(x_BIL), _by_time(grad_BIL)
         grad_x = torch.empty_like(x)
         weight = weight_IK.flip(-1) if ctx.ahead else weight_IK
-        by_rows, by_rows_bias = torch.empty(x.shape[0], *weight.shape), torch.empty(x.shape[:2])
+        single: Any = {"dtype": torch.float32}
+        by_rows, by_rows_bias = torch.empty(x.shape[0], *weight.shape, **single), torch.empty(x.shape[:2], **single)
         constants = (_constant(weight), _constant(weight.flip(-1)), _constant(bias_I))
         given = (*_flat(x), *constants, *_flat(grad_y), *_flat(grad_x), _constant(by_rows), _constant(by_rows_bias))
         _run("backward", x.shape, weight.shape[1], ctx.ahead, *given)

@@ -58,6 +58,8 @@ def entry(figure: RegisteredFigure) -> str:
     """Section of one figure."""
     image = image_of(figure.name)
     study = image.parts[-3] if image else WITHOUT_IMAGE.get(figure.name, FIRST)
+    if image and not (ROOT / "bench" / "studies" / f"{study}.yaml").is_file():
+        study = image.parents[1].relative_to(ROOT).as_posix()
     path = f"../{image.relative_to(ROOT).as_posix()}" if image else ""
     shown = f"[![{figure.title}]({path})]({path})" if image else "No image of it is committed."
     command = f"smdim-bench figure {figure.name} {study} -o {figure.name}.pdf"

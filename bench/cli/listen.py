@@ -87,7 +87,7 @@ def _systems(
     """The results folder, "" for folders of music alone, and the pieces of every system."""
     from dataclasses import replace
 
-    from bench.cli.metrics import _folder, _named
+    from bench.cli.metrics import folder_pieces, named_pieces
     from bench.listen.samples import REAL, SHUFFLED, Systems, study_pieces
     from bench.store.table import load_results
 
@@ -103,13 +103,15 @@ def _systems(
 
         study, systems = str(folder), study_pieces(as_frame(load_results(folder)), folder, arms, most)
     generated = dict(systems.generated)
+    for name in {REAL, SHUFFLED} & set(generated):
+        raise UserError(f"listen: an arm is called {quoted(name)}, as the hidden music is; choose others with --arm")
     for source in folders:
         path = Path(source)
         name = path.name if [Path(other).name for other in folders].count(path.name) == 1 else source
         if name in (*generated, REAL, SHUFFLED):
             raise UserError(f"listen: two systems are called {quoted(name)}; rename the folder")
-        generated[name] = _folder(path, console)
-    real = _named(reference, "test", console) if reference is not None else systems.real
+        generated[name] = folder_pieces(path, console)
+    real = named_pieces(reference, "test", console) if reference is not None else systems.real
     if not real:
         raise UserError("listen: no real music beside these; give --reference, a folder or a corpus")
     return study, replace(systems, generated=generated, real=real)
@@ -151,6 +153,8 @@ def _collect(
     from bench.report.rows.frame import as_frame
     from bench.store.table import load_results
 
+    if not folder.is_dir():
+        raise UserError(f"--collect {folder}: no such folder; allowed: one that holds the listeners' files")
     test = find_key(key, folder)
     listeners, lines = read_answers(folder, test)
     for line in lines:

@@ -22,11 +22,14 @@ def merge(
     from string import ascii_uppercase
 
     from bench.errors import UserError
+    from dataclasses import replace
+
     from bench.files import write_atomically
     from bench.report.analysis.machines import Machine
     from bench.report.pages.latex import to_latex
     from bench.report.pages.terminal import print_table
     from bench.report.pages.writer import read_table
+    from bench.report.presentation import presentation_of
     from bench.report.tables.machines import ONE_SIDE, merged_tables
 
     folders = [results_folder(study, results) for study in studies]
@@ -34,8 +37,9 @@ def merge(
         raise UserError(f"merge: {len(folders)} given; allowed: 2 to {len(ascii_uppercase)} results folders")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UserError("merge: one results folder is given twice; allowed: each once")
+    frames = [read_table(one, presentation=replace(presentation_of(one), arms=(), labels=())) for one in folders]
     machines = [
-        Machine(letter, folder, read_table(folder)) for letter, folder in zip(ascii_uppercase, folders, strict=False)
+        Machine(letter, folder, frame) for letter, folder, frame in zip(ascii_uppercase, folders, frames, strict=False)
     ]
     tables = merged_tables(machines)
     console = terminal()

@@ -88,7 +88,7 @@ def measure(
     cut = None if length is None else length_of(length)
     console = terminal(error=True)
     folders = named_folders(generated)
-    systems = {name: _long(_folder(folder, console), cut, str(folder)) for name, folder in folders.items()}
+    systems = {name: _long(folder_pieces(folder, console), cut, str(folder)) for name, folder in folders.items()}
     if single := [name for name, pieces in systems.items() if len(pieces) < 2 and len(systems) > 1]:
         raise UserError(f"{folders[single[0]]}: one piece; allowed: 2 or more of each system, 3 for a verdict")
     held_out, known = _sides(reference, train, console)
@@ -233,7 +233,7 @@ def _tables(
         return {name: table.result() for name, table in tables.items()}, marks
 
 
-def _folder(folder: Path, console: Console) -> list[Notes]:
+def folder_pieces(folder: Path, console: Console) -> list[Notes]:
     """The pieces of a folder; what cannot be read is counted and named."""
     from rich.text import Text
 
@@ -261,17 +261,17 @@ def _folder(folder: Path, console: Console) -> list[Notes]:
 
 def _sides(reference: str, train: str | None, console: Console) -> tuple[list[Notes], list[Notes]]:
     """Held-out and training pieces: a folder is held out whole, a corpus has its splits."""
-    held_out, known = _named(reference, "test", console), []
+    held_out, known = named_pieces(reference, "test", console), []
     if train is not None:
-        known = _named(train, "train", console)
+        known = named_pieces(train, "train", console)
     elif not Path(reference).is_dir():
-        known = _named(reference, "train", console)
+        known = named_pieces(reference, "train", console)
     return held_out, known
 
 
-def _named(name: str, split: str, console: Console) -> list[Notes]:
+def named_pieces(name: str, split: str, console: Console) -> list[Notes]:
     if Path(name).is_dir():
-        return _folder(Path(name), console)
+        return folder_pieces(Path(name), console)
     if "/" in name and name.startswith((".", "/", "~")):
         raise UserError(f"{name}: no such folder")
     from rich.text import Text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -87,7 +87,8 @@ def make_test(
     generator = np.random.default_rng(int(content, 16))
     real = [systems.real[place] for place in generator.permutation(len(systems.real))]
     checks = min(max(len(real) // 2, 1), trials // CHECK_SHARE)
-    shuffled = [excerpt(piece, seconds) for piece in shuffled_pieces(real[:checks], seed=seed)]
+    mixed = zip(shuffled_pieces(real[:checks], seed=seed), real[:checks], strict=True)
+    shuffled = [excerpt(replace(piece, tempo=own.tempo), seconds) for piece, own in mixed]
     groups = [*systems.generated.items(), (REAL, real[checks:]), (REAL, real[:checks]), (SHUFFLED, shuffled)]
     listed = [(Sample(system=name, source=piece.name), piece) for name, pieces in groups for piece in pieces]
     number = generator.permutation(len(listed))  # of each listed sample

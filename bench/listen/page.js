@@ -35,7 +35,7 @@ document.addEventListener("DOMContentLoaded", () => {
     try {
       localStorage.setItem(key, JSON.stringify(value));
     } catch {
-      at("wait").textContent = "This browser keeps nothing: do not close the page before the answers are saved.";
+      at("unkept").hidden = false;
     }
   }
 

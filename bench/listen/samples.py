@@ -14,12 +14,11 @@ import pandas as pd
 from bench.errors import UserError, quoted
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import QUALITY, REFERENCE, rows_of
-from bench.report.rows.pieces import read_midi, sample_paths
+from bench.report.rows.pieces import USUAL_TEMPO, read_midi, sample_paths
 from bench.report.rows.summaries import Group, group_words
 from metrics.music.notes import Notes
 
 REAL, SHUFFLED = "real music", "shuffled real music"
-USUAL_TEMPO = 120.0  # beats/min, of a file that states none
 FEWEST_NOTES = 2
 SETTING = ["corpus", "length", "sampler", "sample_steps"]
 NO_SETTING: Group = ("", None, "", None)
@@ -95,7 +94,8 @@ def _read(paths: Iterable[Path], most: int, folder: Path) -> list[Notes]:
             break
         read = read_midi(path)
         if read is not None:
-            found.append(replace(read[0], name=path.relative_to(folder).as_posix()))
+            notes, tempo = read
+            found.append(replace(notes, name=path.relative_to(folder).as_posix(), tempo=tempo))
     return found
 
 

@@ -11,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from bench.listen.answers import Answer, Listener
+from bench.listen.answers import SIGNIFICANT, Answer, Listener
 from bench.listen.key import Key
 from metrics.statistics.intervals import Interval, mean_interval
 from metrics.statistics.preferences import Preferences, agreement, listeners_needed
 from metrics.statistics.ratings import Ratings, holm, krippendorff_alpha
-
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -58,11 +56,15 @@ def scores(listeners: Sequence[Listener], key: Key) -> Scores:
 
 
 def _compared(key: Key, listeners: int, found: list[tuple[Interval, float, float, float]]) -> tuple[Compared, ...]:
-    """Of each pair of systems: interval shown, p value, difference and standard error of one listener's answers."""
+    """Of each pair of systems: interval shown, p value, difference and standard error of one listener's answers.
+
+    Of n listeners the signed-rank test has no p below 2 / 2^n, so that fewer than `fewest` never decide.
+    """
     pairs = list(combinations(range(len(key.systems)), 2))
+    fewest = math.ceil(math.log2(2 * len(pairs) / SIGNIFICANT)) if key.kind == "ratings" else 0
     adjusted = holm([p for _, p, _, _ in found])
     return tuple(
-        Compared(*pair, shown, p, p_holm, listeners_needed(difference, spread, len(pairs)))
+        Compared(*pair, shown, p, p_holm, max(listeners_needed(difference, spread, len(pairs)), fewest))
         for pair, (shown, p, difference, spread), p_holm in zip(pairs, found, adjusted, strict=True)
     )
 

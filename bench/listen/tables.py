@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 from scipy import stats
 
+from bench.errors import UserError
 from bench.listen.answers import Listener
 from bench.listen.key import Key
 from bench.listen.samples import REAL
@@ -33,7 +34,9 @@ def listening_tables(
     `without_flagged`: decide without flagged listeners; else their effect is shown in a column of its own.
     """
     kept = [listener for listener in listeners if not listener.flagged]
-    chosen = kept if without_flagged and kept else list(listeners)
+    if without_flagged and not kept:
+        raise UserError("--without-flagged: every listener is flagged; nothing is left to decide by")
+    chosen = kept if without_flagged else list(listeners)
     found = scores(chosen, key)
     others = scores(kept, key) if kept and len(kept) < len(chosen) else None
     beside = {} if frame is None else _metrics(frame, key)
@@ -104,8 +107,8 @@ def _p(value: float) -> Entry:
 
 
 def _verdict(one: Compared, names: tuple[str, str], key: Key) -> str:
-    if one.decided:
-        middle = 0.5 if key.kind == "pairs" else 0.0
+    middle = 0.5 if key.kind == "pairs" else 0.0
+    if one.decided and one.value.value != middle:  # ratings: the test leaves out ties, which the median holds
         return f"{names[0] if one.value.value > middle else names[1]} better"
     if math.isnan(one.value.low):
         return f"open ({one.value.reason})"

@@ -102,7 +102,9 @@ def _crate(store: Store, study: dict[str, Any], done: list[str], files: dict[str
     """The RO-Crate metadata of a study whose cells `done` are exported as `files`."""
     ended = [status.ended for status in (store.cell(one).status() for one in done) if status.ended]
     date = datetime.fromtimestamp(max(ended, default=time.time()), UTC).date().isoformat()
-    environment = store.cell(done[0]).environment() if done else {}
+    environments = [store.cell(one).environment() for one in done]
+    devices = dict.fromkeys(str(one["device"]) for one in environments if one.get("device"))
+    environment = {**(environments[0] if done else {}), "device": "; ".join(devices)}
     return to_json(crate(study, files, date, environment, licence), indent=1).encode()
 
 
@@ -115,7 +117,7 @@ def copy_light(folder: Path, target: Path) -> Bundle:
     if not done or not (folder / "table.csv").is_file():
         raise UserError(f"{folder}: no finished cell, or no table.csv; run the study, or report it, first")
     files = [folder / name for name in ("study.json", "table.csv", "report.md")]
-    files += [*sorted((folder / "tables").glob("*.csv")), *sorted((folder / "figures").glob("*.png"))]
+    files += [*sorted((folder / "tables").glob("*.csv")), *sorted((folder / "figures").glob("*"))]
     files += [folder / cell["id"] / name for cell in done for name in LIGHT_FILES.get(cell["kind"], ())]
     files = [path for path in files if path.is_file()]
     for path in files:

@@ -120,7 +120,7 @@ def _run(ended: str, environment: Mapping[str, Any]) -> list[dict[str, Any]]:
         "@id": RUN,
         "@type": "CreateAction",
         "name": f"Run of {NAME}",
-        "description": f"On {device}" if device else "On an unknown device",
+        "description": f"On {device or 'an unknown device'}; described by version {VERSION}",
         "instrument": {"@id": SOFTWARE},
         "result": {"@id": "./"},
         "endTime": ended,

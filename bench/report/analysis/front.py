@@ -14,16 +14,18 @@ Pair = tuple[Summary, Summary]
 
 
 def score_and_cost(quality: Summaries, costs: Summaries, score: str, cost: str) -> list[Pair]:
-    """Score and cost of each arm at the score's length, or where costs were not measured there at their longest; the
-    first corpus and sampler only, for a panel shows one."""
+    """Score and cost of each arm at the score's length, or where costs were not measured there at the longest that all
+    of the arms have; the first corpus and sampler only, for a panel shows one."""
     rows = quality.where(metric=score)
     if not rows:
         return []
     first = rows[0]
     same = rows.where(corpus=first.corpus, length=first.length, sampler=first.sampler, sample_steps=first.sample_steps)
-    lengths = costs.where(metric=cost).lengths()
-    at = first.length if first.length in lengths else max(lengths, default=first.length)
-    found = ((one, costs.first(metric=cost, arm=one.arm, length=at)) for one in same)
+    mine = costs.where(metric=cost)
+    lengths = mine.lengths()
+    shared = [length for length in lengths if all(mine.where(arm=one.arm, length=length) for one in same)]
+    at = first.length if first.length in lengths else max(shared or lengths, default=first.length)
+    found = ((one, mine.first(arm=one.arm, length=at)) for one in same)
     return [(summary, spent) for summary, spent in found if spent is not None]
 
 

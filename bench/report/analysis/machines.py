@@ -24,6 +24,7 @@ from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import QUALITY, REFERENCE, rows_of
 from bench.report.rows.study import baseline_arm, kernels_together, stated_margins
 from bench.report.rows.summaries import (
+    REFERENCE_KEYS,
     Summaries,
     Summary,
     cost_summaries,
@@ -157,12 +158,13 @@ def _own_interval(summary: Summary) -> Interval:
 
 
 def pooled_quality(machines: Sequence[Machine]) -> Pooled:
-    """Quality and reference rows of all machines; of a cell that several hold those of the first.
+    """Quality and reference rows of all machines; of a cell that several hold those of the first that has a figure.
+    Ceiling and floors are those of the first machine that has them.
 
     The seeds of an arm are pooled where the machines share one of its cells, or where the settings that both folders
     keep agree but for the seed. Else the arm stands there once a machine, with its letter after its name.
     """
-    known: dict[str, Machine] = {}
+    homes = _homes(machines)
     folders: dict[str, Path] = {}
     frames, twice = [], dict[str, list[Machine]]()
     apart = _apart(machines)
@@ -171,11 +173,10 @@ def pooled_quality(machines: Sequence[Machine]) -> Pooled:
         for cell_id in machine.quality["cell_id"].unique():
             twice.setdefault(str(cell_id), []).append(machine)
         rows = machine.frame[machine.frame["kind"].isin((QUALITY, REFERENCE))]
-        rows = rows[~rows["cell_id"].isin(list(known))].copy()
+        rows = rows[[homes[str(cell_id)] is machine for cell_id in rows["cell_id"]]].copy()
         split = rows["arm"].isin(apart) & (rows["kind"] == QUALITY)
         rows.loc[split, "arm"] = rows.loc[split, "arm"] + f" ({machine.letter})"
         fresh = {str(cell_id) for cell_id in rows["cell_id"].unique()}
-        known |= dict.fromkeys(fresh, machine)
         folders |= {cell_id: machine.folder / cell_id for cell_id in fresh}
         for arm, its in rows_of(rows, QUALITY).groupby("arm"):
             found = sorted(int(seed) for seed in its["seed"].dropna().unique())
@@ -183,7 +184,20 @@ def pooled_quality(machines: Sequence[Machine]) -> Pooled:
         frames.append(rows)
     several = {cell_id: held for cell_id, held in twice.items() if len(held) > 1}
     frame = pd.concat(frames, ignore_index=True)
+    real = frame[(frame["kind"] == REFERENCE) & frame["value"].notna()]
+    frame = frame.drop(index=real.index[real.duplicated(list(REFERENCE_KEYS))])
     return Pooled(frame, folders, seeds, len(several), _largest(several), tuple(apart))
+
+
+def _homes(machines: Sequence[Machine]) -> dict[str, Machine]:
+    """Cell -> the machine whose rows of it count: the first that has a figure, else the first that holds it."""
+    homes: dict[str, Machine] = {}
+    for measured in (True, False):
+        for machine in machines:
+            rows = machine.frame[machine.frame["kind"].isin((QUALITY, REFERENCE))]
+            for cell_id in (rows[rows["value"].notna()] if measured else rows)["cell_id"].unique():
+                homes.setdefault(str(cell_id), machine)
+    return homes
 
 
 def _apart(machines: Sequence[Machine]) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 
@@ -20,6 +20,7 @@ COLUMNS = ("panel", "x axis", "y axis", "series", "mark", "x", "y", "low", "high
 reference; missing); its place; ends of an interval, a bar or a note."""
 Row = tuple[str, str, "float | str | None", "float | str | None", "float | None", "float | None"]
 _stated: WeakKeyDictionary[Axes, list[Row]] = WeakKeyDictionary()
+_across: WeakSet[Any] = WeakSet()
 _moved: WeakKeyDictionary[Axes, dict[str, tuple[float, float]]] = WeakKeyDictionary()
 
 
@@ -41,16 +42,46 @@ def state_moved(axes: Axes, series: str, *, times: float = 1.0, plus: float = 0.
     _moved.setdefault(axes, {})[series] = (times, plus)
 
 
+def state_across(bars: Any) -> None:
+    """Say that intervals lie along the horizontal axis."""
+    _across.add(bars)
+
+
 def figure_csv(figure: Figure) -> str:
     """What the figure shows, in numbers of nine digits: lines and intervals that have a label, and stated rows."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     for axes in (one for one in figure.axes if one.axison):
-        title = axes.get_title() or axes.get_title(loc="left")
-        head = [_written(text) for text in (title, axes.get_xlabel(), axes.get_ylabel())]
+        head = [_written(_in_grid(axes, *one)) for one in HEAD]
         writer.writerows([*head, *map(_written, row)] for row in (*_drawn(axes), *_stated.get(axes, ())))
     return buffer.getvalue()
+
+
+def _title(axes: Axes) -> str:
+    return axes.get_title() or axes.get_title(loc="left")
+
+
+HEAD: tuple[tuple[Callable[[Axes], str], str], ...] = (
+    (_title, "colspan"),
+    (lambda axes: axes.get_xlabel(), "colspan"),
+    (lambda axes: axes.get_ylabel(), "rowspan"),
+)
+"""Texts of a panel, and what it shares with the panel of its grid that has the text for all."""
+
+
+def _in_grid(axes: Axes, text: Callable[[Axes], str], shared: str) -> str:
+    """A text of a panel, else that of a panel of the same column or row of its grid."""
+    own = axes.get_subplotspec()
+    if text(axes) or own is None:
+        return text(axes)
+    for other in axes.figure.axes:
+        place = other.get_subplotspec()
+        if place is None or not other.axison or place.get_gridspec() is not own.get_gridspec():
+            continue
+        if getattr(place, shared) == getattr(own, shared) and text(other):
+            return text(other)
+    return ""
 
 
 def _written(value: Any) -> str:
@@ -77,7 +108,7 @@ def _drawn(axes: Axes) -> Iterator[Row]:
     for bars in (one for one in axes.collections if isinstance(one, LineCollection) and _is_named(one)):
         name = str(bars.get_label())
         for (x0, y0), (x1, y1) in (one[:2] for one in map(np.asarray, bars.get_segments()) if len(one)):
-            if y0 == y1:
+            if bars in _across:
                 yield name, "interval", None, float(y0), float(x0), float(x1)
             else:
                 yield name, "interval", _place(axes, name, x0), None, float(y0), float(y1)

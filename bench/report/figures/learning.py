@@ -99,14 +99,27 @@ def _shown(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_flops(history: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """Adds `tflops`: tokens seen times three forward passes' FLOPs a token, where the arm's forward pass was
-    counted."""
+    """Adds `tflops`: tokens seen times three forward passes' FLOPs a token, where the arm's forward pass was counted at
+    the length of training, or at two others: FLOPs a token are a line in the length (attention's part grows with it)."""
     counts = cost_summaries(frame).where(metric=FORWARD_GFLOPS).measured()
     lengths = {one.arm: one.length for one in quality_summaries(frame)}
-    per_token = {one.arm: 3 * one.value / (one.length or 1) for one in counts if one.length == lengths.get(one.arm)}
+    per_token = {
+        arm: 3 * found for arm, length in lengths.items() if (found := _flops_a_token(counts.where(arm=arm), length))
+    }
     if history.empty or "tokens" not in history or not per_token:
         return history
     return history.assign(tflops=history["tokens"] * history["arm"].map(per_token) * 1e-3)
+
+
+def _flops_a_token(counts: Summaries, length: int | None) -> float:
+    """GFLOPs of a forward pass a token, at a length; 0 where neither it nor two others were counted."""
+    known = {one.length: one.value / one.length for one in counts if one.length}
+    if length in known:
+        return known[length]
+    if length is None or len(known) < 2:
+        return 0.0
+    (first, low), *_, (last, high) = sorted(known.items())
+    return low + (high - low) * (length - first) / (last - first)
 
 
 def _histories(rows: pd.DataFrame, folder: Path) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.report.analysis.references import CEILING, reference_summary
+from bench.report.figures.data import state_across
 from bench.report.figures.style import WHITE_EDGE
 from bench.report.rows.arms import Look, reference_order
 from bench.report.rows.rounds import is_replicated, round_medians
@@ -83,6 +84,8 @@ def draw_spreads(
         place |= {"elinewidth": 0.6, "capsize": 0, "alpha": 0.6} if thin else {"elinewidth": 0.9, "capsize": 1.8}
         (*_, bars) = axis.errorbar(**place, fmt="none", ecolor=look.colour, zorder=2)
         bars[0].set_label(look.name)
+        if across:
+            state_across(bars[0])
 
 
 def shift_of(place: int, count: int, lengths: Sequence[int]) -> float:

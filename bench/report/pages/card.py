@@ -16,6 +16,7 @@ import yaml
 
 from bench.citation import NAME, citation
 from bench.files import write_atomically
+from bench.report.analysis.comparable import first_setting
 from bench.report.analysis.references import BIGRAM, CEILING, GRAMMAR, reference_summary
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import study_name
@@ -61,15 +62,17 @@ def write_cards(cards: Sequence[Card], output: Path) -> None:
 def cards(frame: pd.DataFrame, folder: Path, licence: str = "", dataset: str = "") -> list[Card]:
     """A card of every arm that was trained and measured; `dataset`: id of the benchmark on the Hub, in place of the
     corpus. Arms that are folders of MIDI files are no models and have none."""
-    scores, costs, references = quality_summaries(frame), cost_summaries(frame), reference_summaries(frame)
-    found, names = [], dict[str, int]()
+    scores, references = quality_summaries(frame), reference_summaries(frame)
+    costs = first_setting(cost_summaries(frame))
+    found, taken = list[Card](), set[str]()
     for arm in arm_order(frame):
         mine = scores.where(arm=arm, metric=SCORES).measured()
         if not mine or not mine.distinct("parameters"):
             continue
-        name = re.sub(r"[^\w.-]+", "-", arm).strip("-.") or "arm"
-        names[name] = names.get(name, 0) + 1
-        name += f"-{names[name]}" if names[name] > 1 else ""
+        base = name = re.sub(r"[^\w.-]+", "-", arm).strip("-.") or "arm"
+        while name.casefold() in taken:
+            name = f"{base}-{len(taken) + 1}"
+        taken.add(name.casefold())
         spent = costs.where(arm=arm, metric=COSTS).measured()
         readme = _readme(arm, frame, folder, mine, spent, references, licence)
         found.append(Card(name, readme, _yaml([_result(one, dataset) for one in mine.where(metric=PRIMARY)])))
@@ -85,7 +88,7 @@ def _settings(summary: Summary) -> str:
     seeds = f"mean over {summary.done} seed{'s' if summary.done != 1 else ''}"
     interval = f", 95 % interval {with_interval(summary.value, summary.low, summary.high).partition(' ')[2]}"
     words = seeds + (interval if summary.interval == "seeds" else "")
-    return f"{words}; {group_words(quality_group(summary))}; {NAME} {SOFTWARE}"
+    return f"{words}; {group_words(quality_group(summary))}; card by {NAME} {SOFTWARE}"
 
 
 def _result(summary: Summary, dataset: str) -> dict[str, Any]:
@@ -138,7 +141,7 @@ def _readme(
     lines = [
         f"---\n{_yaml(head)}---\n\n# {as_markdown(arm)}\n",
         f"A denoiser of symbolic music as tokens under absorbing diffusion, arm `{_code(arm)}` of the study "
-        f"`{_code(study_name(frame))}`, measured by {NAME} {SOFTWARE}."
+        f"`{_code(study_name(frame))}`, measured with {NAME}; this card is of version {SOFTWARE}."
         + (f" The study asks: {as_markdown(question)}" if question else "")
         + "\n",
         Table.of_words("model", "", ("", "of this model"), facts).to_markdown(),
@@ -178,5 +181,6 @@ def _costs(costs: Summaries) -> Table:
     for metric, rows in costs.groups(lambda summary: summary.metric):
         one = rows.by_length()[-1] if rows.by_length() else rows[0]
         figure = Entry.figure(one.value, one.low, one.high)
-        body.append((Entry(quantity_of(metric).heading), figure, Entry(str(one.length or "")), Entry(one.device)))
-    return Table("cost", "", ("cost", "this model", "tokens", "device"), tuple(body))
+        words = (str(one.length or ""), one.device, str(one.threads or ""), str(one.batch or ""), " ".join(one.kernels))
+        body.append((Entry(quantity_of(metric).heading), figure, *map(Entry, words)))
+    return Table("cost", "", ("cost", "this model", "tokens", "device", "threads", "batch", "kernels"), tuple(body))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -14,6 +13,7 @@ from bench.data.pieces import Source
 from bench.data.reading import Member, UnreadableError, parse_file
 from metrics.music.notes import Notes
 
+USUAL_TEMPO = 120.0  # beats/min, of a file that states none
 
 @dataclass(frozen=True)
 class Piece:
@@ -21,11 +21,12 @@ class Piece:
 
     title: str
     notes: tuple[tuple[float, float, int, int], ...]
-    beats_per_minute: float = 120.0
+    beats_per_minute: float = USUAL_TEMPO
 
 
-def read_midi(path: Path, member: Member = None) -> tuple[Notes, Any] | None:
-    """The notes of a MIDI file, drums apart, and its score; None where it cannot be read or holds no note."""
+def read_midi(path: Path, member: Member = None) -> tuple[Notes, float] | None:
+    """The notes of a MIDI file, drums apart, and its first tempo in beats/min, `USUAL_TEMPO` where it states none; None
+    where it cannot be read or holds no note."""
     from metrics import NotesError, read_notes
 
     try:
@@ -33,7 +34,8 @@ def read_midi(path: Path, member: Member = None) -> tuple[Notes, Any] | None:
         notes = read_notes(score)
     except (NotesError, UnreadableError):
         return None
-    return (notes, score) if len(notes.onset) else None
+    tempo = float(score.tempos[0].qpm) if len(score.tempos) else USUAL_TEMPO
+    return (notes, tempo) if len(notes.onset) else None
 
 
 def _pieces(sources: Iterable[Source], most: int) -> list[Piece]:
@@ -42,9 +44,8 @@ def _pieces(sources: Iterable[Source], most: int) -> list[Piece]:
     for source in list(sources)[: most + 4]:
         read = read_midi(source.path, source.member)
         if read is not None:
-            notes, score = read
+            notes, tempo = read
             columns = (notes.onset.tolist(), notes.duration.tolist(), notes.pitch.tolist(), notes.velocity.tolist())
-            tempo = float(score.tempos[0].qpm) if len(score.tempos) else 120.0
             found.append(Piece(source.title, tuple(zip(*columns, strict=True)), tempo))
     return found[:most]
 
