@@ -36,7 +36,7 @@ FROM = 0.15
     "at the beginning is cut. More than eight arms are drawn by family.",
 )
 def flops_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
-    """Learning curves on one axis of FLOPs; needs counted forward passes at the length of training."""
+    """Learning curves on one axis of FLOPs; needs forward passes counted at the length of training or at two others."""
     history = histories(frame, folder)
     if not {SPENT, BITS_COLUMN} <= set(history.columns) or history[[SPENT, BITS_COLUMN]].dropna().empty:
         raise NothingToShow("flops figure: no cell folder holds a history.jsonl with validation beside counted FLOPs")

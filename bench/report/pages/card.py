@@ -70,8 +70,10 @@ def cards(frame: pd.DataFrame, folder: Path, licence: str = "", dataset: str = "
         if not mine or not mine.distinct("parameters"):
             continue
         base = name = re.sub(r"[^\w.-]+", "-", arm).strip("-.") or "arm"
+        count = 1
         while name.casefold() in taken:
-            name = f"{base}-{len(taken) + 1}"
+            count += 1
+            name = f"{base}-{count}"
         taken.add(name.casefold())
         spent = costs.where(arm=arm, metric=COSTS).measured()
         readme = _readme(arm, frame, folder, mine, spent, references, licence)

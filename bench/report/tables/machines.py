@@ -62,6 +62,9 @@ def _all_tables(machines: Sequence[Machine]) -> list[Table]:
     if any(len(one.quality) for one in machines):
         pooled = pooled_quality(machines)
         tables += _quality_tables(pooled)
+        if baseline in pooled.apart:
+            said = f"No verdicts: {baseline}, which arms are compared with, is not pooled."
+            tables = [replace(one, notes=(*one.notes, said)) if one.name == "merged_quality" else one for one in tables]
         judged = difference_tables(compared_pool(pooled, machines), baseline)
         tables += [replace(one, name="merged_differences", title=f"{one.title}, all machines") for one in judged]
     return tables

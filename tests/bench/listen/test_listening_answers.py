@@ -14,9 +14,10 @@ from bench.errors import UserError
 from bench.listen.answers import read_answers
 from bench.listen.key import Key, find_key, write_key
 from bench.listen.samples import REAL, SHUFFLED
-from bench.listen.scores import scores
-from bench.listen.tables import listening_tables
+from bench.listen.scores import Compared, scores
+from bench.listen.tables import _verdict, listening_tables
 from metrics.music.two_samples import KERNEL_DISTANCE
+from metrics.statistics.intervals import Interval
 
 SAMPLES = [(REAL, "r"), ("good", "g"), ("bad", "b"), (REAL, "c"), (SHUFFLED, "c")]
 CHECK, TURNED = (3, 4), (4, 3)
@@ -173,6 +174,24 @@ def test_a_flagged_listener_is_kept_and_its_effect_shown(folder):
     assert people.notes[1] == "flagged at 5 %: 1 of 5, kept in the scores; --without-flagged leaves them out"
     without, _, _ = listening_tables(listeners, key_of(), None, without_flagged=True)
     assert "40 answers, listeners: 4," in without.notes[0]
+
+
+def test_without_flagged_listeners_nothing_is_decided_where_all_are(folder):
+    listeners, _ = read_answers(folder(g=content("guess", wrong=range(1, 15, 2))), key_of())
+    with pytest.raises(UserError, match="every listener is flagged"):
+        listening_tables(listeners, key_of(), None, without_flagged=True)
+
+
+def test_ties_that_the_median_holds_turn_no_verdict_round():
+    one = Compared(0, 1, Interval(0.0, -0.5, 0.5, 27), 2 / 128, 2 / 128, 30)
+    assert _verdict(one, ("first", "second"), key_of("ratings")) == "open (30 listeners)"
+
+
+def test_ratings_name_no_fewer_listeners_than_their_test_can_decide_with(folder):
+    target = folder(**{f"l{n}": ratings(f"l{n}", shift=n % 2) for n in range(6)})
+    found = scores(read_answers(target, key_of("ratings", "t2"))[0], key_of("ratings", "t2"))
+    # three pairs by Holm: 2 / 2^n <= 0.05 / 3 from n = 7 on
+    assert [one.needed >= 7 for one in found.pairs] == [True] * 3
 
 
 def test_metrics_of_the_study_stand_beside(folder):

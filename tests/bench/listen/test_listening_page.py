@@ -72,6 +72,14 @@ def test_a_third_are_checks_of_a_real_piece_and_the_same_shuffled(made):
     assert len({tuple(plan) for plan in made.key.plans}) == len(made.key.plans)
 
 
+def test_both_sides_of_a_check_are_played_at_the_tempo_of_the_piece():
+    slow = Systems({"smdim": [piece(f"a-{k}", 40) for k in range(6)]}, [piece(f"b-{k}", 64, 60.0) for k in range(6)])
+    made = make_test(excerpted(slow, 8.0, 48), "pairs", question="?", trials=12, seconds=8.0, seed=0)
+    pieces = json.loads(re.search(r'id="pieces">(.*?)</script>', listening_page(made))[1])
+    checks = [trial for plan in made.key.plans for trial in plan if made.key.is_check(trial)]
+    assert {pieces[number]["tempo"] for trial in checks for number in trial} == {60}
+
+
 def test_pairs_and_sides_are_in_balance(made):
     sides = Counter(
         tuple(made.key.samples[one].system for one in trial)
@@ -147,6 +155,7 @@ def test_samples_of_a_study_take_its_seeds_in_turns(tmp_path):
         "smdim-1/samples/c.mid",
         "smdim-0/samples/b.mid",
     ]
+    assert {one.tempo for one in (*found.real, *found.generated["smdim"])} == {pytest.approx(75)}
     assert len(found.real) == 2 and found.setting == ("demo", 64, "cached", 8)
     assert found.notes == (
         "of 2 settings: corpus demo, L = 64, cached sampler, T = 8",
@@ -163,6 +172,7 @@ def write_piece(path):
 
     score = symusic.Score(480)
     score.tracks.append(symusic.Track())
+    score.tempos.append(symusic.Tempo(0, qpm=75))
     score.tracks[0].notes.append(symusic.Note(0, 480, 60, 80))
     path.parent.mkdir(parents=True, exist_ok=True)
     score.dump_midi(str(path))

@@ -17,6 +17,8 @@ from bench.report.claims.paper import load_paper
 from bench.report.figures import FIGURES, draw
 from bench.report.figures.claim_map import claim_map_figure
 from bench.report.figures.data import figure_csv
+from bench.report.figures.learning import _flops_a_token
+from bench.report.figures.marks import Spread, draw_spreads
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
     NothingToShow,
@@ -27,7 +29,7 @@ from bench.report.figures.style import (
     save_figure,
 )
 from bench.report.rows.arms import Look
-from bench.report.rows.summaries import Summary
+from bench.report.rows.summaries import Summary, cost_summaries
 
 SINGLE_COLUMN_IN = 3.3
 
@@ -87,6 +89,8 @@ def test_no_figure_of_24_arms_has_anything_cut_or_covered_and_each_has_its_data(
         figure = draw(name, frame, folder, width=width)
         faults[name], height[name] = layout_faults(figure), figure.get_figheight()
         data = figure_csv(figure)
+        if name in ("cost", "scaling"):  # panels of families, with one title a column and one label a row
+            assert all(row["panel"] and row["x axis"] and row["y axis"] for row in read_csv(figure))
         unnamed[name] = [one for one in names if one not in data]
     assert faults == {name: [] for name in FIGURES}
     lone = unnamed.pop("orders")
@@ -149,6 +153,23 @@ def test_the_data_of_a_figure_hold_what_it_shows(frame, results_folder):
     assert [row["y"] for row in bits if row["mark"] == "level"] == ["4.01", "4.17"]
     marks = {row["mark"]: row["y"] for row in bits if row["series"] == "smdim"}
     assert (marks["point"], marks["sample"]) == ("3.905", "3.91")
+
+
+def test_an_interval_of_no_width_stands_at_its_length(frame, tmp_path):
+    figure, (axis,) = panel_grid(3.3, 1, 1, 2.0)
+    draw_spreads(axis, [Spread(512.0, 3.0, 3.0, 3.0)], Look("#000000", "o", "-", "a"))
+    draw_spreads(axis, [Spread(7.0, 2.0, 1.0, 3.0)], Look("#000000", "o", "-", "b"), across=True)
+    found = [(row["series"], row["x"], row["y"], row["low"], row["high"]) for row in read_csv(figure)]
+    assert found == [("a", "512", "", "3", "3"), ("b", "", "7", "1", "3")]
+
+
+def test_flops_a_token_of_a_length_that_was_not_counted_lie_on_the_line_of_two_that_were(frame):
+    counts = cost_summaries(frame).where(metric="forward_gflops", arm="smdim").measured()
+    known = {one.length: one.value / one.length for one in counts}
+    assert _flops_a_token(counts, 512) == known[512]
+    two = counts.where(length=(1024, 2048))
+    assert _flops_a_token(two, 512) == pytest.approx(known[1024] - (known[2048] - known[1024]) / 2)
+    assert _flops_a_token(counts.where(length=1024), 512) == 0.0
 
 
 def test_forest_shows_differences_verdicts_and_what_matters(frame, tmp_path):
@@ -235,7 +256,6 @@ def test_a_cost_that_was_not_measured_at_the_length_of_the_score_is_that_of_the_
     assert labels and all(label.endswith("], 2048 tokens") for label in labels)
     here = [axis.get_xlabel() for axis in draw("pareto", frame, tmp_path).axes if axis.axison]
     assert here and all(label.endswith("]") for label in here)
-
 
 
 def test_scaling_figure_shows_multiples_of_the_baseline(frame, results_folder):

@@ -84,6 +84,19 @@ def test_a_cell_of_both_counts_once_and_other_seeds_join_it(machines) -> None:
     assert rows["(grammar)"][0].reference
 
 
+def test_a_failed_cell_hides_no_finished_one_and_references_are_of_one_machine(machines) -> None:
+    failed = machines[0].frame["cell_id"] == "quality-smdim-1"
+    machines[0].frame.loc[failed, "value"] = math.nan
+    real = machines[1].frame["kind"] == "reference"
+    machines[1].frame.loc[real, "cell_id"] = "reference-other"
+    machines[1].frame.loc[real, "value"] += 1.0
+    pooled = pooled_quality(machines)
+    found = quality_summaries(pooled.frame).first(arm="smdim", metric="bits_per_token")
+    assert found is not None and found.done == 3
+    rows = pooled.frame[pooled.frame["kind"] == "reference"]
+    assert set(rows["cell_id"]) == {"reference-demo"}
+
+
 def without_seed(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
     return frame[~((frame["kind"] == "quality") & (frame["seed"] == seed))].reset_index(drop=True)
 
@@ -95,6 +108,8 @@ def test_seeds_without_a_common_cell_are_pooled_by_their_settings_alone(frame, o
     assert {"smdim (A)", "smdim (B)"} <= set(pooled.frame["arm"]) and "smdim" not in set(pooled.frame["arm"])
     names = [table.name for table in merged_tables(machines)]
     assert "merged_quality" in names and "merged_differences" not in names
+    notes = next(table.notes for table in merged_tables(machines) if table.name == "merged_quality")
+    assert "No verdicts: transformer, which arms are compared with, is not pooled." in notes
     for machine in machines:
         for cell, rows in machine.quality.groupby("cell_id"):
             (machine.folder / str(cell)).mkdir(parents=True)
@@ -147,6 +162,18 @@ def test_the_command_writes_markdown_csv_and_latex(frame, other, tmp_path: Path)
     assert r"\label{tab:merged_step_latency}" in latex
     assert r"{\scriptsize[0.833, 0.882]\textsuperscript{\textdagger}}" in latex
     assert "| fam | 256 |" in (tmp_path / "out" / "merged.md").read_text()
+
+
+def test_a_label_of_one_study_leaves_its_arm_what_it_is(frame, other, tmp_path: Path) -> None:
+    from bench.cli import app
+
+    folders = [saved(tmp_path / "a", frame), saved(tmp_path / "b", other)]
+    plan = json.loads((tmp_path / "a" / "study.json").read_text())
+    plan["study"]["presentation"] = {"labels": {"smdim": "SMDIM (ours)"}, "arms": ["smdim", "transformer"]}
+    (tmp_path / "a" / "study.json").write_text(json.dumps(plan))
+    outcome = CliRunner().invoke(app, ["merge", *folders], env={"COLUMNS": "160"})
+    assert outcome.exit_code == 0, outcome.output
+    assert "Only on A: fam." in outcome.output and "ours" not in outcome.output
 
 
 @pytest.mark.parametrize(
