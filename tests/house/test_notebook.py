@@ -19,7 +19,7 @@ def test_its_code_runs_in_order(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
         if cell["cell_type"] == "code":
             exec(compile("".join(cell["source"]), f"cell {number}", "exec"), names)
     verdicts = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
-    others = ("smdim", "mamba", "mamba-causal")
+    others = ("smdim", "mamba", "mamba-causal", "smdim-stem4")
     assert verdicts == [[metric, arm] for metric in ("bits_per_token", "kernel_distance") for arm in others]
 
 
