@@ -27,7 +27,7 @@ from bench.report.figures.style import (
     save_figure,
 )
 from bench.report.rows.arms import Look
-from bench.report.rows.summaries import Summary
+from bench.report.rows.summaries import Summaries, Summary
 
 SINGLE_COLUMN_IN = 3.3
 
@@ -237,7 +237,6 @@ def test_a_cost_that_was_not_measured_at_the_length_of_the_score_is_that_of_the_
     assert here and all(label.endswith("]") for label in here)
 
 
-
 def test_scaling_figure_shows_multiples_of_the_baseline(frame, results_folder):
     axis = draw("scaling", frame, results_folder).axes[0]
     mamba = next(line for line in axis.lines if line.get_marker() == "^")
@@ -253,22 +252,33 @@ def test_meeting_point_of_two_costs_is_marked(frame, results_folder):
     assert diamond.get_xdata()[0] == pytest.approx(256 * 2**1.5)
 
 
+def summary(value: float, metric: str = "m", arm: str = "a", length: int | None = None) -> Summary:
+    blank = {
+        "low": math.nan,
+        "high": math.nan,
+        "interval": "",
+        "done": 1,
+        "asked": 1,
+        "seeds": (0,),
+        "cell_ids": (),
+    }
+    words = {"reason": "", "unit": "", "pattern": "", "direction": "", "kernels": (), "sessions": ()}
+    texts = {"n": "", "parameters": "", "nfe": "", "train_steps": ""}
+    return Summary(metric, arm, value, values=(value,), length=length, **blank, **words, **texts)
+
+
+def test_costs_are_of_the_longest_length_of_all_arms_that_have_any():
+    from bench.report.analysis.front import score_and_cost
+
+    quality = Summaries(summary(3.0, "score", arm, 512) for arm in ("long", "short", "music"))
+    lengths = {"long": (256, 1024, 2048), "short": (256, 1024)}  # out of memory at 2048; music of files has no cost
+    costs = Summaries(summary(1.0, "cost", arm, length) for arm, known in lengths.items() for length in known)
+    pairs = score_and_cost(quality, costs, "score", "cost")
+    assert [(score.arm, cost.length) for score, cost in pairs] == [("long", 1024), ("short", 1024)]
+
+
 def test_chance_on_the_front_of_arms_known_exactly():
     from bench.report.analysis.front import chance_on_front
-
-    def summary(value: float) -> Summary:
-        blank = {
-            "low": math.nan,
-            "high": math.nan,
-            "interval": "",
-            "done": 1,
-            "asked": 1,
-            "seeds": (0,),
-            "cell_ids": (),
-        }
-        words = {"reason": "", "unit": "", "pattern": "", "direction": "", "kernels": (), "sessions": ()}
-        texts = {"n": "", "parameters": "", "nfe": "", "train_steps": ""}
-        return Summary("m", "a", value, values=(value,), **blank, **words, **texts)
 
     pairs = [(summary(3.0), summary(10.0)), (summary(3.5), summary(5.0)), (summary(3.6), summary(6.0))]
     assert chance_on_front(pairs, lower_is_better=True) == [1.0, 1.0, 0.0]
