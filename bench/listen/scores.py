@@ -63,7 +63,7 @@ def _compared(key: Key, found: list[tuple[Interval, float, float, float, float]]
     """
     pairs = list(combinations(range(len(key.systems)), 2))
     fewest = math.ceil(math.log2(2 * len(pairs) / SIGNIFICANT)) if key.kind == "ratings" else 0
-    adjusted = holm([p for _, p, _, _ in found])
+    adjusted = holm([p for _, p, *_ in found])
     return tuple(
         Compared(*pair, shown, p, p_holm, max(listeners_needed(difference, spread, len(pairs), fixed=fixed), fewest))
         for pair, (shown, p, difference, spread, fixed), p_holm in zip(pairs, found, adjusted, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 
 from bench.report.rows.summaries import Summaries, Summary
@@ -48,7 +48,7 @@ def _figure(summary: Summary, place: int, folder: Path) -> SetFigure:
     return SetFigure(value, found, "" if found else NO_SONGS, _songs(summary, found))
 
 
-def _songs(summary: Summary, without: Sequence[Sequence[float]]) -> int:
+def _songs(summary: Summary, without: Sequence[Sized]) -> int:
     """Songs of the smaller side: as many as its figures, or those of the pieces where both sides are in groups, since
     a table does not hold the songs of the reference."""
     grouped = min(map(len, without), default=0) == MOST_GROUPS

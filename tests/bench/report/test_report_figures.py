@@ -229,10 +229,11 @@ def test_a_table_without_the_rows_says_what_is_missing(frame, tmp_path):
         draw("learning", frame, tmp_path)
 
 
-def test_a_cost_that_was_not_measured_at_the_length_of_the_score_is_that_of_the_longest(frame, tmp_path):
+def test_a_cost_that_was_not_measured_at_the_length_of_the_score_is_that_of_the_longest_shared(frame, tmp_path):
     away = frame[(frame["kind"] != "efficiency") | (frame["length"] != 512)]
     labels = [axis.get_xlabel() for axis in draw("pareto", away, tmp_path).axes if axis.axison]
-    assert labels and all(label.endswith("], 2048 tokens") for label in labels)
+    # fam, which has bits/token and no kernel distance, ran out of memory at 2048
+    assert [label.split("], ")[1] for label in labels] == 3 * ["1024 tokens"] + 3 * ["2048 tokens"]
     here = [axis.get_xlabel() for axis in draw("pareto", frame, tmp_path).axes if axis.axison]
     assert here and all(label.endswith("]") for label in here)
 
