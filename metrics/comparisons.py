@@ -41,7 +41,8 @@ def compare_pairs(tables: Mapping[str, Sequence[MetricResult]], level: float = 0
     figures: dict[str, dict[str, SetFigure]] = {}
     for label, results in tables.items():
         for one in results:
-            figures.setdefault(one.name, {})[label] = SetFigure(one.value, one.without, one.reason)
+            songs = min(one.songs, int(one.parts.get("songs_reference", one.songs)))
+            figures.setdefault(one.name, {})[label] = SetFigure(one.value, one.without, one.reason, songs)
     found = []
     for name, by_set in figures.items():
         for (_, second), difference in set_pairs(by_set, level).items():

@@ -163,7 +163,9 @@ def _left_out(folders: dict[str, Path], systems: dict[str, list[Notes]], sets: S
     for name, folder in folders.items():
         if others := other_files(folder):
             kinds = ", ".join(f"{kind or 'no ending'} ({count})" for kind, count in others.most_common(3))
-            found.append(f"{others.total()} files of {folder} are not read, as no MIDI, kar or ABC: {kinds}")
+            count = others.total()
+            files, are = ("file", "is") if count == 1 else ("files", "are")
+            found.append(f"{count} {files} of {folder} {are} not read, as no MIDI, kar or ABC: {kinds}")
         used, there = len(sets.systems[name]), len(systems[name])
         if used < there:
             found.append(
@@ -270,6 +272,7 @@ def _sides(reference: str, train: str | None, console: Console) -> tuple[list[No
 
 
 def named_pieces(name: str, split: str, console: Console) -> list[Notes]:
+    """Pieces of a folder, or of one split of a corpus. Raises UserError for neither."""
     if Path(name).is_dir():
         return folder_pieces(Path(name), console)
     if "/" in name and name.startswith((".", "/", "~")):

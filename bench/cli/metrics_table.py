@@ -269,7 +269,8 @@ def table_rows(measured: Measured) -> list[dict[str, Any]]:
         one, interval = pair.difference, pair.difference.interval
         own = {"set": one.first, "against": one.second, "metric": pair.name, "value": one.value}
         own |= {"unit": pair.quantity.unit, "low": interval.low, "high": interval.high, "n": None}
-        own |= {"songs": one.seeds, "place": "", "verdict": pair.words, "better": pair.quantity.better}
+        words = pair.verdict.text if pair.verdict else ""
+        own |= {"songs": one.seeds, "place": "", "verdict": words, "better": pair.quantity.better}
         own |= {"definition": "difference, 95 % of all pairs together", "reason": interval.reason}
         parts = {"standard_error": one.standard_error, "freedom": one.freedom, "p": one.p_value}
         found.append(own | {"parts": parts, "generated": ", ".join(measured.folders.values())} | shared)

@@ -55,17 +55,18 @@ def scores(listeners: Sequence[Listener], key: Key) -> Scores:
     return _of_pairs(listeners, key) if key.kind == "pairs" else _of_ratings(listeners, key)
 
 
-def _compared(key: Key, listeners: int, found: list[tuple[Interval, float, float, float]]) -> tuple[Compared, ...]:
-    """Of each pair of systems: interval shown, p value, difference and standard error of one listener's answers.
+def _compared(key: Key, found: list[tuple[Interval, float, float, float, float]]) -> tuple[Compared, ...]:
+    """Of each pair of systems: interval shown, p value, difference, standard error of one listener's answers and that
+    from the samples, which more listeners leave as it is.
 
     Of n listeners the signed-rank test has no p below 2 / 2^n, so that fewer than `fewest` never decide.
     """
     pairs = list(combinations(range(len(key.systems)), 2))
     fewest = math.ceil(math.log2(2 * len(pairs) / SIGNIFICANT)) if key.kind == "ratings" else 0
-    adjusted = holm([p for _, p, _, _ in found])
+    adjusted = holm([p for _, p, *_ in found])
     return tuple(
-        Compared(*pair, shown, p, p_holm, max(listeners_needed(difference, spread, len(pairs)), fewest))
-        for pair, (shown, p, difference, spread), p_holm in zip(pairs, found, adjusted, strict=True)
+        Compared(*pair, shown, p, p_holm, max(listeners_needed(difference, spread, len(pairs), fixed=fixed), fewest))
+        for pair, (shown, p, difference, spread, fixed), p_holm in zip(pairs, found, adjusted, strict=True)
     )
 
 
@@ -75,10 +76,11 @@ def _of_pairs(listeners: Sequence[Listener], key: Key) -> Scores:
     for pair in combinations(range(count), 2):
         odds = answers.interval(*pair)
         share = Interval(_share(odds.value), _share(odds.low), _share(odds.high), odds.n, reason=odds.reason)
-        spread = answers.error(*pair) * math.sqrt(answers.listeners)
-        found.append((share, answers.p_value(*pair), odds.value, spread))
+        of_listeners, of_samples = answers.errors(*pair)
+        spread = of_listeners * math.sqrt(answers.listeners)
+        found.append((share, answers.p_value(*pair), odds.value, spread, of_samples))
     strengths = tuple(answers.interval(system) for system in range(count))
-    pairs = _compared(key, answers.listeners, found)
+    pairs = _compared(key, found)
     return Scores(strengths, pairs, agreement(answers), len(answers.better), answers.listeners)
 
 
@@ -103,10 +105,11 @@ def _of_ratings(listeners: Sequence[Listener], key: Key) -> Scores:
     for first, second in combinations(range(len(key.systems)), 2):
         differences = given.means[:, first] - given.means[:, second]
         known = differences[~np.isnan(differences)]
-        spread = float(known.std(ddof=1)) * given.design_factor(first, second) if len(known) > 1 else math.nan
-        found.append((*given.compare(first, second), float(known.mean()) if len(known) else math.nan, spread))
+        spread = float(known.std(ddof=1)) if len(known) > 1 else math.nan
+        fixed = spread * math.sqrt((given.design_factor(first, second) ** 2 - 1) / max(len(known), 1))
+        found.append((*given.compare(first, second), float(known.mean()) if len(known) else math.nan, spread, fixed))
     means = tuple(mean_interval(column) for column in given.means.T)
-    pairs, count = _compared(key, len(listeners), found), len(given.rating) // 2
+    pairs, count = _compared(key, found), len(given.rating) // 2
     return Scores(means, pairs, krippendorff_alpha(given.means), count, len(listeners))
 
 

@@ -95,7 +95,7 @@ def _pairs(found: Scores, key: Key) -> Table:
         )
     notes = (
         f"{what}; brackets: 95 % of each pair on its own; verdicts: p by Holm over {len(rows)} pairs, at 5 % together",
-        "open: in brackets the listeners that would decide with chance 0.8 if the difference stayed as it is",
+        "open: in brackets the listeners that decide with chance 0.8 if difference and samples stayed as they are",
     )
     columns = ("first", "second", heading, "p", "p (Holm)", "verdict")
     return Table("listening_pairs", "Listening test: pairs of systems", columns, tuple(rows), notes)

@@ -82,7 +82,9 @@ def two_samples(generated: Sequence[Notes], reference: Sequence[Notes], train: S
     if min(sizes) < FEWEST_PIECES:
         found = f"{sizes[0]} generated and {sizes[1]} reference"
         return f"needs {FEWEST_PIECES} pieces of two notes and two bars on each side, got {found}"
-    songs = song_numbers([*generated, *reference])[np.concatenate([first[1], second[1]])]
+    numbers = song_numbers([*reference, *generated])  # songs of the reference keep its order, whatever is copied
+    own, other = numbers[len(reference) :], numbers[: len(reference)]
+    songs = np.concatenate([own[first[1]], other[second[1]]])
     for side, numbers in zip(("generated", "reference"), np.split(songs, sizes[:1]), strict=True):
         if len(np.unique(numbers)) < 2:
             return f"needs pieces of 2 songs on each side, the {side} ones are of one"

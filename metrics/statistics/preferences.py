@@ -73,12 +73,17 @@ class Preferences:
 
     def error(self, first: int, second: int | None = None) -> float:
         """Standard error of the log odds of `interval`; NaN for one listener."""
+        return math.hypot(*self.errors(first, second))
+
+    def errors(self, first: int, second: int | None = None) -> tuple[float, float]:
+        """The parts of `error` that more listeners make smaller and that the samples add; NaN for one listener."""
         if self.listeners < 2:
-            return math.nan
+            return math.nan, math.nan
         weights = self._weights(first, second)
         listeners, samples, single = (float(np.sum((part @ weights) ** 2)) for part in self._deviations)
         independent = float(weights @ np.linalg.solve(self._curvature, weights))
-        return math.sqrt(max(listeners + max(samples - 2 * single, 0.0), independent))
+        of_samples = max(samples - 2 * single, 0.0)
+        return math.sqrt(max(listeners, independent - of_samples)), math.sqrt(of_samples)
 
     def _weights(self, first: int, second: int | None) -> NDArray[np.float64]:
         own = np.eye(self.systems)
@@ -182,17 +187,20 @@ def listeners_planned(odds: float, systems: int, answers: float, verdicts: int, 
     return listeners_needed(math.log(odds), error, verdicts, level)
 
 
-def listeners_needed(difference: float, spread: float, verdicts: int = 1, level: float = 0.95) -> int:
+def listeners_needed(
+    difference: float, spread: float, verdicts: int = 1, level: float = 0.95, fixed: float = 0.0
+) -> int:
     """Listeners at which a true `difference` is decided with chance 0.8, `spread` being the standard error of one
-    listener's answers, by Student's t at the first of `verdicts` steps of Holm; at most `MOST`."""
-    if not difference or not math.isfinite(difference) or not math.isfinite(spread):
+    listener's answers, by Student's t at the first of `verdicts` steps of Holm; at most `MOST`. `fixed`: standard error
+    from the samples, which more listeners leave as it is."""
+    if not difference or not all(map(math.isfinite, (difference, spread, fixed))):
         return MOST
-    if not spread:
+    if not spread and not fixed:
         return 2
     alpha = (1 - level) / verdicts
 
     def missing(count: float) -> float:
-        shift = abs(difference) / spread * math.sqrt(count)
+        shift = abs(difference) / math.hypot(spread / math.sqrt(count), fixed)
         return float(stats.nct.sf(stats.t.isf(alpha / 2, count - 1), count - 1, shift)) - POWER
 
     if missing(MOST) < 0:

@@ -19,6 +19,7 @@ from metrics.statistics.songs import half_widths
 FEWEST_DEGREES: Final = 3.0
 SMALLEST_VARIANCE: Final = 1e-24  # of moves; below, rounding
 NO_SPREAD: Final = "no spread over single songs"
+NO_FIGURE: Final = "no figure without some of the songs"
 Values = NDArray[np.float64]
 
 
@@ -27,12 +28,14 @@ class SetFigure:
     """A figure of a set of pieces, and what it becomes without each of its songs (or groups of songs) in turn.
 
     `without`: first of the set itself (G,), then of the reference it is measured against (H,), if any. A figure without
-    a spread has none, and `reason` says why.
+    a spread has none, and `reason` says why. `songs`: of the smaller of the two, where songs are left out in groups; 0:
+    as many as `without` has figures.
     """
 
     value: float
     without: tuple[Values, ...] = field(default=(), compare=False)
     reason: str = ""
+    songs: int = 0
 
 
 def set_difference(
@@ -60,11 +63,16 @@ def set_difference(
     own = [side[0].without[0] for side in sides if len(side) == 1 and side[0].without]
     moves = [_moves(one) for one in (*own, *_against_reference(first, second))]
     songs = min(map(len, moves), default=0)
+    known = [one.songs for side in sides if len(side) == 1 for one in side if one.songs]
+    real = max(songs, min(known, default=0))
     seeds = min(map(len, repeated), default=0)
-    count, more = (seeds, songs) if seeds else (songs, 0)
+    count, more = (seeds, real) if seeds else (real, 0)
     reason = next((one.reason or NO_SPREAD for side in sides for one in side if not one.without), "")
     if not reason and math.isfinite(value) and songs < FEWEST_SEEDS:
         reason = f"{songs} songs, {FEWEST_SEEDS} are needed"
+    pieces = [one.without[0] for side in sides if len(side) > 1 for one in side if one.without]
+    if not reason and not all(np.isfinite(figures).all() for figures in (*moves, *pieces)):
+        reason = NO_FIGURE
     unit: Unit = "seed" if seeds else "song"
     if reason or not math.isfinite(value):
         interval, none = without_interval(value, count, level, reason or "no figure"), (math.nan, math.nan)
@@ -79,7 +87,7 @@ def set_difference(
     least = float(half_widths(of_seeds, of_songs, seed_freedom, song_freedom, family, level))
     half = max(family.critical(freedom, level) * error, least)
     alone = (math.sqrt(of_seeds), seed_freedom) if seeds else (error, freedom)
-    components = Components(of_seeds * seeds, of_songs * songs) if seeds else Components(of_songs * songs)
+    components = Components(of_seeds * seeds, of_songs * real) if seeds else Components(of_songs * real)
     interval = Interval(value, value - half, value + half, count, level)
     return Difference(*names, interval, (), error, freedom, alone, family, components, more, unit)
 

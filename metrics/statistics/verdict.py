@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from metrics.statistics.differences import FEWEST_SEEDS, Difference, Direction
+from metrics.statistics.differences import FEWEST_SEEDS, Components, Difference, Direction
 from metrics.statistics.planning import POWER, Needed, needed
 
 Word = Literal["better", "worse", "higher", "lower", "same", "open"]
@@ -79,19 +79,12 @@ def verdict(
     reason = f"{difference.seeds} {unit}{'s' if difference.seeds > 1 else ''}" if few else ""
     if math.isnan(interval.low):
         return Verdict("open", margin=margin, reason=reason)
-    found = needed(
-        difference.value,
-        margin,
-        difference.components,
-        difference.family,
-        difference.seeds,
-        difference.songs,
-        interval.level,
-        power,
-        more=True,
-    )
+    parts, seeds, songs = difference.components, difference.seeds, difference.songs
     if unit == "song":
-        found = Needed(None, found.seeds, "songs")
+        parts, seeds, songs = Components(0.0, parts.seed), FEWEST_SEEDS, difference.seeds
+    found = needed(difference.value, margin, parts, difference.family, seeds, songs, interval.level, power, more=True)
+    if unit == "song":
+        found = Needed(None, found.songs, "songs")
     return Verdict("open", margin=margin, reason=reason, needed=found)
 
 

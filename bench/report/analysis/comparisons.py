@@ -77,7 +77,8 @@ class Compared:
     direction
         Values of the model that are better: figures themselves, or for "nearest" their distances to real music.
     level
-        Chance that all intervals of this metric cover together; 95 % are shared among the primary metrics.
+        Chance that the intervals of all arms with seeds cover together, and that those of arms without do, on this
+        metric; 95 % are shared among the primary metrics.
     stated
         The smallest difference that matters, by the study or by default.
     note
@@ -144,9 +145,10 @@ class Compared:
             return []
         found = self.model.against(baseline, self.level) if self.model and baseline in self.arms else {}
         apart = [arm for arm in others if arm not in found]
+        rivals = max(sum(name != baseline and name not in found for name in self.outside), 1)  # hidden ones too
         reasons = {}
         for arm in apart:
-            difference, reasons[arm] = outside_difference(self.outside, arm, baseline, len(apart), self.level)
+            difference, reasons[arm] = outside_difference(self.outside, arm, baseline, rivals, self.level)
             found |= {arm: difference} if difference else {}
         return [self._judged(arm, found.get(arm), baseline, reasons.get(arm, "")) for arm in others]
 
@@ -183,8 +185,12 @@ class Compared:
 
     @cached_property
     def best(self) -> str:
-        """The arm that is better than every other; "" where there is none."""
-        return leader(self.pairs, better=self.direction).arm or ""
+        """The arm with seeds that is better than every other, those without seeds included; "" where there is none."""
+        found = leader(self.pairs, better=self.direction).arm or ""
+        apart = set(self.summaries.distinct("arm")) - set(self.arms)
+        if found and any(one.arm in apart and one.verdict.word != "worse" for one in self.against(found)):
+            return ""
+        return found
 
     @cached_property
     def omnibus(self) -> Omnibus:

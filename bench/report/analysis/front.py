@@ -15,7 +15,7 @@ Pair = tuple[Summary, Summary]
 
 def score_and_cost(quality: Summaries, costs: Summaries, score: str, cost: str) -> list[Pair]:
     """Score and cost of each arm at the score's length, or where costs were not measured there at the longest that all
-    of the arms have; the first corpus and sampler only, for a panel shows one."""
+    arms with this cost have; the first corpus and sampler only, for a panel shows one."""
     rows = quality.where(metric=score)
     if not rows:
         return []
@@ -23,7 +23,8 @@ def score_and_cost(quality: Summaries, costs: Summaries, score: str, cost: str) 
     same = rows.where(corpus=first.corpus, length=first.length, sampler=first.sampler, sample_steps=first.sample_steps)
     mine = costs.where(metric=cost)
     lengths = mine.lengths()
-    shared = [length for length in lengths if all(mine.where(arm=one.arm, length=length) for one in same)]
+    arms = [one.arm for one in same if mine.where(arm=one.arm)]
+    shared = [length for length in lengths if all(mine.where(arm=arm, length=length) for arm in arms)]
     at = first.length if first.length in lengths else max(shared or lengths, default=first.length)
     found = ((one, mine.first(arm=one.arm, length=at)) for one in same)
     return [(summary, spent) for summary, spent in found if spent is not None]

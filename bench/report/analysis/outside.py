@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 
 from bench.report.rows.summaries import Summaries, Summary
 from bench.store.vectors import WITHOUT, read_vectors
+from metrics.music.resample import MOST_GROUPS
 from metrics.statistics.differences import Difference
 from metrics.statistics.sets import SetFigure, set_difference
 from metrics.statistics.simultaneous import Family
 
-NO_SONGS = "its cells hold no figure without single songs (results of an earlier version)"
+NO_SONGS = "its cells hold no figure without single songs (a table alone, or results of an earlier version)"
 Figures = Mapping[str, Sequence[SetFigure]]
 """Arm -> its figure, one per seed of a trained arm."""
 
@@ -26,13 +28,16 @@ def set_figures(summaries: Summaries, folder: Path) -> Figures:
     if not any(map(is_outside, summaries)):
         return {}
     return {
-        summary.arm: [_figure(summary, place, folder) for place in range(len(summary.values))] for summary in summaries
+        summary.arm: [
+            _figure(summary, place, folder) for place, value in enumerate(summary.values) if math.isfinite(value)
+        ]
+        for summary in summaries
     }
 
 
 def _figure(summary: Summary, place: int, folder: Path) -> SetFigure:
     value = summary.values[place]
-    if summary.seeds[place] is not None and len(summary.values) == 1:
+    if summary.seeds[place] is not None and summary.done == 1:
         return SetFigure(value, reason="1 seed")
     vectors = read_vectors(folder / summary.cell_ids[place]) if len(summary.cell_ids) == len(summary.values) else None
     if vectors is None:
@@ -40,7 +45,14 @@ def _figure(summary: Summary, place: int, folder: Path) -> SetFigure:
     mine = vectors[(vectors["metric"] == summary.metric) & (vectors["length"] == summary.length)]
     sides = (mine[mine["side"] == side].sort_values("piece")["value"].to_numpy() for side in WITHOUT)
     found = tuple(values for values in sides if len(values))
-    return SetFigure(value, found, "" if found else NO_SONGS)
+    return SetFigure(value, found, "" if found else NO_SONGS, _songs(summary, found))
+
+
+def _songs(summary: Summary, without: Sequence[Sized]) -> int:
+    """Songs of the smaller side: as many as its figures, or those of the pieces where both sides are in groups, since
+    a table does not hold the songs of the reference."""
+    grouped = min(map(len, without), default=0) == MOST_GROUPS
+    return int(summary.songs) if grouped and summary.songs.isdigit() else 0
 
 
 def outside_difference(

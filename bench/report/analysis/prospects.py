@@ -172,5 +172,6 @@ def done_so_far(folder: Path, baseline: str) -> list[tuple[str, ...]]:
         for arm in one.against(baseline):
             if arm.difference is not None and arm.difference.seeds > 1:
                 value = f"{arm.difference.value:+.4f}"
-                rows.append((one.quantity.heading, arm.arm, str(arm.difference.seeds), value, arm.words))
+                seeds = str(arm.difference.seeds) if arm.difference.unit == "seed" else "none"
+                rows.append((one.quantity.heading, arm.arm, seeds, value, arm.words))
     return rows

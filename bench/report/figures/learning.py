@@ -15,7 +15,7 @@ from bench.report.figures.marks import reference_handles, reference_line
 from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, legend_below, panel_grid
 from bench.report.rows.arms import looks_of
 from bench.report.rows.frame import QUALITY
-from bench.report.rows.summaries import cost_summaries, quality_summaries, reference_summaries
+from bench.report.rows.summaries import Summaries, cost_summaries, quality_summaries, reference_summaries
 from metrics.cost.quantities import FORWARD_GFLOPS, VALIDATION_BITS
 
 if TYPE_CHECKING:

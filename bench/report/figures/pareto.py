@@ -46,7 +46,7 @@ AROUND_IN = (0.55, 0.45)
 )
 def pareto_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """A panel for each score and cost, at the length of the quality cells, or where costs were not measured there at
-    the longest that all arms have, which the axis names; needs two arms that have both."""
+    the longest that all arms with that cost have, which the axis names; needs two arms that have both."""
     costs, quality = cost_summaries(frame).measured(), quality_summaries(frame).measured()
     wanted = [(score, cost) for score in PRIMARY for cost in COSTS]
     found = {key: pairs for key in wanted if len(pairs := score_and_cost(quality, costs, *key)) > 1}

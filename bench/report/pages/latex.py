@@ -58,7 +58,7 @@ class Form:
 
 
 TWO_COLUMNS = Form("table*", r"\footnotesize\setlength{\tabcolsep}{4pt}", 7.0, CHARACTER_IN, 0.11)
-ONE_COLUMN = Form("table", r"\scriptsize\setlength{\tabcolsep}{2.5pt}", 3.3, SCRIPT_CHARACTER_IN, 0.07)
+ONE_COLUMN = Form("table", r"\scriptsize\setlength{\tabcolsep}{1.5pt}", 3.3, SCRIPT_CHARACTER_IN, 0.042)
 """Without intervals."""
 SETUP = r"\sisetup{mode=match, reset-text-series=false, text-series-to-math=true, table-align-text-after=false}"
 

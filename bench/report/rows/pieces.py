@@ -15,6 +15,7 @@ from metrics.music.notes import Notes
 
 USUAL_TEMPO = 120.0  # beats/min, of a file that states none
 
+
 @dataclass(frozen=True)
 class Piece:
     """Notes of one file in beats (quarter notes): tuples (onset, duration, pitch, velocity), sorted by onset."""

@@ -18,7 +18,7 @@ from metrics.statistics.differences import FEWEST_SEEDS
 
 OUTSIDE = (
     "An arm without seeds, music of another system: interval over its pieces, the songs of the reference and the seeds "
-    "of an arm that is trained; these differences are a family of their own beside the others (Bonferroni)."
+    "of an arm that is trained; these differences are a family of their own with the same chance (Bonferroni)."
 )
 
 
@@ -67,10 +67,10 @@ def _row(one: Compared, arm: Comparison, baseline: str) -> tuple[Entry, ...]:
 def _rules(alpha: float) -> tuple[str, ...]:
     share = f"{100 * (1 - alpha):g} %"
     return (
-        f"Interval of the difference: all rows of one metric and setting together cover with chance {share}, so that "
-        "all primary metrics together do with 95 % (Dunnett's intervals of the model value = arm + seed + error). It "
-        f"alone decides, and p is adjusted likewise: below {alpha:.3g} exactly where it excludes 0. Paired t: the "
-        "interval of this pair alone, uncorrected, beside it.",
+        "Interval of the difference: all rows of arms with seeds, of one metric and setting, together cover with "
+        f"chance {share}, so that all primary metrics together do with 95 % (Dunnett's intervals of the model value = "
+        f"arm + seed + error). It alone decides, and p is adjusted likewise: below {alpha:.3g} exactly where it "
+        "excludes 0. Paired t: the interval of this pair alone, uncorrected, beside it.",
         "better, worse: the interval excludes 0; by less than matters: it also lies within the margin. same: it "
         f"contains 0 and lies within the margin. open: anything else, and anything under {FEWEST_SEEDS} seeds; the "
         "seeds, or songs, named would decide with chance 0.8 if the difference and the spread stayed as they are.",

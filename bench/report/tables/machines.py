@@ -73,7 +73,9 @@ def _all_tables(machines: Sequence[Machine]) -> list[Table]:
 def _machines_table(machines: Sequence[Machine], baseline: str) -> Table:
     """How each machine ran, side by side; arms of one machine only are named."""
     names = [one.folder.name for one in machines]
-    places = [name if names.count(name) == 1 else one.folder.as_posix() for name, one in zip(names, machines, strict=True)]
+    places = [
+        name if names.count(name) == 1 else one.folder.as_posix() for name, one in zip(names, machines, strict=True)
+    ]
     sides = [{"results": place, **dict(provenance(one.frame))} for place, one in zip(places, machines, strict=True)]
     names = list(dict.fromkeys(name for side in sides for name in side))
     rows = [(name, *(side.get(name, "-") for side in sides)) for name in names]

@@ -16,8 +16,9 @@ from typer.testing import CliRunner, Result
 
 from bench.cli.metrics import named_folders
 from bench.cli.metrics_sets import Sets, evened, length_of, long_enough, matched, one_grid, warnings
+from bench.cli.metrics_table import Measured, table_rows
 from bench.errors import UserError
-from metrics import Notes
+from metrics import MetricResult, Notes
 from metrics.music.excerpts import excerpts, grid_of, on_grid
 from metrics.music.table import REFERENCE_SETS
 
@@ -79,6 +80,17 @@ def test_two_folders_give_a_table_with_ceiling_floors_and_definitions(
     assert mean["definition"] == "oa_attribute/mean-of-4 v1"
 
 
+def test_the_reason_of_a_pair_is_no_verdict_and_its_songs_are_counted_one_by_one():
+    without = (np.linspace(0.1, 0.1001, 50), np.linspace(0.1, 0.1002, 50))
+    rows = [
+        MetricResult("kernel_distance", 0.1, 300, songs=300, parts={"songs_reference": 120.0}, without=without),
+        MetricResult("structure_error", 0.1, 2, "no interval"),
+    ]
+    pairs = [row for row in table_rows(Measured({"ar": rows, "ai": rows}, {}, {}, "r", 0)) if row["against"]]
+    assert [(row["songs"], row["reason"]) for row in pairs] == [(120, ""), (0, "no interval")]
+    assert pairs[0]["verdict"].startswith("same") and pairs[1]["verdict"] == ""
+
+
 def test_several_systems_are_compared_in_pairs(app: typer.Typer, folders: tuple[Path, Path], tmp_path: Path):
     files = sorted(folders[0].glob("*.mid"))
     for name, part in {"ar": files[:6], "ai": files[4:9]}.items():
@@ -91,7 +103,7 @@ def test_several_systems_are_compared_in_pairs(app: typer.Typer, folders: tuple[
     assert result.exit_code == 0, result.output
     said = result.stderr.replace("\n", " ")
     assert "1 of 6 pieces of" in said and "not used: 5 of each system are compared" in said
-    assert "1 files of" in said and "not read, as no MIDI, kar or ABC: .txt (1)" in said
+    assert "1 file of" in said and "ar is not read, as no MIDI, kar or ABC: .txt (1)" in said
     assert "2 pieces of ar are pieces of ai too" in said
     assert "ai: 3 of 5 generated pieces hold the same notes as reference pieces" in said
     assert "ar - ai" in result.stdout and "verdict: on kernel_distance alone" in result.stdout

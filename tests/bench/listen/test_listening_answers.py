@@ -18,6 +18,7 @@ from bench.listen.scores import Compared, scores
 from bench.listen.tables import _verdict, listening_tables
 from metrics.music.two_samples import KERNEL_DISTANCE
 from metrics.statistics.intervals import Interval
+from metrics.statistics.planning import MOST
 
 SAMPLES = [(REAL, "r"), ("good", "g"), ("bad", "b"), (REAL, "c"), (SHUFFLED, "c")]
 CHECK, TURNED = (3, 4), (4, 3)
@@ -143,6 +144,7 @@ def test_strengths_and_verdicts_of_pairs(folder):
     # pairs of answers of two listeners that agree, by hand: 572 of 700, 86 of 112 and 212 of 252
     assert found.agreement == pytest.approx(2 * 870 / 1064 - 1)
     assert not found.pairs[0].decided  # one sample of each system shows nothing of the systems
+    assert found.pairs[0].needed == MOST  # nor does it to more listeners
 
 
 def test_mean_ratings_are_paired_by_listener(folder):

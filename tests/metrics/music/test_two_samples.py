@@ -167,6 +167,14 @@ def test_a_redraw_holds_only_its_own_pieces_and_a_piece_drawn_twice_stays_one():
     assert side_accuracies(samples([0, 1, 10], [11, 12, 30]), weights).tolist() == [2 / 3, 3 / 4]
 
 
+def test_a_copy_of_a_reference_piece_leaves_the_order_of_its_songs():
+    reference, generated, train = pieces(1, 5), pieces(2, 5), pieces(3, 12)
+    for given in (generated, [reference[-1], *generated[1:]]):
+        found = kernel_distance(given, reference, train).without[1]
+        less = [kernel_distance(given, reference[:k] + reference[k + 1 :], train, intervals=False) for k in range(5)]
+        assert found.tolist() == pytest.approx([one.value for one in less])
+
+
 def test_a_set_against_itself():
     train, same = pieces(0, 20), pieces(1, 8)
     assert kernel_distance(same, same, train, intervals=False).value == pytest.approx(0, abs=1e-12)

@@ -113,3 +113,20 @@ def test_needed_listeners_have_the_power_of_a_t_test():
     assert listeners_needed(0.5, 1.0) == 34
     assert listeners_needed(0.0, 1.0) == MOST
     assert listeners_needed(100.0, 1.0) == 2
+
+
+def test_more_listeners_leave_the_error_of_the_samples():
+    # by the normal distribution 1 / ((0.5 / 2.80) ** 2 - 0.1 ** 2) = 45.7; by Student's t of 48 degrees, 2.0106, a
+    # shift of 0.5 / sqrt(1 / 49 + 0.01) = 2.867 is above 2.0106 with chance 0.80, of 47 degrees one of 2.848 is not
+    assert listeners_needed(0.5, 1.0, fixed=0.1) == 49
+    assert listeners_needed(0.5, 1.0, fixed=0.2) == MOST  # 0.5 / 0.2 is under 2.80
+    assert listeners_needed(0.5, 0.0, fixed=0.2) == MOST and listeners_needed(0.5, 1.0, fixed=math.nan) == MOST
+
+
+def test_the_error_has_a_part_of_listeners_and_one_of_samples():
+    rows = [(int(k >= 3), int(k < 3), n) for n in range(12) for k in range(4)]
+    few = answers(rows)
+    few.samples[:] = [(k, 4 + k) if k < 3 else (4 + k, k) for _ in range(12) for k in range(4)]
+    of_listeners, of_samples = few.errors(0, 1)
+    assert few.error(0, 1) == pytest.approx(math.hypot(of_listeners, of_samples))
+    assert of_samples > 2 * of_listeners

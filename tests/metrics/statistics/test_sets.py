@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from metrics.statistics.planning import Needed
 from metrics.statistics.sets import SetFigure, set_difference, set_pairs
@@ -79,6 +80,41 @@ def test_an_open_verdict_names_songs():
     assert found.needed is not None and found.needed.seeds is None and found.needed.songs > 4
     assert found.text == f"open: {found.needed.songs} songs would decide"
     assert Verdict("open", needed=Needed(None, None, "songs")).text == "open: over 10,000 songs would decide"
+
+
+def test_songs_left_out_in_groups_are_counted_one_by_one():
+    def grouped(shift: float, songs: int) -> SetFigure:
+        value = 1.0 + shift
+        return SetFigure(value, (value + 0.01 * (-1.0) ** np.arange(50),), songs=songs)
+
+    alone, found = between([grouped(0, 0)], [grouped(0.05, 0)]), between([grouped(0, 200)], [grouped(0.05, 400)])
+    assert (alone.seeds, found.seeds) == (50, 200)
+    assert found.interval.half_width == alone.interval.half_width  # 49 degrees of freedom either way
+    needed = verdict(found, better="lower").needed
+    assert needed is not None and needed.songs is not None and needed.songs > 200
+    seeds = [SetFigure(value, (value + np.array([0.0, 0.1, -0.1]),)) for value in (1.0, 2.0, 3.0)]
+    assert between(seeds, [grouped(0, 200)]).songs == 200
+
+
+def test_a_figure_that_is_missing_without_a_song_is_the_reason():
+    hole = SetFigure(1.0, (np.array([1.0, math.nan, 1.2, 0.9]),))
+    words = "open: no figure without some of the songs"
+    assert verdict(between([hole], [mean_of([0, 2, 4])]), better="lower").text == words
+    seeds = [SetFigure(value, hole.without) for value in (1.0, 2.0, 3.0)]
+    assert verdict(between(seeds, [mean_of([0, 2, 4])]), better="lower").text == words
+
+
+def test_songs_that_would_decide_do_not_depend_on_the_number_of_sets():
+    def chance(songs: int) -> float:  # two-sided, with the critical value of three sets at songs - 1 degrees of freedom
+        shift = found.value / math.sqrt(found.components.seed / songs)
+        critical = found.family.critical(songs - 1)
+        return float(stats.nct.sf(critical, songs - 1, abs(shift)))
+
+    sets = {"a": mean_of([0, 2, 0, 2]), "b": mean_of([2, 4, 2, 3]), "c": mean_of([0, 2, 0, 2])}
+    found = set_pairs(sets)["a", "b"]
+    needed = verdict(found, better="lower").needed
+    assert needed is not None and needed.songs is not None
+    assert chance(needed.songs - 1) < 0.8 <= chance(needed.songs)
 
 
 @pytest.mark.parametrize("songs", [5, 20])
