@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.analysis.comparable import first_setting, kernel_conflict
-from bench.report.analysis.comparisons import compared_at
+from bench.report.analysis.comparisons import compared_at, with_outside
+from bench.report.analysis.outside import is_outside
 from bench.report.analysis.references import CEILING, GRAMMAR, blind_to, grammar_marks, reference_summary
 from bench.report.analysis.samplers import any_sampler, varies_sampler
 from bench.report.rows.arms import arm_order
@@ -51,7 +52,9 @@ def study_summary(
     costs = first_setting(cost_summaries(frame))
     setting = any_sampler if varies_sampler(quality) else quality_group
     groups = [(group, rows) for group, rows in quality.groups(setting) if rows.measured()]
+    groups = [one for one in groups if not all(map(is_outside, one[1]))] or groups  # they stand beside the arms
     group, scores = groups[0] if groups else (None, Summaries())
+    scores = scores if group is None else with_outside(scores, quality, group)
     longest = max(costs.measured().lengths(), default=None)
     costs = costs.where(length=longest)
     shown = [metric for metric in metrics if Summaries([*scores, *costs]).where(metric=metric).measured()]

@@ -22,6 +22,8 @@ from bench.report.tables.cost import cost_tables
 from bench.report.tables.quality import quality_tables
 from bench.run.plan import make_plan
 from bench.study.grid import load_study
+from bench.study.presentation import PresentationSettings
+from bench.study.yaml import Place
 from metrics.cost.quantities import BITS, STEP_LATENCY
 
 STUDY = """\
@@ -188,3 +190,24 @@ def test_tables_and_axes_follow_it_and_csv_does_not(frame: pd.DataFrame, planned
     ticks = [tick.get_text() for axis in drawn.axes for tick in axis.get_yticklabels() if axis.axison]
     lengths = [tick.get_text() for tick in drawn.axes[0].get_xticklabels()]
     assert "1,0" in ticks and not any("." in tick for tick in ticks) and "2.048" in lengths
+
+
+@pytest.mark.parametrize(
+    ("arms", "labels", "kept", "refused"),
+    [
+        ("abc", {"a": "b", "b": "c"}, {}, ["a", "b"]),
+        ("abc", {"a": "b", "b": "a"}, {"a": "b", "b": "a"}, []),
+        (("a k=1", "a k=2", "mamba"), {"a": "X", "a k=1": "mamba"}, {"a k=2": "X k=2"}, ["a k=1"]),
+    ],
+)
+def test_no_two_arms_have_one_name(arms: str, labels: dict[str, str], kept: dict[str, str], refused: list[str]) -> None:
+    found, lines = PresentationSettings(labels=labels).applied(list(arms), Place(None))
+    assert found.labels == kept
+    assert [line.split(": ")[1].removeprefix("labels.") for line in lines] == refused
+    assert all("is the name of two arms" in line for line in lines)
+
+
+def test_the_colour_of_a_name_in_full_decides() -> None:
+    settings = PresentationSettings(colours={"a k=1": "#000001", "a": "#000002"})
+    found, _ = settings.applied(["a k=1", "a k=2"], Place(None))
+    assert found.colours == {"a k=1": "#000001", "a k=2": "#000002"}

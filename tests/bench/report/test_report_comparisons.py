@@ -17,6 +17,7 @@ from bench.report.rows.frame import as_frame
 from bench.report.rows.summaries import Summaries, quality_summaries, reference_summaries
 from bench.report.tables.comparisons import comparison_tables, rank_tables
 from bench.report.tables.quality import quality_tables
+from bench.report.tables.summary import study_summary
 from bench.store.vectors import Vector, write_vectors
 from metrics.headlines import PRIMARY
 from metrics.quantities import quantity_of
@@ -283,3 +284,15 @@ def test_what_other_music_cannot_be_compared_by_is_said(tmp_path: Path):
         "open: its cells hold no figure without"
     )
     assert kernel_against(old, None, "transformer")["ar"] == "open: not repeated over seeds"
+
+
+@pytest.mark.parametrize("first", ["transformer", "mdlm"])
+def test_music_of_another_system_stands_in_the_summary_beside_the_arms(tmp_path: Path, first: str):
+    frame = outside_study(tmp_path)
+    frame = frame.sort_values("arm", key=lambda arms: arms != first, kind="stable").reset_index(drop=True)
+    table = study_summary(frame)
+    values = {row[0].text: row[1].value for row in table.rows}
+    assert values == {"transformer": pytest.approx(0.51), "ar": 0.010, "mdlm": 0.012}
+    assert not any("further settings" in note for note in table.notes)
+    alone = study_summary(frame[frame["arm"] != "transformer"])
+    assert {row[0].text: row[1].value for row in alone.rows} == {"ar": 0.010, "mdlm": 0.012}
