@@ -45,7 +45,7 @@ def report(
         how = _presentation(study, folder, presentation, overrides)
         frame = as_frame(load_results(folder), how)
         path = write_report(folder, table=frame, force=force, presentation=how)
-        print_summary(frame, folder, console)
+        print_summary(frame, folder, console, force=force, presentation=how)
     console.print(f"report: {path}", soft_wrap=True)
 
 

@@ -10,7 +10,15 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from bench.errors import UserError
-from bench.report.presentation import PLAIN, STUDY_ARM, Presentation, presentation_of, presented, shown_rows
+from bench.report.presentation import (
+    PLAIN,
+    STUDY_ARM,
+    Presentation,
+    is_presented,
+    presentation_of,
+    presented,
+    shown_rows,
+)
 from bench.store.table import COLUMNS, NEEDED, SCHEMA, typed
 from bench.study.tuning import SHARED
 from bench.versions import number_of
@@ -65,6 +73,8 @@ def as_frame(table: Any, presentation: Presentation | None = None) -> pd.DataFra
     that was made so before keeps its presentation. Raises UserError where a column of NEEDED is missing.
     """
     frame = table if isinstance(table, pd.DataFrame) else table.frame
+    if is_presented(frame):
+        return frame
     folder = getattr(table, "folder", None)
     how = presentation or (presentation_of(folder) if folder else PLAIN)
     missing = [name for name in NEEDED if name not in frame.columns]

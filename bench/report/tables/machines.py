@@ -36,14 +36,12 @@ from bench.report.tables.cost import summary_entry
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.quality import NOT_ASKED, score_entry, seeds_entry
 from bench.report.tables.table import Entry, Table, numbered
-from metrics.headlines import COSTS, DISTANCES, OVERLAPS, PRIMARY
+from metrics.headlines import COSTS, SCORES
 from metrics.quantities import quantity_of
 
 OWN = "†"
 ONE_SIDE, SINGLE = "_one_side", "arms and lengths of one machine only"
 """End of the names, and of the titles, of tables that hold nothing to compare."""
-SCORES = tuple(dict.fromkeys((*PRIMARY, *DISTANCES, *OVERLAPS[:1])))
-"""Scores of the pooled table."""
 
 
 def merged_tables(machines: Sequence[Machine]) -> list[Table]:
@@ -70,7 +68,9 @@ def _all_tables(machines: Sequence[Machine]) -> list[Table]:
 def _machines_table(machines: Sequence[Machine], baseline: str) -> Table:
     """How each machine ran, side by side; arms of one machine only are named."""
     names = [one.folder.name for one in machines]
-    places = [name if names.count(name) == 1 else one.folder.as_posix() for name, one in zip(names, machines, strict=True)]
+    places = [
+        name if names.count(name) == 1 else one.folder.as_posix() for name, one in zip(names, machines, strict=True)
+    ]
     sides = [{"results": place, **dict(provenance(one.frame))} for place, one in zip(places, machines, strict=True)]
     names = list(dict.fromkeys(name for side in sides for name in side))
     rows = [(name, *(side.get(name, "-") for side in sides)) for name in names]

@@ -14,7 +14,8 @@ from bench.report.analysis.comparisons import compared
 from bench.report.claims.paper import load_paper
 from bench.report.claims.verdict import judge
 from bench.report.figures import FIGURES, draw
-from bench.report.presentation import NumberStyle, Presentation, presentation_of, read_presentation
+from bench.report.pages.content import all_tables
+from bench.report.presentation import NumberStyle, Presentation, _override, presentation_of, read_presentation
 from bench.report.rows.arms import arm_order, looks_of
 from bench.report.rows.frame import as_frame, failures
 from bench.report.rows.study import baseline_arm
@@ -211,3 +212,36 @@ def test_the_colour_of_a_name_in_full_decides() -> None:
     settings = PresentationSettings(colours={"a k=1": "#000001", "a": "#000002"})
     found, _ = settings.applied(["a k=1", "a k=2"], Place(None))
     assert found.colours == {"a k=1": "#000001", "a k=2": "#000002"}
+
+
+@pytest.mark.parametrize("block", ["teal", "[smdim]", "3"])
+def test_a_presentation_that_is_no_mapping_is_one_line(planned: Path, tmp_path: Path, block: str) -> None:
+    path = tmp_path / "toy.yaml"
+    path.write_text(f"{STUDY}presentation: {block}\n")
+    with pytest.raises(
+        UserError, match=r"^\S+toy.yaml:6: presentation: is no mapping of keys; allowed: arms, order, .*$"
+    ):
+        read_presentation(planned, path)
+    (planned / "study.json").write_text('{"study": "toy"}')
+    with pytest.raises(UserError, match=r"^\S+study.json: study: is no mapping of keys"):
+        read_presentation(planned)
+    assert presentation_of(planned).labels == ()
+
+
+def test_an_arm_with_a_sign_of_equality_in_its_name_has_a_label() -> None:
+    content: dict[str, dict[str, str]] = {}
+    assert _override(content, "labels.smdim steps=8=Eight steps") == "labels.smdim steps=8"
+    assert _override(content, "colours.smdim steps=8 = teal") == "colours.smdim steps=8"
+    assert content == {"labels": {"smdim steps=8": "Eight steps"}, "colours": {"smdim steps=8": "teal"}}
+
+
+def test_cited_tables_are_those_of_the_recorded_presentation(frame: pd.DataFrame, planned: Path) -> None:
+    content = json.loads((planned / "study.json").read_text())
+    content["study"]["presentation"] = {"columns": ["oa_mean"], "caption": "Ours."}
+    (planned / "study.json").write_text(json.dumps(content))
+    summary = next(table for table in all_tables(frame, planned) if table.name == "summary")
+    assert (summary.columns[1:2], summary.caption) == (("OA mean",), "Ours.")
+
+
+def test_a_presented_frame_is_taken_as_it_is(frame: pd.DataFrame) -> None:
+    assert as_frame(frame) is frame and as_frame(raw(frame)) is not frame
