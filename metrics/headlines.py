@@ -39,6 +39,8 @@ DISTANCES: Final = (KERNEL_DISTANCE, NEAREST_NEIGHBOUR_ACCURACY, STRUCTURE_ERROR
 """They see the order of notes."""
 OVERLAPS: Final = (OA_MEAN, *OA_ATTRIBUTE.values())
 """For comparison with papers: they do not see the order of notes."""
+SCORES: Final = tuple(dict.fromkeys((*PRIMARY, *DISTANCES, *OVERLAPS[:1])))
+"""Of model cards and of tables pooled over machines."""
 HEADLINES: Final = (
     *LIKELIHOODS,
     *DISTANCES,

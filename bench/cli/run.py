@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.console import Console
 
+    from bench.report.presentation import Presentation
     from bench.run.executors import Executor
     from bench.store.table import ResultTable
     from bench.study.grid import Study
@@ -172,24 +173,33 @@ def finish(results: ResultTable, console: Console) -> None:
     """Write the report of a study's results, print the summary table and the path of the report."""
     from bench.report import write_report
     from bench.report.pages.cost_summary import cost_summary
+    from bench.report.presentation import presentation_of
     from bench.report.rows.frame import as_frame, summaries_kept
 
     with summaries_kept():
         frame = as_frame(results)
         report = write_report(results.folder, table=frame)
-        print_summary(frame, results.folder, console)
+        print_summary(frame, results.folder, console, presentation=presentation_of(results.folder))
         tables = cost_summary(frame, results.folder)
     for table in tables:
         console.print(table)
     console.print(f"report: {report}", soft_wrap=True)
 
 
-def print_summary(frame: pd.DataFrame, folder: Path, console: Console) -> None:
-    """Print the question of a study with its answers, the summary table of its rows, and the verdicts under it."""
+def print_summary(
+    frame: pd.DataFrame,
+    folder: Path,
+    console: Console,
+    *,
+    force: bool = False,
+    presentation: Presentation | None = None,
+) -> None:
+    """Print the question of a study with its answers, the summary table of its rows, and the verdicts under it; `force`
+    and `presentation` as in `write_report`."""
     from bench.report import answer_lines, summary_table, verdict_lines
 
-    for line in answer_lines(folder, frame):
+    for line in answer_lines(folder, frame, force=force):
         console.print(line)
-    console.print(summary_table(frame, folder))
+    console.print(summary_table(frame, folder, force=force, presentation=presentation))
     for line in verdict_lines(folder, frame):
         console.print(line)

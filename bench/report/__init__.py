@@ -29,21 +29,25 @@ def write_report(
     return write(Path(results_folder), table, force=force, presentation=presentation)
 
 
-def summary_table(table: Any, folder: Path | None = None) -> RichTable:
-    """The table printed at the end of a run; `table` is a ResultTable or a frame, `folder` holds its cells."""
+def summary_table(
+    table: Any, folder: Path | None = None, *, force: bool = False, presentation: Presentation | None = None
+) -> RichTable:
+    """The table printed at the end of a run; `table` is a ResultTable or a frame, `folder` holds its cells, `force` and
+    `presentation` as above."""
     from bench.report.pages.terminal import summary_table as build
+    from bench.report.presentation import PLAIN
 
-    return build(table, folder)
+    return build(table, folder, force=force, presentation=presentation or PLAIN)
 
 
-def answer_lines(results_folder: Path, table: Any) -> list[str]:
-    """The study's question and its answers, printed over the summary table; `table` as above."""
+def answer_lines(results_folder: Path, table: Any, *, force: bool = False) -> list[str]:
+    """The study's question and its answers, printed over the summary table; `table` and `force` as above."""
     from bench.report.pages.answers import answers
     from bench.report.rows.frame import as_frame
     from bench.report.rows.study import baseline_arm, kernels_together, study_question
 
     frame = as_frame(table)
-    together = kernels_together(results_folder)
+    together = force or kernels_together(results_folder)
     found = answers(frame, baseline_arm(results_folder, frame), results_folder, together=together)
     return [*filter(None, [study_question(results_folder)]), *(f"{one.question} {one.words}" for one in found)]
 

@@ -100,24 +100,32 @@ def read_presentation(
     """
     place = Place(folder / "study.json")
     prefix: KeyPath = ("presentation",)
-    content: Any = (_study(folder).get("study") or {}).get("presentation", {})
+    study = _study(folder).get("study") or {}
+    if not isinstance(study, dict):
+        raise place.error(("study",), "is no mapping of keys; run the study again, which writes it")
+    content: Any = study.get("presentation") or {}
     if file is not None:
         content, lines = read_yaml(file)
         place, prefix = Place(file, lines), ()
         if "name" in content or "presentation" in content or "include" in content:
             content, place = read_source(file, (), (), ())
             content, prefix = content.get("presentation") or {}, ("presentation",)
+    if not isinstance(content, dict):
+        raise place.error(prefix, f"is no mapping of keys; allowed: {', '.join(PresentationSettings.model_fields)}")
     content = dict(content)
     for override in overrides:
-        _override(content, override)
-        place.origins |= {(*prefix, override.partition("=")[0].strip()): f"--set {' '.join(override.split())}"}
+        key = _override(content, override)
+        place.origins |= {(*prefix, key): f"--set {' '.join(override.split())}"}
     return _applied(content, folder, place, prefix)
 
 
-def _override(content: dict[str, Any], override: str) -> None:
-    """Set one key, or one entry of a mapping: `numbers=1.234,5`, `labels.smdim=SMDIM`."""
-    key, equals, text = override.partition("=")
-    group, dot, name = key.strip().partition(".")
+def _override(content: dict[str, Any], override: str) -> str:
+    """Set one key, or one entry of a mapping, and return the key: `numbers=1.234,5`, `labels.smdim=SMDIM`; the name of
+    an arm may have a `=` (`labels.smdim steps=8=SMDIM`)."""
+    of_arm = override.strip().startswith(("labels.", "colours."))
+    key, equals, text = override.rpartition("=") if of_arm else override.partition("=")
+    key = key.strip()
+    group, dot, name = key.partition(".")
     if not equals or not group:
         raise UserError(f"--set {override}: write KEY=VALUE, as in labels.smdim=SMDIM")
     if group not in PresentationSettings.model_fields:
@@ -127,10 +135,11 @@ def _override(content: dict[str, Any], override: str) -> None:
         value = load_yaml(text) if text.strip()[:1] in "[{\"'" else text.strip()
     if not dot:
         content[group] = value
-        return
+        return key
     if not isinstance(content.get(group, {}), dict):
         raise UserError(f"--set {override}: {group} has no entries of its own; write {group}=VALUE")
     content[group] = {**content.get(group, {}), name: value}
+    return key
 
 
 def _study(folder: Path) -> dict[str, Any]:
@@ -170,10 +179,15 @@ def _planned_arms(plan: dict[str, Any]) -> list[str]:
     return sorted(arms, key=place)
 
 
+def is_presented(frame: pd.DataFrame) -> bool:
+    """Whether `presented` made all rows of a frame; one may be joined with rows as they were stored."""
+    return STUDY_ARM in frame.columns and bool(frame[STUDY_ARM].notna().all())
+
+
 def presented(frame: pd.DataFrame, how: Presentation) -> pd.DataFrame:
     """The frame (changed in place) with arms under their labels and in their order, and with the rows of others set
     apart; one that was presented before is returned as it is."""
-    if STUDY_ARM in frame.columns and frame[STUDY_ARM].notna().all():  # else joined with rows as they were stored
+    if is_presented(frame):
         return frame
     of_arms = (frame["kind"] != "reference") & (frame["arm"] != "")
     known = [str(arm) for arm in frame.loc[of_arms, "arm"].unique()]

@@ -4,7 +4,6 @@ decide no cell and no result."""
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
@@ -67,14 +66,16 @@ class PresentationSettings(Settings):
             changes[group] = tuple(dict.fromkeys(names))
         short_first = sorted(self.labels.items(), key=lambda item: len(item[0]))  # the name in full decides
         labels = {arm: label + arm[len(name) :] for name, label in short_first for arm in arms_named(name, arms)}
-        count = Counter(labels.get(arm, arm) for arm in arms)
+        kept = dict(labels)  # a label that is left out gives its arm's own name back, which another may have
+        while double := {arm for arm in kept if [kept.get(one, one) for one in arms].count(kept[arm]) > 1}:
+            kept = {arm: label for arm, label in kept.items() if arm not in double}
         for name, label in self.labels.items():
-            members = full(("labels", name), name)
-            if double := [arm for arm in members if count[labels[arm]] > 1]:
-                refused(("labels", name), f"{quoted(label)} is the name of two arms; allowed: one for each arm")
-            labels = {arm: one for arm, one in labels.items() if arm not in double}
-        changes |= {"labels": labels, "colours": {}}
-        for name, text in self.colours.items():
+            mine = [arm for arm in full(("labels", name), name) if labels[arm] == label + arm[len(name) :]]
+            if lost := [arm for arm in mine if arm not in kept]:
+                taken = quoted(labels[lost[0]])
+                refused(("labels", name), f"{taken} is the name of two arms; allowed: one for each arm")
+        changes |= {"labels": kept, "colours": {}}
+        for name, text in sorted(self.colours.items(), key=lambda item: len(item[0])):
             try:
                 changes["colours"] |= dict.fromkeys(full(("colours", name), name), hex_colour(text))
             except ValueError as error:

@@ -235,10 +235,10 @@ def _compared(frame: pd.DataFrame, folder: Path | None) -> Iterable[Compared]:
         ):
             continue  # they stand beside the arms of each setting
         chosen = [metric for metric in PRIMARY if not samplers or quantity_of(metric).kind == "music"]
-        joined = _with_outside(summaries, everything, group)
+        joined = with_outside(summaries, everything, group)
         measured = {metric: joined.where(metric=metric).measured() for metric in chosen}
         several = sum(len(rows) > 1 for rows in measured.values())
-        kept = _with_outside(shown_of.get(group, Summaries()), shown, group)
+        kept = with_outside(shown_of.get(group, Summaries()), shown, group)
         for metric, rows in measured.items():
             if its_rows := kept.where(metric=metric).measured():
                 cells = cells_of(rows, folder) if folder else None
@@ -247,7 +247,7 @@ def _compared(frame: pd.DataFrame, folder: Path | None) -> Iterable[Compared]:
                 yield replace(found, summaries=its_rows, outside=set_figures(rows, folder) if folder else found.outside)
 
 
-def _with_outside(summaries: Summaries, everything: Summaries, group: Group) -> Summaries:
+def with_outside(summaries: Summaries, everything: Summaries, group: Group) -> Summaries:
     """The summaries of a group, and those of outside systems' music for its corpus and length."""
     beside = (one for one in everything if is_outside(one) and _same_music(one, group))
     return Summaries(dict.fromkeys([*summaries, *beside]))

@@ -9,13 +9,27 @@ from bench.report.rows.summaries import Group, Summaries, Summary, quality_summa
 
 def base_arm(summary: Summary) -> str:
     """The arm's name without what the summary names anyway: `smdim sampler=cached steps=8` -> `smdim`."""
+    return _without_sampler(summary.arm, summary) if _is_sampled(summary) else summary.arm
+
+
+def _without_sampler(name: str, summary: Summary) -> str:
     words = (f"sampler={summary.sampler}", f"steps={summary.sample_steps}")
-    return " ".join(word for word in summary.arm.split(" ") if word not in words)
+    return " ".join(word for word in name.split(" ") if word not in words)
+
+
+def _study_arm(summary: Summary) -> str:
+    """The arm's name in its study, whatever its label."""
+    return summary.study_arm or summary.arm
+
+
+def _is_sampled(summary: Summary) -> bool:
+    """Whether the study names the arm by its sampler."""
+    return _without_sampler(_study_arm(summary), summary) != _study_arm(summary)
 
 
 def varies_sampler(summaries: Summaries) -> bool:
     """Whether some arm was sampled in more than one way, as an axis of the study."""
-    return any(base_arm(one) != one.arm for one in summaries)
+    return any(map(_is_sampled, summaries))
 
 
 def any_sampler(summary: Summary) -> Group:
@@ -35,10 +49,10 @@ def one_a_training(frame: pd.DataFrame) -> pd.DataFrame:
     summaries = quality_summaries(frame)
     if not varies_sampler(summaries):
         return frame
-    first: dict[str, str] = {}
+    first: dict[str, Summary] = {}
     for summary in summaries:
-        first.setdefault(base_arm(summary), summary.arm)
-    own_name = {arm: base for base, arm in first.items()}
+        first.setdefault(_without_sampler(_study_arm(summary), summary), summary)
+    own_name = {summary.arm: base_arm(summary) for summary in first.values()}
     kept = frame[(frame["kind"] != "quality") | frame["arm"].isin(list(own_name))]
     return kept.assign(arm=kept["arm"].replace(own_name))
 

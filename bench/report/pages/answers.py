@@ -60,19 +60,21 @@ class Finding:
 
 
 def answers(frame: pd.DataFrame, baseline: str, folder: Path | None = None, *, together: bool = False) -> list[Answer]:
-    """The answer on cost, of the longest length, and the one on music; `together` as in `in_short`."""
+    """The answer on cost, of the longest length at which the baseline has a figure, and the one on music; `together` as
+    in `in_short`."""
     return [_cost_answer(frame, baseline, folder, together), _music_answer(frame, baseline, folder)]
 
 
 def _cost_answer(frame: pd.DataFrame, baseline: str, folder: Path | None, together: bool) -> Answer:
     costs = first_setting(cost_summaries(frame)).where(metric=tuple(COSTS))
-    longest = max(costs.measured().lengths(), default=None)
+    known, arms = costs.measured(), costs.distinct("arm")
+    longest = max(known.where(arm=baseline).lengths() or known.lengths(), default=None)
     if longest is None:
         return Answer("Cheaper?", _sentence([f"{CANNOT}: no cost was measured"]))
+    if len(arms) == 1:
+        return Answer("Cheaper?", f"Nothing is compared: one arm only ({arms[0]}).")
     costs = costs.where(length=longest)
     question = f"Cheaper than {baseline} at {longest} tokens?"
-    if len(costs.distinct("arm")) == 1:
-        return Answer("Cheaper?", f"Nothing is compared: one arm only ({costs[0].arm}).")
     parts = []
     for metric, label in COSTS.items():
         rows = costs.where(metric=metric)

@@ -34,10 +34,9 @@ from bench.report.tables.cost import joined, parameters_entry
 from bench.report.tables.numbers import with_interval
 from bench.report.tables.table import Entry, Table, as_markdown
 from bench.versions import SOFTWARE
-from metrics.headlines import COSTS, DISTANCES, OVERLAPS, PRIMARY
+from metrics.headlines import COSTS, PRIMARY, SCORES
 from metrics.quantities import quantity_of
 
-SCORES = tuple(dict.fromkeys((*PRIMARY, *DISTANCES, *OVERLAPS[:1])))
 REFERENCES = (CEILING, GRAMMAR, BIGRAM)
 TASK = {"type": "other", "name": "symbolic music generation"}
 """The Hub has no task for it."""

@@ -19,7 +19,7 @@ from bench.report.figures.data import figure_csv
 from bench.report.figures.style import DOUBLE_COLUMN_IN, NothingToShow, render
 from bench.report.pages.answers import Answer, answers
 from bench.report.pages.sentences import failure_sentence, in_short
-from bench.report.presentation import PLAIN, NumberStyle, Presentation
+from bench.report.presentation import PLAIN, NumberStyle, Presentation, presentation_of
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import FAILURE_COLUMNS, TUNING, failures
 from bench.report.rows.pieces import Piece, samples_by_arm
@@ -32,10 +32,9 @@ from bench.report.tables.efficiency import efficiency_tables
 from bench.report.tables.growth import growth_tables, scaling_table
 from bench.report.tables.quality import detail_tables, quality_tables
 from bench.report.tables.samplers import sampler_tables
-from bench.report.tables.summary import study_summary
+from bench.report.tables.summary import shown_summary
 from bench.report.tables.table import Table
 from bench.report.tables.tuning import shared_tables, tuning_tables, with_values
-from metrics.headlines import SUMMARY as SUMMARY_METRICS
 
 NOTHING_IN_SHORT = "Nothing here can be said in a sentence; see the tables."
 NO_FAILURES = "None: every row has its figure."
@@ -99,7 +98,6 @@ class Content:
     figures: dict[str, bytes]
     notes: list[str]
     data: Mapping[str, str] = field(default_factory=dict)
-    presentation: Presentation = PLAIN
     together: bool = False
     """Whether costs of different kernels are ranked against each other, marked."""
 
@@ -176,7 +174,7 @@ def gather(frame: pd.DataFrame, folder: Path, *, force: bool = False, presentati
     tables = report_tables(frame, folder, baseline, force=together, presentation=presentation)
     if presentation.numbers != NumberStyle():
         tables = {name: [one.written(presentation.numbers) for one in section] for name, section in tables.items()}
-    return Content(frame, folder, baseline, tables, figures, notes, data, presentation, together)
+    return Content(frame, folder, baseline, tables, figures, notes, data, together)
 
 
 def report_tables(
@@ -185,7 +183,6 @@ def report_tables(
     """Every table of a report by its section; where samplers vary, one table of them instead of one for each, and
     their differences from the one with the most network calls."""
     sampling = sampler_tables(frame)
-    summary = study_summary(frame, folder, metrics=presentation.columns or SUMMARY_METRICS, force=force)
 
     def quality(rows: pd.DataFrame) -> list[Table]:
         return [
@@ -195,7 +192,7 @@ def report_tables(
         ]
 
     return {
-        SUMMARY: [replace(summary, caption=presentation.caption or summary.caption)],
+        SUMMARY: [shown_summary(frame, folder, force=force, presentation=presentation)],
         PAPER: efficiency_tables(frame, folder, force=force),
         Section.QUALITY: with_values(quality(frame), frame, folder),
         Section.TUNING: tuning_tables(frame, folder),
@@ -213,8 +210,11 @@ def report_tables(
 
 
 def all_tables(frame: pd.DataFrame, folder: Path) -> list[Table]:
-    """Every table of a report, without drawing anything."""
-    sections = report_tables(frame, folder, baseline_arm(folder, frame), force=kernels_together(folder))
+    """Every table of a report as the study's own presentation has them, without drawing anything."""
+    how = presentation_of(folder)
+    sections = report_tables(
+        frame, folder, baseline_arm(folder, frame), force=kernels_together(folder), presentation=how
+    )
     return [table for tables in sections.values() for table in tables]
 
 

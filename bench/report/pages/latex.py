@@ -30,6 +30,7 @@ LEFT_OUT = {
     "ranks": ("where",),
     "ablation": ("arms", "against", "in words"),
 }
+THIN = "\N{NARROW NO-BREAK SPACE}"
 SPECIAL: dict[str, str | int | None] = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -43,6 +44,7 @@ SPECIAL: dict[str, str | int | None] = {
     "^": r"\textasciicircum{}",
     "†": r"\textsuperscript{\textdagger}",
     "‡": r"\textsuperscript{\textdaggerdbl}",
+    THIN: r"\,",
 }
 
 
@@ -239,6 +241,8 @@ def _span(table: Table, index: int) -> int:
 
 def _column_type(table: Table, index: int) -> str:
     if index and table.is_numeric(index):
+        if any(_has_other_signs(row[index]) for row in table.rows):
+            return "r" + (r"@{\,}l" if _span(table, index) == 2 else "")
         numbers = [_number(row[index]) for row in table.rows if math.isfinite(row[index].value)]
         whole = max(len(number.partition(".")[0].lstrip("-")) for number in numbers)
         decimals = max(len(number.partition(".")[2]) for number in numbers)
@@ -253,6 +257,15 @@ def _column_type(table: Table, index: int) -> str:
 
 def _number(entry: Entry) -> str:
     return entry.text.split(" ", 1)[0]
+
+
+def _has_other_signs(entry: Entry) -> bool:
+    """Whether the figure has a decimal comma or groups of digits, which a siunitx column does not take as written."""
+    if not math.isfinite(entry.value):
+        return False
+    number = _number(entry)
+    grouped = abs(entry.value) >= 1000 and "." in number and "e" not in number and not _unit(entry)
+    return grouped or "," in number or THIN in number
 
 
 def _group_words(table: Table, row: Sequence[Entry]) -> str:
@@ -279,6 +292,14 @@ def _head(table: Table, index: int) -> str:
     return text
 
 
+def _printed(table: Table, index: int, entry: Entry) -> str:
+    """The number of an entry; siunitx alone sets a minus sign for a hyphen."""
+    number = _number(entry)
+    if not any(_has_other_signs(row[index]) for row in table.rows):
+        return number
+    return number.replace("-", "$-$").replace(THIN, r"\,")
+
+
 def _entry(table: Table, index: int, entry: Entry) -> str:
     mark = escaped(entry.mark)
     if not index or not table.is_numeric(index):
@@ -288,7 +309,7 @@ def _entry(table: Table, index: int, entry: Entry) -> str:
         return "{" + escaped(entry.text) + mark + "}" + (" &" if wide else "")
     interval, unit = entry.text.partition(" [")[2], _unit(entry)
     bold = r"\bfseries " if entry.best else ""
-    first = f"{bold}{_number(entry)}" + (f" {{{escaped(unit)}}}" if unit else "")
+    first = f"{bold}{_printed(table, index, entry)}" + (f" {{{escaped(unit)}}}" if unit else "")
     sign = mark if len(entry.mark) == 1 else ""  # of a footnote; words would widen the column
     if not wide:
         return f"{first} {{{sign}}}" if sign else first

@@ -13,6 +13,7 @@ from bench.report.analysis.growth import cost_ratio
 from bench.report.analysis.references import grammar_marks
 from bench.report.analysis.samplers import network_calls, one_a_training, varies_sampler
 from bench.report.analysis.times import Ratio
+from bench.report.presentation import shown_rows
 from bench.report.rows.summaries import (
     Summaries,
     Summary,
@@ -37,7 +38,7 @@ COMPARED = {
 
 
 def in_short(frame: pd.DataFrame, baseline: str, folder: Path | None = None, *, together: bool = False) -> list[str]:
-    """Sentences on cost at the longest length against the baseline arm, and on quality.
+    """Sentences on cost against the baseline arm, at its longest length, and on quality.
 
     together: latencies are compared even where kernels differ, which the sentence adds.
     """
@@ -51,7 +52,7 @@ def _cost_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None, tog
     words = []
     for metric, label in COMPARED.items():
         rows = summaries.where(metric=metric)
-        longest = max(rows.lengths(), default=None)
+        longest = max(rows.where(arm=baseline).lengths() or rows.lengths(), default=None)
         rows = rows.where(length=longest)
         base = rows.first(arm=baseline)
         others = [one for one in rows if one.arm != baseline]
@@ -196,6 +197,7 @@ def _grammar_sentences(summaries: Summaries, references: Summaries) -> list[str]
 
 def failure_sentence(frame: pd.DataFrame) -> str:
     """How many cells gave no figure; "" where all did."""
+    frame = shown_rows(frame)
     cells = frame["cell_id"].nunique()
     failed = cells - frame.loc[frame["value"].notna(), "cell_id"].nunique()
     return f"{failed} of {cells} cells gave no figure; reasons are listed under Failures." if failed else ""

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.glyphs import labels_of
+from bench.report.presentation import PLAIN, Presentation
 from bench.report.rows.frame import as_frame, study_name
+from bench.report.rows.study import kernels_together
 from bench.report.rows.summaries import Summary
 from bench.report.tables.numbers import number, with_interval
-from bench.report.tables.summary import study_summary
+from bench.report.tables.summary import shown_summary
 from bench.report.tables.table import Entry
 
 if TYPE_CHECKING:
@@ -29,17 +31,22 @@ LOPSIDED = 1.3
 HALVES = "± is half of the 95 % interval, [low, high] an interval that is not even around its figure"
 
 
-def summary_table(table: Any, folder: Path | None = None) -> Table:
+def summary_table(
+    table: Any, folder: Path | None = None, *, force: bool = False, presentation: Presentation = PLAIN
+) -> Table:
     """The summary table of a report for 80 columns: per arm its scores and its cost at the longest length, references
     below. Marks as in the report: † no better than the grammar, ‡ not settled."""
     frame = as_frame(table)
-    shown = study_summary(frame, folder)
+    together = force or (folder is not None and kernels_together(folder))
+    shown = shown_summary(frame, folder, force=together, presentation=presentation)
+    written = presentation.numbers.text
     caption = "\n".join(filter(None, (shown.caption, *shown.notes, HALVES)))
     words = shown.columns[-1:]
     figures = [heading.replace(" ", "\n") for heading in shown.columns[1:-1]]
     result = narrow_table(study_name(frame), figures, caption, words=words, title_justify="center")
     rows = [
-        (row[0], [*(plus_minus(entry) for entry in row[1:-1]), row[-1].text.replace(" ", "\n")]) for row in shown.rows
+        (row[0], [*(written(plus_minus(entry)) for entry in row[1:-1]), row[-1].text.replace(" ", "\n")])
+        for row in shown.rows
     ]
     arms = [(f"{name.text} {name.mark}".strip(), cells) for name, cells in rows if not name.reference]
     add_arms(result, arms)

@@ -10,7 +10,15 @@ from typing import Any, TypeVar
 import pandas as pd
 
 from bench.errors import UserError
-from bench.report.presentation import PLAIN, Presentation, presentation_of, presented, shown_rows
+from bench.report.presentation import (
+    PLAIN,
+    STUDY_ARM,
+    Presentation,
+    is_presented,
+    presentation_of,
+    presented,
+    shown_rows,
+)
 from bench.store.table import COLUMNS, NEEDED, SCHEMA, typed
 from bench.study.tuning import SHARED
 from bench.versions import number_of
@@ -65,6 +73,8 @@ def as_frame(table: Any, presentation: Presentation | None = None) -> pd.DataFra
     that was made so before keeps its presentation. Raises UserError where a column of NEEDED is missing.
     """
     frame = table if isinstance(table, pd.DataFrame) else table.frame
+    if is_presented(frame):
+        return frame
     folder = getattr(table, "folder", None)
     how = presentation or (presentation_of(folder) if folder else PLAIN)
     missing = [name for name in NEEDED if name not in frame.columns]
@@ -104,12 +114,14 @@ def rows_of(frame: pd.DataFrame, kind: str) -> pd.DataFrame:
 
 
 def records(frame: pd.DataFrame, kind: str) -> Iterator[Row]:
-    """The rows of one kind as dictionaries of plain Python values; a whole number that is missing is None."""
+    """The rows of one kind as dictionaries of plain Python values, with the study's name of an arm that has a label; a
+    whole number that is missing is None."""
     rows = rows_of(frame, kind)
     columns: dict[str, list[Any]] = {}
     for name in COLUMNS:
         column = rows[name].astype(object)
         columns[name] = list(column.where(column.notna(), None)) if SCHEMA[name].type is int else list(column)
+    columns[STUDY_ARM] = list(rows[STUDY_ARM].fillna("")) if STUDY_ARM in rows.columns else [""] * len(rows)
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))
 

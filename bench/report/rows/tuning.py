@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.report.presentation import NOT_SHOWN
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import OTHER_READING, QUALITY, TUNING, made_once, rows_of
 from bench.report.rows.study import planned_cells, study_tune
@@ -95,9 +96,10 @@ def shared_reading(frame: pd.DataFrame) -> pd.DataFrame | None:
         return None
 
     def make() -> pd.DataFrame:
-        own_alone = (frame["kind"] == QUALITY) & (frame["tuned"] != "") & ~frame["reading"].str.contains(SHARED)
+        kind = frame["kind"].str.removeprefix(NOT_SHOWN)  # arms that are not shown stay in the models of this reading
+        own_alone = (kind == QUALITY) & (frame["tuned"] != "") & ~frame["reading"].str.contains(SHARED)
         kept = frame[~own_alone].copy()
-        kept["kind"] = kept["kind"].where(kept["kind"] != OTHER_READING, QUALITY)
+        kept["kind"] = kept["kind"].replace({OTHER_READING: QUALITY, NOT_SHOWN + OTHER_READING: NOT_SHOWN + QUALITY})
         return kept.reset_index(drop=True)
 
     return made_once(frame, "shared reading", make)

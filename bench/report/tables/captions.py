@@ -18,13 +18,14 @@ def quality_caption(summaries: Summaries) -> str:
     if not measured:
         return ""
     first = measured[0]
-    seeds = max(one.done for one in measured)
+    counts = sorted({one.done for one in measured if any(seed is not None for seed in one.seeds)}) or [1]
+    seeds = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
     drawn = Summaries(one for one in measured if one.metric not in LIKELIHOODS).distinct("n")
     corpus = f" of {first.corpus}" if first.corpus else ""
     length = f" at {first.length} tokens" if first.length is not None else ""
     pieces = f", {' / '.join(map(str, drawn))} generated pieces per seed" if drawn else ""
-    over = f"mean over {seeds} seeds" if seeds > 1 else "one seed"
-    brackets = " Brackets of scores: 95 % t interval over seeds." if seeds > 1 else " One seed has no interval."
+    over = f"mean over {seeds} seeds" if counts[-1] > 1 else "one seed"
+    brackets = " Brackets of scores: 95 % t interval over seeds." if counts[-1] > 1 else " One seed has no interval."
     return f"Scores: {over}; test side{corpus}{length}{pieces}.{brackets}"
 
 

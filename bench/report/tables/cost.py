@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ def _cost_table(
     conflict = kernel_conflict(summaries.kernels())
     mixed = bool(conflict) or (several and setting is None)
     best = {
-        length: None if conflict and not force else least(summaries.where(length=length), quantity, folder)
+        length: least(summaries.where(length=length), quantity, folder, ranked=force or not conflict)
         for length in lengths
     }
     body, reasons = [], dict[str, list[str]]()
@@ -142,9 +143,22 @@ def brief_cost_entry(summary: Summary | None, best: bool = False, mixed: bool = 
     return replace(entry, text=number(summary.value), low=math.nan, high=math.nan)
 
 
-def least(summaries: Summaries, quantity: Quantity, folder: Path | None) -> str | None:
+def brief_cost_entries(
+    summaries: Summaries, arms: Sequence[str], metric: str, folder: Path | None, *, force: bool
+) -> list[Entry]:
+    """The entries of one metric at one length, an arm each; `force`: see `cost_tables`."""
+    rows = summaries.where(metric=metric)
+    conflict = bool(kernel_conflict(rows.kernels()))
+    cheapest = least(rows, quantity_of(metric), folder, ranked=force or not conflict)
+    return [brief_cost_entry(rows.first(arm=arm), arm == cheapest, conflict) for arm in arms]
+
+
+def least(summaries: Summaries, quantity: Quantity, folder: Path | None, *, ranked: bool = True) -> str | None:
     """The arm that is bold among those of one length: a time by its replicates (by intervals that lie apart where no
-    raw samples are kept), a count by itself; memory is of one process per arm, which decides nothing."""
+    raw samples are kept), a count by itself; memory is of one process per arm, which decides nothing. None where the
+    arms are not `ranked`."""
+    if not ranked:
+        return None
     if quantity.name not in TIMES:
         return lowest_apart(summaries) if quantity.name in EXACT else None
     judged = folder is not None and any(rounds_of(folder, one) for one in summaries)

@@ -12,10 +12,9 @@ from bench.report.analysis.comparable import first_setting, kernel_conflict, set
 from bench.report.rows.arms import arm_order
 from bench.report.rows.summaries import Summaries, cost_summaries
 from bench.report.tables.captions import cost_caption
-from bench.report.tables.cost import brief_cost_entry, least, throttled_notes
+from bench.report.tables.cost import brief_cost_entries, throttled_notes
 from bench.report.tables.table import Entry, Table
 from metrics.headlines import EFFICIENCY, brief
-from metrics.quantities import quantity_of
 
 MOST_LENGTHS = 5
 TOKENS = "tokens"
@@ -64,14 +63,8 @@ def _rows(
     costs: Summaries, length: int, arms: list[str], columns: list[str], folder: Path | None, force: bool
 ) -> list[tuple[Entry, ...]]:
     """The rows of one length."""
-    entries: dict[str, list[Entry]] = {arm: [] for arm in arms}
-    for metric in columns:
-        rows = costs.where(metric=metric)
-        conflict = bool(kernel_conflict(rows.kernels()))
-        cheapest = None if conflict and not force else least(rows, quantity_of(metric), folder)
-        for arm in arms:
-            entries[arm].append(brief_cost_entry(rows.first(arm=arm), arm == cheapest, conflict))
-    return [(Entry(arm), Entry.count(length), *entries[arm]) for arm in arms]
+    found = [brief_cost_entries(costs, arms, metric, folder, force=force) for metric in columns]
+    return [(Entry(arm), Entry.count(length), *(column[at] for column in found)) for at, arm in enumerate(arms)]
 
 
 def _kernel_note(shown: Summaries, force: bool) -> str:

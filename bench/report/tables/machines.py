@@ -36,14 +36,12 @@ from bench.report.tables.cost import summary_entry
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.quality import NOT_ASKED, score_entry, seeds_entry
 from bench.report.tables.table import Entry, Table, numbered
-from metrics.headlines import COSTS, DISTANCES, OVERLAPS, PRIMARY
+from metrics.headlines import COSTS, SCORES
 from metrics.quantities import quantity_of
 
 OWN = "†"
 ONE_SIDE, SINGLE = "_one_side", "arms and lengths of one machine only"
 """End of the names, and of the titles, of tables that hold nothing to compare."""
-SCORES = tuple(dict.fromkeys((*PRIMARY, *DISTANCES, *OVERLAPS[:1])))
-"""Scores of the pooled table."""
 
 
 def merged_tables(machines: Sequence[Machine]) -> list[Table]:

@@ -10,9 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.analysis.comparable import first_setting, kernel_conflict
-from bench.report.analysis.comparisons import compared_at
+from bench.report.analysis.comparisons import compared_at, with_outside
+from bench.report.analysis.outside import is_outside
 from bench.report.analysis.references import CEILING, GRAMMAR, blind_to, grammar_marks, reference_summary
 from bench.report.analysis.samplers import any_sampler, varies_sampler
+from bench.report.presentation import PLAIN, Presentation
 from bench.report.rows.arms import arm_order
 from bench.report.rows.summaries import (
     Group,
@@ -24,12 +26,11 @@ from bench.report.rows.summaries import (
     reference_summaries,
 )
 from bench.report.tables.captions import cost_caption, quality_caption
-from bench.report.tables.cost import brief_cost_entry, joined, least, parameters_entry, summary_entry, throttled_notes
+from bench.report.tables.cost import brief_cost_entries, joined, parameters_entry, summary_entry, throttled_notes
 from bench.report.tables.numbers import decimals_for
 from bench.report.tables.quality import MARK_WORDS, MARKS, NOT_ASKED, score_entry
 from bench.report.tables.table import Entry, Table
 from metrics.headlines import SUMMARY, brief
-from metrics.quantities import quantity_of
 
 MOST_COLUMNS = 8
 SETTINGS = ("params [M]", "direction")
@@ -39,6 +40,14 @@ REFERENCE_WORDS = (
     "Rows in brackets: real music against other real music, with the 95 % range of its redraws, and the grammar of "
     "tokens, a baseline without training."
 )
+
+
+def shown_summary(
+    frame: pd.DataFrame, folder: Path | None = None, *, force: bool = False, presentation: Presentation = PLAIN
+) -> Table:
+    """`study_summary` with the columns and the caption of a presentation."""
+    table = study_summary(frame, folder, metrics=presentation.columns or SUMMARY, force=force)
+    return replace(table, caption=presentation.caption or table.caption)
 
 
 def study_summary(
@@ -51,11 +60,13 @@ def study_summary(
     costs = first_setting(cost_summaries(frame))
     setting = any_sampler if varies_sampler(quality) else quality_group
     groups = [(group, rows) for group, rows in quality.groups(setting) if rows.measured()]
+    groups = [one for one in groups if not all(map(is_outside, one[1]))] or groups  # they stand beside the arms
     group, scores = groups[0] if groups else (None, Summaries())
+    scores = scores if group is None else with_outside(scores, quality, group)
     longest = max(costs.measured().lengths(), default=None)
     costs = costs.where(length=longest)
-    shown = [metric for metric in metrics if Summaries([*scores, *costs]).where(metric=metric).measured()]
-    shown = shown[:MOST_FIGURES]
+    known = [metric for metric in metrics if Summaries([*scores, *costs]).where(metric=metric).measured()]
+    shown = known[:MOST_FIGURES]
     marks = grammar_marks(scores, references)
     columns = [_column(metric, frame, folder, group, scores, costs, references, force) for metric in shown]
     arms = arm_order(frame)
@@ -72,10 +83,17 @@ def study_summary(
     words += [REFERENCE_WORDS] if body and body[-1][0].reference else []
     if group is not None and len(groups) > 1:
         words.append(f"Scores: {group_words(group)}; {len(groups) - 1} further settings stand under Quality.")
+    if metrics != SUMMARY:
+        words += _left_out("without a figure here", [metric for metric in metrics if metric not in known])
+        words += _left_out(f"more than {MOST_FIGURES} columns", known[MOST_FIGURES:])
     if conflict := kernel_conflict(used.kernels()):
         words.append(f"Operations ran on different kernels ({conflict}).")
     names = ("arm", *map(brief, shown), *SETTINGS)
     return Table("summary", "Summary", names, tuple(body), (*words, *throttled_notes(used)), caption)
+
+
+def _left_out(why: str, metrics: Sequence[str]) -> list[str]:
+    return [f"Asked for and not shown, {why}: {', '.join(map(brief, metrics))}."] if metrics else []
 
 
 def _column(
@@ -96,10 +114,7 @@ def _column(
         best = judged.best if judged else ""
         entries = [(arm, score_entry(rows.first(arm=arm), NOT_ASKED)) for arm in arms]
         return [replace(entry, best=arm == best) for arm, entry in entries]
-    rows = costs.where(metric=metric)
-    conflict = bool(kernel_conflict(rows.kernels()))
-    cheapest = None if conflict and not force else least(rows, quantity_of(metric), folder)
-    return [brief_cost_entry(rows.first(arm=arm), arm == cheapest, conflict) for arm in arms]
+    return brief_cost_entries(costs, arms, metric, folder, force=force)
 
 
 def _in_millions(parameters: Entry) -> Entry:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.report.presentation import all_rows
 from bench.report.rows.frame import OTHER_READING, QUALITY, TUNING
 from bench.report.rows.study import study_tune, tuned_in
 from bench.report.rows.tuning import Sweep, own_words, shared_of, shared_reading, sweeps, training_cost
@@ -21,17 +22,28 @@ MakeTables = Callable[[pd.DataFrame], list[Table]]
 
 
 def tuning_tables(frame: pd.DataFrame, folder: Path) -> list[Table]:
-    """One table of the sweep for each corpus and length, and one of its cost; none where the study does not tune."""
+    """One table of the sweep for each corpus and length, and one of its cost; none where the study does not tune. The
+    shared value and the cost are of all arms, shown or not."""
     found = sorted(sweeps(frame, folder), key=lambda sweep: (sweep.corpus, sweep.length or 0))
     groups = [list(group) for _, group in groupby(found, key=lambda sweep: sweep.setting)]
-    tables = [_sweep_table(group, folder, numbered("tuning", at, len(groups))) for at, group in enumerate(groups)]
-    return [*tables, *([_cost_table(frame)] if tables else [])]
+    everything = all_rows(frame)
+    of_all = sweeps(everything, folder)
+    tables = [
+        _sweep_table(
+            group,
+            shared_of([one for one in of_all if one.setting == group[0].setting]),
+            folder,
+            numbered("tuning", at, len(groups)),
+        )
+        for at, group in enumerate(groups)
+    ]
+    return [*tables, *([_cost_table(everything)] if tables else [])]
 
 
-def _sweep_table(found: Sequence[Sweep], folder: Path, name: str) -> Table:
+def _sweep_table(found: Sequence[Sweep], shared: Point | None, folder: Path, name: str) -> Table:
     points = {key_of(one.point): one.point for sweep in found for one in sweep.choice.tried}
     order = sorted(points.values(), key=order_of)
-    shared, tune = shared_of(list(found)), study_tune(folder)
+    tune = study_tune(folder)
     body = []
     for sweep in found:
         best = sweep.choice.best

@@ -14,7 +14,8 @@ from bench.report.analysis.comparisons import compared
 from bench.report.claims.paper import load_paper
 from bench.report.claims.verdict import judge
 from bench.report.figures import FIGURES, draw
-from bench.report.presentation import NumberStyle, Presentation, presentation_of, read_presentation
+from bench.report.pages.content import all_tables
+from bench.report.presentation import NumberStyle, Presentation, _override, presentation_of, read_presentation
 from bench.report.rows.arms import arm_order, looks_of
 from bench.report.rows.frame import as_frame, failures
 from bench.report.rows.study import baseline_arm
@@ -22,6 +23,8 @@ from bench.report.tables.cost import cost_tables
 from bench.report.tables.quality import quality_tables
 from bench.run.plan import make_plan
 from bench.study.grid import load_study
+from bench.study.presentation import PresentationSettings
+from bench.study.yaml import Place
 from metrics.cost.quantities import BITS, STEP_LATENCY
 
 STUDY = """\
@@ -188,3 +191,57 @@ def test_tables_and_axes_follow_it_and_csv_does_not(frame: pd.DataFrame, planned
     ticks = [tick.get_text() for axis in drawn.axes for tick in axis.get_yticklabels() if axis.axison]
     lengths = [tick.get_text() for tick in drawn.axes[0].get_xticklabels()]
     assert "1,0" in ticks and not any("." in tick for tick in ticks) and "2.048" in lengths
+
+
+@pytest.mark.parametrize(
+    ("arms", "labels", "kept", "refused"),
+    [
+        ("abc", {"a": "b", "b": "c"}, {}, ["a", "b"]),
+        ("abc", {"a": "b", "b": "a"}, {"a": "b", "b": "a"}, []),
+        (("a k=1", "a k=2", "mamba"), {"a": "X", "a k=1": "mamba"}, {"a k=2": "X k=2"}, ["a k=1"]),
+    ],
+)
+def test_no_two_arms_have_one_name(arms: str, labels: dict[str, str], kept: dict[str, str], refused: list[str]) -> None:
+    found, lines = PresentationSettings(labels=labels).applied(list(arms), Place(None))
+    assert found.labels == kept
+    assert [line.split(": ")[1].removeprefix("labels.") for line in lines] == refused
+    assert all("is the name of two arms" in line for line in lines)
+
+
+def test_the_colour_of_a_name_in_full_decides() -> None:
+    settings = PresentationSettings(colours={"a k=1": "#000001", "a": "#000002"})
+    found, _ = settings.applied(["a k=1", "a k=2"], Place(None))
+    assert found.colours == {"a k=1": "#000001", "a k=2": "#000002"}
+
+
+@pytest.mark.parametrize("block", ["teal", "[smdim]", "3"])
+def test_a_presentation_that_is_no_mapping_is_one_line(planned: Path, tmp_path: Path, block: str) -> None:
+    path = tmp_path / "toy.yaml"
+    path.write_text(f"{STUDY}presentation: {block}\n")
+    with pytest.raises(
+        UserError, match=r"^\S+toy.yaml:6: presentation: is no mapping of keys; allowed: arms, order, .*$"
+    ):
+        read_presentation(planned, path)
+    (planned / "study.json").write_text('{"study": "toy"}')
+    with pytest.raises(UserError, match=r"^\S+study.json: study: is no mapping of keys"):
+        read_presentation(planned)
+    assert presentation_of(planned).labels == ()
+
+
+def test_an_arm_with_a_sign_of_equality_in_its_name_has_a_label() -> None:
+    content: dict[str, dict[str, str]] = {}
+    assert _override(content, "labels.smdim steps=8=Eight steps") == "labels.smdim steps=8"
+    assert _override(content, "colours.smdim steps=8 = teal") == "colours.smdim steps=8"
+    assert content == {"labels": {"smdim steps=8": "Eight steps"}, "colours": {"smdim steps=8": "teal"}}
+
+
+def test_cited_tables_are_those_of_the_recorded_presentation(frame: pd.DataFrame, planned: Path) -> None:
+    content = json.loads((planned / "study.json").read_text())
+    content["study"]["presentation"] = {"columns": ["oa_mean"], "caption": "Ours."}
+    (planned / "study.json").write_text(json.dumps(content))
+    summary = next(table for table in all_tables(frame, planned) if table.name == "summary")
+    assert (summary.columns[1:2], summary.caption) == (("OA mean",), "Ours.")
+
+
+def test_a_presented_frame_is_taken_as_it_is(frame: pd.DataFrame) -> None:
+    assert as_frame(frame) is frame and as_frame(raw(frame)) is not frame

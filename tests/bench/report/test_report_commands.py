@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 from typer.testing import CliRunner
 
@@ -72,6 +75,18 @@ def test_claims_cite_and_compare_answer_on_the_terminal(command, tmp_path):
     compared = command("compare", "toy", "toy", "-o", str(tmp_path / "compare.md"))
     assert compared.exit_code == 0 and "same" in compared.output and "open (2 seeds)" in compared.output
     assert (tmp_path / "compare.md").read_text().startswith("## A and B")
+
+
+def test_compare_matches_arms_of_which_one_side_has_labels(command, results, tmp_path):
+    shutil.copytree(results / "toy", results / "labelled")
+    file = results / "labelled" / "study.json"
+    content = json.loads(file.read_text())
+    content["study"]["presentation"] = {"labels": {"smdim": "Ours"}, "arms": ["smdim"]}
+    file.write_text(json.dumps(content))
+    outcome = command("compare", "toy", "labelled", "-o", str(tmp_path / "compare.md"))
+    assert outcome.exit_code == 0, outcome.output
+    found = (tmp_path / "compare.md").read_text()
+    assert "| smdim L=512 |" in found and "| mamba L=512 |" in found and "Ours" not in found
 
 
 def test_claims_keep_ids_and_words_whole_at_80_columns(command):

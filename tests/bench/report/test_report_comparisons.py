@@ -18,6 +18,7 @@ from bench.report.rows.frame import as_frame
 from bench.report.rows.summaries import Summaries, quality_summaries, reference_summaries
 from bench.report.tables.comparisons import comparison_tables, rank_tables
 from bench.report.tables.quality import quality_tables
+from bench.report.tables.summary import study_summary
 from bench.store.vectors import Vector, write_vectors
 from metrics.headlines import PRIMARY
 from metrics.quantities import quantity_of
@@ -332,3 +333,15 @@ def test_other_music_has_no_seeds_done(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(prospects, "_compared_in", lambda folder: found)
     rows = {arm: seeds for _, arm, seeds, _, _ in prospects.done_so_far(tmp_path, "ar")}
     assert rows == {"transformer": "3", "mdlm": "none"}
+
+
+@pytest.mark.parametrize("first", ["transformer", "mdlm"])
+def test_music_of_another_system_stands_in_the_summary_beside_the_arms(tmp_path: Path, first: str):
+    frame = outside_study(tmp_path)
+    frame = frame.sort_values("arm", key=lambda arms: arms != first, kind="stable").reset_index(drop=True)
+    table = study_summary(frame)
+    values = {row[0].text: row[1].value for row in table.rows}
+    assert values == {"transformer": pytest.approx(0.51), "ar": 0.010, "mdlm": 0.012}
+    assert not any("further settings" in note for note in table.notes)
+    alone = study_summary(frame[frame["arm"] != "transformer"])
+    assert {row[0].text: row[1].value for row in alone.rows} == {"ar": 0.010, "mdlm": 0.012}

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
+from bench.cli.run import print_summary
 from bench.errors import UserError
 from bench.report.pages.answers import answers
 from bench.report.pages.content import FIRST_FIGURES, PURPOSES, SUMMARY, Content, Section, report_tables
 from bench.report.pages.html.page import html_report
 from bench.report.pages.latex import ONE_COLUMN, to_latex
 from bench.report.pages.markdown import markdown_report
-from bench.report.pages.sentences import in_short
+from bench.report.pages.sentences import failure_sentence, in_short
 from bench.report.pages.terminal import plus_minus
-from bench.report.presentation import Presentation
+from bench.report.presentation import NumberStyle, Presentation, set_apart
 from bench.report.tables.efficiency import efficiency_tables
 from bench.report.tables.summary import MOST_COLUMNS, brief_direction, study_summary
 from bench.report.tables.table import Entry
+from metrics.headlines import SUMMARY as SUMMARY_METRICS
+from metrics.headlines import brief
 
 CANNOT = "cannot tell here"
 
@@ -197,3 +202,51 @@ def test_words_say_what_is_so(frame):
     assert better == (
         "Better than the grammar of tokens on average (fewer bits/token), not settled by these seeds: mamba."
     )
+
+
+def test_the_terminal_shows_what_the_report_shows(pair, tmp_path):
+    how = Presentation(columns=("oa_mean", "step_latency"), caption="Two arms.", numbers=NumberStyle.of("1234,5"))
+    other = (pair["arm"] == "smdim") & (pair["kind"] == "efficiency")
+    conflict = pair.assign(kernel=pair["kernel"].mask(other, "sdpa=flash"))
+    printed = {}
+    for force in (False, True):
+        console = Console(record=True, width=200, file=io.StringIO())
+        print_summary(conflict, tmp_path, console, force=force, presentation=how)
+        printed[force] = console.export_text()
+    assert "OA" in printed[True] and "GFLOPs" not in printed[True] and "Two arms." in printed[True]
+    assert "0,787" in printed[True] and "0.787" not in printed[True]
+    assert f"{CANNOT} (kernels differ)" in printed[False] and "(kernels differ)" not in printed[True]
+
+
+def test_cells_of_arms_that_are_not_shown_are_no_failures(frame):
+    frame = frame.assign(value=frame["value"].mask(frame["arm"] == "mamba"))
+    assert failure_sentence(frame).startswith("3 of 13 cells gave no figure")
+    assert failure_sentence(set_apart(frame, frame["arm"] == "mamba")) == ""
+
+
+def test_a_caption_says_how_many_seeds_the_arms_have(pair):
+    later = (pair["seed"] > 0).fillna(False)
+    some, none = (study_summary(pair[~rows]).caption for rows in (later & (pair["arm"] == "smdim"), later))
+    assert some.startswith("Scores: mean over 1 to 3 seeds;") and "t interval over seeds" in some
+    assert none.startswith("Scores: one seed;") and "One seed has no interval." in none
+
+
+def test_costs_are_answered_at_the_longest_length_of_the_baseline(frame, tmp_path):
+    lost = (frame["arm"] == "transformer") & (frame["length"] == 2048)
+    frame.loc[lost, ["value", "low", "high"]] = math.nan
+    cost, _ = answers(frame, "transformer", tmp_path)
+    assert cost.question == "Cheaper than transformer at 1024 tokens?"
+    # 1 - 0.7 / 4^0.4, 1 - 0.6 / 4^0.4, 1 - 0.72 / 4^0.4
+    assert cost.words.startswith("FLOPs: yes for smdim (60 %), mamba (66 %) and fam (59 %);")
+    assert any("at 1024 tokens, as a multiple of transformer" in one for one in in_short(frame, "transformer"))
+
+
+def test_columns_that_were_asked_for_and_are_not_shown_are_named(frame, tmp_path):
+    metrics = ["novelty_longest_copy", *SUMMARY_METRICS]
+    table = study_summary(frame, tmp_path, metrics=metrics)
+    assert len(table.columns) == MOST_COLUMNS
+    assert [note for note in table.notes if note.startswith("Asked for")] == [
+        f"Asked for and not shown, without a figure here: {brief('novelty_longest_copy')}.",
+        "Asked for and not shown, more than 5 columns: sample [s], training step [ms], training memory [GiB].",
+    ]
+    assert not any(note.startswith("Asked for") for note in study_summary(frame, tmp_path).notes)

@@ -10,6 +10,7 @@ import pytest
 
 from bench.report.pages.content import report_tables
 from bench.report.pages.latex import escaped, to_latex
+from bench.report.presentation import NumberStyle
 from bench.report.tables.table import Entry, Table
 
 KPSEWHICH = shutil.which("kpsewhich")
@@ -101,3 +102,30 @@ def test_an_arm_in_brackets_is_no_reference():
     )
     text = to_latex(Table("t", "T", ("arm", "x"), rows))
     assert text.index("theirs") < text.index("(ours)") < text.rindex(r"\midrule") < text.index("(ceiling)")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "columns", "row"),
+    [
+        ("1234.5", r"S[table-format=5.2]S[table-format=-1.3]@{\,}l", r"12346 & -0.500 & {\scriptsize[-0.600, -0.400]}"),
+        ("1,234.5", r"rS[table-format=-1.3]@{\,}l", r"12,346 & -0.500 & {\scriptsize[-0.600, -0.400]}"),
+        ("1 234.5", r"rS[table-format=-1.3]@{\,}l", r"12\,346 & -0.500 & {\scriptsize[-0.600, -0.400]}"),
+        ("1234,5", r"rr@{\,}l", r"12346 & $-$0,500 & {\scriptsize[-0,600; -0,400]}"),
+        ("1.234,5", r"rr@{\,}l", r"12.346 & $-$0,500 & {\scriptsize[-0,600; -0,400]}"),
+        ("1 234,5", r"rr@{\,}l", r"12\,346 & $-$0,500 & {\scriptsize[-0,600; -0,400]}"),
+    ],
+)
+def test_numbers_in_another_style_are_set_as_written(numbers, columns, row):
+    rows = (
+        (Entry("smdim"), Entry.figure(12345.6), Entry.figure(-0.5, -0.6, -0.4)),
+        (Entry("mamba"), Entry.figure(2.5), Entry.figure(0.25)),
+    )
+    lines = to_latex(Table("t", "T", ("arm", "x", "y"), rows).written(NumberStyle.of(numbers))).splitlines()
+    assert rf"\begin{{tabular}}{{l{columns}}}" in lines
+    assert rf"smdim & {row} \\" in lines
+
+
+def test_groups_of_digits_are_no_decimals():
+    rows = ((Entry("a"), Entry.count(2048)), (Entry("b"), Entry.count(512)))
+    text = to_latex(Table("t", "T", ("arm", "tokens"), rows).written(NumberStyle.of("1.234,5")))
+    assert r"\begin{tabular}{lr}" in text and r"a & 2.048 \\" in text

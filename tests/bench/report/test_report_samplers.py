@@ -5,11 +5,12 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bench.report.analysis.samplers import one_a_training
+from bench.report.analysis.samplers import one_a_training, varies_sampler
 from bench.report.figures import draw
 from bench.report.figures.style import NothingToShow
 from bench.report.pages.content import report_tables
 from bench.report.pages.sentences import sampler_sentences
+from bench.report.rows.summaries import quality_summaries
 from bench.report.tables.samplers import sampler_tables
 from bench.report.tables.summary import study_summary
 
@@ -107,3 +108,15 @@ def test_too_many_settings_for_a_row_of_panels_each_are_sent_to_the_nfe_figure(
     more = [samplers.assign(sample_steps=samplers["sample_steps"] + shift) for shift in (0, 1)]
     with pytest.raises(NothingToShow, match="8 settings of sampler and T; the nfe figure shows them"):
         draw("quality", pd.concat(more, ignore_index=True), tmp_path)
+
+
+def test_labels_do_not_decide_whether_the_sampler_varies(samplers: pd.DataFrame, frame: pd.DataFrame) -> None:
+    for arm in (f"smdim sampler={sampler} steps={steps}" for sampler, steps in CALLS):
+        samplers = samplers.assign(study_arm=samplers["study_arm"].mask(samplers["arm"] == arm, arm))
+    names = dict(zip(samplers["study_arm"].unique(), ("", "few", "many", "remask", "sure"), strict=True))
+    labelled = samplers.assign(arm=samplers["study_arm"].map(names).where(samplers["study_arm"] != "", samplers["arm"]))
+    assert varies_sampler(quality_summaries(labelled))
+    assert set(one_a_training(labelled)["arm"]) & set(names.values()) == {"few"}
+    steps = frame.assign(study_arm=frame["arm"].where(frame["arm"] == "smdim", ""))
+    steps["arm"] = steps["arm"].replace("smdim", "smdim steps=128")
+    assert not varies_sampler(quality_summaries(steps)) and one_a_training(steps) is steps

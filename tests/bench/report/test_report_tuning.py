@@ -7,6 +7,7 @@ import pandas as pd
 
 from bench.report.figures import draw
 from bench.report.pages.content import Section, report_tables
+from bench.report.presentation import all_rows, set_apart
 from bench.report.rows.frame import failures
 from bench.report.rows.summaries import quality_summaries
 from bench.report.rows.tuning import shared_reading, sweeps
@@ -104,3 +105,29 @@ def test_values_from_the_sweep_of_another_study_are_named(frame: pd.DataFrame, r
     ]
     table = report_tables(own, results_folder, "transformer")[Section.QUALITY][0]
     assert "chosen by the sweep of study rates: " in table.notes[-1]
+
+
+def test_an_arm_that_is_not_shown_enters_the_shared_reading_at_the_shared_value(
+    tuned: tuple[pd.DataFrame, Path],
+) -> None:
+    frame, _ = tuned
+    other = frame[frame["arm"] == "transformer"].assign(arm="hidden")
+    frame = pd.concat([frame, other.assign(cell_id="hidden-" + other["cell_id"])], ignore_index=True)
+    shared = shared_reading(set_apart(frame, frame["arm"] == "hidden"))
+    assert shared is not None
+    found = [quality_summaries(rows).where(metric="bits_per_token") for rows in (shared, all_rows(shared))]
+    assert [{one.arm: (round(one.value, 3), one.done) for one in rows} for rows in found] == [
+        {"smdim": (4.51, 3), "transformer": (5.01, 3)},
+        {"smdim": (4.51, 3), "transformer": (5.01, 3), "hidden": (5.01, 3)},
+    ]
+
+
+def test_shared_value_and_cost_are_of_all_arms(tuned: tuple[pd.DataFrame, Path]) -> None:
+    frame, folder = tuned
+    sweep, cost = report_tables(set_apart(frame, frame["arm"] == "smdim"), folder, "transformer")[Section.TUNING]
+    assert [row[0].text for row in sweep.rows] == ["transformer", "lost"]
+    assert "Shared by all arms: lr 0.002, the lowest mean over arms" in "\n".join(sweep.notes)
+    assert [[entry.text for entry in row] for row in cost.rows] == [
+        ["sweep", "20", "200", "52.0"],
+        ["study", "9", "90", "90.0"],
+    ]
