@@ -19,11 +19,10 @@ def merge(
     results: ResultsOption = RESULTS,
 ) -> None:
     """Set machines side by side: costs as ratios to the baseline within each, quality pooled over their seeds."""
+    from dataclasses import replace
     from string import ascii_uppercase
 
     from bench.errors import UserError
-    from dataclasses import replace
-
     from bench.files import write_atomically
     from bench.report.analysis.machines import Machine
     from bench.report.pages.latex import to_latex

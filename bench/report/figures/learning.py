@@ -100,7 +100,7 @@ def _shown(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _with_flops(history: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     """Adds `tflops`: tokens seen times three forward passes' FLOPs a token, where the arm's forward pass was counted at
-    the length of training, or at two others: FLOPs a token are a line in the length (attention's part grows with it)."""
+    the length of training, or at two others: FLOPs a token are a line in the length."""
     counts = cost_summaries(frame).where(metric=FORWARD_GFLOPS).measured()
     lengths = {one.arm: one.length for one in quality_summaries(frame)}
     per_token = {
