@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.report.analysis.comparisons import compared
 from bench.report.pages.caveats import caveats
+from bench.report.presentation import STUDY_ARM
 from bench.report.rows.frame import as_frame
 from bench.report.tables.quality import quality_tables
 
@@ -42,7 +43,7 @@ def test_the_table_says_at_which_steps_weights_were_kept(frame: pd.DataFrame) ->
 def test_older_likelihoods_are_of_the_validation_side_and_say_so(frame: pd.DataFrame) -> None:
     renamed = frame.assign(metric=frame["metric"].replace(*BESIDE), version=OLD)
     note = frame[frame["metric"] == BESIDE[0]].assign(metric="bits_per_note", version=OLD, low=1.0, high=2.0)
-    older = as_frame(pd.concat([renamed, note], ignore_index=True))
+    older = as_frame(pd.concat([renamed, note], ignore_index=True).drop(columns=STUDY_ARM))
     rows = older[older["metric"] == "bits_per_note"]
     assert len(rows) and rows[["value", "low", "high"]].isna().all(axis=None)
     assert set(rows["reason"]) == {"of the validation side in versions before metrics4: not mixed with the test side"}
@@ -53,5 +54,5 @@ def test_older_likelihoods_are_of_the_validation_side_and_say_so(frame: pd.DataF
     assert "bits_per_token" not in {one.quantity.name for one in compared(older)}
     (words,) = [words for words in caveats(older) if "validation side" in words]
     assert words.startswith(f"bits/token of cells of `{OLD}` is of the validation side")
-    newer = as_frame(note.assign(version=OLD.replace("metrics3", "metrics4")))
+    newer = as_frame(note.assign(version=OLD.replace("metrics3", "metrics4")).drop(columns=STUDY_ARM))
     assert newer["value"].notna().all() and not [one for one in caveats(newer) if "validation side" in one]
