@@ -93,7 +93,7 @@ def test_the_software_and_the_run_are_named(study: Path, tmp_path: Path) -> None
     assert found["./"]["citation"] == {"@id": "#software"} and software["creditText"] == citation()
     run = found["#run"]
     assert run["instrument"] == {"@id": "#software"} and run["result"] == {"@id": "./"}
-    assert run["description"] == "On a CPU"
+    assert run["description"] == f"On a CPU; described by version {SOFTWARE}"
 
 
 def test_names_are_addresses() -> None:
