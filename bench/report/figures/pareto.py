@@ -61,7 +61,7 @@ def pareto_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     for axis, ((score, cost), pairs) in zip(axes, found.items(), strict=True):
         _front_panel(axis, pairs, arms, quantity_of(score).better == "lower", folder, room)
         score_length, cost_length = pairs[0][0].length, pairs[0][1].length
-        away = "" if score_length == cost_length else f", {cost_length} tokens"
+        away = "" if score_length == cost_length else f"\n{cost_length} tokens"
         axis.set_xlabel(f"{quantity_of(cost).short_heading}{away}")
         axis.set_ylabel(quantity_of(score).heading)
     legend_below(drawn, arm_handles(arms, lines=False))
