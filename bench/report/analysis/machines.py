@@ -173,7 +173,8 @@ def pooled_quality(machines: Sequence[Machine]) -> Pooled:
         for cell_id in machine.quality["cell_id"].unique():
             twice.setdefault(str(cell_id), []).append(machine)
         rows = machine.frame[machine.frame["kind"].isin((QUALITY, REFERENCE))]
-        rows = rows[[homes[str(cell_id)] is machine for cell_id in rows["cell_id"]]].copy()
+        own = [cell_id for cell_id, home in homes.items() if home is machine]
+        rows = rows[rows["cell_id"].isin(own)].copy()
         split = rows["arm"].isin(apart) & (rows["kind"] == QUALITY)
         rows.loc[split, "arm"] = rows.loc[split, "arm"] + f" ({machine.letter})"
         fresh = {str(cell_id) for cell_id in rows["cell_id"].unique()}

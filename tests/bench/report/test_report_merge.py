@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -95,6 +96,12 @@ def test_a_failed_cell_hides_no_finished_one_and_references_are_of_one_machine(m
     assert found is not None and found.done == 3
     rows = pooled.frame[pooled.frame["kind"] == "reference"]
     assert set(rows["cell_id"]) == {"reference-demo"}
+
+
+def test_a_machine_of_costs_alone_joins_the_others(machines) -> None:
+    machines[1] = replace(machines[1], frame=machines[1].frame[machines[1].frame["kind"] == "efficiency"])
+    names = [table.name for table in merged_tables(machines)]
+    assert {"merged_step_latency", "merged_quality"} <= set(names)
 
 
 def without_seed(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
