@@ -62,6 +62,7 @@ class Presentation:
     labels, colours: pairs of an arm and what is shown of it.
     columns: quantities of the summary table; empty: its own.
     panels: quantities of which figures have panels; empty: all.
+    lengths: tokens of the rows of the efficiency table, of those that were measured; empty: its own.
     caption: of the summary table and of a figure drawn by itself; empty: their own.
     numbers: style of the numbers in tables and figures.
     """
@@ -72,6 +73,7 @@ class Presentation:
     colours: tuple[tuple[str, str], ...] = ()
     columns: tuple[str, ...] = ()
     panels: tuple[str, ...] = ()
+    lengths: tuple[int, ...] = ()
     caption: str = ""
     numbers: NumberStyle = NumberStyle()
 
@@ -157,6 +159,7 @@ def _applied(content: Any, folder: Path, place: Place, prefix: KeyPath = ()) -> 
         tuple(sorted(found.colours.items())),
         found.columns,
         found.panels,
+        tuple(found.lengths),
         found.caption,
         NumberStyle.of(found.numbers),
     ), lines

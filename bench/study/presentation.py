@@ -35,6 +35,10 @@ class PresentationSettings(Settings):
     colours: dict[str, str] = Field(default_factory=dict, description="arm -> its colour: #rrggbb, or a name like teal")
     columns: Names = Field((), description="quantities that the summary table shows, in this order; empty: its own")
     panels: Names = Field((), description="quantities of which figures have panels; empty: all that they have")
+    lengths: list[Annotated[int, Field(gt=0)]] = Field(
+        default_factory=list,
+        description="tokens of the rows of the efficiency table; empty: up to five of those measured",
+    )
     caption: str = Field("", description="caption of the summary table, and the one that `figure` prints")
     numbers: NumberExample = Field("1234.5", description="decimal sign and groups of digits, as in this number")
 

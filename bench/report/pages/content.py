@@ -24,6 +24,7 @@ from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import FAILURE_COLUMNS, TUNING, failures
 from bench.report.rows.pieces import Piece, samples_by_arm
 from bench.report.rows.study import baseline_arm, kernels_together
+from bench.report.rows.summaries import cost_summaries
 from bench.report.tables.ablation import ablation_tables
 from bench.report.tables.audit import audit_tables
 from bench.report.tables.comparisons import comparison_tables, rank_tables
@@ -183,6 +184,8 @@ def report_tables(
     """Every table of a report by its section; where samplers vary, one table of them instead of one for each, and
     their differences from the one with the most network calls."""
     sampling = sampler_tables(frame)
+    measured = cost_summaries(frame).measured().lengths()
+    lengths = [length for length in presentation.lengths if length in measured]
 
     def quality(rows: pd.DataFrame) -> list[Table]:
         return [
@@ -193,7 +196,7 @@ def report_tables(
 
     return {
         SUMMARY: [shown_summary(frame, folder, force=force, presentation=presentation)],
-        PAPER: efficiency_tables(frame, folder, force=force),
+        PAPER: efficiency_tables(frame, folder, lengths=lengths or None, force=force),
         Section.QUALITY: with_values(quality(frame), frame, folder),
         Section.TUNING: tuning_tables(frame, folder),
         Section.SHARED: shared_tables(frame, folder, quality),

@@ -14,7 +14,7 @@ from rich.console import Console
 from bench.cli.run import print_summary
 from bench.errors import UserError
 from bench.report.pages.answers import answers
-from bench.report.pages.content import FIRST_FIGURES, PURPOSES, SUMMARY, Content, Section, report_tables
+from bench.report.pages.content import FIRST_FIGURES, PAPER, PURPOSES, SUMMARY, Content, Section, report_tables
 from bench.report.pages.html.page import html_report
 from bench.report.pages.latex import ONE_COLUMN, to_latex
 from bench.report.pages.markdown import markdown_report
@@ -133,6 +133,12 @@ def test_a_presentation_chooses_the_columns_and_the_caption_of_the_summary(frame
     (table,) = report_tables(frame, tmp_path, "transformer", presentation=how)[SUMMARY]
     assert table.columns == ("arm", "OA mean", "step [ms]", "params [M]", "direction")
     assert table.caption == "Four arms on a CPU."
+
+
+def test_a_presentation_chooses_the_lengths_of_the_efficiency_table(frame, tmp_path):
+    for asked, shown in (((512, 2048), ["512", "2048"]), ((2048, 77), ["2048"]), ((), ["256", "512", "1024", "2048"])):
+        (table,) = report_tables(frame, tmp_path, "transformer", presentation=Presentation(lengths=asked))[PAPER]
+        assert list(dict.fromkeys(row[1].text for row in table.rows)) == shown
 
 
 def test_captions_say_seeds_pieces_device_and_what_the_brackets_are(pair, tmp_path):
