@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.analysis.comparable import EXACT
-from bench.report.analysis.comparisons import cells_of, compare, verdict_words
+from bench.report.analysis.comparisons import compare, verdict_words
+from bench.report.analysis.models import cells_of
 from bench.report.analysis.times import NO_RAW_TIMES, TIMES, one_process_words, ratios_of_studies
 from bench.report.rows.rounds import rounds_of
 from bench.report.rows.study import stated_margins

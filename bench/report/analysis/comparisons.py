@@ -7,15 +7,14 @@ description.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.report.analysis.models import Cells, cells_of, scores, song_model
 from bench.report.analysis.outside import Figures, is_outside, outside_difference, set_figures
-from bench.report.analysis.references import CEILING, reference_summary
 from bench.report.analysis.samplers import any_sampler, varies_sampler
 from bench.report.presentation import all_rows
 from bench.report.rows.study import stated_margins
@@ -28,7 +27,6 @@ from bench.report.rows.summaries import (
     quality_summaries,
     reference_summaries,
 )
-from bench.store.vectors import NATS, read_vectors
 from metrics.cost.quantities import BITS
 from metrics.headlines import PRIMARY
 from metrics.quantities import Margin, Quantity, quantity_of
@@ -36,17 +34,11 @@ from metrics.statistics.blocks import BlockModel
 from metrics.statistics.differences import FEWEST_SEEDS, Difference, Direction, primary_level
 from metrics.statistics.omnibus import Omnibus, omnibus
 from metrics.statistics.ranking import Place, leader, places
-from metrics.statistics.songs import SongModel, SongTotals, song_totals
+from metrics.statistics.songs import SongModel
 from metrics.statistics.verdict import Verdict, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
-
-BITS_PER_NAT = 1 / math.log(2)
-HELD_OUT = "test"
-"""Side of the windows behind bits/token."""
-Cells = Mapping[tuple[str, int], Path]
-"""Arm and seed -> folder of a cell."""
 
 
 @dataclass(frozen=True)
@@ -273,82 +265,6 @@ def compare(
     model: BlockModel | SongModel | None = None
     note = ""
     if values:
-        model, note = _song_model(cells) if quantity.name == BITS and cells is not None else (None, "")
+        model, note = song_model(cells) if quantity.name == BITS and cells is not None else (None, "")
         model = model or BlockModel.fit(values)
     return Compared(group or quality_group(summaries[0]), quantity, summaries, model, direction, level, stated, note)
-
-
-def cells_of(summaries: Summaries, folder: Path) -> Cells:
-    """Arm and seed -> folder of the cell behind that figure."""
-    return {
-        (summary.arm, seed): folder / cell
-        for summary in summaries
-        if len(summary.cell_ids) == len(summary.seeds)
-        for seed, value, cell in zip(summary.seeds, summary.values, summary.cell_ids, strict=True)
-        if seed is not None and math.isfinite(value)
-    }
-
-
-def by_seed(summary: Summary) -> dict[int, float]:
-    """The figures of a summary by their seed; rows without a seed cannot be paired and stay out."""
-    pairs = zip(summary.seeds, summary.values, strict=True)
-    return {seed: value for seed, value in pairs if seed is not None and math.isfinite(value)}
-
-
-def over_seeds(first: Mapping[int, float], second: Mapping[int, float]) -> Difference | None:
-    """first - second over the seeds that both have; None where there is none."""
-    shared = sorted(first.keys() & second.keys())
-    if not shared:
-        return None
-    sides = {"first": {seed: first[seed] for seed in shared}, "second": {seed: second[seed] for seed in shared}}
-    return BlockModel.fit(sides).against("second")["first"]
-
-
-def scores(summaries: Summaries, references: Summaries) -> dict[str, dict[int, float]]:
-    """Arm -> seed -> figure, for summaries of one metric; for a metric that is best near real music the distance to
-    the ceiling row.
-
-    Arms stay out where they have no figure of a seed, where that row is missing and where no way is better.
-    """
-    found: dict[str, dict[int, float]] = {}
-    for summary in summaries:
-        quantity, mine = quantity_of(summary.metric), by_seed(summary)
-        if quantity.better == "none":
-            continue
-        if quantity.better == "nearest":
-            ceiling = reference_summary(references, CEILING, summary.metric, summary.corpus, summary.length)
-            held_out = math.nan if ceiling is None else ceiling.value
-            mine = {seed: quantity.loss(value, held_out) for seed, value in mine.items()}
-        found |= {summary.arm: mine} if any(map(math.isfinite, mine.values())) else {}
-    return found
-
-
-def _song_model(cells: Cells) -> tuple[SongModel | None, str]:
-    """Seeds and songs of bits/token from the windows that the cells hold; None, and what is missing, without them."""
-    totals: dict[str, dict[int, dict[str, tuple[float, float]]]] = {}
-    lacking = 0
-    for (arm, seed), cell in cells.items():
-        found = _totals_of(cell)
-        lacking += not found
-        totals.setdefault(arm, {})[seed] = found
-    if lacking or not cells:
-        words = f"{lacking} of {len(cells)} cells hold no windows of bits/token (results of an earlier version)"
-        return None, f"{words}: songs are taken as fixed, the verdict is about these songs alone"
-    return _fitted(totals)
-
-
-def _fitted(totals: SongTotals) -> tuple[SongModel | None, str]:
-    try:
-        model = SongModel.fit(totals, BITS_PER_NAT)
-    except ValueError as error:
-        return None, f"{error}: songs are taken as fixed"
-    return model, ""
-
-
-def _totals_of(cell: Path) -> dict[str, tuple[float, float]]:
-    """Nats and tokens of the held-out windows of a cell by song; {} where it holds none."""
-    vectors = read_vectors(cell)
-    if vectors is None:
-        return {}
-    rows = vectors[(vectors["metric"] == NATS) & (vectors["side"] == HELD_OUT)]
-    return song_totals(list(rows["song"]), list(rows["value"]), list(rows["tokens"]))

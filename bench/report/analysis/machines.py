@@ -18,8 +18,9 @@ import pandas as pd
 from bench.errors import UserError
 from bench.files import canonical_hash
 from bench.report.analysis.comparable import EXACT, first_setting
-from bench.report.analysis.comparisons import Compared, cells_of, compare
+from bench.report.analysis.comparisons import Compared, compare
 from bench.report.analysis.growth import cost_ratio
+from bench.report.analysis.models import cells_of
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import QUALITY, REFERENCE, rows_of
 from bench.report.rows.study import baseline_arm, kernels_together, stated_margins

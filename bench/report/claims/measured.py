@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.report.analysis.comparable import EXACT, kernel_conflict
-from bench.report.analysis.comparisons import by_seed, cells_of, compare, over_seeds
+from bench.report.analysis.comparisons import compare
 from bench.report.analysis.growth import cost_exponent
+from bench.report.analysis.models import by_seed, cells_of, over_seeds
 from bench.report.analysis.patterns import same_mixers
 from bench.report.analysis.references import CEILING, grammar_marks, reference_summary
 from bench.report.analysis.times import TIMES, ratio_to

@@ -12,7 +12,8 @@ import pandas as pd
 import pytest
 
 from bench.report.analysis import prospects
-from bench.report.analysis.comparisons import Compared, compare, compared, scores
+from bench.report.analysis.comparisons import Compared, compare, compared
+from bench.report.analysis.models import scores
 from bench.report.pages.sentences import verdict_sentences
 from bench.report.rows.frame import as_frame
 from bench.report.rows.summaries import Summaries, quality_summaries, reference_summaries
