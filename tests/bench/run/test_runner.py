@@ -1,4 +1,6 @@
-"""How cells are run: limits, kills, leases, failures, pruning, reuse. The worker here is a few lines, not a trainer."""
+"""How cells are run: kills, leases, failures, pruning, reuse."""
+
+from __future__ import annotations
 
 import os
 import threading
@@ -8,14 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from small_cells import cell
 
 from bench.errors import UserError
-from bench.run import attempt as attempt_module
 from bench.run import perform as perform_module
-from bench.run.attempt import End, attempt
 from bench.run.executors import make_executor
 from bench.run.executors.local import LocalExecutor
-from bench.run.lease import Leases
 from bench.run.overview import overview
 from bench.run.plan import Plan
 from bench.run.runner import StoppedByFailure, forget_failed, make_tasks, run_plan
@@ -26,42 +26,7 @@ from bench.study.grid import Cell, Study
 from bench.study.settings import Limits
 from bench.study.yaml import Place
 
-WORKER = """
-import json, os, signal, sys, time
-sys.path.insert(0, {root!r})
-from pathlib import Path
-from bench.child import end_with_parent
-from bench.store.cells import CellFolder
-end_with_parent()
-folder = CellFolder(Path(sys.argv[1]))
-settings = folder.configuration()["settings"]
-folder.mark_running({{"device": "cpu"}})
-print(json.dumps({{"event": "progress", "stage": "training", "loss": 1.5}}), flush=True)
-do = settings.get("do", "")
-if do == "sleep":
-    time.sleep(600)
-if do == "die once" and not (folder.path / "died").exists():
-    (folder.path / "died").touch()
-    os.kill(os.getpid(), signal.SIGKILL)
-if do == "die":
-    os.kill(os.getpid(), signal.SIGKILL)
-if do == "crash":
-    os.abort()
-if do == "exit":
-    print("what went wrong", file=sys.stderr)
-    sys.exit(3)
-if do == "eat":
-    food = bytearray(400 << 20)
-    food[::4096] = b"x" * len(food[::4096])
-    time.sleep(600)
-if do == "oom":
-    folder.finish("oom", [], reason="oom: memory ran out")
-    sys.exit(0)
-folder.finish("done", [{{"metric": "m", "value": settings["seed"] + 0.5, "unit": "1"}}], started=time.time())
-if do == "die last":
-    os.kill(os.getpid(), signal.SIGKILL)
-"""
-ROOT = str(Path(__file__).parents[3])
+pytestmark = pytest.mark.usefixtures("small_worker")
 
 
 class Watcher:
@@ -82,81 +47,9 @@ class Watcher:
         self.kinds[event["event"] + (" by" if "by" in event else "")] += 1
 
 
-@pytest.fixture(autouse=True)
-def small_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt_module, "WORKER", ("-c", WORKER.format(root=ROOT)))
-
-
-def cell(seed: int = 0, length: int = 8, **more: Any) -> Cell:
-    labels = {"arm": "a", "seed": seed, "length": length, "corpus": "demo", "version": "f1"}
-    return Cell("quality", labels, {"kind": "quality", "seed": seed, "length": length} | more)
-
-
 def plan_of(*cells: Cell, name: str = "toy", **limits: Any) -> Plan:
     content = {"name": name, "question": "?", "measure": {"quality": {}}, "limits": limits}
     return Plan(Study(StudyFile.model_validate(content), Place(None)), list(cells), [])
-
-
-def run_one(folder: Path, one: Cell, limits: Limits | None = None, stop: bool = False) -> tuple[End, str, CellFolder]:
-    store = Store(folder, "toy")
-    ended = threading.Event()
-    if stop:
-        threading.Timer(0.5, ended.set).start()
-    with Leases(folder) as owner:
-        lease = owner.take(identity(one.id))
-        assert lease is not None
-        end, reason = attempt(one, store.cell(one.id), limits or Limits(), lease, lambda event: None, ended)
-    return end, reason, store.cell(one.id)
-
-
-def test_a_process_taken_away_after_its_last_word_leaves_a_finished_cell(tmp_path: Path) -> None:
-    end, reason, folder = run_one(tmp_path, cell(do="die last"))
-    assert (end, reason, folder.status().state) == (End.SETTLED, "", "done")
-    assert [row["value"] for row in folder.rows()] == [0.5]
-
-
-def test_a_cell_over_its_time_is_a_timeout_row(tmp_path: Path) -> None:
-    end, _, folder = run_one(tmp_path, cell(do="sleep"), Limits(time_s=0.4))
-    assert end is End.SETTLED
-    assert folder.status().state == "timeout"
-    assert folder.status().reason == "timeout: over the limit of 0.4 s (limits.time_s)"
-    assert {row["reason"] for row in folder.rows()} == {folder.status().reason}
-
-
-@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory of a process is read in /proc")
-def test_a_cell_over_its_memory_is_an_oom_row(tmp_path: Path) -> None:
-    end, _, folder = run_one(tmp_path, cell(do="eat"), Limits(memory_gib=0.25))
-    assert end is End.SETTLED
-    assert (folder.status().state, folder.status().reason) == (
-        "oom",
-        "oom: over the limit of 0.25 GiB (limits.memory_gib)",
-    )
-
-
-@pytest.mark.parametrize(
-    ("do", "reason"),
-    [
-        ("crash", "error: the process was ended by SIGABRT"),
-        ("exit", "error: the process exited with code 3: what went wrong"),
-    ],
-)
-def test_a_process_that_breaks_is_a_failed_row(tmp_path: Path, do: str, reason: str) -> None:
-    _, _, folder = run_one(tmp_path, cell(do=do))
-    assert (folder.status().state, folder.status().reason) == ("failed", reason)
-
-
-def test_a_runner_that_stops_leaves_the_cell_to_a_later_run(tmp_path: Path) -> None:
-    end, _, folder = run_one(tmp_path, cell(do="sleep"), stop=True)
-    assert end is End.STOPPED
-    assert folder.status().state in ("new", "running")
-
-
-def test_a_lost_lease_writes_nothing(tmp_path: Path) -> None:
-    one = cell(do="die")
-    store = Store(tmp_path, "toy")
-    end, _ = attempt(one, store.cell(one.id), Limits(), tmp_path / "gone", lambda event: None, threading.Event())
-    assert end is End.LOST
-    assert store.cell(one.id).status().state == "running"
 
 
 def test_a_worker_taken_away_goes_on_and_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,48 @@
+"""Cells whose worker is a few lines, not a trainer; tests of them use the fixture `small_worker`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.study.grid import Cell
+
+WORKER = """
+import json, os, signal, sys, time
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from bench.child import end_with_parent
+from bench.store.cells import CellFolder
+end_with_parent()
+folder = CellFolder(Path(sys.argv[1]))
+settings = folder.configuration()["settings"]
+folder.mark_running({{"device": "cpu"}})
+print(json.dumps({{"event": "progress", "stage": "training", "loss": 1.5}}), flush=True)
+do = settings.get("do", "")
+if do == "sleep":
+    time.sleep(600)
+if do == "die once" and not (folder.path / "died").exists():
+    (folder.path / "died").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+if do == "die":
+    os.kill(os.getpid(), signal.SIGKILL)
+if do == "crash":
+    os.abort()
+if do == "exit":
+    print("what went wrong", file=sys.stderr)
+    sys.exit(3)
+if do == "eat":
+    food = bytearray(400 << 20)
+    food[::4096] = b"x" * len(food[::4096])
+    time.sleep(600)
+if do == "oom":
+    folder.finish("oom", [], reason="oom: memory ran out")
+    sys.exit(0)
+folder.finish("done", [{{"metric": "m", "value": settings["seed"] + 0.5, "unit": "1"}}], started=time.time())
+if do == "die last":
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def cell(seed: int = 0, length: int = 8, **more: Any) -> Cell:
+    labels = {"arm": "a", "seed": seed, "length": length, "corpus": "demo", "version": "f1"}
+    return Cell("quality", labels, {"kind": "quality", "seed": seed, "length": length} | more)
