@@ -6,7 +6,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from typing import Any
 
@@ -71,7 +71,12 @@ def labels_of(names: Sequence[str], columns: int) -> list[str]:
 
 @cache
 def _families() -> list[Any]:
-    from matplotlib.font_manager import fontManager
+    from matplotlib.font_manager import findSystemFonts, fontManager
 
+    known = {font.fname for font in fontManager.ttflist}
+    for path in findSystemFonts():
+        if path not in known:  # installed after matplotlib had made its list, which it keeps
+            with suppress(OSError, RuntimeError):  # no font that can be read
+                fontManager.addfont(path)
     here = {font.name for font in fontManager.ttflist}
     return ["DejaVu Sans", *(name for name in FALLBACKS if name in here)]

@@ -1,7 +1,9 @@
 """Labels: names in one line, as wide as they may be, and still different."""
 
 import pytest
+from matplotlib import font_manager
 
+from bench import glyphs
 from bench.glyphs import labels_of, shortened
 
 
@@ -25,3 +27,13 @@ def test_names_that_become_one_label_are_told_apart_by_numbers():
         "2: aa…bbbbb",
         "c",
     ]
+
+
+def test_a_font_that_is_installed_after_matplotlib_made_its_list_is_found(monkeypatch, tmp_path):
+    known = font_manager.fontManager.ttflist
+    (font,) = [one for one in known if one.name == "STIXGeneral" and one.style == "normal" and one.weight == 400]
+    (tmp_path / "broken.ttf").write_bytes(b"no font")
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", [one for one in known if one.name != "STIXGeneral"])
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: [str(tmp_path / "broken.ttf"), font.fname])
+    monkeypatch.setattr(glyphs, "FALLBACKS", ("Noto Sans Nowhere", "STIXGeneral"))
+    assert glyphs._families.__wrapped__() == ["DejaVu Sans", "STIXGeneral"]
