@@ -19,7 +19,6 @@ def merge(
     results: ResultsOption = RESULTS,
 ) -> None:
     """Set machines side by side: costs as ratios to the baseline within each, quality pooled over their seeds."""
-    from dataclasses import replace
     from string import ascii_uppercase
 
     from bench.errors import UserError
@@ -28,7 +27,7 @@ def merge(
     from bench.report.pages.latex import to_latex
     from bench.report.pages.terminal import print_table
     from bench.report.pages.writer import read_table
-    from bench.report.presentation import presentation_of
+    from bench.report.presentation import of_studies
     from bench.report.tables.machines import ONE_SIDE, merged_tables
 
     folders = [results_folder(study, results) for study in studies]
@@ -36,7 +35,7 @@ def merge(
         raise UserError(f"merge: {len(folders)} given; allowed: 2 to {len(ascii_uppercase)} results folders")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise UserError("merge: one results folder is given twice; allowed: each once")
-    frames = [read_table(one, presentation=replace(presentation_of(one), arms=(), labels=())) for one in folders]
+    frames = [read_table(one, presentation=of_studies(one)) for one in folders]
     machines = [
         Machine(letter, folder, frame) for letter, folder, frame in zip(ascii_uppercase, folders, frames, strict=False)
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -117,14 +116,14 @@ def compare(
 
     from bench.files import write_atomically
     from bench.report.pages.terminal import print_table
-    from bench.report.presentation import presentation_of
+    from bench.report.presentation import of_studies
     from bench.report.rows.frame import as_frame
     from bench.report.tables.changes import change_tables
     from bench.store.table import load_results
 
     folders = results_folder(first, results), results_folder(second, results)
     names = ("A", "B") if folders[0].name == folders[1].name else (folders[0].name, folders[1].name)
-    how = replace(presentation_of(folders[0]), arms=(), labels=())  # arms match by the names of the studies
+    how = of_studies(folders[0])
     frames = [as_frame(load_results(folder), how) for folder in folders]
     tables = change_tables(frames[0], frames[1], names, folders, force=force)
     console = terminal()

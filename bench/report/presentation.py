@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,12 +84,19 @@ PLAIN = Presentation()
 
 def presentation_of(folder: Path) -> Presentation:
     """The presentation that a study's `study.json` records, as far as it can be applied."""
-    study = _study(folder).get("study")
+    plan = _plan(folder)
+    study = plan.get("study")
     block = study.get("presentation", {}) if isinstance(study, dict) else {}
     try:
-        return _applied(block, folder, Place(folder / "study.json"), ("presentation",))[0]
+        return _applied(block, plan, Place(folder / "study.json"), ("presentation",))[0]
     except UserError:  # damaged; results are shown without it
-        return _applied({}, folder, Place(None))[0]
+        return _applied({}, plan, Place(None))[0]
+
+
+def of_studies(folder: Path) -> Presentation:
+    """The recorded presentation with every arm under the name that its study has for it, by which arms of several
+    studies match."""
+    return replace(presentation_of(folder), arms=(), labels=())
 
 
 def read_presentation(
@@ -102,7 +109,8 @@ def read_presentation(
     """
     place = Place(folder / "study.json")
     prefix: KeyPath = ("presentation",)
-    study = _study(folder).get("study") or {}
+    plan = _plan(folder)
+    study = plan.get("study") or {}
     if not isinstance(study, dict):
         raise place.error(("study",), "is no mapping of keys; run the study again, which writes it")
     content: Any = study.get("presentation") or {}
@@ -118,7 +126,7 @@ def read_presentation(
     for override in overrides:
         key = _override(content, override)
         place.origins |= {(*prefix, key): f"--set {' '.join(override.split())}"}
-    return _applied(content, folder, place, prefix)
+    return _applied(content, plan, place, prefix)
 
 
 def _override(content: dict[str, Any], override: str) -> str:
@@ -144,13 +152,13 @@ def _override(content: dict[str, Any], override: str) -> str:
     return key
 
 
-def _study(folder: Path) -> dict[str, Any]:
+def _plan(folder: Path) -> dict[str, Any]:
     return read_json(folder / "study.json") or {}
 
 
-def _applied(content: Any, folder: Path, place: Place, prefix: KeyPath = ()) -> tuple[Presentation, list[str]]:
+def _applied(content: Any, plan: dict[str, Any], place: Place, prefix: KeyPath = ()) -> tuple[Presentation, list[str]]:
     settings = validate(PresentationSettings, content, place, prefix)
-    arms = _planned_arms(_study(folder))
+    arms = _planned_arms(plan)
     found, lines = settings.applied(arms, place, prefix)
     return Presentation(
         found.arms,
@@ -211,20 +219,23 @@ def presented(frame: pd.DataFrame, how: Presentation) -> pd.DataFrame:
 
 def set_apart(frame: pd.DataFrame, rows: pd.Series) -> pd.DataFrame:
     """The frame with these rows neither in tables nor in figures, though in the models behind verdicts."""
-    hidden = rows & ~frame["kind"].str.startswith(NOT_SHOWN)
+    hidden = rows & ~_hidden(frame)
     return frame.assign(kind=frame["kind"].where(~hidden, NOT_SHOWN + frame["kind"])) if hidden.any() else frame
 
 
 def shown_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows that tables and figures show."""
-    hidden = frame["kind"].str.startswith(NOT_SHOWN)
+    hidden = _hidden(frame)
     return frame[~hidden] if hidden.any() else frame
 
 
 def all_rows(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with the rows that were set apart among the others again."""
-    hidden = frame["kind"].str.startswith(NOT_SHOWN)
-    return frame.assign(kind=frame["kind"].str.removeprefix(NOT_SHOWN)) if hidden.any() else frame
+    return frame.assign(kind=frame["kind"].str.removeprefix(NOT_SHOWN)) if _hidden(frame).any() else frame
+
+
+def _hidden(frame: pd.DataFrame) -> pd.Series:
+    return frame["kind"].str.startswith(NOT_SHOWN)
 
 
 def as_studied(frame: pd.DataFrame) -> pd.DataFrame:
@@ -232,4 +243,11 @@ def as_studied(frame: pd.DataFrame) -> pd.DataFrame:
     frame = all_rows(frame)
     if STUDY_ARM not in frame.columns or not (frame[STUDY_ARM] != "").any():
         return frame
-    return frame.assign(arm=frame["arm"].where(frame[STUDY_ARM] == "", frame[STUDY_ARM]))
+    return frame.assign(arm=study_arms(frame))
+
+
+def study_arms(frame: pd.DataFrame) -> pd.Series:
+    """The arm of each row as the study calls it."""
+    if STUDY_ARM not in frame.columns:
+        return frame["arm"]
+    return frame["arm"].where(frame[STUDY_ARM] == "", frame[STUDY_ARM])

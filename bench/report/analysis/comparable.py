@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from bench.report.rows.provenance import parts_of
 from bench.report.rows.summaries import Summaries, Summary
 from metrics.cost.quantities import FORWARD_GFLOPS, PARAMETERS
 
@@ -17,11 +18,10 @@ def kernel_conflict(kernels: Iterable[str]) -> str:
     An arm without attention names no attention kernel, so only operations that two rows share can differ.
     """
     seen: dict[str, set[str]] = {}
-    for kernel in kernels:
-        for part in kernel.replace(",", " ").split():  # "scan=numba sdpa=flash_cpu"
-            name, equals, value = part.partition("=")
-            if equals:
-                seen.setdefault(name, set()).add(value)
+    for part in parts_of(kernels):
+        name, equals, value = part.partition("=")
+        if equals:
+            seen.setdefault(name, set()).add(value)
     differing = [f"{name}: {', '.join(sorted(values))}" for name, values in sorted(seen.items()) if len(values) > 1]
     return "; ".join(differing)
 
@@ -38,6 +38,12 @@ def first_setting(summaries: Summaries) -> Summaries:
         if not summary.measured or settings.setdefault(summary.metric, summary.setting) == summary.setting:
             kept.setdefault((summary.metric, summary.arm, summary.length), summary)
     return summaries.of(kept.values())
+
+
+def longest_with(summaries: Summaries, baseline: str) -> int | None:
+    """The longest length at which the baseline has a figure, else the longest of all; None without a figure."""
+    known = summaries.measured()
+    return max(known.where(arm=baseline).lengths() or known.lengths(), default=None)
 
 
 def settings_left_out(summaries: Summaries) -> str:

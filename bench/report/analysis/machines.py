@@ -35,7 +35,7 @@ from bench.report.rows.summaries import (
 )
 from bench.store.cells import CellFolder
 from metrics.headlines import PRIMARY
-from metrics.quantities import Margin, quantity_of
+from metrics.quantities import quantity_of
 from metrics.statistics.differences import primary_level
 from metrics.statistics.intervals import Interval
 from metrics.statistics.ratio import independent_ratio
@@ -66,6 +66,11 @@ class Machine:
     def quality(self) -> pd.DataFrame:
         """Rows of the quality cells."""
         return rows_of(self.frame, QUALITY)
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """Rows of the quality and reference cells."""
+        return self.frame[self.frame["kind"].isin((QUALITY, REFERENCE))]
 
     def recipe(self, cell_id: str) -> str:
         """Hash of a quality cell's settings without its seed; "" where the folder holds no configuration of it."""
@@ -173,13 +178,11 @@ def pooled_quality(machines: Sequence[Machine]) -> Pooled:
     for machine in machines:
         for cell_id in machine.quality["cell_id"].unique():
             twice.setdefault(str(cell_id), []).append(machine)
-        rows = machine.frame[machine.frame["kind"].isin((QUALITY, REFERENCE))]
         own = [cell_id for cell_id, home in homes.items() if home is machine]
-        rows = rows[rows["cell_id"].isin(own)].copy()
+        rows = machine.scores[machine.scores["cell_id"].isin(own)].copy()
         split = rows["arm"].isin(apart) & (rows["kind"] == QUALITY)
         rows.loc[split, "arm"] = rows.loc[split, "arm"] + f" ({machine.letter})"
-        fresh = {str(cell_id) for cell_id in rows["cell_id"].unique()}
-        folders |= {cell_id: machine.folder / cell_id for cell_id in fresh}
+        folders |= {cell_id: machine.folder / cell_id for cell_id in own}
         for arm, its in rows_of(rows, QUALITY).groupby("arm"):
             found = sorted(int(seed) for seed in its["seed"].dropna().unique())
             seeds.setdefault(str(arm), {})[machine.letter] = found
@@ -196,7 +199,7 @@ def _homes(machines: Sequence[Machine]) -> dict[str, Machine]:
     homes: dict[str, Machine] = {}
     for measured in (True, False):
         for machine in machines:
-            rows = machine.frame[machine.frame["kind"].isin((QUALITY, REFERENCE))]
+            rows = machine.scores
             for cell_id in (rows[rows["value"].notna()] if measured else rows)["cell_id"].unique():
                 homes.setdefault(str(cell_id), machine)
     return homes
@@ -241,14 +244,10 @@ def _largest(several: Mapping[str, list[Machine]]) -> dict[str, float]:
     return largest
 
 
-def compared_pool(pooled: Pooled, machines: Sequence[Machine]) -> list[Compared]:
+def compared_pool(pooled: Pooled, machines: Sequence[Machine]) -> Iterator[Compared]:
     """The models of the primary metrics over all seeds, as a report of one study has them; margins are those that the
     first study states."""
-    return list(_compared_pool(pooled, stated_margins(machines[0].folder)))
-
-
-def _compared_pool(pooled: Pooled, margins: Mapping[str, Margin]) -> Iterator[Compared]:
-    references = reference_summaries(pooled.frame)
+    references, margins = reference_summaries(pooled.frame), stated_margins(machines[0].folder)
     for group, rows in quality_summaries(pooled.frame).groups(quality_group):
         measured = {metric: rows.where(metric=metric).measured() for metric in PRIMARY}
         several = sum(len(found) > 1 for found in measured.values())

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
-from bench.report.rows.summaries import Summaries, Summary
+from bench.report.rows.arms import reference_order
+from bench.report.rows.summaries import Group, Summaries, Summary
 from metrics.cost.quantities import BITS
 from metrics.music.table import CEILING
 from metrics.quantities import quantity_of
@@ -23,6 +25,16 @@ def reference_summary(references: Summaries, arm: str, metric: str, corpus: str,
             if found is not None and found.measured:
                 return found
     return None
+
+
+def reference_scores(
+    references: Summaries, metrics: Sequence[str], group: Group, arms: Iterable[str] | None = None
+) -> list[tuple[str, list[Summary | None]]]:
+    """Each reference arm (of `arms` where given) that has any of these metrics for the corpus and length of a group,
+    with its summary of each."""
+    names = reference_order(references) if arms is None else arms
+    found = [(arm, [reference_summary(references, arm, one, group[0], group[1]) for one in metrics]) for arm in names]
+    return [(arm, summaries) for arm, summaries in found if any(summaries)]
 
 
 def place_of(summary: Summary | None, references: Summaries) -> str:

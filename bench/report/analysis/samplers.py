@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from bench.report.rows.frame import made_once
 from bench.report.rows.summaries import Group, Summaries, Summary, quality_summaries
 
 
@@ -46,6 +47,10 @@ def most_calls(frame: pd.DataFrame) -> str:
 def one_a_training(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with one way of sampling for each arm, under the arm's own name, for figures of training alone. A study
     that does not vary the sampler is returned as it is."""
+    return made_once(frame, "one a training", lambda: _one_a_training(frame))
+
+
+def _one_a_training(frame: pd.DataFrame) -> pd.DataFrame:
     summaries = quality_summaries(frame)
     if not varies_sampler(summaries):
         return frame

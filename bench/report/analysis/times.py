@@ -126,8 +126,7 @@ def fastest(summaries: Summaries, folder: Path | None) -> str | None:
 
 def _beside(summaries: Summaries, base: Summary) -> list[Summary]:
     """One summary an arm of the same metric, length and setting, timed in the sessions of `base`."""
-    rows = Summaries([*summaries, *summaries.apart])
-    rows = rows.where(metric=base.metric, length=base.length, setting=(base.setting,)).measured()
+    rows = summaries.with_apart.where(metric=base.metric, length=base.length, setting=(base.setting,)).measured()
     arms: dict[str, Summary] = {}
     for one in rows:
         if took_turns(one, base):

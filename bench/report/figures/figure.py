@@ -13,7 +13,7 @@ from bench.report.analysis.samplers import one_a_training
 from bench.report.figures.style import figure_style, write_numbers
 from bench.report.presentation import PLAIN, Presentation, set_apart
 from bench.report.rows.arms import arm_order
-from bench.report.rows.frame import REFERENCE
+from bench.report.rows.frame import REFERENCE, made_once
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +46,7 @@ class RegisteredFigure:
         frame = one_a_training(frame) if self.one_sampler else frame
         arms = arm_order(frame)
         if len(arms) > MOST_ARMS:
-            frame = set_apart(frame, (frame["kind"] != REFERENCE) & ~frame["arm"].isin(arms[:MOST_ARMS]))
+            frame = _of_arms(frame, arms[:MOST_ARMS])
         for group in self.panels:
             if asked := set(group) & set(presentation.panels):
                 frame = set_apart(frame, frame["metric"].isin(set(group) - asked))
@@ -56,6 +56,15 @@ class RegisteredFigure:
         if len(arms) > MOST_ARMS:
             drawn.suptitle(f"{MOST_ARMS} of {len(arms)} arms; the tables hold all", fontsize="small")
         return drawn
+
+
+def _of_arms(frame: pd.DataFrame, arms: list[str]) -> pd.DataFrame:
+    """The frame with the rows of other arms set apart; one for all figures, so that they share its summaries."""
+
+    def make() -> pd.DataFrame:
+        return set_apart(frame, (frame["kind"] != REFERENCE) & ~frame["arm"].isin(arms))
+
+    return made_once(frame, "first arms", make)
 
 
 FIGURES: dict[str, RegisteredFigure] = {}

@@ -79,16 +79,11 @@ def _known(rows: list[Comparison]) -> list[Comparison]:
 def _panel(axis: Axes, one: Compared, rows: dict[str, Comparison], arms: dict[str, Look], baseline: str) -> None:
     """Differences of one score; the scale holds every difference and the band of what matters."""
     margin = one.margin(baseline)
-    values = [row.difference.value for row in rows.values() if row.difference]
+    differences = [row.difference for row in rows.values() if row.difference]
+    values = [one.value for one in differences]
     reach = max([abs(value) for value in values] + [margin or 0.0]) or 1.0
-    ends = [
-        end
-        for row in rows.values()
-        if row.difference
-        for end in (row.difference.interval.low, row.difference.interval.high)
-        if math.isfinite(end)
-    ]
-    low, high = limits_around([0.0, *values, *(end for end in ends if abs(end) <= WIDEST * reach)], 0.08, reach)
+    ends = [end for one in differences for end in (one.interval.low, one.interval.high) if abs(end) <= WIDEST * reach]
+    low, high = limits_around([0.0, *values, *ends], 0.08, reach)
     low, high = min(low, -1.15 * (margin or 0.0)), max(high, 1.15 * (margin or 0.0))
     if margin is not None:
         axis.axvspan(-margin, margin, **BAND)

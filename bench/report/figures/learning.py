@@ -14,7 +14,7 @@ from bench.report.figures.figure import figure
 from bench.report.figures.marks import reference_handles, reference_line
 from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, legend_below, panel_grid
 from bench.report.rows.arms import looks_of
-from bench.report.rows.frame import QUALITY
+from bench.report.rows.frame import QUALITY, made_once
 from bench.report.rows.summaries import Summaries, cost_summaries, quality_summaries, reference_summaries
 from metrics.cost.quantities import FORWARD_GFLOPS, VALIDATION_BITS
 
@@ -86,7 +86,7 @@ def histories(frame: pd.DataFrame, folder: Path) -> pd.DataFrame:
     """The learning curves of the first corpus and length, of at most `MOST_SEEDS` seeds an arm: what training recorded,
     with columns arm, cell_id and, where the arm's forward pass was counted, `tflops` of training; empty where none is
     kept."""
-    return _with_flops(_histories(_shown(frame), folder), frame)
+    return made_once(frame, f"histories {folder}", lambda: _with_flops(_histories(_shown(frame), folder), frame))
 
 
 def _shown(frame: pd.DataFrame) -> pd.DataFrame:

@@ -160,9 +160,10 @@ def _key(drawn: Figure, axes: Sequence[Axes], note: str) -> None:
 def _signs(frame: pd.DataFrame, folder: Path, group: Group) -> dict[tuple[str, str], str]:
     """(arm, metric) -> verdict of an arm against the baseline."""
     found: dict[tuple[str, str], str] = {}
+    baseline = baseline_arm(folder, frame)
     for metric in PRIMARY:
         judged = compared_at(frame, folder, group, metric)
-        for one in judged.against(baseline_arm(folder, frame)) if judged else []:
+        for one in judged.against(baseline) if judged else []:
             found[one.arm, metric] = one.verdict.word
     return found
 

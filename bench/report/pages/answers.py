@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.report.analysis.comparable import EXACT, first_setting, kernel_conflict
+from bench.report.analysis.comparable import EXACT, first_setting, kernel_conflict, longest_with
 from bench.report.analysis.comparisons import Compared, Comparison, compared
 from bench.report.analysis.growth import cost_ratio
 from bench.report.analysis.references import blind_to, grammar_marks
@@ -67,8 +67,7 @@ def answers(frame: pd.DataFrame, baseline: str, folder: Path | None = None, *, t
 
 def _cost_answer(frame: pd.DataFrame, baseline: str, folder: Path | None, together: bool) -> Answer:
     costs = first_setting(cost_summaries(frame)).where(metric=tuple(COSTS))
-    known, arms = costs.measured(), costs.distinct("arm")
-    longest = max(known.where(arm=baseline).lengths() or known.lengths(), default=None)
+    longest, arms = longest_with(costs, baseline), costs.distinct("arm")
     if longest is None:
         return Answer("Cheaper?", _sentence([f"{CANNOT}: no cost was measured"]))
     if len(arms) == 1:

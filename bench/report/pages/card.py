@@ -22,6 +22,7 @@ from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import study_name
 from bench.report.rows.study import study_question
 from bench.report.rows.summaries import (
+    Group,
     Summaries,
     Summary,
     cost_summaries,
@@ -30,8 +31,9 @@ from bench.report.rows.summaries import (
     quality_summaries,
     reference_summaries,
 )
-from bench.report.tables.cost import joined, parameters_entry
+from bench.report.tables.cost import joined, parameters_entry, summary_entry
 from bench.report.tables.numbers import with_interval
+from bench.report.tables.quality import NOT_ASKED, score_entry
 from bench.report.tables.table import Entry, Table, as_markdown
 from bench.versions import SOFTWARE
 from metrics.headlines import COSTS, PRIMARY, SCORES
@@ -164,14 +166,13 @@ def _code(text: str) -> str:
     return " ".join(text.replace("`", "'").split())
 
 
-def _scores(group: tuple[str, int | None, str, int | None], rows: Summaries, references: Summaries) -> Table:
+def _scores(group: Group, rows: Summaries, references: Summaries) -> Table:
     body = []
     for one in rows:
         beside = [reference_summary(references, name, one.metric, group[0], group[1]) for name in REFERENCES]
         shown = [Entry("") if ref is None else Entry.figure(ref.value) for ref in beside]
-        low, high = one.span if one.interval == "seeds" else (float("nan"), float("nan"))
-        figure = Entry.figure(one.value, low, high)
-        body.append((Entry(quantity_of(one.metric).heading), figure, Entry(str(one.done)), *shown))
+        score = score_entry(one, NOT_ASKED)
+        body.append((Entry(quantity_of(one.metric).heading), score, Entry(str(one.done)), *shown))
     columns = ("metric", "this model", "seeds", *REFERENCES)
     return Table("scores", "", columns, tuple(body), (f"{group_words(group)}; brackets: 95 % interval over seeds.",))
 
@@ -180,8 +181,7 @@ def _costs(costs: Summaries) -> Table:
     """Costs at the longest length of each metric."""
     body = []
     for metric, rows in costs.groups(lambda summary: summary.metric):
-        one = rows.by_length()[-1] if rows.by_length() else rows[0]
-        figure = Entry.figure(one.value, one.low, one.high)
+        one = (rows.by_length() or rows)[-1]
         words = (str(one.length or ""), one.device, str(one.threads or ""), str(one.batch or ""), " ".join(one.kernels))
-        body.append((Entry(quantity_of(metric).heading), figure, *map(Entry, words)))
+        body.append((Entry(quantity_of(metric).heading), summary_entry(one), *map(Entry, words)))
     return Table("cost", "", ("cost", "this model", "tokens", "device", "threads", "batch", "kernels"), tuple(body))

@@ -24,12 +24,11 @@ from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import FAILURE_COLUMNS, TUNING, failures
 from bench.report.rows.pieces import Piece, samples_by_arm
 from bench.report.rows.study import baseline_arm, kernels_together
-from bench.report.rows.summaries import cost_summaries
 from bench.report.tables.ablation import ablation_tables
 from bench.report.tables.audit import audit_tables
 from bench.report.tables.comparisons import comparison_tables, rank_tables
 from bench.report.tables.cost import cost_tables
-from bench.report.tables.efficiency import efficiency_tables
+from bench.report.tables.efficiency import efficiency_lengths, efficiency_tables
 from bench.report.tables.growth import growth_tables, scaling_table
 from bench.report.tables.quality import detail_tables, quality_tables
 from bench.report.tables.samplers import sampler_tables
@@ -121,10 +120,6 @@ class Content:
         """Names of the other figures."""
         return [name for name in self.figures if name not in FIRST_FIGURES]
 
-    def all_tables(self) -> list[Table]:
-        """The tables of every section."""
-        return [table for tables in self.tables.values() for table in tables]
-
     @cached_property
     def in_short(self) -> list[str]:
         """The result in a few sentences."""
@@ -184,7 +179,7 @@ def report_tables(
     """Every table of a report by its section; where samplers vary, one table of them instead of one for each, and
     their differences from the one with the most network calls."""
     sampling = sampler_tables(frame)
-    measured = cost_summaries(frame).measured().lengths()
+    measured = efficiency_lengths(frame)
     lengths = [length for length in presentation.lengths if length in measured]
 
     def quality(rows: pd.DataFrame) -> list[Table]:

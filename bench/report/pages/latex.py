@@ -241,7 +241,7 @@ def _span(table: Table, index: int) -> int:
 
 def _column_type(table: Table, index: int) -> str:
     if index and table.is_numeric(index):
-        if any(_has_other_signs(row[index]) for row in table.rows):
+        if _has_other_signs(table, index):
             return "r" + (r"@{\,}l" if _span(table, index) == 2 else "")
         numbers = [_number(row[index]) for row in table.rows if math.isfinite(row[index].value)]
         whole = max(len(number.partition(".")[0].lstrip("-")) for number in numbers)
@@ -259,13 +259,15 @@ def _number(entry: Entry) -> str:
     return entry.text.split(" ", 1)[0]
 
 
-def _has_other_signs(entry: Entry) -> bool:
-    """Whether the figure has a decimal comma or groups of digits, which a siunitx column does not take as written."""
-    if not math.isfinite(entry.value):
-        return False
-    number = _number(entry)
-    grouped = abs(entry.value) >= 1000 and "." in number and "e" not in number and not _unit(entry)
-    return grouped or "," in number or THIN in number
+def _has_other_signs(table: Table, index: int) -> bool:
+    """Whether a figure of the column has a decimal comma or groups of digits, which a siunitx column does not take as
+    written."""
+    for entry in (row[index] for row in table.rows if math.isfinite(row[index].value)):
+        number = _number(entry)
+        grouped = abs(entry.value) >= 1000 and "." in number and "e" not in number and not _unit(entry)
+        if grouped or "," in number or THIN in number:
+            return True
+    return False
 
 
 def _group_words(table: Table, row: Sequence[Entry]) -> str:
@@ -295,7 +297,7 @@ def _head(table: Table, index: int) -> str:
 def _printed(table: Table, index: int, entry: Entry) -> str:
     """The number of an entry; siunitx alone sets a minus sign for a hyphen."""
     number = _number(entry)
-    if not any(_has_other_signs(row[index]) for row in table.rows):
+    if not _has_other_signs(table, index):
         return number
     return number.replace("-", "$-$").replace(THIN, r"\,")
 

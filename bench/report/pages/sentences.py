@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.report.analysis.comparable import EXACT, first_setting, kernel_conflict
+from bench.report.analysis.comparable import EXACT, first_setting, kernel_conflict, longest_with
 from bench.report.analysis.comparisons import Compared, Comparison, compared
 from bench.report.analysis.growth import cost_ratio
 from bench.report.analysis.references import grammar_marks
@@ -52,7 +52,7 @@ def _cost_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None, tog
     words = []
     for metric, label in COMPARED.items():
         rows = summaries.where(metric=metric)
-        longest = max(rows.where(arm=baseline).lengths() or rows.lengths(), default=None)
+        longest = longest_with(rows, baseline)
         rows = rows.where(length=longest)
         base = rows.first(arm=baseline)
         others = [one for one in rows if one.arm != baseline]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.presentation import COLOUR, PLACE, STUDY_ARM, all_rows, shown_rows
+from bench.report.presentation import COLOUR, PLACE, all_rows, shown_rows, study_arms
 from bench.report.rows.frame import REFERENCE
 from bench.report.rows.summaries import Summaries
 from metrics.music.table import REFERENCE_SETS
@@ -91,15 +91,7 @@ def _first_rows(frame: pd.DataFrame) -> pd.DataFrame:
 def label_of(frame: pd.DataFrame, arm: str) -> str:
     """What is shown for an arm that the study calls `arm`; "" where none of its rows are there."""
     rows = _first_rows(frame)
-    names = _names(rows)
-    return next((str(label) for label, name in zip(rows["arm"], names, strict=True) if name == arm), "")
-
-
-def _names(rows: pd.DataFrame) -> list[str]:
-    """The arms of these rows as the study calls them."""
-    if STUDY_ARM not in rows:
-        return list(rows["arm"])
-    return list(rows["arm"].where(rows[STUDY_ARM] == "", rows[STUDY_ARM]))
+    return next((str(label) for label, name in zip(rows["arm"], study_arms(rows), strict=True) if name == arm), "")
 
 
 def reference_order(references: Summaries) -> list[str]:
@@ -112,10 +104,10 @@ def reference_order(references: Summaries) -> list[str]:
 def looks_of(frame: pd.DataFrame) -> dict[str, Look]:
     """The look of each arm, in order: as the presentation colours it, else its own, whatever it is called and whichever
     other arms of the study are shown."""
-    found = looks(_names(_first_rows(all_rows(frame))))
+    found = looks(study_arms(_first_rows(all_rows(frame))))
     rows = _first_rows(frame)
     colours = rows[COLOUR] if COLOUR in rows else [""] * len(rows)
-    shown = zip(rows["arm"], _names(rows), colours, strict=True)
+    shown = zip(rows["arm"], study_arms(rows), colours, strict=True)
     return {arm: replace(found[name], colour=colour or found[name].colour, name=arm) for arm, name, colour in shown}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from bench.report.presentation import shown_rows
@@ -14,10 +16,9 @@ def listed(values: pd.Series) -> str:
     return ", ".join(known)
 
 
-def _parts(values: pd.Series) -> str:
-    """Words of texts that are lists themselves (`scan=c sdpa=flash`), each once."""
-    texts = (str(value).replace(",", " ") for value in values.unique() if value)
-    return ", ".join(sorted({word for text in texts for word in text.split()}))
+def parts_of(texts: Iterable[str]) -> list[str]:
+    """Words of texts that are lists themselves (`scan=c sdpa=flash`), each once, in the order of the alphabet."""
+    return sorted({word for text in texts for word in text.replace(",", " ").split()})
 
 
 def provenance(frame: pd.DataFrame) -> list[tuple[str, str]]:
@@ -33,11 +34,11 @@ def provenance(frame: pd.DataFrame) -> list[tuple[str, str]]:
         ("threads (timing)", listed(cost["threads"])),
         ("batch (timing)", listed(cost["batch"])),
         ("device (training)", listed(quality["device"])),
-        ("kernels", _parts(cost["kernel"])),
+        ("kernels", ", ".join(parts_of(cost["kernel"].unique()))),
         ("lengths (cost)", listed(cost["length"])),
         ("length (quality)", listed(quality["length"])),
         ("seeds", listed(quality["seed"])),
         ("training steps", listed(quality["train_steps"])),
-        ("versions", _parts(frame["version"])),
+        ("versions", ", ".join(parts_of(frame["version"].unique()))),
     ]
     return [(name, words) for name, words in pairs if words]

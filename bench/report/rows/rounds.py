@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import statistics
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,24 +13,45 @@ from bench.report.rows.summaries import Summary
 from bench.store.cells import CellFolder
 from metrics.statistics.replicates import replicate_time
 
-Raw = tuple[list[float], list[int], list[int]]
-"""Timed calls, calls in each round, rounds in each replicate."""
+
+@dataclass(frozen=True, eq=False)
+class Timed:
+    """Timed calls of one metric and length of a cell, calls in each round, rounds in each replicate."""
+
+    raw: list[float]
+    round_sizes: list[int]
+    replicate_sizes: list[int]
+
+    @cached_property
+    def replicates(self) -> list[list[list[float]]]:
+        """A list a replicate of lists a round."""
+        return _split(_split(self.raw, self.round_sizes), self.replicate_sizes)
+
+    @cached_property
+    def times(self) -> list[float]:
+        """The time of each replicate; a report asks for them with each pair of arms."""
+        return [replicate_time(rounds) for rounds in self.replicates]
+
+
+def _timed(folder: Path, summary: Summary) -> Timed | None:
+    """The raw samples behind a summary; None where none are kept."""
+    for cell_id in summary.cell_ids:
+        path = folder / cell_id
+        try:
+            written = (path / "measurements.jsonl").stat()
+            found = _all_timed(path, written.st_mtime_ns, written.st_size).get((summary.metric, summary.length))
+        except (OSError, ValueError):
+            continue
+        if found is not None:
+            return found
+    return None
 
 
 def replicates_of(folder: Path, summary: Summary) -> list[list[list[float]]]:
     """Timed calls behind a summary, a list a replicate (one process) of lists a round, in the unit of the summary;
     empty where no raw samples are kept. Results without `replicate_sizes` are of one process."""
-    for cell_id in summary.cell_ids:
-        path = folder / cell_id
-        try:
-            written = (path / "measurements.jsonl").stat()
-            found = _timed(path, written.st_mtime_ns, written.st_size).get((summary.metric, summary.length))
-        except (OSError, ValueError):
-            continue
-        if found is not None:
-            raw, round_sizes, replicate_sizes = found
-            return _split(_split(raw, round_sizes), replicate_sizes)
-    return []
+    found = _timed(folder, summary)
+    return found.replicates if found else []
 
 
 def rounds_of(folder: Path, summary: Summary) -> list[list[float]]:
@@ -39,22 +61,16 @@ def rounds_of(folder: Path, summary: Summary) -> list[list[float]]:
 
 def replicate_times(folder: Path, summary: Summary) -> list[float]:
     """The time of each replicate behind a summary, NaN for one without a round; empty where no raw samples are kept."""
-    replicates = replicates_of(folder, summary)
-    return list(_times(tuple(tuple(tuple(calls) for calls in rounds) for rounds in replicates)))
-
-
-@lru_cache(maxsize=4096)
-def _times(replicates: tuple[tuple[tuple[float, ...], ...], ...]) -> tuple[float, ...]:
-    """The time of each replicate; made once, for a report asks for one of each pair of arms."""
-    return tuple(replicate_time(rounds) for rounds in replicates)
+    found = _timed(folder, summary)
+    return found.times if found else []
 
 
 @lru_cache(maxsize=256)
-def _timed(path: Path, _modified: int, _size: int) -> dict[tuple[str, int | None], Raw]:
+def _all_timed(path: Path, _modified: int, _size: int) -> dict[tuple[str, int | None], Timed]:
     """Raw samples by metric and length: a report reads those of one cell many times."""
     rows = [row for row in CellFolder(path).rows() if row.get("round_sizes")]
     return {
-        (row["metric"], row.get("length")): (
+        (row["metric"], row.get("length")): Timed(
             row.get("raw", []),
             row["round_sizes"],
             row.get("replicate_sizes", [len(row["round_sizes"])]),

@@ -98,6 +98,11 @@ class Summaries(list[Summary]):
         found.apart = self.apart
         return found
 
+    @cached_property
+    def with_apart(self) -> Summaries:
+        """These and the ones apart; made once, as the index of both is."""
+        return Summaries([*self, *self.apart]) if self.apart else self
+
     def where(self, **equal: Any) -> Summaries:
         """Summaries whose fields equal the given values; a list or tuple of values means any of them."""
         metric, arm = equal.get("metric"), equal.get("arm")
@@ -217,10 +222,6 @@ def _summary(rows: list[Row], key: dict[str, Any]) -> Summary:
 
 
 def _summaries(frame: pd.DataFrame, kind: str, keys: tuple[str, ...]) -> Summaries:
-    return made_once(frame, kind, lambda: _made_summaries(frame, kind, keys))
-
-
-def _made_summaries(frame: pd.DataFrame, kind: str, keys: tuple[str, ...]) -> Summaries:
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in records(frame, kind):
         groups.setdefault(tuple(row[name] for name in keys), []).append(row)
@@ -233,21 +234,26 @@ def cost_summaries(frame: pd.DataFrame) -> Summaries:
     A row that failed may have no kernel; it is a summary of its own only where its arm and length have no figure
     at all.
     """
-    summaries = _summaries(frame, EFFICIENCY, COST_KEYS)
-    summaries.apart = tuple(_summaries(frame, NOT_SHOWN + EFFICIENCY, COST_KEYS))
-    done = {(one.metric, one.length, one.arm) for one in summaries if one.measured}
-    return summaries.of(one for one in summaries if one.measured or (one.metric, one.length, one.arm) not in done)
+    return made_once(frame, EFFICIENCY, lambda: _cost_summaries(frame))
+
+
+def _cost_summaries(frame: pd.DataFrame) -> Summaries:
+    every = _summaries(frame, EFFICIENCY, COST_KEYS)
+    done = {(one.metric, one.length, one.arm) for one in every if one.measured}
+    found = Summaries(one for one in every if one.measured or (one.metric, one.length, one.arm) not in done)
+    found.apart = tuple(_summaries(frame, NOT_SHOWN + EFFICIENCY, COST_KEYS))
+    return found
 
 
 def quality_summaries(frame: pd.DataFrame) -> Summaries:
     """One summary per corpus, length, sampler, T, arm and metric of the quality cells: the mean over seeds and
     its interval."""
-    return _summaries(frame, QUALITY, QUALITY_KEYS)
+    return made_once(frame, QUALITY, lambda: _summaries(frame, QUALITY, QUALITY_KEYS))
 
 
 def reference_summaries(frame: pd.DataFrame) -> Summaries:
     """One summary per corpus, length, reference arm (ceiling, floor, baseline) and metric."""
-    return _summaries(frame, REFERENCE, REFERENCE_KEYS)
+    return made_once(frame, REFERENCE, lambda: _summaries(frame, REFERENCE, REFERENCE_KEYS))
 
 
 Group = tuple[str, int | None, str, int | None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.report.rows.provenance import parts_of
 from bench.report.rows.rounds import replicates_of
 from bench.report.rows.summaries import Summaries
 from bench.report.tables.cost import setting_words
@@ -29,17 +30,17 @@ def quality_caption(summaries: Summaries) -> str:
     return f"Scores: {over}; test side{corpus}{length}{pieces}.{brackets}"
 
 
-def cost_caption(summaries: Summaries, folder: Path | None, *, brackets: bool = True) -> str:
+def cost_caption(summaries: Summaries, folder: Path | None) -> str:
     """Sentences on costs: lengths, device, threads, batch and kernels, and their brackets; "" where there are none."""
     measured = summaries.measured()
     if not measured:
         return ""
-    where = {setting_words(one.setting).strip(" ()") for one in measured if one.device}
-    kernels = sorted({word for kernel in measured.kernels() for word in kernel.replace(",", " ").split()})
+    where = {setting_words(one.setting) for one in measured if one.device}
+    kernels = parts_of(measured.kernels())
     lengths = ", ".join(map(str, measured.lengths()))
     parts = [f"at {lengths} tokens" if lengths else "", f"on {' / '.join(sorted(where))}" if where else ""]
     parts = [*filter(None, parts), *([f"kernels {', '.join(kernels)}"] if kernels else [])]
-    return f"Costs: {', '.join(parts)}.{_brackets(measured, folder) if brackets else ''}"
+    return f"Costs: {', '.join(parts)}.{_brackets(measured, folder)}"
 
 
 def _brackets(summaries: Summaries, folder: Path | None) -> str:

@@ -67,7 +67,7 @@ def cost_tables(frame: pd.DataFrame, folder: Path | None = None, *, force: bool 
 def _named_by_setting(summaries: Summaries) -> Summaries:
     """The summaries with their device, threads and batch in the name of the arm."""
     return Summaries(
-        replace(one, arm=f"{one.arm}{setting_words(one.setting)}") if one.measured else one for one in summaries
+        replace(one, arm=f"{one.arm}{_in_brackets(one.setting)}") if one.measured else one for one in summaries
     )
 
 
@@ -109,7 +109,7 @@ def _cost_table(
         notes.append(SETTINGS_RANKED if setting is None else SETTINGS_APART)
     notes += rotation_notes(frame, arms)
     columns = ("arm", *(f"L = {length}" for length in lengths), *SETTINGS)
-    return Table(name, quantity.heading + setting_words(setting), columns, tuple(body), tuple(notes))
+    return Table(name, quantity.heading + _in_brackets(setting), columns, tuple(body), tuple(notes))
 
 
 def _with_counts(table: Table, counts: Summaries) -> Table:
@@ -203,11 +203,15 @@ def parameters_entry(summaries: Summaries) -> Entry:
     return Entry(" / ".join(millions(float(text)) if text.isdigit() else text for text in texts) or NOTHING)
 
 
-def setting_words(setting: Setting | None) -> str:
-    if setting is None:
-        return ""
+def _in_brackets(setting: Setting | None) -> str:
+    words = setting_words(setting) if setting else ""
+    return f" ({words})" if words else ""
+
+
+def setting_words(setting: Setting) -> str:
+    """Device, threads and batch of a cost: `cpu, 2 threads, batch 1`."""
     device, threads, batch = setting
     parts = [device] if device else []
     parts += [] if threads is None else [f"{threads} thread{'s' if threads != 1 else ''}"]
     parts += [] if batch is None else [f"batch {batch}"]
-    return f" ({', '.join(parts)})" if parts else ""
+    return ", ".join(parts)

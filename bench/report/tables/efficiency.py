@@ -27,6 +27,11 @@ def shown_lengths(lengths: Sequence[int]) -> list[int]:
     return [n for n in lengths if n & (n - 1) == 0][-MOST_LENGTHS:] or list(lengths[-MOST_LENGTHS:])
 
 
+def efficiency_lengths(frame: pd.DataFrame, metrics: Sequence[str] = EFFICIENCY) -> list[int]:
+    """Lengths of which the table can have rows: those at which any of its costs was measured."""
+    return first_setting(cost_summaries(frame)).where(metric=tuple(metrics)).measured().lengths()
+
+
 def efficiency_tables(
     frame: pd.DataFrame,
     folder: Path | None = None,
@@ -42,7 +47,7 @@ def efficiency_tables(
     """
     everything = cost_summaries(frame)
     costs = first_setting(everything).where(metric=tuple(metrics))
-    measured = costs.measured().lengths()
+    measured = efficiency_lengths(frame, metrics)
     chosen = shown_lengths(measured) if lengths is None else list(lengths)
     if unknown := [length for length in chosen if length not in measured]:
         have = ", ".join(map(str, measured)) or "none"

@@ -18,13 +18,11 @@ from bench.report.analysis.machines import (
     ratio_on,
     shared_baseline,
 )
-from bench.report.analysis.references import reference_summary
-from bench.report.rows.arms import arm_order, reference_order
+from bench.report.analysis.references import reference_scores
+from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import EFFICIENCY, QUALITY, rows_of, summaries_kept
-from bench.report.rows.provenance import listed, provenance
+from bench.report.rows.provenance import listed, parts_of, provenance
 from bench.report.rows.summaries import (
-    Group,
-    Summaries,
     cost_summaries,
     group_words,
     quality_group,
@@ -32,7 +30,7 @@ from bench.report.rows.summaries import (
     reference_summaries,
 )
 from bench.report.tables.comparisons import difference_tables
-from bench.report.tables.cost import summary_entry
+from bench.report.tables.cost import setting_words, summary_entry
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.quality import NOT_ASKED, score_entry, seeds_entry
 from bench.report.tables.table import Entry, Table, numbered
@@ -59,10 +57,7 @@ def _all_tables(machines: Sequence[Machine]) -> list[Table]:
     tables.append(_baseline_table(machines, baseline))
     if any(len(one.quality) for one in machines):
         pooled = pooled_quality(machines)
-        tables += _quality_tables(pooled)
-        if baseline in pooled.apart:
-            said = f"No verdicts: {baseline}, which arms are compared with, is not pooled."
-            tables = [replace(one, notes=(*one.notes, said)) if one.name == "merged_quality" else one for one in tables]
+        tables += _quality_tables(pooled, baseline)
         judged = difference_tables(compared_pool(pooled, machines), baseline)
         tables += [replace(one, name="merged_differences", title=f"{one.title}, all machines") for one in judged]
     return tables
@@ -171,9 +166,8 @@ def _where(machine: Machine, metric: str) -> str:
     if not rows:
         return "not measured."
     device, threads, batch = rows[0].setting
-    words = [device or "unknown device", *([] if threads is None else [f"{threads} threads"])]
-    words += [] if batch is None else [f"batch {batch}"]
-    kernels = sorted({part for kernel in rows.kernels() for part in kernel.replace(",", " ").split()})
+    words = [setting_words((device or "unknown device", threads, batch))]
+    kernels = parts_of(rows.kernels())
     words += [f"kernels {' '.join(kernels)}"] if kernels else []
     return f"{', '.join(words)}. {settings_left_out(every)}".strip()
 
@@ -191,33 +185,25 @@ def _baseline_table(machines: Sequence[Machine], baseline: str) -> Table:
     return Table("merged_baseline", f"Costs of {baseline} itself", columns, tuple(body), notes)
 
 
-def _quality_tables(pooled: Pooled) -> list[Table]:
+def _quality_tables(pooled: Pooled, baseline: str) -> list[Table]:
     """Scores over the seeds of all machines, one table a corpus, length, sampler and T; references below."""
     references = reference_summaries(pooled.frame)
     groups = quality_summaries(pooled.frame).groups(quality_group)
-    tables = []
+    tables, notes = [], tuple(_pool_notes(pooled, baseline))
     for position, (group, rows) in enumerate(groups):
         metrics = [metric for metric in SCORES if rows.where(metric=metric)]
         body = []
-        for arm in (arm for arm in arm_order(pooled.frame) if rows.where(arm=arm)):
-            mine = rows.where(arm=arm)
+        for arm in arm_order(pooled.frame):
+            if not (mine := rows.where(arm=arm)):
+                continue
             scores = [score_entry(mine.first(metric=metric), NOT_ASKED) for metric in metrics]
             body.append((Entry(arm), *scores, seeds_entry(mine), Entry(_origin(pooled, arm))))
-        body += _reference_rows(references, metrics, group)
+        for name, found in reference_scores(references, metrics, group):
+            body.append((Entry(f"({name})", reference=True), *map(summary_entry, found), Entry(""), Entry("")))
         columns = ("arm", *(quantity_of(metric).heading for metric in metrics), "seeds", "seeds of")
         title = f"Quality, mean over the seeds of all machines ({group_words(group)})"
-        notes = tuple(_pool_notes(pooled))
         tables.append(Table(numbered("merged_quality", position, len(groups)), title, columns, tuple(body), notes))
     return tables
-
-
-def _reference_rows(references: Summaries, metrics: Sequence[str], group: Group) -> list[tuple[Entry, ...]]:
-    body = []
-    for arm in reference_order(references):
-        found = [reference_summary(references, arm, metric, group[0], group[1]) for metric in metrics]
-        if any(found):
-            body.append((Entry(f"({arm})", reference=True), *map(summary_entry, found), Entry(""), Entry("")))
-    return body
 
 
 def _origin(pooled: Pooled, arm: str) -> str:
@@ -226,7 +212,7 @@ def _origin(pooled: Pooled, arm: str) -> str:
     return "; ".join(f"{letter}: {', '.join(map(str, seeds))}" for letter, seeds in sides.items())
 
 
-def _pool_notes(pooled: Pooled) -> list[str]:
+def _pool_notes(pooled: Pooled, baseline: str) -> list[str]:
     notes = []
     if pooled.twice:
         apart = ", ".join(
@@ -241,6 +227,8 @@ def _pool_notes(pooled: Pooled) -> list[str]:
             f"Not pooled: {', '.join(pooled.apart)}: the machines share no cell of it, and the folders keep no equal "
             "settings that would show that it was trained the same."
         )
+    if baseline in pooled.apart:
+        notes.append(f"No verdicts: {baseline}, which arms are compared with, is not pooled.")
     return notes
 
 

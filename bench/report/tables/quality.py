@@ -17,6 +17,7 @@ from bench.report.analysis.references import (
     blind_to,
     grammar_marks,
     place_of,
+    reference_scores,
     reference_summary,
     separated_from,
 )
@@ -146,20 +147,10 @@ def _kept_entry(summaries: Summaries) -> Entry:
 
 def _reference_rows(references: Summaries, metrics: list[str], group: Group) -> list[tuple[Entry, ...]]:
     body = []
-    for arm in reference_order(references):
-        summaries = [reference_summary(references, arm, metric, group[0], group[1]) for metric in metrics]
-        pieces = next((pieces_words(one) for one in summaries if one is not None and one.metric not in LIKELIHOODS), "")
-        if any(summaries):
-            scores = [summary_entry(one) for one in summaries]
-            body.append(
-                (
-                    Entry(f"({arm})", reference=True),
-                    *scores,
-                    Entry(""),
-                    Entry(pieces),
-                    *(Entry("") for _ in SETTINGS[2:]),
-                )
-            )
+    for arm, found in reference_scores(references, metrics, group):
+        pieces = next((pieces_words(one) for one in found if one is not None and one.metric not in LIKELIHOODS), "")
+        settings = (Entry(""), Entry(pieces), *(Entry("") for _ in SETTINGS[2:]))
+        body.append((Entry(f"({arm})", reference=True), *map(summary_entry, found), *settings))
     return body
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from bench.report.analysis.comparable import first_setting, kernel_conflict
 from bench.report.analysis.comparisons import compared_at, with_outside
 from bench.report.analysis.outside import is_outside
-from bench.report.analysis.references import CEILING, GRAMMAR, blind_to, grammar_marks, reference_summary
+from bench.report.analysis.references import CEILING, GRAMMAR, blind_to, grammar_marks, reference_scores
 from bench.report.analysis.samplers import any_sampler, varies_sampler
 from bench.report.presentation import PLAIN, Presentation
 from bench.report.rows.arms import arm_order
@@ -65,7 +65,8 @@ def study_summary(
     scores = scores if group is None else with_outside(scores, quality, group)
     longest = max(costs.measured().lengths(), default=None)
     costs = costs.where(length=longest)
-    known = [metric for metric in metrics if Summaries([*scores, *costs]).where(metric=metric).measured()]
+    measured = {one.metric for one in (*scores, *costs) if one.measured}
+    known = [metric for metric in metrics if metric in measured]
     shown = known[:MOST_FIGURES]
     marks = grammar_marks(scores, references)
     columns = [_column(metric, frame, folder, group, scores, costs, references, force) for metric in shown]
@@ -134,11 +135,9 @@ def _reference_rows(
     if group is None:
         return []
     body = []
-    for arm in (CEILING, GRAMMAR):
-        found = [reference_summary(references, arm, metric, group[0], group[1]) for metric in shown]
-        if any(found):
-            figures = map(_with_decimals, map(summary_entry, found), decimals)
-            body.append((Entry(f"({arm})", reference=True), *figures, *[Entry("")] * len(SETTINGS)))
+    for arm, found in reference_scores(references, shown, group, (CEILING, GRAMMAR)):
+        figures = map(_with_decimals, map(summary_entry, found), decimals)
+        body.append((Entry(f"({arm})", reference=True), *figures, *[Entry("")] * len(SETTINGS)))
     return body
 
 

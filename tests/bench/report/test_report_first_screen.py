@@ -141,6 +141,13 @@ def test_a_presentation_chooses_the_lengths_of_the_efficiency_table(frame, tmp_p
         assert list(dict.fromkeys(row[1].text for row in table.rows)) == shown
 
 
+def test_a_length_of_another_device_alone_has_no_row_in_the_efficiency_table(frame, tmp_path):
+    far = (frame["kind"] == "efficiency") & (frame["length"] == 2048)
+    apart = frame.assign(device=frame["device"].where(~far, "slow"))
+    (table,) = report_tables(apart, tmp_path, "transformer", presentation=Presentation(lengths=(512, 2048)))[PAPER]
+    assert {row[1].text for row in table.rows} == {"512"}
+
+
 def test_captions_say_seeds_pieces_device_and_what_the_brackets_are(pair, tmp_path):
     timed_in_three_processes(tmp_path, 1.0)
     assert study_summary(pair, tmp_path).caption == (

@@ -126,6 +126,18 @@ def test_seeds_without_a_common_cell_are_pooled_by_their_settings_alone(frame, o
     assert pooled_quality(machines).apart == ("mamba",)
 
 
+def test_every_setting_says_that_there_are_no_verdicts(frame, other, tmp_path: Path) -> None:
+    def sampled_twice(rows: pd.DataFrame) -> pd.DataFrame:
+        again = rows[rows["kind"] == "quality"]
+        return pd.concat([rows, again.assign(sample_steps=8, cell_id=again["cell_id"] + "-8")], ignore_index=True)
+
+    sides = sampled_twice(frame), sampled_twice(without_seed(other, 1))
+    tables = merged_tables([Machine(name, tmp_path / name, side) for name, side in zip("AB", sides, strict=True)])
+    notes = [table.notes for table in tables if table.name in ("merged_quality_1", "merged_quality_2")]
+    assert len(notes) == 2
+    assert all("No verdicts: transformer, which arms are compared with, is not pooled." in one for one in notes)
+
+
 def test_arms_of_one_name_that_are_other_models_are_named(machines) -> None:
     machines[1].frame.loc[machines[1].frame["arm"] == "smdim", "pattern"] = "MFA*2"
     notes = merged_tables(machines)[0].notes

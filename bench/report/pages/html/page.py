@@ -103,16 +103,12 @@ def _samples(content: Content) -> tuple[str, str, list[dict[str, Any]]]:
     all of them."""
     if not content.played:
         return "", "", []
-    colours = looks_of(content.frame)
-    real = real_pieces(content.frame, content.folder, each=SAMPLES_EACH)
-    chosen = [(piece, (colours[arm].colour, colours[arm].on_dark)) for arm, piece in content.first_played]
-    chosen = [*((piece, REAL_COLOURS) for piece in real[:1]), *chosen]
+    colours = {arm: (look.colour, look.on_dark) for arm, look in looks_of(content.frame).items()}
+    real = [(piece, REAL_COLOURS) for piece in real_pieces(content.frame, content.folder, each=SAMPLES_EACH)]
+    chosen = [*real[:1], *((piece, colours[arm]) for arm, piece in content.first_played)]
     first, shown = len(chosen), {id(piece) for piece, _ in chosen}
-    everything = [*((piece, REAL_COLOURS) for piece in real)]
-    everything += [
-        (piece, (colours[arm].colour, colours[arm].on_dark)) for arm in content.played for piece in content.played[arm]
-    ]
-    chosen += [one for one in everything if id(one[0]) not in shown]
+    drawn = [(piece, colours[arm]) for arm, pieces in content.played.items() for piece in pieces]
+    chosen += [one for one in (*real, *drawn) if id(one[0]) not in shown]
     data = [
         roll_data(piece.notes, piece.beats_per_minute, LONGEST_BEATS, colour=light, dark=dark)
         for piece, (light, dark) in chosen
