@@ -23,6 +23,8 @@ from metrics.statistics.ratings import Ratings, holm
 TRIALS = 24
 SAMPLES = 48
 NOISE = 1.0  # points, of one rating
+NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(61)
+WEIGHTS = WEIGHTS / WEIGHTS.sum()  # of a mean over a standard normal deviation
 
 
 @dataclass(frozen=True)
@@ -76,13 +78,11 @@ def ratings(setting: Setting, generator: np.random.Generator) -> Ratings:
 def true_differences(setting: Setting) -> dict[tuple[int, int], float]:
     """Of each pair of systems, over listeners and samples: log odds of the Bradley-Terry model, or mean points."""
     values = np.array(setting.systems)
-    nodes, weights = np.polynomial.hermite_e.hermegauss(61)
-    weights = weights / weights.sum()
     pairs = list(combinations(range(len(values)), 2))
     spread = np.hypot(setting.by_listener, setting.by_sample)
     if setting.kind == "pairs":
-        apart = (values[:, None] - values)[..., None] + np.sqrt(2) * spread * nodes
-        wins = special.expit(apart) @ weights * (1 - np.eye(len(values)))
+        apart = (values[:, None] - values)[..., None] + np.sqrt(2) * spread * NODES
+        wins = special.expit(apart) @ WEIGHTS * (1 - np.eye(len(values)))
         found = fit_strengths(1e9 * wins[None])[0]
     else:
         edges = np.array([1.5, 2.5, 3.5, 4.5])  # a rating is 1 and one more for each edge below it
@@ -135,11 +135,8 @@ def settings() -> Iterator[Setting]:
 
 def odds_of_share(share: float, by_listener: float, by_sample: float) -> float:
     """Difference in log odds at which the first of two systems is preferred in this share of all choices."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(61)
     spread = np.sqrt(2) * np.hypot(by_listener, by_sample)
-    return float(
-        optimize.brentq(lambda odds: special.expit(odds + spread * nodes) @ weights / weights.sum() - share, 0, 9)
-    )
+    return float(optimize.brentq(lambda odds: special.expit(odds + spread * NODES) @ WEIGHTS - share, 0, 9))
 
 
 def main() -> None:

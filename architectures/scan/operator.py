@@ -90,12 +90,10 @@ class SelectiveScan(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        tensors, (delta_softplus, reverse, name) = ctx.saved_tensors, ctx.flags
         if torch.is_grad_enabled() or watched():
-            found = _scan_backward(grad, *tensors, *ctx.flags)
-            gradients = tuple(None if t is None else g for t, g in zip(tensors, found, strict=True))
-        else:
-            gradients = KERNELS[name].load().backward(ScanInputs.of(tensors, delta_softplus, reverse), grad)
+            return _differentiate_scan(ctx, grad)
+        delta_softplus, reverse, name = ctx.flags
+        gradients = KERNELS[name].load().backward(ScanInputs.of(ctx.saved_tensors, delta_softplus, reverse), grad)
         return *gradients, None, None, None
 
 
@@ -129,7 +127,7 @@ def _remember_scan(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
     ctx.flags = inputs[8:]
 
 
-def _differentiate_scan(ctx, grad):  # type: ignore[no-untyped-def]
+def _differentiate_scan(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     tensors = ctx.saved_tensors
     gradients = _scan_backward(grad, *tensors, *ctx.flags)
     return *(None if t is None else g for t, g in zip(tensors, gradients, strict=True)), None, None, None

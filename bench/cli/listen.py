@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.options import RESULTS, SEEDS, ResultsOption, results_folder
-from bench.cli.terminal import print_line, terminal, warn
+from bench.cli.terminal import print_line, print_tables, terminal, warn
 from bench.errors import UserError, quoted
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ def _systems(
 
     from bench.cli.metrics import folder_pieces, named_pieces
     from bench.listen.samples import REAL, SHUFFLED, Systems, study_pieces
+    from bench.report.rows.frame import as_frame
     from bench.store.table import load_results
 
     console = terminal(error=True)
@@ -99,8 +100,6 @@ def _systems(
         raise UserError(f"listen: one study a test, not {', '.join(studies)}; allowed beside it: folders of music")
     if studies:
         folder = results_folder(studies[0], results)
-        from bench.report.rows.frame import as_frame
-
         study, systems = str(folder), study_pieces(as_frame(load_results(folder)), folder, arms, most)
     generated = dict(systems.generated)
     for name in {REAL, SHUFFLED} & set(generated):
@@ -119,14 +118,15 @@ def _systems(
 
 def _describe(systems: Systems, key: Key) -> None:
     """Print the systems and how many listeners decide."""
+    from bench.listen.design import CHECK_SHARE
     from bench.listen.samples import median_seconds
     from metrics.statistics.preferences import LISTENER_SPREAD, listeners_needed, listeners_planned
 
     for name, pieces in systems.all.items():
         print_line(f"{name}: {len(pieces)} samples, median {median_seconds(pieces):.0f} s")
-    count = len(key.systems)
-    verdicts, asked = count * (count - 1) // 2, key.trials - key.trials // 3
-    print_line(f"test {key.test}: {key.trials} trials a listener, {key.trials // 3} of them checks")
+    count, checks = len(key.systems), key.trials // CHECK_SHARE
+    verdicts, asked = count * (count - 1) // 2, key.trials - checks
+    print_line(f"test {key.test}: {key.trials} trials a listener, {checks} of them checks")
     if key.kind == "pairs":
         needed = [(words, listeners_planned(odds, count, asked, verdicts)) for odds, words in ODDS]
         counts = ", ".join(f"{number} listeners for {words}" for words, number in needed)
@@ -145,16 +145,12 @@ def _describe(systems: Systems, key: Key) -> None:
 def _collect(
     folder: Path, key: Path | None, sources: list[str], results: Path, output: Path | None, *, without_flagged: bool
 ) -> None:
-    from bench.files import write_atomically
     from bench.listen.answers import read_answers
     from bench.listen.key import find_key
     from bench.listen.tables import listening_tables
-    from bench.report.pages.terminal import print_table
     from bench.report.rows.frame import as_frame
     from bench.store.table import load_results
 
-    if not folder.is_dir():
-        raise UserError(f"--collect {folder}: no such folder; allowed: one that holds the listeners' files")
     test = find_key(key, folder)
     listeners, lines = read_answers(folder, test)
     for line in lines:
@@ -165,9 +161,4 @@ def _collect(
         frame = as_frame(load_results(study))
     elif study is not None:
         warn(f"{study}: not there, so no metrics stand beside; give the study: listen STUDY --collect {folder}")
-    tables = listening_tables(listeners, test, frame, without_flagged=without_flagged)
-    console = terminal()
-    for table in tables:
-        print_table(console, table)
-    if output is not None:
-        write_atomically(output, "\n".join(table.under_title("##") for table in tables))
+    print_tables(listening_tables(listeners, test, frame, without_flagged=without_flagged), output)

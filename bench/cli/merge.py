@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import RESULTS, ResultsOption, results_folder
-from bench.cli.terminal import print_line, terminal
+from bench.cli.terminal import print_line, print_tables
 
 
 def merge(
@@ -25,7 +25,6 @@ def merge(
     from bench.files import write_atomically
     from bench.report.analysis.machines import Machine
     from bench.report.pages.latex import to_latex
-    from bench.report.pages.terminal import print_table
     from bench.report.pages.writer import read_table
     from bench.report.presentation import of_studies
     from bench.report.tables.machines import ONE_SIDE, merged_tables
@@ -40,10 +39,8 @@ def merge(
         Machine(letter, folder, frame) for letter, folder, frame in zip(ascii_uppercase, folders, frames, strict=False)
     ]
     tables = merged_tables(machines)
-    console = terminal()
     shown = [table for table in tables if not table.name.endswith(ONE_SIDE)]
-    for table in shown:
-        print_table(console, table)
+    print_tables(shown)
     if (left := len(tables) - len(shown)) and output is None:
         print_line(f"{left} tables of arms and lengths that one machine alone has: with -o FOLDER")
     if output is not None:

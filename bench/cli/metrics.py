@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from itertools import combinations
+from itertools import permutations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -128,12 +128,11 @@ def named_folders(folders: list[Path]) -> dict[str, Path]:
     if len(folders) == 1:
         return {GENERATED: folders[0]}
     places = [folder.resolve() for folder in folders]
-    for (one, first), (other, second) in combinations(zip(folders, places, strict=True), 2):
-        if first == second:
+    for (one, outer), (other, inner) in permutations(zip(folders, places, strict=True), 2):
+        if outer == inner:
             raise UserError(f"{one} and {other} are one folder; allowed: a folder for each system")
-        for outer, inner in ((one, other), (other, one)):
-            if outer.resolve() in inner.resolve().parents:
-                raise UserError(f"{inner} lies inside {outer}; allowed: a folder for each system, none inside another")
+        if outer in inner.parents:
+            raise UserError(f"{other} lies inside {one}; allowed: a folder for each system, none inside another")
     for parts in range(1, max(len(place.parts) for place in places) + 1):
         names = ["/".join(place.parts[-parts:]) for place in places]
         if len(set(names)) == len(names) and not set(names) & RESERVED:

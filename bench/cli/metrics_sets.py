@@ -84,22 +84,26 @@ def evened(systems: Mapping[str, list[Notes]], seed: int, *, whole: bool) -> dic
     the k-th shortest of each is cut to the shortest k-th of all."""
     import numpy as np
 
-    from metrics.music.excerpts import excerpts
-
     if len(systems) < 2:
         return dict(systems)
     count = min(map(len, systems.values()))
     generator = np.random.default_rng([seed, 6])
     chosen = {name: _one_a_song_first(pieces, count, generator)[0] for name, pieces in systems.items()}
-    sizes = np.sort([[len(piece) for piece in pieces] for pieces in chosen.values()], axis=1).min(axis=0)
     if whole:
         return chosen
+    sizes = np.sort([[len(piece) for piece in pieces] for pieces in chosen.values()], axis=1).min(axis=0)
     found = {}
     for name, pieces in chosen.items():
         rank = np.argsort(np.argsort([len(piece) for piece in pieces], kind="stable"))
-        cut = (excerpts(piece, max(int(sizes[place]), 2))[0] for piece, place in zip(pieces, rank, strict=True))
-        found[name] = [replace(part, song=piece.song) for part, piece in zip(cut, pieces, strict=True)]
+        found[name] = [_cut(piece, max(int(sizes[place]), 2)) for piece, place in zip(pieces, rank, strict=True)]
     return found
+
+
+def _cut(piece: Notes, length: float, unit: Unit = "notes") -> Notes:
+    """The first excerpt of a piece; it has the piece's song, or none, where `excerpts` takes the piece's name."""
+    from metrics.music.excerpts import excerpts
+
+    return replace(excerpts(piece, length, unit)[0], song=piece.song)
 
 
 def matched(
@@ -124,10 +128,7 @@ def matched(
 
     generator = np.random.default_rng([seed, 5])
     if length is not None and not whole:
-        systems = {
-            name: [replace(excerpts(piece, *length)[0], song=piece.song) for piece in pieces]
-            for name, pieces in systems.items()
-        }
+        systems = {name: [_cut(piece, *length) for piece in pieces] for name, pieces in systems.items()}
     systems = evened(systems, seed, whole=whole or length is not None)
     generated = next(iter(systems.values()))
     sizes = np.sort([len(piece) for piece in generated if len(piece) > 1])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.files import finite, to_json, write_atomically
 from metrics.headlines import DISTANCES, HEADLINES
 from metrics.music.table import CEILING, REFERENCE_SETS
 from metrics.quantities import quantity_of
@@ -254,7 +254,8 @@ def figure(value: float) -> str:
 
 def table_rows(measured: Measured) -> list[dict[str, Any]]:
     """The whole table: a row per metric and set, `set` being a system ("generated" for one alone), the ceiling or a
-    floor; then, of several systems, a row per metric and pair, `set` less `against`. None: not there."""
+    floor; then, of several systems, a row per metric and pair, `set` less `against`. None: not there, or
+    not finite."""
     shared = {"reference": measured.reference, "seed": measured.seed}
     found = []
     for name, results in {**measured.systems, **measured.marks}.items():
@@ -274,18 +275,7 @@ def table_rows(measured: Measured) -> list[dict[str, Any]]:
         own |= {"definition": "difference, 95 % of all pairs together", "reason": interval.reason}
         parts = {"standard_error": one.standard_error, "freedom": one.freedom, "p": one.p_value}
         found.append(own | {"parts": parts, "generated": ", ".join(measured.folders.values())} | shared)
-    return [_without_nan(row) for row in found]
-
-
-def _without_nan(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: _without_nan(value)
-        if isinstance(value, dict)
-        else None
-        if isinstance(value, float) and math.isnan(value)
-        else value
-        for name, value in values.items()
-    }
+    return [finite(row) for row in found]
 
 
 def table_csv(measured: Measured) -> str:
@@ -295,19 +285,17 @@ def table_csv(measured: Measured) -> str:
     columns = [name for name in rows[0] if measured.several or name not in ("against", "verdict")]
     writer = csv.DictWriter(stream, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    writer.writerows(row | {"parts": json.dumps(row["parts"])} for row in rows)
+    writer.writerows(row | {"parts": to_json(row["parts"])} for row in rows)
     return stream.getvalue()
 
 
 def table_json(measured: Measured) -> str:
     """`table_rows` as a JSON list."""
-    return json.dumps(table_rows(measured), indent=1) + "\n"
+    return to_json(table_rows(measured), indent=1) + "\n"
 
 
 def write_tables(measured: Measured, output: Path) -> list[Path]:
     """Write the table as the ending of `output` says, JSON or CSV, both into a folder; returns the files."""
-    from bench.files import write_atomically
-
     texts = {".csv": table_csv, ".json": table_json}
     folder = output.is_dir() or not output.suffix
     paths = [output / f"table{ending}" for ending in texts] if folder else [output]

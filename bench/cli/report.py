@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bench.cli.options import RESULTS, FinishedStudy, ResultsOption, results_folder
-from bench.cli.terminal import print_line, terminal
+from bench.cli.terminal import print_line, print_tables, terminal
 
 if TYPE_CHECKING:
     from bench.report.presentation import Presentation
@@ -114,8 +114,6 @@ def compare(
 ) -> None:
     """Set two studies side by side: what differs in how they ran, and which figures differ."""
 
-    from bench.files import write_atomically
-    from bench.report.pages.terminal import print_table
     from bench.report.presentation import of_studies
     from bench.report.rows.frame import as_frame
     from bench.report.tables.changes import change_tables
@@ -125,9 +123,4 @@ def compare(
     names = ("A", "B") if folders[0].name == folders[1].name else (folders[0].name, folders[1].name)
     how = of_studies(folders[0])
     frames = [as_frame(load_results(folder), how) for folder in folders]
-    tables = change_tables(frames[0], frames[1], names, folders, force=force)
-    console = terminal()
-    for table in tables:
-        print_table(console, table)
-    if output is not None:
-        write_atomically(output, "\n".join(table.under_title("##") for table in tables))
+    print_tables(change_tables(frames[0], frames[1], names, folders, force=force), output)

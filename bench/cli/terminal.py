@@ -7,14 +7,18 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from bench.errors import in_one_line
 from bench.glyphs import MissingGlyphWarning
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
+
+    from bench.report.tables.table import Table
 
 LEAST_WIDTH, MOST_WIDTH = 20, 10_000
 
@@ -47,6 +51,18 @@ def print_line(text: object, *, error: bool = False) -> None:
 def print_document(text: str) -> None:
     """Print a document on stdout, its lines as they are."""
     print(_escaped(text), end="", flush=True)
+
+
+def print_tables(tables: Sequence[Table], output: Path | None = None) -> None:
+    """Print tables of a report on stdout, and write them into a Markdown file where one is given."""
+    from bench.files import write_atomically
+    from bench.report.pages.terminal import print_table
+
+    console = terminal()
+    for table in tables:
+        print_table(console, table)
+    if output is not None:
+        write_atomically(output, "\n".join(table.under_title("##") for table in tables))
 
 
 def _escaped(text: str) -> str:

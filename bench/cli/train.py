@@ -175,11 +175,11 @@ def run_cell(cell: Cell, tokens: TokenCorpus, path: Path, main: bool) -> None:
         if different:
             raise UserError(f"{path} holds another run ({different}); choose another --name")
     console = terminal(quiet=not main)
-    if found is None and main:
-        folder.begin(cell)
-    elif main:
-        folder.write_configuration(cell)  # its labels name the tracker
     if main:
+        if found is None:
+            folder.begin(cell)
+        else:
+            folder.write_configuration(cell)  # its labels name the tracker
         folder.mark_running(describe_environment(training_device(settings)))
     training = CellTraining.of(settings, tokens)
     arm, pattern = cell.labels["arm"], cell.labels["pattern"]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from bench.errors import UserError, first_line, quoted
+from bench.errors import UserError, quoted
 from bench.listen.design import Trial
-from bench.listen.key import SUFFIX, Key
+from bench.listen.key import Key, answer_paths, read_content
 from bench.listen.samples import REAL
 from metrics.statistics.ratings import chance_of_guessing
 
@@ -82,9 +81,7 @@ def read_answers(folder: Path, key: Key) -> tuple[list[Listener], list[str]]:
 
     Of two files of one listener the one with more answers counts. Raises UserError where no file can be used.
     """
-    if not folder.is_dir():
-        raise UserError(f"--collect {folder}: no such folder; allowed: one that holds the listeners' files")
-    paths = [path for path in sorted(folder.rglob("*.json")) if not path.name.endswith(SUFFIX)]
+    paths = answer_paths(folder)
     read: dict[Path, Answers] = {}
     lines = []
     for path in paths:
@@ -117,14 +114,11 @@ def _code(listener: str) -> str:
 
 def _checked(path: Path, key: Key) -> Answers:
     try:
-        found = Answers.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        found = read_content(path, Answers)
     except OSError as error:
         raise UserError(error.strerror or "cannot be read") from error
-    except ValidationError as error:
-        fault = error.errors()[0]
-        raise UserError(f"damaged: {'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"damaged: {first_line(error)}") from error
+    except UserError as error:
+        raise UserError(f"damaged: {error}") from error
     if found.test != key.test:
         raise UserError(f"answers of another test, {quoted(found.test)}")
     plan = key.plans[found.plan] if found.plan < len(key.plans) else []

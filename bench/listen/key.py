@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -27,6 +27,7 @@ QUESTIONS: dict[Kind, str] = {
     "ratings": "How good is each of the two as music?",
 }
 SUFFIX = ".key.json"
+Content = TypeVar("Content", bound=BaseModel)
 
 
 class Sample(BaseModel):
@@ -121,15 +122,29 @@ def write_key(path: Path, key: Key) -> None:
 def read_key(path: Path) -> Key:
     """A key from its file. Raises UserError for one that is missing, damaged or no key."""
     try:
-        return Key.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return read_content(path, Key)
     except OSError as error:
         raise UserError(f"{path}: no key can be read: {error.strerror}") from error
+    except UserError as error:
+        raise UserError(f"{path}: no key of a listening test: {error}") from error
+
+
+def read_content(path: Path, model: type[Content]) -> Content:
+    """A JSON file as a model. Raises OSError, and UserError that says in one line what is wrong with the content."""
+    try:
+        return model.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         fault = error.errors()[0]
-        where = ".".join(map(str, fault["loc"]))
-        raise UserError(f"{path}: no key of a listening test: {where}: {fault['msg']}") from error
+        raise UserError(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: no key of a listening test: {first_line(error)}") from error
+        raise UserError(first_line(error)) from error
+
+
+def answer_paths(folder: Path) -> list[Path]:
+    """Files below a folder that listeners saved, or that may be such. Raises UserError where there is no folder."""
+    if not folder.is_dir():
+        raise UserError(f"--collect {folder}: no such folder; allowed: one that holds the listeners' files")
+    return [path for path in sorted(folder.rglob("*.json")) if not path.name.endswith(SUFFIX)]
 
 
 def find_key(given: Path | None, answers: Path) -> Key:
@@ -139,11 +154,11 @@ def find_key(given: Path | None, answers: Path) -> Key:
     """
     if given is not None:
         return read_key(given)
+    counts = Counter(map(_test_of, answer_paths(answers)))
     folders = dict.fromkeys(folder.resolve() for folder in (answers, answers.parent, Path()))
     paths = [path for folder in folders for path in sorted(folder.glob(f"*{SUFFIX}"))]
-    counts = Counter(_test_of(path) for path in answers.rglob("*.json") if not path.name.endswith(SUFFIX))
-    most = max((counts[_test_of(path)] for path in paths), default=0)
-    fitting = [path for path in paths if most and counts[_test_of(path)] == most]
+    answered = [counts[_test_of(path)] for path in paths]
+    fitting = [path for path, count in zip(paths, answered, strict=True) if count and count == max(answered)]
     if len(fitting) != 1:
         known = f"there are {', '.join(path.name for path in paths)}" if paths else "there is none beside the answers"
         raise UserError(f"--key: give the test's *{SUFFIX}, which was written beside its page; {known}")

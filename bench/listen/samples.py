@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import UserError, quoted
+from bench.report.pages.html.elements import played_tempo
 from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import QUALITY, REFERENCE, rows_of
 from bench.report.rows.pieces import USUAL_TEMPO, read_midi, sample_paths
@@ -135,8 +136,8 @@ def excerpt(piece: Notes, seconds: float) -> Notes:
 
 
 def tempo_of(piece: Notes) -> float:
-    """Beats a minute, 30 to 300, as the player plays it."""
-    return min(max(piece.tempo, 30.0), 300.0) if math.isfinite(piece.tempo) else USUAL_TEMPO
+    """Beats a minute at which the player plays it."""
+    return played_tempo(piece.tempo) if math.isfinite(piece.tempo) else USUAL_TEMPO
 
 
 def median_seconds(pieces: Sequence[Notes]) -> float:

@@ -93,8 +93,8 @@ def preferences(listeners: Sequence[Listener], key: Key) -> Preferences:
     rows = []
     for number, listener in enumerate(listeners):
         for answer in _without_checks(listener, key):
-            chosen = answer.left if answer.answer == "left" else answer.right
-            rows.append((chosen, sum(answer.trial) - chosen, number))
+            if (chosen := answer.preferred) is not None:
+                rows.append((chosen, sum(answer.trial) - chosen, number))
     better, worse, listener_T = np.array(rows, np.int64).reshape(-1, 3).T
     system = _numbers(key)
     return Preferences(len(key.systems), system[better], system[worse], listener_T, np.stack([better, worse], axis=1))
@@ -103,11 +103,11 @@ def preferences(listeners: Sequence[Listener], key: Key) -> Preferences:
 def _of_ratings(listeners: Sequence[Listener], key: Key) -> Scores:
     given, found = ratings(listeners, key), []
     for first, second in combinations(range(len(key.systems)), 2):
-        differences = given.means[:, first] - given.means[:, second]
-        known = differences[~np.isnan(differences)]
-        spread = float(known.std(ddof=1)) if len(known) > 1 else math.nan
-        fixed = spread * math.sqrt((given.design_factor(first, second) ** 2 - 1) / max(len(known), 1))
-        found.append((*given.compare(first, second), float(known.mean()) if len(known) else math.nan, spread, fixed))
+        differences = given.differences(first, second)
+        mean = float(differences.mean()) if len(differences) else math.nan
+        of_listeners, of_samples = given.errors(first, second)
+        spread = of_listeners * math.sqrt(len(differences))
+        found.append((*given.compare(first, second), mean, spread, of_samples))
     means = tuple(mean_interval(column) for column in given.means.T)
     pairs, count = _compared(key, found), len(given.rating) // 2
     return Scores(means, pairs, krippendorff_alpha(given.means), count, len(listeners))

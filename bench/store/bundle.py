@@ -17,7 +17,7 @@ import tempfile
 import time
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -26,7 +26,7 @@ from typing import Any
 from bench import versions
 from bench.errors import UserError, quoted
 from bench.files import file_sha256, read_json, to_json
-from bench.store.cells import FINISHED, Store
+from bench.store.cells import FINISHED, Status, Store
 from bench.store.crate import CRATE, crate
 from bench.store.vectors import VECTORS
 
@@ -69,7 +69,8 @@ def export_bundle(folder: Path, output: Path, *, described: bool = False, licenc
     RO-Crate, `licence` being the SPDX identifier of the results' licence. Raises UserError, OSError."""
     store = Store(folder.parent, folder.name)
     plan = store.plan()
-    done = [cell["id"] for cell in plan["cells"] if store.cell(cell["id"]).status().state in FINISHED]
+    statuses = {cell["id"]: store.cell(cell["id"]).status() for cell in plan["cells"]}
+    done = {cell_id: status for cell_id, status in statuses.items() if status.state in FINISHED}
     paths = [folder / name for name in STUDY_FILES]
     paths += [path for name in FOLDERS for path in sorted((folder / name).rglob("*"))]
     for cell_id in done:
@@ -98,9 +99,11 @@ def export_bundle(folder: Path, output: Path, *, described: bool = False, licenc
     return Bundle(folder, len(done), len(files) + len(texts), output.stat().st_size)
 
 
-def _crate(store: Store, study: dict[str, Any], done: list[str], files: dict[str, Any], licence: str) -> bytes:
+def _crate(
+    store: Store, study: dict[str, Any], done: Mapping[str, Status], files: dict[str, Any], licence: str
+) -> bytes:
     """The RO-Crate metadata of a study whose cells `done` are exported as `files`."""
-    ended = [status.ended for status in (store.cell(one).status() for one in done) if status.ended]
+    ended = [status.ended for status in done.values() if status.ended]
     date = datetime.fromtimestamp(max(ended, default=time.time()), UTC).date().isoformat()
     environments = [store.cell(one).environment() for one in done]
     devices = dict.fromkeys(str(one["device"]) for one in environments if one.get("device"))

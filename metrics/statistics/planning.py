@@ -94,10 +94,10 @@ def needed(
         return decision_chance(effect, margin, components, family, seed_count, song_count, level)
 
     now = max(seeds, FEWEST_SEEDS)
-    by_seeds = _fewest(lambda count: chance(count, songs), max(FEWEST_SEEDS, seeds + 1 if more else 0), power)
+    by_seeds = fewest(lambda count: chance(count, songs), max(FEWEST_SEEDS, seeds + 1 if more else 0), power)
     if not songs:
         return Needed(by_seeds, None, "seeds" if by_seeds else "")
-    by_songs = _fewest(lambda count: chance(now, count), songs + 1 if more else 2, power)
+    by_songs = fewest(lambda count: chance(now, count), songs + 1 if more else 2, power)
     if by_seeds and by_songs:
         of_seeds = components.seed / now
         of_songs = components.song / songs
@@ -184,8 +184,9 @@ def _first(missing: Callable[[float], float], spread: float) -> float:
     return float(optimize.brentq(missing, 0.0, high, xtol=1e-6 * spread))
 
 
-def _fewest(chance: Callable[[int], float], low: int, power: float) -> int | None:
-    """The smallest count from `low` to `MOST` whose chance reaches `power`."""
+def fewest(chance: Callable[[int], float], low: int, power: float = POWER) -> int | None:
+    """The smallest count from `low` to `MOST` whose chance, which rises with the count, reaches `power`; None where
+    none does."""
     if chance(low) >= power:
         return low
     if chance(MOST) < power:

@@ -11,10 +11,10 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special, stats
+from scipy import special, stats
 
 from metrics.statistics.intervals import Interval, check_level, without_interval
-from metrics.statistics.planning import MOST, POWER
+from metrics.statistics.planning import MOST, fewest
 
 STEPS, LARGEST_STEP = 60, 2.0  # of Newton's method, in log odds
 LISTENER_SPREAD = 0.5
@@ -199,12 +199,8 @@ def listeners_needed(
         return 2
     alpha = (1 - level) / verdicts
 
-    def missing(count: float) -> float:
+    def chance(count: int) -> float:
         shift = abs(difference) / math.hypot(spread / math.sqrt(count), fixed)
-        return float(stats.nct.sf(stats.t.isf(alpha / 2, count - 1), count - 1, shift)) - POWER
+        return float(stats.nct.sf(stats.t.isf(alpha / 2, count - 1), count - 1, shift))
 
-    if missing(MOST) < 0:
-        return MOST
-    if missing(2) >= 0:
-        return 2
-    return math.ceil(optimize.brentq(missing, 2, MOST, xtol=0.01))
+    return fewest(chance, 2) or MOST

@@ -36,26 +36,37 @@ class Ratings:
         np.add.at(counts, (row, self.system), 1)
         return np.divide(sums, counts, out=np.full_like(sums, np.nan), where=counts > 0)
 
+    def differences(self, first: int, second: int) -> NDArray[np.float64]:
+        """First - second of each listener who rated both: (listeners,)."""
+        return finite_values(self.means[:, first] - self.means[:, second])
+
     def compare(self, first: int, second: int, level: float = 0.95) -> tuple[Interval, float]:
         """Typical difference of two systems with its interval and the p value of 0: `signed_rank` over listeners, the
         interval made wider and the normal score of p smaller by `design_factor`, since samples are random too."""
-        interval, p = signed_rank(self.means[:, first] - self.means[:, second], level)
+        interval, p = signed_rank(self.differences(first, second), level)
         factor = self.design_factor(first, second)
         low, high = (interval.value + factor * (end - interval.value) for end in (interval.low, interval.high))
         wider = Interval(interval.value, low, high, interval.n, level, interval.reason)
         return wider, float(2 * stats.norm.sf(stats.norm.isf(p / 2) / factor)) if factor > 1 else p
 
     def design_factor(self, first: int, second: int) -> float:
-        """Standard error of a difference of means over that without what samples add, at least 1.
+        """Standard error of a difference of means over that without what samples add, at least 1 (Kish's design
+        effect)."""
+        of_listeners, of_samples = self.errors(first, second)
+        return math.hypot(of_listeners, of_samples) / of_listeners if of_listeners > 0 else 1.0
 
-        Samples add the variance of means over samples less that of single ratings (Kish's design effect).
+    def errors(self, first: int, second: int) -> tuple[float, float]:
+        """Standard errors of a difference of means: the part that more listeners make smaller, NaN for one listener,
+        and the part that samples add, 0 where listeners do not differ.
+
+        Samples add the variance of means over samples less that of single ratings.
         """
-        differences = self.means[:, first] - self.means[:, second]
-        known = differences[~np.isnan(differences)]
-        of_listeners = float(known.var(ddof=1)) / len(known) if len(known) > 1 else 0.0
-        if not of_listeners:
-            return 1.0
-        return math.sqrt(1 + max(self._of_samples(first) + self._of_samples(second), 0.0) / of_listeners)
+        differences = self.differences(first, second)
+        if len(differences) < 2:
+            return math.nan, math.nan
+        of_listeners = math.sqrt(float(differences.var(ddof=1)) / len(differences))
+        of_samples = max(self._of_samples(first) + self._of_samples(second), 0.0) if of_listeners else 0.0
+        return of_listeners, math.sqrt(of_samples)
 
     def _of_samples(self, system: int) -> float:
         """Variance of the mean of a system by samples less that by single ratings, each listener's mean left out."""

@@ -40,9 +40,9 @@ def chosen_pieces(other: TokenCorpus, files: int | None) -> list[np.ndarray]:
 def files_in_words(other: TokenCorpus, length: int, files: int | None) -> str:
     """How many pieces of a folder are measured, and how many of them are cut: `40 of 50 files, 12 cut after 512
     tokens`."""
-    everything, chosen = chosen_pieces(other, None), chosen_pieces(other, files)
-    sizes = np.array([len(sequence) for sequence in chosen])
-    words = f"{len(chosen)} files" if len(chosen) == len(everything) else f"{len(chosen)} of {len(everything)} files"
+    sizes = np.array([len(sequence) for sequence in chosen_pieces(other, files)])
+    found = len(other.pieces_in_order)
+    words = f"{found} files" if len(sizes) == found else f"{len(sizes)} of {found} files"
     parts = [(int((sizes > length).sum()), f"cut after {length} tokens"), (int((sizes < length).sum()), "shorter")]
     return ", ".join([words, *(f"{count} {what}" for count, what in parts if count)])
 

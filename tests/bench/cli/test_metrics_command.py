@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from typer.testing import CliRunner, Result
 
 from bench.cli.metrics import named_folders
 from bench.cli.metrics_sets import Sets, evened, length_of, long_enough, matched, one_grid, warnings
-from bench.cli.metrics_table import Measured, table_rows
+from bench.cli.metrics_table import Measured, table_csv, table_json, table_rows
 from bench.errors import UserError
 from metrics import MetricResult, Notes
 from metrics.music.excerpts import excerpts, grid_of, on_grid
@@ -89,6 +91,12 @@ def test_the_reason_of_a_pair_is_no_verdict_and_its_songs_are_counted_one_by_one
     pairs = [row for row in table_rows(Measured({"ar": rows, "ai": rows}, {}, {}, "r", 0)) if row["against"]]
     assert [(row["songs"], row["reason"]) for row in pairs] == [(120, ""), (0, "no interval")]
     assert pairs[0]["verdict"].startswith("same") and pairs[1]["verdict"] == ""
+
+
+def test_an_infinite_part_is_null_for_any_reader_of_json():
+    measured = Measured({"generated": [MetricResult("oa_mean", 0.0, 5, parts={"kld": math.inf})]}, {}, {}, "r", 0)
+    for text in (table_json(measured), next(csv.DictReader(io.StringIO(table_csv(measured))))["parts"]):
+        assert '"kld": null' in text and "Infinity" not in text
 
 
 def test_several_systems_are_compared_in_pairs(app: typer.Typer, folders: tuple[Path, Path], tmp_path: Path):

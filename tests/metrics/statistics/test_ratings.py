@@ -74,6 +74,9 @@ def test_means_of_listeners_and_a_gap():
 def test_samples_that_differ_widen_the_interval():
     # of the listeners 1/12; of the samples (64 - 68/7) / 64 and -(4/7) / 64, by hand
     assert rated((4, 2), (3, 3)).design_factor(0, 1) == pytest.approx(math.sqrt(155 / 14))
+    assert rated((4, 2), (3, 3)).errors(0, 1) == pytest.approx((math.sqrt(1 / 12), math.sqrt(47 / 56)))
+    assert rated((4, 2), (3, 3), (0.5,)).errors(0, 1) == pytest.approx((math.nan, math.nan), nan_ok=True)
+    assert rated((4, 2), (3, 3), (0.5, 0.5)).errors(0, 1) == (0, 0)
     assert rated((3, 3), (3, 3)).design_factor(0, 1) == 1
     shifts = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
     (alike, p), (apart, p_apart) = (rated(first, (3, 3), shifts).compare(0, 1) for first in ((3, 3), (4, 2)))

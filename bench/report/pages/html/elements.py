@@ -95,6 +95,11 @@ def figure_html(title: str, caption: str, png: bytes) -> str:
     )
 
 
+def played_tempo(beats_per_minute: float) -> float:
+    """Beats a minute at which the player plays: at least 30, at most 300."""
+    return min(max(beats_per_minute, 30.0), 300.0)
+
+
 def roll_data(
     notes: Iterable[Sequence[float]], beats_per_minute: float, longest_beats: float, **colours: str
 ) -> dict[str, Any]:
@@ -104,7 +109,7 @@ def roll_data(
     return {
         "notes": [[round(onset, 3), round(duration, 3), *rest] for onset, duration, *rest in shown],
         "beats": round(min(longest_beats, max(note[0] + note[1] for note in shown)), 2),
-        "tempo": min(max(beats_per_minute, 30.0), 300.0),
+        "tempo": played_tempo(beats_per_minute),
         "low": min(note[2] for note in shown),
         "high": max(note[2] for note in shown),
         **colours,
