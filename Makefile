@@ -17,8 +17,7 @@ NUMPY-3.6.0 := numpy<2.4
 export OMP_WAIT_POLICY ?= passive
 export GOMP_SPINCOUNT ?= 20000
 
-.PHONY: bench test test-triton $(TRITONS:%=test-triton-%) gpu lint docs benchmarks compare faults \
-  wheelhouse clean
+.PHONY: bench test test-triton $(TRITONS:%=test-triton-%) gpu lint docs benchmarks compare faults wheelhouse clean
 
 bench: $(VENV)/.bench
 	$(BIN)/smdim-bench run $(STUDY)

@@ -1,4 +1,4 @@
-"""Threads that share the items of one call of a CPU kernel. It releases the interpreter lock, so plain threads suffice."""
+"""Threads that share the items of one call of a CPU kernel; it releases the interpreter lock, so plain ones suffice."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from architectures import build
-from architectures.depthwise import CONVOLUTION, _numba_reason, causal_convolution, plain_convolution
+from architectures.depthwise import CONVOLUTION, causal_convolution, plain_convolution
 from architectures.kernel_choice import BROKEN, KernelError, recorded_kernels
 from architectures.scan import workers
 
@@ -106,11 +106,11 @@ def test_it_is_taken_on_a_cpu_and_left_to_torch_where_operators_are_counted_or_i
 
 
 def test_a_wrong_kernel_is_broken_and_one_that_was_asked_for_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _numba_reason() == ""
+    assert CONVOLUTION.kernels["numba"].unusable_reason() == ""
     monkeypatch.setattr(
         numba_convolution, "causal_convolution", lambda *given, **options: kernel(*given, **options) / 2
     )
-    assert _numba_reason().startswith(BROKEN + "wrong results")
+    assert CONVOLUTION.kernels["numba"].unusable_reason().startswith(BROKEN + "wrong results")
     monkeypatch.setenv("SMDIM_BENCH_CONVOLUTION_KERNEL", "numba")
     with pytest.raises(KernelError, match="numba cannot run: computes in float32 and refuses float64"):
         CONVOLUTION.choose("cpu", torch.float64)

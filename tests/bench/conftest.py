@@ -1,9 +1,13 @@
-"""Pieces read in the process of the tests, and a study small enough to run whole in a test."""
+"""Pieces read in the process of the tests, small music made on the spot, and a study small enough to run whole in a
+test."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
+Note = tuple[float, float, int, int]  # onset and duration in quarter notes, pitch, velocity
+WriteMidi = Callable[..., Path]
 
 TINY = """\
 name: tiny
@@ -50,6 +54,30 @@ def reading_here() -> Iterator[None]:
         for module in (corpus, music, near, tokenising):
             patch.setattr(module, "read_all", read_all)
         yield
+
+
+@pytest.fixture(scope="session")
+def write_midi() -> WriteMidi:
+    """Writes a MIDI file of tracks, each its notes, and returns its path; a tempo where one is given."""
+
+    def write(
+        path: Path, *tracks: Sequence[Note], tpq: int = 480, drums: Sequence[int] = (), tempo: float | None = None
+    ) -> Path:
+        import symusic
+
+        score = symusic.Score(tpq)
+        if tempo is not None:
+            score.tempos.append(symusic.Tempo(0, qpm=tempo))
+        for index, notes in enumerate(tracks):
+            track = symusic.Track("", 0, index in drums)
+            for onset, duration, pitch, velocity in notes:
+                track.notes.append(symusic.Note(round(onset * tpq), round(duration * tpq), pitch, velocity))
+            score.tracks.append(track)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(score.dumps_midi())
+        return path
+
+    return write
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The corpus commands as a person types them."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,17 +26,10 @@ def app() -> typer.Typer:
 
 
 @pytest.fixture
-def music(tmp_path: Path) -> Path:
-    import symusic
-
+def music(tmp_path: Path, write_midi: Callable[..., Path]) -> Path:
     folder = tmp_path / "music"
-    folder.mkdir()
     for index in range(4):
-        score = symusic.Score(480)
-        track = symusic.Track("", 0, False)
-        track.notes.append(symusic.Note(0, 480, 60 + index, 64))
-        score.tracks.append(track)
-        (folder / f"{index}.mid").write_bytes(score.dumps_midi())
+        write_midi(folder / f"{index}.mid", [(0.0, 1.0, 60 + index, 64)])
     (folder / "broken.mid").write_bytes(b"MThd")
     return folder
 
@@ -49,16 +43,9 @@ def test_list_says_what_is_here_and_under_which_licence(app: typer.Typer) -> Non
     assert "folder:PATH" in shown
 
 
-def test_check_names_notes_of_over_four_bars(app: typer.Typer, tmp_path: Path) -> None:
-    import symusic
-
+def test_check_names_notes_of_over_four_bars(app: typer.Typer, tmp_path: Path, write_midi: Callable[..., Path]) -> None:
     for name, quarters in (("just", 16), ("hanging", 63)):
-        score = symusic.Score(480)
-        track = symusic.Track("", 0, False)
-        track.notes.append(symusic.Note(0, 480, 60, 64))
-        track.notes.append(symusic.Note(960, 480 * quarters, 62, 64))
-        score.tracks.append(track)
-        (tmp_path / f"{name}.mid").write_bytes(score.dumps_midi())
+        write_midi(tmp_path / f"{name}.mid", [(0.0, 1.0, 60, 64), (2.0, quarters, 62, 64)])
     result = CliRunner().invoke(app, ["corpus", "check", f"folder:{tmp_path}"])
     assert result.stdout.splitlines() == [
         "long notes in hanging.mid: 1 of 2 notes last over four bars, the longest 63 quarter notes (pitch 62 at 2)",

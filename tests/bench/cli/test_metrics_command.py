@@ -7,12 +7,12 @@ import io
 import json
 import math
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import symusic
 import typer
 from typer.testing import CliRunner, Result
 
@@ -141,15 +141,13 @@ def test_a_corpus_by_name_has_its_splits(
     assert "shuffled" not in result.stdout
 
 
-def test_broken_and_silent_files_are_counted(app: typer.Typer, folders: tuple[Path, Path], tmp_path: Path):
+def test_broken_and_silent_files_are_counted(
+    app: typer.Typer, folders: tuple[Path, Path], tmp_path: Path, write_midi: Callable[..., Path]
+):
     for path in folders[0].iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "broken.mid").write_bytes(b"MThd")
-    score = symusic.Score(480)
-    drums = symusic.Track("drums", 0, True)
-    drums.notes.append(symusic.Note(0, 480, 36, 90))
-    score.tracks.append(drums)
-    score.dump_midi(tmp_path / "drums.mid")
+    write_midi(tmp_path / "drums.mid", [(0.0, 1.0, 36, 90)], drums=[0])
     result = run(app, "metrics", tmp_path, "--reference", folders[1], "--quick")
     assert result.exit_code == 0, result.output
     assert "2 of 12 pieces of" in result.stderr and "broken.mid: truncated" in result.stderr
@@ -190,11 +188,15 @@ def test_bars_of_different_length_are_pointed_out(app: typer.Typer, folders: tup
     ],
 )
 def test_what_cannot_be_judged_is_one_line(
-    app: typer.Typer, folders: tuple[Path, Path], tmp_path: Path, options: tuple[str, ...], message: str
+    app: typer.Typer,
+    folders: tuple[Path, Path],
+    tmp_path: Path,
+    write_midi: Callable[..., Path],
+    options: tuple[str, ...],
+    message: str,
 ):
     (tmp_path / "empty").mkdir()
-    (tmp_path / "silent").mkdir()
-    symusic.Score(480).dump_midi(tmp_path / "silent" / "silence.mid")
+    write_midi(tmp_path / "silent" / "silence.mid")
     (tmp_path / "single").mkdir()
     (tmp_path / "single" / "a.mid").write_bytes(min(folders[0].glob("*.mid")).read_bytes())
     (tmp_path / "same").symlink_to(folders[0])

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import symusic
 from typer.testing import CliRunner, Result
 
 from bench.cli import app
@@ -19,25 +19,19 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "160")
 
 
-def write(path: Path, pitches: list[int]) -> None:
+def melody(*pitches: int) -> list[tuple[float, float, int, int]]:
     """Quarter notes one after another."""
-    score = symusic.Score(480)
-    track = symusic.Track()
-    for step, pitch in enumerate(pitches):
-        track.notes.append(symusic.Note(480 * step, 480, pitch, 80))
-    score.tracks.append(track)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    score.dump_midi(str(path))
+    return [(beat, 1.0, pitch, 80) for beat, pitch in enumerate(pitches)]
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> tuple[Path, Path]:
+def folders(tmp_path: Path, write_midi: Callable[..., Path]) -> tuple[Path, Path]:
     """Four pairs of four notes, of which 4, 2, 0 and 0 agree (the last is silent), and a file without counterpart."""
     filled, hidden = tmp_path / "filled", tmp_path / "hidden"
     for name, own in {"a": [60, 62, 64, 65], "b": [60, 62, 1, 2], "c": [1, 2, 3, 4], "d": []}.items():
-        write(filled / f"{name}.mid", own)
+        write_midi(filled / f"{name}.mid", melody(*own))
     for index, name in enumerate("abcde"):
-        write(hidden / f"{name}.midi", [60, 62, 64, 65 + index])
+        write_midi(hidden / f"{name}.midi", melody(60, 62, 64, 65 + index))
     return filled, hidden
 
 
@@ -70,16 +64,18 @@ def test_each_file_and_the_mean_over_files(folders: tuple[Path, Path], tmp_path:
         ([], r"allowed: FOLDER\.\.\. --reference FOLDER_OR_CORPUS, or --pairs INFILLED HIDDEN"),
     ],
 )
-def test_bad_input_is_one_line(folders: tuple[Path, Path], tmp_path: Path, words: list[str], message: str) -> None:
+def test_bad_input_is_one_line(
+    folders: tuple[Path, Path], tmp_path: Path, write_midi: Callable[..., Path], words: list[str], message: str
+) -> None:
     import re
 
     names = {name: tmp_path / name for name in ("empty", "nowhere", "others", "twice", "broken")}
     for name in ("empty", "broken"):
         names[name].mkdir()
     (names["broken"] / "a.mid").write_bytes(b"no music")
-    write(names["others"] / "z.mid", [60])
-    write(names["twice"] / "a.mid", [60])
-    write(names["twice"] / "a.midi", [61])
+    write_midi(names["others"] / "z.mid", melody(60))
+    write_midi(names["twice"] / "a.mid", melody(60))
+    write_midi(names["twice"] / "a.midi", melody(61))
     result = run(*(word.format(filled=folders[0], hidden=folders[1], **names) for word in words))
     assert result.exit_code != 0 and isinstance(result.exception, UserError)
     assert re.search(message, str(result.exception)) and "\n" not in str(result.exception)

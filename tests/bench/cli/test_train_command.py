@@ -6,7 +6,7 @@ import json
 import os
 import re
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,17 +30,10 @@ RUN = "AF-folder-music-32-seed0"
 
 
 @pytest.fixture(scope="module")
-def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import symusic
-
+def music(tmp_path_factory: pytest.TempPathFactory, write_midi: Callable[..., Path]) -> Path:
     folder, random = tmp_path_factory.mktemp("corpus") / "music", np.random.default_rng(0)
-    folder.mkdir()
     for index in range(12):
-        score, track = symusic.Score(480), symusic.Track("", 0, False)
-        for beat in range(24):
-            track.notes.append(symusic.Note(480 * beat, 480, int(random.integers(50, 80)), 64))
-        score.tracks.append(track)
-        (folder / f"{index}.mid").write_bytes(score.dumps_midi())
+        write_midi(folder / f"{index}.mid", [(beat, 1.0, int(random.integers(50, 80)), 64) for beat in range(24)])
     return folder
 
 

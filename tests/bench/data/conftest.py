@@ -1,15 +1,12 @@
-"""Small music made on the spot, a cache of its own for every test, and the demo lieder tokenised once."""
+"""A cache of its own for every test, and the demo lieder and small scales tokenised once."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-Note = tuple[float, float, int, int]  # onset and duration in quarter notes, pitch, velocity
-WriteMidi = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
@@ -17,24 +14,6 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     folder = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("SMDIM_BENCH_CACHE", str(folder))
     return folder
-
-
-@pytest.fixture(scope="session")
-def write_midi() -> WriteMidi:
-    def write(path: Path, *tracks: Sequence[Note], tpq: int = 480, drums: Sequence[int] = ()) -> Path:
-        import symusic
-
-        score = symusic.Score(tpq)
-        for index, notes in enumerate(tracks):
-            track = symusic.Track("", 0, index in drums)
-            for onset, duration, pitch, velocity in notes:
-                track.notes.append(symusic.Note(round(onset * tpq), round(duration * tpq), pitch, velocity))
-            score.tracks.append(track)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(score.dumps_midi())
-        return path
-
-    return write
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +29,7 @@ def lieder(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped
 
 
 @pytest.fixture(scope="session")
-def scales(tmp_path_factory: pytest.TempPathFactory, write_midi: WriteMidi):  # type: ignore[no-untyped-def]
+def scales(tmp_path_factory: pytest.TempPathFactory, write_midi: Callable[..., Path]):  # type: ignore[no-untyped-def]
     """Ten pieces of 8 to 17 bars with four quarter notes each, piece i a scale from pitch 50 + i; as tokens."""
     from bench.data import load_corpus, tokenize
 

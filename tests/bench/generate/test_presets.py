@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,12 @@ from bench.cli import app
 
 
 @pytest.fixture(scope="module")
-def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def music(tmp_path_factory: pytest.TempPathFactory, write_midi: Callable[..., Path]) -> Path:
     """Ten songs of 12 to 21 bars, a note a beat that lasts a sixteenth less a tick."""
     folder = tmp_path_factory.mktemp("music")
     for index in range(10):
-        score: Any = symusic.Score(480)
-        score.tracks.append(symusic.Track("", 0, False))
-        for beat in range(4 * (12 + index)):
-            score.tracks[0].notes.append(symusic.Note(480 * beat, 239, 50 + index + beat % 8, 64))
-        (folder / f"{index}.mid").write_bytes(score.dumps_midi())
+        notes = [(beat, 239 / 480, 50 + index + beat % 8, 64) for beat in range(4 * (12 + index))]
+        write_midi(folder / f"{index}.mid", notes)
     return folder
 
 

@@ -137,7 +137,7 @@ def test_the_key_of_another_test_is_not_written_over(made, systems, tmp_path):
         read_key(path)
 
 
-def test_samples_of_a_study_take_its_seeds_in_turns(tmp_path):
+def test_samples_of_a_study_take_its_seeds_in_turns(tmp_path, write_midi):
     from bench.report.rows.frame import as_frame
 
     shared = {"metric": "oa_mean", "value": 0.5, "unit": "1", "status": "done", "corpus": "demo", "length": 64}
@@ -147,7 +147,7 @@ def test_samples_of_a_study_take_its_seeds_in_turns(tmp_path):
     rows += [shared | {"kind": "reference", "arm": "real-vs-real", "cell_id": "reference"}]
     for cell, names in {"smdim-0": "ab", "smdim-1": "cd", "fewer": "e", "reference": "rs"}.items():
         for name in names:
-            write_piece(tmp_path / cell / "samples" / f"{name}.mid")
+            write_midi(tmp_path / cell / "samples" / f"{name}.mid", [(0.0, 1.0, 60, 80)], tempo=75)
     frame = as_frame(pd.DataFrame(rows).assign(study="toy", version="study=1"))
     found = study_pieces(frame, tmp_path, [], 3)
     assert [one.name for one in found.generated["smdim"]] == [
@@ -165,14 +165,3 @@ def test_samples_of_a_study_take_its_seeds_in_turns(tmp_path):
         study_pieces(frame, tmp_path, ["x"], 3)
     with pytest.raises(UserError, match="no arm has samples"):
         study_pieces(frame, tmp_path, ["mamba"], 3)
-
-
-def write_piece(path):
-    import symusic
-
-    score = symusic.Score(480)
-    score.tracks.append(symusic.Track())
-    score.tempos.append(symusic.Tempo(0, qpm=75))
-    score.tracks[0].notes.append(symusic.Note(0, 480, 60, 80))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    score.dump_midi(str(path))

@@ -157,31 +157,14 @@ def varied(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture
-def write_midi() -> Callable[[Path, int], None]:
-    """Writes a MIDI file of eight quarter notes upward from a pitch."""
-
-    def write(path: Path, pitch: int) -> None:
-        import symusic
-
-        score = symusic.Score(480)
-        track = symusic.Track()
-        for step in range(8):
-            track.notes.append(symusic.Note(480 * step, 480, pitch + step, 80))
-        score.tracks.append(track)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        score.dump_midi(str(path))
-
-    return write
-
-
-@pytest.fixture
-def results_folder(tmp_path: Path, frame: pd.DataFrame, write_midi: Callable[[Path, int], None]) -> Path:
+def results_folder(tmp_path: Path, frame: pd.DataFrame, write_midi: Callable[..., Path]) -> Path:
     """A results folder of the made-up study: study.json, samples and learning curves of the cells that worked."""
     folder = tmp_path / "toy"
     for position, arm in enumerate(OA):
         for seed in (0, 1):
             cell = folder / f"quality-{arm}-{seed}"
-            write_midi(cell / "samples" / "sample-000.mid", 48 + 5 * position)
+            scale = [(beat, 1.0, 48 + 5 * position + beat, 80) for beat in range(8)]
+            write_midi(cell / "samples" / "sample-000.mid", scale)
             lines = []
             for step in range(1, 11):
                 line = {"step": 60 * step, "elapsed_s": 4.0 * step, "tokens": 1000 * step}
@@ -192,6 +175,20 @@ def results_folder(tmp_path: Path, frame: pd.DataFrame, write_midi: Callable[[Pa
     content = {"format": 1, "study": study, "notes": ["arms matched to 2.04 M parameters within 1 %"], "cells": []}
     (folder / "study.json").write_text(json.dumps(content))
     return folder
+
+
+@pytest.fixture
+def passed_on() -> Callable[..., Path]:
+    """Writes a results folder without cells: the plan of a study, with keys that may be given, and its table."""
+    from bench.store.table import COLUMNS, ResultTable
+
+    def write(folder: Path, frame: pd.DataFrame, **study: object) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "study.json").write_text(json.dumps({"format": 1, "study": {"name": "toy"} | study, "cells": []}))
+        ResultTable(frame[list(COLUMNS)], folder).save()
+        return folder
+
+    return write
 
 
 @pytest.fixture
@@ -214,23 +211,13 @@ def claim_rows() -> pd.DataFrame:
 
 
 @pytest.fixture
-def played(results_folder: Path) -> Path:
+def played(results_folder: Path, write_midi: Callable[..., Path]) -> Path:
     """The made-up results with four real pieces and four samples an arm, long enough for windows."""
-    import symusic
-
-    def long_piece(path: Path, voices: int) -> None:
-        score = symusic.Score(480)
-        track = symusic.Track()
-        for beat in range(48):
-            for voice in range(voices if beat >= 24 else 1):
-                track.notes.append(symusic.Note(480 * beat, 480, 60 + 4 * voice + beat % 5, 80))
-        score.tracks.append(track)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        score.dump_midi(str(path))
-
+    real = [(beat, 1.0, 60 + beat % 5, 80) for beat in range(48)]
+    added = [(beat, 1.0, pitch + up, 80) for beat, _, pitch, _ in real[24:] for up in (4, 8)]
     for index in range(4):
-        long_piece(results_folder / "reference-demo" / "samples" / f"real-{index:03d}.mid", 1)
-        long_piece(results_folder / "quality-smdim-0" / "samples" / f"{index:03d}.mid", 3)
+        write_midi(results_folder / "reference-demo" / "samples" / f"real-{index:03d}.mid", real)
+        write_midi(results_folder / "quality-smdim-0" / "samples" / f"{index:03d}.mid", real + added)
     return results_folder
 
 
@@ -293,11 +280,11 @@ NAMES[5] = "smdim-with-attention-after-every-second-mamba"
 
 
 @pytest.fixture(scope="module")
-def two_dozen(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, Path, list[str]]:
+def two_dozen(
+    tmp_path_factory: pytest.TempPathFactory, write_midi: Callable[..., Path]
+) -> tuple[pd.DataFrame, Path, list[str]]:
     """24 arms with all that any figure draws: costs, three seeds, two lengths, two samplers' steps, curves, a sweep and
     samples; 18 of them are orders of the same mixers."""
-    import symusic
-
     from bench.report.rows.frame import as_frame
 
     folder = tmp_path_factory.mktemp("dozens")
@@ -306,7 +293,7 @@ def two_dozen(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, P
     dear = ("sample_latency", "train_step_latency", "peak_memory_inference")  # as the others, and costly to draw
     rows = rows[~rows["metric"].isin(dear)]
     parts, cells = [made[made["kind"] == "reference"]], []
-    for place, arm in enumerate(NAMES):
+    for place, (arm, pattern) in enumerate(zip(NAMES, (*PATTERNS * 3, *LONE), strict=True)):
         factor = 1 + place / 12
         cost = rows[rows["kind"] == "efficiency"]
         cost = cost.assign(**{name: cost[name] * factor for name in ("value", "low", "high")})
@@ -317,29 +304,24 @@ def two_dozen(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, P
             longer = shifted[shifted["metric"] == "drift_oa"].assign(length=2048)
             fewer = shifted[shifted["metric"] == "kernel_distance"].assign(sample_steps=32, nfe=31)
             part = pd.concat([shifted, longer, fewer])
-            parts.append(part.assign(arm=arm, pattern=[*PATTERNS * 3, *LONE][place]))
+            parts.append(part.assign(arm=arm, pattern=pattern))
             (folder / cell).mkdir()
             lines = [
                 {"step": step, "elapsed_s": 4.0 * step, "tokens": 1000 * step, "validation_value": 4 + factor / step}
                 for step in range(1, 6)
             ]
             (folder / cell / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-        parts.append(cost.assign(arm=arm, cell_id=f"efficiency-a{place}", pattern=[*PATTERNS * 3, *LONE][place]))
+        parts.append(cost.assign(arm=arm, cell_id=f"efficiency-a{place}", pattern=pattern))
         for rate in (0.001, 0.002):
             cell = f"tuning-a{place}-{rate:g}"
             labels = {"arm": arm, "seed": 100, "length": 512, "corpus": "demo/lieder"}
             cells.append({"id": cell, "kind": "tuning", "labels": labels | {"point": {"train.learning_rate": rate}}})
             row = labels | {"cell_id": cell, "kind": "tuning", "metric": "validation_bits_per_token"}
             parts.append(pd.DataFrame([row | {"value": 4 + rate * place, "version": "metrics4", "status": "done"}]))
-        score = symusic.Score(480)
-        track = symusic.Track()
-        for beat in range(32):
-            track.notes.append(symusic.Note(480 * beat, 480, 48 + place + beat % 5, 80))
-        score.tracks.append(track)
         samples = folder / f"quality-a{place}-0" / "samples"
-        samples.mkdir()
         for piece in range(4):
-            score.dump_midi(str(samples / f"{piece:03d}.mid"))
+            notes = [(beat, 1.0, 48 + place + beat % 5, 80) for beat in range(32)]
+            write_midi(samples / f"{piece:03d}.mid", notes)
     shutil.copytree(samples, folder / "reference-demo" / "samples")
     study = {"name": "toy", "question": "?", "baseline": {"arm": NAMES[1]}, "tune": {"seeds": [100]}}
     (folder / "study.json").write_text(json.dumps({"format": 1, "study": study, "notes": [], "cells": cells}))

@@ -15,7 +15,7 @@ from bench.report.claims.paper import load_paper
 from bench.report.claims.verdict import judge
 from bench.report.figures import FIGURES, draw
 from bench.report.pages.content import all_tables
-from bench.report.presentation import NumberStyle, Presentation, _override, presentation_of, read_presentation
+from bench.report.presentation import NumberStyle, Presentation, presentation_of, read_presentation
 from bench.report.rows.arms import arm_order, looks_of
 from bench.report.rows.frame import as_frame, failures
 from bench.report.rows.study import baseline_arm
@@ -228,11 +228,12 @@ def test_a_presentation_that_is_no_mapping_is_one_line(planned: Path, tmp_path: 
     assert presentation_of(planned).labels == ()
 
 
-def test_an_arm_with_a_sign_of_equality_in_its_name_has_a_label() -> None:
-    content: dict[str, dict[str, str]] = {}
-    assert _override(content, "labels.smdim steps=8=Eight steps") == "labels.smdim steps=8"
-    assert _override(content, "colours.smdim steps=8 = teal") == "colours.smdim steps=8"
-    assert content == {"labels": {"smdim steps=8": "Eight steps"}, "colours": {"smdim steps=8": "teal"}}
+def test_an_arm_with_a_sign_of_equality_in_its_name_has_a_label(tmp_path: Path) -> None:
+    arm = "smdim steps=8"
+    cells = [{"kind": "quality", "labels": {"arm": arm}}]
+    (tmp_path / "study.json").write_text(json.dumps({"study": {"name": "toy"}, "cells": cells}))
+    how, refused = read_presentation(tmp_path, None, [f"labels.{arm}=Eight steps", f"colours.{arm} = teal"])
+    assert (how.labels, how.colours, refused) == (((arm, "Eight steps"),), ((arm, "#008080"),), [])
 
 
 def test_cited_tables_are_those_of_the_recorded_presentation(frame: pd.DataFrame, planned: Path) -> None:

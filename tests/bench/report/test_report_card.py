@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from bench.errors import UserError
 from bench.report.pages.card import cards, write_cards
-from bench.store.table import COLUMNS, ResultTable
 
 hub = pytest.importorskip("huggingface_hub")
 
@@ -69,10 +68,9 @@ def test_what_has_no_model_has_no_card(frame: pd.DataFrame, tmp_path: Path) -> N
         ("quality", ["--license", "free!"], "--license 'free!': allowed: an SPDX identifier"),
     ],
 )
-def test_what_cannot_be_a_card_is_one_line(kind, words, message, frame: pd.DataFrame, tmp_path: Path) -> None:
+def test_what_cannot_be_a_card_is_one_line(kind, words, message, frame, tmp_path: Path, passed_on) -> None:
     from bench.cli import app
 
-    (tmp_path / "study.json").write_text('{"format": 1, "study": {"name": "toy"}, "cells": []}')
-    ResultTable(frame.loc[frame["kind"] == kind, list(COLUMNS)], tmp_path).save()
+    passed_on(tmp_path, frame[frame["kind"] == kind])
     outcome = CliRunner().invoke(app, ["card", str(tmp_path), "-o", str(tmp_path / "out"), *words])
     assert isinstance(outcome.exception, UserError) and message in str(outcome.exception), outcome.output

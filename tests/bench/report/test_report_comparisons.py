@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.report.analysis import prospects
 from bench.report.analysis.comparisons import Compared, compare, compared
 from bench.report.analysis.models import scores
+from bench.report.analysis.prospects import done_so_far
 from bench.report.pages.sentences import verdict_sentences
 from bench.report.rows.frame import as_frame
 from bench.report.rows.summaries import Summaries, quality_summaries, reference_summaries
@@ -329,10 +330,9 @@ def test_songs_in_groups_are_counted_by_the_pieces_of_other_music(tmp_path: Path
     assert ours is not None and (ours.unit, ours.seeds) == ("song", 80)
 
 
-def test_other_music_has_no_seeds_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    found = compared(outside_study(tmp_path), tmp_path)
-    monkeypatch.setattr(prospects, "_compared_in", lambda folder: found)
-    rows = {arm: seeds for _, arm, seeds, _, _ in prospects.done_so_far(tmp_path, "ar")}
+def test_other_music_has_no_seeds_done(tmp_path: Path, passed_on: Callable[..., Path]):
+    folder = passed_on(tmp_path, outside_study(tmp_path))
+    rows = {arm: seeds for _, arm, seeds, _, _ in done_so_far(folder, "ar")}
     assert rows == {"transformer": "3", "mdlm": "none"}
 
 

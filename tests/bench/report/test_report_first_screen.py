@@ -30,8 +30,8 @@ from metrics.headlines import brief
 CANNOT = "cannot tell here"
 
 
-def words_of(frame: pd.DataFrame, folder, **more) -> tuple[str, str]:
-    cost, music = answers(frame, "transformer", folder, **more)
+def words_of(frame: pd.DataFrame, folder) -> tuple[str, str]:
+    cost, music = answers(frame, "transformer", folder)
     return cost.words, music.words
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from bench.errors import UserError
 from bench.report.analysis.machines import Machine, pooled_quality, ratio_on, shared_baseline
 from bench.report.rows.summaries import quality_summaries
 from bench.report.tables.machines import merged_tables
-from bench.store.table import COLUMNS, ResultTable, load_results
+from bench.store.table import load_results
 
 REFERENCE = Path(__file__).parents[3] / "results" / "reference" / "cpu-2-cores"
 
@@ -159,19 +160,16 @@ def test_studies_that_share_no_arm_are_refused(machines) -> None:
     )
 
 
-def saved(folder: Path, frame: pd.DataFrame) -> str:
-    """A results folder that is passed on: its plan and its table."""
-    folder.mkdir(parents=True)
-    plan = {"format": 1, "study": {"name": "toy", "baseline": {"arm": "smdim"}}, "cells": []}
-    (folder / "study.json").write_text(json.dumps(plan))
-    ResultTable(frame[list(COLUMNS)], folder).save()
-    return str(folder)
+@pytest.fixture
+def folders(frame: pd.DataFrame, other: pd.DataFrame, tmp_path: Path, passed_on: Callable[..., Path]) -> list[str]:
+    """Results folders of both machines."""
+    rows = {"a": frame, "b": other}
+    return [str(passed_on(tmp_path / name, rows[name], baseline={"arm": "smdim"})) for name in rows]
 
 
-def test_the_command_writes_markdown_csv_and_latex(frame, other, tmp_path: Path) -> None:
+def test_the_command_writes_markdown_csv_and_latex(folders, tmp_path: Path) -> None:
     from bench.cli import app
 
-    folders = [saved(tmp_path / "a", frame), saved(tmp_path / "b", other)]
     outcome = CliRunner().invoke(app, ["merge", *folders, "-o", str(tmp_path / "out")], env={"COLUMNS": "160"})
     assert outcome.exit_code == 0, outcome.output
     assert "Ratios are to smdim on the same machine." in outcome.output and "fam at" not in outcome.output
@@ -183,10 +181,9 @@ def test_the_command_writes_markdown_csv_and_latex(frame, other, tmp_path: Path)
     assert "| fam | 256 |" in (tmp_path / "out" / "merged.md").read_text()
 
 
-def test_a_label_of_one_study_leaves_its_arm_what_it_is(frame, other, tmp_path: Path) -> None:
+def test_a_label_of_one_study_leaves_its_arm_what_it_is(folders, tmp_path: Path) -> None:
     from bench.cli import app
 
-    folders = [saved(tmp_path / "a", frame), saved(tmp_path / "b", other)]
     plan = json.loads((tmp_path / "a" / "study.json").read_text())
     plan["study"]["presentation"] = {"labels": {"smdim": "SMDIM (ours)"}, "arms": ["smdim", "transformer"]}
     (tmp_path / "a" / "study.json").write_text(json.dumps(plan))
@@ -204,11 +201,11 @@ def test_a_label_of_one_study_leaves_its_arm_what_it_is(frame, other, tmp_path: 
         (["a", "nowhere"], "no results of '{}/nowhere': {}/none holds no study; run one first"),
     ],
 )
-def test_what_cannot_be_merged_is_one_line(names, message, frame, tmp_path: Path) -> None:
+def test_what_cannot_be_merged_is_one_line(names, message, frame, tmp_path: Path, passed_on) -> None:
     from bench.cli import app
 
-    saved(tmp_path / "a", frame)
-    saved(tmp_path / "empty", frame[:0])
+    passed_on(tmp_path / "a", frame)
+    passed_on(tmp_path / "empty", frame[:0])
     words = [str(tmp_path / name) for name in names]
     outcome = CliRunner().invoke(app, ["merge", *words, "--results", str(tmp_path / "none")])
     assert isinstance(outcome.exception, UserError), outcome.output

@@ -13,13 +13,14 @@ from bench.errors import UserError
 from bench.store.table import COLUMNS, ResultTable, load_results, typed
 
 DEMO = Path(__file__).parents[3] / "results" / "reference" / "cpu-2-cores" / "lieder"
+committed = pytest.mark.skipif(not DEMO.is_dir(), reason="the committed results lie beside the sources only")
 
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Path:
     """A copy of the committed demo run: its table, its plan, no cells."""
     if not DEMO.is_dir():
-        pytest.skip("the committed demo run lies beside the sources only")
+        pytest.skip("the committed results lie beside the sources only")
     raw = shutil.ignore_patterns("efficiency-*", "quality-*")
     return Path(shutil.copytree(DEMO, tmp_path / "results" / "demo", ignore=raw))
 
@@ -53,12 +54,11 @@ def test_the_commands_work_on_a_table_alone(demo: Path, tmp_path: Path) -> None:
     assert (tmp_path / "cost.svg").exists()
 
 
+@committed
 def test_raw_figures_of_cells_are_read_beside_the_written_table() -> None:
     from bench.report.analysis.growth import cost_ratio
     from bench.report.rows.summaries import cost_summaries
 
-    if not DEMO.is_dir():
-        pytest.skip("the committed demo run lies beside the sources only")
     table = load_results(DEMO)
     assert set(table.frame["arm"]) >= {"smdim", "transformer", "real-vs-real"}  # rows of cells without a raw file, too
     costs = cost_summaries(table.frame)
@@ -67,10 +67,9 @@ def test_raw_figures_of_cells_are_read_beside_the_written_table() -> None:
     assert ratio is not None and ratio.words == "slower" and ratio.replicates == 3
 
 
+@committed
 @pytest.mark.parametrize("name", ["aa", "efficiency", "quickstart_rates"])
 def test_every_committed_study_carries_its_table(name: str) -> None:
-    if not DEMO.is_dir():
-        pytest.skip("the committed results lie beside the sources only")
     table = load_results(DEMO.parent / name)
     planned = {cell["id"] for cell in json.loads((table.folder / "study.json").read_text())["cells"]}
     assert not table.frame.empty and set(table.frame["cell_id"]) <= planned

@@ -63,12 +63,21 @@ def test_listeners_who_all_agree_prove_no_more_than_their_answers():
     assert answers([(0, 1, n) for n in (0, 0, 0, 0, 1, 1, 1, 1)]).p_value(0, 1) > 0.1
 
 
-def test_copies_of_few_samples_widen_the_interval():
-    rows = [(int(k >= 3), int(k < 3), n) for n in range(12) for k in range(4)]
-    few = answers(rows)
+THREE_OF_FOUR = [(int(k >= 3), int(k < 3), n) for n in range(12) for k in range(4)]
+"""Twelve listeners who choose the first system in three of four trials."""
+
+
+def of_few_samples() -> Preferences:
+    """The same answers, all on four samples of each system."""
+    few = answers(THREE_OF_FOUR)
     few.samples[:] = [(k, 4 + k) if k < 3 else (4 + k, k) for _ in range(12) for k in range(4)]
-    assert few.interval(0, 1).half_width > 3 * answers(rows).interval(0, 1).half_width
-    assert few.p_value(1, 0) > 0.05 > 0.01 > answers(rows).p_value(1, 0)
+    return few
+
+
+def test_copies_of_few_samples_widen_the_interval():
+    few, many = of_few_samples(), answers(THREE_OF_FOUR)
+    assert few.interval(0, 1).half_width > 3 * many.interval(0, 1).half_width
+    assert few.p_value(1, 0) > 0.05 > 0.01 > many.p_value(1, 0)
 
 
 def test_one_listener_has_no_interval():
@@ -124,9 +133,7 @@ def test_more_listeners_leave_the_error_of_the_samples():
 
 
 def test_the_error_has_a_part_of_listeners_and_one_of_samples():
-    rows = [(int(k >= 3), int(k < 3), n) for n in range(12) for k in range(4)]
-    few = answers(rows)
-    few.samples[:] = [(k, 4 + k) if k < 3 else (4 + k, k) for _ in range(12) for k in range(4)]
+    few = of_few_samples()
     of_listeners, of_samples = few.errors(0, 1)
     assert few.error(0, 1) == pytest.approx(math.hypot(of_listeners, of_samples))
     assert of_samples > 2 * of_listeners

@@ -26,6 +26,11 @@ def mean_of(values, reference=()) -> SetFigure:
     return SetFigure(own.mean() - shift, (less, own.mean() - (other.sum() - other) / (len(other) - 1)))
 
 
+def seeds(move: float) -> list[SetFigure]:
+    """Three seeds of a trained side, whose figures move by this much without one of their pieces."""
+    return [SetFigure(value, (value + np.array([0.0, move, -move]),)) for value in (1.0, 2.0, 3.0)]
+
+
 def between(first, second, family=PAIR):
     return set_difference(first, second, ("a", "b"), family)
 
@@ -48,9 +53,6 @@ def test_a_reference_that_moves_both_alike_costs_nothing():
 
 
 def test_seeds_replace_the_songs_of_a_trained_side():
-    def seeds(move):
-        return [SetFigure(value, (value + np.array([0.0, move, -move]),)) for value in (1.0, 2.0, 3.0)]
-
     found = between(seeds(0.1), [mean_of([0, 2, 0, 2])])
     assert (found.value, found.seeds, found.unit, found.songs) == (1.0, 3, "seed", 4)
     assert found.standard_error == pytest.approx(math.sqrt(1 / 3 + 1 / 3))  # of three seeds, and of four songs
@@ -92,16 +94,15 @@ def test_songs_left_out_in_groups_are_counted_one_by_one():
     assert found.interval.half_width == alone.interval.half_width  # 49 degrees of freedom either way
     needed = verdict(found, better="lower").needed
     assert needed is not None and needed.songs is not None and needed.songs > 200
-    seeds = [SetFigure(value, (value + np.array([0.0, 0.1, -0.1]),)) for value in (1.0, 2.0, 3.0)]
-    assert between(seeds, [grouped(0, 200)]).songs == 200
+    assert between(seeds(0.1), [grouped(0, 200)]).songs == 200
 
 
 def test_a_figure_that_is_missing_without_a_song_is_the_reason():
     hole = SetFigure(1.0, (np.array([1.0, math.nan, 1.2, 0.9]),))
     words = "open: no figure without some of the songs"
     assert verdict(between([hole], [mean_of([0, 2, 4])]), better="lower").text == words
-    seeds = [SetFigure(value, hole.without) for value in (1.0, 2.0, 3.0)]
-    assert verdict(between(seeds, [mean_of([0, 2, 4])]), better="lower").text == words
+    trained = [SetFigure(value, hole.without) for value in (1.0, 2.0, 3.0)]
+    assert verdict(between(trained, [mean_of([0, 2, 4])]), better="lower").text == words
 
 
 def test_songs_that_would_decide_do_not_depend_on_the_number_of_sets():

@@ -1,9 +1,9 @@
 """Card of a tokenizer: counted on hand-made pieces, and as the command prints it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import symusic
 from typer.testing import CliRunner
 
 from bench.cli import app
@@ -14,21 +14,12 @@ from metrics import read_notes
 REMI_M = TokenizerSettings(preset="remi-m")
 
 
-def write_midi(path: Path, notes: list[tuple[float, float, int, int]]) -> None:
-    """Onset and duration in quarter notes, pitch, velocity; 1,000 ticks a quarter note."""
-    score = symusic.Score(1000)
-    score.tracks.append(symusic.Track("", 0, False))
-    for onset, duration, pitch, velocity in notes:
-        score.tracks[0].notes.append(symusic.Note(round(1000 * onset), round(1000 * duration), pitch, velocity))
-    path.write_bytes(score.dumps_midi())
-
-
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, write_midi: Callable[..., Path]) -> Path:
     made = tmp_path_factory.mktemp("card")
     for index in range(12):
         notes = [(0.5 * step, 0.499, 48 + index + step % 7, 64) for step in range(40 + index)]
-        write_midi(made / f"{index}.mid", notes)
+        write_midi(made / f"{index}.mid", notes, tpq=1000)
     return made
 
 
@@ -39,7 +30,9 @@ def corpus(folder: Path) -> TokenCorpus:
         return tokenize(load_corpus(f"folder:{folder}"), REMI_M)
 
 
-def test_what_a_round_trip_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_round_trip_changes(
+    tmp_path: Path, write_midi: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SMDIM_BENCH_CACHE", str(tmp_path / "cache"))
     notes = [
         (0.0, 1.0, 60, 64),  # kept as it is
@@ -49,7 +42,7 @@ def test_what_a_round_trip_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         (3.2, 0.3, 65, 64),  # from 3 to 3.5: 0.2 beats earlier, 0.2 longer
         (4.0, 0.24, 67, 64),  # 4 to 4: no length, so one sixteenth: 0.01 longer
     ]
-    write_midi(tmp_path / "a.mid", notes)
+    write_midi(tmp_path / "a.mid", notes, tpq=1000)
     tokens = tokenize(load_corpus(f"folder:{tmp_path}"), REMI_M)
     before, after = corpus_notes(tokens.corpus), [read_notes(tokens.decode(tokens.all_tokens))]
     found = round_trip(before, after, tokens)
