@@ -57,6 +57,7 @@ def plan(
     from bench.run.estimate import Estimator
     from bench.run.machine import threads_of
     from bench.store.cells import FINISHED, Store
+    from bench.store.reuse import taken_over
     from bench.study.grid import load_study
 
     console = terminal()
@@ -65,6 +66,7 @@ def plan(
     store, estimator = Store(results, loaded.name), Estimator(results)
     begun = {path.name for path in store.folder.iterdir()} if store.folder.is_dir() else set[str]()
     done = {cell.id for cell in made.cells if cell.id in begun and store.cell(cell.id).status().state in FINISHED}
+    done |= taken_over(store, [cell for cell in made.cells if cell.id not in done], made.arms)
     estimates = {cell.id: estimator.estimate(cell) for cell in made.cells}
     if cells:
         for cell in made.cells:

@@ -48,6 +48,11 @@ class Plan:
     later: list[Cell] = field(default_factory=list)
     grow: Callable[[], Plan] | None = None
 
+    @property
+    def arms(self) -> set[str]:
+        """Names of all arms."""
+        return {cell.labels["arm"] for cell in (*self.cells, *self.later)}
+
 
 def make_plan(study: Study, say: Say = lambda _: None, results: Path | None = None) -> Plan:
     """Load the data, resolve and match the arms, and list the cells; those of a study that tunes as far as its cells

@@ -163,7 +163,7 @@ def _rename_finished(
     left = [cell for cell in cells if statuses[cell.id].state not in FINISHED]
     if not left:
         return
-    earlier = of_renamed_arms(store, left, {cell.labels["arm"] for cell in (*plan.cells, *plan.later)})
+    earlier = of_renamed_arms(store, left, plan.arms)
     for cell in (cell for cell in left if cell.id in earlier):
         if lease := leases.take(identity(cell.id)):
             statuses[cell.id] = move(earlier[cell.id], store.cell(cell.id), cell)

@@ -36,6 +36,12 @@ def of_renamed_arms(store: Store, cells: Iterable[Cell], arms: Collection[str]) 
     return found
 
 
+def taken_over(store: Store, cells: Collection[Cell], arms: Collection[str]) -> set[str]:
+    """Ids of the cells that a run finds finished, in this study under an arm's earlier name or in another study."""
+    others = OtherStudies(store)
+    return {*of_renamed_arms(store, cells, arms), *(cell.id for cell in cells if others.find(cell))}
+
+
 def _nameless(kind: str, settings: Mapping[str, Any]) -> str:
     return f"{kind} {canonical_hash({name: value for name, value in settings.items() if name != 'arm'})}"
 

@@ -168,8 +168,6 @@ def gather(frame: pd.DataFrame, folder: Path, *, force: bool = False, presentati
     drawn, notes = draw_all(frame, folder, presentation)
     figures, data = {name: png for name, (png, _) in drawn.items()}, {name: csv for name, (_, csv) in drawn.items()}
     tables = report_tables(frame, folder, baseline, force=together, presentation=presentation)
-    if presentation.numbers != NumberStyle():
-        tables = {name: [one.written(presentation.numbers) for one in section] for name, section in tables.items()}
     return Content(frame, folder, baseline, tables, figures, notes, data, together)
 
 
@@ -189,7 +187,7 @@ def report_tables(
             *([] if sampling else rank_tables(rows, folder)),
         ]
 
-    return {
+    tables = {
         SUMMARY: [shown_summary(frame, folder, force=force, presentation=presentation)],
         PAPER: efficiency_tables(frame, folder, lengths=lengths or None, force=force),
         Section.QUALITY: with_values(quality(frame), frame, folder),
@@ -205,6 +203,9 @@ def report_tables(
         Section.CLAIMS: claims_tables(frame, folder),
         Section.DETAILS: [] if sampling else with_values(detail_tables(frame), frame, folder),
     }
+    if presentation.numbers == NumberStyle():
+        return tables
+    return {name: [one.written(presentation.numbers) for one in section] for name, section in tables.items()}
 
 
 def all_tables(frame: pd.DataFrame, folder: Path) -> list[Table]:

@@ -238,10 +238,11 @@ def test_an_arm_with_a_sign_of_equality_in_its_name_has_a_label(tmp_path: Path) 
 
 def test_cited_tables_are_those_of_the_recorded_presentation(frame: pd.DataFrame, planned: Path) -> None:
     content = json.loads((planned / "study.json").read_text())
-    content["study"]["presentation"] = {"columns": ["oa_mean"], "caption": "Ours."}
+    content["study"]["presentation"] = {"columns": ["oa_mean"], "caption": "Ours.", "numbers": "1234,5"}
     (planned / "study.json").write_text(json.dumps(content))
     summary = next(table for table in all_tables(frame, planned) if table.name == "summary")
     assert (summary.columns[1:2], summary.caption) == (("OA mean",), "Ours.")
+    assert "0,8" in summary.rows[0][1].text and "." not in summary.rows[0][1].text
 
 
 def test_a_presented_frame_is_taken_as_it_is(frame: pd.DataFrame) -> None:

@@ -21,6 +21,7 @@ from bench.run.plan import Plan
 from bench.run.runner import StoppedByFailure, forget_failed, make_tasks, run_plan
 from bench.run.task import Task
 from bench.store.cells import CellFolder, Status, Store, identity
+from bench.store.reuse import taken_over
 from bench.study.content import StudyFile
 from bench.study.grid import Cell, Study
 from bench.study.settings import Limits
@@ -199,8 +200,9 @@ def test_a_renamed_arm_keeps_its_finished_cells_and_their_files(tmp_path: Path) 
     store = Store(tmp_path, "toy")
     (store.cell(before[0].id).path / "checkpoint").mkdir()
     after = [named(cell(0), "mine"), named(cell(1), "mine", arm="mine"), named(cell(2), "b"), named(cell(2), "twin")]
-    watcher = Watcher()
-    summary = run_plan(plan_of(*after), tmp_path, watcher)
+    watcher, plan = Watcher(), plan_of(*after)
+    assert taken_over(store, after, plan.arms) == {after[0].id, after[1].id}  # as `plan` counts them
+    summary = run_plan(plan, tmp_path, watcher)
     assert watcher.words == ["2 finished cells are kept under the new names of their arms"]
     assert (summary.ran, summary.reused) == (1, 3)  # twin
     assert list(summary.table.frame["arm"]) == ["mine", "mine", "b", "twin"]
