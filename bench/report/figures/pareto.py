@@ -31,7 +31,7 @@ LABEL_POINTS = (16.0, 6.5)
 """Width and height of a number such as 0.74 in points."""
 WIDE_POINTS = 100.0
 """Width of a panel under which only two or three numbers fit."""
-AROUND_IN = (0.55, 0.45)
+AROUND_IN = (0.55, 0.6)
 """Inches that the numbers and the label beside and under a panel take, about."""
 
 
@@ -61,11 +61,19 @@ def pareto_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     for axis, ((score, cost), pairs) in zip(axes, found.items(), strict=True):
         _front_panel(axis, pairs, arms, quantity_of(score).better == "lower", folder, room)
         score_length, cost_length = pairs[0][0].length, pairs[0][1].length
-        away = "" if score_length == cost_length else f"\n{cost_length} tokens"
-        axis.set_xlabel(f"{quantity_of(cost).short_heading}{away}")
+        away = cost_length if score_length != cost_length else None
+        axis.set_xlabel(_cost_label(quantity_of(cost).short_heading, away, is_narrow(width)))
         axis.set_ylabel(quantity_of(score).heading)
     legend_below(drawn, arm_handles(arms, lines=False))
     return drawn
+
+
+def _cost_label(heading: str, away: int | None, narrow: bool) -> str:
+    """Words under a panel, with the length where it is another one than the score's. Of a narrow panel the unit is in
+    the second line: a label wider than its panel is cut at the edge."""
+    if narrow:
+        return heading.replace(" [", "\n[") + (f", L = {away}" if away else "")
+    return heading + (f"\n{away} tokens" if away else "")
 
 
 def _front_panel(
@@ -75,7 +83,9 @@ def _front_panel(
     for (score, cost), chance in zip(pairs, chances, strict=True):
         look = arms[score.arm]
         face = look.colour if chance >= 0.5 else "white"
-        axis.plot([cost.value], [score.value], marker=look.marker, markerfacecolor=face, zorder=3, **look.ink)
+        axis.plot(
+            [cost.value], [score.value], marker=look.marker, markerfacecolor=face, zorder=4.5, **look.ink
+        )  # over the dots, which would fill a hollow one
         if score.interval == "seeds":
             draw_spreads(axis, [spread_of(score, cost.value)], look)
         if cost.metric not in EXACT:

@@ -123,3 +123,10 @@ def test_long_numbers_under_a_narrow_panel_do_not_meet(frame, tmp_path):
     for name in ("value", "low", "high"):
         frame.loc[rows, name] = 0.0115 + 0.004 * frame.loc[rows, name]
     assert layout_faults(draw("pareto", frame, tmp_path, width=SINGLE_COLUMN_IN)) == []
+
+
+def test_a_label_with_unit_and_length_is_not_cut_beside_long_numbers_of_a_narrow_panel(frame, tmp_path):
+    frame = frame[(frame["kind"] != "efficiency") | (frame["length"] == 2048)]  # costs are not of the scores' length
+    rows = frame["metric"] == "kernel_distance"
+    frame.loc[rows, "value"] = 0.25 + 0.003 * frame.loc[rows, "value"]
+    assert layout_faults(draw("pareto", frame, tmp_path, width=SINGLE_COLUMN_IN)) == []

@@ -166,9 +166,18 @@ def test_a_cost_that_was_not_measured_at_the_length_of_the_score_is_that_of_the_
     assert layout_faults(figure) == []
     labels = [axis.get_xlabel() for axis in figure.axes if axis.axison]
     # fam, which has bits/token and no kernel distance, ran out of memory at 2048
-    assert [label.split("]\n")[1] for label in labels] == 3 * ["1024 tokens"] + 3 * ["2048 tokens"]
+    assert [label.split("], ")[1] for label in labels] == 3 * ["L = 1024"] + 3 * ["L = 2048"]
+    assert labels[1] == "Memory, inference\n[GiB], L = 1024"  # in one line it is wider than the panel
     here = [axis.get_xlabel() for axis in draw("pareto", frame, tmp_path).axes if axis.axison]
     assert here and all(label.endswith("]") for label in here)
+
+
+def test_dots_of_seeds_do_not_fill_a_hollow_marker(frame, tmp_path):
+    """Full and hollow are chances above and below one half; dots of seeds that are near their mean lie within it."""
+    axis = draw("pareto", frame, tmp_path).axes[0]
+    dots = [line.get_zorder() for line in axis.lines if line.get_marker() == "."]
+    hollow = [line for line in axis.lines if line.get_markerfacecolor() == "white"]
+    assert hollow and dots and min(line.get_zorder() for line in hollow) > max(dots)
 
 
 def test_scaling_figure_shows_multiples_of_the_baseline(frame, results_folder):
