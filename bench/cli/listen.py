@@ -42,7 +42,7 @@ def listen(
         Path | None, typer.Option("--collect", help="Analyse the answers in this folder instead of making a page.")
     ] = None,
     key: Annotated[
-        Path | None, typer.Option("--key", help="Key of the test; default: the only *.key.json beside the answers.")
+        Path | None, typer.Option("--key", help="Key of the test; default: that of the answers, beside them.")
     ] = None,
     without_flagged: Annotated[
         bool, typer.Option("--without-flagged", help="Decide without listeners whose checks look like guessing.")
@@ -96,10 +96,10 @@ def _systems(
     study, systems = "", Systems({}, [])
     folders = [source for source in sources if Path(source).is_dir() and not (Path(source) / "study.json").is_file()]
     studies = [source for source in sources if source not in folders]
+    found = [_results_of(name, results) for name in studies]
     if len(studies) > 1:
         raise UserError(f"listen: one study a test, not {', '.join(studies)}; allowed beside it: folders of music")
-    if studies:
-        folder = results_folder(studies[0], results)
+    for folder in found:
         study, systems = str(folder), study_pieces(as_frame(load_results(folder)), folder, arms, most)
     generated = dict(systems.generated)
     for name in {REAL, SHUFFLED} & set(generated):
@@ -114,6 +114,14 @@ def _systems(
     if not real:
         raise UserError("listen: no real music beside these; give --reference, a folder or a corpus")
     return study, replace(systems, generated=generated, real=real)
+
+
+def _results_of(name: str, results: Path) -> Path:
+    """The results folder of a study; UserError where there is neither that nor a folder of music of the name."""
+    try:
+        return results_folder(name, results)
+    except UserError as error:
+        raise UserError(f"listen: no folder {quoted(name)}, and {error}") from error
 
 
 def _describe(systems: Systems, key: Key) -> None:

@@ -21,6 +21,9 @@ from metrics.headlines import LIKELIHOODS
 from metrics.statistics.differences import Difference
 from metrics.statistics.intervals import Interval
 
+FEWEST_LENGTHS = 3
+"""Lengths from which an exponent of growth is fitted."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -93,7 +96,11 @@ def _missing(quantity: Quantity, evidence: Evidence) -> Measured:
     if quantity.length and not rows.where(arm=quantity.arm, length=quantity.length):
         return Measured(reason=f"{quantity.arm} was not measured at {quantity.length} tokens")
     failed = [one.reason for one in rows.where(arm=quantity.arm) if not one.measured and one.reason]
-    return Measured(reason=failed[0] if failed else "what it is compared with was not measured")
+    if failed:
+        return Measured(reason=failed[0])
+    if quantity.kind == "exponent":
+        return Measured(reason=f"measured at fewer than {FEWEST_LENGTHS} lengths")
+    return Measured(reason="what it is compared with was not measured")
 
 
 def _measured(summaries: Summaries, quantity: Quantity, **equal: Any) -> Summaries:
@@ -141,7 +148,7 @@ def _exponents(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
     summaries = evidence.cost.where(metric=quantity.metric, arm=quantity.arm).measured()
     for (setting, _), line in summaries.groups(lambda summary: (summary.setting, summary.kernel)):
         lengths = line.lengths()
-        if len(lengths) >= 3:
+        if len(lengths) >= FEWEST_LENGTHS:
             interval, note = cost_exponent(line, evidence.folder)
             where = _joined(f"L = {lengths[0]} to {lengths[-1]}", setting[0])
             yield Measured.of(interval, where=where, cell_ids=line.cell_ids(), note=note)

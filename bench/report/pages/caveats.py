@@ -35,6 +35,10 @@ HOW_TO_READ = (
     "bits/token is an upper bound on the negative log-likelihood (ELBO) of music of the test side; lower is better. "
     "That of the validation side, beside it, is what weights, settings and ends of trainings are chosen on.",
 )
+BUSY = "the machine is busy"
+"""In the note of a timing beside which other programs computed."""
+CUT_SHORT = r"(\d+ of \d+ replicates)"
+"""In `stopped_by` of a timing that has fewer processes than its study asks for."""
 
 
 def caveats(frame: pd.DataFrame, *, together: bool = False) -> list[str]:
@@ -69,6 +73,7 @@ def _timing_caveats(frame: pd.DataFrame, together: bool) -> list[str]:
             f"The GPU was throttled in {slowed} of {len(timed)} timings, also when they were repeated: they are marked "
             "in the tables of cost, and may be slower than the arm is."
         )
+    words += _hurried(timed)
     conflict = kernel_conflict(timed["kernel"])
     if conflict:
         words.append(f"Different kernels ran for the same operation ({conflict}); such rows are {ranked}.")
@@ -81,6 +86,23 @@ def _timing_caveats(frame: pd.DataFrame, together: bool) -> list[str]:
     words.append(
         "GFLOPs are 1e9 floating-point operations of one forward pass of one sequence, a multiply-add counted as two."
     )
+    return words
+
+
+def _hurried(timed: pd.DataFrame) -> list[str]:
+    """That other programs ran beside the timings, and that the time cap left no time for all replicates."""
+    arms, words = timed["arm"].nunique(), []
+    if busy := timed.loc[timed["note"].astype(str).str.contains(BUSY, regex=False), "arm"].nunique():
+        words.append(
+            f"Other programs kept the machine busy while {busy} of {arms} arms were timed: times may be too long and "
+            "intervals wide. `note` in `table.csv` names the programs."
+        )
+    cut = timed["stopped_by"].astype(str).str.extract(CUT_SHORT)[0]
+    if cut.notna().any():
+        words.append(
+            f"The time cap ended the timing before all processes of an arm were begun ({listed(cut)}), so that less "
+            "is decided about times: run on an idle machine, or raise `measure.efficiency.time_cap_s`."
+        )
     return words
 
 

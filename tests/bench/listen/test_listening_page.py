@@ -11,7 +11,9 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from typer.testing import CliRunner
 
+from bench.cli import app
 from bench.errors import UserError
 from bench.listen.design import check_trials, draw_plans
 from bench.listen.key import make_test, read_key, write_key
@@ -165,3 +167,9 @@ def test_samples_of_a_study_take_its_seeds_in_turns(tmp_path, write_midi):
         study_pieces(frame, tmp_path, ["x"], 3)
     with pytest.raises(UserError, match="no arm has samples"):
         study_pieces(frame, tmp_path, ["mamba"], 3)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    words = ["listen", "ours", "theirs", "--reference", "demo", "-o", str(tmp_path / "test.html")]
+    outcome = CliRunner().invoke(app, [*words, "--results", str(tmp_path)])
+    assert "no folder 'ours', and no results of 'ours'" in str(outcome.exception)

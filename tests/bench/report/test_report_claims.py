@@ -216,6 +216,7 @@ def test_music_of_an_arm_that_learned_no_more_than_the_grammar_judges_nothing(ve
         ("change", "oa_mean", "length: 2048", "smdim was not measured at 2048 tokens"),
         ("level", "drift_chords", "length: 2048", "the study has no drift_chords"),
         ("ratio", "step_latency", "baseline: gru, length: 256", "what it is compared with was not measured"),
+        ("exponent", "oa_mean", "length: 512", "measured at fewer than 3 lengths"),
     ],
 )
 def test_what_is_missing_is_named(verdict, kind, metric, rest, words):

@@ -1,4 +1,4 @@
-"""Figures of a throttled GPU are marked wherever they are read."""
+"""Figures of a throttled GPU are marked wherever they are read; a busy machine and a session cut short are stated."""
 
 from __future__ import annotations
 
@@ -19,3 +19,14 @@ def test_figures_of_a_throttled_gpu_are_marked_where_they_are_read(frame, tmp_pa
     assert any(words.startswith("The GPU was throttled in 1 of ") for words in caveats(frame))
     shown = cost_summary(frame[frame["kind"] == "efficiency"], tmp_path)[0]
     assert NOTE in str(shown.caption)
+
+
+def test_a_busy_machine_and_processes_that_were_not_begun_are_caveats(frame):
+    words = " ".join(caveats(frame))
+    assert "busy" not in words and "time cap" not in words
+    timed = (frame["metric"] == "step_latency") & (frame["arm"].isin(["smdim", "mamba"]))
+    frame.loc[timed, "note"] = "the machine is busy: python (process 7, 51% of a core); timings may be too slow"
+    frame.loc[timed, "stopped_by"] = "time cap of 150 s; 1 of 3 replicates: time cap of 150 s"
+    words = " ".join(caveats(frame))
+    assert "busy while 2 of 4 arms were timed" in words
+    assert "before all processes of an arm were begun (1 of 3 replicates)" in words
