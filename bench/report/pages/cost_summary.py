@@ -93,7 +93,7 @@ def _exponent(line: Summaries, folder: Path) -> str:
         return NOTHING
     interval, _ = cost_exponent(line, folder)
     half = (interval.high - interval.low) / 2
-    return f"{interval.value:.2f}±{half:.2f}" if half > 0 else f"{interval.value:.2f}"
+    return f"{interval.value:.2f} ±{half:.2f}" if half > 0 else f"{interval.value:.2f}"
 
 
 def _score(summary: Summary | None) -> str:

@@ -71,10 +71,11 @@ def narrow_table(
     Columns: the arm, or `first` where that may be broken; those of `figures`, set at the right; those of `words`.
     """
     from rich import box
-    from rich.table import Table
     from rich.text import Text
 
-    result = Table(
+    from bench.report.pages.whole_words import WholeWordTable
+
+    result = WholeWordTable(
         title=Text(title),
         caption=Text(caption),
         title_justify=title_justify,
@@ -114,11 +115,12 @@ def add_references(table: Table, name: str, cells: Sequence[str]) -> None:
 
 def print_table(console: Console, table: ReportTable) -> None:
     """Print a table of a report with its notes: a long name in the first column loses its middle, cells of the others
-    are broken into lines."""
-    from rich.table import Table
+    are broken into lines, between words while there is room."""
     from rich.text import Text
 
-    shown = Table(title=Text(table.title), title_justify="left")
+    from bench.report.pages.whole_words import WholeWordTable
+
+    shown = WholeWordTable(title=Text(table.title), title_justify="left")
     for heading in table.columns:
         shown.add_column(Text(heading), overflow="fold")
     labels = labels_of([row[0].text for row in table.rows], CELL_LETTERS)
@@ -140,4 +142,4 @@ def plus_minus(shown: Summary | Entry) -> str:
     ends = sorted((shown.value - shown.low, shown.high - shown.value))
     if ends[1] > LOPSIDED * ends[0]:
         return text
-    return f"{figure}±{number((shown.high - shown.low) / 2, 1)}"
+    return f"{figure} ±{number((shown.high - shown.low) / 2, 1)}"

@@ -54,7 +54,8 @@ def write(
 
 
 def _write_parts(content: Content) -> None:
-    """Every table as CSV, those outside `CSV_ALONE` as Markdown and LaTeX too; figures as PNG."""
+    """Every table as CSV, those outside `CSV_ALONE` as Markdown and LaTeX too; figures as PNG. A figure of before that
+    is not drawn now is removed, unless cells are missing that it may have been drawn from."""
     run = [f"{name} {words}" for name, words in provenance(content.frame) if name in FOOTNOTES]
     footnotes = [f"Measured with {'; '.join(run)}."]
     for section, tables in content.tables.items():
@@ -71,10 +72,11 @@ def _write_parts(content: Content) -> None:
                     (content.folder / "tables" / f"{table.name}.{ending}").unlink(missing_ok=True)
             for name, text in texts.items():
                 write_atomically(content.folder / "tables" / name, text)
+    complete = all((content.folder / cell_id).is_dir() for cell_id in content.frame["cell_id"].unique())
     for name in FIGURES:
         for kind, drawn in ((".png", content.figures), (".csv", content.data)):
             path = content.folder / "figures" / f"{name}{kind}"
             if name in drawn:
                 write_atomically(path, drawn[name])
-            else:
+            elif complete:
                 path.unlink(missing_ok=True)

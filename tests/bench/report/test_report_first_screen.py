@@ -206,7 +206,7 @@ def test_a_page_lacks_only_what_is_missing(frame, tmp_path, kind):
 
 def test_words_say_what_is_so(frame):
     assert plus_minus(Entry("23.7 [6.0, 93.4]", 23.7, 6.0, 93.4)) == "23.7 [6.0, 93.4]"
-    assert plus_minus(Entry("25.2 [22.5, 28.2]", 25.2, 22.5, 28.2)) == "25.2±3"
+    assert plus_minus(Entry("25.2 [22.5, 28.2]", 25.2, 22.5, 28.2)) == "25.2 ±3"
     assert plus_minus(Entry("n/a", math.nan)) == "n/a"
     assert [brief_direction(one) for one in ("no Mamba", "Mamba bidirectional (split)", "Mamba forward")] == [
         *("no recurrence", "both ways", "forward")
