@@ -163,6 +163,15 @@ def _run(which: str, shape: torch.Size, width: int, ahead: bool, *arguments: Any
     run_items(task, -(-shape[0] * shape[1] // ROWS), scratch_floats, UPDATES[which] * shape.numel())
 
 
+def _convolve(x_BIL: Tensor, weight_IK: Tensor, bias_I: Tensor | None, ahead: bool) -> Tensor:
+    x = _by_time(x_BIL)
+    y = torch.empty_like(x)
+    weight = weight_IK.flip(-1) if ahead else weight_IK
+    given = (*_flat(x), _constant(weight), _constant(bias_I), *_flat(y))
+    _run("forward", x.shape, weight.shape[1], ahead, *given)
+    return y.to(x_BIL.dtype)
+
+
 class CausalConvolution(torch.autograd.Function):
     """silu of the convolution of (B, I, L) with weights (I, K) and a bias (I,) or None; the output is laid out in
     memory as x is where x has time contiguous."""
@@ -171,12 +180,7 @@ class CausalConvolution(torch.autograd.Function):
     def forward(ctx: Any, x_BIL: Tensor, weight_IK: Tensor, bias_I: Tensor | None, ahead: bool) -> Tensor:
         ctx.save_for_backward(x_BIL, weight_IK, bias_I)
         ctx.ahead = ahead
-        x = _by_time(x_BIL)
-        y = torch.empty_like(x)
-        weight = weight_IK.flip(-1) if ahead else weight_IK
-        given = (*_flat(x), _constant(weight), _constant(bias_I), *_flat(y))
-        _run("forward", x.shape, weight.shape[1], ahead, *given)
-        return y.to(x_BIL.dtype)
+        return _convolve(x_BIL, weight_IK, bias_I, ahead)
 
     @staticmethod
     def backward(ctx: Any, grad_BIL: Tensor) -> tuple[Tensor | None, ...]:
@@ -202,5 +206,7 @@ def causal_convolution(x_BIL: Tensor, weight_IK: Tensor, bias_I: Tensor | None, 
     """silu of the convolution that looks back, or ahead when `backward`, in the type of x."""
     if not x_BIL.numel():
         return x_BIL.clone()
+    if not torch.is_grad_enabled():
+        return _convolve(x_BIL, weight_IK, bias_I, backward)
     y: Tensor = CausalConvolution.apply(x_BIL, weight_IK, bias_I, backward)
     return y

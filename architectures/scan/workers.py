@@ -50,7 +50,7 @@ def run_items(task: Task, items: int, scratch_floats: int, updates: int) -> None
     not depend on others.
     """
     threads = min(torch.get_num_threads(), items, max(1, updates // SMALLEST_SHARE))
-    portion = max(1, items // (threads * PORTIONS_PER_THREAD))
+    portion = items if threads == 1 else max(1, items // (threads * PORTIONS_PER_THREAD))
     tickets = count()
 
     def work() -> None:

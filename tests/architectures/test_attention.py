@@ -7,6 +7,7 @@ import torch
 
 from architectures import attention, build
 from architectures.attention import Attention, rotary_table, rotate
+from architectures.attention_kernels import attend
 
 
 @pytest.fixture(autouse=True)
@@ -47,6 +48,17 @@ def test_windowed_attention_equals_a_mask():
             weights = scores.masked_fill(~mask, -torch.inf).softmax(dim=-1)
             expected = mixer.outward((weights @ value).transpose(1, 2).reshape(2, length, 32))
             torch.testing.assert_close(mixer(x), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("amx", [False, True])
+def test_a_cpu_without_amx_rounds_bfloat16_attention_once(amx, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    inputs = [torch.randn(1, 2, 40, 8).bfloat16() for _ in range(3)]
+    exact = torch.nn.functional.scaled_dot_product_attention(*(one.float() for one in inputs))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = attend(*inputs)
+    assert found.dtype == torch.bfloat16
+    assert torch.equal(found, exact.bfloat16()) is not amx
 
 
 def test_a_window_makes_attention_linear_in_the_length():

@@ -52,6 +52,13 @@ def test_split_mamba_is_half_a_forward_and_half_a_backward_mixer(part):
     assert both.flops(40) == ahead.flops(40)
 
 
+def test_outputs_without_gradients_have_the_bits_of_those_with():
+    mixer, x = Mamba(32, direction="bidirectional"), torch.randn(2, 70, 32)
+    with_gradients = mixer(x)
+    with torch.no_grad():
+        assert torch.equal(mixer(x), with_gradients)
+
+
 def test_products_of_a_mamba_copy_nothing_and_slice_nothing_whole():
     """Time is innermost in what the scan and the convolution read, as in the published layout."""
     weight, x = torch.randn(6, 4), torch.randn(3, 5, 4)

@@ -75,11 +75,11 @@ def test_float64_is_refused_by_a_float32_kernel(kernel: str) -> None:
         selective_scan(*(tensor.double() for tensor in arguments(1, 3, 5, 2)), kernel=kernel)
 
 
-@pytest.mark.parametrize(("updates", "threads_used"), [(1 << 20, 1), (3 << 20, 3), (1 << 30, 4)])
+@pytest.mark.parametrize(("shares", "threads_used"), [(1, 1), (3, 3), (1000, 4)])
 def test_small_scans_wake_fewer_threads(
-    updates: int, threads_used: int, threads_restored: None, monkeypatch: pytest.MonkeyPatch
+    shares: int, threads_used: int, threads_restored: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A barrier lets an item end only when all expected threads hold one."""
+    """A barrier lets an item end only when all expected threads hold one; one thread takes all items at once."""
     torch.set_num_threads(4)
     meeting = threading.Barrier(threads_used)
     seen: list[tuple[int, int]] = []
@@ -90,8 +90,8 @@ def test_small_scans_wake_fewer_threads(
         seen.append((first, last))
 
     monkeypatch.setattr(workers, "PORTIONS_PER_THREAD", 100)  # portions of one item
-    workers.run_items(task, 12, 1, updates)
-    assert sorted(seen) == [(i, i + 1) for i in range(12)]
+    workers.run_items(task, 12, 1, shares * workers.SMALLEST_SHARE)
+    assert sorted(seen) == ([(0, 12)] if threads_used == 1 else [(i, i + 1) for i in range(12)])
 
 
 def test_an_error_in_a_helper_reaches_the_caller(threads_restored: None) -> None:
