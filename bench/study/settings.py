@@ -65,8 +65,17 @@ class ArmModelSettings(ModelSettings):
 
 
 class DiffusionSettings(Settings):
-    """The corruption process and its loss, the same for every arm."""
+    """The corruption process and its loss."""
 
+    objective: Literal["absorbing", "block", "autoregressive"] = Field(
+        "absorbing",
+        exclude_if=lambda name: name == "absorbing",
+        description="absorbing: the whole sequence at once; block: blocks from left to right, absorbing within each; "
+        "autoregressive: token by token. The latter two need loss mdlm, steps null, schedule linear",
+    )
+    block: int | None = Field(
+        None, ge=1, exclude_if=lambda block: block is None, description="objective block only: tokens of a block"
+    )
     steps: int | None = Field(
         512, ge=1, description="T, number of corruption steps (SCHmUBERT: the number of tokens); null: continuous time"
     )

@@ -113,9 +113,10 @@ class _Run:
         self.preparation = Preparation(
             batches, diffusion, seed=seed, batch=settings.batch, parts=self.parts, ahead=gpu is not None, gpu=gpu
         )
-        self.budget = budget_of(settings, backbone, batches.length)
+        called = diffusion.as_called(backbone)
+        self.budget = budget_of(settings, called, batches.length)
         backbone.to(self.devices.device)
-        compiled: Any = torch.compile(backbone) if settings.compile else backbone
+        compiled: Any = torch.compile(called) if settings.compile else called
         self.module, self.optimiser = self.devices.prepare(compiled, build_optimiser(backbone, settings))
         self.average = AveragedWeights(backbone, settings.ema)
         self.validations = Validations(backbone, validation, diffusion, settings, self.devices, self.average)

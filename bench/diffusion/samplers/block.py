@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, Protocol
 
 import torch
-from torch.utils import _pytree as pytree
 
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.objectives import ABSORBING, AUTOREGRESSIVE, BLOCK
@@ -22,7 +21,7 @@ OPTIONS: Mapping[str, Option] = {
     "reveal": Option(int, None, least=1, allowed="1 or more tokens a call"),
 }
 State = Any
-"""Nested containers of tensors whose first dimension is the rows, and of plain numbers; None: nothing before."""
+"""Lists, tuples and dataclasses of tensors whose first dimension is the rows, and of numbers; None: nothing before."""
 
 
 class Extend(Protocol):
@@ -203,8 +202,10 @@ class Prefix:
 
 def rows_of(state: State, rows_R: torch.Tensor) -> State:
     """The state of some rows (int64, on the CPU)."""
-
-    def pick(leaf: Any) -> Any:
-        return leaf[rows_R.to(leaf.device)] if isinstance(leaf, torch.Tensor) else leaf
-
-    return pytree.tree_map(pick, state)
+    if isinstance(state, torch.Tensor):
+        return state[rows_R.to(state.device)]
+    if isinstance(state, list | tuple):
+        return type(state)(rows_of(part, rows_R) for part in state)
+    if is_dataclass(state) and not isinstance(state, type):
+        return replace(state, **{one.name: rows_of(getattr(state, one.name), rows_R) for one in fields(state)})
+    return state
