@@ -76,6 +76,7 @@ class BlockDiffusion(AbsorbingDiffusion):
     """
 
     objective = BLOCK
+    block: int
 
     def __init__(
         self,

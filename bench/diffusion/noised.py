@@ -80,7 +80,9 @@ class Noised:
         if self.targets is not None:
             return self.targets
         index_N = self.masked_BL.flatten().nonzero().squeeze(1)
-        block_N = index_N // (self.clean_BL.numel() // self.weight_B.numel())  # a row's own number where it is one block
+        block_N = index_N // (
+            self.clean_BL.numel() // self.weight_B.numel()
+        )  # a row's own number where it is one block
         elbo_B = self.elbo_weight_B / (max(self.token_count, 1) * math.log(2))
         return Targets(
             index_N=index_N,
