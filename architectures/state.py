@@ -25,6 +25,11 @@ class State:
         """Floats a sequence."""
         return sum(tensor[0].numel() for tensor in self.tensors)
 
+    def rows(self, index_R: torch.Tensor) -> State:
+        """The state of some sequences, by their int64 indices."""
+        pad_BL = None if self.pad_BL is None else self.pad_BL[index_R]
+        return State(self.past, tuple(tensor[index_R] for tensor in self.tensors), pad_BL)
+
 
 def positions_before(state: State | None) -> int:
     """Positions before the call; 0 without a state."""

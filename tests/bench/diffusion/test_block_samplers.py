@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -9,10 +10,21 @@ import torch
 
 from bench.diffusion import SAMPLERS, Autoregressive, BlockDiffusion, DiffusionError, Sample, generator_for
 from bench.diffusion.constraints.constraint_set import ConstraintSet
-from bench.diffusion.samplers.block import block_plan, rows_of
+from bench.diffusion.samplers.block import block_plan
 from bench.diffusion.samplers.request import SampleRequest
 
 STATES, MASK, PAD = 4, 4, 5
+
+
+@dataclass(frozen=True)
+class Sums:
+    """State of a Toy."""
+
+    past: int
+    sum_BV: torch.Tensor
+
+    def rows(self, index_R: torch.Tensor) -> Sums:
+        return Sums(self.past, self.sum_BV[index_R])
 
 
 class Toy:
@@ -23,15 +35,15 @@ class Toy:
         self.calls: list[tuple[int, int, int, bool]] = []  # rows, tokens before, tokens, head
 
     def extend(
-        self, tokens_BL: torch.Tensor, state: Any = None, *, head: bool = True
-    ) -> tuple[torch.Tensor | None, Any]:
-        past, sum_BV = state or (0, torch.zeros(len(tokens_BL), STATES + 2, dtype=torch.float64))
-        assert len(sum_BV) == len(tokens_BL)
-        self.calls.append((len(tokens_BL), past, tokens_BL.shape[1], head))
+        self, tokens_BL: torch.Tensor, state: Sums | None = None, *, head: bool = True, keep: bool = True
+    ) -> tuple[torch.Tensor | None, Sums | None]:
+        state = state or Sums(0, torch.zeros(len(tokens_BL), STATES + 2, dtype=torch.float64))
+        assert len(state.sum_BV) == len(tokens_BL)
+        self.calls.append((len(tokens_BL), state.past, tokens_BL.shape[1], head))
         inside_BLV = self.table[tokens_BL]
-        after_BV = sum_BV + inside_BLV.sum(dim=1)
-        logits_BLV = after_BV[:, None] - sum_BV[:, None] / 2 + inside_BLV if head else None
-        return logits_BLV, (past + tokens_BL.shape[1], after_BV)
+        after = Sums(state.past + tokens_BL.shape[1], state.sum_BV + inside_BLV.sum(dim=1))
+        logits_BLV = after.sum_BV[:, None] - state.sum_BV[:, None] / 2 + inside_BLV if head else None
+        return logits_BLV, after if keep else None
 
 
 def masks(count: int, length: int) -> torch.Tensor:
@@ -126,9 +138,7 @@ def test_the_approximation_makes_the_same_calls_and_has_its_own_name() -> None:
     assert torch.equal(sample.tokens_BL, other.tokens_BL) and approximate.calls == network.calls
     with pytest.raises(DiffusionError, match=r"^sampler: 'block' does not follow a process of objective absorbing;"):
         SAMPLERS["block"](network, masks(2, 8), **request)
-    with pytest.raises(
-        DiffusionError, match=r"^block: not given; allowed: a number of tokens that divides the"
-    ):
+    with pytest.raises(DiffusionError, match=r"^block: not given; allowed: a number of tokens that divides the"):
         SAMPLERS["block-approximate"](network, masks(2, 8), **request)
 
 
@@ -184,9 +194,3 @@ def test_progress_counts_the_denoising_calls_of_all_blocks() -> None:
     found.clear()
     read(Toy(), masks(2, 3), progress=lambda done, of: found.append((done, of)))
     assert found == [(1, 3), (2, 3), (3, 3)]
-
-
-def test_rows_of_a_state_of_any_container() -> None:
-    first = torch.arange(4.0)
-    found = rows_of([(3, first), None, {"kept": 1}], torch.tensor([2, 0]))
-    assert found[0][1].tolist() == [2.0, 0.0] and found[0][0] == 3 and found[1] is None
