@@ -15,6 +15,7 @@ from bench.diffusion.errors import DiffusionError
 from bench.diffusion.evaluation import BitsPerToken, bits_per_token, predict_plain
 from bench.diffusion.losses import check_loss, elbo_weight, loss_weight
 from bench.diffusion.noised import Constant, Noised, check_logits, masked_nll, nll_at
+from bench.diffusion.objectives import ABSORBING
 from bench.diffusion.samplers import SAMPLERS, Sample, check_sampler
 from bench.diffusion.samplers.request import Denoise, SampleRequest
 from bench.diffusion.schedule import Schedule
@@ -59,7 +60,9 @@ class AbsorbingDiffusion:
     """
 
     elbo_stream: ClassVar[int] = 1  # part of the seed of `elbo_bits_per_token`
-    objective: ClassVar[str] = "absorbing"
+    objective: ClassVar[str] = ABSORBING
+    block: int | None = None
+    """Tokens of a block, for a process that draws rows block by block."""
     estimate: str = "count-form ELBO"
     """Words for what `bits_per_token` is; see `metrics.cost.quantities.likelihood_kind`."""
 
@@ -205,7 +208,7 @@ class AbsorbingDiffusion:
 
     def check_sampler(self, sampler: str, options: Iterable[str] = ()) -> None:
         """Raise DiffusionError unless the sampler follows the reverse of this process and has these options."""
-        check_sampler(sampler, options, schedule=self.settings()["schedule"])
+        check_sampler(sampler, options, schedule=self.settings()["schedule"], objective=self.objective)
 
     def sample(
         self,
@@ -261,6 +264,8 @@ class AbsorbingDiffusion:
             forbidden_ids=(self.pad_id, *forbidden_ids),
             pad_id=self.pad_id,
             time_input=self.time_input,
+            objective=self.objective,
+            trained_block=self.block,
             **settings,
         )
         return draw.run(request, **own)

@@ -14,6 +14,7 @@ from bench.diffusion.block import BOUND_LOSS, check_bound, check_stem
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.evaluation import BitsPerToken, bits_of_scores, clean_windows, scaled_nll, spread
 from bench.diffusion.noised import Noised
+from bench.diffusion.objectives import AUTOREGRESSIVE
 from bench.diffusion.samplers.request import Denoise
 
 
@@ -24,7 +25,7 @@ class Autoregressive(AbsorbingDiffusion):
     samplers by block draw at once.
     """
 
-    objective = "autoregressive"
+    objective = AUTOREGRESSIVE
     estimate = "exact -log2 p by the chain rule"
     block = 1
 

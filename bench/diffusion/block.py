@@ -22,6 +22,7 @@ from bench.diffusion.evaluation import (
     stratified,
 )
 from bench.diffusion.noised import Noised
+from bench.diffusion.objectives import BLOCK
 from bench.diffusion.samplers.request import Denoise
 
 BOUND_LOSS = "mdlm"
@@ -74,7 +75,7 @@ class BlockDiffusion(AbsorbingDiffusion):
     generator alone. A block as long as the sequence is the AbsorbingDiffusion of the same settings, bit for bit.
     """
 
-    objective = "block"
+    objective = BLOCK
 
     def __init__(
         self,

@@ -7,7 +7,10 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-SAMPLER_NAMES = ("ancestral", "cached", "first-hitting", "confidence", "remask", "semi-autoregressive")
+SAMPLER_NAMES = (
+    "ancestral", "cached", "first-hitting", "confidence", "remask", "semi-autoregressive", "block", "block-approximate",
+    "autoregressive",
+)  # fmt: skip
 
 
 class Settings(BaseModel):

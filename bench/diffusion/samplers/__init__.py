@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.diffusion.samplers.ancestral import ancestral, cached
+from bench.diffusion.samplers.block import autoregressive, block, block_approximate
 from bench.diffusion.samplers.confidence import confidence
 from bench.diffusion.samplers.first_hitting import first_hitting
 from bench.diffusion.samplers.registry import SAMPLERS, Sampler, check_sampler, samplers_for
@@ -16,6 +17,9 @@ __all__ = [
     "SampleRequest",
     "Sampler",
     "ancestral",
+    "autoregressive",
+    "block",
+    "block_approximate",
     "cached",
     "check_sampler",
     "confidence",

@@ -16,6 +16,7 @@ import torch
 
 from architectures.padding import padded_rows
 from bench.diffusion.errors import DiffusionError
+from bench.diffusion.objectives import ABSORBING
 from bench.diffusion.samplers.request import Denoise, Sample, SampleRequest, evaluation_mode
 from bench.diffusion.schedule import SCHEDULES
 from bench.errors import quoted
@@ -53,6 +54,7 @@ class Sampler:
 
     fill              `fill(request, **options) -> Sample`, every option given
     schedules         names of the schedules whose reverse process it follows
+    objectives        what networks are trained for whose law it draws from, see `bench.diffusion.objectives`
     needs_window      it runs another sampler in windows, and takes the length of one as its option `window`
     instead_of_steps  option that stands in place of the number of steps
     """
@@ -63,6 +65,7 @@ class Sampler:
     schedules: tuple[str, ...] = SCHEDULES
     needs_window: bool = False
     instead_of_steps: str | None = None
+    objectives: tuple[str, ...] = (ABSORBING,)
 
     def __call__(self, denoise: Denoise, tokens_BL: torch.Tensor, **settings: Any) -> Sample:
         """Fill every MASK of `tokens_BL`; `settings` are the sampler's own options and fields of SampleRequest."""
@@ -74,7 +77,10 @@ class Sampler:
         return {name: settings.pop(name) for name in self.options if name in settings}
 
     def run(self, request: SampleRequest, **options: Any) -> Sample:
-        """Fill the rows of a request. Raises DiffusionError for options that cannot be used."""
+        """Fill the rows of a request. Raises DiffusionError for options that cannot be used, and for a network of
+        another objective."""
+        if request.objective not in self.objectives:
+            check_sampler(self.name, objective=request.objective)
         chosen = {name: options.pop(name, option.default) for name, option in self.options.items()}
         for name, option in self.options.items():
             option.check(name, chosen[name])
@@ -97,27 +103,37 @@ def register_sampler(
     schedules: tuple[str, ...] = SCHEDULES,
     needs_window: bool = False,
     instead_of_steps: str | None = None,
+    objectives: tuple[str, ...] = (ABSORBING,),
     **options: Option,
 ) -> Callable[[Callable[..., Sample]], Sampler]:
     """Decorator that registers a function of a SampleRequest and of its own options under `name`; see Sampler."""
 
     def register(fill: Callable[..., Sample]) -> Sampler:
-        SAMPLERS[name] = Sampler(name, fill, options, schedules, needs_window, instead_of_steps)
+        SAMPLERS[name] = Sampler(name, fill, options, schedules, needs_window, instead_of_steps, objectives)
         return SAMPLERS[name]
 
     return register
 
 
-def samplers_for(schedule: str) -> list[str]:
-    """Names of the samplers that follow a process of this schedule."""
-    return [name for name, sampler in SAMPLERS.items() if schedule in sampler.schedules]
+def samplers_for(schedule: str, objective: str = ABSORBING) -> list[str]:
+    """Names of the samplers that follow a process of this schedule and objective."""
+    return [
+        name for name, sampler in SAMPLERS.items() if schedule in sampler.schedules and objective in sampler.objectives
+    ]
 
 
-def check_sampler(name: str, options: Iterable[str] = (), *, schedule: str = SCHEDULES[0]) -> None:
-    """Raise DiffusionError for a sampler that is unknown or of other schedules, or an option of another sampler."""
-    served = samplers_for(schedule)
+def check_sampler(
+    name: str, options: Iterable[str] = (), *, schedule: str = SCHEDULES[0], objective: str = ABSORBING
+) -> None:
+    """Raise DiffusionError for a sampler that is unknown or of other schedules or objectives, or an option of another
+    sampler."""
+    served = samplers_for(schedule, objective)
     if name not in SAMPLERS:
         raise DiffusionError(f"sampler: {quoted(name)} is not known; allowed: {', '.join(served)}")
+    if objective not in SAMPLERS[name].objectives:
+        raise DiffusionError(
+            f"sampler: {quoted(name)} does not follow a process of objective {objective}; allowed: {', '.join(served)}"
+        )
     if name not in served:
         raise DiffusionError(
             f"sampler: {quoted(name)} does not follow a {schedule} schedule; allowed: {', '.join(served)}"
