@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from architectures import depthwise, scan
 from architectures.mixer import (
     EIGHT,
     FlopCount,
     Mixer,
+    at_least_float32,
     register_mixer,
     type_of_products,
     without_decay,
     writes_residual,
 )
+from architectures.state import State, positions_before
 
 MambaDirection = Literal["forward", "backward", "bidirectional"]
 Weights = Literal["split", "tied", "separate"]
@@ -47,6 +50,44 @@ def joined(parts_BIL: list[torch.Tensor]) -> torch.Tensor:
     if len(parts_BIL) == 1:
         return parts_BIL[0]
     return torch.cat([part.transpose(0, 1) for part in parts_BIL]).transpose(0, 1)
+
+
+def convolved(
+    x_BIL: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, backward: bool, tail_BIK: torch.Tensor | None
+) -> torch.Tensor:
+    """The short convolution with silu; forward behind the tail, 0 without one."""
+    if tail_BIK is None or backward:
+        return depthwise.causal_convolution(x_BIL, weight, bias, backward=backward)
+    whole = depthwise.causal_convolution(torch.cat((tail_BIK, x_BIL), dim=-1), weight, bias)
+    return whole[..., tail_BIK.shape[-1] :]
+
+
+def added_to_part(
+    outputs_BIL: torch.Tensor, carried_BIL: torch.Tensor, z_BIL: torch.Tensor, part: int, parts: int
+) -> torch.Tensor:
+    """The outputs, and in one of the equal parts of their channels what a state carries into them, gated by silu(z)."""
+    gated = (carried_BIL * F.silu(at_least_float32(z_BIL))).to(outputs_BIL.dtype)
+    cut = channel_shares(outputs_BIL, parts)
+    cut[part] = cut[part] + gated
+    return joined(cut)
+
+
+class Steps(NamedTuple):
+    """What the scans of equal parts of the channels read; B and C are the same for all."""
+
+    u_BIL: list[torch.Tensor]
+    delta_BIL: list[torch.Tensor]
+    A_IN: list[torch.Tensor]
+    B_BNL: torch.Tensor
+    C_BNL: torch.Tensor
+    D_I: list[torch.Tensor]
+    bias_I: list[torch.Tensor]
+
+    def sums(self, part: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sum of the steps up to each, and step times input: (B, I, L)."""
+        delta = at_least_float32(self.delta_BIL[part])
+        steps = scan.step_sizes(delta, self.bias_I[part], True)
+        return steps.cumsum(-1), steps * at_least_float32(self.u_BIL[part])
 
 
 class SelectiveStateSpace(nn.Module):
@@ -92,11 +133,22 @@ class SelectiveStateSpace(nn.Module):
         Where pad_BL is true u is 0, and with it B u: nothing is written into the state. delta, B and C come from all
         channels.
         """
+        return self.scanned(self.steps(x_BIL, backward, pad_BL), z_BIL, backward)
+
+    def steps(
+        self,
+        x_BIL: list[torch.Tensor],
+        backward: list[bool],
+        pad_BL: torch.Tensor | None = None,
+        tail_BIK: torch.Tensor | None = None,
+    ) -> Steps:
+        """Convolution, and all that the scan reads; tail: the K - 1 inputs before those of the part that runs
+        forward, 0 without one."""
         parts = len(x_BIL)
         bias_I = cast(torch.Tensor, self.convolution.bias)
         taps = zip(shares(self.convolution.weight, parts), shares(bias_I, parts), strict=True)
         u_BIL = [
-            depthwise.causal_convolution(x, weight, bias, backward=back)
+            convolved(x, weight, bias, back, tail_BIK)
             for x, (weight, bias), back in zip(x_BIL, taps, backward, strict=True)
         ]
         if pad_BL is not None:
@@ -106,15 +158,56 @@ class SelectiveStateSpace(nn.Module):
         rank_BRL, B_BNL, C_BNL = (one.transpose(0, 1) for one in projected.transpose(0, 1).split(sizes))
         rank_BLR = rank_BRL.transpose(1, 2).contiguous()  # laid out so that gradients of small ranks keep their bits
         delta_BIL = product(self.to_delta.weight, rank_BLR.transpose(1, 2))  # I R, B R L -> B I L
-        A_IN = -self.A_log.float().exp()
-        own = zip(*(shares(one, parts) for one in (A_IN, self.D.float(), self.to_delta.bias.float())), strict=True)
-        outputs = [
-            scan.selective_scan(u, delta, A, B_BNL, C_BNL, D, z, bias, True, reverse=back)
-            for u, delta, z, (A, D, bias), back in zip(
-                u_BIL, channel_shares(delta_BIL, parts), z_BIL, own, backward, strict=True
-            )
-        ]
-        return joined(outputs)
+        A_IN = -at_least_float32(self.A_log).exp()
+        A, D, bias = (
+            shares(one, parts) for one in (A_IN, at_least_float32(self.D), at_least_float32(self.to_delta.bias))
+        )
+        return Steps(u_BIL, channel_shares(delta_BIL, parts), A, B_BNL, C_BNL, D, bias)
+
+    @staticmethod
+    def scanned(steps: Steps, z_BIL: list[torch.Tensor], backward: list[bool]) -> torch.Tensor:
+        """Outputs (B, I, L) of all parts from a state of 0, each part in its direction."""
+        parts = zip(steps.u_BIL, steps.delta_BIL, z_BIL, steps.A_IN, steps.D_I, steps.bias_I, backward, strict=True)
+        return joined(
+            [
+                scan.selective_scan(u, delta, A, steps.B_BNL, steps.C_BNL, D, z, bias, True, reverse=back)
+                for u, delta, z, A, D, bias, back in parts
+            ]
+        )
+
+    def extend(
+        self,
+        x_BIL: list[torch.Tensor],
+        z_BIL: list[torch.Tensor],
+        backward: list[bool],
+        pad_BL: torch.Tensor | None,
+        kept: tuple[torch.Tensor, ...],
+        keep: bool,
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """As `run`, the part that runs forward from what was kept: its last K - 1 inputs and its state, nothing at the
+        start; and what is kept after it."""
+        if False not in backward:
+            return self.run(x_BIL, z_BIL, backward, pad_BL), ()
+        ahead = backward.index(False)
+        tail_BIK, start_BIN = kept or (None, None)
+        steps = self.steps(x_BIL, backward, pad_BL, tail_BIK)
+        outputs = self.scanned(steps, z_BIL, backward)
+        if start_BIN is None and not keep:
+            return outputs, ()
+        sums_BIL, driven_BIL = steps.sums(ahead)
+        A_IN = steps.A_IN[ahead]
+        if start_BIN is not None:
+            carried = scan.carried_outputs(sums_BIL, A_IN, start_BIN, at_least_float32(steps.C_BNL))
+            outputs = added_to_part(outputs, carried, z_BIL[ahead], ahead, len(backward))
+        if not keep:
+            return outputs, ()
+        end_BIN = scan.written_states(sums_BIL, driven_BIL, A_IN, at_least_float32(steps.B_BNL))
+        if start_BIN is not None:
+            end_BIN = end_BIN + (sums_BIL[..., -1:] * A_IN).exp() * start_BIN
+        x = x_BIL[ahead]
+        reach = self.kernel - 1
+        before = F.pad(x, (reach, 0)) if tail_BIK is None else torch.cat((tail_BIK, x), dim=-1)
+        return outputs, (before[..., x.shape[-1] :].contiguous(), end_BIN)
 
     def flops(self, length: int) -> FlopCount:
         """One pass over all channels in whichever direction; the scan as published tables count it, 9 a state (see
@@ -196,6 +289,38 @@ class Mamba(Mixer):
         mixed = outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
         mixed_IM = mixed.transpose(0, 1).flatten(1)  # B I L -> I BL
         return self.outward(mixed_IM.t()).view(x_BLD.shape)  # I BL -> BL D -> B L D
+
+    def extend(
+        self,
+        x_BLD: torch.Tensor,
+        state: State | None = None,
+        pad_BL: torch.Tensor | None = None,
+        *,
+        keep: bool = True,
+        shared: dict[Any, Any] | None = None,
+    ) -> tuple[torch.Tensor, State | None]:
+        """As in `Mixer`; the state holds the last K - 1 inputs of the convolution and the state of the scan, of the
+        channels that run forward."""
+        passes = self.passes()
+        parts = len(passes[0][1])
+        inner = channel_shares(product(self.inward.weight, x_BLD.transpose(1, 2)), 2 * parts)  # B 2I L -> B I/parts L
+        kept = state.tensors if state is not None else ()
+        outputs: list[torch.Tensor] = []
+        tensors: tuple[torch.Tensor, ...] = ()
+        for space, backward in passes:
+            given = kept if False in backward else ()
+            output, after = space.extend(inner[:parts], inner[parts:], backward, pad_BL, given, keep)
+            outputs.append(output)
+            tensors = tensors or after
+        mixed = outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
+        y = self.outward(mixed.transpose(0, 1).flatten(1).t()).view(x_BLD.shape)  # I BL -> BL D -> B L D
+        return y, State(positions_before(state) + x_BLD.shape[1], tensors) if keep else None
+
+    def state_size(self, positions: int) -> int:
+        """K - 1 inputs and N states of each channel that runs forward."""
+        ways = 2 if self.direction == "bidirectional" and self.weights == "split" else 1
+        channels = 0 if self.direction == "backward" else self.inner // ways
+        return channels * (self.ahead.kernel - 1 + self.ahead.state)
 
     def flops(self, length: int) -> FlopCount:
         """Three products of length x width x inner, and each pass."""

@@ -1,0 +1,51 @@
+"""State of a mixer between two calls of `extend`, and sequences cut into blocks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class State:
+    """Content that a mixer keeps of the positions before a call.
+
+    past: their number. tensors: one row per sequence each, in an order of the mixer's own. pad_BL: true at kept
+    positions of PAD; None where there are none, and for a mixer that keeps no positions.
+    """
+
+    past: int
+    tensors: tuple[torch.Tensor, ...] = ()
+    pad_BL: torch.Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """Floats a sequence."""
+        return sum(tensor[0].numel() for tensor in self.tensors)
+
+
+def positions_before(state: State | None) -> int:
+    """Positions before the call; 0 without a state."""
+    return 0 if state is None else state.past
+
+
+def behind(tail_BKX: torch.Tensor | None, x_BLX: torch.Tensor, reach: int) -> torch.Tensor:
+    """The positions behind the `reach` before them, which are 0 without a tail: (B, reach + L, X)."""
+    if tail_BKX is None:
+        return F.pad(x_BLX, (0, 0, reach, 0))
+    return torch.cat((tail_BKX, x_BLX), dim=1)
+
+
+def in_blocks(x: torch.Tensor, block: int) -> torch.Tensor:
+    """Blocks as rows: (B, L, ...) -> (B L/block, block, ...)."""
+    return x.unflatten(1, (-1, block)).flatten(0, 1)
+
+
+def tails_before_blocks(x_BLX: torch.Tensor, block: int, reach: int) -> torch.Tensor:
+    """The `reach` positions before each block, 0 before the first: (B L/block, reach, X)."""
+    if reach == 0:
+        return in_blocks(x_BLX, block)[:, :0]
+    windows = F.pad(x_BLX, (0, 0, reach, 0)).unfold(1, reach, block)  # B L+reach X -> B L/block+1 X reach
+    return windows[:, :-1].flatten(0, 1).transpose(1, 2)
