@@ -4,7 +4,7 @@
     M{1..4}FA*4         counts from a range; {1,3,7} for a list
     place(A, MF*8)      one A at every place in the stack, before the first mixer to after the last
 
-The forms combine: `permute(MF{1,2})*4`.
+The forms combine: `permute(MF{1,2})*4`. Beside them the causal twin of a pattern.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from itertools import permutations
 
-from architectures.mixer import canonical_pattern
-from architectures.pattern import BlockPattern, PatternError
+from architectures.mixer import canonical_pattern, find_mixer, mixer_options
+from architectures.pattern import BlockPattern, OptionValue, PatternError, Slot
 
 FAMILY_LIMIT = 1000
 _COUNTS = re.compile(r"\{([^{}]*)\}")
@@ -32,6 +32,32 @@ def expand_family(text: str) -> list[BlockPattern]:
         if len(found) > FAMILY_LIMIT:
             raise PatternError(text, 0, f"a family of more than {FAMILY_LIMIT} patterns")
     return list(found.values())
+
+
+def causal_twin(text: str) -> BlockPattern:
+    """The pattern with every mixer reading forward alone. Options and sizes stay, and the parameters with them, but for
+    those of `M(bidirectional,separate)`, which has weights of its own for each way.
+
+    Raises PatternError for a mixer without such a form.
+
+    >>> str(causal_twin("M(bidirectional)FA(window=8)*2"))
+    'MFA(causal,window=8)*2'
+    """
+    pattern = canonical_pattern(text)
+    return canonical_pattern("".join(str(_causal(str(pattern), slot)) for slot in pattern.slots))
+
+
+def _causal(text: str, slot: Slot) -> Slot:
+    cls = find_mixer(slot.mixer)
+    known = mixer_options(cls)
+    ways: list[tuple[str, OptionValue]] = [("causal", True), ("direction", "forward")]
+    found = [(key, value) for key, value in ways if key in known]
+    if not found:
+        if cls.causal:
+            return slot
+        raise PatternError(text, 0, f"mixer {slot} has no causal form")
+    kept = [(key, value) for key, value in slot.options if cls.words.get(key, (key,))[0] != found[0][0]]
+    return Slot(slot.mixer, (*kept, *found[:1]))
 
 
 def _unfold(text: str) -> list[str]:

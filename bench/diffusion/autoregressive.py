@@ -21,13 +21,11 @@ from bench.diffusion.samplers.request import Denoise
 class Autoregressive(AbsorbingDiffusion):
     """Tokens one by one from the left: the network reads MASK, x_1, .., x_(L-1) and its logits are those of x_1 .. x_L.
 
-    The loss is -log p itself, the first token counted, PAD not; nothing of it is drawn at random. `block` is 1: what
-    samplers by block draw at once.
+    The loss is -log p itself, the first token counted, PAD not; nothing of it is drawn at random.
     """
 
     objective = AUTOREGRESSIVE
     estimate = "exact -log2 p by the chain rule"
-    block = 1
 
     def __init__(
         self,

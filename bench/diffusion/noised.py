@@ -80,9 +80,8 @@ class Noised:
         if self.targets is not None:
             return self.targets
         index_N = self.masked_BL.flatten().nonzero().squeeze(1)
-        block_N = index_N // (
-            self.clean_BL.numel() // self.weight_B.numel()
-        )  # a row's own number where it is one block
+        blocks = 1 if self.weight_B.dim() == 1 else self.weight_B.shape[1]  # of a row
+        block_N = index_N // (self.clean_BL.shape[1] // blocks)
         elbo_B = self.elbo_weight_B / (max(self.token_count, 1) * math.log(2))
         return Targets(
             index_N=index_N,

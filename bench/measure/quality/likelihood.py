@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import torch
+    from torch import nn
 
     from bench.data import TokenBaselines, TokenCorpus
+    from bench.diffusion import AbsorbingDiffusion
     from bench.diffusion.evaluation import BitsPerToken
     from bench.training import PartialTrainSettings
 
@@ -38,27 +40,24 @@ def windows_of(tokens: TokenCorpus, side: str, length: int) -> SongWindows:
 
 
 def held_out_bits(
-    denoise: Callable[..., torch.Tensor],
-    tokens: TokenCorpus,
+    network: nn.Module,
+    diffusion: AbsorbingDiffusion,
     windows: SongWindows,
     settings: PartialTrainSettings,
     *,
     device: torch.device | str = "cpu",
     each: Callable[[int, int], None] | None = None,
 ) -> BitsPerToken:
-    """Bits/token of a denoiser, trained or loaded, on the grid of windows and masks that follows a training.
+    """Bits/token of a network, trained or loaded, on the grid of windows and masks that follows a training.
 
     Of `settings` the two of the final evaluation, the batch and the precision are read; `each(done, of)` is called
     after every call, with counts of masked windows. Raises DiffusionError as `bits_per_token` does.
     """
-    from bench.diffusion.evaluation import bits_per_token
     from bench.diffusion.sampling_step import SamplingStep
 
-    return bits_per_token(
-        SamplingStep(denoise, precision=settings.evaluation_precision),
+    return diffusion.bits_per_token(
+        SamplingStep(diffusion.as_called(network), precision=settings.evaluation_precision),
         windows.tokens,
-        mask_id=tokens.mask_id,
-        pad_id=tokens.pad_id,
         draws=settings.final_validation_draws,
         max_windows=settings.final_validation_windows,
         batch=settings.batch,
