@@ -20,9 +20,7 @@ Predict = Callable[[Callable[..., torch.Tensor], torch.Tensor, torch.Tensor], to
 """`predict(denoise, noisy_BL, clean_BL)` -> logits (B, L, V) at the noisy tokens; see `AbsorbingDiffusion.predict`."""
 
 
-def predict_plain(
-    denoise: Callable[..., torch.Tensor], noisy_BL: torch.Tensor, clean_BL: torch.Tensor
-) -> torch.Tensor:
+def predict_plain(denoise: Callable[..., torch.Tensor], noisy_BL: torch.Tensor, clean_BL: torch.Tensor) -> torch.Tensor:
     """Logits (B, L, V) of a denoiser that sees the noisy tokens alone."""
     return denoise(noisy_BL)
 

@@ -38,7 +38,9 @@ def build_diffusion(tokens: TokenCorpus, settings: Mapping[str, Any]) -> Absorbi
         process = Autoregressive if objective == "autoregressive" else AbsorbingDiffusion
         return process(tokens.mask_id, tokens.pad_id, **chosen)
     if objective != "absorbing":
-        raise DiffusionError(f"objective: {objective} with schedule multi-scale; allowed: absorbing, or schedule linear")
+        raise DiffusionError(
+            f"objective: {objective} with schedule multi-scale; allowed: absorbing, or schedule linear"
+        )
     del chosen["schedule"]
     positions_a_beat = tokens.settings.positions_a_beat
     values = token_powers(tokens.vocabulary, positions_a_beat, powers)
