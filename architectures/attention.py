@@ -168,6 +168,49 @@ class Attention(Mixer):
         near = within(distance, self.window or past + length, self.causal)
         return near if pad_BL is None else ((near & ~pad_BL[:, None]) | (distance == 0))[:, None]  # -> B 1 L M
 
+    def two_stream(
+        self,
+        noisy_BLD: torch.Tensor,
+        clean_BLD: torch.Tensor,
+        block: int,
+        pad_BL: torch.Tensor | None = None,
+        *,
+        shared: dict[Any, Any] | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As in `Mixer`, in two calls: noisy queries see the clean blocks before their own and their own noisy block,
+        clean queries the clean blocks up to their own."""
+        length, device = clean_BLD.shape[1], clean_BLD.device
+        shared = {} if shared is None else shared
+        noisy, clean = (self.projected(x, 0, shared) for x in (noisy_BLD, clean_BLD))
+        name = ("two streams", length, block, self.window, self.causal)
+        if name not in shared:
+            shared[name] = self.seen_in_streams(length, block, pad_BL, device)
+        of_noisy, of_clean = shared[name]
+        key, value = (torch.cat(pair, dim=2) for pair in zip(clean[1:], noisy[1:], strict=True))
+        padded = pad_BL is not None
+        outputs = (
+            attend(noisy[0], key, value, mask=of_noisy, padded=padded),
+            attend(*clean, mask=of_clean, padded=padded),
+        )
+        return self.joined(outputs[0]), self.joined(outputs[1])
+
+    def seen_in_streams(
+        self, length: int, block: int, pad_BL: torch.Tensor | None, device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Masks of noisy queries over clean and noisy keys (L, 2L), and of clean queries over clean keys (L, L); with
+        PAD of each row (B, 1, L, ...)."""
+        place = torch.arange(length, device=device)
+        near = _window_mask(place, self.window or length, self.causal)
+        blocks = place // block
+        before, own = blocks[:, None] > blocks, blocks[:, None] == blocks
+        of_noisy, of_clean = torch.cat((near & before, near & own), dim=1), near & (before | own)
+        if pad_BL is None:
+            return of_noisy, of_clean
+        itself = place[:, None] == place  # no query is left without a key
+        apart = torch.cat((torch.zeros_like(itself), itself), dim=1)
+        real = ~pad_BL[:, None, None]  # B L -> B 1 1 L
+        return (of_noisy & torch.cat((real, real), -1)) | apart, (of_clean & real) | itself
+
     def windowed(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, pad_BL: torch.Tensor | None = None
     ) -> torch.Tensor:
@@ -215,6 +258,11 @@ class Attention(Mixer):
             return self.flops(length)
         keys = (min(past, self.window) if self.window else past) + length
         return FlopCount(matmul=8.0 * length * self.width * self.inner, attention=4.0 * length * keys * self.inner)
+
+    def two_stream_flops(self, length: int, block: int) -> FlopCount:
+        """Four projections of both streams, and both calls over all pairs of their queries and keys."""
+        matmul = 16.0 * length * self.width * self.inner
+        return FlopCount(matmul=matmul, attention=12.0 * length**2 * self.inner)
 
     def kernels(self, device: torch.device) -> dict[str, str]:
         """{"sdpa": the implementation that runs there}, for autocast's type where it is on."""

@@ -107,6 +107,11 @@ class BackboneState:
         """Floats a row."""
         return sum(layer.size for layer in self.layers if layer is not None)
 
+    def rows(self, index_R: torch.Tensor) -> BackboneState:
+        """The state of some rows, by their int64 indices."""
+        layers = tuple(None if layer is None else layer.rows(index_R) for layer in self.layers)
+        return BackboneState(self.tokens, len(index_R), layers)
+
 
 class Backbone(nn.Module):
     """A denoiser: token ids (B, L) -> logits (B, L, V) in float32, or in float64 where its weights are.

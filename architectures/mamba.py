@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from architectures import depthwise, scan
+from architectures.carry import states_at_starts
 from architectures.mixer import (
     EIGHT,
     FlopCount,
@@ -20,7 +21,7 @@ from architectures.mixer import (
     without_decay,
     writes_residual,
 )
-from architectures.state import State, positions_before
+from architectures.state import State, of_clean, positions_before, streams, tails_before_blocks
 
 MambaDirection = Literal["forward", "backward", "bidirectional"]
 Weights = Literal["split", "tied", "separate"]
@@ -219,6 +220,32 @@ class SelectiveStateSpace(nn.Module):
             scan=float(scan.scan_flops(1, length, self.channels, self.state)),
         )
 
+    def two_stream(
+        self,
+        x_BIL: list[torch.Tensor],
+        z_BIL: list[torch.Tensor],
+        backward: list[bool],
+        pad_BL: torch.Tensor | None,
+        batch: int,
+    ) -> torch.Tensor:
+        """As `run`, of the blocks of both streams as rows (see `streams`), the part that runs forward from the clean
+        inputs and states before each block."""
+        if False not in backward:
+            return self.run(x_BIL, z_BIL, backward, pad_BL)
+        ahead, block = backward.index(False), x_BIL[0].shape[-1]
+        tails = tails_before_blocks(of_clean(x_BIL[ahead].transpose(1, 2), batch), block, self.kernel - 1).transpose(
+            1, 2
+        )
+        steps = self.steps(x_BIL, backward, pad_BL, torch.cat((tails, tails)))
+        sums_BIL, driven_BIL = steps.sums(ahead)
+        rows, A_IN = len(sums_BIL) // 2, steps.A_IN[ahead]
+        B_BNL, C_BNL = at_least_float32(steps.B_BNL), at_least_float32(steps.C_BNL)
+        written = scan.written_states(sums_BIL[rows:], driven_BIL[rows:], A_IN, B_BNL[rows:])
+        decay = (sums_BIL[rows:, :, -1:] * A_IN).exp()
+        starts = states_at_starts(written.unflatten(0, (batch, -1)), decay.unflatten(0, (batch, -1))).flatten(0, 1)
+        carried = scan.carried_outputs(sums_BIL, A_IN, torch.cat((starts, starts)), C_BNL)
+        return added_to_part(self.scanned(steps, z_BIL, backward), carried, z_BIL[ahead], ahead, len(backward))
+
 
 @register_mixer("M", name="mamba")
 class Mamba(Mixer):
@@ -315,6 +342,32 @@ class Mamba(Mixer):
         mixed = outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
         y = self.outward(mixed.transpose(0, 1).flatten(1).t()).view(x_BLD.shape)  # I BL -> BL D -> B L D
         return y, State(positions_before(state) + x_BLD.shape[1], tensors) if keep else None
+
+    def two_stream(
+        self,
+        noisy_BLD: torch.Tensor,
+        clean_BLD: torch.Tensor,
+        block: int,
+        pad_BL: torch.Tensor | None = None,
+        *,
+        shared: dict[Any, Any] | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As in `Mixer`: all blocks of both streams as rows, each from the clean state and inputs before it."""
+        rows, pad = streams(noisy_BLD, clean_BLD, block, pad_BL)
+        passes = self.passes()
+        parts = len(passes[0][1])
+        inner = channel_shares(
+            product(self.inward.weight, rows.transpose(1, 2)), 2 * parts
+        )  # R 2I block -> R I/parts block
+        outputs = [space.two_stream(inner[:parts], inner[parts:], back, pad, len(clean_BLD)) for space, back in passes]
+        mixed = outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
+        y = self.outward(mixed.transpose(0, 1).flatten(1).t())  # I R block -> R block D
+        noisy, clean = y.view(2, *clean_BLD.shape)
+        return noisy, clean
+
+    def two_stream_flops(self, length: int, block: int) -> FlopCount:
+        """Twice one stream: the states between blocks are counted as the steps of the scan that they stand for."""
+        return self.flops(length) + self.flops(length)
 
     def state_size(self, positions: int) -> int:
         """K - 1 inputs and N states of each channel that runs forward."""

@@ -160,6 +160,8 @@ class Mixer(nn.Module):
 
         This form is a loop over `extend`, which others are equal to. Raises as `extend` does.
         """
+        if self.direction == "none":
+            return self(noisy_BLD), self(clean_BLD)
         state, outputs = None, []
         for start in range(0, clean_BLD.shape[1], block):
             part = slice(start, start + block)
@@ -180,6 +182,8 @@ class Mixer(nn.Module):
 
     def two_stream_flops(self, length: int, block: int) -> FlopCount:
         """Operations of one call of `two_stream` over one sequence of `length` positions, both streams."""
+        if self.direction == "none":
+            return self.flops(length) + self.flops(length)
         calls = (self.extend_flops(start, block) for start in range(0, length, block))
         return sum((one + one for one in calls), FlopCount())
 

@@ -25,6 +25,11 @@ class State:
         """Floats a sequence."""
         return sum(tensor[0].numel() for tensor in self.tensors)
 
+    def rows(self, index_R: torch.Tensor) -> State:
+        """The state of some sequences, by their int64 indices."""
+        pad_BL = None if self.pad_BL is None else self.pad_BL[index_R]
+        return State(self.past, tuple(tensor[index_R] for tensor in self.tensors), pad_BL)
+
 
 def positions_before(state: State | None) -> int:
     """Positions before the call; 0 without a state."""
@@ -49,3 +54,16 @@ def tails_before_blocks(x_BLX: torch.Tensor, block: int, reach: int) -> torch.Te
         return in_blocks(x_BLX, block)[:, :0]
     windows = F.pad(x_BLX, (0, 0, reach, 0)).unfold(1, reach, block)  # B L+reach X -> B L/block+1 X reach
     return windows[:, :-1].flatten(0, 1).transpose(1, 2)
+
+
+def streams(
+    noisy_BLD: torch.Tensor, clean_BLD: torch.Tensor, block: int, pad_BL: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Blocks of the noisy stream, then of the clean one, as rows (2B L/block, block, D), and the PAD of these rows."""
+    pad = None if pad_BL is None else in_blocks(torch.cat((pad_BL, pad_BL)), block)
+    return in_blocks(torch.cat((noisy_BLD, clean_BLD)), block), pad
+
+
+def of_clean(rows: torch.Tensor, batch: int) -> torch.Tensor:
+    """The clean half of the rows of `streams`, its blocks joined again: (B, L, ...)."""
+    return rows.chunk(2)[1].unflatten(0, (batch, -1)).flatten(1, 2)

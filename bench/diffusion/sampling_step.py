@@ -113,9 +113,9 @@ class SamplingStep(nn.Module):
         if own is None:
             return None
 
-        def extend(tokens_BL: torch.Tensor, state: Any = None, *, head: bool = True) -> tuple[torch.Tensor | None, Any]:
+        def extend(tokens_BL: torch.Tensor, state: Any = None, **wanted: bool) -> tuple[torch.Tensor | None, Any]:
             with autocast(tokens_BL.device, self.precision):
-                return own(tokens_BL, state, head=head)
+                return own(tokens_BL, state, **wanted)
 
         return extend
 

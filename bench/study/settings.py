@@ -130,6 +130,18 @@ class SampleSettings(Settings):
         None, ge=0, description="semi-autoregressive only: tokens a window shares with the one before; none: half"
     )
 
+    inner: Literal["first-hitting", "ancestral", "cached", "confidence", "remask"] | None = Field(
+        None, description="block, block-approximate only: sampler within a block; none: first-hitting"
+    )
+    reveal: int | None = Field(
+        None,
+        ge=1,
+        description="block, block-approximate only: tokens revealed a call, by first-hitting; none: by steps",
+    )
+    block: int | None = Field(
+        None, ge=1, description="block-approximate only: tokens of a block for a network that was trained on whole rows"
+    )
+
     def deciding(self) -> dict[str, Any]:
         """The settings as a cell keeps them; what is not given is left out."""
         return self.model_dump(exclude_none=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -16,25 +15,28 @@ from bench.diffusion.samplers.request import Filling, Sample, SampleRequest, shi
 
 FIRST_HITTING = "first-hitting"
 INNER = (FIRST_HITTING, "ancestral", "cached", "confidence", "remask")
-OPTIONS: Mapping[str, Option] = {
-    "inner": Option(str, FIRST_HITTING, choices=INNER),
-    "reveal": Option(int, None, least=1, allowed="1 or more tokens a call"),
-}
-State = Any
-"""Lists, tuples and dataclasses of tensors whose first dimension is the rows, and of numbers; None: nothing before."""
+WITHIN = Option(str, FIRST_HITTING, choices=INNER)
+REVEAL = Option(int, None, least=1, allowed="1 or more tokens a call")
+
+
+class State(Protocol):
+    """What `extend` keeps of the tokens before: a batch of rows."""
+
+    def rows(self, index_R: torch.Tensor) -> Any:
+        """The state of some rows, by their int64 indices."""
 
 
 class Extend(Protocol):
     """A network's call on tokens that follow others, as `architectures.Backbone.extend`."""
 
     def __call__(
-        self, tokens_BL: torch.Tensor, state: State = None, *, head: bool = True
-    ) -> tuple[torch.Tensor | None, State]:
-        """Logits (B, L, V) of tokens that follow those of `state`, None without `head`; and the state after them. The
-        state that is given stays as it is."""
+        self, tokens_BL: torch.Tensor, state: Any = None, *, head: bool = True, keep: bool = True
+    ) -> tuple[torch.Tensor | None, Any]:
+        """Logits (B, L, V) of tokens that follow those of a State (None: nothing before), None without `head`; and the
+        state after them, None without `keep`. The state that is given stays as it is."""
 
 
-@register_sampler("block", objectives=(BLOCK,), instead_of_steps="reveal", **OPTIONS)
+@register_sampler("block", objectives=(BLOCK,), instead_of_steps="reveal", inner=WITHIN, reveal=REVEAL)
 def block(request: SampleRequest, *, inner: str, reveal: int | None) -> Sample:
     """The blocks that the network is trained on, from left to right, each drawn from MASK given those before it
     (Arriola et al. 2025, 2503.09573); see `in_blocks`."""
@@ -47,7 +49,8 @@ def block(request: SampleRequest, *, inner: str, reveal: int | None) -> Sample:
     "block-approximate",
     instead_of_steps="reveal",
     block=Option(int, None, least=1, allowed="1 token or more"),
-    **OPTIONS,
+    inner=WITHIN,
+    reveal=REVEAL,
 )
 def block_approximate(request: SampleRequest, *, block: int | None, inner: str, reveal: int | None) -> Sample:
     """The same calls of a network that is trained on whole rows: an approximation, whose law no training aims at.
@@ -160,14 +163,16 @@ class Prefix:
             )
         self.tokens_BL = tokens_BL
         self._extend, self._constrain = extend, request.constrain
-        self._state: State = None
+        self._state: Any = None
         self._rows_R = torch.arange(len(tokens_BL))
 
     def denoise(self, tokens_RL: torch.Tensor, rows_R: torch.Tensor) -> torch.Tensor:
         """Logits (R, L, V) of tokens of some rows (int64, on the CPU) that follow; the state stays."""
-        state = self._state if len(rows_R) == len(self.tokens_BL) else rows_of(self._state, rows_R)
+        state: State | None = self._state
+        if state is not None and len(rows_R) < len(self.tokens_BL):
+            state = state.rows(rows_R.to(tokens_RL.device))
         self._rows_R = rows_R
-        logits_RLV, _ = self._extend(tokens_RL, state)
+        logits_RLV, _ = self._extend(tokens_RL, state, keep=False)
         assert logits_RLV is not None
         return logits_RLV
 
@@ -198,14 +203,3 @@ class Prefix:
             return whole(padded_RLV, rows_RL)[:, part]
 
         return constrain
-
-
-def rows_of(state: State, rows_R: torch.Tensor) -> State:
-    """The state of some rows (int64, on the CPU)."""
-    if isinstance(state, torch.Tensor):
-        return state[rows_R.to(state.device)]
-    if isinstance(state, list | tuple):
-        return type(state)(rows_of(part, rows_R) for part in state)
-    if is_dataclass(state) and not isinstance(state, type):
-        return replace(state, **{one.name: rows_of(getattr(state, one.name), rows_R) for one in fields(state)})
-    return state
