@@ -175,8 +175,8 @@ class AbsorbingDiffusion:
         """Negative log-likelihood of `windows` (n, L) in bits/token, or an upper bound on it, as `estimate` says.
 
         `options`: those of `bench.diffusion.evaluation.bits_per_token`, of which an exact figure needs no draws."""
-        given = {"mask_id": self.mask_id, "pad_id": self.pad_id, "time_input": self.time_input}
-        return bits_per_token(denoise, windows, **given, **options)
+        options |= {"mask_id": self.mask_id, "pad_id": self.pad_id, "time_input": self.time_input}
+        return bits_per_token(denoise, windows, **options)
 
     def supervised_share(self, length: int) -> float:
         """Targets of a training step over the tokens of its batch, in expectation, in full windows of `length`."""

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bench.diffusion.absorbing import AbsorbingDiffusion
-from bench.diffusion.block import BOUND_LOSS, check_bound, check_stem
+from bench.diffusion.block import BOUND_LOSS, check_bound, check_extends
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.evaluation import BitsPerToken, bits_of_scores, clean_windows, scaled_nll, spread
 from bench.diffusion.noised import Noised
@@ -46,21 +46,16 @@ class Autoregressive(AbsorbingDiffusion):
         return super().settings() | {"objective": self.objective}
 
     def check_network(self, network: nn.Module, length: int) -> None:
-        """Raise DiffusionError unless a network stands for each token and reads none to its right, as far as it says."""
+        """Raise DiffusionError unless a network has a position a token and reads none to its right, as far as it says."""
         config, mixers = getattr(network, "config", None), getattr(network, "mixers", None)
         if (stride := getattr(config, "stride", 1)) != 1:
-            raise DiffusionError(f"objective: autoregressive with the stem's stride {stride}; allowed: stride 1")
-        check_stem(network, self.objective)
-        if mixers is None and hasattr(network, "registration"):
-            raise DiffusionError(
-                f"objective: autoregressive with the denoiser {getattr(network, 'name', '')}, which may read to the "
-                "right; allowed: a pattern of causal mixers"
-            )
+            raise DiffusionError(f"objective: {self.objective} with the stem's stride {stride}; allowed: stride 1")
         for mixer in mixers() if mixers is not None else ():
             if not mixer.causal:
                 raise DiffusionError(
-                    f"objective: autoregressive with [{mixer.name}] reading {mixer.direction}; allowed: causal mixers"
+                    f"objective: {self.objective} with [{mixer.name}] reading {mixer.direction}; allowed: causal mixers"
                 )
+        check_extends(network, self.objective)
 
     def supervised_share(self, length: int) -> float:
         """Targets of a training step over the tokens of its batch: all are."""

@@ -22,8 +22,9 @@ from bench.diffusion.evaluation import (
     stratified,
 )
 from bench.diffusion.noised import Noised
-from bench.diffusion.objectives import BLOCK
+from bench.diffusion.objectives import ABSORBING, BLOCK
 from bench.diffusion.samplers.request import Denoise
+from bench.errors import first_line
 
 BOUND_LOSS = "mdlm"
 PAD_LAST = 2.0  # above every draw from [0, 1): ranks PAD behind all tokens
@@ -114,11 +115,13 @@ class BlockDiffusion(AbsorbingDiffusion):
         self.check_length(length)
         if length == self.block:
             return
-        check_stem(network, "block")
         config: Any = getattr(network, "config", None)
         stride = getattr(config, "stride", 1)
         if self.block % stride:
-            raise DiffusionError(f"block: {self.block} tokens is not a multiple of the stem's stride {stride}")
+            raise DiffusionError(
+                f"block: {self.block} tokens is not a multiple of the stem's stride {stride}; allowed: a multiple"
+            )
+        check_extends(network, self.objective)
 
     def check_length(self, length: int) -> None:
         """Raise DiffusionError unless sequences of `length` tokens are whole blocks."""
@@ -158,8 +161,8 @@ class BlockDiffusion(AbsorbingDiffusion):
         )
 
     def draw_shares(self, count: int, generator: torch.Generator) -> torch.Tensor:
-        """`count` draws from [0, 1), float64, each uniform: one in each of as many equal strata, in random order (in the
-        order of the blocks the first of a row would always have few masks), or each alone."""
+        """`count` draws from [0, 1), float64, each uniform: one in each of as many equal strata, in random order, or each
+        alone. In the order of the blocks the first of a row would always have few masks."""
         u_N = torch.rand(count if self.times == "uniform" else 1, generator=generator, dtype=torch.float64)
         if self.times == "uniform":
             return u_N
@@ -212,7 +215,7 @@ class BlockDiffusion(AbsorbingDiffusion):
         device: torch.device | str = "cpu",
         each: Any = None,
     ) -> np.ndarray:
-        """For each chosen window and draw the sum over blocks of c / k times -log p of the k masked: nats (W, draws)."""
+        """For each chosen window and draw the sum over blocks of c / k times -log p of the k masked: nats (W, D)."""
         clean_WL, _ = clean_windows(windows, chosen, self.pad_id)
         real_WNb = (clean_WL != self.pad_id).reshape(len(chosen), -1, self.block)  # W L -> W n b
         masked_WDNb = np.stack(
@@ -254,15 +257,18 @@ def block_masks(real_Nb: np.ndarray, *, seed: int, window: int, draws: int) -> n
     return first_ranks(u_DNb, real.expand(draws, -1, -1), k_DN[..., None]).numpy()
 
 
-def check_stem(network: nn.Module, objective: str) -> None:
-    """Raise DiffusionError for a network whose tokens are not read one block after the other, as far as its `config`
-    says: windows of the stem over a border, the diffusion time as input."""
-    config: Any = getattr(network, "config", None)
-    stride, kernel = getattr(config, "stride", 1), getattr(config, "kernel", None)
-    if kernel is not None and kernel > stride:
+def check_extends(network: nn.Module, objective: str) -> None:
+    """Raise DiffusionError for a backbone whose tokens are not read one block after the other, and for a denoiser that
+    does not say how."""
+    check: Any = getattr(network, "check_extends", None)
+    if check is None and not hasattr(network, "two_stream"):
+        name = getattr(network, "name", type(network).__name__)
         raise DiffusionError(
-            f"objective: {objective} with the stem's kernel of {kernel} tokens over its stride {stride}, which reads "
-            "over the border of a block; allowed: kernel equal to stride"
+            f"objective: {objective} with the denoiser {name}, which has no `two_stream`; allowed: a pattern of "
+            f"mixers, or objective {ABSORBING}"
         )
-    if getattr(config, "time_conditioning", False):
-        raise DiffusionError(f"objective: {objective} with time_conditioning; allowed: time_conditioning false")
+    if check is not None:
+        try:
+            check()
+        except ValueError as error:
+            raise DiffusionError(f"objective: {objective}: {first_line(error)}") from error
