@@ -20,6 +20,7 @@ from bench.diffusion.samplers import SAMPLERS, Sample, check_sampler
 from bench.diffusion.samplers.request import Denoise, SampleRequest
 from bench.diffusion.schedule import Schedule
 from bench.errors import quoted
+from metrics.cost.quantities import COUNT_FORM
 
 TIMES = ("low_discrepancy", "uniform")
 CONTINUOUS_TIME_MIN = 1e-5  # the weight 1/t has no bound at 0; at this time 2,048 tokens lose 0.02 on average
@@ -63,7 +64,7 @@ class AbsorbingDiffusion:
     objective: ClassVar[str] = ABSORBING
     block: int | None = None
     """Tokens of a block, for a process that draws rows block by block."""
-    estimate: str = "count-form ELBO"
+    estimate: str = COUNT_FORM
     """Words for what `bits_per_token` is; see `metrics.cost.quantities.likelihood_kind`."""
 
     def __init__(

@@ -46,7 +46,7 @@ class Autoregressive(AbsorbingDiffusion):
         return super().settings() | {"objective": self.objective}
 
     def check_network(self, network: nn.Module, length: int) -> None:
-        """Raise DiffusionError unless a network has a position a token and reads none to its right, as far as it says."""
+        """Raise DiffusionError unless a network has a position a token and reads none to its right, as it says."""
         config, mixers = getattr(network, "config", None), getattr(network, "mixers", None)
         if (stride := getattr(config, "stride", 1)) != 1:
             raise DiffusionError(f"objective: {self.objective} with the stem's stride {stride}; allowed: stride 1")

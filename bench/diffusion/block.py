@@ -25,6 +25,7 @@ from bench.diffusion.noised import Noised
 from bench.diffusion.objectives import ABSORBING, BLOCK
 from bench.diffusion.samplers.request import Denoise
 from bench.errors import first_line
+from metrics.cost.quantities import COUNT_FORM
 
 BOUND_LOSS = "mdlm"
 PAD_LAST = 2.0  # above every draw from [0, 1): ranks PAD behind all tokens
@@ -100,7 +101,7 @@ class BlockDiffusion(AbsorbingDiffusion):
     @property
     def estimate(self) -> str:  # type: ignore[override]
         """Words for what `bits_per_token` is."""
-        return f"count-form ELBO by blocks of {self.block}"
+        return f"{COUNT_FORM} by blocks of {self.block}"
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the loss and the noise, as JSON can hold it."""
@@ -161,8 +162,8 @@ class BlockDiffusion(AbsorbingDiffusion):
         )
 
     def draw_shares(self, count: int, generator: torch.Generator) -> torch.Tensor:
-        """`count` draws from [0, 1), float64, each uniform: one in each of as many equal strata, in random order, or each
-        alone. In the order of the blocks the first of a row would always have few masks."""
+        """`count` draws from [0, 1), float64, each uniform: one in each of as many equal strata, in random order, or
+        each alone. In the order of the blocks the first of a row would always have few masks."""
         u_N = torch.rand(count if self.times == "uniform" else 1, generator=generator, dtype=torch.float64)
         if self.times == "uniform":
             return u_N

@@ -27,8 +27,8 @@ def predict_plain(denoise: Callable[..., torch.Tensor], noisy_BL: torch.Tensor, 
 
 @dataclass(frozen=True)
 class BitsPerToken:
-    """A figure in bits/token. `low`..`high` covers the Monte-Carlo error of (k, mask) for these windows only; of an exact
-    figure, which has one draw, both are the value.
+    """A figure in bits/token. `low`..`high` covers the Monte-Carlo error of (k, mask) for these windows only; of an
+    exact figure, which has one draw, both are the value.
 
     `value` is sum(nats) / sum(tokens) / ln 2, with one number for each scored window, in order of `windows`.
     """

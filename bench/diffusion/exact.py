@@ -4,7 +4,7 @@ longer ones."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import combinations
 from typing import Any
@@ -40,17 +40,17 @@ def reachable(full: int, per_call: int) -> list[int]:
     return [sum(1 << place for place in chosen) for size in reversed(sizes) for chosen in combinations(places, size)]
 
 
-def log_law(log_p: Callable[[int, int], np.ndarray], full: int, per_call: int, count: int) -> np.ndarray:
-    """log q (count,) that first-hitting of `per_call` places a call draws what stands at the places `full`.
+def log_law(log_p_Nb: Mapping[int, np.ndarray], full: int, per_call: int) -> np.ndarray:
+    """log q (N,) that first-hitting of `per_call` places a call draws what stands at the places `full`.
 
-    q(nothing) = 1 and q(S) = mean over U in S, |U| = min(per_call, |S|), of prod over i in U of p(x_i | S masked), times
-    q(S without U). `log_p(S, i)` is log p(x_i | S masked), (count,) float64: of one block each.
+    q(nothing) = 1 and q(S) = mean over U in S, |U| = min(per_call, |S|), of prod over i in U of p(x_i | S masked),
+    times q(S without U). `log_p_Nb[S]` is log p(x_i | S masked) of N blocks of b places.
     """
-    log_q: dict[int, np.ndarray] = {0: np.zeros(count)}
+    log_q: dict[int, np.ndarray] = {0: np.zeros(len(log_p_Nb[full]))}
     for masked in reachable(full, per_call):
         places = [place for place in range(masked.bit_length()) if masked >> place & 1]
         terms = [
-            sum((log_p(masked, place) for place in drawn), log_q[masked - sum(1 << place for place in drawn)])
+            log_p_Nb[masked][:, list(drawn)].sum(axis=1) + log_q[masked - sum(1 << place for place in drawn)]
             for drawn in combinations(places, min(per_call, len(places)))
         ]
         log_q[masked] = log_mean_exp(np.stack(terms))
@@ -91,15 +91,11 @@ class SampledLaw:
             kinds = [int(full) for full in np.unique(full_N) if full]
             sets = sorted({masked for full in kinds for masked in reachable(full, per_call)})
             masked_Sb = np.array(sets)[:, None] >> np.arange(self.block) & 1 == 1
-            log_p_SNb = -self._nll(clean_Nb, np.repeat(masked_Sb[:, None], len(clean_Nb), axis=1))
-            place_of = {masked: place for place, masked in enumerate(sets)}
+            nll_SNb = self._nll(clean_Nb, np.repeat(masked_Sb[:, None], len(clean_Nb), axis=1))
+            log_p_of = dict(zip(sets, -nll_SNb, strict=True))
             for full in kinds:
-                mine_N = full_N == full
-
-                def log_p(masked: int, place: int, mine_N: np.ndarray = mine_N) -> np.ndarray:
-                    return log_p_SNb[place_of[masked], mine_N, place]
-
-                scores_W1[row, 0] -= log_law(log_p, full, per_call, int(mine_N.sum())).sum()
+                mine = {masked: log_p_Nb[full_N == full] for masked, log_p_Nb in log_p_of.items()}
+                scores_W1[row, 0] -= log_law(mine, full, per_call).sum()
             if each is not None:
                 each(row + 1, len(clean_WL))
         return scores_W1

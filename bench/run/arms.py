@@ -52,8 +52,8 @@ def matched_configs(
 def arm_config(
     member: Combination, tokens: TokenCorpus, length: int, sizes: Mapping[str, Any], notes: list[str]
 ) -> ArmConfig:
-    """Configuration of an arm that is to run on up to `length` tokens; where it is trained by autoregression that of the
-    causal twin of its pattern, with a note. Raises ValueError or TypeError where there is none."""
+    """Configuration of an arm that is to run on up to `length` tokens; where it is trained by autoregression that of
+    the causal twin of its pattern, with a note. Raises ValueError or TypeError where there is none."""
     from architectures.backbone import count_parameters
     from architectures.catalog import resolve, without_weights
     from architectures.config import BackboneConfig

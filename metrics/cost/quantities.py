@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Final
 
-from metrics.quantities import ANY, POSITIVE, Better, Kind, register
+from metrics.quantities import ANY, POSITIVE, Better, Kind, quantity_of, register
 
 
 def _register(kind: Kind, name: str, unit: str, definition: str = "", better: Better = "lower", **more: Any) -> str:
@@ -192,10 +192,12 @@ KEPT_STEP: Final = _register_training(
 )
 TRAIN_LOSS: Final = _register_training("train_loss", "nats/token", "loss of the last log line v1", "none")
 
+COUNT_FORM: Final = "count-form ELBO"
+"""What likelihoods are where their definition says nothing else: an upper bound."""
 BITS: Final = _register_quality(
     "bits_per_token",
     "bits/token",
-    "count-form ELBO of the test side, {precision} v2",
+    f"{COUNT_FORM} of the test side, {{precision}} v2",
     label="Test",
     matters=0.03,  # 2 % of perplexity
     spread=0.041,  # quickstart: 4 arms, 3 seeds
@@ -203,7 +205,7 @@ BITS: Final = _register_quality(
 VALIDATION_BITS: Final = _register_quality(
     "validation_bits_per_token",
     "bits/token",
-    "count-form ELBO of the validation side, {precision} v2",
+    f"{COUNT_FORM} of the validation side, {{precision}} v2",
     label="Validation",
 )
 """What choices are made on (weights kept, tuned settings, patience): no verdict is of it."""
@@ -241,3 +243,34 @@ STATE_DEPENDENT_BITS: Final = _register_quality(
     "state-dependent ELBO of the test side, {steps}, {precision} v2",
     label="State-dependent bound",
 )
+SAMPLER_BITS: Final = _register_quality(
+    "sampler_bits_per_token",
+    "bits/token",
+    "-log2 p of the test side under the sampler as it runs, one full window of each song first, {precision} v1",
+    label="Test, as sampled",
+)
+"""Exact, or estimated above it, as the definition of a row says; the same figure for autoregression and for blocks."""
+
+KINDS_OF_LIKELIHOOD: Final = ("exact", "importance estimate")
+
+
+def likelihood_kind(definition: str) -> str:
+    """What the definition of a row of bits/token says that the figure is: exact, an importance estimate, which is above
+    the exact one on average, or a bound, which always is.
+
+    >>> likelihood_kind("exact -log2 p by the chain rule of the test side, float32 v2")
+    'exact'
+    >>> likelihood_kind("count-form ELBO of the test side, float32 v2")
+    'bound'
+    """
+    return next((kind for kind in KINDS_OF_LIKELIHOOD if definition.startswith(kind)), "bound")
+
+
+def likelihood_definition(metric: str, estimate: str, **words: str) -> str:
+    """Definition of a row of a likelihood that is no count form of the whole sequence: `estimate` says what it is."""
+    registered = quantity_of(metric).definition
+    if COUNT_FORM in registered:
+        registered = registered.replace(COUNT_FORM, estimate)
+    elif estimate != COUNT_FORM:
+        registered = f"{estimate}: {registered}"
+    return registered.format(**words)

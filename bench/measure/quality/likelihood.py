@@ -10,7 +10,15 @@ from bench.measure.quality.extent import Extent, window_extent
 from bench.measure.quality.music import SongWindows
 from bench.measure.rows import missing, row
 from bench.store.vectors import NATS, Side, Vector
-from metrics.cost.quantities import BITS, BITS_PER_BEAT, BITS_PER_NOTE, ENDINGS_GAP, VALIDATION_BITS
+from metrics.cost.quantities import (
+    BITS,
+    BITS_PER_BEAT,
+    BITS_PER_NOTE,
+    COUNT_FORM,
+    ENDINGS_GAP,
+    VALIDATION_BITS,
+    likelihood_definition,
+)
 from metrics.quantities import quantity_of
 from metrics.statistics.ratio import ratio_interval
 
@@ -66,8 +74,11 @@ def held_out_bits(
     )
 
 
-def bits_row(metric: str, bits: BitsPerToken, songs: Sequence[str], **words: str) -> dict[str, Any]:
-    """The row of bits/token with its interval over songs; `words` complete the metric's definition.
+def bits_row(
+    metric: str, bits: BitsPerToken, songs: Sequence[str], *, estimate: str = COUNT_FORM, **words: str
+) -> dict[str, Any]:
+    """The row of bits/token with its interval over songs; `estimate` (what the figure is, see `likelihood_kind`) and
+    `words` complete the metric's definition.
 
     `songs` names the song of every window that could have been scored (`windows_of`).
     """
@@ -80,12 +91,14 @@ def bits_row(metric: str, bits: BitsPerToken, songs: Sequence[str], **words: str
         high=over_songs.high,
         n=bits.n_windows,
         songs=over_songs.n,
-        definition=quantity_of(metric).definition.format(**words),
+        definition=likelihood_definition(metric, estimate, **words),
         parts={MONTE_CARLO: (bits.high - bits.low) / 2},
     )
 
 
-def music_bits_rows(bits: BitsPerToken, songs: Sequence[str], extent: Extent) -> list[dict[str, Any]]:
+def music_bits_rows(
+    bits: BitsPerToken, songs: Sequence[str], extent: Extent, estimate: str = COUNT_FORM
+) -> list[dict[str, Any]]:
     """Bits of the scored windows for each of their notes and beats, with intervals over songs.
 
     Unlike bits/token they can be compared across tokenizers. `extent` is that of the scored windows, in their order.
@@ -97,7 +110,8 @@ def music_bits_rows(bits: BitsPerToken, songs: Sequence[str], extent: Extent) ->
         if math.isnan(found.value):
             rows.append(missing(metric, "the scored windows hold no note and no beat"))
             continue
-        more = {"n": bits.n_windows, "songs": found.n, "definition": quantity_of(metric).definition}
+        definition = likelihood_definition(metric, estimate)
+        more = {"n": bits.n_windows, "songs": found.n, "definition": definition}
         rows.append(row(metric, found.value, low=found.low, high=found.high, **more))
     return rows
 

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from architectures.state import State
+
 
 class Chain:
     """States 0..V-1, MASK = V, PAD = V + 1; uniform start, stays with probability 1 - flip, else moves uniformly."""
@@ -110,12 +112,12 @@ class TwoStreams(torch.nn.Module):
         return self._logits(noisy_BNbD, (sums_BND.cumsum(dim=1) - sums_BND)[:, :, None]).flatten(1, 2)
 
     def extend(
-        self, tokens_BL: torch.Tensor, state_BD: torch.Tensor | None = None, *, head: bool = True
-    ) -> tuple[torch.Tensor | None, torch.Tensor]:
+        self, tokens_BL: torch.Tensor, state: State | None = None, *, head: bool = True, keep: bool = True
+    ) -> tuple[torch.Tensor | None, State | None]:
         inside_BLD = self.embed(tokens_BL)
-        before_BD = torch.zeros_like(inside_BLD[:, 0]) if state_BD is None else state_BD
+        before_BD = torch.zeros_like(inside_BLD[:, 0]) if state is None else state.tensors[0]
         logits_BLV = self._logits(inside_BLD, before_BD[:, None]) if head else None
-        return logits_BLV, before_BD + inside_BLD.sum(dim=1)
+        return logits_BLV, State(0, (before_BD + inside_BLD.sum(dim=1),)) if keep else None
 
     def _logits(self, inside_D: torch.Tensor, before_D: torch.Tensor) -> torch.Tensor:
         size = inside_D.shape[-2]

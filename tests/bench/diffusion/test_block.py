@@ -1,4 +1,4 @@
-"""Block diffusion and autoregression: their masks, losses, bounds and exact likelihoods on networks of a few weights."""
+"""Block diffusion and autoregression: masks, losses, bounds and exact likelihoods of networks of a few weights."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def law_of(network, block: int) -> SampledLaw:
 
 
 def bound_by_enumeration(network, windows: np.ndarray, block: int) -> np.ndarray:
-    """The bound of each window in nats: over blocks and their sets S of masked tokens the sum of -log p over S, each set
-    with its chance under k uniform on 1..c, times c / k."""
+    """The bound of each window in nats: over blocks and their sets S of masked tokens the sum of -log p over S, each
+    set with its chance under k uniform on 1..c, times c / k."""
     nats_W = np.zeros(len(windows))
     for row, clean_L in enumerate(windows):
         for first in range(0, len(clean_L), block):

@@ -39,7 +39,9 @@ def trained(process: AbsorbingDiffusion, folder: Path, pattern: str = "AF", **se
     model = network(pattern)
     given = {"device": "cpu", "batch": 4, "steps": 6, "validations": 2, "log_steps": 3, "warmup_steps": 1} | settings
     given = {name: value for name, value in given.items() if value is not None}
-    result: TrainResult = train(model, windows(20), windows(4, 9), process, TrainSettings(**given), seed=3, folder=folder)
+    result: TrainResult = train(
+        model, windows(20), windows(4, 9), process, TrainSettings(**given), seed=3, folder=folder
+    )
     return result, model
 
 
