@@ -9,6 +9,7 @@ import torch
 
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.objectives import ABSORBING, AUTOREGRESSIVE, BLOCK
+from bench.diffusion.samplers.calls import CallPlan
 from bench.diffusion.samplers.constraint import JointConstraint, MaskingConstraint
 from bench.diffusion.samplers.registry import SAMPLERS, Option, register_sampler
 from bench.diffusion.samplers.request import Filling, Sample, SampleRequest, shifted
@@ -36,7 +37,27 @@ class Extend(Protocol):
         state after them, None without `keep`. The state that is given stays as it is."""
 
 
-@register_sampler("block", objectives=(BLOCK,), instead_of_steps="reveal", inner=WITHIN, reveal=REVEAL)
+def block_calls(
+    length: int,
+    steps: int | None,
+    trained_block: int | None,
+    *,
+    inner: str,
+    reveal: int | None,
+    block: int | None = None,
+) -> CallPlan:
+    """The calls of a piece: in each block those of `inner`, and a commit between two blocks."""
+    size = block or trained_block or length
+    share = None if reveal else max(1, round((steps or length) * size / length))
+    options = {"per_call": reveal} if inner == FIRST_HITTING else {}
+    found = SAMPLERS[inner].plan(size, share, **options)
+    assert found is not None
+    return replace(found, length=length, block=size, commits=True)
+
+
+@register_sampler(
+    "block", objectives=(BLOCK,), calls=block_calls, instead_of_steps="reveal", inner=WITHIN, reveal=REVEAL
+)
 def block(request: SampleRequest, *, inner: str, reveal: int | None) -> Sample:
     """The blocks that the network is trained on, from left to right, each drawn from MASK given those before it
     (Arriola et al. 2025, 2503.09573); see `in_blocks`."""
@@ -47,6 +68,7 @@ def block(request: SampleRequest, *, inner: str, reveal: int | None) -> Sample:
 
 @register_sampler(
     "block-approximate",
+    calls=block_calls,
     instead_of_steps="reveal",
     block=Option(int, None, least=1, allowed="1 token or more"),
     inner=WITHIN,
@@ -63,7 +85,7 @@ def block_approximate(request: SampleRequest, *, block: int | None, inner: str, 
     return in_blocks(request, block, inner, reveal)
 
 
-@register_sampler("autoregressive", objectives=(AUTOREGRESSIVE,))
+@register_sampler("autoregressive", objectives=(AUTOREGRESSIVE,), calls=lambda length, *_: CallPlan(length, 1, 1))
 def autoregressive(request: SampleRequest) -> Sample:
     """Tokens from left to right, each from the logits after those before it, the first from those after MASK alone.
 

@@ -17,6 +17,7 @@ import torch
 from architectures.padding import padded_rows
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.objectives import ABSORBING
+from bench.diffusion.samplers.calls import CallPlan
 from bench.diffusion.samplers.request import Denoise, Sample, SampleRequest, evaluation_mode
 from bench.diffusion.schedule import SCHEDULES
 from bench.errors import quoted
@@ -57,6 +58,8 @@ class Sampler:
     objectives        what networks are trained for whose law it draws from, see `bench.diffusion.objectives`
     needs_window      it runs another sampler in windows, and takes the length of one as its option `window`
     instead_of_steps  option that stands in place of the number of steps
+    calls             `calls(length, steps, trained_block, **options) -> CallPlan` of a row of MASK alone; None where it
+                      is not predicted
     """
 
     name: str
@@ -66,6 +69,7 @@ class Sampler:
     needs_window: bool = False
     instead_of_steps: str | None = None
     objectives: tuple[str, ...] = (ABSORBING,)
+    calls: Callable[..., CallPlan] | None = None
 
     def __call__(self, denoise: Denoise, tokens_BL: torch.Tensor, **settings: Any) -> Sample:
         """Fill every MASK of `tokens_BL`; `settings` are the sampler's own options and fields of SampleRequest."""
@@ -88,6 +92,13 @@ class Sampler:
             sample = self.fill(request, **chosen, **options)
         return Sample(sample.tokens_BL.clone(), sample.nfe)
 
+    def plan(self, length: int, steps: int | None, trained_block: int | None = None, **options: Any) -> CallPlan | None:
+        """The network calls of a piece of `length` tokens drawn from MASK alone; None where they are not predicted."""
+        if self.calls is None:
+            return None
+        chosen = {name: options.get(name, option.default) for name, option in self.options.items()}
+        return self.calls(length, steps, trained_block, **chosen)
+
     def steps_for(self, steps: int, masked: float) -> int:
         """The steps of rows of which a share `masked` in 0..1 is to be filled, where rows of MASK alone take `steps`:
         that share of them, at least 1. A sampler that works in windows divides its steps itself."""
@@ -104,12 +115,13 @@ def register_sampler(
     needs_window: bool = False,
     instead_of_steps: str | None = None,
     objectives: tuple[str, ...] = (ABSORBING,),
+    calls: Callable[..., CallPlan] | None = None,
     **options: Option,
 ) -> Callable[[Callable[..., Sample]], Sampler]:
     """Decorator that registers a function of a SampleRequest and of its own options under `name`; see Sampler."""
 
     def register(fill: Callable[..., Sample]) -> Sampler:
-        SAMPLERS[name] = Sampler(name, fill, options, schedules, needs_window, instead_of_steps, objectives)
+        SAMPLERS[name] = Sampler(name, fill, options, schedules, needs_window, instead_of_steps, objectives, calls)
         return SAMPLERS[name]
 
     return register
