@@ -10,7 +10,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from architectures import depthwise, scan
-from architectures.carry import states_at_starts
 from architectures.mixer import (
     EIGHT,
     FlopCount,
@@ -21,7 +20,7 @@ from architectures.mixer import (
     without_decay,
     writes_residual,
 )
-from architectures.state import State, of_clean, positions_before, streams, tails_before_blocks
+from architectures.state import State, in_turn, positions_before
 
 MambaDirection = Literal["forward", "backward", "bidirectional"]
 Weights = Literal["split", "tied", "separate"]
@@ -51,16 +50,6 @@ def joined(parts_BIL: list[torch.Tensor]) -> torch.Tensor:
     if len(parts_BIL) == 1:
         return parts_BIL[0]
     return torch.cat([part.transpose(0, 1) for part in parts_BIL]).transpose(0, 1)
-
-
-def convolved(
-    x_BIL: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, backward: bool, tail_BIK: torch.Tensor | None
-) -> torch.Tensor:
-    """The short convolution with silu; forward behind the tail, 0 without one."""
-    if tail_BIK is None or backward:
-        return depthwise.causal_convolution(x_BIL, weight, bias, backward=backward)
-    whole = depthwise.causal_convolution(torch.cat((tail_BIK, x_BIL), dim=-1), weight, bias)
-    return whole[..., tail_BIK.shape[-1] :]
 
 
 def added_to_part(
@@ -134,24 +123,28 @@ class SelectiveStateSpace(nn.Module):
         Where pad_BL is true u is 0, and with it B u: nothing is written into the state. delta, B and C come from all
         channels.
         """
-        return self.scanned(self.steps(x_BIL, backward, pad_BL), z_BIL, backward)
+        return self.scanned(self.steps(self.convolved(x_BIL, backward), pad_BL), z_BIL, backward)
 
-    def steps(
-        self,
-        x_BIL: list[torch.Tensor],
-        backward: list[bool],
-        pad_BL: torch.Tensor | None = None,
-        tail_BIK: torch.Tensor | None = None,
-    ) -> Steps:
-        """Convolution, and all that the scan reads; tail: the K - 1 inputs before those of the part that runs
-        forward, 0 without one."""
-        parts = len(x_BIL)
+    def taps(self, parts: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Weight and bias of the convolution of equal parts of the channels."""
         bias_I = cast(torch.Tensor, self.convolution.bias)
-        taps = zip(shares(self.convolution.weight, parts), shares(bias_I, parts), strict=True)
-        u_BIL = [
-            convolved(x, weight, bias, back, tail_BIK)
-            for x, (weight, bias), back in zip(x_BIL, taps, backward, strict=True)
-        ]
+        return list(zip(shares(self.convolution.weight, parts), shares(bias_I, parts), strict=True))
+
+    def convolved(
+        self, x_BIL: list[torch.Tensor], backward: list[bool], tail_BIK: torch.Tensor | None = None
+    ) -> list[torch.Tensor]:
+        """The short convolution with silu; the part that runs forward behind its tail, the K - 1 inputs before."""
+        outputs = []
+        for x, (weight, bias), back in zip(x_BIL, self.taps(len(x_BIL)), backward, strict=True):
+            if tail_BIK is None or back:
+                outputs.append(depthwise.causal_convolution(x, weight, bias, backward=back))
+            else:
+                outputs.append(depthwise.within(torch.cat((tail_BIK, x), dim=-1), weight[:, 0], bias))
+        return outputs
+
+    def steps(self, u_BIL: list[torch.Tensor], pad_BL: torch.Tensor | None = None) -> Steps:
+        """All that the scans read, from the convolved inputs."""
+        parts = len(u_BIL)
         if pad_BL is not None:
             u_BIL = [u.masked_fill(pad_BL[:, None], 0.0) for u in u_BIL]
         projected = product(self.to_parameters.weight, joined(u_BIL))  # R+2N I, B I L -> B R+2N L
@@ -191,7 +184,7 @@ class SelectiveStateSpace(nn.Module):
             return self.run(x_BIL, z_BIL, backward, pad_BL), ()
         ahead = backward.index(False)
         tail_BIK, start_BIN = kept or (None, None)
-        steps = self.steps(x_BIL, backward, pad_BL, tail_BIK)
+        steps = self.steps(self.convolved(x_BIL, backward, tail_BIK), pad_BL)
         outputs = self.scanned(steps, z_BIL, backward)
         if start_BIN is None and not keep:
             return outputs, ()
@@ -226,25 +219,47 @@ class SelectiveStateSpace(nn.Module):
         z_BIL: list[torch.Tensor],
         backward: list[bool],
         pad_BL: torch.Tensor | None,
-        batch: int,
+        block: int,
     ) -> torch.Tensor:
-        """As `run`, of the blocks of both streams as rows (see `streams`), the part that runs forward from the clean
-        inputs and states before each block."""
-        if False not in backward:
-            return self.run(x_BIL, z_BIL, backward, pad_BL)
-        ahead, block = backward.index(False), x_BIL[0].shape[-1]
-        tails = tails_before_blocks(of_clean(x_BIL[ahead].transpose(1, 2), batch), block, self.kernel - 1).transpose(
-            1, 2
+        """As `run`, of noisy and clean blocks in turn, the part that runs forward from the clean inputs and the clean
+        state before each pair."""
+        taps = self.taps(len(x_BIL))
+        u_BIL = [
+            convolved_in_blocks(x, *tap, block, backward=back)
+            for x, tap, back in zip(x_BIL, taps, backward, strict=True)
+        ]
+        steps = self.steps(u_BIL, pad_BL)
+        parts = zip(u_BIL, steps.delta_BIL, z_BIL, steps.A_IN, steps.D_I, steps.bias_I, backward, strict=True)
+        return joined(
+            [
+                scan.block_scan(
+                    u, delta, A, steps.B_BNL, steps.C_BNL, D, z, bias, block, streams=not back, reverse=back
+                )
+                for u, delta, z, A, D, bias, back in parts
+            ]
         )
-        steps = self.steps(x_BIL, backward, pad_BL, torch.cat((tails, tails)))
-        sums_BIL, driven_BIL = steps.sums(ahead)
-        rows, A_IN = len(sums_BIL) // 2, steps.A_IN[ahead]
-        B_BNL, C_BNL = at_least_float32(steps.B_BNL), at_least_float32(steps.C_BNL)
-        written = scan.written_states(sums_BIL[rows:], driven_BIL[rows:], A_IN, B_BNL[rows:])
-        decay = (sums_BIL[rows:, :, -1:] * A_IN).exp()
-        starts = states_at_starts(written.unflatten(0, (batch, -1)), decay.unflatten(0, (batch, -1))).flatten(0, 1)
-        carried = scan.carried_outputs(sums_BIL, A_IN, torch.cat((starts, starts)), C_BNL)
-        return added_to_part(self.scanned(steps, z_BIL, backward), carried, z_BIL[ahead], ahead, len(backward))
+
+
+def convolved_in_blocks(
+    x_BIL: torch.Tensor, weight_I1K: torch.Tensor, bias_I: torch.Tensor, block: int, *, backward: bool
+) -> torch.Tensor:
+    """The short convolution with silu of noisy and clean blocks in turn: behind the clean inputs before each pair, or
+    when `backward` with zeros behind each block. One call, over the blocks with what each of them reads beside it."""
+    reach = weight_I1K.shape[-1] - 1
+    blocks = x_BIL.unflatten(-1, (-1, 2, block))  # B I 2L -> B I n 2 block
+    if backward:
+        beside = F.pad(blocks, (0, reach))
+    else:
+        clean = blocks[..., 1, :].flatten(2)
+        tails = (
+            F.pad(clean, (reach, 0)).unfold(-1, reach, block)[:, :, :-1]
+            if reach
+            else clean[:, :, ::block, None][..., :0]
+        )
+        beside = torch.cat((tails[:, :, :, None].expand(-1, -1, -1, 2, -1), blocks), dim=-1)
+    y = depthwise.causal_convolution(beside.flatten(2), weight_I1K, bias_I, backward=backward)
+    y = y.unflatten(-1, (-1, 2, reach + block))
+    return (y[..., :block] if backward else y[..., reach:]).flatten(2)  # B I n 2 block -> B I 2L
 
 
 @register_mixer("M", name="mamba")
@@ -352,18 +367,16 @@ class Mamba(Mixer):
         *,
         shared: dict[Any, Any] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """As in `Mixer`: all blocks of both streams as rows, each from the clean state and inputs before it."""
-        rows, pad = streams(noisy_BLD, clean_BLD, block, pad_BL)
+        """As in `Mixer`: noisy and clean blocks in turn, each from the clean state and inputs before it."""
+        both, pad = in_turn(noisy_BLD, clean_BLD, block, pad_BL)
         passes = self.passes()
         parts = len(passes[0][1])
-        inner = channel_shares(
-            product(self.inward.weight, rows.transpose(1, 2)), 2 * parts
-        )  # R 2I block -> R I/parts block
-        outputs = [space.two_stream(inner[:parts], inner[parts:], back, pad, len(clean_BLD)) for space, back in passes]
+        inner = channel_shares(product(self.inward.weight, both.transpose(1, 2)), 2 * parts)  # B 2I 2L -> B I/parts 2L
+        outputs = [space.two_stream(inner[:parts], inner[parts:], back, pad, block) for space, back in passes]
         mixed = outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
-        y = self.outward(mixed.transpose(0, 1).flatten(1).t())  # I R block -> R block D
-        noisy, clean = y.view(2, *clean_BLD.shape)
-        return noisy, clean
+        y = self.outward(mixed.transpose(0, 1).flatten(1).t()).view(both.shape)  # I B2L -> B2L D -> B 2L D
+        noisy, clean = y.unflatten(1, (-1, 2, block)).unbind(2)
+        return noisy.flatten(1, 2), clean.flatten(1, 2)
 
     def two_stream_flops(self, length: int, block: int) -> FlopCount:
         """Twice one stream: the states between blocks are counted as the steps of the scan that they stand for."""

@@ -67,3 +67,15 @@ def streams(
 def of_clean(rows: torch.Tensor, batch: int) -> torch.Tensor:
     """The clean half of the rows of `streams`, its blocks joined again: (B, L, ...)."""
     return rows.chunk(2)[1].unflatten(0, (batch, -1)).flatten(1, 2)
+
+
+def in_turn(
+    noisy_BLD: torch.Tensor, clean_BLD: torch.Tensor, block: int, pad_BL: torch.Tensor | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Noisy and clean blocks in turn, the noisy one first (B, 2L, D), and the PAD of both."""
+
+    def paired(noisy: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+        blocks = (one.unflatten(1, (-1, block)) for one in (noisy, clean))
+        return torch.stack(tuple(blocks), dim=2).flatten(1, 3)  # B n 2 block * -> B 2L *
+
+    return paired(noisy_BLD, clean_BLD), None if pad_BL is None else paired(pad_BL, pad_BL)
