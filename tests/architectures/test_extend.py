@@ -14,10 +14,12 @@ from architectures.mixer import Mixer, make_mixer, registered_mixers
 
 V, PAD, MASK = 11, 0, 3
 WIDTH, LENGTH, BLOCK = 16, 24, 8  # three blocks, each longer than a convolution reaches
-CAUSAL = ["M", "S", "G", "C(causal)", "F", "A(causal)", "A(learned,causal)", "A(window=5,causal)"]
+CAUSAL = ["M", "S", "G", "C(causal)", "F", "A(causal)", "A(learned,causal)", "A(window=5,causal)",
+    "A(causal,conv=4)", "F(causal,conv=4)"]  # fmt: skip
 BIDIRECTIONAL = [
     "M(bidirectional)", "M(bidirectional,tied)", "M(bidirectional,separate)", "M(backward)", "S(bidirectional)",
-    "S(backward)", "G(bidirectional)", "G(backward)", "C", "C(kernel=23)", "A", "A(window=5)",
+    "S(backward)", "G(bidirectional)", "G(backward)", "C", "C(kernel=23)", "A", "A(window=5)", "A(conv=4)",
+    "A(learned,conv=3)", "F(conv=4)",
 ]  # fmt: skip
 WITHOUT_STATE = {"H"}
 
@@ -103,11 +105,11 @@ def test_two_streams_equal_their_blocks_in_turn(
     weights = [inputs(dtype, seed) * kept for seed in (3, 4)]
     results = []
     for two_stream in (mixer.two_stream, lambda *given: Mixer.two_stream(mixer, *given)):
-        outputs = [y * kept for y in two_stream(*(x * kept for x in streams), BLOCK, pad)]
+        outputs = [(y * kept) for y in two_stream(*(x * kept for x in streams), BLOCK, pad)]
         loss = sum((y * weight).sum() for y, weight in zip(outputs, weights, strict=True))
         leaves = [*streams, *(mixer.parameters() if dtype == torch.float64 else ())]
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
-        results.append([*outputs, *(one for one in gradients if one is not None)])
+        results.append([one.detach() for one in (*outputs, *gradients) if one is not None])
     for found, expected in zip(*results, strict=True):
         assert relative(found, expected) < error
 
@@ -126,7 +128,7 @@ def test_blocks_of_any_length_fit(text: str, block: int, relative: Any) -> None:
         outputs = torch.stack(two_stream(*streams, block))
         weight = torch.linspace(-1, 1, outputs.numel()).view_as(outputs)
         gradients = torch.autograd.grad((outputs * weight).sum(), [*streams, *mixer.parameters()])
-        results.append([outputs, *gradients])
+        results.append([outputs.detach(), *gradients])
     for found, expected in zip(*results, strict=True):
         assert relative(found, expected) < 1e-5
 
@@ -175,6 +177,7 @@ def test_state_sizes_are_those_of_the_published_recurrences() -> None:
     """Inner width 2 D = 32, N = 4, K = 4; G has 4 heads of 8 x 16; attention 2 heads of 8."""
     sizes = {"M": 32 * (4 + 3), "M(bidirectional)": 16 * (4 + 3), "M(backward)": 0, "S": 32 * 4 + 3 * (32 + 2 * 4)}
     sizes |= {"S(bidirectional)": 16 * 4 + 3 * (16 + 2 * 4), "G": 4 * 8 * 16, "G(bidirectional)": 4 * 8 * 8, "F": 0}
+    sizes |= {"A(conv=4)": 2 * 16 * 24 + 3 * 3 * 16 // 2, "F(causal,conv=4)": 3 * 2 * 40, "F(conv=4)": 3 * 40}
     sizes |= {"A": 2 * 16 * 24, "A(window=5)": 2 * 16 * 5, "C": 7 * 16, "C(causal)": 14 * 16}
     assert {text: mixer_of(text).state_size(LENGTH) for text in sizes} == sizes
 
@@ -313,7 +316,9 @@ def counted(call: Any) -> float:
     return counter.get_total_flops() - counter.get_flop_counts()["Global"].get(torch.ops.smdim_bench.selective_scan, 0)
 
 
-@pytest.mark.parametrize("pattern", ["A(causal)F", "A(window=5)", "M(bidirectional)", "S(bidirectional)", "G", "C"])
+@pytest.mark.parametrize(
+    "pattern", ["A(causal)F(conv=4)", "A(window=5,conv=4)", "M(bidirectional)", "S(bidirectional)", "G", "C"]
+)
 @pytest.mark.parametrize("stride", [1, 4])
 def test_flops_of_an_extension_are_torchs_own_count(pattern: str, stride: int) -> None:
     """Attention without its whole-call form for a first block, whose own count stands in test_backbone.py."""
@@ -327,7 +332,9 @@ def test_flops_of_an_extension_are_torchs_own_count(pattern: str, stride: int) -
         assert flops.total - scan == pytest.approx(expected, rel=0.02)
 
 
-@pytest.mark.parametrize("pattern", ["A(causal)F", "A(window=5)", "M(bidirectional)", "S(bidirectional)", "G", "C"])
+@pytest.mark.parametrize(
+    "pattern", ["A(causal)F(conv=4)", "A(window=5,conv=4)", "M(bidirectional)", "S(bidirectional)", "G", "C"]
+)
 def test_flops_of_two_streams_are_torchs_own_count(pattern: str) -> None:
     backbone, tokens = net(pattern, pad_id=None), rows(length=32)[:1]
     flops = backbone.two_stream_flops(32, 8)
