@@ -82,6 +82,8 @@ def quality_cell(
         file = weights_file(member.arm.checkpoint)
         settings["checkpoint"] = {"file": str(file), "sha256": weights_hash(file)}
     labels |= _arm_labels(member.label, config)
+    if process := member.diffusion.process:
+        labels["process"] = process
     labels |= {"seed": seed, "length": member.length, "corpus": member.corpus, "version": versions.label(parts)}
     return Cell("quality", labels, settings)
 

@@ -90,6 +90,11 @@ class DiffusionSettings(Settings):
         None, description="multi-scale only: token type -> w, masked share (t/T)^w; see bench.diffusion.token_powers"
     )
 
+    @property
+    def process(self) -> str:
+        """The order in which tokens are drawn, in words; "" for any order on whole sequences."""
+        return "" if self.objective == "absorbing" else " ".join(filter(None, (self.objective, str(self.block or ""))))
+
     def deciding(self) -> dict[str, Any]:
         """The settings as a cell keeps them; what is not given is left out."""
         return self.model_dump(exclude={"powers"} if self.powers is None else set())

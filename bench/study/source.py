@@ -99,7 +99,9 @@ def _check_combined(key: str, axes: dict[str, list[Any]], settings: Sequence[str
         path: KeyPath = ("axes", key, index)
         name = value.get("name") if is_combined(key, value) else None
         if key in settings or not isinstance(name, str) or not name.strip() or name in names:
-            raise place.error(path, "allowed: choices with a name of their own, {name: NAME, group.setting: value, ...}")
+            raise place.error(
+                path, "allowed: choices with a name of their own, {name: NAME, group.setting: value, ...}"
+            )
         names.append(name)
         for setting in value:
             if setting in axes:

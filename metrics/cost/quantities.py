@@ -186,6 +186,29 @@ TRAIN_STEP_ENERGY: Final = _register_training(
     "energy counter of the device over repeated training steps, less its idle power before them v2",
 )
 SAMPLING_TIME: Final = _register_cost("sampling_time", "s", better="none")  # the machine may have been busy
+PIECE_CALLS: Final = _register_cost(
+    "piece_calls", "1", "network calls of a piece as drawn, commits of blocks included v1", label="Calls a piece"
+)
+PIECE_GFLOPS: Final = _register_cost(
+    "piece_gflops",
+    "GFLOPs",
+    "own formula of every call of a piece behind its cache, commits included, multiply-add = 2 v1",
+    label="FLOPs a piece",
+)
+PIECE_TIME: Final = _register_cost(
+    "piece_time",
+    "s",
+    "a piece alone (batch 1), median of warm ones; other cells may have run beside it v1",
+    label="Time a piece, alone",
+    matters=SAME_MODEL,
+)
+PIECE_TIME_TOGETHER: Final = _register_cost(
+    "piece_time_together",
+    "s",
+    "all pieces of a cell in one batch, seconds over pieces; other cells may have run beside it v1",
+    label="Time a piece, in a batch",
+    matters=SAME_MODEL,
+)
 TRAINING_TIME: Final = _register_training("training_time", "s", better="none")
 KEPT_STEP: Final = _register_training(
     "kept_step", "1", "step whose averaged weights are evaluated and sampled v1", "none", label="Step kept"

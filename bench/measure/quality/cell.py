@@ -13,6 +13,7 @@ from bench.measure.quality.extent import window_extent
 from bench.measure.quality.infilling import measure_infilling
 from bench.measure.quality.likelihood import TEST, VALIDATION, bits_row, endings_row, music_bits_rows, nats_vectors
 from bench.measure.quality.music import held_out_windows, to_notes, token_results, train_notes
+from bench.measure.quality.piece import piece_rows
 from bench.measure.quality.sampled import sampler_likelihood
 from bench.measure.quality.token_drift import token_drift_row
 from bench.measure.quality.training import CellTraining, diverged, shared_training
@@ -86,6 +87,7 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
         calls = round(sample.nfe_mean)
         names = f"{one:05d}-" if len(played) > 1 else ""
         found = [row(SAMPLING_TIME, elapsed_s, n=len(sample.nfe), raw=sample.nfe, note=note)]
+        found += piece_rows(backbone, diffusion, tokens, settings, sample, elapsed_s)
         sequences = sample.tokens_BL.cpu().numpy()
         results = music_results(tokens, sequences, one, folder, emit, names)
         found += [metric_row(result) for result in results]
