@@ -13,6 +13,7 @@ import torch
 
 from architectures.kernel_choice import recorded_kernels
 from architectures.padding import padded_rows
+from bench.diffusion.objectives import AUTOREGRESSIVE
 from bench.diffusion.sampling_step import PRECISIONS, CudaGraphs, SamplingStep, autocast
 from bench.measure.efficiency.piece import GROWING, cached_call, process_of
 from metrics.cost.device import work_on
@@ -84,8 +85,7 @@ class TimedArm:
         if self.caches(length):
             if network is not None:
                 raise ValueError("not compiled: what a call is given grows from call to call")
-            assert self.diffusion.block
-            return cached_call(self.model, tokens_BL, self.diffusion.block, self._calling)
+            return cached_call(self.model, tokens_BL, self.called_block(length), self._calling)
         denoise = self.model if network is None else network
 
         def call() -> Any:
@@ -114,9 +114,13 @@ class TimedArm:
             raise ValueError(f"no CUDA graph: {denoise.plain_reason}")
         return call
 
+    def called_block(self, length: int) -> int:
+        """Tokens that a denoising call of a sampler is given of rows of `length`."""
+        return 1 if self.diffusion.objective == AUTOREGRESSIVE else self.diffusion.block or length
+
     def caches(self, length: int) -> bool:
         """Whether a piece is drawn block by block, or token by token."""
-        return self.diffusion.block is not None and self.diffusion.block < length
+        return self.called_block(length) < length
 
     @contextmanager
     def _calling(self) -> Iterator[None]:
