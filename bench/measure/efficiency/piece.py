@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-from bench.diffusion import SAMPLERS, AbsorbingDiffusion, Autoregressive, BlockDiffusion
+from bench.diffusion import AbsorbingDiffusion, Autoregressive, BlockDiffusion
 from bench.diffusion.objectives import AUTOREGRESSIVE, BLOCK
+from bench.diffusion.samplers import call_plan
 from bench.diffusion.samplers.calls import CallPlan
 
 FLOAT_BYTES = 4
@@ -45,10 +46,10 @@ def cached_call(model: Any, tokens_BL: torch.Tensor, block: int, inside: Callabl
     return call
 
 
-def call_plan(settings: Mapping[str, Any], length: int) -> CallPlan | None:
-    """The network calls of a piece of `length` tokens; None where they are not predicted."""
-    sampler, options = SAMPLERS[settings["sampler"]], settings["sample_options"]
-    return sampler.plan(length, settings["sample_steps"], settings["block"], **options)
+def planned_calls(settings: Mapping[str, Any], length: int) -> CallPlan | None:
+    """The network calls of a piece of `length` tokens by an EfficiencyCell as a dict; None where not predicted."""
+    sample = {"sampler": settings["sampler"], "steps": settings["sample_steps"], **settings["sample_options"]}
+    return call_plan(settings, sample, length)
 
 
 def piece_counts(model: Any, settings: Mapping[str, Any], length: int) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def piece_counts(model: Any, settings: Mapping[str, Any], length: int) -> dict[s
 
     Raises ValueError where its calls are not predicted.
     """
-    plan = call_plan(settings, length)
+    plan = planned_calls(settings, length)
     if plan is None:
         raise ValueError(f"the calls of sampler {settings['sampler']} are not predicted")
     reason = getattr(model, "uncounted", "") or (

@@ -27,7 +27,7 @@ from bench.diffusion.sampling_step import SamplingStep, weights_cast_once  # noq
 from bench.errors import failure_of, is_out_of_memory  # noqa: E402
 from bench.measure.efficiency.arm import TimedArm, kernels_of_call  # noqa: E402
 from bench.measure.efficiency.counts import forward_counts, step_launches  # noqa: E402
-from bench.measure.efficiency.piece import call_plan, piece_counts  # noqa: E402
+from bench.measure.efficiency.piece import piece_counts, planned_calls  # noqa: E402
 from bench.measure.efficiency.record import COUNTERS  # noqa: E402
 from bench.plugins import load_plugins  # noqa: E402
 from metrics.cost.computed_memory import computed_memory  # noqa: E402
@@ -183,7 +183,7 @@ class EfficiencyWorker:
         """Seconds of a piece where `batch` are drawn together, or why none were drawn."""
         if not batch:
             return {"piece_s": math.nan, "reason": "no piece fits"}
-        plan, step = call_plan(self.settings, length), self.arm.step(length, batch)
+        plan, step = planned_calls(self.settings, length), self.arm.step(length, batch)
         step_s = time_calls(step, 1, warmup=1, device=self.arm.device).median_s
         expected_s = step_s * (plan.calls if plan else self.settings["sample_steps"])
         if expected_s > LONGEST_SAMPLE_S:
@@ -261,7 +261,7 @@ class EfficiencyWorker:
             if self.settings["precision"] != "float32":
                 ran = ran | {"precision": self.settings["precision"]}
         kernel = " ".join(f"{name}={one}" for name, one in ran.items())
-        plan = call_plan(self.settings, length) if self.settings["objective"] != ABSORBING else None
+        plan = planned_calls(self.settings, length) if self.settings["objective"] != ABSORBING else None
         calls = plan.calls if plan else self.settings["sample_steps"]
         seconds = {"cold_s": times.cold_s, "warm_s": times.median_s}
         self.emit("warm", kind=kind, length=length, kernel=kernel, calls=calls, **seconds)
