@@ -40,8 +40,8 @@ def causal_twin(text: str) -> BlockPattern:
 
     Raises PatternError for a mixer without such a form.
 
-    >>> str(causal_twin("M(bidirectional)FA(window=8)*2"))
-    'MFA(causal,window=8)*2'
+    >>> str(causal_twin("M(bidirectional)FA(window=8)*2")), str(causal_twin("F(conv=4)A"))
+    ('MFA(causal,window=8)*2', 'F(causal,conv=4)A(causal)')
     """
     pattern = canonical_pattern(text)
     return canonical_pattern("".join(str(_causal(str(pattern), slot)) for slot in pattern.slots))
@@ -52,9 +52,9 @@ def _causal(text: str, slot: Slot) -> Slot:
     known = mixer_options(cls)
     ways: list[tuple[str, OptionValue]] = [("causal", True), ("direction", "forward")]
     found = [(key, value) for key, value in ways if key in known]
+    if cls.causal and "conv" not in dict(slot.options):  # mixes no positions
+        return slot
     if not found:
-        if cls.causal:
-            return slot
         raise PatternError(text, 0, f"mixer {slot} has no causal form")
     kept = [(key, value) for key, value in slot.options if cls.words.get(key, (key,))[0] != found[0][0]]
     return Slot(slot.mixer, (*kept, *found[:1]))

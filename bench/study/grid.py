@@ -241,7 +241,7 @@ class Study:
 
 
 def _word(key: str, value: Any) -> str:
-    """What the value of an axis adds to an arm's name: the name of a choice, `reveal=2`, or nothing where it is null."""
+    """What the value of an axis adds to an arm's name: the name of a choice, `reveal=2`, nothing where it is null."""
     if is_combined(key, value):
         return str(value["name"])
     return "" if value is None else f"{key.partition('.')[2]}={value}"

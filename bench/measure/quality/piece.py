@@ -14,7 +14,6 @@ from metrics.quantities import quantity_of
 if TYPE_CHECKING:
     from bench.data import TokenCorpus
     from bench.diffusion import AbsorbingDiffusion, Sample
-    from bench.diffusion.samplers.calls import CallPlan
 
 TIMED = 3
 """Pieces drawn one by one behind the seconds of a piece, after one that warms up."""
@@ -39,24 +38,16 @@ def piece_rows(
     rows = [row(name, value, n=n, definition=quantity_of(name).definition) for name, (value, n) in found.items()]
     return [
         *rows,
-        gflops_row(network, diffusion, settings, length),
+        gflops_row(network, settings, length),
         _alone(network, diffusion, tokens, settings, length),
     ]
 
 
-def call_plan(diffusion: AbsorbingDiffusion, sample: Mapping[str, Any], length: int) -> CallPlan | None:
-    """The calls of a piece under a cell's settings `sample`; None where they are not predicted."""
-    from bench.diffusion import SAMPLERS
-
-    sampler = SAMPLERS[sample["sampler"]]
-    options = {name: value for name, value in sample.items() if name in sampler.options}
-    steps = None if sampler.instead_of_steps in options else int(sample["steps"])
-    return sampler.plan(length, steps, diffusion.block, **options)
-
-
-def gflops_row(network: Any, diffusion: AbsorbingDiffusion, settings: Mapping[str, Any], length: int) -> dict[str, Any]:
+def gflops_row(network: Any, settings: Mapping[str, Any], length: int) -> dict[str, Any]:
     """The row of the FLOPs of a piece, by the formulas of the network."""
-    plan = call_plan(diffusion, settings["sample"], length)
+    from bench.diffusion.samplers import call_plan
+
+    plan = call_plan(settings["diffusion"], settings["sample"], length)
     if plan is None or plan.most:
         return missing(PIECE_GFLOPS, f"calls of sampler {settings['sample']['sampler']} are not predicted")
     return row(PIECE_GFLOPS, plan.flops(network) / 1e9, n=1, definition=quantity_of(PIECE_GFLOPS).definition)

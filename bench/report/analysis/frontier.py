@@ -1,5 +1,5 @@
-"""Ways of drawing a piece by the bits of their sampler and what a piece costs: curves through tokens a call, the frontier
-of those that nothing beats, and the cost at equal bits."""
+"""Ways of drawing a piece by the bits of their sampler and what a piece costs: curves through tokens a call, the
+frontier of those that nothing beats, and the cost at equal bits."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Way:
 
 @dataclass(frozen=True)
 class Curve:
-    """The ways of one arm and process, from few tokens a call to many. `kind`: exact, or importance estimate, which lies
-    above the exact figure on average."""
+    """The ways of one arm and process, from few tokens a call to many. `kind`: exact, or importance estimate, which
+    lies above the exact figure on average."""
 
     name: str
     process: str
@@ -94,8 +94,8 @@ class Ways:
         return EQUAL_BITS + (bits.value if seed is None else by_seed(bits).get(seed, math.nan))
 
     def log_costs(self, cost: str, baseline: str) -> BlockModel | None:
-        """Log cost at equal bits of each exact curve and seed; a curve that does not reach them in one seed is left out.
-        None where no curve reaches them."""
+        """Log cost at equal bits of each exact curve and seed; a curve that does not reach them in one seed is left
+        out. None where no curve reaches them."""
         values = {}
         for curve in self.exact:
             found = {seed: curve.at(cost, self.equal_bits(baseline, seed), seed) for seed in curve.seeds}

@@ -33,8 +33,8 @@ WIDE: dict[str, Any] = {"color": "#bbbbbb", "linewidth": 3.5, "zorder": 1, "soli
     "Bits of the sampler against what a piece costs",
     needs=QUALITY,
     panels=[PIECE],
-    caption="Mean over seeds of bits/token under the sampler as it runs; a curve an arm and process, a point a number of "
-    "tokens a call. Lower and left is better. Filled: exact figures; hollow: estimates, above the exact figure on "
+    caption="Mean over seeds of bits/token under the sampler as it runs; a curve an arm and process, a point a "
+    "number of tokens a call. Lower and left is better. Filled: exact figures; hollow: estimates, above the exact figure on "
     "average; what is known as a bound alone is left out and named. Wide grey line: exact points that nothing beats. "
     "Line across: the bits at which costs are compared. Seconds: other cells may have run beside.",
 )

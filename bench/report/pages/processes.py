@@ -32,8 +32,8 @@ def varies_process(frame: pd.DataFrame) -> bool:
 
 
 def process_answers(frame: pd.DataFrame, baseline: str, folder: Path | None = None) -> list[Answer]:
-    """Which arm and process needs the fewest seconds at equal bits, which the fewest FLOPs, and which arm is ahead within
-    each process: three sentences."""
+    """Which arm and process needs the fewest seconds at equal bits, which the fewest FLOPs, and which arm is ahead
+    within each process: three sentences."""
     ways = ways_of(frame)
     cost: list[Answer] = []
     if ways is None or not ways.exact or math.isnan(bits := ways.equal_bits(baseline)):

@@ -56,18 +56,17 @@ def _at(curve: Curve, cost: str, bits: float, mark: str) -> Entry:
 def _notes(ways: Ways, bits: float) -> tuple[str, ...]:
     reached = (
         f"Costs are those at {number(bits)} bits/token: the exact figure of autoregression with the baseline, and "
-        f"{EQUAL_BITS:g} more, as fixed before the run. Between neighbouring numbers of tokens a call log cost is taken "
-        "as linear in bits; where the fewest calls are good enough the cost is theirs; n/a: never reached."
+        f"{EQUAL_BITS:g} more, as fixed before the run. Between neighbouring numbers of tokens a call log cost is "
+        "taken as linear in bits; where the fewest calls are good enough the cost is theirs; n/a: never reached."
     )
     notes = [
         reached if math.isfinite(bits) else "No autoregression was measured, so no level of bits is fixed.",
-        "Bits of the best and of the fewest calls: mean over seeds with the 95 % Student-t interval, each of the sampler "
-        "as it ran. Seconds were taken in the cells of training, beside which another cell may have run.",
+        "Bits of the best and of the fewest calls: mean over seeds with the 95 % Student-t interval, each of the "
+        "sampler as it ran. Seconds were taken in the cells of training, beside which another cell may have run.",
     ]
     if any(curve.kind != EXACT for curve in ways.curves):
-        notes.append(
-            f"{ESTIMATED} from an estimate of the bits, which lies above the exact figure on average; unranked."
-        )
+        words = "from an estimate of the bits, which lies above the exact figure on average; not ranked"
+        notes.append(f"{ESTIMATED} {words}.")
     if ways.bounds:
         notes.append(f"Bits known as a bound alone, which is compared with no exact figure: {', '.join(ways.bounds)}.")
     return tuple(notes)
