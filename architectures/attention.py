@@ -19,6 +19,8 @@ from architectures.mixer import (
     without_decay,
     writes_residual,
 )
+from architectures.padding import without_pad
+from architectures.short_convolution import short_convolution
 from architectures.state import State, positions_before
 
 Positions = Literal["rope", "learned", "none"]
@@ -48,7 +50,8 @@ class Attention(Mixer):
     (B, L, D) -> (B, L, D), through torch's scaled_dot_product_attention. head_width: features wanted per
     head, see `split_heads`. positions: `rope` rotates queries and keys (Su et al. 2021), `learned` adds a trained
     vector to the input at each of up to max_positions positions, `none` adds nothing. window: positions seen on
-    either side (on the left only when causal); 0 is all. A position here is `stride` tokens.
+    either side (on the left only when causal); 0 is all. A position here is `stride` tokens. conv: positions of a
+    short convolution of queries, keys and values before their rotation (see `ShortConvolution`); 0 is none.
     """
 
     words = {"causal": ("causal", True), **{word: ("positions", word) for word in ("rope", "learned")}}  # noqa: RUF012
@@ -62,6 +65,7 @@ class Attention(Mixer):
         max_positions: int = 2048,
         window: int = 0,
         causal: bool = False,
+        conv: int = 0,
     ) -> None:
         super().__init__(width)
         if positions not in get_args(Positions):
@@ -78,23 +82,31 @@ class Attention(Mixer):
             without_decay(self.position)
         self.inward = nn.Linear(width, 3 * self.inner, bias=False)
         self.outward = writes_residual(nn.Linear(self.inner, width, bias=False))
+        self.short = short_convolution(3 * self.inner, conv, causal=causal)
 
     def forward(
         self, x_BLD: torch.Tensor, pad_BL: torch.Tensor | None = None, shared: dict[Any, Any] | None = None
     ) -> torch.Tensor:
         """(B, L, D) -> (B, L, D); no position attends to another where pad_BL is true. The rotary table is that of
         `shared` where another layer has made it. Raises ValueError for more positions than a learned table has."""
-        query, key, value = self.projected(x_BLD, 0, shared)
+        qkv = self.projected(x_BLD, 0, pad_BL)
+        query, key, value = self.heads_of(qkv if self.short is None else self.short(qkv), 0, shared)
         return self.joined(self.attended(query, key, value, pad_BL))
 
-    def projected(self, x_BLD: torch.Tensor, past: int, shared: dict[Any, Any] | None) -> tuple[torch.Tensor, ...]:
-        """Query, key and value (B, H, L, K) of positions behind `past` others, rotated where positions are rotary."""
-        batch, length, _ = x_BLD.shape
+    def projected(self, x_BLD: torch.Tensor, past: int, pad_BL: torch.Tensor | None) -> torch.Tensor:
+        """Queries, keys and values (B, L, 3HK) of positions behind `past` others."""
         if self.position is not None:
-            if past + length > len(self.position):
-                raise ValueError(f"attention: {past + length} positions, but max_positions={len(self.position)}")
-            x_BLD = x_BLD + self.position[past : past + length]
-        qkv = self.inward(x_BLD).view(batch, length, 3, self.heads, self.head_width)  # B L 3HK -> B L 3 H K
+            reached = past + x_BLD.shape[1]
+            if reached > len(self.position):
+                raise ValueError(f"attention: {reached} positions, but max_positions={len(self.position)}")
+            x_BLD = x_BLD + self.position[past:reached]
+        qkv = self.inward(x_BLD)
+        return qkv if self.short is None else without_pad(qkv, pad_BL)  # not carried to other positions
+
+    def heads_of(self, qkv_BLC: torch.Tensor, past: int, shared: dict[Any, Any] | None) -> tuple[torch.Tensor, ...]:
+        """Query, key and value (B, H, L, K), rotated where positions are rotary."""
+        batch, length, _ = qkv_BLC.shape
+        qkv = qkv_BLC.view(batch, length, 3, self.heads, self.head_width)  # B L 3HK -> B L 3 H K
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # B L 3 H K -> three of B H L K
         if self.positions == "rope":
             name = ("rotary", past, length, self.head_width, query.dtype)
@@ -127,14 +139,19 @@ class Attention(Mixer):
         keep: bool = True,
         shared: dict[Any, Any] | None = None,
     ) -> tuple[torch.Tensor, State | None]:
-        """As in `Mixer`; the state holds keys, rotated, and values: of all positions, or of as many as the window
-        reaches back."""
+        """As in `Mixer`; the state holds keys, rotated, and values, of all positions or of as many as the window
+        reaches back, and the tail of a short convolution."""
         past, length = positions_before(state), x_BLD.shape[1]
-        query, key, value = self.projected(x_BLD, past, shared)
+        qkv = self.projected(x_BLD, past, pad_BL)
+        tails: tuple[torch.Tensor, ...] = ()
+        if self.short is not None:
+            qkv, tail = self.short.extend(qkv, None if state is None else state.tensors[2])
+            tails = (tail,)
+        query, key, value = self.heads_of(qkv, past, shared)
         if state is None:
             mixed = self.attended(query, key, value, pad_BL)
         else:
-            key, value = (torch.cat(pair, dim=2) for pair in zip(state.tensors, (key, value), strict=True))
+            key, value = (torch.cat(pair, dim=2) for pair in zip(state.tensors[:2], (key, value), strict=True))
             pad_BL = self.pad_of_keys(state, pad_BL, x_BLD)
             mixed = attend(
                 query, key, value, mask=self.seen_behind(past, length, key, pad_BL), padded=pad_BL is not None
@@ -143,7 +160,7 @@ class Attention(Mixer):
         if keep:
             cut = max(0, key.shape[2] - self.window) if self.window else 0
             pad = None if pad_BL is None else pad_BL[:, cut:]
-            kept = State(past + length, (key[:, :, cut:].contiguous(), value[:, :, cut:].contiguous()), pad)
+            kept = State(past + length, (key[:, :, cut:].contiguous(), value[:, :, cut:].contiguous(), *tails), pad)
         return self.joined(mixed), kept
 
     @staticmethod
@@ -181,7 +198,10 @@ class Attention(Mixer):
         clean queries the clean blocks up to their own."""
         length, device = clean_BLD.shape[1], clean_BLD.device
         shared = {} if shared is None else shared
-        noisy, clean = (self.projected(x, 0, shared) for x in (noisy_BLD, clean_BLD))
+        qkv = [self.projected(x, 0, pad_BL) for x in (noisy_BLD, clean_BLD)]
+        if self.short is not None:
+            qkv = list(self.short.two_stream(torch.cat(qkv), block).chunk(2))
+        noisy, clean = (self.heads_of(one, 0, shared) for one in qkv)
         name = ("two streams", length, block, self.window, self.causal)
         if name not in shared:
             shared[name] = self.seen_in_streams(length, block, pad_BL, device)
@@ -246,23 +266,28 @@ class Attention(Mixer):
         pairs = length**2
         if (chunks := self.chunks(length)) > 1:
             pairs = chunks * self.window * self.window * (2 if self.causal else 3)
-        return FlopCount(matmul=8.0 * length * self.width * self.inner, attention=4.0 * pairs * self.inner)
+        return self.projections(length) + FlopCount(attention=4.0 * pairs * self.inner)
+
+    def projections(self, length: int) -> FlopCount:
+        """Four projections, and the short convolution."""
+        convolution = self.short.flops(length) if self.short is not None else 0.0
+        return FlopCount(matmul=8.0 * length * self.width * self.inner, convolution=convolution)
 
     def state_size(self, positions: int) -> int:
-        """Keys and values."""
-        return 2 * self.inner * (min(positions, self.window) if self.window else positions)
+        """Keys and values, and the inputs of a short convolution."""
+        kept = 2 * self.inner * (min(positions, self.window) if self.window else positions)
+        return kept + (self.short.state_size if self.short is not None else 0)
 
     def extend_flops(self, past: int, length: int) -> FlopCount:
         """Four projections, and every new position against all keys that are kept and all new ones."""
         if not past:
             return self.flops(length)
         keys = (min(past, self.window) if self.window else past) + length
-        return FlopCount(matmul=8.0 * length * self.width * self.inner, attention=4.0 * length * keys * self.inner)
+        return self.projections(length) + FlopCount(attention=4.0 * length * keys * self.inner)
 
     def two_stream_flops(self, length: int, block: int) -> FlopCount:
         """Four projections of both streams, and both calls over all pairs of their queries and keys."""
-        matmul = 16.0 * length * self.width * self.inner
-        return FlopCount(matmul=matmul, attention=12.0 * length**2 * self.inner)
+        return self.projections(2 * length) + FlopCount(attention=12.0 * length**2 * self.inner)
 
     def kernels(self, device: torch.device) -> dict[str, str]:
         """{"sdpa": the implementation that runs there}, for autocast's type where it is on."""

@@ -136,9 +136,10 @@ class SelectiveStateSpace(nn.Module):
         """The short convolution with silu; the part that runs forward behind its tail, the K - 1 inputs before."""
         outputs = []
         for x, (weight, bias), back in zip(x_BIL, self.taps(len(x_BIL)), backward, strict=True):
-            behind = x if tail_BIK is None or back else torch.cat((tail_BIK, x), dim=-1)
-            y = depthwise.causal_convolution(behind, weight, bias, backward=back)
-            outputs.append(y if behind is x else y[..., self.kernel - 1 :])
+            if tail_BIK is None or back:
+                outputs.append(depthwise.causal_convolution(x, weight, bias, backward=back))
+            else:
+                outputs.append(depthwise.within(torch.cat((tail_BIK, x), dim=-1), weight[:, 0], bias))
         return outputs
 
     def steps(self, u_BIL: list[torch.Tensor], pad_BL: torch.Tensor | None = None) -> Steps:

@@ -125,15 +125,18 @@ class Mamba2(Mixer):
         return -at_least_float32(self.A_log).exp()
 
     def convolved(
-        self, mixed_BMT: torch.Tensor, features: slice, pad_BL: torch.Tensor | None, before: int = 0
+        self, mixed_BMT: torch.Tensor, features: slice, pad_BL: torch.Tensor | None, *, behind: bool = False
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """x (B, L, H, P of the slice), B and C behind the convolution of the slice's channels, without the first
-        `before` positions."""
+        """x (B, L, H, P of the slice), B and C, from the convolution of the slice's channels; behind: with the K - 1
+        positions before the first, 0 without."""
         weight, bias = self.convolution.weight, self.convolution.bias
         weight = self.of_heads(weight, 0, features)
         bias = None if bias is None else self.of_heads(bias, 0, features)
-        convolved = depthwise.causal_convolution(mixed_BMT, weight, bias).transpose(1, 2)  # B M L -> B L M
-        convolved = without_pad(convolved[:, before:] if before else convolved, pad_BL)
+        if behind:
+            convolved = depthwise.within(mixed_BMT, weight[:, 0], bias).transpose(1, 2)  # B M K-1+L -> B L M
+        else:
+            convolved = depthwise.causal_convolution(mixed_BMT, weight, bias).transpose(1, 2)  # B M L -> B L M
+        convolved = without_pad(convolved, pad_BL)
         x, B, C = convolved.split((convolved.shape[-1] - 2 * self.state, self.state, self.state), dim=-1)
         return x.unflatten(-1, (self.heads, -1)), B, C  # B L HP -> B L H P
 
@@ -175,7 +178,7 @@ class Mamba2(Mixer):
         start_BNHP: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """`run` of positions behind the K - 1 before them, from a state; and the state after them."""
-        x, B, C = self.convolved(whole_BLM.transpose(1, 2), features, pad_BL, self.kernel - 1)
+        x, B, C = self.convolved(whole_BLM.transpose(1, 2), features, pad_BL, behind=True)
         return self.ssd_from(x, delta_BLH, B, C, start_BNHP)
 
     def ssd_from(
@@ -215,7 +218,7 @@ class Mamba2(Mixer):
             given = self.of_heads(mixed, 2, ahead)
             tails = tails_before_blocks(of_clean(given, batch), block, self.kernel - 1)
             whole = torch.cat((torch.cat((tails, tails)), given), dim=1)
-            x, B, C = self.convolved(whole.transpose(1, 2), ahead, pad, self.kernel - 1)
+            x, B, C = self.convolved(whole.transpose(1, 2), ahead, pad, behind=True)
             with without_autocast(x.device):
                 clean = (at_least_float32(of_clean(one, batch)) for one in (x, delta, B))
                 clean_x, clean_delta, clean_B = clean

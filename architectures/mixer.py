@@ -29,7 +29,8 @@ from architectures.state import State, positions_before
 
 Direction = Literal["forward", "backward", "bidirectional", "none"]
 BUILT_IN = (
-    "attention", "convolution", "feed_forward", "fla_layers", "linear_attention", "long_convolution", "mamba", "mamba2",
+    "attention", "convolution", "feed_forward", "fla_layers", "gated_delta", "linear_attention", "long_convolution",
+    "mamba", "mamba2",
 )  # fmt: skip
 """Modules of this package that register mixers; imported when a mixer is first looked up."""
 ENTRY_POINT_GROUP = "smdim_bench.mixers"

@@ -70,6 +70,7 @@ def plan(
         for cell in made.cells:
             console.print(f"{cell.id}{'  done' if cell.id in done else ''}", soft_wrap=True)
     _groups(made, done, estimates, console)
+    _pieces(made, console)
     threads = max((threads_of(cell) for cell in made.cells), default=1)
     at_once = jobs or max(1, (os.cpu_count() or 1) // threads)
     left = [cell for cell in made.cells if cell.id not in done]
@@ -125,6 +126,30 @@ def _groups(made: Plan, done: set[str], estimates: dict[str, Estimate], console:
             "?" if math.isnan(one.time_s) else clock(one.time_s),
             "?" if math.isnan(one.memory_bytes) else f"{one.memory_bytes / GIB:.2f} GiB",
             "?" if math.isnan(one.disk_bytes) else f"{one.disk_bytes / MIB:.1f} MiB",
+        )
+    console.print(table)
+
+
+def _pieces(made: Plan, console: Console) -> None:
+    """Print the predicted cost of one piece of each arm, where a study has more processes than absorbing diffusion."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from bench.run.pieces import piece_costs
+
+    if not any("objective" in cell.settings.get("diffusion", {}) for cell in made.cells):
+        return
+    table = Table("one piece of", "process, sampler", "corpus", "length", "calls", "GFLOPs", "cached state")
+    for one in piece_costs(made.cells):
+        most, state = "<= " if one.most else "", one.state_bytes
+        table.add_row(
+            Text(one.arm),
+            one.process,
+            Text(one.corpus),
+            str(one.length),
+            f"{most}{one.calls:,}",
+            "?" if math.isnan(one.flops) else f"{most}{one.flops / 1e9:,.4g}",
+            "-" if math.isnan(state) else f"{state / MIB:.2f} MiB",
         )
     console.print(table)
 

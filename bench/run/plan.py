@@ -160,6 +160,7 @@ def _cells_of(study: Study, member: Combination, config: ArmConfig, tokens: Toke
     measure, seeds = study.content.measure, study.content.seeds
     cells = []
     if measure.efficiency:
+        _check_objective(study, member)
         identity = _machine_identity(study, member)
         cells.append(efficiency_cell(member, config, measure.efficiency, identity, study.content.plugins))
     if measure.quality:
@@ -211,6 +212,14 @@ def _check_checkpoint(study: Study, member: Combination, config: ArmConfig) -> N
     if member.arm.checkpoint:
         with study.place.naming("axes", "arm", arm=f"arm {quoted(member.label)}", of=(TrainingError, ValueError)):
             check_weights(weights_file(member.arm.checkpoint), without_weights(config))
+
+
+def _check_objective(study: Study, member: Combination) -> None:
+    """Raise UserError where the sampler of what is timed does not follow the process."""
+    from bench.diffusion.samplers import check_sampler
+
+    with study.place.naming("baseline", "sample", arm=repr(member.label)):
+        check_sampler(member.sample.sampler, member.sample.options(), objective=member.diffusion.objective)
 
 
 def _check_process(study: Study, member: Combination, config: ArmConfig, tokens: TokenCorpus) -> None:

@@ -42,6 +42,21 @@ SAMPLE_LATENCY: Final = _register_cost(
     matters=SAME_MODEL,
     short="Whole sample",
 )
+SAMPLE_CALLS: Final = _register_cost(
+    "sample_calls", "1", "network calls of one piece, those that commit a block included, predicted v1", label="Calls"
+)
+SAMPLE_GFLOPS: Final = _register_cost(
+    "sample_gflops",
+    "GFLOPs",
+    "own formulas over all network calls of one piece, multiply-add = 2 v1",
+    label="Whole sample",
+)
+SAMPLE_STATE: Final = _register_cost(
+    "sample_state",
+    "MiB",
+    "keys, values and recurrent states that are cached at the end of one piece, 4 bytes a float v1",
+    label="Cached state",
+)
 TRAIN_STEP_LATENCY: Final = _register_training(
     "train_step_latency",
     "ms",
@@ -145,6 +160,15 @@ COMPUTED_BATCH_AT_21_GB: Final = _register_training(
 )
 LARGEST_BATCH_TRAINING: Final = _register_training(
     "largest_batch_training", "1", "largest training batch within the memory budget, by real steps v1", "higher"
+)
+LARGEST_BATCH_SAMPLING: Final = _register_cost(
+    "largest_batch_sampling",
+    "1",
+    "most pieces whose largest network call fits the memory budget, by real calls v1",
+    "higher",
+)
+SAMPLE_TIME_TOGETHER: Final = _register_cost(
+    "sample_time_together", "s", "one whole sample of the largest batch that fits, over its pieces v1"
 )
 LARGEST_LENGTH_TRAINING: Final = _register_training(
     "largest_length_training",

@@ -134,6 +134,14 @@ def samplers_for(schedule: str, objective: str = ABSORBING) -> list[str]:
     ]
 
 
+def call_plan(diffusion: Mapping[str, Any], sample: Mapping[str, Any], length: int) -> CallPlan | None:
+    """The network calls of a piece of `length` tokens by the settings of a cell (its `diffusion` and `sample`); None
+    where they are not predicted."""
+    sampler = SAMPLERS[sample["sampler"]]
+    options = {name: sample[name] for name in sampler.options if name in sample}
+    return sampler.plan(length, sample["steps"], diffusion.get("block"), **options)
+
+
 def check_sampler(
     name: str, options: Iterable[str] = (), *, schedule: str = SCHEDULES[0], objective: str = ABSORBING
 ) -> None:
