@@ -12,10 +12,14 @@ from __future__ import annotations
 import re
 from itertools import permutations
 
-from architectures.mixer import canonical_pattern, find_mixer, mixer_options
+import torch
+
+from architectures.mixer import canonical_pattern, find_mixer, make_mixer, mixer_options
 from architectures.pattern import BlockPattern, OptionValue, PatternError, Slot
 
 FAMILY_LIMIT = 1000
+ANY_WIDTH = 256
+"""Width at which a mixer is asked whether it is causal."""
 _COUNTS = re.compile(r"\{([^{}]*)\}")
 _WORD = re.compile(r"(permute|place)\(")
 
@@ -48,16 +52,21 @@ def causal_twin(text: str) -> BlockPattern:
 
 
 def _causal(text: str, slot: Slot) -> Slot:
+    if _is_causal(slot):
+        return slot
     cls = find_mixer(slot.mixer)
-    known = mixer_options(cls)
     ways: list[tuple[str, OptionValue]] = [("causal", True), ("direction", "forward")]
-    found = [(key, value) for key, value in ways if key in known]
-    if not found:
-        if cls.causal:
-            return slot
-        raise PatternError(text, 0, f"mixer {slot} has no causal form")
-    kept = [(key, value) for key, value in slot.options if cls.words.get(key, (key,))[0] != found[0][0]]
-    return Slot(slot.mixer, (*kept, *found[:1]))
+    for key, value in ways:
+        if key in mixer_options(cls):
+            kept = [(name, given) for name, given in slot.options if cls.words.get(name, (name,))[0] != key]
+            if _is_causal(twin := Slot(slot.mixer, (*kept, (key, value)))):
+                return twin
+    raise PatternError(text, 0, f"mixer {slot} has no causal form")
+
+
+def _is_causal(slot: Slot) -> bool:
+    with torch.device("meta"):
+        return make_mixer(slot, ANY_WIDTH, {}).causal
 
 
 def _unfold(text: str) -> list[str]:
