@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from architectures.carry import states_at_starts
 from architectures.kernel_choice import KernelError, record, watched
@@ -44,11 +45,14 @@ def block_scan(
         record("scan", name)
         y: Tensor = BlockScan.apply(u, delta, A, B, C, D, z, delta_bias, block, streams, reverse, name)
         return y
-    given = (_as_rows(one, block) for one in (u, delta, B, C, z))
-    u_rows, delta_rows, B_rows, C_rows, z_rows = given
+    u_rows, delta_rows, B_rows, C_rows, z_rows = (_as_rows(one, block) for one in (u, delta, B, C, z))
     y_rows = selective_scan(u_rows, delta_rows, A, B_rows, C_rows, D, z_rows, delta_bias, True, reverse=reverse)
     if streams:
-        carried = _carried_rows(u_rows, delta_rows, A, B_rows, C_rows, delta_bias, len(u))
+        given = (u_rows, delta_rows, A, B_rows, C_rows, delta_bias, len(u))
+        if torch.is_grad_enabled():  # computed again in the backward pass: its tensors of B I L N are not kept
+            carried = checkpoint(_carried_rows, *given, use_reentrant=False, preserve_rng_state=False)
+        else:
+            carried = _carried_rows(*given)
         y_rows = y_rows + (carried * F.silu(z_rows.to(carried.dtype))).to(y_rows.dtype)
     return y_rows.unflatten(0, (len(u), -1)).transpose(1, 2).flatten(2)  # B m D block -> B D L
 

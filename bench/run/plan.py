@@ -160,12 +160,13 @@ def _cells_of(study: Study, member: Combination, config: ArmConfig, tokens: Toke
     measure, seeds = study.content.measure, study.content.seeds
     cells = []
     if measure.efficiency:
-        _check_objective(study, member)
+        _check_objective(study, member, measure.efficiency.lengths)
         identity = _machine_identity(study, member)
         cells.append(efficiency_cell(member, config, measure.efficiency, identity, study.content.plugins))
     if measure.quality:
         _check_checkpoint(study, member, config)
         _check_process(study, member, config, tokens)
+        _check_objective(study, member, member.played_lengths)
         _check_kernels(study, member)
         _check_infilling(study, member, tokens)
         infill = measure.infilling
@@ -214,12 +215,17 @@ def _check_checkpoint(study: Study, member: Combination, config: ArmConfig) -> N
             check_weights(weights_file(member.arm.checkpoint), without_weights(config))
 
 
-def _check_objective(study: Study, member: Combination) -> None:
-    """Raise UserError where the sampler of what is timed does not follow the process."""
+def _check_objective(study: Study, member: Combination, lengths: Iterable[int]) -> None:
+    """Raise UserError where a sampler does not follow the process, or a piece is no whole number of its blocks."""
+    from bench.diffusion import DiffusionError
     from bench.diffusion.samplers import check_sampler
+
+    block = member.diffusion.block or member.sample.block or 1
 
     with study.place.naming("baseline", "sample", arm=repr(member.label)):
         check_sampler(member.sample.sampler, member.sample.options(), objective=member.diffusion.objective)
+        if broken := [length for length in lengths if length % block]:
+            raise DiffusionError(f"block: {block} tokens do not divide the length {broken[0]}; allowed: whole blocks")
 
 
 def _check_process(study: Study, member: Combination, config: ArmConfig, tokens: TokenCorpus) -> None:

@@ -98,7 +98,7 @@ def test_an_error_points_at_the_character(text, character, says):
 @pytest.mark.parametrize(
     ("text", "character", "says"),
     [
-        ("MFX*8", 3, "no mixer 'X'; known: A C F G H M S"),
+        ("MFX*8", 3, "no mixer 'X'; known: A C D F G H M S"),
         ("FM(sideways)", 2, "no option 'sideways'; allowed: forward, backward, bidirectional"),
         ("A(window=1.5)", 1, "not of type int"),
         ("M(direction=up)", 1, "allowed: forward, backward, bidirectional"),

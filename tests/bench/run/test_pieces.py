@@ -76,4 +76,6 @@ def test_a_plan_says_calls_and_flops_before_anything_runs(tmp_path: Path) -> Non
     assert "block 16, block │ │ 32 │ 17 │" in text and "block 16, block │ │ 64 │ 35 │" in text
     with pytest.raises(UserError, match=r"'cached' does not follow a process of objective block; allowed: block$"):
         planned(tmp_path, "block, block: 16", "cached")
+    with pytest.raises(UserError, match=r"block: 5 tokens do not divide the length 32; allowed: whole blocks$"):
+        planned(tmp_path, "block, block: 5", "block")
     assert "one piece of" not in planned(tmp_path, "absorbing", "cached")
