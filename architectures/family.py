@@ -12,10 +12,14 @@ from __future__ import annotations
 import re
 from itertools import permutations
 
-from architectures.mixer import canonical_pattern, find_mixer, mixer_options
+import torch
+
+from architectures.mixer import canonical_pattern, find_mixer, make_mixer, mixer_options
 from architectures.pattern import BlockPattern, OptionValue, PatternError, Slot
 
 FAMILY_LIMIT = 1000
+ANY_WIDTH = 256
+"""Width at which a mixer is asked whether it is causal."""
 _COUNTS = re.compile(r"\{([^{}]*)\}")
 _WORD = re.compile(r"(permute|place)\(")
 
@@ -40,24 +44,29 @@ def causal_twin(text: str) -> BlockPattern:
 
     Raises PatternError for a mixer without such a form.
 
-    >>> str(causal_twin("M(bidirectional)FA(window=8)*2")), str(causal_twin("F(conv=4)A"))
-    ('MFA(causal,window=8)*2', 'F(causal,conv=4)A(causal)')
+    >>> str(causal_twin("M(bidirectional)FA(window=8)*2"))
+    'MFA(causal,window=8)*2'
     """
     pattern = canonical_pattern(text)
     return canonical_pattern("".join(str(_causal(str(pattern), slot)) for slot in pattern.slots))
 
 
 def _causal(text: str, slot: Slot) -> Slot:
-    cls = find_mixer(slot.mixer)
-    known = mixer_options(cls)
-    ways: list[tuple[str, OptionValue]] = [("causal", True), ("direction", "forward")]
-    found = [(key, value) for key, value in ways if key in known]
-    if cls.causal and "conv" not in dict(slot.options):  # mixes no positions
+    if _is_causal(slot):
         return slot
-    if not found:
-        raise PatternError(text, 0, f"mixer {slot} has no causal form")
-    kept = [(key, value) for key, value in slot.options if cls.words.get(key, (key,))[0] != found[0][0]]
-    return Slot(slot.mixer, (*kept, *found[:1]))
+    cls = find_mixer(slot.mixer)
+    ways: list[tuple[str, OptionValue]] = [("causal", True), ("direction", "forward")]
+    for key, value in ways:
+        if key in mixer_options(cls):
+            kept = [(name, given) for name, given in slot.options if cls.words.get(name, (name,))[0] != key]
+            if _is_causal(twin := Slot(slot.mixer, (*kept, (key, value)))):
+                return twin
+    raise PatternError(text, 0, f"mixer {slot} has no causal form")
+
+
+def _is_causal(slot: Slot) -> bool:
+    with torch.device("meta"):
+        return make_mixer(slot, ANY_WIDTH, {}).causal
 
 
 def _unfold(text: str) -> list[str]:

@@ -173,6 +173,7 @@ def test_a_family_without_end_is_refused(monkeypatch):
         ("S(bidirectional)G(bidirectional)H(bidirectional)F", "SGHF"),
         ("M(bidirectional,tied)", "M(tied)"),
         ("A(causal)MF", "A(causal)MF"),
+        ("F(conv=4)D(bidirectional)", "F(causal,conv=4)D"),
     ],
 )
 def test_the_causal_twin_reads_forward_alone(text, twin):

@@ -9,6 +9,7 @@ import pytest
 from bench.errors import UserError
 from bench.measure.quality.cell import measure_quality
 from bench.run.plan import Plan, make_plan
+from bench.run.trainings import training_costs
 from bench.store.vectors import read_vectors
 from bench.study.grid import load_study
 from metrics.cost.quantities import likelihood_kind
@@ -74,6 +75,15 @@ def test_a_cell_of_blocks_has_a_bound_and_the_exact_figure_of_its_sampler(tmp_pa
     assert likelihood_kind(bound["definition"]) == "bound"
     assert sampled["definition"].startswith("exact law of 2 tokens a call by blocks of 4: -log2 p of the test side")
     assert likelihood_kind(sampled["definition"]) == "exact" and 4 < sampled["value"] < 12
+
+
+def test_plans_count_the_targets_and_both_streams_of_a_training(tmp_path: Path, dichterliebe: Path) -> None:
+    block = planned(tmp_path, dichterliebe, "block", "sampler: block", block=", block: 4", arm="AF")
+    ahead = planned(tmp_path, dichterliebe, "autoregressive", "sampler: autoregressive", arm="AF")
+    (one,), (other,) = training_costs(block.cells), training_costs(ahead.cells)
+    assert (one.process, one.steps, one.tokens, one.supervised) == ("block 4", 4, 512, 320)  # 5 of 8 tokens
+    assert (other.process, other.tokens, other.supervised) == ("autoregressive", 512, 512)
+    assert 1.4 < one.flops / other.flops < 2.2
 
 
 REFUSED = [
