@@ -19,6 +19,9 @@ from architectures.mixer import (
     without_decay,
     writes_residual,
 )
+from architectures.padding import without_pad
+from architectures.short_convolution import short_convolution
+from architectures.state import State, positions_before
 
 Positions = Literal["rope", "learned", "none"]
 ROPE_BASE = 10_000.0  # Su et al. 2021, arXiv 2104.09864, section 3.2.2
@@ -47,7 +50,8 @@ class Attention(Mixer):
     (B, L, D) -> (B, L, D), through torch's scaled_dot_product_attention. head_width: features wanted per
     head, see `split_heads`. positions: `rope` rotates queries and keys (Su et al. 2021), `learned` adds a trained
     vector to the input at each of up to max_positions positions, `none` adds nothing. window: positions seen on
-    either side (on the left only when causal); 0 is all. A position here is `stride` tokens.
+    either side (on the left only when causal); 0 is all. A position here is `stride` tokens. conv: positions of a
+    short convolution of queries, keys and values before their rotation (see `ShortConvolution`); 0 is none.
     """
 
     words = {"causal": ("causal", True), **{word: ("positions", word) for word in ("rope", "learned")}}  # noqa: RUF012
@@ -61,6 +65,7 @@ class Attention(Mixer):
         max_positions: int = 2048,
         window: int = 0,
         causal: bool = False,
+        conv: int = 0,
     ) -> None:
         super().__init__(width)
         if positions not in get_args(Positions):
@@ -77,32 +82,154 @@ class Attention(Mixer):
             without_decay(self.position)
         self.inward = nn.Linear(width, 3 * self.inner, bias=False)
         self.outward = writes_residual(nn.Linear(self.inner, width, bias=False))
+        self.short = short_convolution(3 * self.inner, conv, causal=causal)
 
     def forward(
         self, x_BLD: torch.Tensor, pad_BL: torch.Tensor | None = None, shared: dict[Any, Any] | None = None
     ) -> torch.Tensor:
         """(B, L, D) -> (B, L, D); no position attends to another where pad_BL is true. The rotary table is that of
         `shared` where another layer has made it. Raises ValueError for more positions than a learned table has."""
-        batch, length, _ = x_BLD.shape
+        qkv = self.projected(x_BLD, 0, pad_BL)
+        query, key, value = self.heads_of(qkv if self.short is None else self.short(qkv), 0, shared)
+        return self.joined(self.attended(query, key, value, pad_BL))
+
+    def projected(self, x_BLD: torch.Tensor, past: int, pad_BL: torch.Tensor | None) -> torch.Tensor:
+        """Queries, keys and values (B, L, 3HK) of positions behind `past` others."""
         if self.position is not None:
-            if length > len(self.position):
-                raise ValueError(f"attention: {length} positions, but max_positions={len(self.position)}")
-            x_BLD = x_BLD + self.position[:length]
-        qkv = self.inward(x_BLD).view(batch, length, 3, self.heads, self.head_width)  # B L 3HK -> B L 3 H K
+            reached = past + x_BLD.shape[1]
+            if reached > len(self.position):
+                raise ValueError(f"attention: {reached} positions, but max_positions={len(self.position)}")
+            x_BLD = x_BLD + self.position[past:reached]
+        qkv = self.inward(x_BLD)
+        return qkv if self.short is None else without_pad(qkv, pad_BL)  # not carried to other positions
+
+    def heads_of(self, qkv_BLC: torch.Tensor, past: int, shared: dict[Any, Any] | None) -> tuple[torch.Tensor, ...]:
+        """Query, key and value (B, H, L, K), rotated where positions are rotary."""
+        batch, length, _ = qkv_BLC.shape
+        qkv = qkv_BLC.view(batch, length, 3, self.heads, self.head_width)  # B L 3HK -> B L 3 H K
         query, key, value = qkv.permute(2, 0, 3, 1, 4)  # B L 3 H K -> three of B H L K
         if self.positions == "rope":
-            name = ("rotary", length, self.head_width, query.dtype)
+            name = ("rotary", past, length, self.head_width, query.dtype)
             shared = {} if shared is None else shared
             if name not in shared:
-                shared[name] = rotary_table(query)
+                shared[name] = rotary_table(query, past)
             query, key = rotate(query, shared[name]), rotate(key, shared[name])
+        return query, key, value
+
+    def attended(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, pad_BL: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Attention among the positions of a whole sequence: (B, H, L, K)."""
         if self.window:
-            mixed = self.windowed(query, key, value, pad_BL)
-        elif pad_BL is None:
-            mixed = attend(query, key, value, causal=self.causal)
+            return self.windowed(query, key, value, pad_BL)
+        if pad_BL is None:
+            return attend(query, key, value, causal=self.causal)
+        return attend(query, key, value, mask=self.seen(query.shape[2], pad_BL), padded=True)
+
+    def joined(self, mixed_BHLK: torch.Tensor) -> torch.Tensor:
+        """The heads side by side, projected outward: (B, L, D)."""
+        return self.outward(mixed_BHLK.transpose(1, 2).flatten(2))  # B H L K -> B L HK -> B L D
+
+    def extend(
+        self,
+        x_BLD: torch.Tensor,
+        state: State | None = None,
+        pad_BL: torch.Tensor | None = None,
+        *,
+        keep: bool = True,
+        shared: dict[Any, Any] | None = None,
+    ) -> tuple[torch.Tensor, State | None]:
+        """As in `Mixer`; the state holds keys, rotated, and values, of all positions or of as many as the window
+        reaches back, and the tail of a short convolution."""
+        past, length = positions_before(state), x_BLD.shape[1]
+        qkv = self.projected(x_BLD, past, pad_BL)
+        tails: tuple[torch.Tensor, ...] = ()
+        if self.short is not None:
+            qkv, tail = self.short.extend(qkv, None if state is None else state.tensors[2])
+            tails = (tail,)
+        query, key, value = self.heads_of(qkv, past, shared)
+        if state is None:
+            mixed = self.attended(query, key, value, pad_BL)
         else:
-            mixed = attend(query, key, value, mask=self.seen(length, pad_BL), padded=True)
-        return self.outward(mixed.transpose(1, 2).reshape(batch, length, self.inner))  # B H L K -> B L D
+            key, value = (torch.cat(pair, dim=2) for pair in zip(state.tensors[:2], (key, value), strict=True))
+            pad_BL = self.pad_of_keys(state, pad_BL, x_BLD)
+            mixed = attend(
+                query, key, value, mask=self.seen_behind(past, length, key, pad_BL), padded=pad_BL is not None
+            )
+        kept = None
+        if keep:
+            cut = max(0, key.shape[2] - self.window) if self.window else 0
+            pad = None if pad_BL is None else pad_BL[:, cut:]
+            kept = State(past + length, (key[:, :, cut:].contiguous(), value[:, :, cut:].contiguous(), *tails), pad)
+        return self.joined(mixed), kept
+
+    @staticmethod
+    def pad_of_keys(state: State, pad_BL: torch.Tensor | None, x_BLD: torch.Tensor) -> torch.Tensor | None:
+        """True at keys of PAD, those of the state first; None where there are none."""
+        if state.pad_BL is None and pad_BL is None:
+            return None
+        batch, length, _ = x_BLD.shape
+        given = pad_BL if pad_BL is not None else torch.zeros(batch, length, dtype=torch.bool, device=x_BLD.device)
+        before = state.pad_BL if state.pad_BL is not None else given.new_zeros(batch, state.tensors[0].shape[2])
+        return torch.cat((before, given), dim=1)
+
+    def seen_behind(
+        self, past: int, length: int, key_BHLK: torch.Tensor, pad_BL: torch.Tensor | None
+    ) -> torch.Tensor | None:
+        """Mask of `length` queries behind `past` positions over keys that end where they do; None: all are seen."""
+        if pad_BL is None and (length == 1 or not (self.causal or self.window)):
+            return None
+        to_place = torch.arange(past + length - key_BHLK.shape[2], past + length, device=key_BHLK.device)
+        from_place = torch.arange(past, past + length, device=key_BHLK.device)
+        distance = from_place[:, None] - to_place
+        near = within(distance, self.window or past + length, self.causal)
+        return near if pad_BL is None else ((near & ~pad_BL[:, None]) | (distance == 0))[:, None]  # -> B 1 L M
+
+    def two_stream(
+        self,
+        noisy_BLD: torch.Tensor,
+        clean_BLD: torch.Tensor,
+        block: int,
+        pad_BL: torch.Tensor | None = None,
+        *,
+        shared: dict[Any, Any] | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As in `Mixer`, in two calls: noisy queries see the clean blocks before their own and their own noisy block,
+        clean queries the clean blocks up to their own."""
+        length, device = clean_BLD.shape[1], clean_BLD.device
+        shared = {} if shared is None else shared
+        qkv = [self.projected(x, 0, pad_BL) for x in (noisy_BLD, clean_BLD)]
+        if self.short is not None:
+            qkv = list(self.short.two_stream(torch.cat(qkv), block).chunk(2))
+        noisy, clean = (self.heads_of(one, 0, shared) for one in qkv)
+        name = ("two streams", length, block, self.window, self.causal)
+        if name not in shared:
+            shared[name] = self.seen_in_streams(length, block, pad_BL, device)
+        of_noisy, of_clean = shared[name]
+        key, value = (torch.cat(pair, dim=2) for pair in zip(clean[1:], noisy[1:], strict=True))
+        padded = pad_BL is not None
+        outputs = (
+            attend(noisy[0], key, value, mask=of_noisy, padded=padded),
+            attend(*clean, mask=of_clean, padded=padded),
+        )
+        return self.joined(outputs[0]), self.joined(outputs[1])
+
+    def seen_in_streams(
+        self, length: int, block: int, pad_BL: torch.Tensor | None, device: torch.device
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Masks of noisy queries over clean and noisy keys (L, 2L), and of clean queries over clean keys (L, L); with
+        PAD of each row (B, 1, L, ...)."""
+        place = torch.arange(length, device=device)
+        near = _window_mask(place, self.window or length, self.causal)
+        blocks = place // block
+        before, own = blocks[:, None] > blocks, blocks[:, None] == blocks
+        of_noisy, of_clean = torch.cat((near & before, near & own), dim=1), near & (before | own)
+        if pad_BL is None:
+            return of_noisy, of_clean
+        itself = place[:, None] == place  # no query is left without a key
+        apart = torch.cat((torch.zeros_like(itself), itself), dim=1)
+        real = ~pad_BL[:, None, None]  # B L -> B 1 1 L
+        return (of_noisy & torch.cat((real, real), -1)) | apart, (of_clean & real) | itself
 
     def windowed(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, pad_BL: torch.Tensor | None = None
@@ -139,7 +266,28 @@ class Attention(Mixer):
         pairs = length**2
         if (chunks := self.chunks(length)) > 1:
             pairs = chunks * self.window * self.window * (2 if self.causal else 3)
-        return FlopCount(matmul=8.0 * length * self.width * self.inner, attention=4.0 * pairs * self.inner)
+        return self.projections(length) + FlopCount(attention=4.0 * pairs * self.inner)
+
+    def projections(self, length: int) -> FlopCount:
+        """Four projections, and the short convolution."""
+        convolution = self.short.flops(length) if self.short is not None else 0.0
+        return FlopCount(matmul=8.0 * length * self.width * self.inner, convolution=convolution)
+
+    def state_size(self, positions: int) -> int:
+        """Keys and values, and the inputs of a short convolution."""
+        kept = 2 * self.inner * (min(positions, self.window) if self.window else positions)
+        return kept + (self.short.state_size if self.short is not None else 0)
+
+    def extend_flops(self, past: int, length: int) -> FlopCount:
+        """Four projections, and every new position against all keys that are kept and all new ones."""
+        if not past:
+            return self.flops(length)
+        keys = (min(past, self.window) if self.window else past) + length
+        return self.projections(length) + FlopCount(attention=4.0 * length * keys * self.inner)
+
+    def two_stream_flops(self, length: int, block: int) -> FlopCount:
+        """Four projections of both streams, and both calls over all pairs of their queries and keys."""
+        return self.projections(2 * length) + FlopCount(attention=12.0 * length**2 * self.inner)
 
     def kernels(self, device: torch.device) -> dict[str, str]:
         """{"sdpa": the implementation that runs there}, for autocast's type where it is on."""
@@ -150,14 +298,15 @@ class Attention(Mixer):
         return {"sdpa": name + (f" window {self.window}" if self.window else "")}
 
 
-def rotary_table(x_BHLK: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosine and sine (L, K) by which `rotate` turns vectors of this shape and type; the sine of a first half is
-    negative."""
+def rotary_table(x_BHLK: torch.Tensor, past: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cosine and sine (L, K) by which `rotate` turns vectors of this shape and type behind `past` positions; the sine
+    of a first half is negative."""
     length, head_width = x_BHLK.shape[-2:]
     half = head_width // 2
     steps = torch.arange(half, device=x_BHLK.device, dtype=torch.float32)
     frequency = ROPE_BASE ** (-steps / half)
-    angle = torch.arange(length, device=x_BHLK.device, dtype=torch.float32)[:, None] * frequency  # L K/2
+    place = torch.arange(past, past + length, device=x_BHLK.device, dtype=torch.float32)
+    angle = place[:, None] * frequency  # L K/2
     cosine, sine = angle.cos().to(x_BHLK.dtype), angle.sin().to(x_BHLK.dtype)
     return torch.cat((cosine, cosine), dim=-1), torch.cat((-sine, sine), dim=-1)
 
@@ -174,7 +323,11 @@ def rotate(x_BHLK: torch.Tensor, table: tuple[torch.Tensor, torch.Tensor]) -> to
 
 def _window_mask(place: torch.Tensor, window: int, causal: bool) -> torch.Tensor:
     """Mask (L, L), true where a query attends to a key."""
-    distance = place[:, None] - place[None, :]
+    return within(place[:, None] - place[None, :], window, causal)
+
+
+def within(distance: torch.Tensor, window: int, causal: bool) -> torch.Tensor:
+    """True where a key lies in the window of a query, `distance` positions before it."""
     return (distance <= window) & (distance >= (0 if causal else -window))
 
 
@@ -204,7 +357,7 @@ def windowed_attention(
     from_place = start + torch.arange(window, device=query.device)[:, None]  # c w 1
     to_place = start + torch.arange(span * window, device=query.device) - window  # c 1 sw
     distance = from_place - to_place
-    seen = (distance <= window) & (distance >= (0 if causal else -window)) & (to_place >= 0) & (to_place < length)
+    seen = within(distance, window, causal) & (to_place >= 0) & (to_place < length)
     if pad_BL is not None:
         pad = F.pad(pad_BL, padding[2:], value=True).unfold(1, span * window, window)  # B w+L+w -> B c sw
         seen = seen & ~pad[:, :, None]  # c w sw -> B c w sw

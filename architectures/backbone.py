@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,9 +16,10 @@ from torch.utils.checkpoint import checkpoint
 from architectures.config import BackboneConfig, BackboneError
 from architectures.mixer import FlopCount, Mixer, given_beside_x, make_mixer
 from architectures.padding import masked_share, pad_positions, without_pad
+from architectures.state import State
 from architectures.stem import TIME_FEATURES, Compress, Expand, TimeFeatures, make_norm
 
-__all__ = ["Backbone", "BackboneConfig", "BackboneError", "count_parameters"]
+__all__ = ["Backbone", "BackboneConfig", "BackboneError", "BackboneState", "count_parameters"]
 
 TOKEN_TYPES = (torch.int64, torch.int32)
 
@@ -60,14 +62,59 @@ class ResidualMixer(nn.Module):
             )
         return x_BLD + self.dropout(mixed)
 
+    def extend(
+        self,
+        x_BLD: torch.Tensor,
+        state: State | None,
+        pad_BL: torch.Tensor | None,
+        keep: bool,
+        shared: dict[Any, Any],
+    ) -> tuple[torch.Tensor, State | None]:
+        """`Mixer.extend` with norm and residual around it."""
+        normed = without_pad(self.norm(x_BLD), pad_BL)
+        mixed, after = self.mixer.extend(normed, state, pad_BL, keep=keep, shared=shared)
+        return x_BLD + self.dropout(mixed), after
+
+    def two_stream(
+        self,
+        noisy_BLD: torch.Tensor,
+        clean_BLD: torch.Tensor,
+        block: int,
+        pad_BL: torch.Tensor | None,
+        shared: dict[Any, Any],
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """`Mixer.two_stream` with norm and residual around it."""
+        noisy, clean = (without_pad(self.norm(x), pad_BL) for x in (noisy_BLD, clean_BLD))
+        noisy, clean = self.mixer.two_stream(noisy, clean, block, pad_BL, shared=shared)
+        return noisy_BLD + self.dropout(noisy), clean_BLD + self.dropout(clean)
+
     def flops(self, length: int) -> FlopCount:
         """The mixer's at `length` positions, and the projection of the time where it is conditioned on."""
         modulation = 4.0 * TIME_FEATURES * self.mixer.width if self.modulation is not None else 0.0
         return self.mixer.flops(length) + FlopCount(matmul=modulation)
 
 
+@dataclass(frozen=True)
+class BackboneState:
+    """What `Backbone.extend` keeps: the number of tokens and of rows so far, and the state of each layer."""
+
+    tokens: int
+    batch: int
+    layers: tuple[State | None, ...]
+
+    @property
+    def size(self) -> int:
+        """Floats a row."""
+        return sum(layer.size for layer in self.layers if layer is not None)
+
+    def rows(self, index_R: torch.Tensor) -> BackboneState:
+        """The state of some rows, by their int64 indices."""
+        layers = tuple(None if layer is None else layer.rows(index_R) for layer in self.layers)
+        return BackboneState(self.tokens, len(index_R), layers)
+
+
 class Backbone(nn.Module):
-    """A denoiser: token ids (B, L) -> logits (B, L, V) in float32.
+    """A denoiser: token ids (B, L) -> logits (B, L, V) in float32, or in float64 where its weights are.
 
     name: shown in errors; the arm's name where it has one. L must be a multiple of the stride: padding here would
     give the mixers positions without music, and arms would treat them differently, so other lengths are refused;
@@ -120,17 +167,123 @@ class Backbone(nn.Module):
         x = without_pad(self.norm(x), pad_BL)
         return self.expand(x, self.compress.embedding.weight)  # B L/stride D -> B L V
 
+    def extend(
+        self, tokens_BL: torch.Tensor, state: BackboneState | None = None, *, head: bool = True, keep: bool = True
+    ) -> tuple[torch.Tensor | None, BackboneState | None]:
+        """Logits (B, L, V) of the tokens that follow those of `state` (None: there are none), and the state after them.
+
+        The logits equal those of `forward` over all tokens where every mixer is causal; a bidirectional mixer sees all
+        tokens of this call, and of those before it what the state carries. `state` is left as it was, so a caller may
+        drop the new one. head: False leaves the logits out (None); keep: False leaves the new state out (None).
+        Raises BackboneError as `forward` does, for a batch or a length that does not fit the state, and for a backbone
+        that does not extend (see `check_extends`).
+        """
+        self.check_extends()
+        past = 0 if state is None else state.tokens
+        self._check_tokens(tokens_BL, past)
+        if state is not None and tokens_BL.shape[0] != state.batch:
+            raise BackboneError(f"backbone {self.name}: {tokens_BL.shape[0]} rows behind a state of {state.batch}")
+        pad_BL = pad_positions(tokens_BL, self.config.pad_id, self.config.stride)
+        x = self.compress(
+            tokens_BL, None if pad_BL is None else tokens_BL == self.config.pad_id, past // self.config.stride
+        )
+        shared: dict[Any, Any] = {}
+        given = state.layers if state is not None else (None,) * len(self.layers)
+        layers = []
+        for layer, before in zip(self.residual_mixers(), given, strict=True):
+            x, after = layer.extend(x, before, pad_BL, keep, shared)
+            layers.append(after)
+        logits = None
+        if head:
+            logits = self.expand(without_pad(self.norm(x), pad_BL), self.compress.embedding.weight)
+        if not keep:
+            return logits, None
+        return logits, BackboneState(past + tokens_BL.shape[1], tokens_BL.shape[0], tuple(layers))
+
+    def two_stream(self, noisy_BL: torch.Tensor, clean_BL: torch.Tensor, block: int) -> torch.Tensor:
+        """Logits (B, L, V) of noisy blocks of `block` tokens, each behind the clean blocks before it: what one call of
+        `extend` a block gives, from one call. PAD stands at the same places of both.
+
+        Raises BackboneError as `extend` does, and for a block that the stride or that does not divide the length.
+        """
+        self.check_extends()
+        self.check_block(block, clean_BL.shape[1])
+        for tokens_BL in (noisy_BL, clean_BL):
+            self._check_tokens(tokens_BL)
+        pad_BL = pad_positions(clean_BL, self.config.pad_id, self.config.stride)
+        noisy, clean = (
+            self.compress(tokens_BL, None if pad_BL is None else tokens_BL == self.config.pad_id)
+            for tokens_BL in (noisy_BL, clean_BL)
+        )
+        shared: dict[Any, Any] = {}
+        positions = block // self.config.stride
+        for layer in self.residual_mixers():
+            if self.config.checkpoint_blocks and self.training and torch.is_grad_enabled():
+                noisy, clean = checkpoint(
+                    layer.two_stream, noisy, clean, positions, pad_BL, shared, use_reentrant=False
+                )
+            else:
+                noisy, clean = layer.two_stream(noisy, clean, positions, pad_BL, shared)
+        return self.expand(without_pad(self.norm(noisy), pad_BL), self.compress.embedding.weight)
+
+    def check_extends(self) -> None:
+        """Raise BackboneError unless tokens can follow others from a state of finite size."""
+        config = self.config
+        if config.time_conditioning:
+            raise BackboneError(
+                f"backbone {self.name}: time_conditioning has one time a row, blocks have one each; allowed: false"
+            )
+        if config.stem_kernel > config.stride:
+            raise BackboneError(
+                f"backbone {self.name}: kernel {config.stem_kernel} of the stem reads tokens of later blocks; "
+                f"allowed: the stride, {config.stride}"
+            )
+        for mixer in self.mixers():
+            if not mixer.extends:
+                raise BackboneError(
+                    f"backbone {self.name}: mixer [{mixer.name}] has no finite state that later tokens could start from"
+                )
+
+    def check_block(self, block: int, length: int | None = None) -> None:
+        """Raise BackboneError unless sequences, of `length` tokens where it is given, can be cut into such blocks."""
+        if block < 1 or block % self.config.stride:
+            raise BackboneError(f"backbone {self.name}: block {block} is not a multiple of stride {self.config.stride}")
+        if length is not None and length % block:
+            raise BackboneError(f"backbone {self.name}: length {length} is not a multiple of block {block}")
+
+    def state_size(self, tokens: int) -> int:
+        """Floats a sequence that `extend` keeps after so many tokens."""
+        self.check_extends()
+        return sum(mixer.state_size(tokens // self.config.stride) for mixer in self.mixers())
+
+    def extend_flops(self, past: int, length: int, *, head: bool = True) -> FlopCount:
+        """Operations of one call of `extend` over one sequence: `length` tokens behind `past`."""
+        self.check_extends()
+        self.check_length(length, past)
+        count = self.compress.flops(length) + (self.expand.flops(length) if head else FlopCount())
+        stride = self.config.stride
+        return sum((mixer.extend_flops(past // stride, length // stride) for mixer in self.mixers()), count)
+
+    def two_stream_flops(self, length: int, block: int) -> FlopCount:
+        """Operations of one call of `two_stream` over one sequence of `length` tokens, both streams."""
+        self.check_extends()
+        self.check_length(length)
+        self.check_block(block, length)
+        stem, stride = self.compress.flops(length), self.config.stride
+        ends = stem + stem + self.expand.flops(length)
+        return sum((mixer.two_stream_flops(length // stride, block // stride) for mixer in self.mixers()), ends)
+
     def _time_of(self, tokens_BL: torch.Tensor) -> torch.Tensor:
         """The share of masked tokens but for PAD (B,): the time of an absorbing process with the linear schedule."""
         if self.config.mask_id is None:
             raise BackboneError(f"backbone {self.name}: time_conditioning needs mask_id, or a time at each call")
         return masked_share(tokens_BL, self.config.mask_id, self.config.pad_id)
 
-    def _check_tokens(self, tokens_BL: torch.Tensor) -> None:
+    def _check_tokens(self, tokens_BL: torch.Tensor, past: int = 0) -> None:
         if tokens_BL.dim() != 2 or tokens_BL.dtype not in TOKEN_TYPES:
             shown = f"{tuple(tokens_BL.shape)} {tokens_BL.dtype}"
             raise BackboneError(f"backbone {self.name}: tokens must be (batch, length) int64, not {shown}")
-        self.check_length(tokens_BL.shape[1])
+        self.check_length(tokens_BL.shape[1], past)
         if tokens_BL.shape[0] == 0:
             raise BackboneError(f"backbone {self.name}: the batch is empty")
         if torch.compiler.is_compiling() or tokens_BL.is_meta:
@@ -144,13 +297,13 @@ class Backbone(nn.Module):
             raise BackboneError(f"backbone {self.name}: token id {low if low < 0 else high} is outside {allowed}")
         self._ids_seen_on.add(device)
 
-    def check_length(self, length: int) -> None:
-        """Raise BackboneError unless sequences of `length` tokens can run."""
+    def check_length(self, length: int, past: int = 0) -> None:
+        """Raise BackboneError unless sequences of `length` tokens can run, behind `past` others."""
         config = self.config
         if length < 1 or length % config.stride:
             raise BackboneError(f"backbone {self.name}: length {length} is not a multiple of stride {config.stride}")
-        if config.positions == "learned" and length > config.max_length:
-            raise BackboneError(f"backbone {self.name}: length {length} is over max_length {config.max_length}")
+        if config.positions == "learned" and past + length > config.max_length:
+            raise BackboneError(f"backbone {self.name}: length {past + length} is over max_length {config.max_length}")
 
     def check_device(self, device: torch.device) -> None:
         """Raise MixerError where a mixer cannot run there."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from architectures.mixer import FlopCount, Mixer, register_mixer, writes_residual
+from architectures.state import State, behind, of_clean, positions_before, streams, tails_before_blocks
 
 
 @register_mixer("C", name="convolution")
@@ -34,9 +37,54 @@ class Convolution(Mixer):
 
     def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
         """(B, L, D) -> (B, L, D)."""
-        inner = F.glu(self.inward(x_BLD), dim=-1).transpose(1, 2)  # B L 2D -> B D L
-        inner = self.depthwise(F.pad(inner, self.padding)).transpose(1, 2)  # B D L+K-1 -> B L D
+        return self.windowed(F.pad(F.glu(self.inward(x_BLD), dim=-1), (0, 0, self.padding[0], 0)))
+
+    def windowed(self, whole_BLD: torch.Tensor) -> torch.Tensor:
+        """What follows the gated linear unit, for positions behind those that the window looks back to."""
+        inner = F.pad(whole_BLD.transpose(1, 2), (0, self.padding[1]))  # B reach+L D -> B D L+K-1
+        inner = self.depthwise(inner).transpose(1, 2)  # B D L+K-1 -> B L D
         return self.outward(F.silu(self.norm(inner)))
+
+    def extend(
+        self,
+        x_BLD: torch.Tensor,
+        state: State | None = None,
+        pad_BL: torch.Tensor | None = None,
+        *,
+        keep: bool = True,
+        shared: dict[Any, Any] | None = None,
+    ) -> tuple[torch.Tensor, State | None]:
+        """As in `Mixer`; the state holds the inputs that the window looks back to."""
+        tail = state.tensors[0] if state is not None else None
+        whole = behind(tail, F.glu(self.inward(x_BLD), dim=-1), self.padding[0])
+        length = x_BLD.shape[1]
+        after = State(positions_before(state) + length, (whole[:, length:].contiguous(),)) if keep else None
+        return self.windowed(whole), after
+
+    def two_stream(
+        self,
+        noisy_BLD: torch.Tensor,
+        clean_BLD: torch.Tensor,
+        block: int,
+        pad_BL: torch.Tensor | None = None,
+        *,
+        shared: dict[Any, Any] | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As in `Mixer`: all blocks of both streams as rows, each behind the clean inputs before it."""
+        rows, _ = streams(noisy_BLD, clean_BLD, block, None)
+        inner = F.glu(self.inward(rows), dim=-1)
+        tails = tails_before_blocks(of_clean(inner, len(clean_BLD)), block, self.padding[0])
+        y = self.windowed(torch.cat((torch.cat((tails, tails)), inner), dim=1))
+        noisy, clean = y.view(2, *clean_BLD.shape)
+        return noisy, clean
+
+    def state_size(self, positions: int) -> int:
+        """The inputs that the window looks back to."""
+        return self.padding[0] * self.width
+
+    def two_stream_flops(self, length: int, block: int) -> FlopCount:
+        """Twice one stream."""
+        return self.flops(length) + self.flops(length)
 
     def flops(self, length: int) -> FlopCount:
         """Two projections, three times length x width^2, and the window."""

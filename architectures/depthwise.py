@@ -87,5 +87,9 @@ def plain_convolution(x_BIL: Tensor, weight_IK: Tensor, bias_I: Tensor | None, *
     """The same in plain torch operations."""
     reach = weight_IK.shape[1] - 1
     padded = F.pad(x_BIL, (0, reach) if backward else (reach, 0))  # B I L -> B I L+K-1
-    weight = weight_IK.flip(-1) if backward else weight_IK
-    return F.silu(F.conv1d(padded, weight[:, None], bias_I, groups=weight.shape[0]))  # B I L+K-1 -> B I L
+    return within(padded, weight_IK.flip(-1) if backward else weight_IK, bias_I)  # B I L+K-1 -> B I L
+
+
+def within(x_BIL: Tensor, weight_IK: Tensor, bias_I: Tensor | None) -> Tensor:
+    """silu of the convolution where its window lies inside: (B, I, L + K - 1) -> (B, I, L)."""
+    return F.silu(F.conv1d(x_BIL, weight_IK[:, None], bias_I, groups=weight_IK.shape[0]))

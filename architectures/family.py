@@ -4,7 +4,7 @@
     M{1..4}FA*4         counts from a range; {1,3,7} for a list
     place(A, MF*8)      one A at every place in the stack, before the first mixer to after the last
 
-The forms combine: `permute(MF{1,2})*4`.
+The forms combine: `permute(MF{1,2})*4`. Beside them the causal twin of a pattern.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ from __future__ import annotations
 import re
 from itertools import permutations
 
-from architectures.mixer import canonical_pattern
-from architectures.pattern import BlockPattern, PatternError
+import torch
+
+from architectures.mixer import canonical_pattern, find_mixer, make_mixer, mixer_options
+from architectures.pattern import BlockPattern, OptionValue, PatternError, Slot
 
 FAMILY_LIMIT = 1000
+ANY_WIDTH = 256
+"""Width at which a mixer is asked whether it is causal."""
 _COUNTS = re.compile(r"\{([^{}]*)\}")
 _WORD = re.compile(r"(permute|place)\(")
 
@@ -32,6 +36,37 @@ def expand_family(text: str) -> list[BlockPattern]:
         if len(found) > FAMILY_LIMIT:
             raise PatternError(text, 0, f"a family of more than {FAMILY_LIMIT} patterns")
     return list(found.values())
+
+
+def causal_twin(text: str) -> BlockPattern:
+    """The pattern with every mixer reading forward alone. Options and sizes stay, and the parameters with them, but for
+    those of `M(bidirectional,separate)`, which has weights of its own for each way.
+
+    Raises PatternError for a mixer without such a form.
+
+    >>> str(causal_twin("M(bidirectional)FA(window=8)*2"))
+    'MFA(causal,window=8)*2'
+    """
+    pattern = canonical_pattern(text)
+    return canonical_pattern("".join(str(_causal(str(pattern), slot)) for slot in pattern.slots))
+
+
+def _causal(text: str, slot: Slot) -> Slot:
+    if _is_causal(slot):
+        return slot
+    cls = find_mixer(slot.mixer)
+    ways: list[tuple[str, OptionValue]] = [("causal", True), ("direction", "forward")]
+    for key, value in ways:
+        if key in mixer_options(cls):
+            kept = [(name, given) for name, given in slot.options if cls.words.get(name, (name,))[0] != key]
+            if _is_causal(twin := Slot(slot.mixer, (*kept, (key, value)))):
+                return twin
+    raise PatternError(text, 0, f"mixer {slot} has no causal form")
+
+
+def _is_causal(slot: Slot) -> bool:
+    with torch.device("meta"):
+        return make_mixer(slot, ANY_WIDTH, {}).causal
 
 
 def _unfold(text: str) -> list[str]:

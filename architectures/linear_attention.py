@@ -5,7 +5,7 @@ Source: Yang et al. 2023, arXiv 2312.06635.
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from torch import nn
@@ -13,7 +13,16 @@ from torch.nn import functional as F
 
 from architectures.carry import states_at_starts
 from architectures.mamba import MambaDirection
-from architectures.mixer import FlopCount, Mixer, nearest_multiple, register_mixer, without_autocast, writes_residual
+from architectures.mixer import (
+    FlopCount,
+    Mixer,
+    at_least_float32,
+    nearest_multiple,
+    register_mixer,
+    without_autocast,
+    writes_residual,
+)
+from architectures.state import State, of_clean, positions_before, streams
 
 CHUNK = 16
 GATE_RANK = 16  # Yang et al. 2023, section 4.4
@@ -34,6 +43,18 @@ def gla_chunked(
 
     Within a chunk the decay between two steps is split at the chunk's middle, so that no factor leaves float32.
     """
+    return gla_from(query_BLHK, key_BLHK, value_BLHV, log_decay_BLHK, None, chunk)[0]
+
+
+def gla_from(
+    query_BLHK: torch.Tensor,
+    key_BLHK: torch.Tensor,
+    value_BLHV: torch.Tensor,
+    log_decay_BLHK: torch.Tensor,
+    start_BHKV: torch.Tensor | None,
+    chunk: int = CHUNK,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`gla_chunked` from a state before the first step (None: 0), and the state (B, H, K, V) after the last."""
     batch, length, heads, _ = query_BLHK.shape
     chunk = min(chunk, length)
     missing = -length % chunk
@@ -51,9 +72,25 @@ def gla_chunked(
 
     end = total[:, :, :, -1:]
     written = (key * (end - total).exp()).transpose(3, 4) @ value  # B c H K V
-    starts = states_at_starts(written, end.exp().transpose(3, 4))  # B c H K V
+    decay = end.exp().transpose(3, 4)  # B c H K 1
+    starts = states_at_starts(written, decay, start_BHKV)  # B c H K V
     carried = (query * total.exp()) @ starts  # B c H Q K, B c H K V -> B c H Q V
-    return (inside + carried).transpose(2, 3).reshape(batch, -1, heads, value.shape[-1])[:, :length]  # -> B L H V
+    y = (inside + carried).transpose(2, 3).reshape(batch, -1, heads, value.shape[-1])[:, :length]  # -> B L H V
+    return y, decay[:, -1] * starts[:, -1] + written[:, -1]
+
+
+def gla_starts(
+    key_BLHK: torch.Tensor, value_BLHV: torch.Tensor, log_decay_BLHK: torch.Tensor, block: int
+) -> torch.Tensor:
+    """The state of `gla_chunked` before each block of `block` steps: (B L/block, H, K, V)."""
+    key, value, log_decay = (
+        one.unflatten(1, (-1, block)).transpose(2, 3)  # B L H * -> B n H Q *
+        for one in (key_BLHK, value_BLHV, log_decay_BLHK)
+    )
+    total = log_decay.cumsum(dim=3)
+    end = total[:, :, :, -1:]
+    written = (key * (end - total).exp()).transpose(3, 4) @ value  # B n H K V
+    return states_at_starts(written, end.exp().transpose(3, 4)).flatten(0, 1)
 
 
 def gla_flops(length: int, heads: int, key_width: int, value_width: int, chunk: int = CHUNK) -> float:
@@ -95,28 +132,116 @@ class GatedLinearAttention(Mixer):
 
     def forward(self, x_BLD: torch.Tensor) -> torch.Tensor:
         """(B, L, D) -> (B, L, D)."""
-        half = self.inner // 2
-        query, key, value, gate = self.inward(x_BLD).float().split((half, half, self.inner, self.inner), dim=-1)
-        log_decay = F.logsigmoid(self.decay(x_BLD).float()) / GATE_TEMPERATURE
-        log_decay = log_decay.clamp(min=LOG_DECAY_FLOOR).unflatten(-1, (self.heads, -1))  # B L HK -> B L H K
-        query = query.unflatten(-1, (self.heads, -1)) * self.key_width**-0.5  # B L HK -> B L H K
-        key, value = (tensor.unflatten(-1, (self.heads, -1)) for tensor in (key, value))
+        *inputs, gate = self.projected(x_BLD)
         with without_autocast(x_BLD.device):
-            mixed = self.run(query, key, value, log_decay)
-            mixed = F.rms_norm(mixed, (self.value_width,), self.norm_weight.float(), NORM_EPSILON).flatten(2)
-        return self.outward((mixed * F.silu(gate)).to(x_BLD.dtype))  # B L I -> B L D
+            mixed = self.run(*inputs)
+        return self.gated(mixed, gate, x_BLD.dtype)
 
-    def run(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, log_decay: torch.Tensor) -> torch.Tensor:
+    def projected(self, x_BLD: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Query and key (B, L, H, K), value (B, L, H, V), log decay (B, L, H, K), gate (B, L, I)."""
+        half = self.inner // 2
+        parts = at_least_float32(self.inward(x_BLD)).split((half, half, self.inner, self.inner), dim=-1)
+        log_decay = F.logsigmoid(at_least_float32(self.decay(x_BLD))) / GATE_TEMPERATURE
+        log_decay = log_decay.clamp(min=LOG_DECAY_FLOOR).unflatten(-1, (self.heads, -1))  # B L HK -> B L H K
+        query = parts[0].unflatten(-1, (self.heads, -1)) * self.key_width**-0.5  # B L HK -> B L H K
+        key, value = (tensor.unflatten(-1, (self.heads, -1)) for tensor in parts[1:3])
+        return query, key, value, log_decay, parts[3]
+
+    def gated(self, mixed_BLHV: torch.Tensor, gate_BLI: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """Norm, gate and outward projection: (B, L, D)."""
+        with without_autocast(gate_BLI.device):
+            weight = at_least_float32(self.norm_weight)
+            mixed = F.rms_norm(mixed_BLHV, (self.value_width,), weight, NORM_EPSILON).flatten(2)
+        return self.outward((mixed * F.silu(gate_BLI)).to(dtype))  # B L I -> B L D
+
+    def ahead(self) -> int:
+        """Value features of every head that run forward."""
+        ways = {"forward": 1, "bidirectional": 2}.get(self.direction)
+        return self.value_width // ways if ways else 0
+
+    def run(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        log_decay: torch.Tensor,
+    ) -> torch.Tensor:
         """The recurrence in this mixer's direction: -> (B, L, H, V)."""
         if self.direction == "forward":
             return gla_chunked(query, key, value, log_decay)
-        flipped = [tensor.flip(1) for tensor in (query, key, log_decay)]
-        if self.direction == "backward":
-            return gla_chunked(flipped[0], flipped[1], value.flip(1), flipped[2]).flip(1)
-        right, left = value.chunk(2, dim=-1)  # B L H V -> two of B L H V/2
-        ahead = gla_chunked(query, key, right, log_decay)
-        back = gla_chunked(flipped[0], flipped[1], left.flip(1), flipped[2]).flip(1)
-        return torch.cat((ahead, back), dim=-1)
+        right = value[..., : self.ahead()]
+        ahead = [gla_chunked(query, key, right, log_decay)] if self.direction == "bidirectional" else []
+        return torch.cat((*ahead, self.backward_part(query, key, value, log_decay)), dim=-1)
+
+    def backward_part(
+        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, log_decay: torch.Tensor
+    ) -> torch.Tensor:
+        """The recurrence of the value features that run backward from the last position: (B, L, H, V of them)."""
+        left = value[..., self.ahead() :]
+        query, key, left, log_decay = (one.flip(1) for one in (query, key, left, log_decay))
+        return gla_chunked(query, key, left, log_decay).flip(1)
+
+    def run_from(
+        self, inputs: tuple[torch.Tensor, ...], start_BHKV: torch.Tensor | None
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """`run` from a state of the features that run forward; and the state after them, () where none do."""
+        query, key, value, log_decay = inputs
+        ahead, parts = self.ahead(), []
+        end: tuple[torch.Tensor, ...] = ()
+        if ahead:
+            y, last = gla_from(query, key, value[..., :ahead], log_decay, start_BHKV)
+            parts, end = [y], (last,)
+        if ahead < self.value_width:
+            parts.append(self.backward_part(*inputs))
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1), end
+
+    def extend(
+        self,
+        x_BLD: torch.Tensor,
+        state: State | None = None,
+        pad_BL: torch.Tensor | None = None,
+        *,
+        keep: bool = True,
+        shared: dict[Any, Any] | None = None,
+    ) -> tuple[torch.Tensor, State | None]:
+        """As in `Mixer`; the state is that of the recurrence, of the value features that run forward."""
+        *inputs, gate = self.projected(x_BLD)
+        start = state.tensors[0] if state is not None and state.tensors else None
+        with without_autocast(x_BLD.device):
+            mixed, end = self.run_from(tuple(inputs), start)
+        after = State(positions_before(state) + x_BLD.shape[1], end) if keep else None
+        return self.gated(mixed, gate, x_BLD.dtype), after
+
+    def two_stream(
+        self,
+        noisy_BLD: torch.Tensor,
+        clean_BLD: torch.Tensor,
+        block: int,
+        pad_BL: torch.Tensor | None = None,
+        *,
+        shared: dict[Any, Any] | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As in `Mixer`: all blocks of both streams as rows, each from the clean state before it."""
+        rows, _ = streams(noisy_BLD, clean_BLD, block, None)
+        *inputs, gate = self.projected(rows)
+        start = None
+        with without_autocast(rows.device):
+            if ahead := self.ahead():
+                _, key, value, log_decay = (of_clean(one, len(clean_BLD)) for one in inputs)
+                starts = gla_starts(key, value[..., :ahead], log_decay, block)
+                start = torch.cat((starts, starts))
+            mixed, _ = self.run_from(tuple(inputs), start)
+        noisy, clean = self.gated(mixed, gate, clean_BLD.dtype).view(2, *clean_BLD.shape)
+        return noisy, clean
+
+    def state_size(self, positions: int) -> int:
+        """Key features times the value features that run forward."""
+        return self.heads * self.key_width * self.ahead()
+
+    def two_stream_flops(self, length: int, block: int) -> FlopCount:
+        """Both streams in blocks, and the states before the blocks."""
+        streams = sum([self.flops(block)] * (2 * (length // block)), FlopCount())
+        return streams + FlopCount(scan=2.0 * length * self.state_size(length))
 
     def kernels(self, device: torch.device) -> dict[str, str]:
         """{"gla": "torch"} on CUDA, where packages have a fused kernel and this is the slow one."""

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from architectures import depthwise, scan
 from architectures.mixer import (
     EIGHT,
     FlopCount,
     Mixer,
+    at_least_float32,
     register_mixer,
     type_of_products,
     without_decay,
     writes_residual,
 )
+from architectures.state import State, in_turn, positions_before
 
 MambaDirection = Literal["forward", "backward", "bidirectional"]
 Weights = Literal["split", "tied", "separate"]
@@ -47,6 +50,34 @@ def joined(parts_BIL: list[torch.Tensor]) -> torch.Tensor:
     if len(parts_BIL) == 1:
         return parts_BIL[0]
     return torch.cat([part.transpose(0, 1) for part in parts_BIL]).transpose(0, 1)
+
+
+def added_to_part(
+    outputs_BIL: torch.Tensor, carried_BIL: torch.Tensor, z_BIL: torch.Tensor, part: int, parts: int
+) -> torch.Tensor:
+    """The outputs, and in one of the equal parts of their channels what a state carries into them, gated by silu(z)."""
+    gated = (carried_BIL * F.silu(at_least_float32(z_BIL))).to(outputs_BIL.dtype)
+    cut = channel_shares(outputs_BIL, parts)
+    cut[part] = cut[part] + gated
+    return joined(cut)
+
+
+class Steps(NamedTuple):
+    """What the scans of equal parts of the channels read; B and C are the same for all."""
+
+    u_BIL: list[torch.Tensor]
+    delta_BIL: list[torch.Tensor]
+    A_IN: list[torch.Tensor]
+    B_BNL: torch.Tensor
+    C_BNL: torch.Tensor
+    D_I: list[torch.Tensor]
+    bias_I: list[torch.Tensor]
+
+    def sums(self, part: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sum of the steps up to each, and step times input: (B, I, L)."""
+        delta = at_least_float32(self.delta_BIL[part])
+        steps = scan.step_sizes(delta, self.bias_I[part], True)
+        return steps.cumsum(-1), steps * at_least_float32(self.u_BIL[part])
 
 
 class SelectiveStateSpace(nn.Module):
@@ -92,13 +123,28 @@ class SelectiveStateSpace(nn.Module):
         Where pad_BL is true u is 0, and with it B u: nothing is written into the state. delta, B and C come from all
         channels.
         """
-        parts = len(x_BIL)
+        return self.scanned(self.steps(self.convolved(x_BIL, backward), pad_BL), z_BIL, backward)
+
+    def taps(self, parts: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Weight and bias of the convolution of equal parts of the channels."""
         bias_I = cast(torch.Tensor, self.convolution.bias)
-        taps = zip(shares(self.convolution.weight, parts), shares(bias_I, parts), strict=True)
-        u_BIL = [
-            depthwise.causal_convolution(x, weight, bias, backward=back)
-            for x, (weight, bias), back in zip(x_BIL, taps, backward, strict=True)
-        ]
+        return list(zip(shares(self.convolution.weight, parts), shares(bias_I, parts), strict=True))
+
+    def convolved(
+        self, x_BIL: list[torch.Tensor], backward: list[bool], tail_BIK: torch.Tensor | None = None
+    ) -> list[torch.Tensor]:
+        """The short convolution with silu; the part that runs forward behind its tail, the K - 1 inputs before."""
+        outputs = []
+        for x, (weight, bias), back in zip(x_BIL, self.taps(len(x_BIL)), backward, strict=True):
+            if tail_BIK is None or back:
+                outputs.append(depthwise.causal_convolution(x, weight, bias, backward=back))
+            else:
+                outputs.append(depthwise.within(torch.cat((tail_BIK, x), dim=-1), weight[:, 0], bias))
+        return outputs
+
+    def steps(self, u_BIL: list[torch.Tensor], pad_BL: torch.Tensor | None = None) -> Steps:
+        """All that the scans read, from the convolved inputs."""
+        parts = len(u_BIL)
         if pad_BL is not None:
             u_BIL = [u.masked_fill(pad_BL[:, None], 0.0) for u in u_BIL]
         projected = product(self.to_parameters.weight, joined(u_BIL))  # R+2N I, B I L -> B R+2N L
@@ -106,15 +152,56 @@ class SelectiveStateSpace(nn.Module):
         rank_BRL, B_BNL, C_BNL = (one.transpose(0, 1) for one in projected.transpose(0, 1).split(sizes))
         rank_BLR = rank_BRL.transpose(1, 2).contiguous()  # laid out so that gradients of small ranks keep their bits
         delta_BIL = product(self.to_delta.weight, rank_BLR.transpose(1, 2))  # I R, B R L -> B I L
-        A_IN = -self.A_log.float().exp()
-        own = zip(*(shares(one, parts) for one in (A_IN, self.D.float(), self.to_delta.bias.float())), strict=True)
-        outputs = [
-            scan.selective_scan(u, delta, A, B_BNL, C_BNL, D, z, bias, True, reverse=back)
-            for u, delta, z, (A, D, bias), back in zip(
-                u_BIL, channel_shares(delta_BIL, parts), z_BIL, own, backward, strict=True
-            )
-        ]
-        return joined(outputs)
+        A_IN = -at_least_float32(self.A_log).exp()
+        A, D, bias = (
+            shares(one, parts) for one in (A_IN, at_least_float32(self.D), at_least_float32(self.to_delta.bias))
+        )
+        return Steps(u_BIL, channel_shares(delta_BIL, parts), A, B_BNL, C_BNL, D, bias)
+
+    @staticmethod
+    def scanned(steps: Steps, z_BIL: list[torch.Tensor], backward: list[bool]) -> torch.Tensor:
+        """Outputs (B, I, L) of all parts from a state of 0, each part in its direction."""
+        parts = zip(steps.u_BIL, steps.delta_BIL, z_BIL, steps.A_IN, steps.D_I, steps.bias_I, backward, strict=True)
+        return joined(
+            [
+                scan.selective_scan(u, delta, A, steps.B_BNL, steps.C_BNL, D, z, bias, True, reverse=back)
+                for u, delta, z, A, D, bias, back in parts
+            ]
+        )
+
+    def extend(
+        self,
+        x_BIL: list[torch.Tensor],
+        z_BIL: list[torch.Tensor],
+        backward: list[bool],
+        pad_BL: torch.Tensor | None,
+        kept: tuple[torch.Tensor, ...],
+        keep: bool,
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """As `run`, the part that runs forward from what was kept: its last K - 1 inputs and its state, nothing at the
+        start; and what is kept after it."""
+        if False not in backward:
+            return self.run(x_BIL, z_BIL, backward, pad_BL), ()
+        ahead = backward.index(False)
+        tail_BIK, start_BIN = kept or (None, None)
+        steps = self.steps(self.convolved(x_BIL, backward, tail_BIK), pad_BL)
+        outputs = self.scanned(steps, z_BIL, backward)
+        if start_BIN is None and not keep:
+            return outputs, ()
+        sums_BIL, driven_BIL = steps.sums(ahead)
+        A_IN = steps.A_IN[ahead]
+        if start_BIN is not None:
+            carried = scan.carried_outputs(sums_BIL, A_IN, start_BIN, at_least_float32(steps.C_BNL))
+            outputs = added_to_part(outputs, carried, z_BIL[ahead], ahead, len(backward))
+        if not keep:
+            return outputs, ()
+        end_BIN = scan.written_states(sums_BIL, driven_BIL, A_IN, at_least_float32(steps.B_BNL))
+        if start_BIN is not None:
+            end_BIN = end_BIN + (sums_BIL[..., -1:] * A_IN).exp() * start_BIN
+        x = x_BIL[ahead]
+        reach = self.kernel - 1
+        before = F.pad(x, (reach, 0)) if tail_BIK is None else torch.cat((tail_BIK, x), dim=-1)
+        return outputs, (before[..., x.shape[-1] :].contiguous(), end_BIN)
 
     def flops(self, length: int) -> FlopCount:
         """One pass over all channels in whichever direction; the scan as published tables count it, 9 a state (see
@@ -125,6 +212,54 @@ class SelectiveStateSpace(nn.Module):
             convolution=2.0 * length * self.channels * self.kernel,
             scan=float(scan.scan_flops(1, length, self.channels, self.state)),
         )
+
+    def two_stream(
+        self,
+        x_BIL: list[torch.Tensor],
+        z_BIL: list[torch.Tensor],
+        backward: list[bool],
+        pad_BL: torch.Tensor | None,
+        block: int,
+    ) -> torch.Tensor:
+        """As `run`, of noisy and clean blocks in turn, the part that runs forward from the clean inputs and the clean
+        state before each pair."""
+        taps = self.taps(len(x_BIL))
+        u_BIL = [
+            convolved_in_blocks(x, *tap, block, backward=back)
+            for x, tap, back in zip(x_BIL, taps, backward, strict=True)
+        ]
+        steps = self.steps(u_BIL, pad_BL)
+        parts = zip(u_BIL, steps.delta_BIL, z_BIL, steps.A_IN, steps.D_I, steps.bias_I, backward, strict=True)
+        return joined(
+            [
+                scan.block_scan(
+                    u, delta, A, steps.B_BNL, steps.C_BNL, D, z, bias, block, streams=not back, reverse=back
+                )
+                for u, delta, z, A, D, bias, back in parts
+            ]
+        )
+
+
+def convolved_in_blocks(
+    x_BIL: torch.Tensor, weight_I1K: torch.Tensor, bias_I: torch.Tensor, block: int, *, backward: bool
+) -> torch.Tensor:
+    """The short convolution with silu of noisy and clean blocks in turn: behind the clean inputs before each pair, or
+    when `backward` with zeros behind each block. One call, over the blocks with what each of them reads beside it."""
+    reach = weight_I1K.shape[-1] - 1
+    blocks = x_BIL.unflatten(-1, (-1, 2, block))  # B I 2L -> B I n 2 block
+    if backward:
+        beside = F.pad(blocks, (0, reach))
+    else:
+        clean = blocks[..., 1, :].flatten(2)
+        tails = (
+            F.pad(clean, (reach, 0)).unfold(-1, reach, block)[:, :, :-1]
+            if reach
+            else clean[:, :, ::block, None][..., :0]
+        )
+        beside = torch.cat((tails[:, :, :, None].expand(-1, -1, -1, 2, -1), blocks), dim=-1)
+    y = depthwise.causal_convolution(beside.flatten(2), weight_I1K, bias_I, backward=backward)
+    y = y.unflatten(-1, (-1, 2, reach + block))
+    return (y[..., :block] if backward else y[..., reach:]).flatten(2)  # B I n 2 block -> B I 2L
 
 
 @register_mixer("M", name="mamba")
@@ -196,6 +331,62 @@ class Mamba(Mixer):
         mixed = outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
         mixed_IM = mixed.transpose(0, 1).flatten(1)  # B I L -> I BL
         return self.outward(mixed_IM.t()).view(x_BLD.shape)  # I BL -> BL D -> B L D
+
+    def extend(
+        self,
+        x_BLD: torch.Tensor,
+        state: State | None = None,
+        pad_BL: torch.Tensor | None = None,
+        *,
+        keep: bool = True,
+        shared: dict[Any, Any] | None = None,
+    ) -> tuple[torch.Tensor, State | None]:
+        """As in `Mixer`; the state holds the last K - 1 inputs of the convolution and the state of the scan, of the
+        channels that run forward."""
+        passes = self.passes()
+        parts = len(passes[0][1])
+        inner = channel_shares(product(self.inward.weight, x_BLD.transpose(1, 2)), 2 * parts)  # B 2I L -> B I/parts L
+        kept = state.tensors if state is not None else ()
+        outputs: list[torch.Tensor] = []
+        tensors: tuple[torch.Tensor, ...] = ()
+        for space, backward in passes:
+            given = kept if False in backward else ()
+            output, after = space.extend(inner[:parts], inner[parts:], backward, pad_BL, given, keep)
+            outputs.append(output)
+            tensors = tensors or after
+        mixed = outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
+        y = self.outward(mixed.transpose(0, 1).flatten(1).t()).view(x_BLD.shape)  # I BL -> BL D -> B L D
+        return y, State(positions_before(state) + x_BLD.shape[1], tensors) if keep else None
+
+    def two_stream(
+        self,
+        noisy_BLD: torch.Tensor,
+        clean_BLD: torch.Tensor,
+        block: int,
+        pad_BL: torch.Tensor | None = None,
+        *,
+        shared: dict[Any, Any] | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As in `Mixer`: noisy and clean blocks in turn, each from the clean state and inputs before it."""
+        both, pad = in_turn(noisy_BLD, clean_BLD, block, pad_BL)
+        passes = self.passes()
+        parts = len(passes[0][1])
+        inner = channel_shares(product(self.inward.weight, both.transpose(1, 2)), 2 * parts)  # B 2I 2L -> B I/parts 2L
+        outputs = [space.two_stream(inner[:parts], inner[parts:], back, pad, block) for space, back in passes]
+        mixed = outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
+        y = self.outward(mixed.transpose(0, 1).flatten(1).t()).view(both.shape)  # I B2L -> B2L D -> B 2L D
+        noisy, clean = y.unflatten(1, (-1, 2, block)).unbind(2)
+        return noisy.flatten(1, 2), clean.flatten(1, 2)
+
+    def two_stream_flops(self, length: int, block: int) -> FlopCount:
+        """Twice one stream: the states between blocks are counted as the steps of the scan that they stand for."""
+        return self.flops(length) + self.flops(length)
+
+    def state_size(self, positions: int) -> int:
+        """K - 1 inputs and N states of each channel that runs forward."""
+        ways = 2 if self.direction == "bidirectional" and self.weights == "split" else 1
+        channels = 0 if self.direction == "backward" else self.inner // ways
+        return channels * (self.ahead.kernel - 1 + self.ahead.state)
 
     def flops(self, length: int) -> FlopCount:
         """Three products of length x width x inner, and each pass."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import get_args
+from typing import Any, get_args
 
 import torch
 from torch import nn
@@ -16,6 +16,7 @@ from architectures.mixer import (
     EIGHT,
     FlopCount,
     Mixer,
+    at_least_float32,
     nearest_multiple,
     register_mixer,
     type_of_products,
@@ -24,10 +25,16 @@ from architectures.mixer import (
     writes_residual,
 )
 from architectures.padding import without_pad
-from architectures.ssd import SSD, chosen_kernel, ssd, ssd_flops
+from architectures.ssd import SSD, chosen_kernel, ssd, ssd_flops, ssd_from, ssd_starts
+from architectures.state import State, behind, of_clean, positions_before, streams, tails_before_blocks
 
 A_LOW, A_HIGH = 1.0, 16.0  # range of -A at the start (Dao and Gu 2024, the released code)
 NORM_EPSILON = 1e-5
+
+
+def side_by_side(parts: list[torch.Tensor]) -> torch.Tensor:
+    """Parts of every head's features in order: B L H P/parts -> B L H P."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1)
 
 
 @register_mixer("S", name="mamba2")
@@ -89,35 +96,138 @@ class Mamba2(Mixer):
 
     def forward(self, x_BLD: torch.Tensor, pad_BL: torch.Tensor | None = None) -> torch.Tensor:
         """(B, L, D) -> (B, L, D); x must be 0 where pad_BL is true, from where the state carries nothing."""
-        z, mixed, delta = self.inward(x_BLD).split((self.inner, self.mixed, self.heads), dim=-1)  # B L I, M, H
-        delta = F.softplus(delta.float() + self.delta_bias.float())
-        half, pad_back = self.head_width // 2, None if pad_BL is None else pad_BL.flip(1)
-        if self.direction == "bidirectional":
-            ahead = self.run(mixed, delta, slice(0, half), pad_BL)
-            back = self.run(mixed.flip(1), delta.flip(1), slice(half, self.head_width), pad_back).flip(1)
-            y = torch.cat((ahead, back), dim=-1)  # two of B L H P/2 -> B L H P
-        elif self.direction == "backward":
-            y = self.run(mixed.flip(1), delta.flip(1), slice(0, self.head_width), pad_back).flip(1)
-        else:
-            y = self.run(mixed, delta, slice(0, self.head_width), pad_BL)
-        gated = y.flatten(2) * F.silu(z.float())  # B L H P -> B L I
-        normed = F.rms_norm(gated, (self.inner,), self.norm_weight.float(), NORM_EPSILON)
-        return self.outward(normed.to(x_BLD.dtype))  # B L I -> B L D
+        z, mixed, delta = self.projected(x_BLD)
+        ahead = self.ahead()
+        parts = [self.run(mixed, delta, ahead, pad_BL)] if ahead.stop else []
+        return self.gated(side_by_side(parts + self.backward_part(mixed, delta, pad_BL)), z, x_BLD.dtype)
+
+    def projected(self, x_BLD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The gate z (B, L, I), the channels x, B, C before the convolution (B, L, M) and delta (B, L, H)."""
+        z, mixed, delta = self.inward(x_BLD).split((self.inner, self.mixed, self.heads), dim=-1)
+        return z, mixed, F.softplus(at_least_float32(delta) + at_least_float32(self.delta_bias))
+
+    def gated(self, y_BLHP: torch.Tensor, z_BLI: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """Gate, norm and outward projection: (B, L, D)."""
+        gated = y_BLHP.flatten(2) * F.silu(at_least_float32(z_BLI))  # B L H P -> B L I
+        normed = F.rms_norm(gated, (self.inner,), at_least_float32(self.norm_weight), NORM_EPSILON)
+        return self.outward(normed.to(dtype))  # B L I -> B L D
 
     def run(
         self, mixed_BLM: torch.Tensor, delta_BLH: torch.Tensor, features: slice, pad_BL: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Convolution and SSD of some of every head's features, first step to last: -> (B, L, H, P of the slice)."""
-        mixed_BMT = self.of_heads(mixed_BLM.transpose(1, 2), 1, features)
+        x, B, C = self.convolved(self.of_heads(mixed_BLM.transpose(1, 2), 1, features), features, pad_BL)
+        with without_autocast(x.device):
+            return at_least_float32(ssd(x, delta_BLH, self.decay(), B, C, at_least_float32(self.D)))
+
+    def decay(self) -> torch.Tensor:
+        """A of each head, at least in float32."""
+        return -at_least_float32(self.A_log).exp()
+
+    def convolved(
+        self, mixed_BMT: torch.Tensor, features: slice, pad_BL: torch.Tensor | None, *, behind: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """x (B, L, H, P of the slice), B and C, from the convolution of the slice's channels; behind: with the K - 1
+        positions before the first, 0 without."""
         weight, bias = self.convolution.weight, self.convolution.bias
         weight = self.of_heads(weight, 0, features)
         bias = None if bias is None else self.of_heads(bias, 0, features)
-        convolved = depthwise.causal_convolution(mixed_BMT, weight, bias).transpose(1, 2)  # B M L -> B L M
+        if behind:
+            convolved = depthwise.within(mixed_BMT, weight[:, 0], bias).transpose(1, 2)  # B M K-1+L -> B L M
+        else:
+            convolved = depthwise.causal_convolution(mixed_BMT, weight, bias).transpose(1, 2)  # B M L -> B L M
         convolved = without_pad(convolved, pad_BL)
         x, B, C = convolved.split((convolved.shape[-1] - 2 * self.state, self.state, self.state), dim=-1)
-        x = x.unflatten(-1, (self.heads, -1))  # B L HP -> B L H P
+        return x.unflatten(-1, (self.heads, -1)), B, C  # B L HP -> B L H P
+
+    def ahead(self) -> slice:
+        """Features of every head that run forward."""
+        ways = {"forward": 1, "bidirectional": 2}.get(self.direction)
+        return slice(0, self.head_width // ways if ways else 0)
+
+    def extend(
+        self,
+        x_BLD: torch.Tensor,
+        state: State | None = None,
+        pad_BL: torch.Tensor | None = None,
+        *,
+        keep: bool = True,
+        shared: dict[Any, Any] | None = None,
+    ) -> tuple[torch.Tensor, State | None]:
+        """As in `Mixer`; the state holds the last K - 1 inputs of the convolution and the state of the SSD, of the
+        features that run forward."""
+        z, mixed, delta = self.projected(x_BLD)
+        ahead, parts = self.ahead(), []
+        tensors: tuple[torch.Tensor, ...] = ()
+        if ahead.stop:
+            tail, start = state.tensors if state is not None else (None, None)
+            whole = behind(tail, self.of_heads(mixed, 2, ahead), self.kernel - 1)
+            y, end = self.run_from(whole, delta, ahead, pad_BL, start)
+            parts.append(y)
+            tensors = (whole[:, x_BLD.shape[1] :].contiguous(), end)
+        parts += self.backward_part(mixed, delta, pad_BL)
+        y = self.gated(side_by_side(parts), z, x_BLD.dtype)
+        return y, State(positions_before(state) + x_BLD.shape[1], tensors) if keep else None
+
+    def run_from(
+        self,
+        whole_BLM: torch.Tensor,
+        delta_BLH: torch.Tensor,
+        features: slice,
+        pad_BL: torch.Tensor | None,
+        start_BNHP: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """`run` of positions behind the K - 1 before them, from a state; and the state after them."""
+        x, B, C = self.convolved(whole_BLM.transpose(1, 2), features, pad_BL, behind=True)
+        return self.ssd_from(x, delta_BLH, B, C, start_BNHP)
+
+    def ssd_from(
+        self, x: torch.Tensor, delta: torch.Tensor, B: torch.Tensor, C: torch.Tensor, start: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """SSD and skip from a state, and the state after it."""
+        x, B, C = (at_least_float32(one) for one in (x, B, C))
         with without_autocast(x.device):
-            return ssd(x, delta_BLH, -self.A_log.float().exp(), B, C, self.D.float()).float()
+            y, end = ssd_from(x, delta, self.decay(), B, C, start)
+            return y + at_least_float32(self.D)[:, None] * x, end
+
+    def backward_part(
+        self, mixed_BLM: torch.Tensor, delta_BLH: torch.Tensor, pad_BL: torch.Tensor | None
+    ) -> list[torch.Tensor]:
+        """Outputs of the features that run backward from the last position; [] where none do."""
+        back = slice(self.ahead().stop, self.head_width)
+        if back.start == back.stop:
+            return []
+        pad = None if pad_BL is None else pad_BL.flip(1)
+        return [self.run(mixed_BLM.flip(1), delta_BLH.flip(1), back, pad).flip(1)]
+
+    def two_stream(
+        self,
+        noisy_BLD: torch.Tensor,
+        clean_BLD: torch.Tensor,
+        block: int,
+        pad_BL: torch.Tensor | None = None,
+        *,
+        shared: dict[Any, Any] | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """As in `Mixer`: all blocks of both streams as rows, each from the clean state and inputs before it."""
+        batch, length, _ = clean_BLD.shape
+        rows, pad = streams(noisy_BLD, clean_BLD, block, pad_BL)
+        z, mixed, delta = self.projected(rows)
+        ahead, parts = self.ahead(), []
+        if ahead.stop:
+            given = self.of_heads(mixed, 2, ahead)
+            tails = tails_before_blocks(of_clean(given, batch), block, self.kernel - 1)
+            whole = torch.cat((torch.cat((tails, tails)), given), dim=1)
+            x, B, C = self.convolved(whole.transpose(1, 2), ahead, pad, behind=True)
+            with without_autocast(x.device):
+                clean = (at_least_float32(of_clean(one, batch)) for one in (x, delta, B))
+                clean_x, clean_delta, clean_B = clean
+                starts = ssd_starts(clean_x, clean_delta, self.decay(), clean_B, block)
+            parts.append(self.ssd_from(x, delta, B, C, torch.cat((starts, starts)))[0])
+        parts += self.backward_part(mixed, delta, pad)
+        y = self.gated(side_by_side(parts), z, clean_BLD.dtype)
+        noisy, clean = y.view(2, batch, length, -1)
+        return noisy, clean
 
     def of_heads(self, values: torch.Tensor, dim: int, features: slice) -> torch.Tensor:
         """Of the channels x, B, C along `dim` those of B, C and of some of every head's features."""
@@ -137,6 +247,17 @@ class Mamba2(Mixer):
             convolution=2.0 * length * (self.inner + passes * 2 * self.state) * self.kernel,
             scan=passes * ssd_flops(length, self.heads, self.head_width // passes, self.state),
         )
+
+    def state_size(self, positions: int) -> int:
+        """K - 1 inputs of each channel and N states of each feature that runs forward."""
+        features = self.heads * self.ahead().stop
+        return (self.kernel - 1) * (features + 2 * self.state) + features * self.state if features else 0
+
+    def two_stream_flops(self, length: int, block: int) -> FlopCount:
+        """Both streams in blocks, and the states before the blocks."""
+        one, features = self.flops(block), self.heads * self.ahead().stop
+        streams = sum([one] * (2 * (length // block)), FlopCount())
+        return streams + FlopCount(scan=2.0 * length * features * self.state)
 
     def kernels(self, device: torch.device) -> dict[str, str]:
         """{"convolution": ..., "ssd": ...} on devices where they are a choice, for autocast's type where it is on."""

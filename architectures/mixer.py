@@ -25,10 +25,12 @@ from torch import nn
 
 from architectures.loading import import_built_in, import_entry_points
 from architectures.pattern import BlockPattern, OptionValue, PatternError, Slot
+from architectures.state import State, positions_before
 
 Direction = Literal["forward", "backward", "bidirectional", "none"]
 BUILT_IN = (
-    "attention", "convolution", "feed_forward", "fla_layers", "linear_attention", "long_convolution", "mamba", "mamba2",
+    "attention", "convolution", "feed_forward", "fla_layers", "gated_delta", "linear_attention", "long_convolution",
+    "mamba", "mamba2",
 )  # fmt: skip
 """Modules of this package that register mixers; imported when a mixer is first looked up."""
 ENTRY_POINT_GROUP = "smdim_bench.mixers"
@@ -119,6 +121,72 @@ class Mixer(nn.Module):
     def flops(self, length: int) -> FlopCount:
         """Operations of one forward pass over one sequence of `length` positions."""
         raise NotImplementedError
+
+    @property
+    def extends(self) -> bool:
+        """Whether `extend` is defined: the mixer keeps a finite state, or mixes no positions."""
+        return type(self).extend is not Mixer.extend or self.direction == "none"
+
+    def extend(
+        self,
+        x_BLD: torch.Tensor,
+        state: State | None = None,
+        pad_BL: torch.Tensor | None = None,
+        *,
+        keep: bool = True,
+        shared: dict[Any, Any] | None = None,
+    ) -> tuple[torch.Tensor, State | None]:
+        """Mix the positions that follow those of `state` (None: there are none): outputs of the same shape, and the
+        state after them, None unless `keep`.
+
+        Among the positions of x each sees what the mixer's direction says, so that a bidirectional mixer sees all of x;
+        the state carries what lies left of x alone. `state` is left as it was: a caller may drop the new one. pad_BL,
+        shared: as in `forward`. Raises MixerError for a mixer without a finite state.
+        """
+        if not self.extends:
+            raise MixerError(f"mixer [{self.name}] has no finite state that later positions could start from")
+        return self(x_BLD), State(positions_before(state) + x_BLD.shape[1]) if keep else None
+
+    def two_stream(
+        self,
+        noisy_BLD: torch.Tensor,
+        clean_BLD: torch.Tensor,
+        block: int,
+        pad_BL: torch.Tensor | None = None,
+        *,
+        shared: dict[Any, Any] | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """All blocks of `block` positions at once, in two streams: each block of the noisy stream, and of the clean
+        one, behind the clean blocks before it. pad_BL: true where either stream holds PAD.
+
+        This form is a loop over `extend`, which others are equal to. Raises as `extend` does.
+        """
+        if self.direction == "none":
+            return self(noisy_BLD), self(clean_BLD)
+        state, outputs = None, []
+        for start in range(0, clean_BLD.shape[1], block):
+            part = slice(start, start + block)
+            pad = None if pad_BL is None else pad_BL[:, part]
+            noisy, _ = self.extend(noisy_BLD[:, part], state, pad, keep=False)
+            clean, state = self.extend(clean_BLD[:, part], state, pad)
+            outputs.append((noisy, clean))
+        noisy_blocks, clean_blocks = zip(*outputs, strict=True)
+        return torch.cat(noisy_blocks, dim=1), torch.cat(clean_blocks, dim=1)
+
+    def state_size(self, positions: int) -> int:
+        """Floats a sequence that `extend` keeps after so many positions; 0 where it keeps none."""
+        return 0
+
+    def extend_flops(self, past: int, length: int) -> FlopCount:
+        """Operations of one call of `extend` over one sequence: `length` positions behind `past`."""
+        return self.flops(length)
+
+    def two_stream_flops(self, length: int, block: int) -> FlopCount:
+        """Operations of one call of `two_stream` over one sequence of `length` positions, both streams."""
+        if self.direction == "none":
+            return self.flops(length) + self.flops(length)
+        calls = (self.extend_flops(start, block) for start in range(0, length, block))
+        return sum((one + one for one in calls), FlopCount())
 
     def kernels(self, device: torch.device) -> dict[str, str]:
         """Which implementation each operator with more than one would use there, e.g. {"scan": "numba"}."""
@@ -225,6 +293,11 @@ def without_autocast(device: torch.device) -> AbstractContextManager[None]:
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
+
+
+def at_least_float32(values: torch.Tensor) -> torch.Tensor:
+    """The values in float32, or in float64 where they are: the types that recurrences compute in."""
+    return values if values.dtype == torch.float64 else values.float()
 
 
 def type_of_products(weight: torch.Tensor, device: torch.device) -> torch.dtype:

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from architectures import package_kernels
 from architectures.carry import states_at_starts
 from architectures.kernel_choice import HALF, Kernel, KernelDispatcher, constant_when_compiled, record
+from architectures.mixer import at_least_float32
 
 CHUNK = 32  # steps; work inside a chunk grows with its square; on a CPU at N = 128 16 and 128 ran slower, 64 alike
 
@@ -58,7 +59,7 @@ def ssd(
         record("ssd", kernel)
     if kernel == "mamba_ssm":
         return package_kernels.state_space_duality(x_BLHP, delta_BLH, A_H, B_BLN, C_BLN, D_H)
-    x, B, C = x_BLHP.float(), B_BLN.float(), C_BLN.float()
+    x, B, C = (at_least_float32(one) for one in (x_BLHP, B_BLN, C_BLN))
     return ssd_chunked(x, delta_BLH, A_H, B, C) + D_H[:, None] * x
 
 
@@ -93,6 +94,19 @@ def ssd_chunked(
 
     Source: Dao and Gu 2024, section 6.
     """
+    return ssd_from(x_BLHP, delta_BLH, A_H, B_BLN, C_BLN, None, chunk)[0]
+
+
+def ssd_from(
+    x_BLHP: torch.Tensor,
+    delta_BLH: torch.Tensor,
+    A_H: torch.Tensor,
+    B_BLN: torch.Tensor,
+    C_BLN: torch.Tensor,
+    start_BNHP: torch.Tensor | None,
+    chunk: int = CHUNK,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`ssd_chunked` from a state before the first step (None: 0), and the state (B, N, H, P) after the last."""
     batch, length, heads, width = x_BLHP.shape
     chunk = min(chunk, length)
     missing = -length % chunk
@@ -114,9 +128,23 @@ def ssd_chunked(
     to_end = (log_decay[:, :, -1:] - log_decay).exp()  # B c Q H
     written = B.transpose(2, 3) @ (x * to_end[..., None]).flatten(3)  # B c N Q, B c Q HP -> B c N HP
     decay = log_decay[:, :, -1, None, :, None].exp()  # B c 1 H 1
-    states = states_at_starts(written.view(batch, count, -1, heads, width), decay)  # B c N H P
+    written = written.view(batch, count, -1, heads, width)
+    states = states_at_starts(written, decay, start_BNHP)  # B c N H P
     carried = (C @ states.flatten(3)).view(batch, count, chunk, heads, width) * log_decay.exp()[..., None]
-    return (inside + carried).reshape(batch, count * chunk, heads, width)[:, :length]  # B c Q H P -> B L H P
+    y = (inside + carried).reshape(batch, count * chunk, heads, width)[:, :length]  # B c Q H P -> B L H P
+    return y, decay[:, -1] * states[:, -1] + written[:, -1]
+
+
+def ssd_starts(
+    x_BLHP: torch.Tensor, delta_BLH: torch.Tensor, A_H: torch.Tensor, B_BLN: torch.Tensor, block: int
+) -> torch.Tensor:
+    """The state of `ssd_reference` before each block of `block` steps: (B L/block, N, H, P)."""
+    delta, x, B = (one.unflatten(1, (-1, block)) for one in (delta_BLH, x_BLHP, B_BLN))  # B L * -> B n Q *
+    log_decay = (delta * A_H).cumsum(dim=2)  # B n Q H
+    to_end = (log_decay[:, :, -1:] - log_decay).exp() * delta
+    written = B.transpose(2, 3) @ (x * to_end[..., None]).flatten(3)  # B n N Q, B n Q HP -> B n N HP
+    decay = log_decay[:, :, -1, None, :, None].exp()  # B n 1 H 1
+    return states_at_starts(written.unflatten(-1, x.shape[-2:]), decay).flatten(0, 1)
 
 
 def ssd_flops(length: int, heads: int, width: int, state: int, chunk: int = CHUNK) -> float:

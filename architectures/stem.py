@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from architectures.config import BackboneConfig
-from architectures.mixer import FlopCount, without_decay
+from architectures.mixer import FlopCount, at_least_float32, without_decay
 from architectures.padding import without_pad
 
 HEAD_INIT_STD = 0.02  # logits start near 0, so that the first loss is near that of a uniform guess
@@ -42,16 +42,17 @@ class Compress(nn.Module):
         if self.position is not None:
             without_decay(self.position)
 
-    def forward(self, tokens_BL: torch.Tensor, pad_BL: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(self, tokens_BL: torch.Tensor, pad_BL: torch.Tensor | None = None, past: int = 0) -> torch.Tensor:
         """(B, L) int64 -> (B, L / stride, D). pad_BL: true at tokens of PAD, whose embedding is then 0, as beyond the
-        ends, so that a position that is partly PAD keeps its other tokens alone; None where there are none."""
+        ends, so that a position that is partly PAD keeps its other tokens alone; None where there are none. past:
+        positions before the first."""
         x = without_pad(self.embedding(tokens_BL), pad_BL)  # B L -> B L E
         x = F.pad(x, (0, 0, *self.padding))  # B L E -> B L+surplus E
         windows = x.unfold(1, self.config.stem_kernel, self.config.stride)  # -> B L/stride E K
         # A product, not conv1d: oneDNN's strided conv1d gives wrong values in bfloat16 for 16 channels of kernel 4.
         # B L/stride EK -> B L/stride D
         x = F.linear(windows.flatten(2), self.convolution.weight.flatten(1), self.convolution.bias)
-        return x if self.position is None else x + self.position[: x.shape[1]]
+        return x if self.position is None else x + self.position[past : past + x.shape[1]]
 
     def flops(self, length: int) -> FlopCount:
         """The convolution, as a product of (length / stride) x (kernel E) x D; a look-up counts nothing."""
@@ -62,7 +63,7 @@ class Compress(nn.Module):
 
 
 class Expand(nn.Module):
-    """(B, L / stride, D) -> transposed convolution -> norm -> logits (B, L, V) in float32."""
+    """(B, L / stride, D) -> transposed convolution -> norm -> logits (B, L, V), at least in float32."""
 
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
@@ -83,8 +84,8 @@ class Expand(nn.Module):
         length = x_BLD.shape[1] * self.config.stride
         x = self.norm(self.upward(x_BLD)[:, self.cut : self.cut + length])  # B L/stride D -> B L+surplus E -> B L E
         if self.head is not None:
-            return self.head(x).float()  # B L E -> B L V
-        return F.linear(x, embedding_VE / self.config.token_width).float()  # B L E -> B L V
+            return at_least_float32(self.head(x))  # B L E -> B L V
+        return at_least_float32(F.linear(x, embedding_VE / self.config.token_width))  # B L E -> B L V
 
     def upward(self, x_BLD: torch.Tensor) -> torch.Tensor:
         """The transposed convolution; a product where its windows do not overlap, as in `Compress`."""

@@ -11,7 +11,12 @@ from metrics.cost.quantities import (
     FORWARD_GFLOPS,
     PEAK_MEMORY_INFERENCE,
     PEAK_MEMORY_TRAINING,
+    PIECE_CALLS,
+    PIECE_GFLOPS,
+    PIECE_TIME,
+    PIECE_TIME_TOGETHER,
     SAMPLE_LATENCY,
+    SAMPLER_BITS,
     SAMPLING_TIME,
     STEP_LATENCY,
     STEP_LATENCY_GRAPH,
@@ -55,7 +60,12 @@ FAILED: Final = (*PRIMARY, OA_MEAN, OUTLIERS, ONSET)
 """Rows of a quality cell that failed, so that it stays in sight."""
 SAMPLED: Final = (KERNEL_DISTANCE, OA_MEAN, OA_DISTANCE_MEAN, OUTLIERS, TOKEN_ENTROPY, SOUNDING, GRAMMAR_ERRORS)
 """Scores against network calls, as panels."""
+PIECE: Final = (PIECE_TIME, PIECE_TIME_TOGETHER, PIECE_CALLS, PIECE_GFLOPS)
+"""Costs of a piece, against the bits of the sampler that draws it."""
 SAMPLING: Final = (
+    SAMPLER_BITS,
+    PIECE_TIME,
+    PIECE_GFLOPS,
     SAMPLING_TIME,
     KERNEL_DISTANCE,
     OA_MEAN,

@@ -28,6 +28,9 @@ class ScanInputs:
     delta_bias: Tensor | None
     delta_softplus: bool
     reverse: bool
+    block: int = 0
+    streams: bool = False
+    """Blocks as in `block_scan`, for a kernel that runs them; 0: none."""
 
     @property
     def tensors(self) -> tuple[Tensor | None, ...]:

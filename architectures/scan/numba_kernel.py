@@ -18,6 +18,8 @@ ITEMS_WANTED = 32
 """Groups are made smaller until there are about so many items; a constant, because the order of sums depends on it."""
 LARGEST_GROUP = 16
 """Blocks in a group at most: their common sums need no memory of their own; more blocks bring no more speed."""
+RUNS_BLOCKS = True
+"""Whether `forward` and `backward` take inputs with blocks (see `architectures.scan.blocks`)."""
 NOTHING = np.zeros(0, dtype=np.float32)
 
 
@@ -61,6 +63,8 @@ def _read(inputs: ScanInputs, grad_BDL: Tensor | None = None) -> ScanArrays:
         smooth=inputs.delta_softplus,
         gated=inputs.z is not None,
         group_blocks=min(max(1, blocks * batch // ITEMS_WANTED), LARGEST_GROUP, blocks),
+        block=inputs.block,
+        streams=inputs.streams,
     )
 
 

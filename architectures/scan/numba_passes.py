@@ -36,6 +36,7 @@ class ScanArrays(NamedTuple):
 
     u, delta, z, grad_y: (B, D, L); A: (D, N); B, C: (B, L, N), contiguous in N; skip (the argument D), bias: (D,).
     An absent vector is empty, an absent z or grad_y is u. smooth: softplus of the steps; gated: whether there is a z.
+    block: steps after which the state is replaced (see `block_scan`), 0: never; streams: by which rule.
     """
 
     u: Any
@@ -50,6 +51,8 @@ class ScanArrays(NamedTuple):
     smooth: Any
     gated: Any
     group_blocks: Any
+    block: Any
+    streams: Any
 
 
 class GradientArrays(NamedTuple):
@@ -75,6 +78,7 @@ class _Places(NamedTuple):
     grad_A: int
     grad_skip: int
     grad_bias: int
+    grad_saved: int
     rates: int
     skip: int
     bias: int
@@ -82,13 +86,14 @@ class _Places(NamedTuple):
     decay: int
     grad_B: int
     grad_C: int
+    saved: int
     chunk: int
     starts: int
     end: int
 
 
 _rows, _matrix, _vector = float32[:, :, :], float32[:, ::1], float32[::1]
-_given = (*(_rows,) * 4, _matrix, _rows, _rows, _vector, _vector, boolean, boolean, int64)
+_given = (*(_rows,) * 4, _matrix, _rows, _rows, _vector, _vector, boolean, boolean, int64, int64, boolean)
 _partial = float32[:, :, :, :]
 _gradients = (_rows, _rows, _rows, float32[:, :, ::1], _partial, _partial, _matrix, _matrix)
 FORWARD_TYPES = types.void(*_given, _rows, _vector, int64, int64)
@@ -104,17 +109,31 @@ def _group(s, item):  # type: ignore[no-untyped-def]
     return item // groups, group, group * s.group_blocks * LANES, min(s.group_blocks, blocks - group * s.group_blocks)
 
 
+@njit
+def _enter(scratch, s, time, before, saved):  # type: ignore[no-untyped-def]
+    """At the first step of a block replace the state `before` it, as `block_scan` says."""
+    if s.block == 0 or time % s.block:
+        return
+    cells = s.A.shape[1] * LANES
+    if not s.streams:
+        scratch[before : before + cells] = ZERO
+    elif time // s.block % 2:
+        scratch[before : before + cells] = scratch[saved : saved + cells]
+    else:
+        scratch[saved : saved + cells] = scratch[before : before + cells]
+
+
 def scan_forward(  # type: ignore[no-untyped-def]
-    u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks, y, scratch, first, last
+    u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks, block, streams, y, scratch, first, last
 ):
     """Items first .. last - 1; item i is group i % groups of batch row i // groups.
 
     The arguments are the fields of ScanArrays: numba takes an array of any strides as an argument, not in a tuple.
     """
-    s = ScanArrays(u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks)
+    s = ScanArrays(u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks, block, streams)
     cells = s.A.shape[1] * LANES
     decay, rates, skips = 2 * cells, 3 * cells, 4 * cells
-    biases, chunk = skips + LANES, skips + 2 * LANES
+    biases, saved, chunk = skips + LANES, skips + 2 * LANES, skips + 2 * LANES + cells
     for item in range(first, last):
         batch, _, first_channel, blocks = _group(s, item)
         for channel in range(first_channel, first_channel + blocks * LANES, LANES):
@@ -125,6 +144,7 @@ def scan_forward(  # type: ignore[no-untyped-def]
                 steps = min(STEPS, s.u.shape[2] - start)
                 form_steps(scratch, chunk, s, batch, channel, start, steps, biases)
                 for t in range(steps):
+                    _enter(scratch, s, start + t, before, saved)
                     advance(scratch, rates, chunk + t * LANES, s, batch, start + t, before, after, decay)
                     before, after = after, before
                 if s.gated:
@@ -137,26 +157,30 @@ def scratch_floats(which: str, given: ScanArrays) -> int:
     """Floats of scratch memory that an item of the "forward" or "backward" pass needs."""
     length, state = given.u.shape[2], given.A.shape[1]
     if which == "forward":
-        return LANES * (4 * state + 2) + CHUNK_ROWS * ROW
-    return _places(length, state, given.group_blocks).end
+        return LANES * (5 * state + 2) + CHUNK_ROWS * ROW
+    return _places(length, state, given.group_blocks, given.block).end
 
 
-def _places(length: int, state: int, group_blocks: int) -> _Places:
+def _places(length: int, state: int, group_blocks: int, block: int) -> _Places:
     cells, chunks = state * LANES, (length + STEPS - 1) // STEPS
     grad_A = group_blocks * cells  # from 0 to here: what is carried from one chunk to the one before
     grad_skip = grad_A + group_blocks * cells
     grad_bias = grad_skip + group_blocks * LANES
-    rates = grad_bias + group_blocks * LANES
+    grad_saved = grad_bias + group_blocks * LANES
+    rates = grad_saved + (group_blocks * cells if block else 0)
     skip = rates + group_blocks * cells
     bias = skip + group_blocks * LANES
     h = bias + group_blocks * LANES
     decay = h + (STEPS + 1) * cells
     grad_B = decay + STEPS * cells
     grad_C = grad_B + STEPS * cells
-    chunk = grad_C + STEPS * cells
+    saved = grad_C + STEPS * cells
+    chunk = saved + cells
     starts = chunk + CHUNK_ROWS * ROW
-    end = starts + chunks * group_blocks * cells
-    return _Places(grad_A, grad_skip, grad_bias, rates, skip, bias, h, decay, grad_B, grad_C, chunk, starts, end)
+    end = starts + chunks * group_blocks * cells * (2 if block else 1)
+    return _Places(
+        grad_A, grad_skip, grad_bias, grad_saved, rates, skip, bias, h, decay, grad_B, grad_C, saved, chunk, starts, end
+    )
 
 
 _places_compiled = njit(_places)
@@ -164,20 +188,58 @@ _places_compiled = njit(_places)
 
 @njit
 def _keep_starts(scratch, at, s, batch, channel, k):  # type: ignore[no-untyped-def]
-    """The states in which the chunks of the k-th block of a group begin."""
+    """The states in which the chunks of the k-th block of a group begin, with blocks of time the saved ones too."""
     cells, length = s.A.shape[1] * LANES, s.u.shape[2]
     before, after = at.h, at.h + cells
     scratch[before : before + cells] = ZERO
     for start in range(0, length, STEPS):
-        kept = at.starts + (start // STEPS * s.group_blocks + k) * cells
+        _enter(scratch, s, start, before, at.saved)
+        kept = _kept(at, s, start, k)
         scratch[kept : kept + cells] = scratch[before : before + cells]
+        if s.block:
+            scratch[kept + cells : kept + 2 * cells] = scratch[at.saved : at.saved + cells]
         if start + STEPS >= length:
             return
         form_steps(scratch, at.chunk, s, batch, channel, start, STEPS, at.bias + k * LANES)
         for t in range(STEPS):
+            if t:
+                _enter(scratch, s, start + t, before, at.saved)
             step_at = at.chunk + t * LANES
             advance(scratch, at.rates + k * cells, step_at, s, batch, start + t, before, after, at.decay)
             before, after = after, before
+
+
+@njit
+def _kept(at, s, start, k):  # type: ignore[no-untyped-def]
+    """Where the states of a chunk's start are kept."""
+    return at.starts + (start // STEPS * s.group_blocks + k) * s.A.shape[1] * LANES * (2 if s.block else 1)
+
+
+@njit
+def _before(at, s, start, t, cells):  # type: ignore[no-untyped-def]
+    """Where the replayed state before step t of a chunk lies; the one before its first step is kept as replaced."""
+    time = start + t
+    if s.block == 0 or t == 0 or time % s.block or (s.streams and time // s.block % 2 == 0):
+        return at.h + t * cells
+    if s.streams and t >= s.block:
+        return at.h + (t - s.block) * cells
+    return at.saved  # 0 without streams
+
+
+@njit
+def _leave(scratch, at, s, time, k):  # type: ignore[no-untyped-def]
+    """Going back, at the first step of a block: send the carried gradient to the state that replaced the other."""
+    if s.block == 0 or time % s.block:
+        return
+    cells = s.A.shape[1] * LANES
+    carried, kept = k * cells, at.grad_saved + k * cells
+    if s.streams and time // s.block % 2 == 0:
+        for cell in range(0, cells, LANES):
+            store(scratch, carried + cell, load(scratch, carried + cell) + load(scratch, kept + cell))
+        return
+    if s.streams:
+        scratch[kept : kept + cells] = scratch[carried : carried + cells]
+    scratch[carried : carried + cells] = ZERO
 
 
 @njit
@@ -187,22 +249,28 @@ def _back_over_chunk(scratch, at, s, w, batch, channel, k, start):  # type: igno
     rates, sums_skip, sums_bias = at.rates + k * cells, at.grad_skip + k * LANES, at.grad_bias + k * LANES
     form_steps(scratch, at.chunk, s, batch, channel, start, steps, at.bias + k * LANES)
     load_rows(scratch, at.chunk + 6 * ROW, s.grad_y, batch, channel, start, steps)
-    kept = at.starts + (start // STEPS * s.group_blocks + k) * cells
+    kept = _kept(at, s, start, k)
     scratch[at.h : at.h + cells] = scratch[kept : kept + cells]
+    if s.streams:
+        scratch[at.saved : at.saved + cells] = scratch[kept + cells : kept + 2 * cells]
+    elif s.block:
+        scratch[at.saved : at.saved + cells] = ZERO
     for t in range(steps):
-        h, decay = at.h + t * cells, at.decay + t * cells
-        advance(scratch, rates, at.chunk + t * LANES, s, batch, start + t, h, h + cells, decay)
+        before, after, decay = _before(at, s, start, t, cells), at.h + (t + 1) * cells, at.decay + t * cells
+        advance(scratch, rates, at.chunk + t * LANES, s, batch, start + t, before, after, decay)
     skip = load(scratch, at.skip + k * LANES)
     if s.gated:
         load_rows(scratch, at.chunk + 5 * ROW, s.z, batch, channel, start, steps)
         back_through_gate(scratch, at.chunk, skip, steps)
         store_rows(scratch, at.chunk + 4 * ROW, w.grad_z, batch, channel, start, steps)
     for t in range(steps - 1, -1, -1):
-        h, decay, here, cell = at.h + t * cells, at.decay + t * cells, at.chunk + t * LANES, t * cells
+        before, after, decay = _before(at, s, start, t, cells), at.h + (t + 1) * cells, at.decay + t * cells
+        here, cell = at.chunk + t * LANES, t * cells
         by_step, by_driven = retreat(
-            scratch, rates, here, s, batch, start + t, h, h + cells, decay, k * cells, at.grad_A + k * cells,
+            scratch, rates, here, s, batch, start + t, before, after, decay, k * cells, at.grad_A + k * cells,
             at.grad_B + cell, at.grad_C + cell,
         )  # fmt: skip
+        _leave(scratch, at, s, start + t, k)
         u, step, g = load(scratch, here), load(scratch, here + ROW), load(scratch, here + 6 * ROW)
         by_delta = multiply_add(by_driven, u, by_step) * load(scratch, here + 3 * ROW)
         store(scratch, sums_skip, multiply_add(g, u, load(scratch, sums_skip)))
@@ -214,15 +282,15 @@ def _back_over_chunk(scratch, at, s, w, batch, channel, k, start):  # type: igno
 
 
 def scan_backward(  # type: ignore[no-untyped-def]
-    u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks,
+    u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks, block, streams,
     grad_u, grad_delta, grad_z, grad_A, grad_B, grad_C, grad_skip, grad_bias, scratch, first, last,
 ):  # fmt: skip
     """Items as in scan_forward; partial sums as in GradientArrays."""
-    s = ScanArrays(u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks)
+    s = ScanArrays(u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks, block, streams)
     w = GradientArrays(grad_u, grad_delta, grad_z, grad_A, grad_B, grad_C, grad_skip, grad_bias)
     length, state = s.u.shape[2], s.A.shape[1]
     cells = state * LANES
-    at = _places_compiled(length, state, s.group_blocks)
+    at = _places_compiled(length, state, s.group_blocks, s.block)
     for item in range(first, last):
         batch, group, first_channel, blocks = _group(s, item)
         scratch[: at.rates] = ZERO

@@ -37,14 +37,18 @@ def claims(
     """Say of each published claim whether it holds in a study: reproduced, contradicted, inconclusive, not
     comparable.
 
-    With --map: over which widths, depths, strides and ways of matching the arms it would hold.
+    With --map: over which widths, depths, strides and ways of matching the arms it would hold; of a paper on the cost
+    of a piece, over which sizes, strides and lengths.
     """
     from bench.errors import UserError
     from bench.report.claims.paper import load_paper
 
     chosen = load_paper(paper)
     if sizes:
-        _draw_map(chosen, output or results / "claim-map", width)
+        from bench.report.claims.pieces import piece_claims
+
+        draw = _draw_pieces if piece_claims(chosen) else _draw_map
+        draw(chosen, output or results / "claim-map", width)
     elif study is None:
         raise UserError("claims: name a study that was run, or ask for --map")
     else:
@@ -123,3 +127,29 @@ def _draw_map(chosen: Paper, folder: Path, width: float) -> None:
     write_atomically(folder / "README.md", "\n".join(text))
     print_table(console, table)
     console.print(f"{len(rows)} settings; map: {folder / 'README.md'}", soft_wrap=True)
+
+
+def _draw_pieces(chosen: Paper, folder: Path, width: float) -> None:
+    """Count, draw and write the FLOPs and calls of a piece: `map.csv`, `README.md` and the figure `pieces`."""
+    import pandas as pd
+
+    from bench.files import write_atomically
+    from bench.measure.piece_map import PROCESSES, piece_map
+    from bench.report.claims.pieces import piece_table
+    from bench.report.figures import check_width
+    from bench.report.figures.pieces import CAPTION, pieces_figure
+    from bench.report.figures.style import save_figure
+    from bench.report.pages.terminal import print_table
+
+    check_width(width)
+    console = terminal()
+    rows = pd.DataFrame(piece_map())
+    table = piece_table(chosen, rows)
+    write_atomically(folder / "map.csv", rows.to_csv(index=False))
+    for ending in ("png", "pdf"):
+        save_figure(pieces_figure(rows, PROCESSES, width=width), folder / f"pieces.{ending}")
+    ways = [f"- {name}: {words}" for name, words in PROCESSES.items()]
+    text = [f"# {table.title}", "", *ways, "", table.to_markdown(), "", f"![{CAPTION}](pieces.png)", "", CAPTION, ""]
+    write_atomically(folder / "README.md", "\n".join(text))
+    print_table(console, table)
+    console.print(f"{len(rows)} rows; map: {folder / 'README.md'}", soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,8 +42,19 @@ def generate(
     length: Annotated[
         int | None, typer.Option(help="Tokens of a piece (default: those of its training), or of what follows (half).")
     ] = None,
-    sampler: Annotated[str, typer.Option(help="ancestral, cached, first-hitting, confidence, remask, ...")] = "cached",
+    sampler: Annotated[
+        str | None,
+        typer.Option(
+            help="cached, first-hitting, confidence, remask, ...; default: cached, or that of the run's objective."
+        ),
+    ] = None,
     steps: Annotated[int, typer.Option(help="Steps of the sampler for a full window.")] = 128,
+    reveal: Annotated[
+        int | None, typer.Option(help="block only: tokens drawn in a network call, in place of the steps.")
+    ] = None,
+    block: Annotated[
+        int | None, typer.Option(help="block-approximate only: tokens of a block, for a run trained on whole rows.")
+    ] = None,
     schedule: Annotated[
         str | None, typer.Option(help="confidence only: linear, cosine, geometric; default: cosine, as published.")
     ] = None,
@@ -74,13 +86,16 @@ def generate(
         raise UserError(f"-n {number}: allowed: 1 to {MOST_PIECES} pieces")
     _check_together(infill, onward, bars, keep, keep_track, bar_tokens, length)
     choice = ConstraintChoice.parse(constraint)
-    options = DrawOptions(sampler, steps, temperature, top_p, choice, seed, batch, precision, schedule)
+    options = DrawOptions(sampler or "cached", steps, temperature, top_p, choice, seed, batch, precision, schedule)
     _check_output(output)
     if note := unused(os.environ, "one process draws"):
         print_line(note, error=True)
     console = terminal()
     trained = load_run(run, weights=weights, device=device)
     if precision == "bfloat16" and (words := bfloat16_warning(trained.device)):
+        warn(words)
+    options = replace(options, sampler=sampler or trained.usual_sampler, reveal=reveal, block=block)
+    if infill and (words := trained.infilling_note()):
         warn(words)
     song, template = _request(trained, infill, onward, bars, keep, keep_track, bar_tokens, length)
     with progress(console, number) as show:

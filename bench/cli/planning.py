@@ -72,6 +72,8 @@ def plan(
         for cell in made.cells:
             console.print(f"{cell.id}{'  done' if cell.id in done else ''}", soft_wrap=True)
     _groups(made, done, estimates, console)
+    _trainings(made, console)
+    _pieces(made, console)
     threads = max((threads_of(cell) for cell in made.cells), default=1)
     at_once = jobs or max(1, (os.cpu_count() or 1) // threads)
     left = [cell for cell in made.cells if cell.id not in done]
@@ -127,6 +129,53 @@ def _groups(made: Plan, done: set[str], estimates: dict[str, Estimate], console:
             "?" if math.isnan(one.time_s) else clock(one.time_s),
             "?" if math.isnan(one.memory_bytes) else f"{one.memory_bytes / GIB:.2f} GiB",
             "?" if math.isnan(one.disk_bytes) else f"{one.disk_bytes / MIB:.1f} MiB",
+        )
+    console.print(table)
+
+
+def _trainings(made: Plan, console: Console) -> None:
+    """Print the predicted cost of the training of each arm, where a study has more processes than absorbing
+    diffusion: equal steps are neither equal targets nor equal FLOPs there."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from bench.run.trainings import training_costs
+
+    if not _several_processes(made):
+        return
+    table = Table("training of", "process", "steps", "tokens", "targets", "TFLOPs")
+    for one in training_costs(made.cells):
+        counts = (one.steps, one.tokens, one.supervised)
+        figures = ("?" if math.isnan(count) else f"{count:,.0f}" for count in counts)
+        tflops = "?" if math.isnan(one.flops) else f"{one.flops / 1e12:,.4g}"
+        table.add_row(Text(one.arm), one.process, *figures, tflops)
+    console.print(table)
+
+
+def _several_processes(made: Plan) -> bool:
+    return any("objective" in cell.settings.get("diffusion", {}) for cell in made.cells)
+
+
+def _pieces(made: Plan, console: Console) -> None:
+    """Print the predicted cost of one piece of each arm, where a study has more processes than absorbing diffusion."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from bench.run.pieces import piece_costs
+
+    if not _several_processes(made):
+        return
+    table = Table("one piece of", "process, sampler", "corpus", "length", "calls", "GFLOPs", "cached state")
+    for one in piece_costs(made.cells):
+        most, state = "<= " if one.most else "", one.state_bytes
+        table.add_row(
+            Text(one.arm),
+            one.process,
+            Text(one.corpus),
+            str(one.length),
+            f"{most}{one.calls:,}",
+            "?" if math.isnan(one.flops) else f"{most}{one.flops / 1e9:,.4g}",
+            "-" if math.isnan(state) else f"{state / MIB:.2f} MiB",
         )
     console.print(table)
 

@@ -126,16 +126,18 @@ def default_name(arm: str, corpus: str, length: int, seed: int) -> str:
 
 def make_cell(member: Combination, tokens: TokenCorpus, seed: int, plugins: Sequence[str] = ()) -> Cell:
     """The run as a quality cell, the same as in a study of these settings. Raises UserError for invalid settings."""
-    from architectures import Inputs, resolve, without_weights
+    from architectures import without_weights
     from bench.measure.quality.process import build_diffusion
+    from bench.run.arms import arm_config
     from bench.run.cells import quality_cell
     from bench.study.settings import given
+    from bench.training.checks import check_process
 
-    build_diffusion(tokens, member.diffusion.deciding())
+    diffusion = build_diffusion(tokens, member.diffusion.deciding())
     with as_user_error(ValueError, TypeError):
-        inputs = Inputs(member.length, tokens.mask_id, tokens.pad_id)
-        config = resolve(member.arm.arm, tokens.vocab_size, inputs=inputs, **given(member.model))
+        config = arm_config(member, tokens, member.length, given(member.model), [])
         without_weights(config).check_length(member.length)
+        check_process(diffusion, without_weights(config), member.length, member.train)
     return quality_cell(member, config, tokens, seed, plugins)
 
 

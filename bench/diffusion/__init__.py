@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bench.diffusion.absorbing import AbsorbingDiffusion
+from bench.diffusion.autoregressive import Autoregressive
+from bench.diffusion.block import BlockDiffusion
 from bench.diffusion.elbo import elbo_bits_per_token
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.generators import generator_for
@@ -13,6 +15,8 @@ from bench.diffusion.token_powers import token_powers
 __all__ = [
     "SAMPLERS",
     "AbsorbingDiffusion",
+    "Autoregressive",
+    "BlockDiffusion",
     "DiffusionError",
     "MultiScaleDiffusion",
     "Sample",

@@ -6,16 +6,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
+from torch import nn
 
 from architectures.padding import padded_rows
 from bench.diffusion.errors import DiffusionError
+from bench.diffusion.evaluation import BitsPerToken, bits_per_token, predict_plain
 from bench.diffusion.losses import check_loss, elbo_weight, loss_weight
 from bench.diffusion.noised import Constant, Noised, check_logits, masked_nll, nll_at
+from bench.diffusion.objectives import ABSORBING
 from bench.diffusion.samplers import SAMPLERS, Sample, check_sampler
 from bench.diffusion.samplers.request import Denoise, SampleRequest
 from bench.diffusion.schedule import Schedule
 from bench.errors import quoted
+from metrics.cost.quantities import COUNT_FORM
 
 TIMES = ("low_discrepancy", "uniform")
 CONTINUOUS_TIME_MIN = 1e-5  # the weight 1/t has no bound at 0; at this time 2,048 tokens lose 0.02 on average
@@ -56,6 +61,11 @@ class AbsorbingDiffusion:
     """
 
     elbo_stream: ClassVar[int] = 1  # part of the seed of `elbo_bits_per_token`
+    objective: ClassVar[str] = ABSORBING
+    block: int | None = None
+    """Tokens of a block, for a process that draws rows block by block."""
+    estimate: str = COUNT_FORM
+    """Words for what `bits_per_token` is; see `metrics.cost.quantities.likelihood_kind`."""
 
     def __init__(
         self,
@@ -151,6 +161,32 @@ class AbsorbingDiffusion:
         with padded_rows(noised.padded):
             return denoise(tokens_BL, *self.time_arguments(noised.time_B, device))
 
+    def as_called(self, network: nn.Module) -> nn.Module:
+        """The network as the loss and the likelihood of this process call it, with its weights."""
+        return network
+
+    def check_network(self, network: nn.Module, length: int) -> None:
+        """Raise DiffusionError where a network cannot be trained with this process on sequences of `length` tokens."""
+
+    def predict(self, denoise: Denoise, noisy_BL: torch.Tensor, clean_BL: torch.Tensor) -> torch.Tensor:
+        """Logits (B, L, V) at the noisy tokens, of a denoiser as `as_called` gives it, without time input."""
+        return predict_plain(denoise, noisy_BL, clean_BL)
+
+    def bits_per_token(self, denoise: Denoise, windows: np.ndarray, **options: Any) -> BitsPerToken:
+        """Negative log-likelihood of `windows` (n, L) in bits/token, or an upper bound on it, as `estimate` says.
+
+        `options`: those of `bench.diffusion.evaluation.bits_per_token`, of which an exact figure needs no draws."""
+        options |= {"mask_id": self.mask_id, "pad_id": self.pad_id, "time_input": self.time_input}
+        return bits_per_token(denoise, windows, **options)
+
+    def supervised_share(self, length: int) -> float:
+        """Targets of a training step over the tokens of its batch, in expectation, in full windows of `length`."""
+        if self.steps is None:
+            grid = (torch.arange(1000, dtype=torch.float64) + 0.5) / 1000
+        else:
+            grid = torch.arange(1, self.steps + 1, dtype=torch.float64) / self.steps
+        return float((1 - self.schedule.alpha(grid)).mean())
+
     def loss_of(self, denoise: Denoise, noised: Noised, device: torch.device | str = "cpu") -> DiffusionLoss:
         """This slice's share of the loss; calls `denoise` once, on `device`."""
         logits_BLV = self.logits_of(denoise, noised, device)
@@ -173,7 +209,7 @@ class AbsorbingDiffusion:
 
     def check_sampler(self, sampler: str, options: Iterable[str] = ()) -> None:
         """Raise DiffusionError unless the sampler follows the reverse of this process and has these options."""
-        check_sampler(sampler, options, schedule=self.settings()["schedule"])
+        check_sampler(sampler, options, schedule=self.settings()["schedule"], objective=self.objective)
 
     def sample(
         self,
@@ -229,6 +265,8 @@ class AbsorbingDiffusion:
             forbidden_ids=(self.pad_id, *forbidden_ids),
             pad_id=self.pad_id,
             time_input=self.time_input,
+            objective=self.objective,
+            trained_block=self.block,
             **settings,
         )
         return draw.run(request, **own)

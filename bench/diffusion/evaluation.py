@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,19 @@ from bench.diffusion.noised import masked_nll
 from bench.diffusion.samplers.request import evaluation_mode
 
 DRAWS_A_STRATUM = 2  # the fewest that show a variance
+Predict = Callable[[Callable[..., torch.Tensor], torch.Tensor, torch.Tensor], torch.Tensor]
+"""`predict(denoise, noisy_BL, clean_BL)` -> logits (B, L, V) at the noisy tokens; see `AbsorbingDiffusion.predict`."""
+
+
+def predict_plain(denoise: Callable[..., torch.Tensor], noisy_BL: torch.Tensor, clean_BL: torch.Tensor) -> torch.Tensor:
+    """Logits (B, L, V) of a denoiser that sees the noisy tokens alone."""
+    return denoise(noisy_BL)
 
 
 @dataclass(frozen=True)
 class BitsPerToken:
-    """An estimate in bits/token. `low`..`high` covers the Monte-Carlo error of (k, mask) for these windows only.
+    """A figure in bits/token. `low`..`high` covers the Monte-Carlo error of (k, mask) for these windows only; of an
+    exact figure, which has one draw, both are the value.
 
     `value` is sum(nats) / sum(tokens) / ln 2, with one number for each scored window, in order of `windows`.
     """
@@ -81,10 +90,27 @@ def bits_per_token(
             "set time_conditioning to false, or use elbo_bits_per_token"
         )
     check_draws(draws)
-    chosen = spread(len(windows), max_windows)
     masks: dict[str, Any] = {"mask_id": mask_id, "pad_id": pad_id, "seed": seed, "draws": draws}
+    score = partial(window_scores, denoise, windows, **masks, batch=batch, device=device, each=each)
+    chosen = spread(len(windows), max_windows)
+    return bits_of_scores(score, windows, chosen, pad_id=pad_id, draws=draws, level=level, mine=mine, total=total)
+
+
+def bits_of_scores(
+    score: Callable[[np.ndarray], np.ndarray],
+    windows: np.ndarray,
+    chosen: np.ndarray,
+    *,
+    pad_id: int,
+    draws: int,
+    level: float = 0.95,
+    mine: slice = slice(None),
+    total: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> BitsPerToken:
+    """Bits/token of the `chosen` windows from `score(chosen)`, nats a window and draw (W, draws); of several processes
+    each scores the windows `mine`, and `total` sums an array over them."""
     scores_WD = np.zeros((len(chosen), draws))
-    scores_WD[mine] = window_scores(denoise, windows, chosen[mine], **masks, batch=batch, device=device, each=each)
+    scores_WD[mine] = score(chosen[mine])
     if total is not None:
         scores_WD = total(scores_WD)
     return summarise(scores_WD, clean_windows(windows, chosen, pad_id)[1], chosen, level)
@@ -167,21 +193,26 @@ def scaled_nll(
     batch: int,
     device: torch.device | str,
     each: Callable[[int, int], None] | None = None,
+    predict: Predict = predict_plain,
 ) -> np.ndarray:
-    """`scale` times the sum of -log p over the masked tokens of each window and draw: nats (W, D)."""
+    """`scale` times the sum of -log p over the masked tokens of each window and draw: nats (W, D); a scale (W, D, n) is
+    that of each of the n equal blocks of a window."""
     windows, draws, length = masked_WDL.shape
+    scale_WDN = scale_WD.reshape(windows, draws, -1)
+    parts = scale_WDN.shape[2]
     clean_RL = torch.from_numpy(np.repeat(clean_WL, draws, axis=0))  # W L -> R L, R = W D
     masked_RL = torch.from_numpy(masked_WDL.reshape(-1, length))  # W D L -> R L
-    scores_R = torch.zeros(len(clean_RL), dtype=torch.float64)
+    scores_RN = torch.zeros(len(clean_RL), parts, dtype=torch.float64)
     with evaluation_mode(denoise):
         for first in range(0, len(clean_RL), batch):
             rows = slice(first, first + batch)
             clean, masked = clean_RL[rows], masked_RL[rows]
-            logits_BLV = denoise(clean.masked_fill(masked, mask_id).to(device))
-            scores_R[rows] = sum_of_rows(masked_nll(logits_BLV, clean, masked, never), masked)
+            logits_BLV = predict(denoise, clean.masked_fill(masked, mask_id).to(device), clean.to(device))
+            nll_M = masked_nll(logits_BLV, clean, masked, never)
+            scores_RN[rows] = sum_of_rows(nll_M, masked.reshape(-1, length // parts)).view(-1, parts)
             if each is not None:
                 each(min(first + batch, len(clean_RL)), len(clean_RL))
-    return scores_R.view(windows, draws).numpy() * scale_WD
+    return (scores_RN.view(windows, draws, parts).numpy() * scale_WDN).sum(axis=2)
 
 
 def sum_of_rows(values_N: torch.Tensor, masked_BL: torch.Tensor) -> torch.Tensor:
@@ -191,15 +222,17 @@ def sum_of_rows(values_N: torch.Tensor, masked_BL: torch.Tensor) -> torch.Tensor
 
 
 def summarise(scores_WD: np.ndarray, counts_W: np.ndarray, chosen: np.ndarray, level: float = 0.95) -> BitsPerToken:
-    """Mean and interval from nats a window: sum over windows, divided by the number of tokens and ln 2."""
+    """Mean and interval from nats a window: sum over windows, divided by the number of tokens and ln 2. A single column
+    is exact: its interval is the value."""
     from scipy.special import stdtrit
 
     windows, draws = scores_WD.shape
-    strata_WHD = scores_WD.reshape(windows, draws // DRAWS_A_STRATUM, DRAWS_A_STRATUM)  # W D -> W H 2
-    unit = counts_W.sum() * math.log(2)
-    variance = strata_WHD.var(axis=2, ddof=1).sum() / DRAWS_A_STRATUM / strata_WHD.shape[1] ** 2
-    freedom = windows * strata_WHD.shape[1]
-    half = float(stdtrit(freedom, (1 + level) / 2) * math.sqrt(variance) / unit)
+    unit, half = counts_W.sum() * math.log(2), 0.0
+    if draws > 1:
+        strata_WHD = scores_WD.reshape(windows, draws // DRAWS_A_STRATUM, DRAWS_A_STRATUM)  # W D -> W H 2
+        variance = strata_WHD.var(axis=2, ddof=1).sum() / DRAWS_A_STRATUM / strata_WHD.shape[1] ** 2
+        freedom = windows * strata_WHD.shape[1]
+        half = float(stdtrit(freedom, (1 + level) / 2) * math.sqrt(variance) / unit)
     nats_W = scores_WD.mean(axis=1)
     value = float(nats_W.sum() / unit)
     each = {"windows": tuple(chosen.tolist()), "nats": tuple(nats_W.tolist()), "tokens": tuple(counts_W.tolist())}

@@ -56,8 +56,8 @@ class Noised:
     clean_BL: torch.Tensor  # int64
     masked_BL: torch.Tensor  # bool: hidden, so it counts in the loss
     time_B: torch.Tensor  # float64 in (0, 1]
-    weight_B: torch.Tensor  # float64, weight of the trained loss
-    elbo_weight_B: torch.Tensor  # float64, weight of the ELBO
+    weight_B: torch.Tensor  # float64, weight of the trained loss; (B, n): of each of the n equal blocks of a row
+    elbo_weight_B: torch.Tensor  # float64, weight of the ELBO; as above
     normaliser: float  # what the weighted sum is divided by, over the whole batch
     token_count: int  # tokens that are not PAD, over the whole batch
     masked_count: int  # hidden tokens, over the whole batch
@@ -80,13 +80,14 @@ class Noised:
         if self.targets is not None:
             return self.targets
         index_N = self.masked_BL.flatten().nonzero().squeeze(1)
-        row_N = self.masked_BL.nonzero()[:, 0]
+        blocks = 1 if self.weight_B.dim() == 1 else self.weight_B.shape[1]  # of a row
+        block_N = index_N // (self.clean_BL.shape[1] // blocks)
         elbo_B = self.elbo_weight_B / (max(self.token_count, 1) * math.log(2))
         return Targets(
             index_N=index_N,
             clean_N=self.clean_BL.flatten()[index_N],
-            weight_N=(self.weight_B / self.normaliser)[row_N].float(),
-            elbo_weight_N=elbo_B[row_N].float(),
+            weight_N=(self.weight_B / self.normaliser).flatten()[block_N].float(),
+            elbo_weight_N=elbo_B.flatten()[block_N].float(),
         )
 
 

@@ -103,6 +103,22 @@ class SamplingStep(nn.Module):
             kept[:rows].copy_(given)
         return replay()[:rows]
 
+    @property
+    def extend(self) -> Callable[..., tuple[torch.Tensor | None, Any]] | None:
+        """The network's call on tokens that follow others, in this precision; None where it has none.
+
+        Every call is a plain one: what it is given grows from call to call, and a recording has one shape.
+        """
+        own: Any = getattr(self.denoise, "extend", None)
+        if own is None:
+            return None
+
+        def extend(tokens_BL: torch.Tensor, state: Any = None, **wanted: bool) -> tuple[torch.Tensor | None, Any]:
+            with autocast(tokens_BL.device, self.precision):
+                return own(tokens_BL, state, **wanted)
+
+        return extend
+
     def _filled(self, rows: int) -> int:
         """Rows of the recording that serves a batch of `rows`."""
         power = 1 << (rows - 1).bit_length()

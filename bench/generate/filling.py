@@ -11,6 +11,7 @@ import torch
 
 from bench.diffusion import DiffusionError, generator_for
 from bench.diffusion.constraints import ConstraintChoice, ConstraintSet
+from bench.diffusion.objectives import ABSORBING
 from bench.diffusion.samplers import SAMPLERS, Sample, SampleRequest, cached, check_sampler, in_windows
 from bench.diffusion.sampling_step import PRECISIONS, CudaGraphs, SamplingStep
 from bench.errors import quoted
@@ -23,8 +24,8 @@ Report = Callable[[range, int, int], None]  # pieces being drawn, calls done, ca
 
 @dataclass(frozen=True)
 class DrawOptions:
-    """`steps` of the sampler for a full row; `batch` rows at once; `precision` of matrix products; `schedule` of a
-    sampler that has one of its own (None: its default)."""
+    """`steps` of the sampler for a full row; `batch` rows at once; `precision` of matrix products; `schedule`,
+    `reveal` and `block` of a sampler that has them of its own (None: its default)."""
 
     sampler: str = "cached"
     steps: int = 128
@@ -35,6 +36,8 @@ class DrawOptions:
     batch: int = 16
     precision: str = "float32"
     schedule: str | None = None
+    reveal: int | None = None
+    block: int | None = None
 
     def __post_init__(self) -> None:
         if self.sampler not in SAMPLERS:
@@ -50,7 +53,7 @@ class DrawOptions:
         if self.batch < 1:
             raise GenerateError(f"--batch {self.batch}: allowed: 1 or more")
         try:
-            check_sampler(self.sampler, self.own)
+            check_sampler(self.sampler, self.own, objective=SAMPLERS[self.sampler].objectives[0])
             for name, value in self.own.items():
                 SAMPLERS[self.sampler].options[name].check(name, value)
         except DiffusionError as error:
@@ -59,7 +62,8 @@ class DrawOptions:
     @property
     def own(self) -> dict[str, Any]:
         """The sampler's own options."""
-        return {} if self.schedule is None else {"schedule": self.schedule}
+        given = {"schedule": self.schedule, "reveal": self.reveal, "block": self.block}
+        return {name: value for name, value in given.items() if value is not None}
 
     def record(self) -> dict[str, Any]:
         """As JSON can hold it; what is not given is left out."""
@@ -81,9 +85,10 @@ def fill(
 ) -> Filled:  # fmt: skip
     """`count` pieces: of `length` tokens (default: the run's), or of a template.
 
-    A piece longer than the run's length is drawn window by window, each with half a window of what is there. Of a
-    song the network is given up to its length around what is hidden. `steps` is for a window in which all is hidden;
-    one in which less is takes that share of them. Raises DiffusionError where a constraint leaves nothing legal.
+    A piece longer than the run's length is drawn window by window, each with half a window of what is there. A run
+    that was trained in blocks draws whole ones, and what goes beyond the length is cut off. Of a song the network is
+    given up to its length around what is hidden. `steps` is for a window in which all is hidden; one in which less is
+    takes that share of them. Raises DiffusionError where a constraint leaves nothing legal.
     """
     constraint = options.constraint.build(run.language, run.mask_id, pitch_limits=run.pitch_limits)
     denoise = SamplingStep(run.backbone, precision=options.precision, recorder=CudaGraphs(), most=options.batch)
@@ -119,18 +124,21 @@ class _Draw:
 
     def whole(self, tokens_BN: np.ndarray) -> Sample:
         """Rows of any length; those longer than the network's go window by window."""
-        tokens_BL = torch.from_numpy(tokens_BN.astype(np.int64))
+        length, block = tokens_BN.shape[1], self.options.block or self.run.block or 1
+        beyond = ((0, 0), (0, -length % block))
+        tokens_BL = torch.from_numpy(np.pad(tokens_BN.astype(np.int64), beyond, constant_values=self.run.mask_id))
         given_BL = tokens_BL != self.run.mask_id
         there_BL = tokens_BL.to(self.run.device)
         name, steps = self.options.sampler, self.options.steps
         if tokens_BL.shape[1] > self.run.length:
             inner = cached if SAMPLERS[name].needs_window else self.run.sampler(name)
             request = self._request(there_BL, steps, self.constraint)
-            sample = in_windows(request, inner, self.run.length, **self.options.own)
+            overlap = self.run.length // 2 // block * block
+            sample = in_windows(request, inner, self.run.length, overlap, **self.options.own)
         else:
             steps = SAMPLERS[name].steps_for(steps, float((~given_BL).double().mean()))
             sample = self.run.sampler(name).run(self._request(there_BL, steps, self.constraint), **self.options.own)
-        return Sample(self._settled(sample.tokens_BL.cpu(), given_BL), sample.nfe)
+        return Sample(self._settled(sample.tokens_BL.cpu(), given_BL)[:, :length], sample.nfe)
 
     def onward(self, template: Template, size: int) -> Sample:
         """A continuation: what is given beyond half a window is not seen by the network."""
@@ -141,7 +149,7 @@ class _Draw:
         start = int(seen[0]) if len(seen) else given - self.run.length // 2
         row = np.where(template.hidden, self.run.mask_id, template.tokens)
         part = row[start:]
-        short = max(self.run.length - len(part), 0)
+        short = max(self.run.length - len(part), 0) if self.run.objective == ABSORBING else 0
         part = np.append(part, np.full(short, self.run.pad_id))
         sample = self.whole(np.tile(part, (size, 1)))
         drawn = sample.tokens_BL[:, : len(part) - short]

@@ -11,6 +11,7 @@ import torch
 from bench.data.settings import SPECIAL_TYPES
 from bench.diffusion import SAMPLERS, token_powers
 from bench.diffusion.constraints import TokenLanguage
+from bench.diffusion.objectives import ABSORBING, AUTOREGRESSIVE, BLOCK
 from bench.diffusion.samplers import Sampler, samplers_for
 from bench.diffusion.schedule import MULTI_SCALE, Schedule
 from bench.generate.errors import GenerateError
@@ -42,20 +43,49 @@ class TrainedRun:
         """Tokens of a training sequence: what the network sees at once."""
         return int(self.settings["length"])
 
+    @property
+    def block(self) -> int | None:
+        """Tokens of a block of a run that was trained in blocks; None: trained on whole rows, or token by token."""
+        block = self.settings["diffusion"].get("block")
+        return None if block == self.length else block
+
+    @property
+    def objective(self) -> str:
+        """What the network was trained for; one block as long as its rows is absorbing diffusion."""
+        found = str(self.settings["diffusion"].get("objective", ABSORBING))
+        return ABSORBING if found == BLOCK and self.block is None else found
+
+    @property
+    def usual_sampler(self) -> str:
+        """The sampler where none is named."""
+        return {BLOCK: "block", AUTOREGRESSIVE: "autoregressive"}.get(self.objective, "cached")
+
     def sampler(self, name: str) -> Sampler:
         """The sampler of this name; GenerateError where it does not follow the run's process."""
         schedule = self.settings["diffusion"]["schedule"]
-        if name not in (allowed := samplers_for(schedule)):
-            raise GenerateError(
-                f"--sampler {name}: does not follow the run's {schedule} schedule; allowed: {', '.join(allowed)}"
-            )
+        if name not in (allowed := samplers_for(schedule, self.objective)):
+            process = f"{schedule} schedule" if self.objective == ABSORBING else f"objective {self.objective}"
+            raise GenerateError(f"--sampler {name}: does not follow the run's {process}; allowed: {', '.join(allowed)}")
         return SAMPLERS[name]
 
+    def infilling_note(self) -> str:
+        """Restriction of what infilling sees, in one line; "" where the song on both sides is seen. GenerateError for a
+        run that can only continue."""
+        if self.objective == AUTOREGRESSIVE:
+            raise GenerateError(
+                "--infill: an autoregressive run sees nothing that follows what it draws; allowed: --continue, or a "
+                "run of objective absorbing"
+            )
+        if self.objective == BLOCK:
+            return f"what follows the hidden tokens is seen only within their block of {self.block} tokens"
+        return ""
+
     def noise(self) -> dict[str, Any]:
-        """What a SampleRequest is given of the run's process: its schedule, or its powers."""
+        """What a SampleRequest is given of the run's process: its schedule and objective, or its powers."""
         process = self.settings["diffusion"]
         if process["schedule"] != MULTI_SCALE:
-            return {"schedule": Schedule(process["schedule"])}
+            trained = {"objective": self.objective, "trained_block": self.block}
+            return {"schedule": Schedule(process["schedule"]), **trained}
         positions_a_beat = self.tokenizer.positions_a_beat
         powers = token_powers(self.language.words, positions_a_beat, process.get("powers"))
         return {"powers_V": torch.tensor(powers)}

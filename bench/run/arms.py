@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import first_line, quoted
@@ -9,7 +10,7 @@ from bench.study.settings import ModelSettings, given
 from bench.study.yaml import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from architectures.catalog import ArmConfig
     from bench.data import TokenCorpus
@@ -24,15 +25,11 @@ def matched_configs(
     A registered denoiser that cannot be built keeps its size, with a note: its cells hold the reason. Raises UserError,
     naming file and key, for an arm whose settings are wrong or that cannot be given the size of the others.
     """
-    from architectures.catalog import resolve
-    from architectures.denoiser import Inputs
-
     configs: dict[str, ArmConfig] = {}
     for member in members:
         with study.place.naming("axes", "arm", arm=f"arm {quoted(member.label)}", of=(ValueError, TypeError)):
             longest = max(length for one in members if one.label == member.label for _, length in _lengths(study, one))
-            inputs, sizes = Inputs(longest, tokens.mask_id, tokens.pad_id), sizes_of(member, notes)
-            configs[member.label] = resolve(member.arm.arm, tokens.vocab_size, inputs=inputs, **sizes)
+            configs[member.label] = arm_config(member, tokens, longest, sizes_of(member, notes), notes)
     broken = {label: problem for label, config in configs.items() if (problem := build_problem(config))}
     notes += [note for label, problem in broken.items() if (note := f"{label}: {problem}") not in notes]
     for member in members:
@@ -50,6 +47,35 @@ def matched_configs(
     notes += [f"{label}: not matched, since its weights are given" for label in sorted(loaded)]
     sized = {label: config for label, config in configs.items() if label not in broken and label not in loaded}
     return configs | _matched(study, sized, labels[0], notes)
+
+
+def arm_config(
+    member: Combination, tokens: TokenCorpus, length: int, sizes: Mapping[str, Any], notes: list[str]
+) -> ArmConfig:
+    """Configuration of an arm that is to run on up to `length` tokens; where it is trained by autoregression that of
+    the causal twin of its pattern, with a note. Raises ValueError or TypeError where there is none."""
+    from architectures.backbone import count_parameters
+    from architectures.catalog import resolve, without_weights
+    from architectures.config import BackboneConfig
+    from architectures.denoiser import Inputs
+    from architectures.family import causal_twin
+
+    inputs = Inputs(length, tokens.mask_id, tokens.pad_id)
+    config = resolve(member.arm.arm, tokens.vocab_size, inputs=inputs, **sizes)
+    if member.diffusion.objective != "autoregressive" or not isinstance(config, BackboneConfig):
+        return config
+    twin = replace(config, pattern=str(causal_twin(config.pattern)))
+    if twin == config:
+        return config
+    before, after = (count_parameters(without_weights(one)) for one in (config, twin))
+    if before != after:
+        raise ValueError(
+            f"objective autoregressive: the causal twin {twin.pattern} has {after:,} parameters, {config.pattern} has "
+            f"{before:,}; allowed: an arm of equal ones"
+        )
+    if (note := f"{member.label}: {twin.pattern}, the causal twin of {config.pattern}") not in notes:
+        notes.append(note)
+    return twin
 
 
 def check_sizes(study: Study) -> None:

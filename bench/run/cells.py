@@ -82,6 +82,8 @@ def quality_cell(
         file = weights_file(member.arm.checkpoint)
         settings["checkpoint"] = {"file": str(file), "sha256": weights_hash(file)}
     labels |= _arm_labels(member.label, config)
+    if process := member.diffusion.process:
+        labels["process"] = process
     labels |= {"seed": seed, "length": member.length, "corpus": member.corpus, "version": versions.label(parts)}
     return Cell("quality", labels, settings)
 
@@ -143,11 +145,13 @@ def efficiency_cell(
     settings = _settings("efficiency", parts) | {
         "arm": member.label,  # one arm under two names is timed twice: that is the A/A test
         "model": config.to_dict(),
-        "sample": member.sample.model_dump(include={"steps", "sampler"}),
+        "sample": member.sample.model_dump(include={"steps", "sampler", "inner", "reveal", "block"}, exclude_none=True),
         "measure": measure.deciding(),
         "machine": machine,
         "plugins": list(plugins),
     }
+    if objective := member.diffusion.model_dump(include={"objective", "block"}):  # empty for absorbing diffusion
+        settings["diffusion"] = objective
     if asked := member.kernels.asked():
         settings["kernels"] = asked
     return Cell("efficiency", _arm_labels(member.label, config) | {"version": versions.label(parts)}, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -129,7 +130,7 @@ def _tuned_arms(
     for arm in arms if of_process else ():
         for point in arm.grid:
             with study.place.naming("tune", of=UserError):
-                _check_process(study, study.at(arm.member, point), tokens)
+                _check_process(study, study.at(arm.member, point), config_at(arm.member, point), tokens)
     return arms
 
 
@@ -164,11 +165,13 @@ def _cells_of(study: Study, member: Combination, config: ArmConfig, tokens: Toke
     measure, seeds = study.content.measure, study.content.seeds
     cells = []
     if measure.efficiency:
+        _check_objective(study, member, measure.efficiency.lengths)
         identity = _machine_identity(study, member)
         cells.append(efficiency_cell(member, config, measure.efficiency, identity, study.content.plugins))
     if measure.quality:
         _check_checkpoint(study, member, config)
-        _check_process(study, member, tokens)
+        _check_process(study, member, config, tokens)
+        _check_objective(study, member, member.played_lengths)
         _check_kernels(study, member)
         _check_infilling(study, member, tokens)
         infill = measure.infilling
@@ -217,12 +220,29 @@ def _check_checkpoint(study: Study, member: Combination, config: ArmConfig) -> N
             check_weights(weights_file(member.arm.checkpoint), without_weights(config))
 
 
-def _check_process(study: Study, member: Combination, tokens: TokenCorpus) -> None:
-    """Raise UserError where diffusion, sampler and constraints do not go together."""
+def _check_objective(study: Study, member: Combination, lengths: Iterable[int]) -> None:
+    """Raise UserError where a sampler does not follow the process, or a piece is no whole number of its blocks."""
+    from bench.diffusion import DiffusionError
+    from bench.diffusion.samplers import check_sampler
+
+    block = member.diffusion.block or member.sample.block or 1
+
+    with study.place.naming("baseline", "sample", arm=repr(member.label)):
+        check_sampler(member.sample.sampler, member.sample.options(), objective=member.diffusion.objective)
+        if broken := [length for length in lengths if length % block]:
+            raise DiffusionError(f"block: {block} tokens do not divide the length {broken[0]}; allowed: whole blocks")
+
+
+def _check_process(study: Study, member: Combination, config: ArmConfig, tokens: TokenCorpus) -> None:
+    """Raise UserError where diffusion, network, sampler and constraints do not go together."""
+    from architectures import DenoiserError, without_weights
     from bench.measure.quality.process import build_constraint, build_diffusion
+    from bench.training.checks import check_process
 
     with study.place.naming("baseline", "diffusion"):
         process = build_diffusion(tokens, member.diffusion.deciding())
+    with study.place.naming("baseline", "diffusion", arm=f"arm {quoted(member.label)}"), suppress(DenoiserError):
+        check_process(process, without_weights(config), member.length, member.train)
     with study.place.naming("baseline", "sample", arm=repr(member.label)):
         process.check_sampler(member.sample.sampler, member.sample.options())
         build_constraint(tokens, member.sample.constraints)

@@ -117,9 +117,10 @@ def _timed_cell(cell: Cell, memory_limit_gib: float | None) -> EfficiencyCell:
         kernels=settings.get("kernels", {}),
         sample_steps=settings["sample"]["steps"],
         sampler=settings["sample"]["sampler"],
+        sample_options={name: one for name, one in settings["sample"].items() if name not in ("steps", "sampler")},
         memory_limit_gib=memory_limit_gib,
         plugins=tuple(settings["plugins"]),
-        **measured | {"device": settings["machine"]["device"]},
+        **measured | settings.get("diffusion", {}) | {"device": settings["machine"]["device"]},
     )
 
 

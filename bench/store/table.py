@@ -74,6 +74,9 @@ SCHEMA = {
     "auc": Column(
         float, "chance that redraws of real music are rated better than those of a floor; 0.5: not separated"
     ),
+    "process": Column(
+        str, "order in which tokens are drawn: autoregressive, block 8; empty: any order on whole sequences"
+    ),
     "sm_clock_mhz": Column(float, "clock of the GPU's multiprocessors after each round of timed calls: the median"),
     "temperature_c": Column(float, "temperature of the GPU then: the highest"),
     "power_w": Column(float, "power of the GPU then: the median"),

@@ -187,7 +187,8 @@ class StudyFile(Settings):
     baseline: Baseline = Baseline()
     axes: dict[str, list[Any]] = Field(
         default_factory=dict,
-        description="dotted setting -> its values; splits -> a number of folds, each the test side once",
+        description="dotted setting -> its values; splits -> a number of folds, each the test side once; a name of "
+        "your own -> named choices of several settings, {name: NAME, group.setting: value, ...}",
     )
     exclude: tuple[dict[str, Any], ...] = Field(
         (), strict=False, description="combinations of axis values to leave out; a list of values means any of them"

@@ -21,7 +21,7 @@ from bench.study.settings import (
     SampleSettings,
     given,
 )
-from bench.study.source import axis_name, check_axes, check_number, excluded_values, read_source
+from bench.study.source import axis_name, check_axes, check_number, excluded_values, is_combined, read_source
 from bench.study.tuning import Point, is_number
 from bench.study.yaml import Model, Place, allowed_words, validate
 from bench.training.settings import BUDGETS, TrainSettings
@@ -134,7 +134,8 @@ class Study:
 
     def _combination(self, chosen: dict[str, Any]) -> Combination:
         base, arm = self.content.baseline, chosen["arm"]
-        varied = [f"{key.partition('.')[2]}={value}" for key, value in chosen.items() if key not in PLAIN_AXES]
+        varied = [word for key, value in chosen.items() if key not in PLAIN_AXES and (word := _word(key, value))]
+        chosen = _spread(chosen)
         trained = self.content.measure.quality is not None and not arm.midi
         return Combination(
             label=" ".join([arm.name, *varied]),
@@ -204,7 +205,7 @@ class Study:
                 raise self.place.error(
                     ("tune", name), "is the budget, of which a sweep takes a share; it can be an axis"
                 )
-            if name in self.content.axes:
+            if name in self._varied:
                 raise self.place.error(("tune", name), "varies on an axis already")
             if group == "model" and self.content.match and key != "dropout":
                 raise self.place.error(
@@ -213,6 +214,12 @@ class Study:
         for member in self.combinations():
             if member.is_trained:
                 self.grid_of(member)
+
+    @property
+    def _varied(self) -> set[str]:
+        """Settings that vary on an axis, those of named choices among them."""
+        axes = self.content.axes
+        return {name for key, values in axes.items() for value in values for name in _spread({key: value})}
 
     def _train(self, arm: ArmChoice, chosen: Mapping[str, Any]) -> TrainSettings:
         """The settings of the trainer with the arm's own over them; its budget replaces theirs."""
@@ -231,6 +238,22 @@ class Study:
         if choice.checkpoint is None:
             return choice
         return choice.model_copy(update={"checkpoint": str(Path(self.place.path or "").parent / choice.checkpoint)})
+
+
+def _word(key: str, value: Any) -> str:
+    """What the value of an axis adds to an arm's name: the name of a choice, `reveal=2`, nothing where it is null."""
+    if is_combined(key, value):
+        return str(value["name"])
+    return "" if value is None else f"{key.partition('.')[2]}={value}"
+
+
+def _spread(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of axes with the settings of named choices in place of these."""
+    found: dict[str, Any] = {}
+    for key, value in chosen.items():
+        own = {name: one for name, one in value.items() if name != "name"} if is_combined(key, value) else {key: value}
+        found |= own
+    return found
 
 
 def _of_group(group: str, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,10 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-SAMPLER_NAMES = ("ancestral", "cached", "first-hitting", "confidence", "remask", "semi-autoregressive")
+SAMPLER_NAMES = (
+    "ancestral", "cached", "first-hitting", "confidence", "remask", "semi-autoregressive", "block", "block-approximate",
+    "autoregressive",
+)  # fmt: skip
 
 
 class Settings(BaseModel):
@@ -62,8 +65,17 @@ class ArmModelSettings(ModelSettings):
 
 
 class DiffusionSettings(Settings):
-    """The corruption process and its loss, the same for every arm."""
+    """The corruption process and its loss."""
 
+    objective: Literal["absorbing", "block", "autoregressive"] = Field(
+        "absorbing",
+        exclude_if=lambda name: name == "absorbing",
+        description="absorbing: the whole sequence at once; block: blocks from left to right, absorbing within each; "
+        "autoregressive: token by token. The latter two need loss mdlm, steps null, schedule linear",
+    )
+    block: int | None = Field(
+        None, ge=1, exclude_if=lambda block: block is None, description="objective block only: tokens of a block"
+    )
     steps: int | None = Field(
         512, ge=1, description="T, number of corruption steps (SCHmUBERT: the number of tokens); null: continuous time"
     )
@@ -77,6 +89,11 @@ class DiffusionSettings(Settings):
     powers: dict[str, float] | None = Field(
         None, description="multi-scale only: token type -> w, masked share (t/T)^w; see bench.diffusion.token_powers"
     )
+
+    @property
+    def process(self) -> str:
+        """The order in which tokens are drawn, in words; "" for any order on whole sequences."""
+        return "" if self.objective == "absorbing" else " ".join(filter(None, (self.objective, str(self.block or ""))))
 
     def deciding(self) -> dict[str, Any]:
         """The settings as a cell keeps them; what is not given is left out."""
@@ -116,6 +133,18 @@ class SampleSettings(Settings):
     )
     overlap: int | None = Field(
         None, ge=0, description="semi-autoregressive only: tokens a window shares with the one before; none: half"
+    )
+
+    inner: Literal["first-hitting", "ancestral", "cached", "confidence", "remask"] | None = Field(
+        None, description="block, block-approximate only: sampler within a block; none: first-hitting"
+    )
+    reveal: int | None = Field(
+        None,
+        ge=1,
+        description="block, block-approximate only: tokens revealed a call, by first-hitting; none: by steps",
+    )
+    block: int | None = Field(
+        None, ge=1, description="block-approximate only: tokens of a block for a network that was trained on whole rows"
     )
 
     def deciding(self) -> dict[str, Any]:

@@ -42,15 +42,23 @@ def excluded_values(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
+def is_combined(key: str, value: Any) -> bool:
+    """Whether a value of an axis is a named choice of several settings: `{name: ar, diffusion.objective: ...}`."""
+    return isinstance(value, dict) and "." not in key and key != "arm"
+
+
 def check_axes(
     axes: dict[str, list[Any]], exclude: Sequence[dict[str, Any]], settings: Sequence[str], place: Place
 ) -> None:
     """Raise UserError for an invalid axis or exclusion; `settings`: what can vary, `group.<setting>`."""
     for key, values in axes.items():
         path: KeyPath = ("axes", key)
-        group, dot, name = key.partition(".")
-        if key not in settings and not (dot and name and f"{group}.<setting>" in settings):
-            raise place.error(path, f"is not a setting that can vary; {allowed_words(key, settings)}")
+        if any(is_combined(key, value) for value in values):
+            _check_combined(key, axes, settings, place)
+        elif not _varies(key, settings):
+            raise place.error(
+                path, f"is not a setting that can vary, nor a list of named choices; {allowed_words(key, settings)}"
+            )
         if not values:
             raise place.error(path, "has no values; give at least one or leave the axis out")
         try:
@@ -76,6 +84,30 @@ def check_axes(
                     raise place.error(
                         ("exclude", index, key), f"{quoted(one)} is not a value of this axis; values: {listed}"
                     )
+
+
+def _varies(key: str, settings: Sequence[str]) -> bool:
+    """Whether a dotted setting, or a plain one, is among those that can vary."""
+    group, dot, name = key.partition(".")
+    return key in settings or bool(dot and name and f"{group}.<setting>" in settings)
+
+
+def _check_combined(key: str, axes: dict[str, list[Any]], settings: Sequence[str], place: Place) -> None:
+    """Raise UserError for a choice without a name of its own, or with what is no dotted setting or varies elsewhere."""
+    names: list[Any] = []
+    for index, value in enumerate(axes[key]):
+        path: KeyPath = ("axes", key, index)
+        name = value.get("name") if is_combined(key, value) else None
+        if key in settings or not isinstance(name, str) or not name.strip() or name in names:
+            raise place.error(
+                path, "allowed: choices with a name of their own, {name: NAME, group.setting: value, ...}"
+            )
+        names.append(name)
+        for setting in value:
+            if setting in axes:
+                raise place.error((*path, setting), "varies on an axis of its own")
+            if setting != "name" and ("." not in str(setting) or not _varies(str(setting), settings)):
+                raise place.error((*path, setting), f"is not a setting of a group; {allowed_words(setting, settings)}")
 
 
 def _comparable(value: Any) -> Any:

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from bench.diffusion.absorbing import AbsorbingDiffusion
+from bench.diffusion.objectives import ABSORBING
 from bench.training.batches import Batches
 from bench.training.errors import TrainingError
-from bench.training.settings import TrainSettings
+from bench.training.settings import PartialTrainSettings, TrainSettings
 
 DIVERGED_FACTOR, DIVERGED_NATS = 1.5, 1.0  # the first line of a curve lies near ln(vocabulary): this is far above it
 
@@ -65,6 +66,19 @@ def check_validation(windows: np.ndarray, diffusion: AbsorbingDiffusion) -> None
         )
     if len(windows) == 0:
         raise TrainingError("validation: no windows; allowed: 1 or more (a larger corpus, or a shorter length)")
+
+
+def check_process(
+    diffusion: AbsorbingDiffusion, network: nn.Module, length: int, settings: PartialTrainSettings | None
+) -> None:
+    """Raise TrainingError or DiffusionError where a process cannot train this network on sequences of `length` tokens
+    with these settings."""
+    diffusion.check_network(network, length)
+    if settings is not None and settings.regularisers != "none" and diffusion.objective != ABSORBING:
+        raise TrainingError(
+            f"train.regularisers: {settings.regularisers} with objective {diffusion.objective}; allowed: none, or "
+            f"objective {ABSORBING}"
+        )
 
 
 def identity(

@@ -25,7 +25,7 @@ from bench.training.checkpoint import (
     restore,
     save_checkpoint,
 )
-from bench.training.checks import blown_up, check_validation, fit_backbone, identity, rows_of_process
+from bench.training.checks import blown_up, check_process, check_validation, fit_backbone, identity, rows_of_process
 from bench.training.devices import Devices
 from bench.training.errors import TrainingError
 from bench.training.optimiser import AveragedWeights, build_optimiser, learning_rate
@@ -106,6 +106,7 @@ class _Run:
         folder.mkdir(parents=True, exist_ok=True)
         self.devices = Devices(settings, folder)
         fit_backbone(backbone, batches, settings, self.devices.device)
+        check_process(diffusion, backbone, batches.length, settings)
         if validation is not None:
             check_validation(validation, diffusion)
         self.parts = rows_of_process(settings, self.devices.world, self.devices.rank)
@@ -113,9 +114,10 @@ class _Run:
         self.preparation = Preparation(
             batches, diffusion, seed=seed, batch=settings.batch, parts=self.parts, ahead=gpu is not None, gpu=gpu
         )
-        self.budget = budget_of(settings, backbone, batches.length)
+        called = diffusion.as_called(backbone)
+        self.budget = budget_of(settings, called, batches.length)
         backbone.to(self.devices.device)
-        compiled: Any = torch.compile(backbone) if settings.compile else backbone
+        compiled: Any = torch.compile(called) if settings.compile else called
         self.module, self.optimiser = self.devices.prepare(compiled, build_optimiser(backbone, settings))
         self.average = AveragedWeights(backbone, settings.ema)
         self.validations = Validations(backbone, validation, diffusion, settings, self.devices, self.average)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from bench.diffusion.absorbing import AbsorbingDiffusion
-from bench.diffusion.evaluation import BitsPerToken, bits_per_token
+from bench.diffusion.evaluation import BitsPerToken
 from bench.diffusion.sampling_step import SamplingStep
 from bench.training.devices import Devices
 from bench.training.optimiser import AveragedWeights
@@ -71,11 +71,10 @@ class Validations:
         """Bits/token of the averaged weights on a grid that is a function of its size alone."""
         assert self.windows is not None
         with self.average.in_place():
-            return bits_per_token(
-                SamplingStep(self.backbone, precision=self.settings.evaluation_precision),
+            called = self.diffusion.as_called(self.backbone)
+            return self.diffusion.bits_per_token(
+                SamplingStep(called, precision=self.settings.evaluation_precision),
                 self.windows,
-                mask_id=self.diffusion.mask_id,
-                pad_id=self.diffusion.pad_id,
                 draws=draws,
                 batch=self.settings.batch,
                 max_windows=most,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any, Final
 
-from metrics.quantities import ANY, POSITIVE, Better, Kind, register
+from metrics.quantities import ANY, POSITIVE, Better, Kind, quantity_of, register
 
 
 def _register(kind: Kind, name: str, unit: str, definition: str = "", better: Better = "lower", **more: Any) -> str:
@@ -41,6 +41,21 @@ SAMPLE_LATENCY: Final = _register_cost(
     label="Latency, whole sample",
     matters=SAME_MODEL,
     short="Whole sample",
+)
+SAMPLE_CALLS: Final = _register_cost(
+    "sample_calls", "1", "network calls of one piece, those that commit a block included, predicted v1", label="Calls"
+)
+SAMPLE_GFLOPS: Final = _register_cost(
+    "sample_gflops",
+    "GFLOPs",
+    "own formulas over all network calls of one piece, multiply-add = 2 v1",
+    label="Whole sample",
+)
+SAMPLE_STATE: Final = _register_cost(
+    "sample_state",
+    "MiB",
+    "keys, values and recurrent states that are cached at the end of one piece, 4 bytes a float v1",
+    label="Cached state",
 )
 TRAIN_STEP_LATENCY: Final = _register_training(
     "train_step_latency",
@@ -146,6 +161,15 @@ COMPUTED_BATCH_AT_21_GB: Final = _register_training(
 LARGEST_BATCH_TRAINING: Final = _register_training(
     "largest_batch_training", "1", "largest training batch within the memory budget, by real steps v1", "higher"
 )
+LARGEST_BATCH_SAMPLING: Final = _register_cost(
+    "largest_batch_sampling",
+    "1",
+    "most pieces whose largest network call fits the memory budget, by real calls v1",
+    "higher",
+)
+SAMPLE_TIME_TOGETHER: Final = _register_cost(
+    "sample_time_together", "s", "one whole sample of the largest batch that fits, over its pieces v1"
+)
 LARGEST_LENGTH_TRAINING: Final = _register_training(
     "largest_length_training",
     "tokens",
@@ -186,16 +210,41 @@ TRAIN_STEP_ENERGY: Final = _register_training(
     "energy counter of the device over repeated training steps, less its idle power before them v2",
 )
 SAMPLING_TIME: Final = _register_cost("sampling_time", "s", better="none")  # the machine may have been busy
+PIECE_CALLS: Final = _register_cost(
+    "piece_calls", "1", "network calls of a piece as drawn, commits of blocks included v1", label="Calls a piece"
+)
+PIECE_GFLOPS: Final = _register_cost(
+    "piece_gflops",
+    "GFLOPs",
+    "own formula of every call of a piece behind its cache, commits included, multiply-add = 2 v1",
+    label="FLOPs a piece",
+)
+PIECE_TIME: Final = _register_cost(
+    "piece_time",
+    "s",
+    "a piece alone (batch 1), median of warm ones; other cells may have run beside it v1",
+    label="Time a piece, alone",
+    matters=SAME_MODEL,
+)
+PIECE_TIME_TOGETHER: Final = _register_cost(
+    "piece_time_together",
+    "s",
+    "all pieces of a cell in one batch, seconds over pieces; other cells may have run beside it v1",
+    label="Time a piece, in a batch",
+    matters=SAME_MODEL,
+)
 TRAINING_TIME: Final = _register_training("training_time", "s", better="none")
 KEPT_STEP: Final = _register_training(
     "kept_step", "1", "step whose averaged weights are evaluated and sampled v1", "none", label="Step kept"
 )
 TRAIN_LOSS: Final = _register_training("train_loss", "nats/token", "loss of the last log line v1", "none")
 
+COUNT_FORM: Final = "count-form ELBO"
+"""What likelihoods are where their definition says nothing else: an upper bound."""
 BITS: Final = _register_quality(
     "bits_per_token",
     "bits/token",
-    "count-form ELBO of the test side, {precision} v2",
+    f"{COUNT_FORM} of the test side, {{precision}} v2",
     label="Test",
     matters=0.03,  # 2 % of perplexity
     spread=0.041,  # quickstart: 4 arms, 3 seeds
@@ -203,7 +252,7 @@ BITS: Final = _register_quality(
 VALIDATION_BITS: Final = _register_quality(
     "validation_bits_per_token",
     "bits/token",
-    "count-form ELBO of the validation side, {precision} v2",
+    f"{COUNT_FORM} of the validation side, {{precision}} v2",
     label="Validation",
 )
 """What choices are made on (weights kept, tuned settings, patience): no verdict is of it."""
@@ -241,3 +290,35 @@ STATE_DEPENDENT_BITS: Final = _register_quality(
     "state-dependent ELBO of the test side, {steps}, {precision} v2",
     label="State-dependent bound",
 )
+SAMPLER_BITS: Final = _register_quality(
+    "sampler_bits_per_token",
+    "bits/token",
+    "-log2 p of the test side under the sampler as it runs, one full window of each song first, {precision} v1",
+    label="Test, as sampled",
+    matters=0.03,  # as of BITS
+)
+"""Exact, or estimated above it, as the definition of a row says; the same figure for autoregression and for blocks."""
+
+KINDS_OF_LIKELIHOOD: Final = ("exact", "importance estimate")
+
+
+def likelihood_kind(definition: str) -> str:
+    """What the definition of a row of bits/token says that the figure is: exact, an importance estimate, which is above
+    the exact one on average, or a bound, which always is.
+
+    >>> likelihood_kind("exact -log2 p by the chain rule of the test side, float32 v2")
+    'exact'
+    >>> likelihood_kind("count-form ELBO of the test side, float32 v2")
+    'bound'
+    """
+    return next((kind for kind in KINDS_OF_LIKELIHOOD if definition.startswith(kind)), "bound")
+
+
+def likelihood_definition(metric: str, estimate: str, **words: str) -> str:
+    """Definition of a row of a likelihood that is no count form of the whole sequence: `estimate` says what it is."""
+    registered = quantity_of(metric).definition
+    if COUNT_FORM in registered:
+        registered = registered.replace(COUNT_FORM, estimate)
+    elif estimate != COUNT_FORM:
+        registered = f"{estimate}: {registered}"
+    return registered.format(**words)

@@ -10,6 +10,7 @@ from architectures.attention import Attention
 from architectures.contract import check_slot, measured_direction
 from architectures.convolution import Convolution
 from architectures.feed_forward import FeedForward
+from architectures.gated_delta import GatedDeltaNet
 from architectures.linear_attention import GatedLinearAttention, gla_chunked
 from architectures.long_convolution import Hyena, ImplicitFilter, fft_convolve
 from architectures.mamba import Mamba
@@ -33,11 +34,18 @@ BUILT_IN = (
     "A(window=40)",
     "F",
     "F(gelu)",
+    "A(conv=4)",
+    "A(causal,conv=3)",
+    "F(conv=4)",
+    "F(causal,conv=4,gelu)",
     "C",
     "C(causal)",
     "G",
     "G(backward)",
     "G(bidirectional)",
+    "D",
+    "D(backward)",
+    "D(bidirectional)",
     "H",
     "H(bidirectional)",
 )
@@ -177,7 +185,11 @@ def test_feed_forward_has_about_eight_width_squared_parameters():
         (lambda: Mamba2(32, direction="up"), "direction='up'"),
         (lambda: Mamba2(32, head_features=6), "head_features=6; must be a multiple of 4"),
         (lambda: GatedLinearAttention(32, heads=0), "heads=0; must be at least 1"),
+        (lambda: GatedDeltaNet(32, heads=0), "heads=0, kernel=4; each must be at least 1"),
         (lambda: Hyena(32, direction="backward"), "direction='backward'; allowed: forward, bidirectional"),
+        (lambda: FeedForward(32, causal=True), "causal without conv; a feed-forward alone mixes no positions"),
+        (lambda: Attention(32, conv=1), "conv=1; must be at least 2 positions, or 0 for none"),
+        (lambda: FeedForward(32, hidden=9, activation="gelu", conv=4), "9 channels cannot be split in two"),
         (lambda: FeedForward(32, activation="relu"), "activation='relu'; allowed: swiglu, gelu"),
     ],
 )

@@ -16,6 +16,7 @@ MIXERS = [
     "M", "M(bidirectional)", "M(backward)", "M(bidirectional,tied)", "M(bidirectional,separate)",
     "S", "S(bidirectional)", "S(backward)", "G", "G(bidirectional)", "G(backward)", "H", "H(bidirectional)",
     "C", "C(causal)", "F", "A", "A(causal)", "A(learned)", "A(window=2)", "A(window=2,causal)", "A(window=16)",
+    "A(conv=4)", "A(learned,conv=4)", "F(conv=4)", "D", "D(bidirectional)", "D(backward)",
 ]  # fmt: skip
 SIZES = {"width": 16, "stride": 2, "head_width": 8, "pad_id": PAD, "mask_id": MASK, "positions": "learned"}
 

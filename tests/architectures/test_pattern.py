@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from architectures import family
-from architectures.family import expand_family
+from architectures import build, family
+from architectures.family import causal_twin, expand_family
 from architectures.mixer import canonical_pattern
 from architectures.pattern import BlockPattern, PatternError
 
@@ -97,7 +98,7 @@ def test_an_error_points_at_the_character(text, character, says):
 @pytest.mark.parametrize(
     ("text", "character", "says"),
     [
-        ("MFX*8", 3, "no mixer 'X'; known: A C F G H M S"),
+        ("MFX*8", 3, "no mixer 'X'; known: A C D F G H M S"),
         ("FM(sideways)", 2, "no option 'sideways'; allowed: forward, backward, bidirectional"),
         ("A(window=1.5)", 1, "not of type int"),
         ("M(direction=up)", 1, "allowed: forward, backward, bidirectional"),
@@ -161,3 +162,31 @@ def test_a_family_without_end_is_refused(monkeypatch):
     assert len(expand_family("M{1..5}F")) == 5
     with pytest.raises(PatternError, match="more than 5 patterns"):
         expand_family("M{1..6}F")
+
+
+@pytest.mark.parametrize(
+    ("text", "twin"),
+    [
+        ("AF*2", "A(causal)F*2"),
+        ("A(window=8)C", "A(causal,window=8)C(causal)"),
+        ("M(bidirectional)FM(backward)", "MFM"),
+        ("S(bidirectional)G(bidirectional)H(bidirectional)F", "SGHF"),
+        ("M(bidirectional,tied)", "M(tied)"),
+        ("A(causal)MF", "A(causal)MF"),
+        ("F(conv=4)D(bidirectional)", "F(causal,conv=4)D"),
+    ],
+)
+def test_the_causal_twin_reads_forward_alone(text, twin):
+    assert str(causal_twin(text)) == twin
+    if "H" not in text:
+        networks = [build(one, vocab_size=8, width=16, stride=1, seed=3) for one in (text, twin)]
+        assert all(mixer.causal for mixer in networks[1].mixers())
+        states = [network.state_dict() for network in networks]
+        assert states[0].keys() == states[1].keys()
+        assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+
+
+def test_a_mixer_without_a_causal_form_is_refused(monkeypatch):
+    monkeypatch.setattr(family, "mixer_options", lambda cls: {})
+    with pytest.raises(PatternError, match=r"mixer A has no causal form"):
+        causal_twin("FA")

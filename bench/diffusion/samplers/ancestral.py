@@ -6,12 +6,17 @@ import math
 
 import torch
 
+from bench.diffusion.samplers.calls import CallPlan
 from bench.diffusion.samplers.registry import register_sampler
 from bench.diffusion.samplers.request import Filling, Sample, SampleRequest, rows_with
 from bench.diffusion.schedule import MULTI_SCALE, SCHEDULES, Schedule
 
 
-@register_sampler("ancestral", schedules=(*SCHEDULES, MULTI_SCALE))
+@register_sampler(
+    "ancestral",
+    schedules=(*SCHEDULES, MULTI_SCALE),
+    calls=lambda length, steps, _: CallPlan(length, length, steps),
+)
 def ancestral(request: SampleRequest) -> Sample:
     """Fill every MASK in T steps of the reverse process (Austin et al. 2021, 2107.03006).
 
@@ -21,7 +26,11 @@ def ancestral(request: SampleRequest) -> Sample:
     return _reverse(request, skip_idle=False)
 
 
-@register_sampler("cached", schedules=(*SCHEDULES, MULTI_SCALE))
+@register_sampler(
+    "cached",
+    schedules=(*SCHEDULES, MULTI_SCALE),
+    calls=lambda length, steps, _: CallPlan(length, length, min(steps, length), most=True),
+)
 def cached(request: SampleRequest) -> Sample:
     """The draw of `ancestral`, computing only the rows in which something is revealed at that step.
 

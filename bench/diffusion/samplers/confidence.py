@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from bench.diffusion.samplers.calls import CallPlan
 from bench.diffusion.samplers.drawing import gumbel_noise
 from bench.diffusion.samplers.registry import Option, register_sampler
 from bench.diffusion.samplers.request import Filling, Sample, SampleRequest
@@ -16,6 +17,7 @@ ROUNDING = 1e-9  # a product of a count and a share that is an integer may lie t
 
 @register_sampler(
     "confidence",
+    calls=lambda length, steps, _, **options: CallPlan(length, length, min(steps, length)),
     choice_temperature=Option(float, CHOICE_TEMPERATURE, least=0, allowed="0 or more"),
     schedule=Option(str, SCHEDULE, choices=SCHEDULES),
 )

@@ -5,13 +5,21 @@ from __future__ import annotations
 import torch
 
 from bench.diffusion.errors import DiffusionError
+from bench.diffusion.samplers.calls import CallPlan
 from bench.diffusion.samplers.registry import Option, register_sampler
 from bench.diffusion.samplers.request import Filling, Sample, SampleRequest
 from bench.diffusion.schedule import Schedule
 
 
+def first_hitting_calls(length: int, steps: int | None, _: int | None, *, per_call: int | None) -> CallPlan:
+    """The calls of a piece: its tokens over those of a call."""
+    together = per_call or -(-length // (steps or length))
+    return CallPlan(length, length, -(-length // together))
+
+
 @register_sampler(
     "first-hitting",
+    calls=first_hitting_calls,
     instead_of_steps="per_call",
     per_call=Option(int, None, least=1, allowed="1 or more positions a call"),
 )

@@ -16,6 +16,8 @@ import torch
 
 from architectures.padding import padded_rows
 from bench.diffusion.errors import DiffusionError
+from bench.diffusion.objectives import ABSORBING
+from bench.diffusion.samplers.calls import CallPlan
 from bench.diffusion.samplers.request import Denoise, Sample, SampleRequest, evaluation_mode
 from bench.diffusion.schedule import SCHEDULES
 from bench.errors import quoted
@@ -53,8 +55,11 @@ class Sampler:
 
     fill              `fill(request, **options) -> Sample`, every option given
     schedules         names of the schedules whose reverse process it follows
+    objectives        what networks are trained for whose law it draws from, see `bench.diffusion.objectives`
     needs_window      it runs another sampler in windows, and takes the length of one as its option `window`
     instead_of_steps  option that stands in place of the number of steps
+    calls             `calls(length, steps, trained_block, **options) -> CallPlan` of a row of MASK alone; None where it
+                      is not predicted
     """
 
     name: str
@@ -63,6 +68,8 @@ class Sampler:
     schedules: tuple[str, ...] = SCHEDULES
     needs_window: bool = False
     instead_of_steps: str | None = None
+    objectives: tuple[str, ...] = (ABSORBING,)
+    calls: Callable[..., CallPlan] | None = None
 
     def __call__(self, denoise: Denoise, tokens_BL: torch.Tensor, **settings: Any) -> Sample:
         """Fill every MASK of `tokens_BL`; `settings` are the sampler's own options and fields of SampleRequest."""
@@ -74,13 +81,23 @@ class Sampler:
         return {name: settings.pop(name) for name in self.options if name in settings}
 
     def run(self, request: SampleRequest, **options: Any) -> Sample:
-        """Fill the rows of a request. Raises DiffusionError for options that cannot be used."""
+        """Fill the rows of a request. Raises DiffusionError for options that cannot be used, and for a network of
+        another objective."""
+        if request.objective not in self.objectives:
+            check_sampler(self.name, objective=request.objective)
         chosen = {name: options.pop(name, option.default) for name, option in self.options.items()}
         for name, option in self.options.items():
             option.check(name, chosen[name])
         with evaluation_mode(request.denoise), padded_rows(request.padded):
             sample = self.fill(request, **chosen, **options)
         return Sample(sample.tokens_BL.clone(), sample.nfe)
+
+    def plan(self, length: int, steps: int | None, trained_block: int | None = None, **options: Any) -> CallPlan | None:
+        """The network calls of a piece of `length` tokens drawn from MASK alone; None where they are not predicted."""
+        if self.calls is None:
+            return None
+        chosen = {name: options.get(name, option.default) for name, option in self.options.items()}
+        return self.calls(length, steps, trained_block, **chosen)
 
     def steps_for(self, steps: int, masked: float) -> int:
         """The steps of rows of which a share `masked` in 0..1 is to be filled, where rows of MASK alone take `steps`:
@@ -97,27 +114,46 @@ def register_sampler(
     schedules: tuple[str, ...] = SCHEDULES,
     needs_window: bool = False,
     instead_of_steps: str | None = None,
+    objectives: tuple[str, ...] = (ABSORBING,),
+    calls: Callable[..., CallPlan] | None = None,
     **options: Option,
 ) -> Callable[[Callable[..., Sample]], Sampler]:
     """Decorator that registers a function of a SampleRequest and of its own options under `name`; see Sampler."""
 
     def register(fill: Callable[..., Sample]) -> Sampler:
-        SAMPLERS[name] = Sampler(name, fill, options, schedules, needs_window, instead_of_steps)
+        SAMPLERS[name] = Sampler(name, fill, options, schedules, needs_window, instead_of_steps, objectives, calls)
         return SAMPLERS[name]
 
     return register
 
 
-def samplers_for(schedule: str) -> list[str]:
-    """Names of the samplers that follow a process of this schedule."""
-    return [name for name, sampler in SAMPLERS.items() if schedule in sampler.schedules]
+def samplers_for(schedule: str, objective: str = ABSORBING) -> list[str]:
+    """Names of the samplers that follow a process of this schedule and objective."""
+    return [
+        name for name, sampler in SAMPLERS.items() if schedule in sampler.schedules and objective in sampler.objectives
+    ]
 
 
-def check_sampler(name: str, options: Iterable[str] = (), *, schedule: str = SCHEDULES[0]) -> None:
-    """Raise DiffusionError for a sampler that is unknown or of other schedules, or an option of another sampler."""
-    served = samplers_for(schedule)
+def call_plan(diffusion: Mapping[str, Any], sample: Mapping[str, Any], length: int) -> CallPlan | None:
+    """The network calls of a piece of `length` tokens by the settings of a cell (its `diffusion` and `sample`); None
+    where they are not predicted."""
+    sampler = SAMPLERS[sample["sampler"]]
+    options = {name: sample[name] for name in sampler.options if name in sample}
+    return sampler.plan(length, sample["steps"], diffusion.get("block"), **options)
+
+
+def check_sampler(
+    name: str, options: Iterable[str] = (), *, schedule: str = SCHEDULES[0], objective: str = ABSORBING
+) -> None:
+    """Raise DiffusionError for a sampler that is unknown or of other schedules or objectives, or an option of another
+    sampler."""
+    served = samplers_for(schedule, objective)
     if name not in SAMPLERS:
         raise DiffusionError(f"sampler: {quoted(name)} is not known; allowed: {', '.join(served)}")
+    if objective not in SAMPLERS[name].objectives:
+        raise DiffusionError(
+            f"sampler: {quoted(name)} does not follow a process of objective {objective}; allowed: {', '.join(served)}"
+        )
     if name not in served:
         raise DiffusionError(
             f"sampler: {quoted(name)} does not follow a {schedule} schedule; allowed: {', '.join(served)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from bench.diffusion.samplers.calls import CallPlan
 from bench.diffusion.samplers.registry import Option, register_sampler
 from bench.diffusion.samplers.request import Filling, Sample, SampleRequest, rows_with
 from bench.diffusion.schedule import Schedule
@@ -13,6 +14,7 @@ LOOP_START, LOOP_END, LOOP_VISIBLE = 0.55, 0.05, 0.9  # Wang et al. 2025 (2503.0
 
 @register_sampler(
     "remask",
+    calls=lambda length, steps, _, **options: CallPlan(length, length, steps, most=True),
     remasking=Option(str, "cap", choices=("cap", "rescale", "loop")),
     eta=Option(float, 0.02, least=0, most=1, allowed="0 (never masked again) to 1"),
 )

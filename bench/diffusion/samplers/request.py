@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from bench.diffusion.errors import DiffusionError
+from bench.diffusion.objectives import ABSORBING
 from bench.diffusion.samplers.constraint import Constraint
 from bench.diffusion.samplers.drawing import Drawing
 from bench.diffusion.sampling_step import weights_cast_once
@@ -46,6 +47,10 @@ class SampleRequest:
     forbidden_ids  tokens that are never drawn, besides MASK
     pad_id         PAD, so that denoisers need not look for it in every call; None: not known
     temperature, top_p, constrain  see Drawing
+    rows_input     call `denoise(tokens_RL, rows_R)` with the indices of its rows (int64, on the CPU), for a denoiser
+                   that keeps something of each row; `time_input` is not set then
+    objective      what the network is trained for, see `bench.diffusion.objectives`
+    trained_block  tokens of a block that the network is trained on; None: whole rows
     progress       `progress(done, calls)`, called after each step
 
     Raises DiffusionError for settings that cannot be used.
@@ -65,6 +70,9 @@ class SampleRequest:
     top_p: float = 1.0
     constrain: Constraint | None = None
     time_input: bool = False
+    rows_input: bool = False
+    objective: str = ABSORBING
+    trained_block: int | None = None
     progress: Progress | None = None
 
     def __post_init__(self) -> None:
@@ -129,6 +137,8 @@ class Filling:
         if len(rows_R) < len(self.tokens_BL):
             part_RL = part_RL[rows_R.to(part_RL.device)]
         self.nfe_B[rows_R] += 1
+        if self.request.rows_input:
+            return part_RL, self.request.denoise(part_RL, rows_R)
         if not self.request.time_input:
             return part_RL, self.request.denoise(part_RL)
         time_R = torch.as_tensor(time_R).to(part_RL.device, torch.float32).expand(len(part_RL)).contiguous()
@@ -163,6 +173,11 @@ class Filling:
     def sample(self) -> Sample:
         """The rows as they are."""
         return Sample(self.tokens_BL, self.nfe_B.tolist())
+
+
+def shifted(progress: Progress | None, done: int, total: int) -> Progress | None:
+    """Progress of a part that begins after `done` of `total` calls."""
+    return None if progress is None else lambda step, _: progress(done + step, total)
 
 
 def rows_with(positions_BL: torch.Tensor) -> torch.Tensor:

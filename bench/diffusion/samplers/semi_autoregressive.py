@@ -10,7 +10,7 @@ import torch
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.samplers.ancestral import cached
 from bench.diffusion.samplers.registry import Option, Sampler, register_sampler
-from bench.diffusion.samplers.request import Filling, Progress, Sample, SampleRequest
+from bench.diffusion.samplers.request import Filling, Sample, SampleRequest, shifted
 
 
 @register_sampler(
@@ -44,8 +44,8 @@ def in_windows(
     total, done = sum(share for _, _, share in plan), 0
     for first, end, share in plan:
         part_BL = filling.tokens_BL[:, first:end].contiguous()
-        shifted = _shifted(request.progress, done, total)
-        part = sampler.run(replace(request, tokens_BL=part_BL, steps=share, fixed=None, progress=shifted), **options)
+        progress = shifted(request.progress, done, total)
+        part = sampler.run(replace(request, tokens_BL=part_BL, steps=share, fixed=None, progress=progress), **options)
         filling.tokens_BL[:, first:end] = part.tokens_BL
         filling.nfe_B += torch.tensor(part.nfe)
         done += share
@@ -66,7 +66,3 @@ def window_plan(
             plan.append((end - width, end, sampler.steps_for(steps, masked / width)))
         filled, end = end, min(end + window - overlap, length)
     return plan
-
-
-def _shifted(progress: Progress | None, done: int, total: int) -> Progress | None:
-    return None if progress is None else lambda step, _: progress(done + step, total)

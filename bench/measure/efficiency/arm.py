@@ -5,16 +5,17 @@ from __future__ import annotations
 import importlib
 import itertools
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 
 from architectures.kernel_choice import recorded_kernels
 from architectures.padding import padded_rows
-from bench.diffusion import AbsorbingDiffusion
+from bench.diffusion.objectives import AUTOREGRESSIVE
 from bench.diffusion.sampling_step import PRECISIONS, CudaGraphs, SamplingStep, autocast
+from bench.measure.efficiency.piece import GROWING, cached_call, process_of
 from metrics.cost.device import work_on
 from metrics.cost.kernels import attention_kernel
 
@@ -44,7 +45,7 @@ class TimedArm:
         self.graph_words = ""
         module, _, function = settings["factory"].partition(":")
         self.factory: Callable[[dict[str, Any]], torch.nn.Module] = getattr(importlib.import_module(module), function)
-        self.diffusion = AbsorbingDiffusion(settings["mask_id"], settings["pad_id"], steps=settings["sample_steps"])
+        self.diffusion = process_of(settings)
         self.marks: list[Any] = []
         self.nfe: list[float] = []
         self.build()
@@ -77,9 +78,14 @@ class TimedArm:
         return calls[kind](length, batch, *network)
 
     def step(self, length: int, batch: int, network: Network | None = None) -> Callable[[], Any]:
-        """One denoising step: the forward pass of the network (default: the model) as a sampler calls it."""
+        """One denoising step: the forward pass of the network (default: the model) as a sampler calls it, on whole rows
+        or on their last block behind the cached rest."""
         tokens_BL = self.tokens(length, batch)
         self.model.eval()
+        if self.caches(length):
+            if network is not None:
+                raise ValueError("not compiled: what a call is given grows from call to call")
+            return cached_call(self.model, tokens_BL, self.called_block(length), self._calling)
         denoise = self.model if network is None else network
 
         def call() -> Any:
@@ -93,6 +99,8 @@ class TimedArm:
 
         Raises ValueError where it cannot be recorded, with the reason.
         """
+        if self.caches(length):
+            raise ValueError(GROWING)
         tokens_BL = self.tokens(length, batch)
         self.model.eval()
         denoise = SamplingStep(self.model, precision=self.settings["precision"], recorder=CudaGraphs(), most=batch)
@@ -105,6 +113,19 @@ class TimedArm:
         if denoise.plain_reason:
             raise ValueError(f"no CUDA graph: {denoise.plain_reason}")
         return call
+
+    def called_block(self, length: int) -> int:
+        """Tokens that a denoising call of a sampler is given of rows of `length`."""
+        return 1 if self.diffusion.objective == AUTOREGRESSIVE else self.diffusion.block or length
+
+    def caches(self, length: int) -> bool:
+        """Whether a piece is drawn block by block, or token by token."""
+        return self.called_block(length) < length
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        with self.autocast(), padded_rows(False):
+            yield
 
     def autocast(self) -> AbstractContextManager[Any]:
         """A block in which matrix products have the precision of the cell."""
@@ -119,7 +140,7 @@ class TimedArm:
             draws = [one.pinned() for one in draws]
         turns = itertools.cycle(draws)
         self.model.train()
-        denoise = self.model if network is None else network
+        denoise = self.diffusion.as_called(self.model if network is None else network)  # type: ignore[arg-type]
 
         def call() -> torch.Tensor:
             with self.autocast():
@@ -154,9 +175,12 @@ class TimedArm:
         recorder = CudaGraphs() if self.settings["graphs"] else None
         denoise = SamplingStep(self.model, precision=self.settings["precision"], recorder=recorder, most=batch)
         if self.device.type == "cuda":
-            with torch.inference_mode():
-                denoise(self.tokens(length, batch))
-        self.graph_words = denoise.words
+            if self.caches(length):
+                self.step(length, batch)()
+            else:
+                with torch.inference_mode():
+                    denoise(self.tokens(length, batch))
+        self.graph_words = GROWING if recorder and self.caches(length) else denoise.words
 
         def call() -> None:
             drawn = self.diffusion.sample(
@@ -165,6 +189,7 @@ class TimedArm:
                 count=batch,
                 steps=self.settings["sample_steps"],
                 sampler=self.settings["sampler"],
+                **self.settings["sample_options"],
                 generator=self.generator,
                 device=self.device,
             )

@@ -34,6 +34,12 @@ class EfficiencyCell:
     """Operator -> the kernel that is asked for, see `bench.study.settings.KernelSettings`."""
     sample_steps: int = 128
     sampler: str = "ancestral"
+    sample_options: Mapping[str, Any] = field(default_factory=dict)
+    """The sampler's own options."""
+    objective: str = "absorbing"
+    """What the arm is trained for, see `bench.diffusion.objectives`."""
+    block: int | None = None
+    """Tokens of a block, with objective block."""
     training: bool = True
     memory_limit_gib: float | None = None
     """Most memory the process may take beyond what it has before the model; CPU on Linux only."""
@@ -67,6 +73,9 @@ class EfficiencyCell:
         for name in ("memory_limit_gib", "memory_budget_gib"):
             limit = getattr(self, name)
             self._check(name, limit, limit is None or limit > 0, "a positive number, or none")
+        self._check("block", self.block, (self.objective == "block") == bool(self.block), "with objective block alone")
+        if self.objective == "block" and any(length % (self.block or 1) for length in self.lengths):
+            self._check("lengths", self.lengths, False, f"multiples of the block, {self.block} tokens")
         self._check("precision", self.precision, self.precision in ("float32", "bfloat16"), "float32, bfloat16")
         self._check(
             "vocab_size", self.config.get("vocab_size"), self.config.get("vocab_size", 0) > 2, "over 2, in config"

@@ -106,6 +106,8 @@ def derived_rows(cell: EfficiencyCell, record: Record, length: int, spreads: Spr
             shared = gpu_columns(record, kind, length) | {"batch": cell.batch_of(kind)}
             found.append(row(metric, amount / taken_s.value, **shared, **bounds))
 
+    if cell.objective != "absorbing":  # a step is a call on one block
+        return found
     rate("step", cost.TOKENS_PER_SECOND, cell.batch * length)
     ceilings, traffic = record.newest("ceilings"), record.newest("traffic", length=length)
     if ceilings and traffic:

@@ -62,6 +62,11 @@ class Record:
         """Seconds of a warm call of each kind and length."""
         return {key: messages[-1]["warm_s"] for key, messages in self.messages.get("warm", {}).items()}
 
+    def calls(self, length: int, otherwise: int) -> int:
+        """Network calls of a piece of this length, as the process predicted them."""
+        warm = self.newest("warm", "step", length)
+        return int(warm.get("calls", otherwise)) if warm else otherwise
+
     def timed(self) -> list[Key]:
         """What has been timed in rounds: all but whole samples."""
         return [(kind, length) for kind, length in self.messages.get("samples", {}) if kind != "sample"]
@@ -85,7 +90,7 @@ class Record:
 
         A figure needs the calls that it is made of: a sample needs steps, "train memory" needs "train" and "step".
         """
-        kinds = [figure] if figure in COUNTERS else ["step", figure.removesuffix(" memory"), figure]
+        kinds = [figure] if figure in (*COUNTERS, "piece") else ["step", figure.removesuffix(" memory"), figure]
         for kind in kinds:
             if failed := self.newest("failed", kind, length):
                 return failed["status"], failed["reason"], failed["asked_bytes"]

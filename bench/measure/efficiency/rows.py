@@ -25,8 +25,12 @@ if TYPE_CHECKING:
 GIGA = 1e9
 COUNTED = "counted, no formula of its own"
 """Note on the FLOPs of a denoiser that states none."""
-FITS = {"batch": cost.LARGEST_BATCH_TRAINING, "length": cost.LARGEST_LENGTH_TRAINING}
-GIB = 2**30
+FITS = {
+    "batch": cost.LARGEST_BATCH_TRAINING,
+    "length": cost.LARGEST_LENGTH_TRAINING,
+    "pieces": cost.LARGEST_BATCH_SAMPLING,
+}
+GIB, MIB = 2**30, 2**20
 SLOW_FALLBACKS = {"scan": ("torch", "reference"), "sdpa": ("math",), "ssd": ("torch",), "gla": ("torch",)}
 """Kernels that run where a fused one is not there; rows made with them say so."""
 ENERGY = {"step": cost.STEP_ENERGY, "train": cost.TRAIN_STEP_ENERGY, "sample": cost.SAMPLE_ENERGY}
@@ -110,6 +114,9 @@ def _fit_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:
         for length, fit in fits.items():
             reason = "" if fit["value"] else f"not one step fits {cell.memory_budget_gib:g} GiB"
             found.append(row(metric, fit["value"] or math.nan, length=length, note=note, reason=reason))
+            if figure == "pieces":
+                drawn = {"length": length, "batch": fit["value"], "reason": fit["reason"], "sampler": cell.sampler}
+                found.append(row(cost.SAMPLE_TIME_TOGETHER, fit["piece_s"], **drawn))
         found += [] if fits else [missing(metric, record.reason(f"fit {figure}", "not searched"))]
     return found
 
@@ -127,7 +134,7 @@ def rows_of(
         if cell.graphs and "graph" not in cell.kinds:
             found.append(missing(cost.STEP_LATENCY_GRAPH, f"no CUDA graphs on {cell.device}"))
         found += [_flops_row(cell, record, counter, length) for counter in COUNTS]
-        found += _launch_rows(cell, record, length)
+        found += [*_launch_rows(cell, record, length), *_piece_rows(cell, record, length)]
         found += _energy_rows(cell, record, length)
         found.append(_parameters_row(record))
         warm = record.first("warm", "step", length)
@@ -204,6 +211,25 @@ def _launch_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dict
         return [missing(cost.STEP_LAUNCHES, found["reason"]), operators]
     note = f"beside {found['transfers']} copies and fills; the host waits {found['waits']} times"
     return [row(cost.STEP_LAUNCHES, found["kernels"], note=note), operators]
+
+
+def _piece_rows(cell: EfficiencyCell, record: Record, length: int) -> list[dict[str, Any]]:
+    """Calls, FLOPs and state of one piece, as its sampler's plan and the formulas predict them."""
+    common: dict[str, Any] = {"sampler": cell.sampler, "sample_steps": cell.sample_steps, "batch": 1}
+    found = record.newest("piece", "piece", length)
+    if found is None:
+        why = record.why_missing("piece", length, cell.prune)
+        return [
+            unmeasured(metric, *why) | common for metric in (cost.SAMPLE_CALLS, cost.SAMPLE_GFLOPS, cost.SAMPLE_STATE)
+        ]
+    note = "at most: calls in which nothing is revealed are left out" if found["most"] else ""
+    kept = "" if found["state_bytes"] == found["state_bytes"] else "whole rows in each call: nothing is kept"
+    rows = [
+        row(cost.SAMPLE_CALLS, found["calls"], note=note),
+        row(cost.SAMPLE_GFLOPS, found["flops"] / GIGA, note=note, reason=found["reason"]),
+        row(cost.SAMPLE_STATE, found["state_bytes"] / MIB, reason=kept),
+    ]
+    return [one | common for one in rows]
 
 
 def _energy_rows(cell: EfficiencyCell, record: Record, length: int | None) -> list[dict[str, Any]]:

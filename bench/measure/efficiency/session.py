@@ -225,7 +225,7 @@ class _Session:
         )
         cost_s = {
             n: sum(
-                arm.record.warm_s.get(("step", n), 0.0) * arm.cell.sample_steps
+                arm.record.warm_s.get(("step", n), 0.0) * arm.record.calls(n, arm.cell.sample_steps)
                 for arm in alive
                 if n in arm.cell.lengths
             )

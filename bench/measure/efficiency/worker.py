@@ -22,10 +22,12 @@ import torch  # noqa: E402
 
 from architectures.kernel_choice import countable  # noqa: E402
 from bench.child import Events, end_with_parent, own_output  # noqa: E402
+from bench.diffusion.objectives import ABSORBING  # noqa: E402
 from bench.diffusion.sampling_step import SamplingStep, weights_cast_once  # noqa: E402
 from bench.errors import failure_of, is_out_of_memory  # noqa: E402
 from bench.measure.efficiency.arm import TimedArm, kernels_of_call  # noqa: E402
 from bench.measure.efficiency.counts import forward_counts, step_launches  # noqa: E402
+from bench.measure.efficiency.piece import piece_counts, planned_calls  # noqa: E402
 from bench.measure.efficiency.record import COUNTERS  # noqa: E402
 from bench.plugins import load_plugins  # noqa: E402
 from metrics.cost.computed_memory import computed_memory  # noqa: E402
@@ -60,6 +62,8 @@ PEAKS = 3
 COMPILED_CALLS = 5
 LARGEST_BATCH, LONGEST = 1 << 12, 1 << 17
 """Where the search for what fits a memory budget ends."""
+LONGEST_SAMPLE_S = 120.0
+"""Seconds that pieces of the largest batch may take together."""
 PUBLISHED_TRAINING_BYTES = 21e9
 """Memory at 2048 tokens in the SMDIM paper (arXiv 2603.00576); the batch behind it is not published."""
 
@@ -118,6 +122,7 @@ class EfficiencyWorker:
             for length in self.settings["lengths"]:
                 for counter in COUNTERS:
                     self._attempt(counter, length, self._count, counter)
+                self._attempt("piece", length, self._count_piece)
         for length in self.settings["lengths"]:
             if ("step", length) not in self.failed:
                 self._attempt("launches", length, self._launches)
@@ -147,7 +152,9 @@ class EfficiencyWorker:
 
     def fit(self, budget_bytes: float) -> None:
         """The largest training batch at the longest length, and the longest sequence at the training batch, that stay
-        within a budget beyond the process without a model: by real steps, halving the gap."""
+        within a budget beyond the process without a model: by real steps, halving the gap. With them the largest batch
+        of pieces that is drawn within it, by its largest call, and the seconds of a piece where one such batch is
+        drawn."""
         stride = getattr(getattr(self.arm.model, "config", None), "stride", 1)
         longest, batch = max(self.settings["lengths"]), self.settings["training_batch"]
         self.arm.drop()
@@ -162,16 +169,36 @@ class EfficiencyWorker:
             found = largest_that_fits(lambda size: self._fits(size, batch, *room), step=stride, limit=LONGEST)
             self.emit("fit", kind="length", length=None, value=found)
 
+        def fit_pieces(length: int) -> None:
+            found = largest_that_fits(lambda size: self._fits(length, size, *room, kind="step"), limit=LARGEST_BATCH)
+            self.arm.build()
+            self.emit("fit", kind="pieces", length=length, value=found, **self._piece_s(length, int(found)))
+
         self._attempt("fit batch", longest, fit_batch)
         self._attempt("fit length", longest, fit_length)
+        self._attempt("fit pieces", longest, fit_pieces)
         self.arm.build()
 
-    def _fits(self, length: int, batch: int, baseline_bytes: float, private: float, budget_bytes: float) -> bool:
-        """Whether two training steps of a new model run and stay within the budget."""
+    def _piece_s(self, length: int, batch: int) -> dict[str, Any]:
+        """Seconds of a piece where `batch` are drawn together, or why none were drawn."""
+        if not batch:
+            return {"piece_s": math.nan, "reason": "no piece fits"}
+        plan, step = planned_calls(self.settings, length), self.arm.step(length, batch)
+        step_s = time_calls(step, 1, warmup=1, device=self.arm.device).median_s
+        expected_s = step_s * (plan.calls if plan else self.settings["sample_steps"])
+        if expected_s > LONGEST_SAMPLE_S:
+            return {"piece_s": math.nan, "reason": f"not drawn: {batch} pieces would take about {expected_s:.0f} s"}
+        taken = time_calls(self.arm.sample(length, batch), 1, warmup=0, device=self.arm.device)
+        return {"piece_s": taken.median_s / batch, "reason": ""}
+
+    def _fits(
+        self, length: int, batch: int, baseline_bytes: float, private: float, budget_bytes: float, kind: str = "train"
+    ) -> bool:
+        """Whether two training or denoising steps of a new model run and stay within the budget."""
         try:
             with growth_limited(private, budget_bytes, self.arm.device):
                 self.arm.build()
-                call = self.arm.train(length, batch)
+                call = self.arm.train(length, batch) if kind == "train" else self.arm.step(length, batch)
                 call()
                 peak = peak_memory(call, device=self.arm.device, baseline_bytes=baseline_bytes)
         except Exception as problem:
@@ -234,7 +261,10 @@ class EfficiencyWorker:
             if self.settings["precision"] != "float32":
                 ran = ran | {"precision": self.settings["precision"]}
         kernel = " ".join(f"{name}={one}" for name, one in ran.items())
-        self.emit("warm", kind=kind, length=length, cold_s=times.cold_s, warm_s=times.median_s, kernel=kernel)
+        plan = planned_calls(self.settings, length) if self.settings["objective"] != ABSORBING else None
+        calls = plan.calls if plan else self.settings["sample_steps"]
+        seconds = {"cold_s": times.cold_s, "warm_s": times.median_s}
+        self.emit("warm", kind=kind, length=length, kernel=kernel, calls=calls, **seconds)
 
     def _time(self, length: int, kind: str, calls: int) -> None:
         call = self.arm.call(kind, length)
@@ -299,6 +329,9 @@ class EfficiencyWorker:
     def _count(self, length: int, counter: str) -> None:
         event, found = forward_counts(self.arm, length, counter)
         self.emit(event, length=length, **found)
+
+    def _count_piece(self, length: int) -> None:
+        self.emit("piece", kind="piece", length=length, **piece_counts(self.arm.model, self.settings, length))
 
     def _launches(self, length: int) -> None:
         self.emit("launches", kind="launches", length=length, **step_launches(self.arm, length))

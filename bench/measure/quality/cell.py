@@ -13,12 +13,15 @@ from bench.measure.quality.extent import window_extent
 from bench.measure.quality.infilling import measure_infilling
 from bench.measure.quality.likelihood import TEST, VALIDATION, bits_row, endings_row, music_bits_rows, nats_vectors
 from bench.measure.quality.music import held_out_windows, to_notes, token_results, train_notes
+from bench.measure.quality.piece import piece_rows
+from bench.measure.quality.sampled import sampler_likelihood
 from bench.measure.quality.token_drift import token_drift_row
 from bench.measure.quality.training import CellTraining, diverged, shared_training
 from bench.measure.rows import generated_vectors, metric_row, missing, row
 from bench.store.vectors import NATS, Vector, write_vectors
 from metrics.cost.quantities import (
     BITS,
+    COUNT_FORM,
     KEPT_STEP,
     LAST_QUARTER_FALL,
     SAMPLING_TIME,
@@ -53,7 +56,9 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
     from bench.diffusion.sampling_step import SamplingStep
 
     training = CellTraining.of(settings)
-    evaluated = SamplingStep(training.backbone, precision=training.settings.evaluation_precision)
+    precision = training.settings.evaluation_precision
+    evaluated = SamplingStep(training.backbone, precision=precision)
+    likely = SamplingStep(training.diffusion.as_called(training.backbone), precision=precision)
     tokens, diffusion, backbone, length = training.tokens, training.diffusion, training.backbone, training.length
     with nullcontext() if training.checkpoint else shared_training(settings, folder, emit):
         result = training.run(folder, report_training(emit))
@@ -70,20 +75,24 @@ def measure_quality(settings: dict[str, Any], folder: Path, emit: Emit) -> list[
     rows, calls, own = training_rows(training, result) + test_rows(training, bits), 0, own_bound(training, evaluated)
     if own is not None:
         steps = "continuous time" if diffusion.steps is None else f"{diffusion.steps} steps"
-        words = {"steps": steps, "precision": training.settings.evaluation_precision}
+        words = {"steps": steps, "precision": precision}
         rows.append(bits_row(STATE_DEPENDENT_BITS, own, training.test.songs, **words))
     vectors = likelihood_vectors(training, result, bits, own)
+    called: dict[str, Any] = {"precision": precision, "batch": training.settings.batch, "emit": seldom(emit)}
+    sampled, values = sampler_likelihood(backbone, diffusion, tokens, settings, **called)
+    rows, vectors = rows + sampled, vectors + values
     played = tuple(settings.get("sample_lengths", ())) or (length,)
     for one in played:
         sample, elapsed_s, note = draw_pieces(backbone, diffusion, tokens, settings, one, emit)
         calls = round(sample.nfe_mean)
         names = f"{one:05d}-" if len(played) > 1 else ""
         found = [row(SAMPLING_TIME, elapsed_s, n=len(sample.nfe), raw=sample.nfe, note=note)]
+        found += piece_rows(backbone, diffusion, tokens, settings, sample, elapsed_s)
         sequences = sample.tokens_BL.cpu().numpy()
         results = music_results(tokens, sequences, one, folder, emit, names)
         found += [metric_row(result) for result in results]
         vectors += generated_vectors(results, one)
-        found.append(_drift_row(evaluated, diffusion, tokens, sample.tokens_BL, settings))
+        found.append(_drift_row(likely, diffusion, tokens, sample.tokens_BL, settings))
         rows += [{"length": one, "nfe": calls} | line for line in found]
     if "infilling" in settings:
         infilled, values = measure_infilling(backbone, diffusion, tokens, settings, emit)
@@ -106,8 +115,11 @@ def _drift_row(
     if length > int(settings["length"]):
         return missing(DRIFT_BITS, f"not trained on more than {settings['length']} tokens at once")
     real = held_out_windows(tokens, length, len(sequences))
-    options: dict[str, Any] = {"device": device, "time_input": diffusion.time_input}
-    return token_drift_row(backbone, tokens, sequences, real, seed=int(settings["seed"]), **options)
+    options: dict[str, Any] = {"device": device, "time_input": diffusion.time_input, "predict": diffusion.predict}
+    line = token_drift_row(backbone, tokens, sequences, real, seed=int(settings["seed"]), **options)
+    if diffusion.estimate != COUNT_FORM:
+        line["definition"] = f"objective {diffusion.objective}: {line['definition']}"
+    return line
 
 
 def report_training(emit: Emit) -> Callable[[Progress], None]:
@@ -142,7 +154,8 @@ def training_rows(training: CellTraining, result: TrainResult) -> list[dict[str,
     rows = [row(KEPT_STEP, result.kept_step, n=1, definition=quantity_of(KEPT_STEP).definition)]
     if bits is not None:
         precision = training.settings.evaluation_precision
-        rows.append(bits_row(VALIDATION_BITS, bits, training.validation.songs, precision=precision))
+        words = {"estimate": training.diffusion.estimate, "precision": precision}
+        rows.append(bits_row(VALIDATION_BITS, bits, training.validation.songs, **words))
         rows.append(fall_row(result.history))
     losses = [line["loss"] for line in result.history if line.get("loss") is not None]
     if losses:
@@ -156,8 +169,9 @@ def test_rows(training: CellTraining, bits: BitsPerToken) -> list[dict[str, Any]
     """Bits/token, bits/note and bits/beat of the test side with intervals over songs, and the gap of endings."""
     songs = training.test.songs
     extent = window_extent(training.tokens, TEST, training.length, bits.windows)
-    precision = training.settings.evaluation_precision
-    rows = [bits_row(BITS, bits, songs, precision=precision), *music_bits_rows(bits, songs, extent)]
+    precision, estimate = training.settings.evaluation_precision, training.diffusion.estimate
+    line = bits_row(BITS, bits, songs, estimate=estimate, precision=precision)
+    rows = [line, *music_bits_rows(bits, songs, extent, estimate)]
     return [*rows, endings_row(bits, training.length)]
 
 

@@ -14,7 +14,7 @@ from bench.measure.quality.drawing import Emit, fill_rows
 from bench.measure.quality.extent import beat_of_token
 from bench.measure.quality.music import REFERENCE_SEED, full_windows, song_by_song
 from bench.measure.quality.process import token_language
-from bench.measure.rows import metric_row, row
+from bench.measure.rows import metric_row, missing, row
 from bench.store.vectors import Vector
 from metrics.music.infilling import INFILLING, OTHER_SONG, REPEATED_BARS, infilling_results
 from metrics.music.table import CEILING
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bench.diffusion.constraints import TokenLanguage
     from metrics import MetricResult, Notes
 
+NO_INFILLING: Final = "an autoregressive process sees nothing of what follows the hidden bars"
 CONTEXT_BARS: Final = 2  # at least one bar before what is hidden, and one after it
 
 
@@ -78,10 +79,15 @@ def measure_infilling(
     """Rows of a quality cell's infilling and the values of each piece: its sampler draws the hidden bars.
 
     The number of tokens in each bar and the Bar tokens are given; the sampler takes the share of its steps that the
-    hidden tokens have of the window, as `generate --infill` does.
+    hidden tokens have of the window, as `generate --infill` does. A process by blocks sees what follows within a block
+    alone, which its rows note; an autoregressive one does not infill, and its rows say so.
     """
     import torch
 
+    from bench.diffusion.objectives import AUTOREGRESSIVE
+
+    if diffusion.objective == AUTOREGRESSIVE:
+        return [missing(metric, NO_INFILLING) for metric in INFILLING], []
     length = int(settings["length"])
     excerpts = choose_excerpts(tokens, length, **settings["infilling"])
     clean_NL, hidden_NL = (np.stack([getattr(one, name) for one in excerpts]) for name in ("tokens", "hidden"))
@@ -98,7 +104,9 @@ def measure_infilling(
     drawn_NL = sample.tokens_BL.cpu().numpy()
     infilled = [bars_of(tokens, row_L, one) for row_L, one in zip(drawn_NL, excerpts, strict=True)]
     results = infilling_results(infilled, [bars_of(tokens, one.tokens, one) for one in excerpts])
-    return [metric_row(result) for result in results], _vectors(results, excerpts, length)
+    one_sided = diffusion.block is not None and diffusion.block < length
+    note = {"note": f"what follows is seen within blocks of {diffusion.block} tokens alone"} if one_sided else {}
+    return [metric_row(result) | note for result in results], _vectors(results, excerpts, length)
 
 
 def infilling_references(tokens: TokenCorpus, settings: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -10,7 +10,15 @@ from bench.measure.quality.extent import Extent, window_extent
 from bench.measure.quality.music import SongWindows
 from bench.measure.rows import missing, row
 from bench.store.vectors import NATS, Side, Vector
-from metrics.cost.quantities import BITS, BITS_PER_BEAT, BITS_PER_NOTE, ENDINGS_GAP, VALIDATION_BITS
+from metrics.cost.quantities import (
+    BITS,
+    BITS_PER_BEAT,
+    BITS_PER_NOTE,
+    COUNT_FORM,
+    ENDINGS_GAP,
+    VALIDATION_BITS,
+    likelihood_definition,
+)
 from metrics.quantities import quantity_of
 from metrics.statistics.ratio import ratio_interval
 
@@ -18,8 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import torch
+    from torch import nn
 
     from bench.data import TokenBaselines, TokenCorpus
+    from bench.diffusion import AbsorbingDiffusion
     from bench.diffusion.evaluation import BitsPerToken
     from bench.training import PartialTrainSettings
 
@@ -38,27 +48,24 @@ def windows_of(tokens: TokenCorpus, side: str, length: int) -> SongWindows:
 
 
 def held_out_bits(
-    denoise: Callable[..., torch.Tensor],
-    tokens: TokenCorpus,
+    network: nn.Module,
+    diffusion: AbsorbingDiffusion,
     windows: SongWindows,
     settings: PartialTrainSettings,
     *,
     device: torch.device | str = "cpu",
     each: Callable[[int, int], None] | None = None,
 ) -> BitsPerToken:
-    """Bits/token of a denoiser, trained or loaded, on the grid of windows and masks that follows a training.
+    """Bits/token of a network, trained or loaded, on the grid of windows and masks that follows a training.
 
     Of `settings` the two of the final evaluation, the batch and the precision are read; `each(done, of)` is called
     after every call, with counts of masked windows. Raises DiffusionError as `bits_per_token` does.
     """
-    from bench.diffusion.evaluation import bits_per_token
     from bench.diffusion.sampling_step import SamplingStep
 
-    return bits_per_token(
-        SamplingStep(denoise, precision=settings.evaluation_precision),
+    return diffusion.bits_per_token(
+        SamplingStep(diffusion.as_called(network), precision=settings.evaluation_precision),
         windows.tokens,
-        mask_id=tokens.mask_id,
-        pad_id=tokens.pad_id,
         draws=settings.final_validation_draws,
         max_windows=settings.final_validation_windows,
         batch=settings.batch,
@@ -67,8 +74,11 @@ def held_out_bits(
     )
 
 
-def bits_row(metric: str, bits: BitsPerToken, songs: Sequence[str], **words: str) -> dict[str, Any]:
-    """The row of bits/token with its interval over songs; `words` complete the metric's definition.
+def bits_row(
+    metric: str, bits: BitsPerToken, songs: Sequence[str], *, estimate: str = COUNT_FORM, **words: str
+) -> dict[str, Any]:
+    """The row of bits/token with its interval over songs; `estimate` (what the figure is, see `likelihood_kind`) and
+    `words` complete the metric's definition.
 
     `songs` names the song of every window that could have been scored (`windows_of`).
     """
@@ -81,12 +91,14 @@ def bits_row(metric: str, bits: BitsPerToken, songs: Sequence[str], **words: str
         high=over_songs.high,
         n=bits.n_windows,
         songs=over_songs.n,
-        definition=quantity_of(metric).definition.format(**words),
+        definition=likelihood_definition(metric, estimate, **words),
         parts={MONTE_CARLO: (bits.high - bits.low) / 2},
     )
 
 
-def music_bits_rows(bits: BitsPerToken, songs: Sequence[str], extent: Extent) -> list[dict[str, Any]]:
+def music_bits_rows(
+    bits: BitsPerToken, songs: Sequence[str], extent: Extent, estimate: str = COUNT_FORM
+) -> list[dict[str, Any]]:
     """Bits of the scored windows for each of their notes and beats, with intervals over songs.
 
     Unlike bits/token they can be compared across tokenizers. `extent` is that of the scored windows, in their order.
@@ -98,7 +110,8 @@ def music_bits_rows(bits: BitsPerToken, songs: Sequence[str], extent: Extent) ->
         if math.isnan(found.value):
             rows.append(missing(metric, "the scored windows hold no note and no beat"))
             continue
-        more = {"n": bits.n_windows, "songs": found.n, "definition": quantity_of(metric).definition}
+        definition = likelihood_definition(metric, estimate)
+        more = {"n": bits.n_windows, "songs": found.n, "definition": definition}
         rows.append(row(metric, found.value, low=found.low, high=found.high, **more))
     return rows
 

@@ -19,15 +19,28 @@ def build_diffusion(tokens: TokenCorpus, settings: Mapping[str, Any]) -> Absorbi
     Raises DiffusionError for settings that do not go together.
     """
     from bench.diffusion import AbsorbingDiffusion, DiffusionError, MultiScaleDiffusion, token_powers
+    from bench.diffusion.autoregressive import Autoregressive
+    from bench.diffusion.block import BlockDiffusion
 
     chosen = dict(settings)
     powers = chosen.pop("powers", None)
+    objective, block = chosen.pop("objective", "absorbing"), chosen.pop("block", None)
+    if (objective == "block") != (block is not None):
+        given = "no block" if block is None else f"a block of {block} tokens"
+        raise DiffusionError(f"block: {given} with objective {objective}; allowed: a block with objective block alone")
     if chosen.get("schedule") != "multi-scale":
         if powers is not None:
             raise DiffusionError(
                 f"powers: given with schedule {quoted(chosen.get('schedule'))}; allowed: with multi-scale"
             )
-        return AbsorbingDiffusion(tokens.mask_id, tokens.pad_id, **chosen)
+        if block is not None:
+            return BlockDiffusion(tokens.mask_id, tokens.pad_id, block=block, **chosen)
+        process = Autoregressive if objective == "autoregressive" else AbsorbingDiffusion
+        return process(tokens.mask_id, tokens.pad_id, **chosen)
+    if objective != "absorbing":
+        raise DiffusionError(
+            f"objective: {objective} with schedule multi-scale; allowed: absorbing, or schedule linear"
+        )
     del chosen["schedule"]
     positions_a_beat = tokens.settings.positions_a_beat
     values = token_powers(tokens.vocabulary, positions_a_beat, powers)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
 
     from bench.data import TokenCorpus
+    from bench.diffusion.evaluation import Predict
     from bench.measure.quality.music import SongWindows
 
 PAIRS = 2  # of complementary masks: every token is masked once in each
@@ -52,11 +53,12 @@ def masked_bits(
     seed: int = 0,
     device: torch.device | str = "cpu",
     time_input: bool = False,
+    predict: Predict | None = None,
 ) -> np.ndarray:
     """Bits that the denoiser needs for each token when it and a random half of the others are masked: (n, L).
 
     The mean over two pairs of complementary masks, the same for every arm of one seed. Four calls a sequence, with the
-    time 1/2 if the denoiser takes one.
+    time 1/2 if the denoiser takes one. `predict`: as the network's process calls it, in place of a plain call.
     """
     import torch
 
@@ -72,8 +74,12 @@ def masked_bits(
             for _ in range(PAIRS):
                 half_BL = torch.from_numpy(generator.random(clean_BL.shape) < 0.5)
                 for masked_BL in (half_BL, ~half_BL):
-                    time = (torch.full((len(clean_BL),), 0.5, device=device),) if time_input else ()
-                    logits_BLV = denoise(clean_BL.masked_fill(masked_BL, mask_id).to(device), *time)
+                    noisy_BL = clean_BL.masked_fill(masked_BL, mask_id).to(device)
+                    if predict is not None and not time_input:
+                        logits_BLV = predict(denoise, noisy_BL, clean_BL.to(device))
+                    else:
+                        time = (torch.full((len(clean_BL),), 0.5, device=device),) if time_input else ()
+                        logits_BLV = denoise(noisy_BL, *time)
                     nll_M = masked_nll(logits_BLV, clean_BL, masked_BL, torch.tensor([mask_id]))
                     bits_NL[first : first + BATCH][masked_BL.numpy()] += nll_M.double().cpu().numpy() / math.log(2)
     return bits_NL / PAIRS

@@ -235,7 +235,7 @@ class CellTraining:
         if kept.get("of") == of:
             return BitsPerToken.from_dict(kept["bits"])
         device = next(self.backbone.parameters()).device
-        bits = held_out_bits(self.backbone, self.tokens, self.test, self.settings, device=device, each=each)
+        bits = held_out_bits(self.backbone, self.diffusion, self.test, self.settings, device=device, each=each)
         write_atomically(folder / TEST_BITS, json.dumps({"of": of, "bits": asdict(bits)}))
         return bits
 
@@ -248,7 +248,7 @@ class CellTraining:
         device = resolve_device(self.settings.device)
         load_weights(file, self.backbone)
         self.backbone.to(device).eval()
-        bits = held_out_bits(self.backbone, self.tokens, self.validation, self.settings, device=device)
+        bits = held_out_bits(self.backbone, self.diffusion, self.validation, self.settings, device=device)
         return TrainResult(0, math.nan, 0, [], file, "budget", bits)
 
 

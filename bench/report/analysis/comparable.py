@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from bench.report.rows.provenance import parts_of
 from bench.report.rows.summaries import Summaries, Summary
-from metrics.cost.quantities import FORWARD_GFLOPS, PARAMETERS
+from metrics.cost.quantities import FORWARD_GFLOPS, PARAMETERS, SAMPLE_CALLS, SAMPLE_GFLOPS
 
-EXACT = (FORWARD_GFLOPS, PARAMETERS)
+EXACT = (FORWARD_GFLOPS, PARAMETERS, SAMPLE_CALLS, SAMPLE_GFLOPS)
 
 
 def kernel_conflict(kernels: Iterable[str]) -> str:

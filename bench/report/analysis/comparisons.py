@@ -27,8 +27,8 @@ from bench.report.rows.summaries import (
     quality_summaries,
     reference_summaries,
 )
-from metrics.cost.quantities import BITS
-from metrics.headlines import PRIMARY
+from metrics.cost.quantities import BITS, SAMPLER_BITS, likelihood_kind
+from metrics.headlines import LIKELIHOODS, PRIMARY
 from metrics.quantities import Margin, Quantity, quantity_of
 from metrics.statistics.blocks import BlockModel
 from metrics.statistics.differences import FEWEST_SEEDS, Difference, Direction, primary_level
@@ -77,6 +77,8 @@ class Compared:
         What the model rests on, and what it lacks.
     outside
         Figures of all arms over their songs, where an arm among them has no seed; empty elsewhere.
+    refused
+        Why the figures are of no common model: likelihoods that are exact for some arms and bounds for others.
     """
 
     group: Group
@@ -88,6 +90,7 @@ class Compared:
     stated: Margin | None
     note: str = ""
     outside: Figures = field(default_factory=dict)
+    refused: str = ""
 
     @property
     def block(self) -> BlockModel | None:
@@ -135,6 +138,8 @@ class Compared:
         others = [arm for arm in self.summaries.distinct("arm") if arm != baseline]
         if not self.summaries.where(arm=baseline):
             return []
+        if self.refused:
+            return [self._judged(arm, None, baseline, self.refused) for arm in others]
         found = self.model.against(baseline, self.level) if self.model and baseline in self.arms else {}
         apart = [arm for arm in others if arm not in found]
         rivals = max(sum(name != baseline and name not in found for name in self.outside), 1)  # hidden ones too
@@ -227,6 +232,7 @@ def _compared(frame: pd.DataFrame, folder: Path | None) -> Iterable[Compared]:
         ):
             continue  # they stand beside the arms of each setting
         chosen = [metric for metric in PRIMARY if not samplers or quantity_of(metric).kind == "music"]
+        chosen += [SAMPLER_BITS] if samplers else []
         joined = with_outside(summaries, everything, group)
         measured = {metric: joined.where(metric=metric).measured() for metric in chosen}
         several = sum(len(rows) > 1 for rows in measured.values())
@@ -258,13 +264,23 @@ def compare(
     cells: Cells | None = None,
     group: Group | None = None,
 ) -> Compared:
-    """The model of the arms of `summaries`, of one metric in one setting; `cells`: see `cells_of`."""
+    """The model of the arms of `summaries`, of one metric in one setting; `cells`: see `cells_of`. None is fitted to
+    likelihoods of different kinds: an upper bound and an exact figure differ though the arms be equal."""
     quantity = quantity_of(summaries[0].metric)
     values = scores(summaries, references)
     direction: Direction = "higher" if quantity.better == "higher" else "lower"
     model: BlockModel | SongModel | None = None
-    note = ""
-    if values:
+    note, refused = "", mixed_likelihoods(summaries)
+    if values and not refused:
         model, note = song_model(cells) if quantity.name == BITS and cells is not None else (None, "")
         model = model or BlockModel.fit(values)
-    return Compared(group or quality_group(summaries[0]), quantity, summaries, model, direction, level, stated, note)
+    group = group or quality_group(summaries[0])
+    return Compared(group, quantity, summaries, model, direction, level, stated, note, refused=refused)
+
+
+def mixed_likelihoods(summaries: Summaries) -> str:
+    """Why likelihoods cannot be compared, in one line; "" where all are of one kind, or none is a likelihood."""
+    if not summaries or summaries[0].metric not in (*LIKELIHOODS, SAMPLER_BITS):
+        return ""
+    kinds = {likelihood_kind(words) for one in summaries for words in one.definitions or ("",)}
+    return "" if len(kinds) < 2 else f"not compared: figures of several kinds ({', '.join(sorted(kinds))})"

@@ -7,15 +7,24 @@ import pandas as pd
 from bench.report.rows.frame import made_once
 from bench.report.rows.summaries import Group, Summaries, Summary, quality_summaries
 
+OWN_SETTINGS = ("reveal=", "inner=")
+"""Beginnings of the words of an arm's name that are of a sampler alone."""
+
 
 def base_arm(summary: Summary) -> str:
     """The arm's name without what the summary names anyway: `smdim sampler=cached steps=8` -> `smdim`."""
     return _without_sampler(summary.arm, summary) if _is_sampled(summary) else summary.arm
 
 
+def with_own_settings(summary: Summary) -> str:
+    """The arm's name without sampler and T, but with the sampler's own settings: `mamba block-8 reveal=2`."""
+    words = (f"sampler={summary.sampler}", f"steps={summary.sample_steps}")
+    return " ".join(word for word in summary.arm.split(" ") if not _is_sampled(summary) or word not in words)
+
+
 def _without_sampler(name: str, summary: Summary) -> str:
     words = (f"sampler={summary.sampler}", f"steps={summary.sample_steps}")
-    return " ".join(word for word in name.split(" ") if word not in words)
+    return " ".join(word for word in name.split(" ") if word not in words and not word.startswith(OWN_SETTINGS))
 
 
 def _study_arm(summary: Summary) -> str:

@@ -23,6 +23,7 @@ from bench.report.figures import (  # noqa: F401  each registers its figure; thi
     orders,
     lengths,
     nfe,
+    frontier,
     drift,
     along,
     tuning,

@@ -29,6 +29,7 @@ from bench.report.tables.audit import audit_tables
 from bench.report.tables.comparisons import comparison_tables, rank_tables
 from bench.report.tables.cost import cost_tables
 from bench.report.tables.efficiency import efficiency_lengths, efficiency_tables
+from bench.report.tables.frontier import frontier_tables
 from bench.report.tables.growth import growth_tables, scaling_table
 from bench.report.tables.quality import detail_tables, quality_tables
 from bench.report.tables.samplers import sampler_tables
@@ -182,6 +183,7 @@ def report_tables(
 
     def quality(rows: pd.DataFrame) -> list[Table]:
         return [
+            *frontier_tables(rows, folder, baseline),
             *(sampler_tables(rows) or quality_tables(rows, folder)),
             *comparison_tables(rows, most_calls(rows) if sampling else baseline, folder),
             *([] if sampling else rank_tables(rows, folder)),

@@ -64,6 +64,8 @@ class Summary:
     threads: int | None = None
     batch: int | None = None
     study_arm: str = ""
+    definitions: tuple[str, ...] = ()
+    process: str = ""
 
     @property
     def measured(self) -> bool:
@@ -218,6 +220,8 @@ def _summary(rows: list[Row], key: dict[str, Any]) -> Summary:
         auc=_known(row["auc"] for row in rows),
         throttled=_first(row["throttled"] for row in rows),
         study_arm=_first(row[STUDY_ARM] for row in rows),
+        process=_first(row["process"] for row in rows),
+        definitions=_distinct(row["definition"] for row in rows if math.isfinite(row["value"])),
     )
 
 

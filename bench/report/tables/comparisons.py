@@ -102,8 +102,10 @@ def model_notes(one: Compared, *, where: bool = False) -> list[str]:
 
 def rank_tables(frame: pd.DataFrame, folder: Path | None = None) -> list[Table]:
     """Arms from best to worst on the primary metrics with the ranks that each may have."""
-    body = []
+    body, refused = [], []
     for one in compared(frame, folder):
+        if one.refused:
+            refused.append(f"{one.quantity.label} ({group_words(one.group)}): {one.refused}.")
         if one.block is None:
             continue
         for place in one.places:
@@ -117,9 +119,10 @@ def rank_tables(frame: pd.DataFrame, folder: Path | None = None) -> list[Table]:
                     Entry(group_words(one.group)),
                 )
             )
-    if not body:
+    if not body and not refused:
         return []
     notes = [
+        *refused,
         "Possible ranks: after every arm that is better and before every arm that is worse by the simultaneous "
         "intervals of all pairs (Tukey's, of the model of the differences); they hold together with chance 95 %.",
         *rotation_notes(frame, arm_order(frame)),

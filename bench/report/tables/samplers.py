@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.report.analysis.references import CEILING, reference_summary
-from bench.report.analysis.samplers import base_arm, varies_sampler
+from bench.report.analysis.samplers import varies_sampler, with_own_settings
 from bench.report.rows.summaries import Summaries, quality_summaries, reference_summaries
 from bench.report.tables.cost import joined, summary_entry
 from bench.report.tables.quality import score_entry, seeds_entry
@@ -35,7 +35,7 @@ def sampler_tables(frame: pd.DataFrame) -> list[Table]:
 def _table(summaries: Summaries, references: Summaries, corpus: str, length: int | None, name: str) -> Table:
     metrics = [metric for metric in SAMPLING if summaries.where(metric=metric)]
     body = []
-    groups = summaries.groups(lambda summary: (base_arm(summary), summary.sampler, summary.sample_steps))
+    groups = summaries.groups(lambda summary: (with_own_settings(summary), summary.sampler, summary.sample_steps))
     for (arm, sampler, steps), rows in groups:
         scores = [score_entry(rows.first(metric=metric), Entry("")) for metric in metrics]
         body.append((Entry(arm), Entry(sampler), Entry(str(steps)), joined(rows, "nfe"), *scores, seeds_entry(rows)))

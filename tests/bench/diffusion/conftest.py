@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from architectures.state import State
+
 
 class Chain:
     """States 0..V-1, MASK = V, PAD = V + 1; uniform start, stays with probability 1 - flip, else moves uniformly."""
@@ -84,3 +86,45 @@ def chain():
         return made[key]
 
     return make
+
+
+class TwoStreams(torch.nn.Module):
+    """A tiny network of both streams: each token sees its own noisy block whole, and a sum over the clean tokens before
+    it. States 0..V-1, MASK = V, PAD = V + 1, whose embedding is 0."""
+
+    def __init__(self, states: int, longest: int = 8, width: int = 6, seed: int = 0) -> None:
+        super().__init__()
+        self.mask_id, self.pad_id = states, states + 1
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.embed = torch.nn.Embedding(states + 2, width, padding_idx=self.pad_id)
+            self.mix = torch.nn.Parameter(torch.randn(longest, longest))
+            self.head = torch.nn.Linear(width, states + 2)
+        self.calls = 0
+
+    def forward(self, tokens_BL: torch.Tensor) -> torch.Tensor:
+        return self.two_stream(tokens_BL, tokens_BL, tokens_BL.shape[1])
+
+    def two_stream(self, noisy_BL: torch.Tensor, clean_BL: torch.Tensor, block: int) -> torch.Tensor:
+        self.calls += 1
+        clean_BNbD, noisy_BNbD = (self.embed(one.unflatten(1, (-1, block))) for one in (clean_BL, noisy_BL))
+        sums_BND = clean_BNbD.sum(dim=2)
+        return self._logits(noisy_BNbD, (sums_BND.cumsum(dim=1) - sums_BND)[:, :, None]).flatten(1, 2)
+
+    def extend(
+        self, tokens_BL: torch.Tensor, state: State | None = None, *, head: bool = True, keep: bool = True
+    ) -> tuple[torch.Tensor | None, State | None]:
+        inside_BLD = self.embed(tokens_BL)
+        before_BD = torch.zeros_like(inside_BLD[:, 0]) if state is None else state.tensors[0]
+        logits_BLV = self._logits(inside_BLD, before_BD[:, None]) if head else None
+        return logits_BLV, State(0, (before_BD + inside_BLD.sum(dim=1),)) if keep else None
+
+    def _logits(self, inside_D: torch.Tensor, before_D: torch.Tensor) -> torch.Tensor:
+        size = inside_D.shape[-2]
+        return 2 * self.head(torch.tanh(self.mix[:size, :size] @ inside_D + before_D))
+
+
+@pytest.fixture
+def two_streams():
+    """Makes a TwoStreams."""
+    return TwoStreams

@@ -16,6 +16,7 @@ import torch
 from scipy import stats
 
 from bench.diffusion import generator_for
+from bench.diffusion.samplers import samplers_for
 
 STATES, LENGTH = 3, 3
 MASK, PAD = 3, 4
@@ -23,6 +24,8 @@ DRAWS = 100_000
 SAME, OTHER = 1e-3, 1e-6  # p-values: a law that fits, a law that is seen not to
 TABLE = torch.randn(4**LENGTH, LENGTH, STATES + 2, generator=generator_for("table"), dtype=torch.float64)
 TABLE[..., STATES:] += 3.0  # MASK and PAD are likely, and never drawn
+PLAIN = [name for name in samplers_for("linear") if name != "block-approximate"]
+"""Samplers that call any denoiser on whole rows."""
 STARTS = ((MASK, MASK, MASK), (MASK, 1, MASK))
 POWERS = np.array([4.0, 1.0, 0.4])
 

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
+from sampler_laws import PLAIN
 from torch import nn
 
 from architectures import build
-from bench.diffusion import SAMPLERS, AbsorbingDiffusion, generator_for
+from bench.diffusion import AbsorbingDiffusion, generator_for
 from bench.diffusion.sampling_step import CudaGraphs, SamplingStep, weights_cast_once
 
 MASK, PAD, VOCABULARY = 10, 11, 12
@@ -128,7 +129,7 @@ def test_weights_are_cast_once_for_all_steps_of_a_sample() -> None:
     assert step(given).requires_grad and not torch.is_autocast_enabled("cpu")
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("sampler", PLAIN)
 def test_every_sampler_draws_the_same_with_recordings(sampler: str) -> None:
     plain, process = network().train(), AbsorbingDiffusion(MASK, PAD, steps=6)
     step = SamplingStep(plain, recorder=Replays(), most=5)

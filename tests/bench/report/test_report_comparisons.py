@@ -346,3 +346,36 @@ def test_music_of_another_system_stands_in_the_summary_beside_the_arms(tmp_path:
     assert not any("further settings" in note for note in table.notes)
     alone = study_summary(frame[frame["arm"] != "transformer"])
     assert {row[0].text: row[1].value for row in alone.rows} == {"ar": 0.010, "mdlm": 0.012}
+
+
+def test_exact_likelihoods_and_bounds_are_not_ranked_together():
+    frame = fixed((4.0, 4.2, 4.1), (3.01, 3.2, 3.1), (4.5, 4.69, 4.6), (4.0, 4.21, 4.1))
+    bits = frame["metric"] == PRIMARY[0]
+    frame.loc[bits, "definition"] = "count-form ELBO of the test side, float32 v2"
+    assert verdicts(frame)["smdim"] == "better" and bits_of(frame).best == "smdim"
+    frame.loc[bits & (frame["arm"] == "smdim"), "definition"] = "exact -log2 p by the chain rule of the test side v2"
+    reason = "not compared: figures of several kinds (bound, exact)"
+    assert set(verdicts(frame).values()) == {f"open: {reason}"}
+    assert bits_of(frame).best == "" and bits_of(frame).places == [] and bits_of(frame).means == {}
+    (ranks,) = rank_tables(frame)
+    assert not any("bits/token" in row[0].text for row in ranks.rows) and ranks.notes[0].endswith(f": {reason}.")
+    assert not any(entry.best for row in quality_tables(frame)[0].rows for entry in row)
+    frame.loc[bits, "definition"] = "exact law of 2 tokens a call by blocks of 4: -log2 p of the test side v1"
+    assert verdicts(frame)["smdim"] == "better"
+
+
+def test_likelihoods_under_samplers_are_compared_where_samplers_vary():
+    rows = [
+        {"cell_id": f"{name}-{seed}", "kind": "quality", "arm": f"AF sampler={name}", "sampler": name, "seed": seed,
+         "metric": "sampler_bits_per_token", "value": value + seed / 50, "definition": f"{kind}: -log2 p v1"}
+        for name, value, kind in (("autoregressive", 3.0, "exact"), ("block", 3.4, "exact law"))
+        for seed in range(3)
+    ]  # fmt: skip
+    frame = as_frame(pd.DataFrame(rows))
+    (found,) = compared(frame)
+    (one,) = found.against("AF sampler=autoregressive")
+    assert found.quantity.name == "sampler_bits_per_token" and one.verdict.word == "worse"
+    rows = [row | ({"definition": "importance estimate v1"} if row["sampler"] == "block" else {}) for row in rows]
+    (found,) = compared(as_frame(pd.DataFrame(rows)))
+    words = found.against("AF sampler=autoregressive")[0].words
+    assert words == "open: not compared: figures of several kinds (exact, importance estimate)"

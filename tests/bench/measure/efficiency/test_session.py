@@ -234,18 +234,21 @@ def test_the_largest_batch_and_length_within_a_budget_are_found_by_trials(cell, 
         tried.append(length * batch)
         return lambda: None
 
-    monkeypatch.setattr(worker.arm, "train", train)
+    for call in ("train", "step", "sample"):
+        monkeypatch.setattr(worker.arm, call, train)
     monkeypatch.setattr(  # 1000 bytes a token
         efficiency_worker, "peak_memory", lambda call, **_: PeakMemory(1000.0 * tried[-1], "resident")
     )
     worker.fit(budget_bytes=64_000 * 21.5)
     found = {told["kind"]: (told["length"], told["value"]) for event, told in heard if event == "fit"}
-    assert found == {"batch": (64, 21), "length": (None, 64 * 21.5 // 3)}
+    assert found == {"batch": (64, 21), "length": (None, 64 * 21.5 // 3), "pieces": (64, 21)}
     record = Record()
     for event, told in heard:
         record.take({"event": event, **told})
     rows = {row["metric"]: row for row in rows_of(cell("a", (64,), memory_budget_gib=0.5), record, {}, {})}
     assert rows["largest_batch_training"]["value"] == 21 and rows["largest_batch_training"]["length"] == 64
+    assert rows["largest_batch_sampling"]["value"] == rows["sample_time_together"]["batch"] == 21
+    assert rows["sample_time_together"]["value"] > 0
     assert rows["largest_length_training"]["value"] == 458 and "0.5 GiB" in rows["largest_length_training"]["note"]
 
 

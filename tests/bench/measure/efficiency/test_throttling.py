@@ -141,7 +141,8 @@ def test_a_counter_that_goes_away_costs_the_energy_alone(worker, nvml, monkeypat
     monkeypatch.setattr(efficiency_worker, "COUNTERS", ())
     monkeypatch.setattr(efficiency_worker, "energy_counter", lambda device: gpu)
     monkeypatch.setattr(efficiency_worker, "measure_idle_power", idle_power)
-    monkeypatch.setattr(made, "_launches", lambda length: None)
+    for count in ("_launches", "_count_piece"):
+        monkeypatch.setattr(made, count, lambda length: None)
     monkeypatch.setattr(made.arm, "call", lambda kind, length: lambda: nvml.refused.update(nvmlDeviceGetTotal=15))
     made.audit()
     energies = [told for event, told in heard if event == "energy"]

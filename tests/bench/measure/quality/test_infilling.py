@@ -9,7 +9,7 @@ import pytest
 
 from architectures import build
 from bench.data import TokenCorpus, load_corpus, tokenize
-from bench.diffusion import AbsorbingDiffusion
+from bench.diffusion import AbsorbingDiffusion, Autoregressive, BlockDiffusion
 from bench.diffusion.constraints import TokenLanguage
 from bench.errors import UserError
 from bench.measure.quality.drawing import fill_rows
@@ -117,6 +117,20 @@ def test_only_the_hidden_tokens_are_drawn_and_bars_never(
         ("test", piece, one.song, LENGTH) for piece, one in enumerate(excerpts)
     ]
     assert np.mean([one.value for one in f1]) == pytest.approx(rows[0]["value"])
+
+
+def test_what_a_process_does_not_see_stands_in_its_rows(tokens: TokenCorpus) -> None:
+    settings = {"length": LENGTH, "infilling": ASKED, "seed": 0}
+    ids = tokens.mask_id, tokens.pad_id
+    backbone = build("A", vocab_size=tokens.vocab_size, width=8, head_width=8, stride=1, seed=0)
+    rows, vectors = measure_infilling(backbone, Autoregressive(*ids), tokens, settings, lambda **event: None)
+    assert {row["metric"] for row in rows} == set(INFILLING) and vectors == []
+    assert {row["reason"] for row in rows} == {
+        "an autoregressive process sees nothing of what follows the hidden bars"
+    }  # fmt: skip
+    block, sample = BlockDiffusion(*ids, block=16), {"sampler": "block", "steps": 8, "pieces": 2}
+    rows, _ = measure_infilling(backbone, block, tokens, settings | {"sample": sample}, lambda **event: None)
+    assert {row["note"] for row in rows} == {"what follows is seen within blocks of 16 tokens alone"}
 
 
 def test_a_denoiser_that_knows_the_song_gets_1(tokens: TokenCorpus, excerpts: list[Excerpt]) -> None:
