@@ -39,8 +39,8 @@ def judge(paper: Paper, frame: pd.DataFrame, folder: Path | None = None) -> list
     """Every claim of the paper, in every setting of the study that measures it.
 
     Interval inside the accepted one: reproduced; apart from it: contradicted; else, and where there are fewer than
-    `FEWEST_SEEDS` seeds behind it, inconclusive. `above 0` does not hold 0 itself. A quantity that the study does not have, or may not compare (kernels),
-    is "not comparable" with the reason.
+    `FEWEST_SEEDS` seeds behind it, inconclusive. `above 0` does not hold 0 itself. A quantity that the study does not
+    have, or may not compare (kernels), is "not comparable" with the reason.
     """
     frame = as_studied(frame)  # claims name arms as studies do, and no presentation decides on them
     evidence = Evidence(
