@@ -15,8 +15,8 @@ from bench.report.figures.figure import RegisteredFigure
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "gallery.md"
 FIRST = "quickstart"  # its images stand before those of other studies
-WITHOUT_IMAGE = {"orders": "block_order", "lengths": "quality_length"}
-"""Studies that draw a figure of which no image is committed."""
+OWN_STUDY = ("orders", "lengths")
+"""Figures that the study of their name draws, where no image is committed."""
 HEAD = """\
 # Gallery
 
@@ -57,7 +57,7 @@ def image_of(name: str) -> Path | None:
 def entry(figure: RegisteredFigure) -> str:
     """Section of one figure."""
     image = image_of(figure.name)
-    study = image.parts[-3] if image else WITHOUT_IMAGE.get(figure.name, FIRST)
+    study = image.parts[-3] if image else figure.name if figure.name in OWN_STUDY else FIRST
     if image and not (ROOT / "bench" / "studies" / f"{study}.yaml").is_file():
         study = image.parents[1].relative_to(ROOT).as_posix()
     path = f"../{image.relative_to(ROOT).as_posix()}" if image else ""

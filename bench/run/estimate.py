@@ -20,6 +20,8 @@ START_S = 10.0
 POINT_S = 5.0
 """Seconds of the memory, the FLOPs and the counts of an arm at a length: 2 to 10 s of a core at 12 mixers of width 32,
 512 and 16384 tokens, nearly all of it Python's."""
+FLOPS_A_WEIGHT = 6
+"""FLOPs of a weight at a position of a training step: two in each of three forward passes."""
 MOST_READ = 400
 """Number of done cells that are read, newest first."""
 
@@ -44,10 +46,13 @@ class _Done:
 
 
 def training_cost(kind: str, labels: dict[str, Any], settings: dict[str, Any]) -> float:
-    """Parameters x training tokens of a cell, to which its time is proportional; 1 for cells that do not train."""
+    """Parameters x training tokens of a cell, to which its time is proportional; of a budget in FLOPs as many as its
+    weights take without attention. 1 for cells that do not train."""
     if kind not in ("quality", "tuning"):
         return 1.0
     train = settings.get("train", {})
+    if train.get("flops"):
+        return float(train["flops"]) / FLOPS_A_WEIGHT * float(settings.get("model", {}).get("stride", 1))
     if not train.get("steps"):
         return 1.0
     return (

@@ -39,8 +39,8 @@ def judge(paper: Paper, frame: pd.DataFrame, folder: Path | None = None) -> list
     """Every claim of the paper, in every setting of the study that measures it.
 
     Interval inside the accepted one: reproduced; apart from it: contradicted; else, and where there are fewer than
-    `FEWEST_SEEDS` seeds behind it, inconclusive. A quantity that the study does not have, or may not compare (kernels),
-    is "not comparable" with the reason.
+    `FEWEST_SEEDS` seeds behind it, inconclusive. `above 0` does not hold 0 itself. A quantity that the study does not
+    have, or may not compare (kernels), is "not comparable" with the reason.
     """
     frame = as_studied(frame)  # claims name arms as studies do, and no presentation decides on them
     evidence = Evidence(
@@ -52,13 +52,21 @@ def judge(paper: Paper, frame: pd.DataFrame, folder: Path | None = None) -> list
 def _judged(claim: Claim, found: Measured) -> Judged:
     if found.reason or not math.isfinite(found.value):
         return Judged(claim, found, NOT_COMPARABLE)
-    low, high = claim.accept
+    low, high = _closed(claim)
     few = found.difference is not None and found.difference.seeds < FEWEST_SEEDS
     if not few and low <= found.low and found.high <= high:
         return Judged(claim, found, REPRODUCED)
     if not few and (found.high < low or found.low > high):
         return Judged(claim, found, CONTRADICTED)
     return Judged(claim, found, INCONCLUSIVE, _needed(found, claim))
+
+
+def _closed(claim: Claim) -> tuple[float, float]:
+    """The accepted interval with its ends; the one bound of an interval open to the other side is not part of it."""
+    low, high = claim.accept
+    if math.isinf(high):
+        return math.nextafter(low, math.inf), high
+    return (low, math.nextafter(high, -math.inf)) if math.isinf(low) else (low, high)
 
 
 def _needed(found: Measured, claim: Claim) -> Needed | None:

@@ -109,7 +109,7 @@ def test_retry_wants_to_know_what(command) -> None:  # type: ignore[no-untyped-d
 
 
 def test_estimates_scale_with_what_is_trained(store: Store) -> None:
-    from bench.run.estimate import Estimator, wall_time_s
+    from bench.run.estimate import Estimator, training_cost, wall_time_s
 
     estimator = Estimator(store.results)
     one = estimator.estimate(cell("c", 0, steps=300))  # 2 s beside the training, and 10 s per 100 steps
@@ -118,6 +118,8 @@ def test_estimates_scale_with_what_is_trained(store: Store) -> None:
     assert one.disk_bytes > 500
     assert wall_time_s([(CELLS[0], one), (CELLS[1], one)], jobs=2) == pytest.approx(32.0)
     assert Estimator(store.results / "nowhere").estimate(CELLS[0]).time_s != one.time_s
+    # 6e9 FLOPs are a thousand million weights at a position, each of which stands for four tokens
+    assert training_cost("quality", {}, {"train": {"flops": 6e9}, "model": {"stride": 4}}) == 4e9
 
 
 def finished(store: Store, values: dict[tuple[str, int], float]) -> None:

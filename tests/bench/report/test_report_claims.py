@@ -62,6 +62,15 @@ def test_counted_figures_are_exact(verdict):
     assert judged.verdict == "reproduced" and judged.measured.low == judged.measured.high == pytest.approx(0.7)
 
 
+def test_above_a_bound_does_not_hold_the_bound_itself(verdict):
+    def judged(accept: str):
+        return verdict("ratio", "forward_gflops", "baseline: transformer, length: 256", accept)
+
+    exact = judged("[0, 1]").measured.value
+    found = [judged(accept).verdict for accept in (f"[{exact!r}, .inf]", f"[-.inf, {exact!r}]", f"[{exact!r}, 1]")]
+    assert found == ["contradicted", "contradicted", "reproduced"]
+
+
 def test_what_was_measured_once_is_inconclusive(verdict, frame):
     frame.loc[frame["metric"] == "peak_memory_inference", ["low", "high"]] = math.nan
     judged = verdict("ratio", "peak_memory_inference", "baseline: transformer, length: 256", "[0.6, 0.8]")

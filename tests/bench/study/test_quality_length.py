@@ -85,7 +85,7 @@ def test_a_length_that_the_stem_cannot_take_is_refused(study: Path) -> None:
 
 
 def test_the_shipped_study_trains_at_each_length_and_plays_one_model_at_each() -> None:
-    points = load_study("quality_length").combinations()
+    points = load_study("lengths").combinations()
     lengths = {(point.label, point.length, point.played_lengths) for point in points}
     every = (256, 512, 1024, 2048)
     assert {("smdim", length, (length,)) for length in every} <= lengths

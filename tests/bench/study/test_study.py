@@ -128,7 +128,8 @@ def test_a_study_is_recorded_as_it_was_given(path: Path) -> None:
     assert again == content
     written = yaml.safe_load(path.read_text())
     if "include" in written:
-        written = yaml.safe_load((path.parent / written["include"]).read_text()) | written
+        included = yaml.safe_load((path.parent / written["include"]).read_text())
+        written = included | written | {"baseline": included["baseline"] | written.get("baseline", {})}
     for group in ("model", "tokenizer", "train"):
         assert recorded["baseline"][group] == written.get("baseline", {}).get(group, {})
         assert given(getattr(again.baseline, group)) == recorded["baseline"][group]
@@ -167,7 +168,7 @@ def test_long_adds_half_octaves_and_no_prune_tries_every_length(tiny_study):
     assert efficiency.lengths == (64, 128, 2896, 4096, 5792, 8192, 11584, 16384)
     assert load_study("aa").timing_more(prune=True).content.measure.efficiency.lengths == (512,)
     with pytest.raises(UserError, match="about timing"):
-        load_study("block_order").timing_more(long=True)
+        load_study("orders").timing_more(long=True)
 
 
 def test_a_timed_length_that_the_stem_cannot_take_is_refused_where_it_stands(tiny_study):
