@@ -20,7 +20,20 @@ from bench.diffusion.sampling_step import SamplingStep
 STATES, MASK, PAD = 3, 3, 4
 LENGTH, DRAWS, SAME = 4, 100_000, 1e-3
 BOTH = "bidirectional"
-ALONE = ("A", "A(window=2)", "M", f"M({BOTH})", "S", f"S({BOTH})", "G", f"G({BOTH})", "C", "D", f"D({BOTH})", "A(conv=4)F(conv=4)")
+ALONE = (
+    "A",
+    "A(window=2)",
+    "M",
+    f"M({BOTH})",
+    "S",
+    f"S({BOTH})",
+    "G",
+    f"G({BOTH})",
+    "C",
+    "D",
+    f"D({BOTH})",
+    "A(conv=4)F(conv=4)",
+)
 CAUSAL = ("A(causal)", "M", "S", "G", "C(causal)", "D")
 TOGETHER = f"AM({BOTH})S({BOTH})G({BOTH})CF"
 BLOCKS = ((1, 1), (2, 1), (2, 2), (4, 1), (4, 2))  # tokens of a block, tokens revealed a call
