@@ -87,7 +87,7 @@ def test_the_flops_of_a_piece_are_those_that_a_counter_finds(
 
 
 def test_the_flops_of_an_autoregressive_piece_are_those_that_a_counter_finds(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = build("A(causal)FGC(causal)", vocab_size=VOCABULARY, seed=0, width=32, head_width=16, stride=1)
+    made = build("A(causal)FMSGC(causal)", vocab_size=VOCABULARY, seed=0, width=32, head_width=16, stride=1)
     counted = counted_flops(made, "autoregressive", 1, monkeypatch)
     assert counted == pytest.approx(CallPlan(64, 1, 1).flops(made), rel=0.02)
 
