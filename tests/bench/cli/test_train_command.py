@@ -120,7 +120,10 @@ def test_train_stop_and_go_on(train, tmp_path: Path, monkeypatch: pytest.MonkeyP
         (["--tokenizer", "pitch_hi=3"], r"--tokenizer: pitch_hi: unknown key; did you mean 'pitch_high'\? allowed: "),
         (["--diffusion", "loss=huber"], r"loss: 'huber' is not known"),
         (["--diffusion", "steps=0"], r"--diffusion: steps: input should be greater than or equal to 1 \(given: 0\)"),
-        (["--diffusion", "mask_id=3"], r"--diffusion: mask_id: unknown key; allowed: loss, powers, .*, steps"),
+        (
+            ["--diffusion", "mask_id=3"],
+            r"--diffusion: mask_id: unknown key; allowed: block, loss, objective, powers, .*, steps",
+        ),
         (["--length", "30"], r"30"),
         (["--batch", "400"], r"for a batch of 400"),
     ],
