@@ -70,11 +70,11 @@ def phrase(label: str, found: Sequence[Finding]) -> str:
     return f"{label}: {', '.join(f'{kind} for {names(names)}' for kind, names in kinds.items())}"
 
 
-def names(names: Sequence[str]) -> str:
+def names(listed: Sequence[str]) -> str:
     """Names as a list in words; of many the first ones and how many more."""
-    if len(names) > MOST_NAMED + 1:
-        return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED} more"
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    if len(listed) > MOST_NAMED + 1:
+        return f"{', '.join(listed[:MOST_NAMED])} and {len(listed) - MOST_NAMED} more"
+    return " and ".join(filter(None, (", ".join(listed[:-1]), listed[-1])))
 
 
 def sentence(parts: Sequence[str]) -> str:

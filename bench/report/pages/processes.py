@@ -35,25 +35,19 @@ def process_answers(frame: pd.DataFrame, baseline: str, folder: Path | None = No
     """Which arm and process needs the fewest seconds at equal bits, which the fewest FLOPs, and which arm is ahead
     within each process: three sentences."""
     ways = ways_of(frame)
-    cost: list[Answer] = []
+    ahead = Answer("Which arm is ahead within each process, by bits/token?", _ahead(frame, folder))
     if ways is None or not ways.exact or math.isnan(bits := ways.equal_bits(baseline)):
         words = sentence([f"{CANNOT}: no exact bits of autoregression were measured"])
-        cost = [Answer("Fewest seconds and FLOPs a piece at equal bits?", words)]
-    else:
-        level = f"at {number(bits)} bits/token"
-        seconds = [
-            f"{label}: {words}"
-            for name, label in SECONDS.items()
-            if (words := _least(ways, name, baseline)) is not None
-        ]
-        cost = [
-            Answer(f"Fewest seconds a piece {level}?", sentence(seconds or [f"{CANNOT}: not measured"])),
-            Answer(
-                f"Fewest FLOPs a piece {level}?",
-                sentence([_least(ways, PIECE_GFLOPS, baseline) or f"{CANNOT}: not measured"]),
-            ),
-        ]
-    return [*cost, Answer("Which arm is ahead within each process, by bits/token?", _ahead(frame, folder))]
+        return [Answer("Fewest seconds and FLOPs a piece at equal bits?", words), ahead]
+    level, nothing = f"at {number(bits)} bits/token", f"{CANNOT}: not measured"
+    found = {label: _least(ways, name, baseline) for name, label in SECONDS.items()}
+    seconds = [f"{label}: {least}" for label, least in found.items() if least] or [nothing]
+    flops = _least(ways, PIECE_GFLOPS, baseline) or nothing
+    return [
+        Answer(f"Fewest seconds a piece {level}?", sentence(seconds)),
+        Answer(f"Fewest FLOPs a piece {level}?", sentence([flops])),
+        ahead,
+    ]
 
 
 def _least(ways: Ways, cost: str, baseline: str) -> str | None:
@@ -111,7 +105,9 @@ def _within(process: str, rows: Summaries, one: Compared) -> str:
     short = dict(zip(arms, _without_shared_end(arms), strict=True))
     kind = likelihood_kind(rows[0].definitions[0] if rows[0].definitions else "")
     found = [replace(music_finding(arm), arm=short[arm.arm]) for arm in one.against(arms[0])]
-    return phrase(f"{process or WHOLE} ({kind}), against {short[arms[0]]}", found)
+    against = f"against {short[arms[0]]}"
+    label = f"{found[0].arm} {against}" if len(found) == 1 else against
+    return phrase(f"{process or WHOLE} ({kind}): {label}", found)
 
 
 def _without_shared_end(arms: Sequence[str]) -> list[str]:

@@ -31,6 +31,7 @@ COST = {
     "train_optimiser_latency": ("ms", 8.0),
     "forward_gflops": ("GFLOPs", 4.0),
 }
+PIECE = {"piece_time": 0.4, "piece_time_together": 0.1, "piece_calls": 64.0, "piece_gflops": 0.9}
 OOM = "oom: 14.2 GiB asked, 8.0 GiB there"
 DIVERGED = "diverged: loss is NaN at step 31"
 
@@ -303,7 +304,10 @@ def two_dozen(
             shifted = music.assign(seed=seed, cell_id=cell, value=music["value"] - 0.01 * ((7 * place + 3 * seed) % 24))
             longer = shifted[shifted["metric"] == "drift_oa"].assign(length=2048)
             fewer = shifted[shifted["metric"] == "kernel_distance"].assign(sample_steps=32, nfe=31)
-            part = pd.concat([shifted, longer, fewer])
+            bits = shifted[shifted["metric"] == "bits_per_token"]
+            drawn = [bits.assign(metric="sampler_bits_per_token", definition="exact law")]
+            drawn += [bits.assign(metric=name, value=cost * factor) for name, cost in PIECE.items()]
+            part = pd.concat([shifted, longer, fewer, *drawn])
             parts.append(part.assign(arm=arm, pattern=pattern))
             (folder / cell).mkdir()
             lines = [

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from architectures import config_of, without_weights
 from bench.errors import UserError
 from bench.measure.quality.cell import measure_quality
 from bench.run.plan import Plan, make_plan
@@ -62,7 +63,9 @@ def test_an_autoregressive_cell_has_exact_figures_of_its_causal_twin(tmp_path: P
     nats = vectors[vectors["metric"] == "sampler_nats"]
     assert len(nats) == 32 and set(nats["tokens"]) == {32}
     assert (
-        rows["drift_bits"]["definition"].startswith("objective autoregressive: ") and rows["token_entropy"]["nfe"] == 32
+        rows["drift_bits"]["definition"].startswith("objective autoregressive: ")
+        and rows["piece_calls"]["value"] == 32
+        and rows["token_entropy"]["nfe"] == 32
     )
 
 
@@ -75,6 +78,16 @@ def test_a_cell_of_blocks_has_a_bound_and_the_exact_figure_of_its_sampler(tmp_pa
     assert likelihood_kind(bound["definition"]) == "bound"
     assert sampled["definition"].startswith("exact law of 2 tokens a call by blocks of 4: -log2 p of the test side")
     assert likelihood_kind(sampled["definition"]) == "exact" and 4 < sampled["value"] < 12
+    assert rows["piece_calls"]["value"] == 8 * 2 + 7  # eight blocks, two tokens a call; the last commits nothing
+    (cell,) = [cell for cell in plan.cells if cell.kind == "quality"]
+    network = without_weights(config_of(cell.settings["model"]))
+    drawn = sum(2 * network.extend_flops(4 * index, 4).total for index in range(8))
+    committed = sum(network.extend_flops(4 * index, 4, head=False).total for index in range(7))
+    assert rows["piece_gflops"]["value"] == pytest.approx((drawn + committed) / 1e9)
+    alone = rows["piece_time"]
+    assert alone["n"] == 3 and 0 < alone["low"] <= alone["value"] <= alone["high"]
+    assert rows["piece_time_together"]["n"] == 3 and rows["piece_time_together"]["value"] > 0
+    assert cell.labels["process"] == "block 4"
 
 
 def test_plans_count_the_targets_and_both_streams_of_a_training(tmp_path: Path, dichterliebe: Path) -> None:
