@@ -24,12 +24,12 @@ NOTHING = np.zeros(0, dtype=np.float32)
 
 
 @cache
-def _compiled(which: str) -> Callable[..., None]:
-    """The forward or backward function."""
+def _compiled(which: str, in_blocks: bool) -> Callable[..., None]:
+    """The forward or backward function, with blocks that replace the state or without."""
     sources = (numba_passes, numba_lanes, numba_steps)
     if which == "forward":
-        return compiled(numba_passes.scan_forward, numba_passes.FORWARD_TYPES, *sources)
-    return compiled(numba_passes.scan_backward, numba_passes.BACKWARD_TYPES, *sources)
+        return compiled(numba_passes.scan_forward, numba_passes.FORWARD_TYPES[in_blocks], *sources)
+    return compiled(numba_passes.scan_backward, numba_passes.BACKWARD_TYPES[in_blocks], *sources)
 
 
 def _in_scan_order(tensor: Tensor, reverse: bool) -> np.ndarray:
@@ -63,7 +63,7 @@ def _read(inputs: ScanInputs, grad_BDL: Tensor | None = None) -> ScanArrays:
         smooth=inputs.delta_softplus,
         gated=inputs.z is not None,
         group_blocks=min(max(1, blocks * batch // ITEMS_WANTED), LARGEST_GROUP, blocks),
-        block=inputs.block,
+        block=inputs.block or None,
         streams=inputs.streams,
     )
 
@@ -75,7 +75,7 @@ def _groups(given: ScanArrays) -> int:
 
 
 def _run(which: str, given: ScanArrays, results: tuple[np.ndarray, ...]) -> None:
-    function = _compiled(which)
+    function = _compiled(which, given.block is not None)
 
     def task(scratch: np.ndarray, first: int, last: int) -> None:
         function(*given, *results, scratch, first, last)

@@ -36,7 +36,8 @@ class ScanArrays(NamedTuple):
 
     u, delta, z, grad_y: (B, D, L); A: (D, N); B, C: (B, L, N), contiguous in N; skip (the argument D), bias: (D,).
     An absent vector is empty, an absent z or grad_y is u. smooth: softplus of the steps; gated: whether there is a z.
-    block: steps after which the state is replaced (see `block_scan`), 0: never; streams: by which rule.
+    block: steps after which the state is replaced (see `block_scan`), None: never, in a function compiled for that, whose
+    loops hold no trace of it; streams: by which rule.
     """
 
     u: Any
@@ -93,11 +94,14 @@ class _Places(NamedTuple):
 
 
 _rows, _matrix, _vector = float32[:, :, :], float32[:, ::1], float32[::1]
-_given = (*(_rows,) * 4, _matrix, _rows, _rows, _vector, _vector, boolean, boolean, int64, int64, boolean)
+_given = (*(_rows,) * 4, _matrix, _rows, _rows, _vector, _vector, boolean, boolean, int64)
+_in_blocks = {False: (types.none, boolean), True: (int64, boolean)}
 _partial = float32[:, :, :, :]
 _gradients = (_rows, _rows, _rows, float32[:, :, ::1], _partial, _partial, _matrix, _matrix)
-FORWARD_TYPES = types.void(*_given, _rows, _vector, int64, int64)
-BACKWARD_TYPES = types.void(*_given, *_gradients, _vector, int64, int64)
+_ends = _vector, int64, int64
+FORWARD_TYPES = {own: types.void(*_given, *more, _rows, *_ends) for own, more in _in_blocks.items()}
+BACKWARD_TYPES = {own: types.void(*_given, *more, *_gradients, *_ends) for own, more in _in_blocks.items()}
+"""Whether blocks replace the state -> types of the arguments."""
 
 
 @njit
@@ -110,14 +114,15 @@ def _group(s, item):  # type: ignore[no-untyped-def]
 
 
 @njit
-def _enter(scratch, s, time, before, saved):  # type: ignore[no-untyped-def]
+def _enter(scratch, block, streams, time, before, saved, cells):  # type: ignore[no-untyped-def]
     """At the first step of a block replace the state `before` it, as `block_scan` says."""
-    if s.block == 0 or time % s.block:
+    if block is None:
         return
-    cells = s.A.shape[1] * LANES
-    if not s.streams:
+    if time % block:
+        return
+    if not streams:
         scratch[before : before + cells] = ZERO
-    elif time // s.block % 2:
+    elif time // block % 2:
         scratch[before : before + cells] = scratch[saved : saved + cells]
     else:
         scratch[saved : saved + cells] = scratch[before : before + cells]
@@ -144,7 +149,7 @@ def scan_forward(  # type: ignore[no-untyped-def]
                 steps = min(STEPS, s.u.shape[2] - start)
                 form_steps(scratch, chunk, s, batch, channel, start, steps, biases)
                 for t in range(steps):
-                    _enter(scratch, s, start + t, before, saved)
+                    _enter(scratch, s.block, s.streams, start + t, before, saved, cells)
                     advance(scratch, rates, chunk + t * LANES, s, batch, start + t, before, after, decay)
                     before, after = after, before
                 if s.gated:
@@ -161,13 +166,14 @@ def scratch_floats(which: str, given: ScanArrays) -> int:
     return _places(length, state, given.group_blocks, given.block).end
 
 
-def _places(length: int, state: int, group_blocks: int, block: int) -> _Places:
+def _places(length: int, state: int, group_blocks: int, block: int | None) -> _Places:
     cells, chunks = state * LANES, (length + STEPS - 1) // STEPS
+    states = 1 if block is None else 2
     grad_A = group_blocks * cells  # from 0 to here: what is carried from one chunk to the one before
     grad_skip = grad_A + group_blocks * cells
     grad_bias = grad_skip + group_blocks * LANES
     grad_saved = grad_bias + group_blocks * LANES
-    rates = grad_saved + (group_blocks * cells if block else 0)
+    rates = grad_saved + (states - 1) * group_blocks * cells
     skip = rates + group_blocks * cells
     bias = skip + group_blocks * LANES
     h = bias + group_blocks * LANES
@@ -177,7 +183,7 @@ def _places(length: int, state: int, group_blocks: int, block: int) -> _Places:
     saved = grad_C + STEPS * cells
     chunk = saved + cells
     starts = chunk + CHUNK_ROWS * ROW
-    end = starts + chunks * group_blocks * cells * (2 if block else 1)
+    end = starts + chunks * group_blocks * cells * states
     return _Places(
         grad_A, grad_skip, grad_bias, grad_saved, rates, skip, bias, h, decay, grad_B, grad_C, saved, chunk, starts, end
     )
@@ -193,51 +199,74 @@ def _keep_starts(scratch, at, s, batch, channel, k):  # type: ignore[no-untyped-
     before, after = at.h, at.h + cells
     scratch[before : before + cells] = ZERO
     for start in range(0, length, STEPS):
-        _enter(scratch, s, start, before, at.saved)
-        kept = _kept(at, s, start, k)
+        _enter(scratch, s.block, s.streams, start, before, at.saved, cells)
+        kept = _kept(at, s.block, start // STEPS * s.group_blocks + k, cells)
         scratch[kept : kept + cells] = scratch[before : before + cells]
-        if s.block:
-            scratch[kept + cells : kept + 2 * cells] = scratch[at.saved : at.saved + cells]
+        _keep_saved(scratch, at, s.block, kept + cells, cells)
         if start + STEPS >= length:
             return
         form_steps(scratch, at.chunk, s, batch, channel, start, STEPS, at.bias + k * LANES)
         for t in range(STEPS):
             if t:
-                _enter(scratch, s, start + t, before, at.saved)
+                _enter(scratch, s.block, s.streams, start + t, before, at.saved, cells)
             step_at = at.chunk + t * LANES
             advance(scratch, at.rates + k * cells, step_at, s, batch, start + t, before, after, at.decay)
             before, after = after, before
 
 
 @njit
-def _kept(at, s, start, k):  # type: ignore[no-untyped-def]
-    """Where the states of a chunk's start are kept."""
-    return at.starts + (start // STEPS * s.group_blocks + k) * s.A.shape[1] * LANES * (2 if s.block else 1)
+def _kept(at, block, place, cells):  # type: ignore[no-untyped-def]
+    """Where the state of a chunk's start is kept, with blocks the saved one behind it."""
+    if block is None:
+        return at.starts + place * cells
+    return at.starts + 2 * place * cells
 
 
 @njit
-def _before(at, s, start, t, cells):  # type: ignore[no-untyped-def]
+def _keep_saved(scratch, at, block, kept, cells):  # type: ignore[no-untyped-def]
+    """Keep the saved state of a chunk's start."""
+    if block is None:
+        return
+    scratch[kept : kept + cells] = scratch[at.saved : at.saved + cells]
+
+
+@njit
+def _restore_saved(scratch, at, block, streams, kept, cells):  # type: ignore[no-untyped-def]
+    """The saved state of a chunk's start, as it was kept; 0 without streams."""
+    if block is None:
+        return
+    if streams:
+        scratch[at.saved : at.saved + cells] = scratch[kept : kept + cells]
+    else:
+        scratch[at.saved : at.saved + cells] = ZERO
+
+
+@njit
+def _before(at, block, streams, start, t, cells):  # type: ignore[no-untyped-def]
     """Where the replayed state before step t of a chunk lies; the one before its first step is kept as replaced."""
-    time = start + t
-    if s.block == 0 or t == 0 or time % s.block or (s.streams and time // s.block % 2 == 0):
+    if block is None:
         return at.h + t * cells
-    if s.streams and t >= s.block:
-        return at.h + (t - s.block) * cells
+    time = start + t
+    if t == 0 or time % block or (streams and time // block % 2 == 0):
+        return at.h + t * cells
+    if streams and t >= block:
+        return at.h + (t - block) * cells
     return at.saved  # 0 without streams
 
 
 @njit
-def _leave(scratch, at, s, time, k):  # type: ignore[no-untyped-def]
+def _leave(scratch, at, block, streams, time, k, cells):  # type: ignore[no-untyped-def]
     """Going back, at the first step of a block: send the carried gradient to the state that replaced the other."""
-    if s.block == 0 or time % s.block:
+    if block is None:
         return
-    cells = s.A.shape[1] * LANES
+    if time % block:
+        return
     carried, kept = k * cells, at.grad_saved + k * cells
-    if s.streams and time // s.block % 2 == 0:
+    if streams and time // block % 2 == 0:
         for cell in range(0, cells, LANES):
             store(scratch, carried + cell, load(scratch, carried + cell) + load(scratch, kept + cell))
         return
-    if s.streams:
+    if streams:
         scratch[kept : kept + cells] = scratch[carried : carried + cells]
     scratch[carried : carried + cells] = ZERO
 
@@ -249,14 +278,12 @@ def _back_over_chunk(scratch, at, s, w, batch, channel, k, start):  # type: igno
     rates, sums_skip, sums_bias = at.rates + k * cells, at.grad_skip + k * LANES, at.grad_bias + k * LANES
     form_steps(scratch, at.chunk, s, batch, channel, start, steps, at.bias + k * LANES)
     load_rows(scratch, at.chunk + 6 * ROW, s.grad_y, batch, channel, start, steps)
-    kept = _kept(at, s, start, k)
+    kept = _kept(at, s.block, start // STEPS * s.group_blocks + k, cells)
     scratch[at.h : at.h + cells] = scratch[kept : kept + cells]
-    if s.streams:
-        scratch[at.saved : at.saved + cells] = scratch[kept + cells : kept + 2 * cells]
-    elif s.block:
-        scratch[at.saved : at.saved + cells] = ZERO
+    _restore_saved(scratch, at, s.block, s.streams, kept + cells, cells)
     for t in range(steps):
-        before, after, decay = _before(at, s, start, t, cells), at.h + (t + 1) * cells, at.decay + t * cells
+        before = _before(at, s.block, s.streams, start, t, cells)
+        after, decay = at.h + (t + 1) * cells, at.decay + t * cells
         advance(scratch, rates, at.chunk + t * LANES, s, batch, start + t, before, after, decay)
     skip = load(scratch, at.skip + k * LANES)
     if s.gated:
@@ -264,13 +291,14 @@ def _back_over_chunk(scratch, at, s, w, batch, channel, k, start):  # type: igno
         back_through_gate(scratch, at.chunk, skip, steps)
         store_rows(scratch, at.chunk + 4 * ROW, w.grad_z, batch, channel, start, steps)
     for t in range(steps - 1, -1, -1):
-        before, after, decay = _before(at, s, start, t, cells), at.h + (t + 1) * cells, at.decay + t * cells
+        before = _before(at, s.block, s.streams, start, t, cells)
+        after, decay = at.h + (t + 1) * cells, at.decay + t * cells
         here, cell = at.chunk + t * LANES, t * cells
         by_step, by_driven = retreat(
             scratch, rates, here, s, batch, start + t, before, after, decay, k * cells, at.grad_A + k * cells,
             at.grad_B + cell, at.grad_C + cell,
         )  # fmt: skip
-        _leave(scratch, at, s, start + t, k)
+        _leave(scratch, at, s.block, s.streams, start + t, k, cells)
         u, step, g = load(scratch, here), load(scratch, here + ROW), load(scratch, here + 6 * ROW)
         by_delta = multiply_add(by_driven, u, by_step) * load(scratch, here + 3 * ROW)
         store(scratch, sums_skip, multiply_add(g, u, load(scratch, sums_skip)))

@@ -16,7 +16,7 @@ PORTIONS_PER_THREAD = 4
 """Items are handed out in about this many portions per thread, so that a delayed core does not delay the rest."""
 
 SMALLEST_SHARE = 1 << 19
-"""Updates of one state at one step (about half a millisecond of a backward pass): no thread is started for less than this."""
+"""Updates of one state at one step (about 0.5 ms of a backward pass): no thread is started for less than this."""
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 os.register_at_fork(after_in_child=_pools.clear)  # a forked child inherits the pool but none of its threads
