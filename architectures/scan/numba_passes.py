@@ -36,8 +36,8 @@ class ScanArrays(NamedTuple):
 
     u, delta, z, grad_y: (B, D, L); A: (D, N); B, C: (B, L, N), contiguous in N; skip (the argument D), bias: (D,).
     An absent vector is empty, an absent z or grad_y is u. smooth: softplus of the steps; gated: whether there is a z.
-    block: steps after which the state is replaced (see `block_scan`), None: never, in a function compiled for that, whose
-    loops hold no trace of it; streams: by which rule.
+    block: steps after which the state is replaced (see `block_scan`), None: never, in a function compiled for that; so
+    its loops hold no trace of it. streams: by which rule.
     """
 
     u: Any
