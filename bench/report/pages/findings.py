@@ -67,7 +67,7 @@ def phrase(label: str, found: Sequence[Finding]) -> str:
     kinds: dict[str, list[str]] = {}
     for one in sorted(found, key=lambda one: one.kind.startswith(LAST)):
         kinds.setdefault(one.kind, []).append(f"{one.arm} ({one.detail})" if one.detail else one.arm)
-    return f"{label}: {', '.join(f'{kind} for {names(names)}' for kind, names in kinds.items())}"
+    return f"{label}: {', '.join(f'{kind} for {names(arms)}' for kind, arms in kinds.items())}"
 
 
 def names(listed: Sequence[str]) -> str:
