@@ -1,4 +1,4 @@
-"""What a piece costs under a cell's sampler: network calls, FLOPs, seconds alone and in a batch."""
+"""Costs of a piece under a cell's sampler: network calls, FLOPs, seconds alone and in a batch."""
 
 from __future__ import annotations
 

@@ -49,12 +49,12 @@ def frontier_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     drawn, axes = panel_grid(width, len(costs), min(len(costs), 2), 1.7 if is_narrow(width) else 2.1)
     level = ways.equal_bits(baseline_arm(folder, frame))
     for axis, cost in zip(axes, costs, strict=True):
-        _panel(axis, ways, cost, found, level)
+        _panel(axis, ways, cost, found, level, is_narrow(width))
     legend_below(drawn, [*arm_handles(found), *_further_handles(ways, level)])
     return drawn
 
 
-def _panel(axis: Axes, ways: Ways, cost: str, found: dict[str, Look], level: float) -> None:
+def _panel(axis: Axes, ways: Ways, cost: str, found: dict[str, Look], level: float, narrow: bool) -> None:
     best = frontier([place for curve in ways.exact for place in curve.places(cost)])
     if best:
         axis.plot(*zip(*best, strict=True), label=FRONTIER, **WIDE)
@@ -67,9 +67,11 @@ def _panel(axis: Axes, ways: Ways, cost: str, found: dict[str, Look], level: flo
     places = [place for curve in ways.curves for place in curve.places(cost)]
     axis.set_xscale("log")
     axis.set_xlim(min(x for x, _ in places) / 1.5, max(x for x, _ in places) * 1.5)
-    axis.set_ylim(limits_around([level, *(y for _, y in places)], 0.08, 0.05))
+    seeds = [value for curve in ways.curves for way in curve.ways if way.place(cost) for value in way.bits.values]
+    axis.set_ylim(limits_around([level, *filter(math.isfinite, seeds), *(y for _, y in places)], 0.08, 0.05))
     few_decade_ticks_below(axis)
-    axis.set_xlabel(quantity_of(cost).heading)
+    heading = quantity_of(cost).heading
+    axis.set_xlabel(heading.replace(" [", "\n[") if narrow else heading)
     axis.set_ylabel("bits/token")
 
 

@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -165,8 +166,12 @@ def legend_below(figure: Figure, handles: Iterable[Any]) -> None:
 
 
 def _legend_width(widths: list[float], rows: int) -> float:
-    """Inches that a legend of these entries needs when it fills columns of `rows` entries."""
-    return sum(max(widths[start : start + rows]) for start in range(0, len(widths), rows))
+    """Inches that a legend of these entries needs in so few columns that they have at most `rows` entries: matplotlib
+    makes them as equal as can be, the first ones longer."""
+    columns = -(-len(widths) // rows)
+    shorter, longer = divmod(len(widths), columns)
+    ends = [place * shorter + min(place, longer) for place in range(columns + 1)]
+    return sum(max(widths[start:end]) for start, end in pairwise(ends))
 
 
 def render(figure: Figure, kind: str = "png") -> bytes:

@@ -100,7 +100,7 @@ def test_three_sentences_answer_a_study_of_processes(processes: pd.DataFrame, tm
     assert flops.words.startswith("Mamba ar (3.33 GFLOPs); next ") and flops.words.endswith("by mamba block-4.")
     assert ahead.words == (
         "Autoregressive (exact): mamba against transformer better, by 0.10; "
-        "block 4 (exact): mamba against transformer worse, by 0.18."
+        "block 4 (bound): mamba against transformer worse, by 0.18."
     )
 
 
