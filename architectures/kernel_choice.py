@@ -194,6 +194,12 @@ def watched() -> bool:
     )
 
 
+def around_autograd() -> bool:
+    """Whether a kernel may be called without torch's function around it: no gradient is asked for, and no profiler is
+    on, which knows the kernel by that function."""
+    return not torch.is_grad_enabled() and not torch.autograd._profiler_enabled()
+
+
 def constant_when_compiled(function: Function) -> Function:
     """As `torch.compiler.assume_constant_result`, which would import the compiler, in a second, to set this mark."""
     function._dynamo_marked_constant = True  # type: ignore[attr-defined]

@@ -17,7 +17,7 @@ import torch
 from numba import float32, int64, njit, types
 from torch import Tensor
 
-from architectures.kernel_choice import KernelError
+from architectures.kernel_choice import KernelError, around_autograd
 from architectures.numba_code import compiled
 from architectures.scan import numba_lanes
 from architectures.scan.numba_lanes import WIDTH as LANES
@@ -206,7 +206,7 @@ def causal_convolution(x_BIL: Tensor, weight_IK: Tensor, bias_I: Tensor | None, 
     """silu of the convolution that looks back, or ahead when `backward`, in the type of x."""
     if not x_BIL.numel():
         return x_BIL.clone()
-    if not torch.is_grad_enabled():
+    if around_autograd():
         return _convolve(x_BIL, weight_IK, bias_I, backward)
     y: Tensor = CausalConvolution.apply(x_BIL, weight_IK, bias_I, backward)
     return y

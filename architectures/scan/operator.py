@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from architectures.kernel_choice import KernelError, record, watched
+from architectures.kernel_choice import KernelError, around_autograd, record, watched
 from architectures.scan.inputs import ScanInputs, check_inputs
 from architectures.scan.kernels import KERNELS, chosen_kernel
 from architectures.scan.reference import differentiate
@@ -61,7 +61,7 @@ def selective_scan(
         if own is not None:  # its own backward pass keeps what the operator's would compute again
             record("scan", name)
             return own(ScanInputs(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse))
-        if u.is_cpu and not torch.is_grad_enabled():
+        if u.is_cpu and around_autograd():
             record("scan", name)
             inputs = ScanInputs(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse)
             return KERNELS[name].load().forward(inputs)

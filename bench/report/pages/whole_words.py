@@ -15,7 +15,7 @@ UNBROKEN = 10_000
 
 class WholeWordTable(Table):
     """A rich table that gives each column with overflow "fold" its longest word where the table does not fit, and its
-    longest line where what is left then allows that, the columns that lack least first."""
+    longest line where what is left then allows that, the columns that lack least first; the others share the rest."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         broken = [column for column in self.columns if column.overflow == "fold"]
@@ -28,6 +28,9 @@ class WholeWordTable(Table):
                 lacking = lines[id(column)] - words[id(column)]
                 column.width = words[id(column)] + (lacking if lacking <= left else 0)
                 left -= lacking if lacking <= left else 0
+            short = [column for column in broken if (column.width or 0) < lines[id(column)]]
+            for column in short:
+                column.width = (column.width or 0) + left // len(short)
         yield from super().__rich_console__(console, options)
 
 

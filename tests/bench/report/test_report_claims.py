@@ -294,5 +294,5 @@ def test_a_wrong_paper_is_refused_by_file_and_key(tmp_path, change, words):
 
 
 def test_an_unknown_paper_names_those_there_are():
-    with pytest.raises(UserError, match="there are smdim"):
+    with pytest.raises(UserError, match="there are diffumamba, smdim"):
         load_paper("mozart")

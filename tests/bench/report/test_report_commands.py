@@ -102,7 +102,7 @@ def test_claims_keep_ids_and_words_whole_at_80_columns(command):
     [
         (("report", "nothing"), "no results of 'nothing': there are results of toy"),
         (("figure", "pie", "toy"), "figures are cost"),
-        (("claims", "toy", "--paper", "mozart"), "there are smdim"),
+        (("claims", "toy", "--paper", "mozart"), "there are diffumamba, smdim"),
         (("cite", "quality", "gru", "OA mean", "--study", "toy"), "no row 'gru'"),
     ],
 )

@@ -134,7 +134,7 @@ def test_values_are_read_as_the_setting_reads_them_and_an_arms_own_stands(tmp_pa
     ("tune", "words"),
     [
         ("{train.learning_rate: [0.1]}", "one value leaves nothing to choose; give two or more"),
-        ("{train.learning_rat: [1, 2]}", "did you mean 'train.learning_rate'? allowed: diffusion.loss"),
+        ("{train.learning_rat: [1, 2]}", "did you mean 'train.learning_rate'? allowed: diffusion.block"),
         ("{tokenizer.preset: [1, 2]}", "is not a setting that can be tuned"),
         ("{train.learning_rate: [1, -2]}", "tune.train.learning_rate: input should be greater than 0 (given: -2)"),
         ("{train.learning_rate: [1, 1.0]}", "lists a value twice"),
