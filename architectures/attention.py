@@ -6,7 +6,6 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from architectures.attention_kernels import attend, implementation, windowed_by_package
 from architectures.mixer import (
@@ -14,17 +13,18 @@ from architectures.mixer import (
     FlopCount,
     Mixer,
     nearest_multiple,
-    register_mixer,
     type_of_products,
     without_decay,
     writes_residual,
 )
 from architectures.padding import without_pad
+from architectures.registry import register_mixer
+from architectures.rotary import rotary_table, rotate
 from architectures.short_convolution import short_convolution
 from architectures.state import State, positions_before
+from architectures.window import window_mask, windowed_attention, within
 
 Positions = Literal["rope", "learned", "none"]
-ROPE_BASE = 10_000.0  # Su et al. 2021, arXiv 2104.09864, section 3.2.2
 POSITION_INIT_STD = 0.02
 HEAD_MULTIPLE = 4  # fused attention needs it
 
@@ -220,7 +220,7 @@ class Attention(Mixer):
         """Masks of noisy queries over clean and noisy keys (L, 2L), and of clean queries over clean keys (L, L); with
         PAD of each row (B, 1, L, ...)."""
         place = torch.arange(length, device=device)
-        near = _window_mask(place, self.window or length, self.causal)
+        near = window_mask(place, self.window or length, self.causal)
         blocks = place // block
         before, own = blocks[:, None] > blocks, blocks[:, None] == blocks
         of_noisy, of_clean = torch.cat((near & before, near & own), dim=1), near & (before | own)
@@ -244,7 +244,7 @@ class Attention(Mixer):
             return windowed_attention(query, key, value, self.window, causal=self.causal, pad_BL=pad_BL)
         if pad_BL is not None:
             return attend(query, key, value, mask=self.seen(length, pad_BL), padded=True)
-        mask = _window_mask(torch.arange(length, device=query.device), self.window, self.causal)
+        mask = window_mask(torch.arange(length, device=query.device), self.window, self.causal)
         return attend(query, key, value, mask=mask)
 
     def seen(self, length: int, pad_BL: torch.Tensor) -> torch.Tensor:
@@ -252,7 +252,7 @@ class Attention(Mixer):
         if not self.causal and not self.window:
             return (~pad_BL | pad_BL.all(dim=1, keepdim=True))[:, None, None]  # B L -> B 1 1 L
         place = torch.arange(length, device=pad_BL.device)
-        near = _window_mask(place, self.window or length, self.causal)
+        near = window_mask(place, self.window or length, self.causal)
         return ((near & ~pad_BL[:, None]) | (place[:, None] == place))[:, None]  # B 1 L & L L -> B 1 L L
 
     def chunks(self, length: int) -> int:
@@ -296,72 +296,3 @@ class Attention(Mixer):
         dtype, mask = type_of_products(self.inward.weight, device), bool(self.window)
         name = implementation(device, dtype, self.heads, self.head_width, causal=self.causal, mask=mask)
         return {"sdpa": name + (f" window {self.window}" if self.window else "")}
-
-
-def rotary_table(x_BHLK: torch.Tensor, past: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosine and sine (L, K) by which `rotate` turns vectors of this shape and type behind `past` positions; the sine
-    of a first half is negative."""
-    length, head_width = x_BHLK.shape[-2:]
-    half = head_width // 2
-    steps = torch.arange(half, device=x_BHLK.device, dtype=torch.float32)
-    frequency = ROPE_BASE ** (-steps / half)
-    place = torch.arange(past, past + length, device=x_BHLK.device, dtype=torch.float32)
-    angle = place[:, None] * frequency  # L K/2
-    cosine, sine = angle.cos().to(x_BHLK.dtype), angle.sin().to(x_BHLK.dtype)
-    return torch.cat((cosine, cosine), dim=-1), torch.cat((-sine, sine), dim=-1)
-
-
-def rotate(x_BHLK: torch.Tensor, table: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """Rotary positions: pair (i, i + K/2) of position t turns by the angle t * base^(-2i/K).
-
-    Source: Su et al. 2021, eq. 34, with the halves paired (as in GPT-NeoX) rather than neighbours.
-    """
-    cosine, sine = table
-    first, second = x_BHLK.chunk(2, dim=-1)  # B H L K -> B H L K/2, B H L K/2
-    return x_BHLK * cosine + torch.cat((second, first), dim=-1) * sine
-
-
-def _window_mask(place: torch.Tensor, window: int, causal: bool) -> torch.Tensor:
-    """Mask (L, L), true where a query attends to a key."""
-    return within(place[:, None] - place[None, :], window, causal)
-
-
-def within(distance: torch.Tensor, window: int, causal: bool) -> torch.Tensor:
-    """True where a key lies in the window of a query, `distance` positions before it."""
-    return (distance <= window) & (distance >= (0 if causal else -window))
-
-
-def windowed_attention(
-    query_BHLK: torch.Tensor,
-    key_BHLK: torch.Tensor,
-    value_BHLK: torch.Tensor,
-    window: int,
-    *,
-    causal: bool,
-    pad_BL: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Attention to the positions within `window`, in chunks of that size: (B, H, L, K) at a cost linear in L.
-
-    Each chunk of queries attends to its own keys and those of the chunk before (and after, unless causal), masked to
-    the exact window, and to the keys where pad_BL is not true.
-    """
-    batch, heads, length, width = query_BHLK.shape
-    count = -(-length // window)
-    surplus = count * window - length
-    span = 2 if causal else 3
-    padding = (0, 0, window, surplus + (0 if causal else window))
-    query = F.pad(query_BHLK, (0, 0, 0, surplus)).view(batch, heads, count, window, width)  # B H L K -> B H c w K
-    # B H w+L+w K -> B H c K sw -> B H c sw K
-    key, value = (F.pad(t, padding).unfold(2, span * window, window).transpose(3, 4) for t in (key_BHLK, value_BHLK))
-    start = window * torch.arange(count, device=query.device)[:, None, None]
-    from_place = start + torch.arange(window, device=query.device)[:, None]  # c w 1
-    to_place = start + torch.arange(span * window, device=query.device) - window  # c 1 sw
-    distance = from_place - to_place
-    seen = within(distance, window, causal) & (to_place >= 0) & (to_place < length)
-    if pad_BL is not None:
-        pad = F.pad(pad_BL, padding[2:], value=True).unfold(1, span * window, window)  # B w+L+w -> B c sw
-        seen = seen & ~pad[:, :, None]  # c w sw -> B c w sw
-    seen = seen | (distance == 0)  # a padded query attends to itself, or its softmax would be empty
-    chunks = (tensor.transpose(1, 2) for tensor in (query, key, value))
-    mixed = attend(*chunks, mask=seen.unsqueeze(-3), padded=pad_BL is not None)  # B c H w K
-    return mixed.transpose(1, 2).reshape(batch, heads, count * window, width)[:, :, :length]

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any
 
-from architectures.backbone import Backbone, own_random, shapes_only
+from architectures.backbone import Backbone
+from architectures.building import own_random, shapes_only
 from architectures.config import BackboneConfig, BackboneError
 from architectures.denoiser import DenoiserConfig, DenoiserError, Inputs, registered_denoisers, resolve_denoiser
 from architectures.denoiser_network import Denoiser, denoiser_without_weights
-from architectures.mixer import canonical_pattern
 from architectures.pattern import BlockPattern, PatternError
+from architectures.registry import canonical_pattern
 
 ArmConfig = BackboneConfig | DenoiserConfig
 SIZE_KEYS = (*(item.name for item in fields(BackboneConfig) if item.name not in ("pattern", "vocab_size")),)

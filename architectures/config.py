@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, fields
 from functools import cache
 from typing import Any, Literal, get_args, get_type_hints
 
-from architectures.mixer import canonical_pattern
 from architectures.pattern import BlockPattern, PatternError
+from architectures.registry import canonical_pattern
 
 Norm = Literal["layer", "rms"]
 StemPositions = Literal["none", "learned"]

@@ -11,10 +11,11 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from architectures.backbone import own_random
+from architectures.building import own_random
 from architectures.errors import first_line
-from architectures.mixer import Direction, FlopCount, Mixer, make_mixer
+from architectures.mixer import Direction, FlopCount, Mixer
 from architectures.pattern import Slot
+from architectures.registry import make_mixer
 
 Subject = TypeVar("Subject")
 WIDTH = 64

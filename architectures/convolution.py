@@ -8,8 +8,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from architectures.mixer import FlopCount, Mixer, register_mixer, writes_residual
-from architectures.state import State, behind, of_clean, positions_before, streams, tails_before_blocks
+from architectures.mixer import FlopCount, Mixer, writes_residual
+from architectures.registry import register_mixer
+from architectures.state import (
+    State,
+    behind,
+    behind_clean,
+    following,
+    streams,
+)
 
 
 @register_mixer("C", name="convolution")
@@ -57,9 +64,7 @@ class Convolution(Mixer):
         """As in `Mixer`; the state holds the inputs that the window looks back to."""
         tail = state.tensors[0] if state is not None else None
         whole = behind(tail, F.glu(self.inward(x_BLD), dim=-1), self.padding[0])
-        length = x_BLD.shape[1]
-        after = State(positions_before(state) + length, (whole[:, length:].contiguous(),)) if keep else None
-        return self.windowed(whole), after
+        return self.windowed(whole), following(state, whole, x_BLD.shape[1]) if keep else None
 
     def two_stream(
         self,
@@ -73,8 +78,7 @@ class Convolution(Mixer):
         """As in `Mixer`: all blocks of both streams as rows, each behind the clean inputs before it."""
         rows, _ = streams(noisy_BLD, clean_BLD, block, None)
         inner = F.glu(self.inward(rows), dim=-1)
-        tails = tails_before_blocks(of_clean(inner, len(clean_BLD)), block, self.padding[0])
-        y = self.windowed(torch.cat((torch.cat((tails, tails)), inner), dim=1))
+        y = self.windowed(behind_clean(inner, len(clean_BLD), self.padding[0]))
         noisy, clean = y.view(2, *clean_BLD.shape)
         return noisy, clean
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from architectures.backbone import count_parameters, own_random
+from architectures.building import count_parameters, own_random
 from architectures.contract import FLOP_FACTOR, NOISE, SAME, Check, relative_change, run_check
 from architectures.denoiser import DenoiserConfig, Inputs, Registration, resolve_denoiser
 from architectures.denoiser_network import OWN_FORMULA, Denoiser, counted_flops, wrong_logits

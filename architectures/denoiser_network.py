@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from architectures.backbone import count_parameters, own_random, shapes_only
+from architectures.building import count_parameters, own_random, shapes_only
 from architectures.denoiser import DenoiserConfig, DenoiserError, Registration, find_denoiser
 from architectures.errors import first_line
 from architectures.mixer import FlopCount

@@ -14,8 +14,8 @@ from itertools import permutations
 
 import torch
 
-from architectures.mixer import canonical_pattern, find_mixer, make_mixer, mixer_options
 from architectures.pattern import BlockPattern, OptionValue, PatternError, Slot
+from architectures.registry import canonical_pattern, find_mixer, make_mixer, mixer_options
 
 FAMILY_LIMIT = 1000
 ANY_WIDTH = 256

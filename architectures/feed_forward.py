@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from architectures.mixer import FlopCount, Mixer, nearest_multiple, register_mixer, writes_residual
+from architectures.mixer import FlopCount, Mixer, nearest_multiple, writes_residual
+from architectures.registry import register_mixer
 from architectures.short_convolution import short_convolution
 from architectures.state import State, positions_before
 

@@ -19,7 +19,8 @@ from torch import nn
 
 from architectures.errors import first_line
 from architectures.mamba import MambaDirection
-from architectures.mixer import FlopCount, Mixer, MixerError, register_family, writes_residual
+from architectures.mixer import FlopCount, Mixer, MixerError, writes_residual
+from architectures.registry import register_family
 
 FAMILY = "fla"
 PACKAGE = "flash-linear-attention"

@@ -5,7 +5,6 @@ Source: Yang et al. 2024, arXiv 2412.06464.
 
 from __future__ import annotations
 
-import math
 from typing import Any, get_args
 
 import torch
@@ -13,20 +12,30 @@ from torch import nn
 from torch.nn import functional as F
 
 from architectures import depthwise
-from architectures.mamba import DELTA_FLOOR, DELTA_MAX, DELTA_MIN, MambaDirection
+from architectures.mamba import MambaDirection
 from architectures.mixer import (
     FlopCount,
     Mixer,
     at_least_float32,
     nearest_multiple,
-    register_mixer,
     type_of_products,
     without_autocast,
     without_decay,
     writes_residual,
 )
 from architectures.padding import without_pad
-from architectures.state import State, behind, in_blocks, of_clean, positions_before, streams, tails_before_blocks
+from architectures.registry import register_mixer
+from architectures.selective_state_space import start_delta
+from architectures.state import (
+    State,
+    behind,
+    behind_clean,
+    following,
+    in_blocks,
+    of_clean,
+    positions_before,
+    streams,
+)
 
 CHUNK = 32
 A_LOW, A_HIGH = 0.01, 16.0  # range of -A at the start; published from 0, whose logarithm is none
@@ -150,8 +159,7 @@ class GatedDeltaNet(Mixer):
         """-A uniform up to 16, delta log-uniform in [1e-3, 1e-1] at the start."""
         with torch.no_grad():
             self.A_log.uniform_(A_LOW, A_HIGH).log_()
-            delta = self.delta_bias.uniform_(math.log(DELTA_MIN), math.log(DELTA_MAX)).exp().clamp(min=DELTA_FLOOR)
-            self.delta_bias.copy_(delta + torch.log(-torch.expm1(-delta)))  # softplus(bias) = delta
+            start_delta(self.delta_bias)
 
     def forward(self, x_BLD: torch.Tensor, pad_BL: torch.Tensor | None = None) -> torch.Tensor:
         """(B, L, D) -> (B, L, D); x must be 0 where pad_BL is true, from where the state carries nothing."""
@@ -233,7 +241,7 @@ class GatedDeltaNet(Mixer):
         mixed, log_decay, beta, gate = self.projected(x_BLD)
         ahead = slice(0, self.ahead())
         parts: list[torch.Tensor] = []
-        tensors: tuple[torch.Tensor, ...] = ()
+        after = State(positions_before(state) + x_BLD.shape[1])
         if ahead.stop:
             tail, start = state.tensors if state is not None else (None, None)
             given = self.of_heads(mixed, 2, ahead)
@@ -242,10 +250,9 @@ class GatedDeltaNet(Mixer):
             with without_autocast(x_BLD.device):
                 y, states = delta_chunked(*inputs, log_decay, beta, start)
             parts.append(y)
-            tensors = (whole[:, x_BLD.shape[1] :].contiguous(), states[-1])
+            after = following(state, whole, x_BLD.shape[1], states[-1])
         parts += self.backward_part(mixed, log_decay, beta, pad_BL)
-        after = State(positions_before(state) + x_BLD.shape[1], tensors) if keep else None
-        return self.gated(parts, gate, x_BLD.dtype), after
+        return self.gated(parts, gate, x_BLD.dtype), after if keep else None
 
     def two_stream(
         self,
@@ -264,9 +271,7 @@ class GatedDeltaNet(Mixer):
         ahead = slice(0, self.ahead())
         parts: list[torch.Tensor] = []
         if ahead.stop:
-            given = self.of_heads(mixed, 2, ahead)
-            tails = tails_before_blocks(of_clean(given, batch), block, self.kernel - 1)
-            whole = torch.cat((torch.cat((tails, tails)), given), dim=1)
+            whole = behind_clean(self.of_heads(mixed, 2, ahead), batch, self.kernel - 1)
             inputs = (*self.convolved(whole, ahead, pad, behind=True), log_decay, beta)
             with without_autocast(rows.device):
                 query, key, value, decay, weight = (of_clean(one, batch) for one in inputs)

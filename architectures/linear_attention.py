@@ -13,15 +13,8 @@ from torch.nn import functional as F
 
 from architectures.carry import states_at_starts
 from architectures.mamba import MambaDirection
-from architectures.mixer import (
-    FlopCount,
-    Mixer,
-    at_least_float32,
-    nearest_multiple,
-    register_mixer,
-    without_autocast,
-    writes_residual,
-)
+from architectures.mixer import FlopCount, Mixer, at_least_float32, nearest_multiple, without_autocast, writes_residual
+from architectures.registry import register_mixer
 from architectures.state import State, of_clean, positions_before, streams
 
 CHUNK = 16

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from architectures.mixer import FlopCount, Mixer, register_mixer, without_autocast, writes_residual
+from architectures.mixer import FlopCount, Mixer, without_autocast, writes_residual
+from architectures.registry import register_mixer
 
 HyenaDirection = Literal["forward", "bidirectional"]
 SPAN = 2048.0  # positions in a period of the slowest sinusoid, for any length: a longer input extends the filter

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, get_args
 
 import torch
@@ -11,22 +10,31 @@ from torch.nn import functional as F
 
 from architectures import depthwise
 from architectures.attention import HEAD_MULTIPLE, split_heads
-from architectures.mamba import DELTA_FLOOR, DELTA_MAX, DELTA_MIN, MambaDirection
+from architectures.mamba import MambaDirection
 from architectures.mixer import (
     EIGHT,
     FlopCount,
     Mixer,
     at_least_float32,
     nearest_multiple,
-    register_mixer,
     type_of_products,
     without_autocast,
     without_decay,
     writes_residual,
 )
 from architectures.padding import without_pad
+from architectures.registry import register_mixer
+from architectures.selective_state_space import start_delta
 from architectures.ssd import SSD, chosen_kernel, ssd, ssd_flops, ssd_from, ssd_starts
-from architectures.state import State, behind, of_clean, positions_before, streams, tails_before_blocks
+from architectures.state import (
+    State,
+    behind,
+    behind_clean,
+    following,
+    of_clean,
+    positions_before,
+    streams,
+)
 
 A_LOW, A_HIGH = 1.0, 16.0  # range of -A at the start (Dao and Gu 2024, the released code)
 NORM_EPSILON = 1e-5
@@ -91,8 +99,7 @@ class Mamba2(Mixer):
         """-A uniform in [1, 16], delta log-uniform in [1e-3, 1e-1] at the start."""
         with torch.no_grad():
             self.A_log.uniform_(A_LOW, A_HIGH).log_()
-            delta = self.delta_bias.uniform_(math.log(DELTA_MIN), math.log(DELTA_MAX)).exp().clamp(min=DELTA_FLOOR)
-            self.delta_bias.copy_(delta + torch.log(-torch.expm1(-delta)))  # softplus(bias) = delta
+            start_delta(self.delta_bias)
 
     def forward(self, x_BLD: torch.Tensor, pad_BL: torch.Tensor | None = None) -> torch.Tensor:
         """(B, L, D) -> (B, L, D); x must be 0 where pad_BL is true, from where the state carries nothing."""
@@ -158,16 +165,17 @@ class Mamba2(Mixer):
         features that run forward."""
         z, mixed, delta = self.projected(x_BLD)
         ahead, parts = self.ahead(), []
-        tensors: tuple[torch.Tensor, ...] = ()
+        length = x_BLD.shape[1]
+        after = State(positions_before(state) + length)
         if ahead.stop:
             tail, start = state.tensors if state is not None else (None, None)
             whole = behind(tail, self.of_heads(mixed, 2, ahead), self.kernel - 1)
             y, end = self.run_from(whole, delta, ahead, pad_BL, start)
             parts.append(y)
-            tensors = (whole[:, x_BLD.shape[1] :].contiguous(), end)
+            after = following(state, whole, length, end)
         parts += self.backward_part(mixed, delta, pad_BL)
         y = self.gated(side_by_side(parts), z, x_BLD.dtype)
-        return y, State(positions_before(state) + x_BLD.shape[1], tensors) if keep else None
+        return y, after if keep else None
 
     def run_from(
         self,
@@ -215,9 +223,7 @@ class Mamba2(Mixer):
         z, mixed, delta = self.projected(rows)
         ahead, parts = self.ahead(), []
         if ahead.stop:
-            given = self.of_heads(mixed, 2, ahead)
-            tails = tails_before_blocks(of_clean(given, batch), block, self.kernel - 1)
-            whole = torch.cat((torch.cat((tails, tails)), given), dim=1)
+            whole = behind_clean(self.of_heads(mixed, 2, ahead), batch, self.kernel - 1)
             x, B, C = self.convolved(whole.transpose(1, 2), ahead, pad, behind=True)
             with without_autocast(x.device):
                 clean = (at_least_float32(of_clean(one, batch)) for one in (x, delta, B))

@@ -13,13 +13,14 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, Literal, NamedTuple
 
-from architectures.backbone import Backbone, count_parameters, shapes_only
+from architectures.backbone import Backbone
+from architectures.building import count_parameters, shapes_only
 from architectures.catalog import ArmConfig
 from architectures.config import BackboneConfig
 from architectures.denoiser import DenoiserConfig, find_denoiser
 from architectures.denoiser_network import measured_denoiser
 from architectures.feed_forward import FeedForward
-from architectures.mixer import find_mixer, make_mixer
+from architectures.registry import find_mixer, make_mixer
 
 By = Literal["params", "flops"]
 WIDTH_LIMIT = 8192

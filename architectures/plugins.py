@@ -9,7 +9,8 @@ from pathlib import Path
 
 from architectures.denoiser import DenoiserError, Registration, registered_denoisers
 from architectures.errors import first_line
-from architectures.mixer import Mixer, MixerError, registered_mixers
+from architectures.mixer import Mixer, MixerError
+from architectures.registry import registered_mixers
 
 
 class PluginError(ValueError):

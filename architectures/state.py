@@ -1,4 +1,4 @@
-"""State of a mixer between two calls of `extend`, and sequences cut into blocks."""
+"""States of mixers and backbones between two calls of `extend`, and sequences cut into blocks."""
 
 from __future__ import annotations
 
@@ -31,6 +31,25 @@ class State:
         return State(self.past, tuple(tensor[index_R] for tensor in self.tensors), pad_BL)
 
 
+@dataclass(frozen=True)
+class BackboneState:
+    """What `Backbone.extend` keeps: the number of tokens and of rows so far, and the state of each layer."""
+
+    tokens: int
+    batch: int
+    layers: tuple[State | None, ...]
+
+    @property
+    def size(self) -> int:
+        """Floats a row."""
+        return sum(layer.size for layer in self.layers if layer is not None)
+
+    def rows(self, index_R: torch.Tensor) -> BackboneState:
+        """The state of some rows, by their int64 indices."""
+        layers = tuple(None if layer is None else layer.rows(index_R) for layer in self.layers)
+        return BackboneState(self.tokens, len(index_R), layers)
+
+
 def positions_before(state: State | None) -> int:
     """Positions before the call; 0 without a state."""
     return 0 if state is None else state.past
@@ -41,6 +60,12 @@ def behind(tail_BKX: torch.Tensor | None, x_BLX: torch.Tensor, reach: int) -> to
     if tail_BKX is None:
         return F.pad(x_BLX, (0, 0, reach, 0))
     return torch.cat((tail_BKX, x_BLX), dim=1)
+
+
+def following(state: State | None, whole_BLX: torch.Tensor, length: int, *more: torch.Tensor) -> State:
+    """The state after `length` positions: their last inputs, as many as stand before them in `behind`'s result, and
+    more tensors."""
+    return State(positions_before(state) + length, (whole_BLX[:, length:].contiguous(), *more))
 
 
 def in_blocks(x: torch.Tensor, block: int) -> torch.Tensor:
@@ -67,6 +92,12 @@ def streams(
 def of_clean(rows: torch.Tensor, batch: int) -> torch.Tensor:
     """The clean half of the rows of `streams`, its blocks joined again: (B, L, ...)."""
     return rows.chunk(2)[1].unflatten(0, (batch, -1)).flatten(1, 2)
+
+
+def behind_clean(rows_RLX: torch.Tensor, batch: int, reach: int) -> torch.Tensor:
+    """The rows of `streams`, each behind the `reach` clean positions before its block: (R, reach + block, X)."""
+    tails = tails_before_blocks(of_clean(rows_RLX, batch), rows_RLX.shape[1], reach)
+    return torch.cat((torch.cat((tails, tails)), rows_RLX), dim=1)
 
 
 def in_turn(

@@ -72,7 +72,7 @@ def check(
     from architectures.contract import check_slot
     from architectures.denoiser import Registration
     from architectures.denoiser_contract import check_denoiser
-    from architectures.mixer import find_mixer
+    from architectures.registry import find_mixer
 
     if device not in (None, "cpu", "cuda"):
         raise UserError(f"--device {device}: allowed are cpu and cuda")
@@ -109,8 +109,8 @@ def check(
 def _registered_by(module: str) -> list[Registration | Slot]:
     """What is checked: the mixers of a pattern, a registered denoiser, or all that a module registers."""
     from architectures.denoiser import Registration, registered_denoisers
-    from architectures.mixer import canonical_pattern
     from architectures.pattern import PatternError, Slot
+    from architectures.registry import canonical_pattern
     from bench.plugins import load_plugins
 
     with as_user_error(PatternError):
@@ -127,7 +127,7 @@ def print_architectures(console: Console) -> None:
 
     Two lines an arm, so that nothing is cut on a terminal of 80 columns.
     """
-    from architectures.backbone import count_parameters, shapes_only
+    from architectures.building import count_parameters, shapes_only
     from architectures.catalog import CATALOG, build
     from architectures.denoiser import registered_denoisers
 
@@ -155,7 +155,7 @@ def print_architectures(console: Console) -> None:
 
 def _print_denoiser(console: Console, found: Registration, column: int) -> None:
     """Two lines, or what keeps it from being built with its default sizes."""
-    from architectures.backbone import count_parameters
+    from architectures.building import count_parameters
     from architectures.catalog import resolve, without_weights
 
     try:

@@ -76,7 +76,7 @@ def _architectures() -> None:
 
 
 def _mixers() -> None:
-    from architectures.mixer import registered_mixers
+    from architectures.registry import registered_mixers
 
     rows = [(letter, mixer.name, _first_sentence(mixer.__doc__)) for letter, mixer in registered_mixers().items()]
     _table("mixers", rows, "letter", "name", "what it is")

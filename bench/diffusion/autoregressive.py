@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench.diffusion.absorbing import AbsorbingDiffusion
-from bench.diffusion.block import BOUND_LOSS, check_bound, check_extends
+from bench.diffusion.block import BoundDiffusion, check_extends
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.evaluation import BitsPerToken, bits_of_scores, clean_windows, scaled_nll, spread
 from bench.diffusion.noised import Noised
@@ -18,7 +17,7 @@ from bench.diffusion.objectives import AUTOREGRESSIVE
 from bench.diffusion.samplers.request import Denoise
 
 
-class Autoregressive(AbsorbingDiffusion):
+class Autoregressive(BoundDiffusion):
     """Tokens one by one from the left: the network reads MASK, x_1, .., x_(L-1) and its logits are those of x_1 .. x_L.
 
     The loss is -log p itself, the first token counted, PAD not; nothing of it is drawn at random.
@@ -26,24 +25,6 @@ class Autoregressive(AbsorbingDiffusion):
 
     objective = AUTOREGRESSIVE
     estimate = "exact -log2 p by the chain rule"
-
-    def __init__(
-        self,
-        mask_id: int,
-        pad_id: int,
-        *,
-        steps: int | None = None,
-        schedule: str = "linear",
-        loss: str = BOUND_LOSS,
-        times: str = "low_discrepancy",
-        time_input: bool = False,
-    ) -> None:
-        check_bound(self.objective, steps=steps, schedule=schedule, loss=loss, time_input=time_input)
-        super().__init__(mask_id, pad_id, steps=steps, schedule=schedule, loss=loss, times=times)
-
-    def settings(self) -> dict[str, Any]:
-        """Everything that decides the loss and the noise, as JSON can hold it."""
-        return super().settings() | {"objective": self.objective}
 
     def check_network(self, network: nn.Module, length: int) -> None:
         """Raise DiffusionError unless a network has a position a token and reads none to its right, as it says."""

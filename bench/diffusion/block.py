@@ -68,7 +68,29 @@ def check_bound(objective: str, *, steps: int | None, schedule: str, loss: str, 
         raise DiffusionError(f"objective: {objective} takes a denoiser without time input; allowed: absorbing")
 
 
-class BlockDiffusion(AbsorbingDiffusion):
+class BoundDiffusion(AbsorbingDiffusion):
+    """A process that trains on its bound itself, and takes no other loss, steps or schedule."""
+
+    def __init__(
+        self,
+        mask_id: int,
+        pad_id: int,
+        *,
+        steps: int | None = None,
+        schedule: str = "linear",
+        loss: str = BOUND_LOSS,
+        times: str = "low_discrepancy",
+        time_input: bool = False,
+    ) -> None:
+        check_bound(self.objective, steps=steps, schedule=schedule, loss=loss, time_input=time_input)
+        super().__init__(mask_id, pad_id, steps=steps, schedule=schedule, loss=loss, times=times)
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides the loss and the noise, as JSON can hold it."""
+        return super().settings() | {"objective": self.objective}
+
+
+class BlockDiffusion(BoundDiffusion):
     """Blocks of `block` tokens, first to last; within each the absorbing process, given the clean blocks before it.
 
     Arriola et al. 2025 (BD3-LM, 2503.09573). The trained loss is the bound in its count form: of each block's c tokens
@@ -80,22 +102,10 @@ class BlockDiffusion(AbsorbingDiffusion):
     objective = BLOCK
     block: int
 
-    def __init__(
-        self,
-        mask_id: int,
-        pad_id: int,
-        *,
-        block: int,
-        steps: int | None = None,
-        schedule: str = "linear",
-        loss: str = BOUND_LOSS,
-        times: str = "low_discrepancy",
-        time_input: bool = False,
-    ) -> None:
+    def __init__(self, mask_id: int, pad_id: int, *, block: int, **settings: Any) -> None:
         if block < 1:
             raise DiffusionError(f"block: {block} tokens; allowed: 1 or more")
-        check_bound(self.objective, steps=steps, schedule=schedule, loss=loss, time_input=time_input)
-        super().__init__(mask_id, pad_id, steps=steps, schedule=schedule, loss=loss, times=times)
+        super().__init__(mask_id, pad_id, **settings)
         self.block = block
 
     @property
@@ -105,7 +115,7 @@ class BlockDiffusion(AbsorbingDiffusion):
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the loss and the noise, as JSON can hold it."""
-        return super().settings() | {"objective": self.objective, "block": self.block}
+        return super().settings() | {"block": self.block}
 
     def as_called(self, network: nn.Module) -> nn.Module:
         """The network in two streams, with its weights."""

@@ -117,7 +117,8 @@ def _counted(config: BackboneConfig) -> list[float]:
     of attention for the backward pass; FLOPs of one sequence at each of LENGTHS."""
     import torch
 
-    from architectures.backbone import Backbone, count_parameters
+    from architectures.backbone import Backbone
+    from architectures.building import count_parameters
     from bench.measure.efficiency.memory import training_memory
 
     with torch.device("meta"):

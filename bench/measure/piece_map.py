@@ -71,7 +71,8 @@ def _plan(process: str, length: int) -> Any:
 @lru_cache(maxsize=32)
 def _networks(size: str, stride: int, *, causal: bool) -> dict[str, Backbone]:
     """The arms of one size without weights; their causal twins have the same parameters."""
-    from architectures.backbone import Backbone, shapes_only
+    from architectures.backbone import Backbone
+    from architectures.building import shapes_only
     from architectures.catalog import resolve_backbone
     from architectures.family import causal_twin
     from architectures.matching import match

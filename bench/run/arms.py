@@ -54,7 +54,7 @@ def arm_config(
 ) -> ArmConfig:
     """Configuration of an arm that is to run on up to `length` tokens; where it is trained by autoregression that of
     the causal twin of its pattern, with a note. Raises ValueError or TypeError where there is none."""
-    from architectures.backbone import count_parameters
+    from architectures.building import count_parameters
     from architectures.catalog import resolve, without_weights
     from architectures.config import BackboneConfig
     from architectures.denoiser import Inputs

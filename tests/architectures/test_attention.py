@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from architectures import attention, build
-from architectures.attention import Attention, rotary_table, rotate
+from architectures.attention import Attention
 from architectures.attention_kernels import attend
+from architectures.rotary import rotary_table, rotate
 
 
 @pytest.fixture(autouse=True)

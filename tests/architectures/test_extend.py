@@ -10,7 +10,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from architectures import Backbone, BackboneError, MixerError, build, canonical_pattern
-from architectures.mixer import Mixer, make_mixer, registered_mixers
+from architectures.mixer import Mixer
+from architectures.registry import make_mixer, registered_mixers
 
 V, PAD, MASK = 11, 0, 3
 WIDTH, LENGTH, BLOCK = 16, 24, 8  # three blocks, each longer than a convolution reaches

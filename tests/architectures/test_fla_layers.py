@@ -14,13 +14,13 @@ import pytest
 import torch
 from torch import nn
 
-from architectures import build, canonical_pattern, count_parameters, fla_layers
-from architectures import mixer as registry
+from architectures import build, canonical_pattern, count_parameters, fla_layers, registry
 from architectures.backbone import BackboneConfig
 from architectures.contract import check_slot
 from architectures.matching import MatchingError, match, measured
-from architectures.mixer import MixerError, find_mixer, mixer_options
+from architectures.mixer import MixerError
 from architectures.pattern import PatternError, Slot
+from architectures.registry import find_mixer, mixer_options
 from bench.cli.profile import _timed
 from bench.errors import UserError
 from bench.training.checks import fit_backbone

@@ -36,7 +36,7 @@ def test_neither_torch_nor_a_tokenizer_is_imported() -> None:
 
 def test_the_compiler_is_not_imported_with_the_arms() -> None:
     code = (
-        "from architectures.backbone import shapes_only\n"
+        "from architectures.building import shapes_only\n"
         "from architectures.catalog import CATALOG, build\n"
         "with shapes_only():\n"
         "    for name in CATALOG: build(name, vocab_size=11)"

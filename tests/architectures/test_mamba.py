@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from architectures.mamba import Mamba, channel_shares, product
+from architectures.mamba import Mamba
 from architectures.mamba2 import Mamba2
+from architectures.selective_state_space import channel_shares, product
 from architectures.ssd import ssd_chunked, ssd_reference
 
 

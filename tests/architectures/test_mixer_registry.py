@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from architectures import FlopCount, Mixer, MixerError, build, canonical_pattern, register_mixer
-from architectures import mixer as registry
+from architectures import FlopCount, Mixer, MixerError, build, canonical_pattern, register_mixer, registry
 from architectures.backbone import BackboneError
 from architectures.contract import check_mixer
 from architectures.plugins import PluginError, load_plugin, load_plugins

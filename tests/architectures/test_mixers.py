@@ -15,7 +15,7 @@ from architectures.linear_attention import GatedLinearAttention, gla_chunked
 from architectures.long_convolution import Hyena, ImplicitFilter, fft_convolve
 from architectures.mamba import Mamba
 from architectures.mamba2 import Mamba2
-from architectures.mixer import make_mixer
+from architectures.registry import make_mixer
 
 BUILT_IN = (
     "M",

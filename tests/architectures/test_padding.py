@@ -9,7 +9,7 @@ from architectures import build, long_convolution, mamba, mamba2, padding
 from architectures.attention import Attention
 from architectures.backbone import BackboneError
 from architectures.catalog import CATALOG
-from architectures.mixer import registered_mixers
+from architectures.registry import registered_mixers
 
 PAD, MASK, V = 0, 3, 12
 MIXERS = [

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from architectures import build, family
 from architectures.family import causal_twin, expand_family
-from architectures.mixer import canonical_pattern
 from architectures.pattern import BlockPattern, PatternError
+from architectures.registry import canonical_pattern
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from architectures import build, count_parameters, resolve
-from architectures.backbone import shapes_only
+from architectures.building import shapes_only
 from architectures.denoiser import Inputs
 from architectures.matching import match
 from architectures.schmubert import Schmubert

@@ -22,7 +22,8 @@ from pages import PAGES, ROOT, inline, tokens
 from typer.testing import CliRunner
 
 import bench
-from architectures import denoiser, mixer
+from architectures import denoiser
+from architectures import registry as mixers
 from bench.cli import app
 from bench.data.catalog import CORPORA
 from bench.diffusion.samplers import SAMPLERS
@@ -127,11 +128,11 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextmanager
 def registrations_undone() -> Iterator[None]:
     """What a block registers or imports from its folder is gone afterwards."""
-    mixer.registered_mixers()  # fills its registry on the first call, as does quantities.quantities()
+    mixers.registered_mixers()  # fills its registry on the first call, as does quantities.quantities()
     quantities.quantities()
     denoiser.registered_denoisers()
     registries = (
-        *(mixer._BY_LETTER, mixer._BY_NAME, denoiser._BY_NAME, SAMPLERS, FIGURES, CORPORA),
+        *(mixers._BY_LETTER, mixers._BY_NAME, denoiser._BY_NAME, SAMPLERS, FIGURES, CORPORA),
         *(quantities._QUANTITIES, quantities._FUNCTIONS),
     )
     with ExitStack() as stack:

@@ -24,8 +24,9 @@ from architectures.kernel_choice import countable  # noqa: E402
 from bench.child import Events, end_with_parent, own_output  # noqa: E402
 from bench.diffusion.objectives import ABSORBING  # noqa: E402
 from bench.diffusion.sampling_step import SamplingStep, weights_cast_once  # noqa: E402
-from bench.errors import failure_of, is_out_of_memory  # noqa: E402
+from bench.errors import failure_of  # noqa: E402
 from bench.measure.efficiency.arm import TimedArm, kernels_of_call  # noqa: E402
+from bench.measure.efficiency.budget import MemoryBudget  # noqa: E402
 from bench.measure.efficiency.counts import forward_counts, step_launches  # noqa: E402
 from bench.measure.efficiency.piece import piece_counts, planned_calls  # noqa: E402
 from bench.measure.efficiency.record import COUNTERS  # noqa: E402
@@ -40,14 +41,11 @@ from metrics.cost.energy import (  # noqa: E402
 )
 from metrics.cost.latency import time_calls  # noqa: E402
 from metrics.cost.memory import (  # noqa: E402
-    growth_limited,
     held_bytes,
-    largest_that_fits,
     limit_growth,
     limit_lifted,
     memory_baseline,
     peak_memory,
-    private_bytes,
     requested_bytes,
 )
 from metrics.cost.nvml import GpuWatch  # noqa: E402
@@ -60,10 +58,6 @@ STEPS = ("step", "launches", "step memory", "step energy")
 PEAKS = 3
 """Memory peaks measured of each call: one has no interval."""
 COMPILED_CALLS = 5
-LARGEST_BATCH, LONGEST = 1 << 12, 1 << 17
-"""Where the search for what fits a memory budget ends."""
-LONGEST_SAMPLE_S = 120.0
-"""Seconds that pieces of the largest batch may take together."""
 PUBLISHED_TRAINING_BYTES = 21e9
 """Memory at 2048 tokens in the SMDIM paper (arXiv 2603.00576); the batch behind it is not published."""
 
@@ -155,62 +149,11 @@ class EfficiencyWorker:
         within a budget beyond the process without a model: by real steps, halving the gap. With them the largest batch
         of pieces that is drawn within it, by its largest call, and the seconds of a piece where one such batch is
         drawn."""
-        stride = getattr(getattr(self.arm.model, "config", None), "stride", 1)
-        longest, batch = max(self.settings["lengths"]), self.settings["training_batch"]
-        self.arm.drop()
-        baseline_bytes, private = memory_baseline(self.arm.device), private_bytes()
-        room = (baseline_bytes, private, budget_bytes)
-
-        def fit_batch(length: int) -> None:
-            found = largest_that_fits(lambda size: self._fits(length, size, *room), limit=LARGEST_BATCH)
-            self.emit("fit", kind="batch", length=length, value=found)
-
-        def fit_length(length: int) -> None:
-            found = largest_that_fits(lambda size: self._fits(size, batch, *room), step=stride, limit=LONGEST)
-            self.emit("fit", kind="length", length=None, value=found)
-
-        def fit_pieces(length: int) -> None:
-            found = largest_that_fits(lambda size: self._fits(length, size, *room, kind="step"), limit=LARGEST_BATCH)
-            self.arm.build()
-            self.emit("fit", kind="pieces", length=length, value=found, **self._piece_s(length, int(found)))
-
-        self._attempt("fit batch", longest, fit_batch)
-        self._attempt("fit length", longest, fit_length)
-        self._attempt("fit pieces", longest, fit_pieces)
+        budget, longest = MemoryBudget(self.arm, self.settings, self.emit, budget_bytes), max(self.settings["lengths"])
+        self._attempt("fit batch", longest, budget.fit_batch)
+        self._attempt("fit length", longest, budget.fit_length)
+        self._attempt("fit pieces", longest, budget.fit_pieces)
         self.arm.build()
-
-    def _piece_s(self, length: int, batch: int) -> dict[str, Any]:
-        """Seconds of a piece where `batch` are drawn together, or why none were drawn."""
-        if not batch:
-            return {"piece_s": math.nan, "reason": "no piece fits"}
-        plan, step = planned_calls(self.settings, length), self.arm.step(length, batch)
-        step_s = time_calls(step, 1, warmup=1, device=self.arm.device).median_s
-        expected_s = step_s * (plan.calls if plan else self.settings["sample_steps"])
-        if expected_s > LONGEST_SAMPLE_S:
-            return {"piece_s": math.nan, "reason": f"not drawn: {batch} pieces would take about {expected_s:.0f} s"}
-        taken = time_calls(self.arm.sample(length, batch), 1, warmup=0, device=self.arm.device)
-        return {"piece_s": taken.median_s / batch, "reason": ""}
-
-    def _fits(
-        self, length: int, batch: int, baseline_bytes: float, private: float, budget_bytes: float, kind: str = "train"
-    ) -> bool:
-        """Whether two training or denoising steps of a new model run and stay within the budget."""
-        try:
-            with growth_limited(private, budget_bytes, self.arm.device):
-                self.arm.build()
-                call = self.arm.train(length, batch) if kind == "train" else self.arm.step(length, batch)
-                call()
-                peak = peak_memory(call, device=self.arm.device, baseline_bytes=baseline_bytes)
-        except Exception as problem:
-            if not is_out_of_memory(problem):
-                raise
-            return False
-        finally:
-            self.arm.drop()
-        if math.isnan(peak.peak_bytes):
-            raise ValueError(peak.reason)
-        self.emit("progress", stage=f"batch {batch} of {length} tokens needs {peak.peak_bytes / 2**30:.2f} GiB")
-        return peak.peak_bytes <= budget_bytes
 
     def _attempt(self, figure: str, length: int, action: Callable[..., None], *more: Any) -> None:
         """`action(length, *more)`, unless `figure` has failed before; an error becomes a message and the rest goes on.

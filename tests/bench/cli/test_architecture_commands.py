@@ -7,8 +7,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from architectures import CATALOG
-from architectures import mixer as registry
+from architectures import CATALOG, registry
 from architectures.denoiser import registered_denoisers
 from bench.cli import app
 from bench.cli.architectures import print_architectures

@@ -14,7 +14,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from architectures import mixer as registry
+from architectures import registry
 from bench.cli import app
 from bench.cli import displays as train_display
 from bench.cli import train as command
@@ -174,7 +174,7 @@ def test_the_environment_is_that_of_the_device_trained_on(train, tmp_path: Path,
 
 PLUGIN = """
 from architectures.feed_forward import FeedForward
-from architectures.mixer import register_mixer
+from architectures.registry import register_mixer
 
 @register_mixer("Q", name="quiet")
 class Quiet(FeedForward):

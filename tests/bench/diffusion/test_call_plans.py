@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from architectures import build
-from architectures.backbone import Backbone, shapes_only
+from architectures.backbone import Backbone
+from architectures.building import shapes_only
 from architectures.catalog import resolve_backbone
 from architectures.kernel_choice import countable
 from bench.diffusion import SAMPLERS, AbsorbingDiffusion, Autoregressive, BlockDiffusion, generator_for

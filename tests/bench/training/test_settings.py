@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from architectures.backbone import Backbone, shapes_only
+from architectures.backbone import Backbone
+from architectures.building import shapes_only
 from architectures.catalog import CATALOG, resolve
 from bench.training import TrainingError, TrainSettings, train_settings
 from bench.training.optimiser import AveragedWeights, learning_rate, parameter_groups

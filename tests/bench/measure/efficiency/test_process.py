@@ -33,7 +33,7 @@ def test_an_interruption_of_the_parent_ends_the_processes(cell, tmp_path, monkey
 
 PLUGIN = """
 import this  # it prints a poem
-from architectures.mixer import register_mixer
+from architectures.registry import register_mixer
 from architectures.feed_forward import FeedForward
 
 @register_mixer("Q", name="poem")

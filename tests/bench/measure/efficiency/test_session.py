@@ -220,6 +220,7 @@ def test_a_busy_machine_is_named_and_flags_the_rows_of_every_arm(session):
 
 
 def test_the_largest_batch_and_length_within_a_budget_are_found_by_trials(cell, folder, monkeypatch):
+    from bench.measure.efficiency import budget
     from bench.measure.efficiency import worker as efficiency_worker
     from metrics.cost.memory import PeakMemory
 
@@ -237,7 +238,7 @@ def test_the_largest_batch_and_length_within_a_budget_are_found_by_trials(cell, 
     for call in ("train", "step", "sample"):
         monkeypatch.setattr(worker.arm, call, train)
     monkeypatch.setattr(  # 1000 bytes a token
-        efficiency_worker, "peak_memory", lambda call, **_: PeakMemory(1000.0 * tried[-1], "resident")
+        budget, "peak_memory", lambda call, **_: PeakMemory(1000.0 * tried[-1], "resident")
     )
     worker.fit(budget_bytes=64_000 * 21.5)
     found = {told["kind"]: (told["length"], told["value"]) for event, told in heard if event == "fit"}
