@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from bench.study.grid import Cell
+from bench.study.settings import process_words
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ def _cost(cell: Cell, length: int) -> PieceCost | None:
         network: Any = without_weights(config_of(cell.settings["model"]))
     except (DenoiserError, ValueError):
         return None
-    known = hasattr(network, "flops") and not getattr(network, "uncounted", "")
-    words = process.get("objective", "absorbing") + (f" {process['block']}" if process.get("block") else "")
+    predicted = plan.of_network(network)
+    words = process_words(process.get("objective", "absorbing"), process.get("block"))
     return PieceCost(
         cell.labels["arm"],
         str(cell.settings.get("corpus", "")),
@@ -67,6 +67,6 @@ def _cost(cell: Cell, length: int) -> PieceCost | None:
         f"{words}, {cell.settings['sample']['sampler']}",
         plan.calls,
         plan.most,
-        plan.flops(network) if known else math.nan,
-        4.0 * network.state_size(length) if plan.blocks > 1 else math.nan,
+        predicted.flops,
+        predicted.state_bytes,
     )

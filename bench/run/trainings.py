@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from bench.study.grid import Cell
+from bench.study.settings import process_words
 
 
 @dataclass(frozen=True)
@@ -57,5 +58,5 @@ def _cost(arm: str, settings: Mapping[str, Any]) -> TrainingCost | None:
         return None
     tokens = steps * settings["train"]["batch"] * length
     flops = tokens / length * TRAINING_PASSES * called.flops(length).total if hasattr(called, "flops") else math.nan
-    words = diffusion.objective + (f" {diffusion.block}" if diffusion.block else "")
+    words = process_words(diffusion.objective, diffusion.block)
     return TrainingCost(arm, words, steps, tokens, tokens * diffusion.supervised_share(length), flops)

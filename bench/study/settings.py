@@ -64,6 +64,11 @@ class ArmModelSettings(ModelSettings):
     model_config = ConfigDict(extra="allow")
 
 
+def process_words(objective: str, block: int | None) -> str:
+    """A process in words: its objective, and the tokens of its blocks."""
+    return f"{objective} {block}" if block else objective
+
+
 class DiffusionSettings(Settings):
     """The corruption process and its loss."""
 
@@ -93,7 +98,7 @@ class DiffusionSettings(Settings):
     @property
     def process(self) -> str:
         """The order in which tokens are drawn, in words; "" for any order on whole sequences."""
-        return "" if self.objective == "absorbing" else " ".join(filter(None, (self.objective, str(self.block or ""))))
+        return "" if self.objective == "absorbing" else process_words(self.objective, self.block)
 
     def deciding(self) -> dict[str, Any]:
         """The settings as a cell keeps them; what is not given is left out."""

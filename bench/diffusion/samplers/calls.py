@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
+
+FLOAT_BYTES = 4
+
+
+class NetworkCost(NamedTuple):
+    """Cost of a piece by the formulas of a network. flops: NaN with a `reason` where there is no formula; state_bytes:
+    of the cached state at the end, NaN where nothing is cached."""
+
+    flops: float
+    reason: str
+    state_bytes: float
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,17 @@ class CallPlan:
     def calls(self) -> int:
         """Network calls of a piece, commits included."""
         return self.blocks * self.drawing + self.commits * (self.blocks - 1)
+
+    def of_network(self, network: Any) -> NetworkCost:
+        """FLOPs and cached state of a piece, by formulas."""
+        reason = getattr(network, "uncounted", "")
+        reason = reason or ("" if hasattr(network, "flops") else "the model has no formula of its own")
+        kept = self.blocks > 1
+        return NetworkCost(
+            math.nan if reason else self.flops(network),
+            reason,
+            FLOAT_BYTES * network.state_size(self.length) if kept else math.nan,
+        )
 
     def flops(self, network: Any) -> float:
         """FLOPs of a piece by the formulas of a backbone, which needs no weights for them; a multiply-add is two."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +12,6 @@ from bench.diffusion.objectives import AUTOREGRESSIVE, BLOCK
 from bench.diffusion.samplers import call_plan
 from bench.diffusion.samplers.calls import CallPlan
 
-FLOAT_BYTES = 4
 CHUNK = 1024
 """Tokens that are committed at once where a state is made to be timed behind."""
 GROWING = "no CUDA graph: what a call is given grows from call to call, so each is a plain one"
@@ -60,14 +58,4 @@ def piece_counts(model: Any, settings: Mapping[str, Any], length: int) -> dict[s
     plan = planned_calls(settings, length)
     if plan is None:
         raise ValueError(f"the calls of sampler {settings['sampler']} are not predicted")
-    reason = getattr(model, "uncounted", "") or (
-        "" if hasattr(model, "flops") else "the model has no formula of its own"
-    )
-    kept = plan.blocks > 1
-    return {
-        "calls": plan.calls,
-        "most": plan.most,
-        "flops": math.nan if reason else plan.flops(model),
-        "reason": reason,
-        "state_bytes": FLOAT_BYTES * model.state_size(length) if kept else math.nan,
-    }
+    return {"calls": plan.calls, "most": plan.most, **plan.of_network(model)._asdict()}
