@@ -21,7 +21,7 @@ from architectures.padding import without_pad
 from architectures.registry import register_mixer
 from architectures.rotary import rotary_table, rotate
 from architectures.short_convolution import short_convolution
-from architectures.state import State, positions_before
+from architectures.state import PLAIN, Call, Extended, State, Streams, positions_before
 from architectures.window import window_mask, windowed_attention, within
 
 Positions = Literal["rope", "learned", "none"]
@@ -130,24 +130,16 @@ class Attention(Mixer):
         """The heads side by side, projected outward: (B, L, D)."""
         return self.outward(mixed_BHLK.transpose(1, 2).flatten(2))  # B H L K -> B L HK -> B L D
 
-    def extend(
-        self,
-        x_BLD: torch.Tensor,
-        state: State | None = None,
-        pad_BL: torch.Tensor | None = None,
-        *,
-        keep: bool = True,
-        shared: dict[Any, Any] | None = None,
-    ) -> tuple[torch.Tensor, State | None]:
+    def extend(self, x_BLD: torch.Tensor, state: State | None = None, call: Call = PLAIN) -> Extended:
         """As in `Mixer`; the state holds keys, rotated, and values, of all positions or of as many as the window
         reaches back, and the tail of a short convolution."""
-        past, length = positions_before(state), x_BLD.shape[1]
+        past, length, pad_BL = positions_before(state), x_BLD.shape[1], call.pad_BL
         qkv = self.projected(x_BLD, past, pad_BL)
         tails: tuple[torch.Tensor, ...] = ()
         if self.short is not None:
             qkv, tail = self.short.extend(qkv, None if state is None else state.tensors[2])
             tails = (tail,)
-        query, key, value = self.heads_of(qkv, past, shared)
+        query, key, value = self.heads_of(qkv, past, call.shared)
         if state is None:
             mixed = self.attended(query, key, value, pad_BL)
         else:
@@ -157,7 +149,7 @@ class Attention(Mixer):
                 query, key, value, mask=self.seen_behind(past, length, key, pad_BL), padded=pad_BL is not None
             )
         kept = None
-        if keep:
+        if call.keep:
             cut = max(0, key.shape[2] - self.window) if self.window else 0
             pad = None if pad_BL is None else pad_BL[:, cut:]
             kept = State(past + length, (key[:, :, cut:].contiguous(), value[:, :, cut:].contiguous(), *tails), pad)
@@ -185,29 +177,21 @@ class Attention(Mixer):
         near = within(distance, self.window or past + length, self.causal)
         return near if pad_BL is None else ((near & ~pad_BL[:, None]) | (distance == 0))[:, None]  # -> B 1 L M
 
-    def two_stream(
-        self,
-        noisy_BLD: torch.Tensor,
-        clean_BLD: torch.Tensor,
-        block: int,
-        pad_BL: torch.Tensor | None = None,
-        *,
-        shared: dict[Any, Any] | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def two_stream(self, noisy_BLD: torch.Tensor, clean_BLD: torch.Tensor, block: int, call: Call = PLAIN) -> Streams:
         """As in `Mixer`, in two calls: noisy queries see the clean blocks before their own and their own noisy block,
         clean queries the clean blocks up to their own."""
         length, device = clean_BLD.shape[1], clean_BLD.device
-        shared = {} if shared is None else shared
-        qkv = [self.projected(x, 0, pad_BL) for x in (noisy_BLD, clean_BLD)]
+        shared: dict[Any, Any] = {} if call.shared is None else call.shared
+        qkv = [self.projected(x, 0, call.pad_BL) for x in (noisy_BLD, clean_BLD)]
         if self.short is not None:
             qkv = list(self.short.two_stream(torch.cat(qkv), block).chunk(2))
         noisy, clean = (self.heads_of(one, 0, shared) for one in qkv)
         name = ("two streams", length, block, self.window, self.causal)
         if name not in shared:
-            shared[name] = self.seen_in_streams(length, block, pad_BL, device)
+            shared[name] = self.seen_in_streams(length, block, call.pad_BL, device)
         of_noisy, of_clean = shared[name]
         key, value = (torch.cat(pair, dim=2) for pair in zip(clean[1:], noisy[1:], strict=True))
-        padded = pad_BL is not None
+        padded = call.pad_BL is not None
         outputs = (
             attend(noisy[0], key, value, mask=of_noisy, padded=padded),
             attend(*clean, mask=of_clean, padded=padded),

@@ -13,7 +13,7 @@ from architectures.config import BackboneConfig, BackboneError
 from architectures.mixer import FlopCount, Mixer, given_beside_x
 from architectures.padding import masked_share, pad_positions, without_pad
 from architectures.registry import make_mixer
-from architectures.state import BackboneState, State
+from architectures.state import BackboneState, Call, Extended, State, Streams
 from architectures.stem import TIME_FEATURES, Compress, Expand, TimeFeatures, make_norm
 
 __all__ = ["Backbone", "BackboneConfig", "BackboneError"]
@@ -59,30 +59,15 @@ class ResidualMixer(nn.Module):
             )
         return x_BLD + self.dropout(mixed)
 
-    def extend(
-        self,
-        x_BLD: torch.Tensor,
-        state: State | None,
-        pad_BL: torch.Tensor | None,
-        keep: bool,
-        shared: dict[Any, Any],
-    ) -> tuple[torch.Tensor, State | None]:
+    def extend(self, x_BLD: torch.Tensor, state: State | None, call: Call) -> Extended:
         """`Mixer.extend` with norm and residual around it."""
-        normed = without_pad(self.norm(x_BLD), pad_BL)
-        mixed, after = self.mixer.extend(normed, state, pad_BL, keep=keep, shared=shared)
+        mixed, after = self.mixer.extend(without_pad(self.norm(x_BLD), call.pad_BL), state, call)
         return x_BLD + self.dropout(mixed), after
 
-    def two_stream(
-        self,
-        noisy_BLD: torch.Tensor,
-        clean_BLD: torch.Tensor,
-        block: int,
-        pad_BL: torch.Tensor | None,
-        shared: dict[Any, Any],
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def two_stream(self, noisy_BLD: torch.Tensor, clean_BLD: torch.Tensor, block: int, call: Call) -> Streams:
         """`Mixer.two_stream` with norm and residual around it."""
-        noisy, clean = (without_pad(self.norm(x), pad_BL) for x in (noisy_BLD, clean_BLD))
-        noisy, clean = self.mixer.two_stream(noisy, clean, block, pad_BL, shared=shared)
+        noisy, clean = (without_pad(self.norm(x), call.pad_BL) for x in (noisy_BLD, clean_BLD))
+        noisy, clean = self.mixer.two_stream(noisy, clean, block, call)
         return noisy_BLD + self.dropout(noisy), clean_BLD + self.dropout(clean)
 
     def flops(self, length: int) -> FlopCount:
@@ -165,11 +150,11 @@ class Backbone(nn.Module):
         x = self.compress(
             tokens_BL, None if pad_BL is None else tokens_BL == self.config.pad_id, past // self.config.stride
         )
-        shared: dict[Any, Any] = {}
+        call = Call(pad_BL, keep, {})
         given = state.layers if state is not None else (None,) * len(self.layers)
         layers = []
         for layer, before in zip(self.residual_mixers(), given, strict=True):
-            x, after = layer.extend(x, before, pad_BL, keep, shared)
+            x, after = layer.extend(x, before, call)
             layers.append(after)
         logits = None
         if head:
@@ -193,15 +178,13 @@ class Backbone(nn.Module):
             self.compress(tokens_BL, None if pad_BL is None else tokens_BL == self.config.pad_id)
             for tokens_BL in (noisy_BL, clean_BL)
         )
-        shared: dict[Any, Any] = {}
+        call = Call(pad_BL, shared={})
         positions = block // self.config.stride
         for layer in self.residual_mixers():
             if self.config.checkpoint_blocks and self.training and torch.is_grad_enabled():
-                noisy, clean = checkpoint(
-                    layer.two_stream, noisy, clean, positions, pad_BL, shared, use_reentrant=False
-                )
+                noisy, clean = checkpoint(layer.two_stream, noisy, clean, positions, call, use_reentrant=False)
             else:
-                noisy, clean = layer.two_stream(noisy, clean, positions, pad_BL, shared)
+                noisy, clean = layer.two_stream(noisy, clean, positions, call)
         return self.expand(without_pad(self.norm(noisy), pad_BL), self.compress.embedding.weight)
 
     def check_extends(self) -> None:

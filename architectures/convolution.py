@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -11,7 +9,11 @@ from torch.nn import functional as F
 from architectures.mixer import FlopCount, Mixer, writes_residual
 from architectures.registry import register_mixer
 from architectures.state import (
+    PLAIN,
+    Call,
+    Extended,
     State,
+    Streams,
     behind,
     behind_clean,
     following,
@@ -52,29 +54,13 @@ class Convolution(Mixer):
         inner = self.depthwise(inner).transpose(1, 2)  # B D L+K-1 -> B L D
         return self.outward(F.silu(self.norm(inner)))
 
-    def extend(
-        self,
-        x_BLD: torch.Tensor,
-        state: State | None = None,
-        pad_BL: torch.Tensor | None = None,
-        *,
-        keep: bool = True,
-        shared: dict[Any, Any] | None = None,
-    ) -> tuple[torch.Tensor, State | None]:
+    def extend(self, x_BLD: torch.Tensor, state: State | None = None, call: Call = PLAIN) -> Extended:
         """As in `Mixer`; the state holds the inputs that the window looks back to."""
         tail = state.tensors[0] if state is not None else None
         whole = behind(tail, F.glu(self.inward(x_BLD), dim=-1), self.padding[0])
-        return self.windowed(whole), following(state, whole, x_BLD.shape[1]) if keep else None
+        return self.windowed(whole), following(state, whole, x_BLD.shape[1]) if call.keep else None
 
-    def two_stream(
-        self,
-        noisy_BLD: torch.Tensor,
-        clean_BLD: torch.Tensor,
-        block: int,
-        pad_BL: torch.Tensor | None = None,
-        *,
-        shared: dict[Any, Any] | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def two_stream(self, noisy_BLD: torch.Tensor, clean_BLD: torch.Tensor, block: int, call: Call = PLAIN) -> Streams:
         """As in `Mixer`: all blocks of both streams as rows, each behind the clean inputs before it."""
         rows, _ = streams(noisy_BLD, clean_BLD, block, None)
         inner = F.glu(self.inward(rows), dim=-1)

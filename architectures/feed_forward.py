@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import nn
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from architectures.mixer import FlopCount, Mixer, nearest_multiple, writes_residual
 from architectures.registry import register_mixer
 from architectures.short_convolution import short_convolution
-from architectures.state import State, positions_before
+from architectures.state import PLAIN, Call, Extended, State, Streams, positions_before
 
 Activation = Literal["swiglu", "gelu"]
 
@@ -72,34 +72,18 @@ class FeedForward(Mixer):
         gate, value = inner_BLH.chunk(2, dim=-1)  # B L 2H -> B L H, B L H
         return self.outward(F.silu(gate) * value)
 
-    def extend(
-        self,
-        x_BLD: torch.Tensor,
-        state: State | None = None,
-        pad_BL: torch.Tensor | None = None,
-        *,
-        keep: bool = True,
-        shared: dict[Any, Any] | None = None,
-    ) -> tuple[torch.Tensor, State | None]:
+    def extend(self, x_BLD: torch.Tensor, state: State | None = None, call: Call = PLAIN) -> Extended:
         """As in `Mixer`; the state holds the tail of a short convolution."""
         if self.short is None:
-            return super().extend(x_BLD, state, pad_BL, keep=keep)
+            return super().extend(x_BLD, state, call)
         inner, tail = self.short.extend(self.inward(x_BLD), None if state is None else state.tensors[0])
-        after = State(positions_before(state) + x_BLD.shape[1], (tail,)) if keep else None
+        after = State(positions_before(state) + x_BLD.shape[1], (tail,)) if call.keep else None
         return self.activated(inner), after
 
-    def two_stream(
-        self,
-        noisy_BLD: torch.Tensor,
-        clean_BLD: torch.Tensor,
-        block: int,
-        pad_BL: torch.Tensor | None = None,
-        *,
-        shared: dict[Any, Any] | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def two_stream(self, noisy_BLD: torch.Tensor, clean_BLD: torch.Tensor, block: int, call: Call = PLAIN) -> Streams:
         """As in `Mixer`."""
         if self.short is None:
-            return super().two_stream(noisy_BLD, clean_BLD, block, pad_BL)
+            return super().two_stream(noisy_BLD, clean_BLD, block, call)
         inner = self.short.two_stream(self.inward(torch.cat((noisy_BLD, clean_BLD))), block)
         noisy, clean = self.activated(inner).chunk(2)
         return noisy, clean

@@ -5,7 +5,7 @@ Source: Yang et al. 2024, arXiv 2412.06464.
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import get_args
 
 import torch
 from torch import nn
@@ -27,7 +27,11 @@ from architectures.padding import without_pad
 from architectures.registry import register_mixer
 from architectures.selective_state_space import start_delta
 from architectures.state import (
+    PLAIN,
+    Call,
+    Extended,
     State,
+    Streams,
     behind,
     behind_clean,
     following,
@@ -163,7 +167,7 @@ class GatedDeltaNet(Mixer):
 
     def forward(self, x_BLD: torch.Tensor, pad_BL: torch.Tensor | None = None) -> torch.Tensor:
         """(B, L, D) -> (B, L, D); x must be 0 where pad_BL is true, from where the state carries nothing."""
-        return self.extend(x_BLD, None, pad_BL, keep=False)[0]
+        return self.extend(x_BLD, None, Call(pad_BL, keep=False))[0]
 
     def projected(self, x_BLD: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """q, k, v before the convolution (B, L, M), log decay and beta (B, L, H), gate (B, L, I)."""
@@ -227,15 +231,7 @@ class GatedDeltaNet(Mixer):
         normed = F.rms_norm(y, (self.value_width,), at_least_float32(self.norm_weight), NORM_EPSILON).flatten(2)
         return self.outward((normed * F.silu(at_least_float32(gate_BLI))).to(dtype))  # B L I -> B L D
 
-    def extend(
-        self,
-        x_BLD: torch.Tensor,
-        state: State | None = None,
-        pad_BL: torch.Tensor | None = None,
-        *,
-        keep: bool = True,
-        shared: dict[Any, Any] | None = None,
-    ) -> tuple[torch.Tensor, State | None]:
+    def extend(self, x_BLD: torch.Tensor, state: State | None = None, call: Call = PLAIN) -> Extended:
         """As in `Mixer`; the state holds the last kernel - 1 inputs of the convolution and the state of the recurrence,
         of the value features that run forward."""
         mixed, log_decay, beta, gate = self.projected(x_BLD)
@@ -246,26 +242,18 @@ class GatedDeltaNet(Mixer):
             tail, start = state.tensors if state is not None else (None, None)
             given = self.of_heads(mixed, 2, ahead)
             whole = behind(tail, given, self.kernel - 1)
-            inputs = self.convolved(given if state is None else whole, ahead, pad_BL, behind=state is not None)
+            inputs = self.convolved(given if state is None else whole, ahead, call.pad_BL, behind=state is not None)
             with without_autocast(x_BLD.device):
                 y, states = delta_chunked(*inputs, log_decay, beta, start)
             parts.append(y)
             after = following(state, whole, x_BLD.shape[1], states[-1])
-        parts += self.backward_part(mixed, log_decay, beta, pad_BL)
-        return self.gated(parts, gate, x_BLD.dtype), after if keep else None
+        parts += self.backward_part(mixed, log_decay, beta, call.pad_BL)
+        return self.gated(parts, gate, x_BLD.dtype), after if call.keep else None
 
-    def two_stream(
-        self,
-        noisy_BLD: torch.Tensor,
-        clean_BLD: torch.Tensor,
-        block: int,
-        pad_BL: torch.Tensor | None = None,
-        *,
-        shared: dict[Any, Any] | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def two_stream(self, noisy_BLD: torch.Tensor, clean_BLD: torch.Tensor, block: int, call: Call = PLAIN) -> Streams:
         """As in `Mixer`: all blocks of both streams as rows, noisy ones from the states of the clean stream."""
         batch, length, _ = clean_BLD.shape
-        rows, pad = streams(noisy_BLD, clean_BLD, block, pad_BL)
+        rows, pad = streams(noisy_BLD, clean_BLD, block, call.pad_BL)
         chunk = largest_part(block)
         mixed, log_decay, beta, gate = self.projected(rows)
         ahead = slice(0, self.ahead())

@@ -5,7 +5,7 @@ Source: Yang et al. 2023, arXiv 2312.06635.
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import get_args
 
 import torch
 from torch import nn
@@ -15,7 +15,7 @@ from architectures.carry import states_at_starts
 from architectures.mamba import MambaDirection
 from architectures.mixer import FlopCount, Mixer, at_least_float32, nearest_multiple, without_autocast, writes_residual
 from architectures.registry import register_mixer
-from architectures.state import State, of_clean, positions_before, streams
+from architectures.state import PLAIN, Call, Extended, State, Streams, of_clean, positions_before, streams
 
 CHUNK = 16
 GATE_RANK = 16  # Yang et al. 2023, section 4.4
@@ -188,32 +188,16 @@ class GatedLinearAttention(Mixer):
             parts.append(self.backward_part(*inputs))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-1), end
 
-    def extend(
-        self,
-        x_BLD: torch.Tensor,
-        state: State | None = None,
-        pad_BL: torch.Tensor | None = None,
-        *,
-        keep: bool = True,
-        shared: dict[Any, Any] | None = None,
-    ) -> tuple[torch.Tensor, State | None]:
+    def extend(self, x_BLD: torch.Tensor, state: State | None = None, call: Call = PLAIN) -> Extended:
         """As in `Mixer`; the state is that of the recurrence, of the value features that run forward."""
         *inputs, gate = self.projected(x_BLD)
         start = state.tensors[0] if state is not None and state.tensors else None
         with without_autocast(x_BLD.device):
             mixed, end = self.run_from(tuple(inputs), start)
-        after = State(positions_before(state) + x_BLD.shape[1], end) if keep else None
+        after = State(positions_before(state) + x_BLD.shape[1], end) if call.keep else None
         return self.gated(mixed, gate, x_BLD.dtype), after
 
-    def two_stream(
-        self,
-        noisy_BLD: torch.Tensor,
-        clean_BLD: torch.Tensor,
-        block: int,
-        pad_BL: torch.Tensor | None = None,
-        *,
-        shared: dict[Any, Any] | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def two_stream(self, noisy_BLD: torch.Tensor, clean_BLD: torch.Tensor, block: int, call: Call = PLAIN) -> Streams:
         """As in `Mixer`: all blocks of both streams as rows, each from the clean state before it."""
         rows, _ = streams(noisy_BLD, clean_BLD, block, None)
         *inputs, gate = self.projected(rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 from torch import nn
@@ -18,7 +18,7 @@ from architectures.mixer import (
 )
 from architectures.registry import register_mixer
 from architectures.selective_state_space import SelectiveStateSpace, channel_shares, product
-from architectures.state import State, in_turn, positions_before
+from architectures.state import PLAIN, Call, Extended, State, Streams, in_turn, positions_before
 
 MambaDirection = Literal["forward", "backward", "bidirectional"]
 Weights = Literal["split", "tied", "separate"]
@@ -95,15 +95,7 @@ class Mamba(Mixer):
         mixed_IM = mixed.transpose(0, 1).flatten(1)  # B I L -> I BL
         return self.outward(mixed_IM.t()).view(x_BLD.shape)  # I BL -> BL D -> B L D
 
-    def extend(
-        self,
-        x_BLD: torch.Tensor,
-        state: State | None = None,
-        pad_BL: torch.Tensor | None = None,
-        *,
-        keep: bool = True,
-        shared: dict[Any, Any] | None = None,
-    ) -> tuple[torch.Tensor, State | None]:
+    def extend(self, x_BLD: torch.Tensor, state: State | None = None, call: Call = PLAIN) -> Extended:
         """As in `Mixer`; the state holds the last K - 1 inputs of the convolution and the state of the scan, of the
         channels that run forward."""
         passes = self.passes()
@@ -114,24 +106,16 @@ class Mamba(Mixer):
         tensors: tuple[torch.Tensor, ...] = ()
         for space, backward in passes:
             given = kept if False in backward else ()
-            output, after = space.extend(inner[:parts], inner[parts:], backward, pad_BL, given, keep)
+            output, after = space.extend(inner[:parts], inner[parts:], backward, call.pad_BL, given, call.keep)
             outputs.append(output)
             tensors = tensors or after
         mixed = outputs[0] if len(outputs) == 1 else outputs[0] + outputs[1]
         y = self.outward(mixed.transpose(0, 1).flatten(1).t()).view(x_BLD.shape)  # I BL -> BL D -> B L D
-        return y, State(positions_before(state) + x_BLD.shape[1], tensors) if keep else None
+        return y, State(positions_before(state) + x_BLD.shape[1], tensors) if call.keep else None
 
-    def two_stream(
-        self,
-        noisy_BLD: torch.Tensor,
-        clean_BLD: torch.Tensor,
-        block: int,
-        pad_BL: torch.Tensor | None = None,
-        *,
-        shared: dict[Any, Any] | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def two_stream(self, noisy_BLD: torch.Tensor, clean_BLD: torch.Tensor, block: int, call: Call = PLAIN) -> Streams:
         """As in `Mixer`: noisy and clean blocks in turn, each from the clean state and inputs before it."""
-        both, pad = in_turn(noisy_BLD, clean_BLD, block, pad_BL)
+        both, pad = in_turn(noisy_BLD, clean_BLD, block, call.pad_BL)
         passes = self.passes()
         parts = len(passes[0][1])
         inner = channel_shares(product(self.inward.weight, both.transpose(1, 2)), 2 * parts)  # B 2I 2L -> B I/parts 2L

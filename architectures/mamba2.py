@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import get_args
 
 import torch
 from torch import nn
@@ -27,7 +27,11 @@ from architectures.registry import register_mixer
 from architectures.selective_state_space import start_delta
 from architectures.ssd import SSD, chosen_kernel, ssd, ssd_flops, ssd_from, ssd_starts
 from architectures.state import (
+    PLAIN,
+    Call,
+    Extended,
     State,
+    Streams,
     behind,
     behind_clean,
     following,
@@ -152,15 +156,7 @@ class Mamba2(Mixer):
         ways = {"forward": 1, "bidirectional": 2}.get(self.direction)
         return slice(0, self.head_width // ways if ways else 0)
 
-    def extend(
-        self,
-        x_BLD: torch.Tensor,
-        state: State | None = None,
-        pad_BL: torch.Tensor | None = None,
-        *,
-        keep: bool = True,
-        shared: dict[Any, Any] | None = None,
-    ) -> tuple[torch.Tensor, State | None]:
+    def extend(self, x_BLD: torch.Tensor, state: State | None = None, call: Call = PLAIN) -> Extended:
         """As in `Mixer`; the state holds the last K - 1 inputs of the convolution and the state of the SSD, of the
         features that run forward."""
         z, mixed, delta = self.projected(x_BLD)
@@ -170,12 +166,12 @@ class Mamba2(Mixer):
         if ahead.stop:
             tail, start = state.tensors if state is not None else (None, None)
             whole = behind(tail, self.of_heads(mixed, 2, ahead), self.kernel - 1)
-            y, end = self.run_from(whole, delta, ahead, pad_BL, start)
+            y, end = self.run_from(whole, delta, ahead, call.pad_BL, start)
             parts.append(y)
             after = following(state, whole, length, end)
-        parts += self.backward_part(mixed, delta, pad_BL)
+        parts += self.backward_part(mixed, delta, call.pad_BL)
         y = self.gated(side_by_side(parts), z, x_BLD.dtype)
-        return y, after if keep else None
+        return y, after if call.keep else None
 
     def run_from(
         self,
@@ -208,18 +204,10 @@ class Mamba2(Mixer):
         pad = None if pad_BL is None else pad_BL.flip(1)
         return [self.run(mixed_BLM.flip(1), delta_BLH.flip(1), back, pad).flip(1)]
 
-    def two_stream(
-        self,
-        noisy_BLD: torch.Tensor,
-        clean_BLD: torch.Tensor,
-        block: int,
-        pad_BL: torch.Tensor | None = None,
-        *,
-        shared: dict[Any, Any] | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def two_stream(self, noisy_BLD: torch.Tensor, clean_BLD: torch.Tensor, block: int, call: Call = PLAIN) -> Streams:
         """As in `Mixer`: all blocks of both streams as rows, each from the clean state and inputs before it."""
         batch, length, _ = clean_BLD.shape
-        rows, pad = streams(noisy_BLD, clean_BLD, block, pad_BL)
+        rows, pad = streams(noisy_BLD, clean_BLD, block, call.pad_BL)
         z, mixed, delta = self.projected(rows)
         ahead, parts = self.ahead(), []
         if ahead.stop:

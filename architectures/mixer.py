@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from architectures.pattern import OptionValue
-from architectures.state import State, positions_before
+from architectures.state import PLAIN, Call, Extended, State, Streams, positions_before
 
 Direction = Literal["forward", "backward", "bidirectional", "none"]
 EIGHT = 8
@@ -117,37 +117,21 @@ class Mixer(nn.Module):
         """Whether `extend` is defined: the mixer keeps a finite state, or mixes no positions."""
         return type(self).extend is not Mixer.extend or self.direction == "none"
 
-    def extend(
-        self,
-        x_BLD: torch.Tensor,
-        state: State | None = None,
-        pad_BL: torch.Tensor | None = None,
-        *,
-        keep: bool = True,
-        shared: dict[Any, Any] | None = None,
-    ) -> tuple[torch.Tensor, State | None]:
+    def extend(self, x_BLD: torch.Tensor, state: State | None = None, call: Call = PLAIN) -> Extended:
         """Mix the positions that follow those of `state` (None: there are none): outputs of the same shape, and the
-        state after them, None unless `keep`.
+        state after them, None unless `call.keep`.
 
         Among the positions of x each sees what the mixer's direction says, so that a bidirectional mixer sees all of x;
-        the state carries what lies left of x alone. `state` is left as it was: a caller may drop the new one. pad_BL,
-        shared: as in `forward`. Raises MixerError for a mixer without a finite state.
+        the state carries what lies left of x alone. `state` is left as it was: a caller may drop the new one. Raises
+        MixerError for a mixer without a finite state.
         """
         if not self.extends:
             raise MixerError(f"mixer [{self.name}] has no finite state that later positions could start from")
-        return self(x_BLD), State(positions_before(state) + x_BLD.shape[1]) if keep else None
+        return self(x_BLD), State(positions_before(state) + x_BLD.shape[1]) if call.keep else None
 
-    def two_stream(
-        self,
-        noisy_BLD: torch.Tensor,
-        clean_BLD: torch.Tensor,
-        block: int,
-        pad_BL: torch.Tensor | None = None,
-        *,
-        shared: dict[Any, Any] | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def two_stream(self, noisy_BLD: torch.Tensor, clean_BLD: torch.Tensor, block: int, call: Call = PLAIN) -> Streams:
         """All blocks of `block` positions at once, in two streams: each block of the noisy stream, and of the clean
-        one, behind the clean blocks before it. pad_BL: true where either stream holds PAD.
+        one, behind the clean blocks before it. `call.pad_BL`: true where either stream holds PAD.
 
         This form is a loop over `extend`, which others are equal to. Raises as `extend` does.
         """
@@ -156,9 +140,9 @@ class Mixer(nn.Module):
         state, outputs = None, []
         for start in range(0, clean_BLD.shape[1], block):
             part = slice(start, start + block)
-            pad = None if pad_BL is None else pad_BL[:, part]
-            noisy, _ = self.extend(noisy_BLD[:, part], state, pad, keep=False)
-            clean, state = self.extend(clean_BLD[:, part], state, pad)
+            pad = None if call.pad_BL is None else call.pad_BL[:, part]
+            noisy, _ = self.extend(noisy_BLD[:, part], state, Call(pad, keep=False))
+            clean, state = self.extend(clean_BLD[:, part], state, Call(pad))
             outputs.append((noisy, clean))
         noisy_blocks, clean_blocks = zip(*outputs, strict=True)
         return torch.cat(noisy_blocks, dim=1), torch.cat(clean_blocks, dim=1)

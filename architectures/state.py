@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -48,6 +49,26 @@ class BackboneState:
         """The state of some rows, by their int64 indices."""
         layers = tuple(None if layer is None else layer.rows(index_R) for layer in self.layers)
         return BackboneState(self.tokens, len(index_R), layers)
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a call of `Mixer.extend` or `two_stream` is given beside its positions.
+
+    pad_BL: true at PAD, where x is 0. keep: whether `extend` makes the state after the call. shared: a dict that all
+    layers of one call share, as in `Mixer.forward`.
+    """
+
+    pad_BL: torch.Tensor | None = None
+    keep: bool = True
+    shared: dict[Any, Any] | None = None
+
+
+PLAIN = Call()
+Extended = tuple[torch.Tensor, State | None]
+"""Outputs, and the state after them."""
+Streams = tuple[torch.Tensor, torch.Tensor]
+"""Outputs of the noisy and of the clean stream."""
 
 
 def positions_before(state: State | None) -> int:

@@ -22,6 +22,7 @@ from extending import (
 from architectures import BackboneError, MixerError, canonical_pattern
 from architectures.mixer import Mixer
 from architectures.registry import make_mixer, registered_mixers
+from architectures.state import Call
 
 
 def in_calls(mixer: Mixer, x: torch.Tensor, block: int, pad: torch.Tensor | None = None) -> torch.Tensor:
@@ -29,7 +30,7 @@ def in_calls(mixer: Mixer, x: torch.Tensor, block: int, pad: torch.Tensor | None
     state, outputs = None, []
     for start in range(0, x.shape[1], block):
         part = slice(start, start + block)
-        y, state = mixer.extend(x[:, part], state, None if pad is None else pad[:, part])
+        y, state = mixer.extend(x[:, part], state, Call(None if pad is None else pad[:, part]))
         outputs.append(y)
         assert state is not None and state.past == min(start + block, x.shape[1])
     return torch.cat(outputs, dim=1)
@@ -76,7 +77,7 @@ def test_two_streams_equal_their_blocks_in_turn(
     weights = [inputs(dtype, seed) * kept for seed in (3, 4)]
     results = []
     for two_stream in (mixer.two_stream, lambda *given: Mixer.two_stream(mixer, *given)):
-        outputs = [(y * kept) for y in two_stream(*(x * kept for x in streams), BLOCK, pad)]
+        outputs = [(y * kept) for y in two_stream(*(x * kept for x in streams), BLOCK, Call(pad))]
         loss = sum((y * weight).sum() for y, weight in zip(outputs, weights, strict=True))
         leaves = [*streams, *(mixer.parameters() if dtype == torch.float64 else ())]
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
@@ -126,7 +127,7 @@ def test_a_dropped_call_leaves_the_state_as_it_was(text: str) -> None:
     with torch.no_grad():
         _, state = mixer.extend(x[:, :BLOCK])
         before, _ = mixer.extend(x[:, BLOCK:], state)
-        again, nothing = mixer.extend(x[:, BLOCK:], state, keep=False)
+        again, nothing = mixer.extend(x[:, BLOCK:], state, Call(keep=False))
         mixer.extend(inputs(seed=9)[:, :BLOCK], state)
         after, _ = mixer.extend(x[:, BLOCK:], state)
     assert nothing is None and torch.equal(before, again) and torch.equal(before, after)
