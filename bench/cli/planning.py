@@ -54,7 +54,7 @@ def plan(
     It also says which differences the study's seeds can show, and warns where they can decide nothing.
     """
 
-    from bench.run.estimate import Estimator
+    from bench.run.estimate import Estimator, training_of
     from bench.run.machine import threads_of
     from bench.store.cells import FINISHED, Store
     from bench.store.reuse import taken_over
@@ -77,7 +77,8 @@ def plan(
     threads = max((threads_of(cell) for cell in made.cells), default=1)
     at_once = jobs or max(1, (os.cpu_count() or 1) // threads)
     left = [cell for cell in made.cells if cell.id not in done]
-    _total(left, estimates, at_once, len(estimator.done), console)
+    trained = {training_of(cell) for cell in made.cells if cell.id in done}
+    _total(left, estimates, at_once, len(estimator.done), trained, console)
     _session(loaded, left, console)
     _later(made, estimator, at_once, console)
     _prospects(loaded, made, store, console)
@@ -180,7 +181,9 @@ def _pieces(made: Plan, console: Console) -> None:
     console.print(table)
 
 
-def _total(left: list[Cell], estimates: dict[str, Estimate], jobs: int, known: int, console: Console) -> None:
+def _total(
+    left: list[Cell], estimates: dict[str, Estimate], jobs: int, known: int, trained: set[str], console: Console
+) -> None:
     from bench.run.display import clock
     from bench.run.estimate import wall_time_s
 
@@ -189,7 +192,7 @@ def _total(left: list[Cell], estimates: dict[str, Estimate], jobs: int, known: i
         return
     pairs = [(cell, estimates[cell.id]) for cell in left]
     unknown = sum(math.isnan(estimate.time_s) for _, estimate in pairs)
-    seconds = wall_time_s([pair for pair in pairs if not math.isnan(pair[1].time_s)], jobs)
+    seconds = wall_time_s([pair for pair in pairs if not math.isnan(pair[1].time_s)], jobs, trained)
     disk = sum(estimate.disk_bytes for _, estimate in pairs if not math.isnan(estimate.disk_bytes))
     memory = sum(sorted((e.memory_bytes for _, e in pairs if not math.isnan(e.memory_bytes)), reverse=True)[:jobs])
     words = f"{len(left)} cells to run, {jobs} at once"

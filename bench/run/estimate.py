@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.measure.quality.training import training_id
 from bench.store.cells import CellFolder
 from bench.study.grid import Cell
 from metrics.cost.quantities import TRAINING_TIME
@@ -28,9 +29,11 @@ MOST_READ = 400
 
 @dataclass(frozen=True)
 class Estimate:
-    """Estimates for one cell; NaN where no similar cell is done."""
+    """Estimates for one cell; NaN where no similar cell is done. training_s: the part of `time_s` that a cell with the
+    same training as another does not take again."""
 
     time_s: float = math.nan
+    training_s: float = 0.0
     memory_bytes: float = math.nan
     disk_bytes: float = math.nan
 
@@ -39,15 +42,15 @@ class Estimate:
 class _Done:
     kind: str
     cost: float
-    base: float
-    time_s: float
+    base_s: float
+    training_s: float
     peak_bytes: float
     path: Path
 
 
 def training_cost(kind: str, labels: dict[str, Any], settings: dict[str, Any]) -> float:
-    """Parameters x training tokens of a cell, to which its time is proportional; of a budget in FLOPs as many as its
-    weights take without attention. 1 for cells that do not train."""
+    """Parameters x training tokens of a cell, to which its time is proportional; those of blocks count twice, noisy and
+    clean. Of a budget in FLOPs as many as its weights take without attention. 1 for cells that do not train."""
     if kind not in ("quality", "tuning"):
         return 1.0
     train = settings.get("train", {})
@@ -55,9 +58,9 @@ def training_cost(kind: str, labels: dict[str, Any], settings: dict[str, Any]) -
         return float(train["flops"]) / FLOPS_A_WEIGHT * float(settings.get("model", {}).get("stride", 1))
     if not train.get("steps"):
         return 1.0
-    return (
-        float(labels.get("parameters", 1)) * float(train["steps"]) * float(train["batch"]) * float(settings["length"])
-    )
+    length, block = float(settings["length"]), settings.get("diffusion", {}).get("block")
+    streams = 2.0 if block and block < length else 1.0
+    return float(labels.get("parameters", 1)) * float(train["steps"]) * float(train["batch"]) * length * streams
 
 
 class Estimator:
@@ -76,10 +79,12 @@ class Estimator:
         near = sorted(alike, key=lambda done: abs(math.log(done.cost / cost)))[:NEAREST]
         if not near:
             return Estimate(time_s=float(seconds) if seconds else math.nan)
-        times = [done.base + (done.time_s - done.base) * cost / done.cost for done in near]
+        trained_s = [done.training_s * cost / done.cost for done in near]
+        times = [done.base_s + one for done, one in zip(near, trained_s, strict=True)]
         peaks = [done.peak_bytes for done in near if not math.isnan(done.peak_bytes)]
         return Estimate(
             statistics.median(times) + float(seconds or 0.0),
+            statistics.median(trained_s) + float(seconds or 0.0),
             max(peaks, default=math.nan),
             statistics.median(_size(done.path) for done in near),
         )
@@ -94,9 +99,10 @@ def _read(folder: CellFolder) -> _Done | None:
         trained = [row["value"] for row in folder.rows() if row["metric"] == TRAINING_TIME]
     except (KeyError, TypeError, ValueError, OSError):
         return None
-    base = max(0.0, status.elapsed_s - trained[0]) if trained else status.elapsed_s
+    training_s = trained[0] if trained and trained[0] <= status.elapsed_s else 0.0  # else another cell's
+    base_s = status.elapsed_s - training_s
     peak = float(status.peak_bytes) if status.peak_bytes else math.nan
-    return _Done(content["kind"], cost, base, status.elapsed_s, peak, folder.path)
+    return _Done(content["kind"], cost, base_s, (trained or [0.0])[0], peak, folder.path)
 
 
 def _size(folder: Path) -> float:
@@ -116,11 +122,25 @@ def session_s(arms: int, lengths: int, replicates: int, time_cap_s: float, cores
     return time_cap_s + beside_s, PATIENCE * time_cap_s + beside_s
 
 
-def wall_time_s(cells: Iterable[tuple[Cell, Estimate]], jobs: int) -> float:
-    """Seconds until all are done with `jobs` at once, the timing session first; NaN where one is not known."""
-    training = [estimate.time_s for cell, estimate in cells if cell.kind != "efficiency"]
-    session = [estimate.time_s for cell, estimate in cells if cell.kind == "efficiency"]
-    return sum(training) / jobs + max(session, default=0.0)
+def wall_time_s(cells: Iterable[tuple[Cell, Estimate]], jobs: int, trained: Iterable[str] = ()) -> float:
+    """Seconds until all are done with `jobs` at once, the timing session first; NaN where one is not known. Of cells
+    with the same training one trains, and none of those `trained`, ids of finished trainings."""
+    known, total, session = set(trained), 0.0, 0.0
+    for cell, estimate in cells:
+        if cell.kind == "efficiency":
+            session = max(session, estimate.time_s)
+            continue
+        total += estimate.time_s
+        if (training := training_of(cell)) in known:
+            total -= estimate.training_s
+        elif training:
+            known.add(training)
+    return total / jobs + session
+
+
+def training_of(cell: Cell) -> str:
+    """Id of the training of a quality cell, "" for other cells; see `training_id`."""
+    return training_id(cell.settings) if cell.kind == "quality" and "parts" in cell.settings else ""
 
 
 @dataclass(frozen=True)

@@ -299,19 +299,22 @@ SAMPLER_BITS: Final = _register_quality(
 )
 """Exact, or estimated above it, as the definition of a row says; the same figure for autoregression and for blocks."""
 
-KINDS_OF_LIKELIHOOD: Final = ("exact", "importance estimate")
+KINDS_OF_LIKELIHOOD: Final = ("exact", "importance estimate", "bound", "several kinds")
+"""Sharpest first; rows of one arm that differ are of several."""
 
 
-def likelihood_kind(definition: str) -> str:
-    """What the definition of a row of bits/token says that the figure is: exact, an importance estimate, which is above
-    the exact one on average, or a bound, which always is.
+def likelihood_kind(*definitions: str) -> str:
+    """What the definitions of rows of bits/token say that the figures are: exact, importance estimates, which are above
+    the exact one on average, or bounds, which always are; several kinds, where they differ.
 
     >>> likelihood_kind("exact -log2 p by the chain rule of the test side, float32 v2")
     'exact'
     >>> likelihood_kind("count-form ELBO of the test side, float32 v2")
     'bound'
     """
-    return next((kind for kind in KINDS_OF_LIKELIHOOD if definition.startswith(kind)), "bound")
+    *named, bound, several = KINDS_OF_LIKELIHOOD
+    found = {next((kind for kind in named if words.startswith(kind)), bound) for words in definitions or ("",)}
+    return found.pop() if len(found) == 1 else several
 
 
 def likelihood_definition(metric: str, estimate: str, **words: str) -> str:

@@ -27,7 +27,7 @@ from bench.report.rows.summaries import (
     quality_summaries,
     reference_summaries,
 )
-from metrics.cost.quantities import BITS, SAMPLER_BITS, likelihood_kind
+from metrics.cost.quantities import BITS, KINDS_OF_LIKELIHOOD, SAMPLER_BITS, likelihood_kind
 from metrics.headlines import LIKELIHOODS, PRIMARY
 from metrics.quantities import Margin, Quantity, quantity_of
 from metrics.statistics.blocks import BlockModel
@@ -78,7 +78,7 @@ class Compared:
     outside
         Figures of all arms over their songs, where an arm among them has no seed; empty elsewhere.
     refused
-        Why the figures are of no common model: likelihoods that are exact for some arms and bounds for others.
+        Why arms are left out of the model, whose likelihoods are of another kind than those in it.
     """
 
     group: Group
@@ -138,13 +138,11 @@ class Compared:
         others = [arm for arm in self.summaries.distinct("arm") if arm != baseline]
         if not self.summaries.where(arm=baseline):
             return []
-        if self.refused:
-            return [self._judged(arm, None, baseline, self.refused) for arm in others]
         found = self.model.against(baseline, self.level) if self.model and baseline in self.arms else {}
         apart = [arm for arm in others if arm not in found]
         rivals = max(sum(name != baseline and name not in found for name in self.outside), 1)  # hidden ones too
-        reasons = {}
-        for arm in apart:
+        reasons = dict.fromkeys(apart, self.refused)
+        for arm in apart if not self.refused else ():
             difference, reasons[arm] = outside_difference(self.outside, arm, baseline, rivals, self.level)
             found |= {arm: difference} if difference else {}
         return [self._judged(arm, found.get(arm), baseline, reasons.get(arm, "")) for arm in others]
@@ -264,23 +262,31 @@ def compare(
     cells: Cells | None = None,
     group: Group | None = None,
 ) -> Compared:
-    """The model of the arms of `summaries`, of one metric in one setting; `cells`: see `cells_of`. None is fitted to
-    likelihoods of different kinds: an upper bound and an exact figure differ though the arms be equal."""
+    """The model of the arms of `summaries`, of one metric in one setting; `cells`: see `cells_of`. Of likelihoods it
+    holds one kind: an upper bound and an exact figure differ though the arms be equal."""
     quantity = quantity_of(summaries[0].metric)
-    values = scores(summaries, references)
+    alike, refused = of_one_kind(summaries)
+    values = scores(alike, references)
     direction: Direction = "higher" if quantity.better == "higher" else "lower"
     model: BlockModel | SongModel | None = None
-    note, refused = "", mixed_likelihoods(summaries)
-    if values and not refused:
+    note = ""
+    if cells is not None and refused:
+        cells = {(arm, seed): cell for (arm, seed), cell in cells.items() if arm in values}
+    if values:
         model, note = song_model(cells) if quantity.name == BITS and cells is not None else (None, "")
         model = model or BlockModel.fit(values)
     group = group or quality_group(summaries[0])
     return Compared(group, quantity, summaries, model, direction, level, stated, note, refused=refused)
 
 
-def mixed_likelihoods(summaries: Summaries) -> str:
-    """Why likelihoods cannot be compared, in one line; "" where all are of one kind, or none is a likelihood."""
+def of_one_kind(summaries: Summaries) -> tuple[Summaries, str]:
+    """The summaries that may be compared, and in one line what that leaves out: of likelihoods the first kind of
+    `KINDS_OF_LIKELIHOOD` that two arms have; all, and "", where nothing is left out."""
     if not summaries or summaries[0].metric not in (*LIKELIHOODS, SAMPLER_BITS):
-        return ""
-    kinds = {likelihood_kind(words) for one in summaries for words in one.definitions or ("",)}
-    return "" if len(kinds) < 2 else f"not compared: figures of several kinds ({', '.join(sorted(kinds))})"
+        return summaries, ""
+    found = dict(summaries.groups(lambda one: likelihood_kind(*one.definitions)))
+    kinds = [kind for kind in KINDS_OF_LIKELIHOOD if kind in found]
+    if len(kinds) < 2:
+        return summaries, ""
+    chosen = next((kind for kind in kinds if len(found[kind].distinct("arm")) > 1), kinds[0])
+    return found[chosen], f"not compared: figures of several kinds ({', '.join(kinds)}); {chosen} ones are"

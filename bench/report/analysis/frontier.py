@@ -163,6 +163,5 @@ def _curve(name: str, ways: Sequence[Way]) -> Curve:
     def calls(way: Way) -> float:
         return -way.costs[PIECE_CALLS].value if PIECE_CALLS in way.costs else math.nan
 
-    kinds = {likelihood_kind(words) for way in ways for words in way.bits.definitions or ("",)}
-    kind = kinds.pop() if len(kinds) == 1 else "several kinds"
+    kind = likelihood_kind(*(words for way in ways for words in way.bits.definitions))
     return Curve(name, ways[0].bits.process, kind, tuple(sorted(ways, key=calls)))

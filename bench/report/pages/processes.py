@@ -103,7 +103,7 @@ def _ahead(frame: pd.DataFrame, folder: Path | None) -> str:
 def _within(process: str, rows: Summaries, one: Compared) -> str:
     arms = rows.distinct("arm")
     short = dict(zip(arms, _without_shared_end(arms), strict=True))
-    kind = likelihood_kind(rows[0].definitions[0] if rows[0].definitions else "")
+    kind = likelihood_kind(*rows[0].definitions)
     found = [replace(music_finding(arm), arm=short[arm.arm]) for arm in one.against(arms[0])]
     against = f"against {short[arms[0]]}"
     label = f"{found[0].arm} {against}" if len(found) == 1 else against

@@ -36,7 +36,14 @@ from bench.report.tables.convergence import convergence_notes
 from bench.report.tables.cost import joined, parameters_entry, rotation_notes, summary_entry
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table, numbered
-from metrics.cost.quantities import BITS, ENDINGS_GAP, FORWARD_GFLOPS, KEPT_STEP
+from metrics.cost.quantities import (
+    BITS,
+    ENDINGS_GAP,
+    FORWARD_GFLOPS,
+    KEPT_STEP,
+    SAMPLER_BITS,
+    likelihood_kind,
+)
 from metrics.headlines import HEADLINES, LIKELIHOODS
 from metrics.music.tokens import TOKEN_ENTROPY
 from metrics.quantities import quantity_of
@@ -79,7 +86,8 @@ def quality_tables(frame: pd.DataFrame, folder: Path | None = None) -> list[Tabl
         arms = [arm for arm in arm_order(frame) if rows.where(arm=arm)]
         judged = {one.quantity.name: one.best for one in compared(frame, folder) if one.group == group}
         best = {metric: arm for metric, arm in judged.items() if not blind_to(references, metric, group[0], group[1])}
-        body = [_arm_row(rows.where(arm=arm), metrics, marks, costs, best, references) for arm in arms]
+        kinds = unlike_kinds(rows)
+        body = [_arm_row(rows.where(arm=arm), metrics, marks, costs, best, references, kinds) for arm in arms]
         body += _reference_rows(references, metrics, group)
         body += _separation_row(references, metrics, group)
         columns = ("arm", *(quantity_of(metric).heading for metric in metrics), *SETTINGS)
@@ -113,6 +121,16 @@ def score_entry(summary: Summary | None, without: Entry) -> Entry:
     return summary_entry(summary if summary.interval == "seeds" else replace(summary, low=math.nan, high=math.nan))
 
 
+def unlike_kinds(summaries: Summaries) -> dict[tuple[str, str], str]:
+    """(arm, metric) -> exact, importance estimate or bound, for the likelihoods whose kind differs between the arms."""
+    found: dict[tuple[str, str], str] = {}
+    for metric in (*LIKELIHOODS, SAMPLER_BITS):
+        kinds = {one.arm: likelihood_kind(*one.definitions) for one in summaries.where(metric=metric).measured()}
+        if len(set(kinds.values())) > 1:
+            found |= {(arm, metric): kind for arm, kind in kinds.items()}
+    return found
+
+
 def _arm_row(
     summaries: Summaries,
     metrics: list[str],
@@ -120,6 +138,7 @@ def _arm_row(
     costs: Summaries,
     best: dict[str, str],
     references: Summaries,
+    kinds: dict[tuple[str, str], str],
 ) -> tuple[Entry, ...]:
     first = summaries[0]
     mark = MARKS.get(marks.get((first.corpus, first.length, first.arm), ""), "")
@@ -127,7 +146,10 @@ def _arm_row(
     gflops = costs.first(metric=FORWARD_GFLOPS, arm=first.arm, length=first.length)
     return (
         Entry(first.arm, mark=mark),
-        *(_placed(summaries.first(metric=m), best.get(m) == first.arm, references) for m in metrics),
+        *(
+            _placed(summaries.first(metric=m), best.get(m) == first.arm, references, kinds.get((first.arm, m), ""))
+            for m in metrics
+        ),
         seeds_entry(summaries),
         Entry(pieces_words(music) or NOTHING),
         *(joined(summaries, name) for name in ("sample_steps", "nfe", "train_steps")),
@@ -161,8 +183,9 @@ def pieces_words(summary: Summary | None) -> str:
     return f"{summary.n} of {summary.songs} songs" if summary.songs not in ("", "0", summary.n) else summary.n
 
 
-def _placed(summary: Summary | None, best: bool, references: Summaries) -> Entry:
-    return replace(score_entry(summary, NOT_ASKED), best=best, mark=place_of(summary, references))
+def _placed(summary: Summary | None, best: bool, references: Summaries, kind: str) -> Entry:
+    mark = " ".join(filter(None, (kind, place_of(summary, references))))
+    return replace(score_entry(summary, NOT_ASKED), best=best, mark=mark)
 
 
 def _separation_row(references: Summaries, metrics: list[str], group: Group) -> list[tuple[Entry, ...]]:

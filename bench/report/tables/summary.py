@@ -28,7 +28,7 @@ from bench.report.rows.summaries import (
 from bench.report.tables.captions import cost_caption, quality_caption
 from bench.report.tables.cost import brief_cost_entries, joined, parameters_entry, summary_entry, throttled_notes
 from bench.report.tables.numbers import decimals_for
-from bench.report.tables.quality import MARK_WORDS, MARKS, NOT_ASKED, score_entry
+from bench.report.tables.quality import MARK_WORDS, MARKS, NOT_ASKED, score_entry, unlike_kinds
 from bench.report.tables.table import Entry, Table
 from metrics.headlines import SUMMARY, brief
 
@@ -113,8 +113,9 @@ def _column(
     if rows and group is not None:
         judged = None if blind_to(references, metric, group[0], group[1]) else compared_at(frame, folder, group, metric)
         best = judged.best if judged else ""
+        kinds = unlike_kinds(rows)
         entries = [(arm, score_entry(rows.first(arm=arm), NOT_ASKED)) for arm in arms]
-        return [replace(entry, best=arm == best) for arm, entry in entries]
+        return [replace(entry, best=arm == best, mark=kinds.get((arm, metric), "")) for arm, entry in entries]
     return brief_cost_entries(costs, arms, metric, folder, force=force)
 
 

@@ -109,7 +109,7 @@ def test_retry_wants_to_know_what(command) -> None:  # type: ignore[no-untyped-d
 
 
 def test_estimates_scale_with_what_is_trained(store: Store) -> None:
-    from bench.run.estimate import Estimator, training_cost, wall_time_s
+    from bench.run.estimate import Estimator, training_cost, training_of, wall_time_s
 
     estimator = Estimator(store.results)
     one = estimator.estimate(cell("c", 0, steps=300))  # 2 s beside the training, and 10 s per 100 steps
@@ -117,9 +117,22 @@ def test_estimates_scale_with_what_is_trained(store: Store) -> None:
     assert one.memory_bytes == 2**30
     assert one.disk_bytes > 500
     assert wall_time_s([(CELLS[0], one), (CELLS[1], one)], jobs=2) == pytest.approx(32.0)
+    drawn = [
+        Cell("quality", CELLS[0].labels, CELLS[0].settings | {"parts": {}, "sample": {"reveal": reveal}})
+        for reveal in (1, 2)
+    ]
+    assert one.training_s == pytest.approx(30.0)
+    assert wall_time_s([(cell, one) for cell in drawn], jobs=1) == pytest.approx(34.0)  # one training, two samplings
+    assert wall_time_s([(drawn[0], one)], jobs=1, trained=[training_of(drawn[1])]) == pytest.approx(2.0)
     assert Estimator(store.results / "nowhere").estimate(CELLS[0]).time_s != one.time_s
     # 6e9 FLOPs are a thousand million weights at a position, each of which stands for four tokens
     assert training_cost("quality", {}, {"train": {"flops": 6e9}, "model": {"stride": 4}}) == 4e9
+    train = {
+        "train": {"steps": 2, "batch": 3},
+        "length": 8,
+    }  # by blocks noisy and clean tokens, on the whole one stream
+    by_block = {block: train | {"diffusion": {"block": block}} for block in (4, 8)}
+    assert [training_cost("quality", {}, by_block[block]) for block in (4, 8)] == [96, 48]
 
 
 def finished(store: Store, values: dict[tuple[str, int], float]) -> None:
