@@ -107,14 +107,14 @@ class Attention(Mixer):
         """Query, key and value (B, H, L, K), rotated where positions are rotary."""
         batch, length, _ = qkv_BLC.shape
         qkv = qkv_BLC.view(batch, length, 3, self.heads, self.head_width)  # B L 3HK -> B L 3 H K
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)  # B L 3 H K -> three of B H L K
+        both, value = qkv.permute(2, 0, 3, 1, 4).split((2, 1))  # B L 3 H K -> 2 B H L K, 1 B H L K
         if self.positions == "rope":
-            name = ("rotary", past, length, self.head_width, query.dtype)
+            name = ("rotary", past, length, self.head_width, both.dtype)
             shared = {} if shared is None else shared
             if name not in shared:
-                shared[name] = rotary_table(query, past)
-            query, key = rotate(query, shared[name]), rotate(key, shared[name])
-        return query, key, value
+                shared[name] = rotary_table(both, past)
+            both = rotate(both, shared[name])
+        return *both.unbind(), *value.unbind()
 
     def attended(
         self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, pad_BL: torch.Tensor | None

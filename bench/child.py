@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "20000", "KMP_BLOCKTIME": "0"}
 """Environment variables of threads that sleep while they wait; they must be set before torch is imported."""
+KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(16 << 30)}
+"""Environment variables of a process that trains: glibc gives memory that a step frees to the next step, not back to
+the system, which would clear every page again. The first is the largest threshold that it takes (mallopt(3))."""
 THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 UTF8 = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}
 """Files, their names and pipes in UTF-8, whatever the locale is."""

@@ -17,7 +17,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from bench.child import Child, resident_bytes
+from bench.child import KEPT_MEMORY, Child, resident_bytes
 from bench.errors import CellFailure, UserError
 from bench.run.worker import LEASE_LOST, failure_rows
 from bench.store.cells import FINISHED, CellFolder
@@ -71,7 +71,7 @@ def attempt(
         str(lease),
         log=folder.path / "log.txt",
         threads=int(cell.labels.get("threads", 1)),
-        environment=kernel_environment(cell.settings.get("kernels", {})),
+        environment=KEPT_MEMORY | kernel_environment(cell.settings.get("kernels", {})),
     )
     try:
         failure = _watch(child.process, limits, Progress(folder), emit, stop)

@@ -86,7 +86,7 @@ def test_all_layers_of_a_forward_pass_share_one_rotary_table(monkeypatch):
     monkeypatch.setattr(attention, "rotary_table", lambda x, past: made.append(x.shape) or rotary_table(x, past))
     backbone = build("A(head_width=16)A*2", vocab_size=8, seed=0, width=32, stride=1, checkpoint_blocks=True)
     backbone(torch.zeros(1, 12, dtype=torch.int64)).sum().backward()
-    assert made == [(1, 2, 12, 16), (1, 1, 12, 32)]
+    assert made == [(2, 1, 2, 12, 16), (2, 1, 1, 12, 32)]
     backbone.eval()(torch.zeros(1, 10, dtype=torch.int64))
     assert len(made) == 4
 
