@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 from figure_reading import SINGLE_COLUMN_IN, layout_faults, read_csv
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from PIL import Image
 
 from bench.errors import UserError
 from bench.report.figures import draw
@@ -16,6 +23,7 @@ from bench.report.figures.marks import Spread, draw_spreads
 from bench.report.figures.style import (
     NothingToShow,
     panel_grid,
+    render,
     save_figure,
 )
 from bench.report.rows.arms import Look
@@ -131,6 +139,19 @@ def test_saved_files_are_what_their_ending_says_and_the_same_each_time(frame, re
         again = save_figure(draw("bits", frame, results_folder, width=3.3), tmp_path / f"b.{ending}").read_bytes()
         assert first.startswith(start) and first == again
     assert (tmp_path / "a.csv").read_text() == (tmp_path / "b.csv").read_text() != ""
+
+
+@pytest.mark.parametrize("clear", [False, True])
+def test_a_png_has_a_palette_in_which_flat_colours_are_exact(clear):
+    figure = FigureCanvasAgg(Figure(figsize=(3, 2), facecolor="none" if clear else "white")).figure
+    figure.add_axes((0, 0, 0.5, 1)).imshow(np.linspace(0, 1, 10_000).reshape(100, 100), cmap="viridis", aspect="auto")
+    figure.patches.append(Rectangle((0.6, 0), 0.2, 1, color="#0173b2", transform=figure.transFigure))
+    image = Image.open(io.BytesIO(render(figure)))
+    assert (image.mode, round(image.info["dpi"][0])) == ("RGBA" if clear else "P", 200)
+    pixels = np.asarray(image.convert("RGB"))
+    assert tuple(pixels[200, 420]) == (0x01, 0x73, 0xB2) and (clear or tuple(pixels[200, 560]) == (255, 255, 255))
+    exact = plt.get_cmap("viridis")(0.5, bytes=True)[:3]
+    assert np.abs(pixels[200, 150].astype(int) - np.asarray(exact, dtype=int)).max() <= 6
 
 
 def test_unknown_names_formats_and_widths_are_refused(frame, results_folder, tmp_path):

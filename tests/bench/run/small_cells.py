@@ -34,6 +34,17 @@ if do == "eat":
     food = bytearray(400 << 20)
     food[::4096] = b"x" * len(food[::4096])
     time.sleep(600)
+if do == "allocate":
+    import resource
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        taken = [bytearray(8 << 20) for _ in range(8)]
+        for part in taken:
+            part[::4096] = b"x" * len(part[::4096])
+        del taken, part
+    faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+    folder.finish("done", [{{"metric": "faults", "value": float(faults), "unit": "1"}}])
+    sys.exit(0)
 if do == "oom":
     folder.finish("oom", [], reason="oom: memory ran out")
     sys.exit(0)

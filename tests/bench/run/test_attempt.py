@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import threading
 from pathlib import Path
 
@@ -63,6 +64,13 @@ def test_a_cell_over_its_memory_is_an_oom_row(tmp_path: Path) -> None:
 def test_a_process_that_breaks_is_a_failed_row(tmp_path: Path, do: str, reason: str) -> None:
     _, _, folder = run_one(tmp_path, cell(do=do))
     assert (folder.status().state, folder.status().reason) == ("failed", reason)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="thresholds of glibc's allocator")
+def test_memory_that_a_step_frees_is_kept_for_the_next(tmp_path: Path) -> None:
+    _, _, folder = run_one(tmp_path, cell(do="allocate"))
+    (row,) = folder.rows()
+    assert row["value"] < 3 * 16_384  # 64 MiB are 16,384 pages; given back, they would be cleared ten times
 
 
 def test_a_runner_that_stops_leaves_the_cell_to_a_later_run(tmp_path: Path) -> None:
