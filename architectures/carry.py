@@ -1,8 +1,9 @@
-"""Recurrence between the chunks of a chunked scan: what each chunk writes into the state, and the decay over it."""
+"""Chunked scans: the decay between the steps of a chunk, and the recurrence of the states between chunks."""
 
 from __future__ import annotations
 
 import torch
+from torch.nn import functional as F
 
 
 def states_at_starts(written: torch.Tensor, decay: torch.Tensor, first: torch.Tensor | None = None) -> torch.Tensor:
@@ -23,6 +24,35 @@ def states_at_starts(written: torch.Tensor, decay: torch.Tensor, first: torch.Te
         starts.append(state)
         state = share * state + added
     return torch.stack(starts, dim=1)
+
+
+def decay_between(at: torch.Tensor, steps: torch.Tensor, hidden_RQ: torch.Tensor) -> torch.Tensor:
+    """exp(a_r - s_q) of sums of log decays at R reads (..., R) and Q steps (..., Q), 0 where hidden: (..., R, Q)."""
+    steps = steps[..., None, :]
+    return (at[..., :, None] - steps).masked_fill(hidden_RQ, -torch.inf).exp()
+
+
+def later_steps(chunk: int, device: torch.device) -> torch.Tensor:
+    """Which steps lie behind each of a chunk: bool (Q, Q)."""
+    return torch.ones(chunk, chunk, dtype=torch.bool, device=device).triu(1)
+
+
+def not_earlier(chunk: int, block: int, device: torch.device) -> torch.Tensor:
+    """Which steps of a chunk lie in the block of each or behind it: bool (Q, Q)."""
+    index = torch.arange(chunk, device=device) // block
+    return index[None, :] >= index[:, None]
+
+
+def behind_earlier(clean: torch.Tensor, own: torch.Tensor) -> torch.Tensor:
+    """Sums of log decays at the steps of n blocks of b in a noisy stream: over the clean steps before the block and the
+    noisy ones up to each. clean: (..., n b); own: (..., n, b), within each block -> (..., n b)."""
+    before = F.pad(clean[..., own.shape[-1] - 1 :: own.shape[-1]][..., :-1], (1, 0))
+    return (before[..., None] + own).flatten(-2)
+
+
+def whole_blocks(chunk: int, block: int, length: int) -> int:
+    """Steps of as many blocks as fit into a chunk and into a sequence; 0 where none does."""
+    return min(chunk - chunk % block, length)
 
 
 def starts_by_doubling(written: torch.Tensor, decay: torch.Tensor) -> torch.Tensor:

@@ -87,9 +87,29 @@ def plain_convolution(x_BIL: Tensor, weight_IK: Tensor, bias_I: Tensor | None, *
     """The same in plain torch operations."""
     reach = weight_IK.shape[1] - 1
     padded = F.pad(x_BIL, (0, reach) if backward else (reach, 0))  # B I L -> B I L+K-1
-    return within(padded, weight_IK.flip(-1) if backward else weight_IK, bias_I)  # B I L+K-1 -> B I L
+    return within(padded, (weight_IK.flip(-1) if backward else weight_IK)[:, None], bias_I)  # B I L+K-1 -> B I L
 
 
-def within(x_BIL: Tensor, weight_IK: Tensor, bias_I: Tensor | None) -> Tensor:
+def within(x_BIL: Tensor, weight_I1K: Tensor, bias_I: Tensor | None) -> Tensor:
     """silu of the convolution where its window lies inside: (B, I, L + K - 1) -> (B, I, L)."""
-    return F.silu(F.conv1d(x_BIL, weight_IK[:, None], bias_I, groups=weight_IK.shape[0]))
+    return F.silu(F.conv1d(x_BIL, weight_I1K, bias_I, groups=weight_I1K.shape[0]))
+
+
+def in_streams(x_BIL: Tensor, weight_I1K: Tensor, bias_I: Tensor | None, *, block: int) -> Tensor:
+    """`causal_convolution` of a noisy stream's rows, then of the clean one's, each noisy block behind the clean inputs
+    before it: (2B, I, L) -> (2B, I, L). Noisy blocks stand in one row, each with its K - 1 clean inputs."""
+    noisy, clean = x_BIL.chunk(2)
+    reach = weight_I1K.shape[-1] - 1
+    blocks = noisy.unflatten(-1, (-1, block))  # B I L -> B I n b
+    tails = F.pad(clean, (reach, 0)).unfold(-1, max(reach, 1), block)[:, :, : blocks.shape[2], :reach]
+    beside = torch.cat((tails, blocks), dim=-1).flatten(2)  # B I n K-1+b
+    found = causal_convolution(beside, weight_I1K, bias_I).unflatten(-1, (-1, reach + block))[..., reach:].flatten(2)
+    return torch.cat((found, causal_convolution(clean, weight_I1K, bias_I)))
+
+
+def in_rows(x_RIL: Tensor, weight_I1K: Tensor, bias_I: Tensor | None) -> Tensor:
+    """`causal_convolution` of many short rows, which stand in one with K - 1 zeros before each."""
+    reach = weight_I1K.shape[-1] - 1
+    joined = F.pad(x_RIL.transpose(0, 1), (reach, 0)).flatten(1)[None]  # R I L -> 1 I R(K-1+L)
+    found = causal_convolution(joined, weight_I1K, bias_I)[0].unflatten(1, (len(x_RIL), -1))
+    return found[..., reach:].transpose(0, 1)  # I R L -> R I L

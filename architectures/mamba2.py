@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import get_args
 
 import torch
@@ -25,7 +26,17 @@ from architectures.mixer import (
 from architectures.padding import without_pad
 from architectures.registry import register_mixer
 from architectures.selective_state_space import start_delta
-from architectures.ssd import SSD, chosen_kernel, ssd, ssd_flops, ssd_from, ssd_starts
+from architectures.ssd import (
+    SSD,
+    chosen_kernel,
+    ssd,
+    ssd_flops,
+    ssd_from,
+    ssd_in_rows,
+    ssd_rows_flops,
+    ssd_streams,
+    ssd_streams_flops,
+)
 from architectures.state import (
     PLAIN,
     Call,
@@ -33,11 +44,9 @@ from architectures.state import (
     State,
     Streams,
     behind,
-    behind_clean,
     following,
-    of_clean,
+    in_blocks,
     positions_before,
-    streams,
 )
 
 A_LOW, A_HIGH = 1.0, 16.0  # range of -A at the start (Dao and Gu 2024, the released code)
@@ -124,30 +133,38 @@ class Mamba2(Mixer):
         return self.outward(normed.to(dtype))  # B L I -> B L D
 
     def run(
-        self, mixed_BLM: torch.Tensor, delta_BLH: torch.Tensor, features: slice, pad_BL: torch.Tensor | None = None
+        self,
+        mixed_BLM: torch.Tensor,
+        delta_BLH: torch.Tensor,
+        features: slice,
+        pad_BL: torch.Tensor | None = None,
+        *,
+        rows: bool = False,
     ) -> torch.Tensor:
-        """Convolution and SSD of some of every head's features, first step to last: -> (B, L, H, P of the slice)."""
-        x, B, C = self.convolved(self.of_heads(mixed_BLM.transpose(1, 2), 1, features), features, pad_BL)
+        """Convolution and SSD of some of every head's features, first step to last: -> (B, L, H, P of the slice).
+        rows: in a form for many short ones."""
+        convolve, run = (depthwise.in_rows, ssd_in_rows) if rows else (depthwise.causal_convolution, ssd)
+        given = self.of_heads(mixed_BLM.transpose(1, 2), 1, features)
+        x, B, C = self.convolved(given, features, pad_BL, convolve)
         with without_autocast(x.device):
-            return at_least_float32(ssd(x, delta_BLH, self.decay(), B, C, at_least_float32(self.D)))
+            return at_least_float32(run(x, delta_BLH, self.decay(), B, C, at_least_float32(self.D)))
 
     def decay(self) -> torch.Tensor:
         """A of each head, at least in float32."""
         return -at_least_float32(self.A_log).exp()
 
     def convolved(
-        self, mixed_BMT: torch.Tensor, features: slice, pad_BL: torch.Tensor | None, *, behind: bool = False
+        self,
+        mixed_BMT: torch.Tensor,
+        features: slice,
+        pad_BL: torch.Tensor | None,
+        convolve: depthwise.Convolution = depthwise.causal_convolution,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """x (B, L, H, P of the slice), B and C, from the convolution of the slice's channels; behind: with the K - 1
-        positions before the first, 0 without."""
+        """x (B, L, H, P of the slice), B and C, from the convolution of the slice's channels."""
         weight, bias = self.convolution.weight, self.convolution.bias
         weight = self.of_heads(weight, 0, features)
         bias = None if bias is None else self.of_heads(bias, 0, features)
-        if behind:
-            convolved = depthwise.within(mixed_BMT, weight[:, 0], bias).transpose(1, 2)  # B M K-1+L -> B L M
-        else:
-            convolved = depthwise.causal_convolution(mixed_BMT, weight, bias).transpose(1, 2)  # B M L -> B L M
-        convolved = without_pad(convolved, pad_BL)
+        convolved = without_pad(convolve(mixed_BMT, weight, bias).transpose(1, 2), pad_BL)  # B M L -> B L M
         x, B, C = convolved.split((convolved.shape[-1] - 2 * self.state, self.state, self.state), dim=-1)
         return x.unflatten(-1, (self.heads, -1)), B, C  # B L HP -> B L H P
 
@@ -182,46 +199,45 @@ class Mamba2(Mixer):
         start_BNHP: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """`run` of positions behind the K - 1 before them, from a state; and the state after them."""
-        x, B, C = self.convolved(whole_BLM.transpose(1, 2), features, pad_BL, behind=True)
-        return self.ssd_from(x, delta_BLH, B, C, start_BNHP)
-
-    def ssd_from(
-        self, x: torch.Tensor, delta: torch.Tensor, B: torch.Tensor, C: torch.Tensor, start: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """SSD and skip from a state, and the state after it."""
-        x, B, C = (at_least_float32(one) for one in (x, B, C))
+        convolved = self.convolved(whole_BLM.transpose(1, 2), features, pad_BL, depthwise.within)
+        x, B, C = (at_least_float32(one) for one in convolved)
         with without_autocast(x.device):
-            y, end = ssd_from(x, delta, self.decay(), B, C, start)
-            return y + at_least_float32(self.D)[:, None] * x, end
+            y, end = ssd_from(x, delta_BLH, self.decay(), B, C, start_BNHP)
+            return y + self.skipped(x), end
+
+    def skipped(self, x_BLHP: torch.Tensor) -> torch.Tensor:
+        """D x."""
+        return at_least_float32(self.D)[:, None] * x_BLHP
 
     def backward_part(
-        self, mixed_BLM: torch.Tensor, delta_BLH: torch.Tensor, pad_BL: torch.Tensor | None
+        self, mixed_BLM: torch.Tensor, delta_BLH: torch.Tensor, pad_BL: torch.Tensor | None, *, rows: bool = False
     ) -> list[torch.Tensor]:
-        """Outputs of the features that run backward from the last position; [] where none do."""
+        """Outputs of the features that run backward from the last position; [] where none do. rows: as in `run`."""
         back = slice(self.ahead().stop, self.head_width)
         if back.start == back.stop:
             return []
         pad = None if pad_BL is None else pad_BL.flip(1)
-        return [self.run(mixed_BLM.flip(1), delta_BLH.flip(1), back, pad).flip(1)]
+        return [self.run(mixed_BLM.flip(1), delta_BLH.flip(1), back, pad, rows=rows).flip(1)]
 
     def two_stream(self, noisy_BLD: torch.Tensor, clean_BLD: torch.Tensor, block: int, call: Call = PLAIN) -> Streams:
-        """As in `Mixer`: all blocks of both streams as rows, each from the clean state and inputs before it."""
-        batch, length, _ = clean_BLD.shape
-        rows, pad = streams(noisy_BLD, clean_BLD, block, call.pad_BL)
-        z, mixed, delta = self.projected(rows)
+        """As in `Mixer`: noisy blocks by scores against the clean steps of their chunk, and from its state."""
+        both, pad = torch.cat((noisy_BLD, clean_BLD)), call.pad_BL
+        pad = None if pad is None else torch.cat((pad, pad))
+        z, mixed, delta = self.projected(both)
         ahead, parts = self.ahead(), []
         if ahead.stop:
-            whole = behind_clean(self.of_heads(mixed, 2, ahead), batch, self.kernel - 1)
-            x, B, C = self.convolved(whole.transpose(1, 2), ahead, pad, behind=True)
+            convolve = partial(depthwise.in_streams, block=block)
+            given = self.of_heads(mixed, 2, ahead).transpose(1, 2)
+            x, B, C = (at_least_float32(one) for one in self.convolved(given, ahead, pad, convolve))
             with without_autocast(x.device):
-                clean = (at_least_float32(of_clean(one, batch)) for one in (x, delta, B))
-                clean_x, clean_delta, clean_B = clean
-                starts = ssd_starts(clean_x, clean_delta, self.decay(), clean_B, block)
-            parts.append(self.ssd_from(x, delta, B, C, torch.cat((starts, starts)))[0])
-        parts += self.backward_part(mixed, delta, pad)
-        y = self.gated(side_by_side(parts), z, clean_BLD.dtype)
-        noisy, clean = y.view(2, batch, length, -1)
-        return noisy, clean
+                noisy, clean = zip(*(one.chunk(2) for one in (x, delta, B, C)), strict=True)
+                y = ssd_streams(noisy, clean, self.decay(), block)
+                parts.append(torch.cat(y) + self.skipped(x))
+        rows, steps = in_blocks(mixed, block), in_blocks(delta, block)
+        back = self.backward_part(rows, steps, None if pad is None else in_blocks(pad, block), rows=True)
+        parts += [part.reshape(*both.shape[:2], self.heads, -1) for part in back]
+        noisy_y, clean_y = self.gated(side_by_side(parts), z, clean_BLD.dtype).chunk(2)
+        return noisy_y, clean_y
 
     def of_heads(self, values: torch.Tensor, dim: int, features: slice) -> torch.Tensor:
         """Of the channels x, B, C along `dim` those of B, C and of some of every head's features."""
@@ -238,7 +254,7 @@ class Mamba2(Mixer):
         passes = 2 if self.direction == "bidirectional" else 1
         return FlopCount(
             matmul=2.0 * length * self.width * (2 * self.inner + self.mixed + self.heads),
-            convolution=2.0 * length * (self.inner + passes * 2 * self.state) * self.kernel,
+            convolution=passes * self.convolution_flops(length, self.head_width // passes),
             scan=passes * ssd_flops(length, self.heads, self.head_width // passes, self.state),
         )
 
@@ -248,10 +264,22 @@ class Mamba2(Mixer):
         return (self.kernel - 1) * (features + 2 * self.state) + features * self.state if features else 0
 
     def two_stream_flops(self, length: int, block: int) -> FlopCount:
-        """Both streams in blocks, and the states before the blocks."""
-        one, features = self.flops(block), self.heads * self.ahead().stop
-        streams = sum([one] * (2 * (length // block)), FlopCount())
-        return streams + FlopCount(scan=2.0 * length * features * self.state)
+        """Both streams; features that run backward by the block."""
+        ahead, blocks = self.ahead().stop, length // block
+        back, beside = self.head_width - ahead, self.kernel - 1  # inputs before a block
+        found = FlopCount(matmul=2 * self.flops(length).matmul)
+        if ahead:
+            scan = ssd_streams_flops(length, self.heads, ahead, self.state, block)
+            found += FlopCount(convolution=self.convolution_flops(2 * length + blocks * beside, ahead), scan=scan)
+        if back:
+            positions = 2 * blocks * (block + beside)
+            scan = ssd_rows_flops(2 * blocks, block, self.heads, back, self.state)
+            found += FlopCount(convolution=self.convolution_flops(positions, back), scan=scan)
+        return found
+
+    def convolution_flops(self, positions: int, features: int) -> float:
+        """Of B, C and so many of every head's features."""
+        return 2.0 * positions * (self.heads * features + 2 * self.state) * self.kernel
 
     def kernels(self, device: torch.device) -> dict[str, str]:
         """{"convolution": ..., "ssd": ...} on devices where they are a choice, for autocast's type where it is on."""

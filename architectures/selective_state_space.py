@@ -132,7 +132,7 @@ class SelectiveStateSpace(nn.Module):
             if tail_BIK is None or back:
                 outputs.append(depthwise.causal_convolution(x, weight, bias, backward=back))
             else:
-                outputs.append(depthwise.within(torch.cat((tail_BIK, x), dim=-1), weight[:, 0], bias))
+                outputs.append(depthwise.within(torch.cat((tail_BIK, x), dim=-1), weight, bias))
         return outputs
 
     def steps(self, u_BIL: list[torch.Tensor], pad_BL: torch.Tensor | None = None) -> Steps:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch.nn import functional as F
 
 from architectures import package_kernels
-from architectures.carry import states_at_starts
+from architectures.carry import (
+    behind_earlier,
+    decay_between,
+    later_steps,
+    not_earlier,
+    states_at_starts,
+    whole_blocks,
+)
 from architectures.kernel_choice import HALF, Kernel, KernelDispatcher, constant_when_compiled, record
 from architectures.mixer import at_least_float32
+from architectures.state import in_blocks
 
 CHUNK = 32  # steps; work inside a chunk grows with its square; on a CPU at N = 128 16 and 128 ran slower, 64 alike
 
@@ -63,6 +73,24 @@ def ssd(
     return ssd_chunked(x, delta_BLH, A_H, B, C) + D_H[:, None] * x
 
 
+def ssd_in_rows(
+    x_RLHP: torch.Tensor,
+    delta_RLH: torch.Tensor,
+    A_H: torch.Tensor,
+    B_RLN: torch.Tensor,
+    C_RLN: torch.Tensor,
+    D_H: torch.Tensor,
+) -> torch.Tensor:
+    """`ssd` of many short rows: no longer than a chunk they make no state."""
+    length = x_RLHP.shape[1]
+    if length > CHUNK:
+        return ssd(x_RLHP, delta_RLH, A_H, B_RLN, C_RLN, D_H)
+    x, B, C = (at_least_float32(one) for one in (x_RLHP, B_RLN, C_RLN))
+    written, B, C, log_decay = _in_chunks(x, delta_RLH, A_H, B, C, length)
+    steps = log_decay.mT
+    return _inside(written, B, steps, C, steps, later_steps(length, x.device)).flatten(1, 2) + D_H[:, None] * x
+
+
 def ssd_reference(
     x_BLHP: torch.Tensor, delta_BLH: torch.Tensor, A_H: torch.Tensor, B_BLN: torch.Tensor, C_BLN: torch.Tensor
 ) -> torch.Tensor:
@@ -109,30 +137,96 @@ def ssd_from(
     """`ssd_chunked` from a state before the first step (None: 0), and the state (B, N, H, P) after the last."""
     batch, length, heads, width = x_BLHP.shape
     chunk = min(chunk, length)
-    missing = -length % chunk
+    x, B, C, log_decay = _in_chunks(x_BLHP, delta_BLH, A_H, B_BLN, C_BLN, chunk)
+    steps = log_decay.mT
+    inside = _inside(x, B, steps, C, steps, later_steps(chunk, x.device))
+    carried, end = _carried(x, B, log_decay, C, log_decay, start_BNHP)
+    y = (inside + carried).reshape(batch, -1, heads, width)[:, :length]  # B c Q H P -> B L H P
+    return y, end
+
+
+def _in_chunks(
+    x_BLHP: torch.Tensor,
+    delta_BLH: torch.Tensor,
+    A_H: torch.Tensor,
+    B_BLN: torch.Tensor,
+    C_BLN: torch.Tensor,
+    *sizes: int,
+) -> tuple[torch.Tensor, ...]:
+    """delta x, B, C and the sum of log decays up to each step: B L * -> B c Q *, by two sizes B c n b *, summed within
+    a block."""
     # Steps of size 0 neither decay nor write, so the added ones change nothing.
-    x, B, C = (F.pad(tensor, (0, 0) * (tensor.dim() - 2) + (0, missing)) for tensor in (x_BLHP, B_BLN, C_BLN))
-    delta = F.pad(delta_BLH, (0, 0, 0, missing))
-    count = x.shape[1] // chunk
-    delta = delta.view(batch, count, chunk, heads)  # B L H -> B c Q H
-    x = x.view(batch, count, chunk, heads, width) * delta[..., None]  # B L H P -> B c Q H P
-    B, C = (tensor.view(batch, count, chunk, -1) for tensor in (B, C))  # B L N -> B c Q N
-    log_decay = (delta * A_H).cumsum(dim=2)  # B c Q H
+    missing = -x_BLHP.shape[1] % math.prod(sizes)
+    x, delta, B, C = (
+        F.pad(one, (0, 0) * (one.dim() - 2) + (0, missing)).unflatten(1, (-1, *sizes))
+        for one in (x_BLHP, delta_BLH, B_BLN, C_BLN)
+    )
+    return x * delta[..., None], B, C, (delta * A_H).cumsum(dim=-2)
 
-    steps = log_decay.transpose(2, 3)  # B c Q H -> B c H Q
-    later = torch.ones(chunk, chunk, dtype=torch.bool, device=x.device).triu(1)
-    between = (steps[..., :, None] - steps[..., None, :]).masked_fill(later, -torch.inf).exp()  # B c H Q Q
-    scores = (C @ B.transpose(2, 3))[:, :, None] * between  # B c Q Q -> B c H Q Q
-    inside = (scores @ x.transpose(2, 3)).transpose(2, 3)  # B c H Q P -> B c Q H P
 
-    to_end = (log_decay[:, :, -1:] - log_decay).exp()  # B c Q H
-    written = B.transpose(2, 3) @ (x * to_end[..., None]).flatten(3)  # B c N Q, B c Q HP -> B c N HP
-    decay = log_decay[:, :, -1, None, :, None].exp()  # B c 1 H 1
-    written = written.view(batch, count, -1, heads, width)
+def _inside(
+    x_QHP: torch.Tensor,
+    B_QN: torch.Tensor,
+    steps_HQ: torch.Tensor,
+    C_RN: torch.Tensor,
+    at_HR: torch.Tensor,
+    hidden_RQ: torch.Tensor,
+) -> torch.Tensor:
+    """What R reads find of Q steps, some of which are hidden from them, chunks before both: (..., R, H, P)."""
+    scores = (C_RN @ B_QN.mT)[..., None, :, :] * decay_between(at_HR, steps_HQ, hidden_RQ)  # R Q -> H R Q
+    return (scores @ x_QHP.transpose(-3, -2)).transpose(-3, -2)  # H R P -> R H P
+
+
+def _carried(
+    x_BcQHP: torch.Tensor,
+    B_BcQN: torch.Tensor,
+    log_decay_BcQH: torch.Tensor,
+    C_BcRN: torch.Tensor,
+    at_BcRH: torch.Tensor,
+    start_BNHP: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What R reads of each chunk find of the state before it (B, c, R, H, P), and the state after the last chunk."""
+    heads = x_BcQHP.shape[-2:]
+    to_end = (log_decay_BcQH[:, :, -1:] - log_decay_BcQH).exp()  # B c Q H
+    written = B_BcQN.mT @ (x_BcQHP * to_end[..., None]).flatten(3)  # B c N Q, B c Q HP -> B c N HP
+    decay = log_decay_BcQH[:, :, -1, None, :, None].exp()  # B c 1 H 1
+    written = written.unflatten(-1, heads)
     states = states_at_starts(written, decay, start_BNHP)  # B c N H P
-    carried = (C @ states.flatten(3)).view(batch, count, chunk, heads, width) * log_decay.exp()[..., None]
-    y = (inside + carried).reshape(batch, count * chunk, heads, width)[:, :length]  # B c Q H P -> B L H P
-    return y, decay[:, -1] * states[:, -1] + written[:, -1]
+    carried = (C_BcRN @ states.flatten(3)).unflatten(-1, heads) * at_BcRH.exp()[..., None]
+    return carried, decay[:, -1] * states[:, -1] + written[:, -1]
+
+
+Inputs = tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]
+"""x (B, L, H, P), delta (B, L, H), B and C (B, L, N) of a stream."""
+
+
+def ssd_streams(noisy: Inputs, clean: Inputs, A_H: torch.Tensor, block: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """`ssd_chunked` of a noisy stream in blocks, each from the state of the clean stream before it, and of the clean
+    one: (B, L, H, P) each.
+
+    A chunk is whole blocks, and states are made at the starts of chunks alone: a noisy step reads the clean steps of
+    its chunk before its block, and the noisy ones of its block, by scores. A block longer than a chunk starts from a
+    state of its own.
+    """
+    batch, length, heads, width = clean[0].shape
+    chunk = whole_blocks(CHUNK, block, length)
+    if not chunk:
+        starts = ssd_starts(clean[0], clean[1], A_H, clean[2], block)
+        x, delta, B, C = (in_blocks(one, block) for one in noisy)
+        of_noisy, _ = ssd_from(x, delta, A_H, B, C, starts)
+        return of_noisy.reshape(clean[0].shape), ssd_chunked(*clean[:2], A_H, *clean[2:])
+    x, B, C, log_decay = _in_chunks(*clean[:2], A_H, *clean[2:], chunk)
+    noisy_x, noisy_B, noisy_C, own = _in_chunks(*noisy[:2], A_H, *noisy[2:], chunk // block, block)
+    steps, of_block = log_decay.mT, own.mT  # B c H Q, B c n H b
+    at = torch.cat((behind_earlier(steps, of_block.transpose(2, 3)), steps), dim=-1)  # B c H 2Q
+    reads = torch.cat((noisy_C.flatten(2, 3), C), dim=2)  # B c 2Q N
+    hidden = torch.cat((not_earlier(chunk, block, x.device), later_steps(chunk, x.device)))
+    y = _inside(x, B, steps, reads, at, hidden) + _carried(x, B, log_decay, reads, at.mT, None)[0]
+    of_noisy, of_clean = y.split(chunk, dim=2)
+    of_own = _inside(noisy_x, noisy_B, of_block, noisy_C, of_block, later_steps(block, x.device))  # B c n b H P
+    of_noisy = of_noisy + of_own.flatten(2, 3)
+    noisy_y, clean_y = (one.reshape(batch, -1, heads, width)[:, :length] for one in (of_noisy, of_clean))
+    return noisy_y, clean_y
 
 
 def ssd_starts(
@@ -153,3 +247,22 @@ def ssd_flops(length: int, heads: int, width: int, state: int, chunk: int = CHUN
     padded = length + -length % chunk
     inside = 2.0 * padded * chunk * (state + heads * width)
     return inside + 4.0 * padded * state * heads * width
+
+
+def ssd_rows_flops(rows: int, length: int, heads: int, width: int, state: int) -> float:
+    """Operations of the products of `ssd_in_rows`."""
+    if length > CHUNK:
+        return rows * ssd_flops(length, heads, width, state)
+    return 2.0 * rows * length**2 * (state + heads * width)
+
+
+def ssd_streams_flops(length: int, heads: int, width: int, state: int, block: int) -> float:
+    """Operations of the products of `ssd_streams`, padded steps included."""
+    features = heads * width
+    chunk = whole_blocks(CHUNK, block, length)
+    if not chunk:
+        runs = length // block * ssd_flops(block, heads, width, state) + ssd_flops(length, heads, width, state)
+        return runs + 2.0 * length * state * features
+    padded = length + -length % chunk
+    inside = 2.0 * padded * (2 * chunk + block) * (state + features)
+    return inside + 6.0 * padded * state * features

@@ -24,6 +24,7 @@ SCAN_OPERATOR = "smdim_bench::selective_scan"
 SCAN_BACKWARD_OPERATOR = "smdim_bench::selective_scan_backward"
 MULTIPLY_ADD_OPERATORS = frozenset({"addmm", "bmm", "conv", "einsum", "matmul", "mm", "linear"})
 """What fvcore counts in multiply-adds; everything else it counts in plain operations."""
+TRIANGULAR_OPERATOR = "aten::linalg_solve_triangular"
 SCAN_FLOPS_PER_STATE = 9
 """Operations per batch, step, channel and state of a selective scan forward, as the Mamba authors count them
 (github.com/state-spaces/mamba, issue 110): an associative scan, 2 L operations on pairs."""
@@ -85,18 +86,28 @@ def attention_backward_flops(
     return sdpa_backward_flop_count(gradient_shape, query_shape, key_shape, value_shape)
 
 
+def triangular_flops(system_shape: Shapes, given_shape: Shapes, *_: Any, **__: Any) -> int:
+    """Operations of triangular systems (... n n) of given columns (... n m): n^2 a column."""
+    return prod(given_shape) * system_shape[-1]
+
+
 def count_by_tracing(
     module: nn.Module, inputs: tuple[Any, ...], *, formulas: Mapping[str, Formula] | None = None
 ) -> CountedFlops:
     """FLOPs of `module(*inputs)`, forward, by fvcore's tracer, with rules for attention and the selective scan.
 
     `formulas` maps operator names ("namespace::name") to functions from argument shapes to FLOPs, multiply-add = 2; by
-    default attention and `SCAN_OPERATOR` are known. fvcore by itself gives 0 for both without failing. Needs a real
-    device: convolutions cannot be traced on meta.
+    default attention, `SCAN_OPERATOR` and triangular systems are known. fvcore by itself gives 0 for them without
+    failing. Needs a real device: convolutions cannot be traced on meta.
     """
     from fvcore.nn import FlopCountAnalysis
 
-    rules = {"aten::scaled_dot_product_attention": attention_flops, SCAN_OPERATOR: scan_flops, **(formulas or {})}
+    rules = {
+        "aten::scaled_dot_product_attention": attention_flops,
+        SCAN_OPERATOR: scan_flops,
+        TRIANGULAR_OPERATOR: triangular_flops,
+        **(formulas or {}),
+    }
     analysis = FlopCountAnalysis(module, inputs).unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     analysis.set_op_handle(**{name: _handle(name, rule) for name, rule in rules.items()})
     was_training, level = module.training, logging.getLogger("fvcore").level
@@ -135,8 +146,9 @@ def count_by_dispatch(call: Callable[[], Any], *, formulas: Mapping[str, Formula
     """FLOPs of everything that `call()` dispatches (backward too, when it calls it), by torch's FlopCounterMode.
 
     `formulas` maps operator names ("namespace::name") to functions of argument shapes; by default the CPU's fused
-    attention, which torch counts as 0, and the selective scan are known. Works on the meta device, where attention
-    falls apart into products that torch counts by itself. Names that are not registered operators are left out.
+    attention and triangular systems, which torch counts as 0, and the selective scan are known. Works on the meta
+    device, where attention falls apart into products that torch counts by itself. Names that are not registered
+    operators are left out.
     """
     rules = {**_dispatch_formulas(), **(formulas or {})}
     packets = {packet: rule for name, rule in rules.items() if (packet := _packet(name)) is not None}
@@ -161,6 +173,7 @@ def _dispatch_formulas() -> dict[str, Formula]:
         "aten::_scaled_dot_product_flash_attention_for_cpu_backward": attention_backward_flops,
         SCAN_OPERATOR: scan_flops,
         SCAN_BACKWARD_OPERATOR: scan_backward_flops,
+        TRIANGULAR_OPERATOR: triangular_flops,
     }
 
 

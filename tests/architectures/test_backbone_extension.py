@@ -138,7 +138,8 @@ def counted(call: Any) -> float:
 
 
 @pytest.mark.parametrize(
-    "pattern", ["A(causal)F(conv=4)", "A(window=5,conv=4)", "M(bidirectional)", "S(bidirectional)", "G", "C"]
+    "pattern",
+    ["A(causal)F(conv=4)", "A(window=5,conv=4)", "M(bidirectional)", "S(bidirectional)", "D(bidirectional)", "G", "C"],
 )
 @pytest.mark.parametrize("stride", [1, 4])
 def test_flops_of_an_extension_are_torchs_own_count(pattern: str, stride: int) -> None:
@@ -154,10 +155,16 @@ def test_flops_of_an_extension_are_torchs_own_count(pattern: str, stride: int) -
 
 
 @pytest.mark.parametrize(
-    "pattern", ["A(causal)F(conv=4)", "A(window=5,conv=4)", "M(bidirectional)", "S(bidirectional)", "G", "C"]
+    ("pattern", "block"),
+    [
+        *((pattern, 8) for pattern in ("A(causal)F(conv=4)", "A(window=5,conv=4)", "M(bidirectional)", "G", "C")),
+        *((pattern, block) for pattern in ("S(bidirectional)", "D(bidirectional)", "D") for block in (4, 16, 12, 48)),
+    ],
 )
-def test_flops_of_two_streams_are_torchs_own_count(pattern: str) -> None:
-    backbone, tokens = net(pattern, pad_id=None), rows(length=32)[:1]
-    flops = backbone.two_stream_flops(32, 8)
-    expected = counted(lambda: backbone.two_stream(tokens, tokens, 8))
+def test_flops_of_two_streams_are_torchs_own_count(pattern: str, block: int) -> None:
+    """Of S and D also where a block is no divisor of their chunks of 32 positions, and longer than one."""
+    length = 32 if block == 8 else 96
+    backbone, tokens = net(pattern, pad_id=None), rows(length=length)[:1]
+    flops = backbone.two_stream_flops(length, block)
+    expected = counted(lambda: backbone.two_stream(tokens, tokens, block))
     assert flops.total - (flops.scan if pattern[0] == "M" else 0.0) == pytest.approx(expected, rel=0.02)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -86,23 +87,35 @@ def test_two_streams_equal_their_blocks_in_turn(
         assert relative(found, expected) < error
 
 
+def both_forms(mixer: Mixer, length: int, block: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Outputs, gradients by both streams and by all weights, of the fast form and of the loop."""
+    dtype, results = next(mixer.parameters()).dtype, []
+    streams = [
+        torch.randn(2, length, WIDTH, dtype=dtype, generator=torch.Generator().manual_seed(n)).requires_grad_()
+        for n in (1, 2)
+    ]
+    for two_stream in (mixer.two_stream, lambda *given: Mixer.two_stream(mixer, *given)):
+        outputs = torch.stack(two_stream(*streams, block))
+        weight = torch.linspace(-1, 1, outputs.numel(), dtype=dtype).view_as(outputs)
+        gradients = torch.autograd.grad((outputs * weight).sum(), [*streams, *mixer.parameters()])
+        results.append([outputs.detach(), *gradients])
+    return zip(*results, strict=True)
+
+
 @pytest.mark.parametrize("block", [3, 16, 20])
 @pytest.mark.parametrize("text", ["M", "M(bidirectional)", "M(kernel=1)", "C", "G(bidirectional)", "D", "A(window=5)"])
 def test_blocks_of_any_length_fit(text: str, block: int, relative: Any) -> None:
     """In float32, where the scan of a CPU is a kernel of its own: chunks of 16 steps cut blocks and are cut by them."""
-    mixer = mixer_of(text, torch.float32)
-    length = 3 * block
-    streams = [
-        torch.randn(2, length, WIDTH, generator=torch.Generator().manual_seed(n)).requires_grad_() for n in (1, 2)
-    ]
-    results = []
-    for two_stream in (mixer.two_stream, lambda *given: Mixer.two_stream(mixer, *given)):
-        outputs = torch.stack(two_stream(*streams, block))
-        weight = torch.linspace(-1, 1, outputs.numel()).view_as(outputs)
-        gradients = torch.autograd.grad((outputs * weight).sum(), [*streams, *mixer.parameters()])
-        results.append([outputs.detach(), *gradients])
-    for found, expected in zip(*results, strict=True):
+    for found, expected in both_forms(mixer_of(text, torch.float32), 3 * block, block):
         assert relative(found, expected) < 1e-5
+
+
+@pytest.mark.parametrize(("block", "length"), [(1, 40), (5, 70), (20, 60), (32, 64), (40, 80)])
+@pytest.mark.parametrize("text", ["S(bidirectional)", "S(kernel=1)", "D(bidirectional)"])
+def test_chunks_hold_blocks_and_are_held_by_them(text: str, block: int, length: int, relative: Any) -> None:
+    """Chunks of 32 steps: several blocks, one, a part of one, and at the end fewer."""
+    for found, expected in both_forms(mixer_of(text), length, block):
+        assert relative(found, expected) < 1e-12
 
 
 @pytest.mark.parametrize("text", [*CAUSAL, *BIDIRECTIONAL])

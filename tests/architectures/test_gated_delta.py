@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from architectures.gated_delta import GatedDeltaNet, delta_chunked, delta_reference, unit
+from architectures.delta_rule import delta_chunked, delta_reference
+from architectures.gated_delta import GatedDeltaNet, unit
 
 
 def inputs(length: int, harshness: float = 1.0, dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:

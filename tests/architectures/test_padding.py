@@ -79,8 +79,8 @@ def test_a_mixer_that_reads_pad_is_seen(mixer: str, monkeypatch: pytest.MonkeyPa
     owner, name = FAULTS[mixer]
     whole = getattr(owner, name)
 
-    def careless(self: object, *given: object, pad_BL: object = None) -> torch.Tensor:
-        return whole(self, *(given[:3] if name == "run" else given[:1]))
+    def careless(self: object, *given: object, pad_BL: object = None, **more: object) -> torch.Tensor:
+        return whole(self, *(given[:3] if name == "run" else given[:1]), **more)
 
     monkeypatch.setattr(owner, name, careless)
     assert largest_difference(f"({mixer}F)*2") > 1e-5

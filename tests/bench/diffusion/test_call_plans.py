@@ -74,6 +74,7 @@ def test_the_calls_of_a_piece_are_those_predicted(sampler: str, steps: int | Non
         ("MF", 16, 2),
         ("M(bidirectional)F", 4, 1),
         ("SGC", 16, 4),
+        ("DFA", 16, 2),
         ("MFA", 64, 8),
     ],
 )

@@ -89,6 +89,20 @@ def test_backward_of_fused_attention_computes_the_scores_again():
     assert count.total == (2 + 5) * product
 
 
+def test_triangular_systems_are_counted_with_their_gradients():
+    """3 systems of 4 with 5 columns, 4 x 4 operations a column; backward one more and the product of two results."""
+    system, given = torch.eye(4).expand(3, 4, 4).requires_grad_(), torch.ones(3, 4, 5, requires_grad=True)
+
+    class Solve(nn.Module):
+        def forward(self, system: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.solve_triangular(system, given, upper=False)
+
+    assert count_by_tracing(Solve(), (system, given)).total == 3 * 4 * 4 * 5
+    assert count_by_dispatch(lambda: Solve()(system, given)).total == 3 * 4 * 4 * 5
+    both = count_by_dispatch(lambda: Solve()(system, given).sum().backward())
+    assert both.total == 2 * 3 * 4 * 4 * 5 + 2 * 3 * 4 * 4 * 5
+
+
 def test_formulas_from_shapes():
     assert attention_flops((1, 8, 512, 64), (1, 8, 512, 64), (1, 8, 512, 64)) == 4 * 8 * 512 * 512 * 64
     assert scan_flops((2, 6, 100), (2, 6, 100), (6, 16)) == 9 * 2 * 6 * 100 * 16
