@@ -17,6 +17,7 @@ from bench.report.pages.findings import CANNOT, OPEN, Answer, music_finding, nam
 from bench.report.rows.study import stated_margins
 from bench.report.rows.summaries import Summaries, quality_summaries, reference_summaries
 from bench.report.tables.numbers import number, with_interval
+from bench.study.settings import process_words
 from metrics.cost.quantities import BITS, PIECE_GFLOPS, PIECE_TIME, PIECE_TIME_TOGETHER, likelihood_kind
 from metrics.quantities import quantity_of
 from metrics.statistics.differences import FEWEST_SEEDS, Difference, primary_level
@@ -107,7 +108,8 @@ def _within(process: str, rows: Summaries, one: Compared) -> str:
     found = [replace(music_finding(arm), arm=short[arm.arm]) for arm in one.against(arms[0])]
     against = f"against {short[arms[0]]}"
     label = f"{found[0].arm} {against}" if len(found) == 1 else against
-    return phrase(f"{process or WHOLE} ({kind}): {label}", found)
+    words = WHOLE if process in ("", process_words("block", rows[0].length)) else process
+    return phrase(f"{words} ({kind}): {label}", found)
 
 
 def _without_shared_end(arms: Sequence[str]) -> list[str]:
