@@ -35,26 +35,28 @@ class RegisteredFigure:
     """Whether arms that differ in the sampler alone are one arm."""
     panels: tuple[tuple[str, ...], ...]
     """Quantities that have panels, those of each axis by themselves."""
+    most_arms: int
+    """Arms that it can show."""
     function: Draw
 
     def draw(self, frame: pd.DataFrame, folder: Path, width: float, presentation: Presentation = PLAIN) -> Figure:
-        """Draw it from a frame that `as_frame` has made; of very many arms the first `MOST_ARMS`, and of the panels
+        """Draw it from a frame that `as_frame` has made; of very many arms the first `most_arms`, and of the panels
         those that the presentation asks for, where it names any of them.
 
         Raises NothingToShow where the frame, or the results folder, lacks what it needs.
         """
         frame = one_a_training(frame) if self.one_sampler else frame
         arms = arm_order(frame)
-        if len(arms) > MOST_ARMS:
-            frame = _of_arms(frame, arms[:MOST_ARMS])
+        if len(arms) > self.most_arms:
+            frame = _of_arms(frame, arms[: self.most_arms])
         for group in self.panels:
             if asked := set(group) & set(presentation.panels):
                 frame = set_apart(frame, frame["metric"].isin(set(group) - asked))
         with figure_style(width):
             drawn = self.function(frame, folder, width)
             write_numbers(drawn, presentation.numbers)
-        if len(arms) > MOST_ARMS:
-            drawn.suptitle(f"{MOST_ARMS} of {len(arms)} arms; the tables hold all", fontsize="small")
+        if len(arms) > self.most_arms:
+            drawn.suptitle(f"{self.most_arms} of {len(arms)} arms; the tables hold all", fontsize="small")
         return drawn
 
 
@@ -64,7 +66,7 @@ def _of_arms(frame: pd.DataFrame, arms: list[str]) -> pd.DataFrame:
     def make() -> pd.DataFrame:
         return set_apart(frame, (frame["kind"] != REFERENCE) & ~frame["arm"].isin(arms))
 
-    return made_once(frame, "first arms", make)
+    return made_once(frame, f"first {len(arms)} arms", make)
 
 
 FIGURES: dict[str, RegisteredFigure] = {}
@@ -78,15 +80,17 @@ def figure(
     caption: str,
     one_sampler: bool = False,
     panels: Sequence[Sequence[str]] = (),
+    most_arms: int = MOST_ARMS,
 ) -> Callable[[Draw], Draw]:
     """Register a function (frame, results folder, width in inches) -> matplotlib Figure; it runs in `figure_style`.
 
     `panels`: quantities of which it has a panel each; where a panel is of two, those of each axis by themselves.
+    `most_arms`: for a figure that joins arms to curves, more than can be told apart.
     """
 
     def register(function: Draw) -> Draw:
         groups = tuple(tuple(group) for group in panels)
-        FIGURES[name] = RegisteredFigure(name, title, caption, needs, one_sampler, groups, function)
+        FIGURES[name] = RegisteredFigure(name, title, caption, needs, one_sampler, groups, most_arms, function)
         return function
 
     return register

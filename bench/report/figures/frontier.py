@@ -11,7 +11,7 @@ import pandas as pd
 from bench.report.analysis.frontier import EXACT, Curve, Ways, frontier, ways_of
 from bench.report.figures.axes import few_decade_ticks_below, limits_around
 from bench.report.figures.data import state_data
-from bench.report.figures.figure import figure
+from bench.report.figures.figure import MOST_ARMS, figure
 from bench.report.figures.marks import REFERENCE_COLOUR, draw_spreads, reference_line, spread_of
 from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, legend_below, panel_grid
 from bench.report.rows.arms import Look, looks
@@ -34,6 +34,7 @@ WIDE: dict[str, Any] = {"color": "#bbbbbb", "linewidth": 3.5, "zorder": 1, "soli
     "Bits of the sampler against what a piece costs",
     needs=QUALITY,
     panels=[PIECE],
+    most_arms=8 * MOST_ARMS,
     caption="Mean over seeds of bits/token under the sampler as it runs; a curve an arm and process, a point a "
     "number of tokens a call. Lower and left is better. Filled: exact figures; hollow: estimates, above the exact "
     "figure on average; what is known as a bound alone is left out, and counted. Wide grey line: exact points that "

@@ -131,6 +131,15 @@ def test_the_figure_shows_curves_frontier_and_level_and_cuts_nothing(
     assert [float(row["y"]) for row in rows if row["mark"] == "level"] == [pytest.approx(2.05)]
 
 
+def test_the_figure_shows_more_ways_than_others_show_arms(processes: pd.DataFrame, tmp_path: Path) -> None:
+    many = []
+    for place in range(24):
+        way = processes[processes["arm"] == "transformer block-4 reveal=1"]
+        many.append(way.assign(arm=f"transformer block-4 reveal={place + 10}", cell_id=way["cell_id"] + str(place)))
+    figure = draw("frontier", as_frame(pd.concat([*many, processes], ignore_index=True)), tmp_path)
+    assert "mamba ar" in {row["series"] for row in read_csv(figure)} and figure.get_suptitle() == ""
+
+
 def test_without_bits_of_a_sampler_there_is_no_figure_and_no_table(frame: pd.DataFrame, tmp_path: Path) -> None:
     assert frontier_tables(frame, tmp_path, "transformer") == []
     with pytest.raises(NothingToShow, match="no bits/token under a sampler"):
