@@ -117,9 +117,9 @@ def copy_light(folder: Path, target: Path) -> Bundle:
     store = Store(folder.parent, folder.name)
     cells = store.plan()["cells"]
     done = [cell for cell in cells if store.cell(cell["id"]).status().state in FINISHED]
-    if not done or not (folder / "table.csv").is_file():
-        raise UserError(f"{folder}: no finished cell, or no table.csv; run the study, or report it, first")
-    files = [folder / name for name in ("study.json", "table.csv", "report.md")]
+    if not done or not (folder / "table.parquet").is_file():
+        raise UserError(f"{folder}: no finished cell, or no table.parquet; run the study, or report it, first")
+    files = [folder / name for name in ("study.json", "table.parquet", "report.md")]
     files += [*sorted((folder / "tables").glob("*.csv")), *sorted((folder / "figures").glob("*"))]
     files += [folder / cell["id"] / name for cell in done for name in LIGHT_FILES.get(cell["kind"], ())]
     files = [path for path in files if path.is_file()]

@@ -92,6 +92,7 @@ __doc__ = f"{__doc__}\n\nColumns (format 1):\n\n" + "\n".join(
     f"    {name:12} {column.type.__name__:6} {column.meaning}" for name, column in SCHEMA.items()
 )
 INDEX = "table.index.json"  # which cells, in which state, table.parquet holds
+ALONE = ("table.csv", "table.parquet")  # of which the first is read where no cell is there
 
 
 class ResultTable:
@@ -162,8 +163,9 @@ def load_results(path: str | Path, known: Mapping[str, Status] | None = None) ->
     folder = Path(path)
     store = Store(folder.parent, folder.name)
     plan = store.plan()
-    if not any(_has_begun(store.cell(entry["id"])) for entry in plan["cells"]) and (folder / "table.csv").is_file():
-        return _table_alone(folder)
+    written = [folder / name for name in ALONE if (folder / name).is_file()]
+    if written and not any(_has_begun(store.cell(entry["id"])) for entry in plan["cells"]):
+        return _table_alone(written[0])
     signatures, known = {}, known or {}
     for entry in plan["cells"]:
         status = known.get(entry["id"]) or store.cell(entry["id"]).status()
@@ -186,19 +188,34 @@ def _has_begun(cell: CellFolder) -> bool:
     return any((cell.path / name).is_file() for name in ("cell.json", "status.json"))
 
 
-def _table_alone(folder: Path) -> ResultTable:
+def _table_alone(path: Path) -> ResultTable:
     """The table as it was written, of a folder that was passed on without its cells. It may hold raw figures of them
     (`LIGHT_FILES` of `bench.store.bundle`), no music.
 
-    Raises UserError where `table.csv` is no longer such a table.
+    Raises UserError where the file is no longer such a table.
     """
     import pandas as pd
 
-    path = folder / "table.csv"
     with as_user_error(ValueError, OSError, csv.Error, words=f"{path}: cannot be read: "):
-        header, rows = _texts(path.read_bytes().decode("utf-8-sig"))
-    texts = pd.DataFrame(rows, columns=header, dtype="object")
-    return ResultTable(typed(texts.reindex(columns=list(COLUMNS))), folder)
+        if path.suffix == ".csv":
+            header, rows = _texts(path.read_bytes().decode("utf-8-sig"))
+            frame = pd.DataFrame(rows, columns=header, dtype="object")
+        else:
+            frame = parquet_frame(io.BytesIO(path.read_bytes()))
+            _check_columns(list(frame.columns))
+            if not frame.dtypes.equals(typed(frame[:0])[list(frame.columns)].dtypes):
+                raise ValueError("a column is of another type")
+    return ResultTable(typed(frame.reindex(columns=list(COLUMNS))), path.parent)
+
+
+def _check_columns(header: list[str]) -> None:
+    """Raises ValueError unless these are the columns of a table."""
+    if unknown := [name for name in header if name not in SCHEMA]:
+        raise ValueError(f"unknown column {quoted(unknown[0])}; allowed: {', '.join(COLUMNS)}")
+    if len(set(header)) < len(header):
+        raise ValueError("a column is there twice")
+    if missing := [name for name in NEEDED if name not in header]:
+        raise ValueError(f"no column {', '.join(missing)}; needed are {', '.join(NEEDED)}")
 
 
 def _texts(content: str) -> tuple[list[str], list[list[str]]]:
@@ -216,12 +233,7 @@ def _texts(content: str) -> tuple[list[str], list[list[str]]]:
     header, *rows = [[text.replace("\0", "\r") for text in row] for row in lines] or [[]]
     if len(header) == 1 and ";" in header[0]:
         raise ValueError("columns are separated by `;`; allowed: `,`")
-    if unknown := [name for name in header if name not in SCHEMA]:
-        raise ValueError(f"unknown column {quoted(unknown[0])}; allowed: {', '.join(COLUMNS)}")
-    if len(set(header)) < len(header):
-        raise ValueError("a column is there twice")
-    if missing := [name for name in NEEDED if name not in header]:
-        raise ValueError(f"no column {', '.join(missing)}; needed are {', '.join(NEEDED)}")
+    _check_columns(header)
     kinds = [SCHEMA[name].type for name in header]
     for number, row in enumerate(rows, start=2):
         if not any(row):

@@ -115,15 +115,15 @@ def test_a_light_copy_has_table_and_raw_figures_and_is_read(study: Path, tmp_pat
     copy_light(study, tmp_path / "light")
     written = {path.relative_to(tmp_path / "light").as_posix() for path in (tmp_path / "light").rglob("*.*")}
     cells = {path.parent.name: path.name for path in (tmp_path / "light").glob("*-*/*")}
-    assert {"study.json", "table.csv", "environment.json"} <= written
+    assert {"study.json", "table.parquet", "environment.json"} <= written
     assert [(name.split("-")[0], file) for name, file in sorted(cells.items())] == [
         ("efficiency", "measurements.jsonl"),
         ("quality", "history.jsonl"),
     ]
     frame = load_results(tmp_path / "light").frame
     assert dict(zip(frame["metric"], frame["value"], strict=True)) == {"step_latency": 2.0, "bits_per_token": 3.5}
-    (study / "table.csv").unlink()
-    with pytest.raises(UserError, match=r"no finished cell, or no table.csv; run the study, or report it, first"):
+    (study / "table.parquet").unlink()
+    with pytest.raises(UserError, match=r"no finished cell, or no table.parquet; run the study, or report it, first"):
         copy_light(study, tmp_path / "none")
 
 

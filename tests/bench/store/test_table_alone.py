@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -30,8 +31,34 @@ def test_the_written_table_is_read_where_no_cell_is_there(demo: Path) -> None:
     latency = table.metric("step_latency", "efficiency")
     assert set(latency["arm"]) == {"smdim", "transformer", "mamba", "mamba-causal"}
     assert latency["length"].dtype == "Int64" and (latency["value"] > 0).all()
-    (demo / "table.csv").unlink()
+    (demo / "table.parquet").unlink()
     assert load_results(demo).frame.empty
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda frame: frame.assign(oa=1.0), "unknown column 'oa'; allowed: study, "),
+        (lambda frame: frame.drop(columns="value"), "no column value; needed are "),
+        (lambda frame: frame.assign(value="0.5"), "a column is of another type"),
+        (None, "no parquet file: "),
+    ],
+)
+def test_a_parquet_table_that_is_none_is_one_line(change: Any, reason: str, tmp_path: Path) -> None:
+    folder = alone(tmp_path / "alone")
+    path = folder / "table.parquet"
+    row = {"cell_id": "c", "kind": "quality", "arm": "a", "metric": "m", "value": 0.5, "seed": 3}
+    frame = typed(pd.DataFrame([row]))[list(COLUMNS)]
+    frame.to_parquet(path, index=False)
+    pd.testing.assert_frame_equal(load_results(folder).frame, frame)
+    if change is None:
+        path.write_bytes(path.read_bytes()[:-9])
+    else:
+        change(frame).to_parquet(path, index=False)
+    with pytest.raises(UserError) as refused:
+        load_results(folder)
+    assert str(refused.value).startswith(f"{path}: cannot be read: {reason}")
+    assert len(str(refused.value).splitlines()) == 1
 
 
 def test_the_commands_work_on_a_table_alone(demo: Path, tmp_path: Path) -> None:
