@@ -34,6 +34,12 @@ TAIL = """
 smdim-bench claims --map                              # over which sizes a published claim could hold
 ```
 
+![FLOPs and calls of a piece against length, by process](../results/reference/claim-map-diffumamba/pieces.png)
+
+```sh
+smdim-bench claims --map --paper diffumamba           # FLOPs and calls of a piece against its length, with exponents
+```
+
 ![What each metric notices](../results/reference/metric-sensitivity/figure.png)
 
 ```sh
