@@ -42,6 +42,16 @@ def varies_sampler(summaries: Summaries) -> bool:
     return any(map(_is_sampled, summaries))
 
 
+def varies_process(summaries: Summaries) -> bool:
+    """Whether arms were trained for several processes."""
+    return len({one.process for one in summaries}) > 1
+
+
+def varies_sampler_alone(summaries: Summaries) -> bool:
+    """Whether the ways of sampling are what is compared: they differ, and the processes do not."""
+    return varies_sampler(summaries) and not varies_process(summaries)
+
+
 def any_sampler(summary: Summary) -> Group:
     """Corpus and length of a summary as a group that holds every sampler and T."""
     return summary.corpus, summary.length, "", None

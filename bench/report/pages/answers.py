@@ -10,10 +10,10 @@ from bench.report.analysis.comparable import EXACT, first_setting, kernel_confli
 from bench.report.analysis.comparisons import Compared, compared
 from bench.report.analysis.growth import cost_ratio
 from bench.report.analysis.references import blind_to, grammar_marks
-from bench.report.analysis.samplers import varies_sampler
+from bench.report.analysis.samplers import varies_process, varies_sampler
 from bench.report.analysis.times import TIMES
 from bench.report.pages.findings import CANNOT, OPEN, Answer, Finding, music_finding, names, phrase, sentence
-from bench.report.pages.processes import process_answers, varies_process
+from bench.report.pages.processes import process_answers
 from bench.report.pages.sentences import sampler_sentences
 from bench.report.rows.summaries import (
     Summaries,
@@ -35,7 +35,7 @@ EQUAL = 0.005
 def answers(frame: pd.DataFrame, baseline: str, folder: Path | None = None, *, together: bool = False) -> list[Answer]:
     """The answer on cost, of the longest length at which the baseline has a figure, and the one on music; of several
     processes those at equal bits in place of it. `together` as in `in_short`."""
-    if varies_process(frame):
+    if varies_process(quality_summaries(frame)):
         cost = [_cost_answer(frame, baseline, folder, together)] if cost_summaries(frame) else []
         return [*cost, *process_answers(frame, baseline, folder)]
     return [_cost_answer(frame, baseline, folder, together), _music_answer(frame, baseline, folder)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.report.analysis.samplers import most_calls
+from bench.report.analysis.samplers import most_calls, varies_sampler, varies_sampler_alone
 from bench.report.claims.beside import beside_table, figures_beside
 from bench.report.claims.paper import PAPERS_FOLDER, load_paper
 from bench.report.claims.verdict import NOT_COMPARABLE, claims_table, figures_table, fixed_before, judge, save_verdicts
@@ -24,6 +24,7 @@ from bench.report.rows.arms import arm_order
 from bench.report.rows.frame import FAILURE_COLUMNS, TUNING, failures
 from bench.report.rows.pieces import Piece, samples_by_arm
 from bench.report.rows.study import baseline_arm, kernels_together
+from bench.report.rows.summaries import quality_summaries
 from bench.report.tables.ablation import ablation_tables
 from bench.report.tables.audit import audit_tables
 from bench.report.tables.comparisons import comparison_tables, rank_tables
@@ -176,8 +177,9 @@ def report_tables(
     frame: pd.DataFrame, folder: Path, baseline: str, *, force: bool = False, presentation: Presentation = PLAIN
 ) -> dict[str, list[Table]]:
     """Every table of a report by its section; where samplers vary, one table of them instead of one for each, and
-    their differences from the one with the most network calls."""
-    sampling = sampler_tables(frame)
+    where nothing else does their differences from the one with the most network calls."""
+    everything = quality_summaries(frame)
+    sampling = varies_sampler_alone(everything)
     measured = efficiency_lengths(frame)
     lengths = [length for length in presentation.lengths if length in measured]
 
@@ -203,7 +205,7 @@ def report_tables(
         ],
         Section.ABLATION: with_values(ablation_tables(frame, folder), frame, folder),
         Section.CLAIMS: claims_tables(frame, folder),
-        Section.DETAILS: [] if sampling else with_values(detail_tables(frame), frame, folder),
+        Section.DETAILS: [] if varies_sampler(everything) else with_values(detail_tables(frame), frame, folder),
     }
     if presentation.numbers == NumberStyle():
         return tables

@@ -27,11 +27,6 @@ SECONDS = {PIECE_TIME: "alone", PIECE_TIME_TOGETHER: "in a batch"}
 WHOLE = "whole sequences"
 
 
-def varies_process(frame: pd.DataFrame) -> bool:
-    """Whether arms were trained for several processes."""
-    return len({one.process for one in quality_summaries(frame)}) > 1
-
-
 def process_answers(frame: pd.DataFrame, baseline: str, folder: Path | None = None) -> list[Answer]:
     """Which arm and process needs the fewest seconds at equal bits, which the fewest FLOPs, and which arm is ahead
     within each process: three sentences."""
@@ -59,8 +54,12 @@ def _least(ways: Ways, cost: str, baseline: str) -> str | None:
     unit = quantity_of(cost).unit
     order = sorted(model.arms, key=model.means.__getitem__)
     figures = {name: f"{name} ({number(math.exp(model.means[name]))} {unit})" for name in order}
-    never = [curve.name for curve in ways.exact if curve.name not in order]
+    bits = ways.equal_bits(baseline)
+    others = [curve for curve in ways.exact if curve.name not in order]
+    reached = [curve.name for curve in others if math.isfinite(curve.at(cost, bits))]
+    never = [curve.name for curve in others if curve.name not in reached]
     left = f"; never reached by {names(never)}" if never else ""
+    left += f"; on average, not in every seed, reached by {names(reached)}" if reached else ""
     if len(order) == 1:
         return f"{figures[order[0]]} alone reaches it{left}"
     seeds = min(map(len, model.values.values()))

@@ -11,7 +11,7 @@ from bench.report.analysis.comparable import EXACT, first_setting, kernel_confli
 from bench.report.analysis.comparisons import Compared, Comparison, compared
 from bench.report.analysis.growth import cost_ratio
 from bench.report.analysis.references import grammar_marks
-from bench.report.analysis.samplers import network_calls, one_a_training, varies_sampler
+from bench.report.analysis.samplers import network_calls, one_a_training, varies_sampler_alone
 from bench.report.analysis.times import Ratio
 from bench.report.presentation import shown_rows
 from bench.report.rows.summaries import (
@@ -86,7 +86,7 @@ def _listed(words: list[str]) -> str:
 
 
 def _quality_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None) -> list[str]:
-    words = [] if varies_sampler(quality_summaries(frame)) else verdict_sentences(frame, baseline, folder)
+    words = [] if varies_sampler_alone(quality_summaries(frame)) else verdict_sentences(frame, baseline, folder)
     references = reference_summaries(frame)
     return [
         *words,
@@ -147,8 +147,8 @@ def _with_figure(arm: Comparison) -> str:
 
 def sampler_sentences(frame: pd.DataFrame, folder: Path | None = None) -> list[str]:
     """The primary score of the music with the most network calls, and the fewest calls that are not worse; one sentence
-    a corpus and length, none where the study does not vary the sampler."""
-    if not varies_sampler(quality_summaries(frame)):
+    a corpus and length, none where the study does not vary the sampler alone."""
+    if not varies_sampler_alone(quality_summaries(frame)):
         return []
     return [words for one in compared(frame, folder) if (words := _sampler_sentence(one))]
 
