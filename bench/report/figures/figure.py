@@ -85,7 +85,7 @@ def figure(
     """Register a function (frame, results folder, width in inches) -> matplotlib Figure; it runs in `figure_style`.
 
     `panels`: quantities of which it has a panel each; where a panel is of two, those of each axis by themselves.
-    `most_arms`: for a figure that joins arms to curves, more than can be told apart.
+    `most_arms`: for a figure that joins arms to curves, more than can be distinguished.
     """
 
     def register(function: Draw) -> Draw:
