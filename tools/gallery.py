@@ -14,7 +14,7 @@ from bench.report.figures.figure import RegisteredFigure
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "gallery.md"
-FIRST = "quickstart"  # its images stand before those of other studies
+FIRST = "quickstart"  # its images, and those of its sweep, stand before those of other studies
 OWN_STUDY = ("orders", "lengths")
 """Figures that the study of their name draws, where no image is committed."""
 HEAD = """\
@@ -57,7 +57,7 @@ smdim-bench generate RUN -o bars/ --infill song.mid --bars 4:8 --report
 def image_of(name: str) -> Path | None:
     """Committed image of a figure; None where there is none."""
     found = sorted((ROOT / "results" / "reference").rglob(f"figures/{name}.png"))
-    return min(found, key=lambda path: path.parts[-3] != FIRST, default=None)
+    return min(found, key=lambda path: (not path.parts[-3].startswith(FIRST), path.parts[-3] != FIRST), default=None)
 
 
 def entry(figure: RegisteredFigure) -> str:
