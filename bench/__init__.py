@@ -14,7 +14,7 @@ __version__ = SOFTWARE
 
 
 def load_results(path: str | Path) -> ResultTable:
-    """The measurements of a study, `load_results("results/quickstart").frame`: columns in `bench.store.table`."""
+    """The measurements of a study, `load_results("results/quickstart").frame`: columns in `bench.store.columns`."""
     from bench.store.table import load_results as load
 
     return load(path)

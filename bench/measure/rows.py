@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def row(metric: str, value: float, **more: Any) -> dict[str, Any]:
-    """One measurement in its registered unit; keys as in `bench.store.table`, plus `raw` for the samples behind it."""
+    """One measurement in its registered unit; keys as in `bench.store.columns`, plus `raw`, the samples behind it."""
     return {"metric": metric, "value": float(value), "unit": quantity_of(metric).unit} | more
 
 

@@ -21,8 +21,9 @@ from bench.report.rows.frame import as_frame, failures, records
 from bench.run.estimate import Estimator
 from bench.run.overview import overview
 from bench.store.cells import Store
+from bench.store.columns import COLUMNS, SCHEMA
 from bench.store.reuse import OtherStudies
-from bench.store.table import COLUMNS, INDEX, SCHEMA, ResultTable, load_results
+from bench.store.table import INDEX, ResultTable, load_results
 from bench.store.vectors import read_vectors
 from bench.study.grid import Cell
 

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.store.table import COLUMNS
+from bench.store.columns import COLUMNS
 from metrics.quantities import quantities
 
 ROOT = Path(__file__).parents[2]

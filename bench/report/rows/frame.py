@@ -19,7 +19,7 @@ from bench.report.presentation import (
     presented,
     shown_rows,
 )
-from bench.store.table import COLUMNS, NEEDED, SCHEMA, typed
+from bench.store.columns import COLUMNS, NEEDED, SCHEMA, typed
 from bench.study.tuning import SHARED
 from bench.versions import number_of
 from metrics.cost.quantities import BITS_PER_BEAT, BITS_PER_NOTE, STATE_DEPENDENT_BITS

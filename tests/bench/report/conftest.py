@@ -181,7 +181,8 @@ def results_folder(tmp_path: Path, frame: pd.DataFrame, write_midi: Callable[...
 @pytest.fixture
 def passed_on() -> Callable[..., Path]:
     """Writes a results folder without cells: the plan of a study, with keys that may be given, and its table."""
-    from bench.store.table import COLUMNS, ResultTable
+    from bench.store.columns import COLUMNS
+    from bench.store.table import ResultTable
 
     def write(folder: Path, frame: pd.DataFrame, **study: object) -> Path:
         folder.mkdir(parents=True, exist_ok=True)

@@ -12,10 +12,11 @@ import pytest
 from pyarrow import parquet
 
 from bench.errors import UserError
-from bench.store import table as table_module
+from bench.store import columns as columns_module
 from bench.store.cells import CellFolder, Store
+from bench.store.columns import COLUMNS, SCHEMA, typed
 from bench.store.reuse import OtherStudies
-from bench.store.table import COLUMNS, SCHEMA, load_results, typed
+from bench.store.table import load_results
 from bench.study.grid import Cell
 
 LABELS = {"arm": "a", "pattern": "MFA", "direction": "Mamba forward", "seed": 0, "length": 32, "corpus": "demo"}
@@ -103,7 +104,7 @@ def test_every_column_has_its_type_and_is_in_the_help() -> None:
     assert list(frame["metric"]) == ["m", ""] and list(frame["study"]) == ["", ""] and list(frame["extra"]) == [1, 2]
     assert frame["nfe"].isna().tolist() == [False, True] and frame["value"].isna().tolist() == [False, True]
     assert older["nfe"].dtype == "float64", "the frame given is not changed"
-    lines = [line.split() for line in (table_module.__doc__ or "").splitlines() if line.startswith("    ")]
+    lines = [line.split() for line in (columns_module.__doc__ or "").splitlines() if line.startswith("    ")]
     assert [line[0] for line in lines] == list(COLUMNS) and all(len(line) > 2 for line in lines)
 
 

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from bench.errors import UserError
-from bench.store.table import COLUMNS, ResultTable, load_results, typed
+from bench.store.columns import COLUMNS, typed
+from bench.store.table import ResultTable, load_results
 
 DEMO = Path(__file__).parents[3] / "results" / "reference" / "cpu-2-cores" / "lieder"
 committed = pytest.mark.skipif(not DEMO.is_dir(), reason="the committed results lie beside the sources only")
