@@ -131,10 +131,10 @@ def wall_time_s(cells: Iterable[tuple[Cell, Estimate]], jobs: int, trained: Iter
             session = max(session, estimate.time_s)
             continue
         total += estimate.time_s
-        if (training := training_of(cell)) in known:
+        training = training_of(cell)
+        if training and training in known:
             total -= estimate.training_s
-        elif training:
-            known.add(training)
+        known.add(training)
     return total / jobs + session
 
 

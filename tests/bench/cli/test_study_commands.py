@@ -124,6 +124,8 @@ def test_estimates_scale_with_what_is_trained(store: Store) -> None:
     assert one.training_s == pytest.approx(30.0)
     assert wall_time_s([(cell, one) for cell in drawn], jobs=1) == pytest.approx(34.0)  # one training, two samplings
     assert wall_time_s([(drawn[0], one)], jobs=1, trained=[training_of(drawn[1])]) == pytest.approx(2.0)
+    sweep = Cell("tuning", CELLS[0].labels, CELLS[0].settings | {"parts": {}})  # a done cell that trains nothing: ""
+    assert wall_time_s([(sweep, one), (sweep, one)], jobs=1, trained=[training_of(sweep)]) == pytest.approx(64.0)
     assert Estimator(store.results / "nowhere").estimate(CELLS[0]).time_s != one.time_s
     # 6e9 FLOPs are a thousand million weights at a position, each of which stands for four tokens
     assert training_cost("quality", {}, {"train": {"flops": 6e9}, "model": {"stride": 4}}) == 4e9
