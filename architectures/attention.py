@@ -19,7 +19,7 @@ from architectures.mixer import (
 )
 from architectures.padding import without_pad
 from architectures.registry import register_mixer
-from architectures.rotary import rotary_table, rotate
+from architectures.rotary import rotary_table, rotate_both
 from architectures.short_convolution import short_convolution
 from architectures.state import PLAIN, Call, Extended, State, Streams, positions_before
 from architectures.window import window_mask, windowed_attention, within
@@ -113,7 +113,7 @@ class Attention(Mixer):
             shared = {} if shared is None else shared
             if name not in shared:
                 shared[name] = rotary_table(both, past)
-            both = rotate(both, shared[name])
+            return *rotate_both(both, shared[name]), *value.unbind()
         return *both.unbind(), *value.unbind()
 
     def attended(

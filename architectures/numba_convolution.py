@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import float32, int64, njit, types
+from numba import float32, int16, int64, njit, types
 from torch import Tensor
 
 from architectures.kernel_choice import KernelError, around_autograd
 from architectures.numba_code import compiled
 from architectures.scan import numba_lanes
 from architectures.scan.numba_lanes import WIDTH as LANES
-from architectures.scan.numba_lanes import load, multiply_add, sigmoid, spread, store, sum_of_lanes
+from architectures.scan.numba_lanes import kept_in, load, multiply_add, number, sigmoid, spread, store, sum_of_lanes
 from architectures.scan.workers import run_items
 
 ROWS = 8
@@ -31,7 +31,11 @@ UPDATES = {"forward": 2, "backward": 6}
 """What a value of the output costs, in updates of a scan's state (see `run_items`)."""
 
 _values, _strides, _sizes = float32[::1], types.UniTuple(int64, 2), types.UniTuple(int64, 5)
-FORWARD_TYPES = types.void(_sizes, _values, _strides, *(_values,) * 3, _strides, _values, int64, int64)
+FORWARD_TYPES = {
+    half: types.void(_sizes, x_and_y, _strides, _values, _values, x_and_y, _strides, _values, int64, int64)
+    for half, x_and_y in ((False, _values), (True, int16[::1]))
+}
+"""Whether x and y are in bfloat16 -> types of the arguments."""
 BACKWARD_TYPES = types.void(
     _sizes, _values, _strides, *(_values,) * 4, _strides, _values, _strides, *(_values,) * 3, int64, int64
 )
@@ -44,7 +48,7 @@ def _copy(values, begin, target, at, length):  # type: ignore[no-untyped-def]
     for t in range(0, whole, LANES):
         store(target, at + t, load(values, begin + t))
     for t in range(whole, length):
-        target[at + t] = values[begin + t]
+        target[at + t] = kept_in(target, number(values[begin + t]))
 
 
 @njit(inline="always")
@@ -130,17 +134,17 @@ def convolution_backward(  # type: ignore[no-untyped-def]
 
 
 @cache
-def _compiled(which: str) -> Callable[..., None]:
+def _compiled(which: str, in_half: bool) -> Callable[..., None]:
     here = (sys.modules[__name__], numba_lanes)
     if which == "forward":
-        return compiled(convolution_forward, FORWARD_TYPES, *here)
+        return compiled(convolution_forward, FORWARD_TYPES[in_half], *here)
     return compiled(convolution_backward, BACKWARD_TYPES, *here)
 
 
-def _by_time(tensor: Tensor) -> Tensor:
-    """In float32, with time contiguous."""
-    wide = tensor.detach().to(torch.float32)
-    return wide if wide.stride(2) == 1 else wide.contiguous()
+def _by_time(tensor: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """In this type, with time contiguous."""
+    values = tensor.detach().to(dtype)
+    return values if values.stride(2) == 1 else values.contiguous()
 
 
 def _constant(tensor: Tensor | None) -> np.ndarray:
@@ -148,13 +152,17 @@ def _constant(tensor: Tensor | None) -> np.ndarray:
 
 
 def _flat(tensor: Tensor) -> tuple[np.ndarray, tuple[int, int]]:
-    """The memory that a tensor (B, I, L) lies in from its first value to its last, and its first two strides."""
+    """The memory that a tensor (B, I, L) lies in from its first value to its last, of bfloat16 its bits; and its first
+    two strides."""
     span = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    return tensor.as_strided((span,), (1,)).numpy(), (tensor.stride(0), tensor.stride(1))
+    flat = tensor.as_strided((span,), (1,))
+    values = flat.view(torch.int16) if flat.dtype == torch.bfloat16 else flat
+    return values.numpy(), (tensor.stride(0), tensor.stride(1))
 
 
 def _run(which: str, shape: torch.Size, width: int, ahead: bool, *arguments: Any) -> None:
-    function, sizes = _compiled(which), (*shape, width, (width - 1) * ahead)
+    in_half = which == "forward" and arguments[0].dtype == np.int16
+    function, sizes = _compiled(which, in_half), (*shape, width, (width - 1) * ahead)
 
     def task(scratch: np.ndarray, first: int, last: int) -> None:
         function(sizes, *arguments, scratch, first, last)
@@ -164,7 +172,7 @@ def _run(which: str, shape: torch.Size, width: int, ahead: bool, *arguments: Any
 
 
 def _convolve(x_BIL: Tensor, weight_IK: Tensor, bias_I: Tensor | None, ahead: bool) -> Tensor:
-    x = _by_time(x_BIL)
+    x = _by_time(x_BIL, torch.bfloat16 if x_BIL.dtype == torch.bfloat16 else torch.float32)
     y = torch.empty_like(x)
     weight = weight_IK.flip(-1) if ahead else weight_IK
     given = (*_flat(x), _constant(weight), _constant(bias_I), *_flat(y))

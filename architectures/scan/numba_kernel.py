@@ -24,21 +24,29 @@ NOTHING = np.zeros(0, dtype=np.float32)
 
 
 @cache
-def _compiled(which: str, in_blocks: bool) -> Callable[..., None]:
-    """The forward or backward function, with blocks that replace the state or without."""
+def _compiled(which: str, in_blocks: bool, in_half: bool) -> Callable[..., None]:
+    """The forward or backward function, with blocks that replace the state or without; on float32 or bfloat16."""
     sources = (numba_passes, numba_lanes, numba_steps)
     if which == "forward":
-        return compiled(numba_passes.scan_forward, numba_passes.FORWARD_TYPES[in_blocks], *sources)
+        return compiled(numba_passes.scan_forward, numba_passes.FORWARD_TYPES[in_blocks, in_half], *sources)
     return compiled(numba_passes.scan_backward, numba_passes.BACKWARD_TYPES[in_blocks], *sources)
 
 
 def _in_scan_order(tensor: Tensor, reverse: bool) -> np.ndarray:
-    return tensor.numpy()[..., ::-1] if reverse else tensor.numpy()
+    """float32, or bfloat16 as its bits."""
+    values = tensor.view(torch.int16).numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
+    return values[..., ::-1] if reverse else values
 
 
-def _read(inputs: ScanInputs, grad_BDL: Tensor | None = None) -> ScanArrays:
+def _in_half(inputs: ScanInputs) -> bool:
+    """Whether all that has time and channels is in bfloat16, which the forward pass reads and writes as it is."""
+    large = (inputs.u, inputs.delta) if inputs.z is None else (inputs.u, inputs.delta, inputs.z)
+    return all(tensor.dtype == torch.bfloat16 for tensor in large)
+
+
+def _read(inputs: ScanInputs, dtype: torch.dtype, grad_BDL: Tensor | None = None) -> ScanArrays:
     def rows(tensor: Tensor) -> np.ndarray:
-        return _in_scan_order(tensor.detach().to(torch.float32), inputs.reverse)
+        return _in_scan_order(tensor.detach().to(dtype), inputs.reverse)
 
     def columns(tensor: Tensor) -> np.ndarray:
         by_time = tensor.detach().to(torch.float32).transpose(1, 2).contiguous().numpy()  # B N L -> B L N
@@ -75,7 +83,7 @@ def _groups(given: ScanArrays) -> int:
 
 
 def _run(which: str, given: ScanArrays, results: tuple[np.ndarray, ...]) -> None:
-    function = _compiled(which, given.block is not None)
+    function = _compiled(which, given.block is not None, given.u.dtype == np.int16)
 
     def task(scratch: np.ndarray, first: int, last: int) -> None:
         function(*given, *results, scratch, first, last)
@@ -84,24 +92,25 @@ def _run(which: str, given: ScanArrays, results: tuple[np.ndarray, ...]) -> None
     run_items(task, items, scratch_floats(which, given), updates)
 
 
-def _like(tensor: Tensor) -> Tensor:
-    """Memory for a result in float32, laid out as the tensor where that has time contiguous."""
+def _like(tensor: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Memory for a result, laid out as the tensor where that has time contiguous."""
     contiguous = tensor.stride(2) == 1
     return torch.empty_like(
-        tensor, dtype=torch.float32, memory_format=torch.preserve_format if contiguous else torch.contiguous_format
+        tensor, dtype=dtype, memory_format=torch.preserve_format if contiguous else torch.contiguous_format
     )
 
 
 def forward(inputs: ScanInputs) -> Tensor:
     """y (B, D, L), computed in float32, in the type of u, and laid out in memory as u is."""
-    y = _like(inputs.u)
-    _run("forward", _read(inputs), (_in_scan_order(y, inputs.reverse),))
+    dtype = torch.bfloat16 if _in_half(inputs) else torch.float32
+    y = _like(inputs.u, dtype)
+    _run("forward", _read(inputs, dtype), (_in_scan_order(y, inputs.reverse),))
     return y.to(inputs.u.dtype)
 
 
 def backward(inputs: ScanInputs, grad_BDL: Tensor) -> ScanGradients:
     """Gradients of all arguments, each in its argument's type."""
-    given = _read(inputs, grad_BDL)
+    given = _read(inputs, torch.float32, grad_BDL)
     batch, channels, length = inputs.u.shape
     state = inputs.A.shape[1]
     grad_u, grad_delta = (_like(tensor) for tensor in (inputs.u, inputs.delta))

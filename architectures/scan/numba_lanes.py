@@ -3,6 +3,9 @@
 Numba leaves vectorisation to LLVM's loop optimiser, which fails on loops with many arrays because it cannot prove that
 they do not overlap. Values of this type are LLVM vectors from the start: every operation is one vector instruction
 (several on narrower machines), and sums stay in registers. Lanes never trap; NaN goes through everything.
+
+Arrays hold float32, or bfloat16 as the 16-bit integers of its bits: a load widens them, a store rounds to the nearest,
+ties to even, as torch does.
 """
 
 import operator
@@ -17,6 +20,8 @@ WIDTH = 16
 _BITS = ir.IntType(32)
 _VECTOR = ir.VectorType(ir.FloatType(), WIDTH)
 _VECTOR_BITS = ir.VectorType(_BITS, WIDTH)
+_HALF = ir.IntType(16)
+_VECTOR_HALVES = ir.VectorType(_HALF, WIDTH)
 _CONTRACT = ("contract",)
 f32 = np.float32
 intrinsic: Any = extending.intrinsic  # untyped: its annotation has the typing context, which callers do not pass
@@ -38,33 +43,77 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, numba_type, _VECTOR)
 
 
+def _constant(kind: Any, number: int) -> Any:
+    return ir.Constant(kind, [number] * WIDTH if isinstance(kind, ir.VectorType) else number)
+
+
+def _widened(builder: Any, bits: Any, wide: Any, floats: Any) -> Any:
+    """Bits of bfloat16 as float32: they are the upper half of its bits."""
+    return builder.bitcast(builder.shl(builder.zext(bits, wide), _constant(wide, 16)), floats)
+
+
+def _rounded(builder: Any, value: Any, wide: Any, half: Any) -> Any:
+    """float32 as bits of bfloat16."""
+    bits, upper = builder.bitcast(value, wide), _constant(wide, 16)
+    odd = builder.and_(builder.lshr(bits, upper), _constant(wide, 1))
+    nearest = builder.lshr(builder.add(bits, builder.add(odd, _constant(wide, 0x7FFF))), upper)
+    is_nan = builder.fcmp_unordered("uno", value, value)
+    return builder.trunc(builder.select(is_nan, _constant(wide, 0x7FC0), nearest), half)
+
+
 def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), _VECTOR.as_pointer())
+    vector = _VECTOR_HALVES if array_type.dtype is types.int16 else _VECTOR
+    return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 
 
 @intrinsic
 def load(typing_context: Any, array: Any, index: Any) -> Any:
-    """The sixteen floats of a contiguous array that start at `index`."""
+    """The sixteen numbers of a contiguous array that start at `index`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        value = builder.load(_address(context, builder, signature.args[0], *arguments))
-        value.align = 4
-        return value
+        kind = signature.args[0]
+        value = builder.load(_address(context, builder, kind, *arguments))
+        value.align = kind.dtype.bitwidth // 8
+        return _widened(builder, value, _VECTOR_BITS, _VECTOR) if kind.dtype is types.int16 else value
 
     return lanes_type(array, types.intp), generate
 
 
 @intrinsic
 def store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
-    """Write sixteen floats of a contiguous array from `index` on."""
+    """Write sixteen numbers of a contiguous array from `index` on."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, index, value = arguments
-        builder.store(value, _address(context, builder, signature.args[0], array, index)).align = 4
+        (array, index, value), kind = arguments, signature.args[0]
+        if kind.dtype is types.int16:
+            value = _rounded(builder, value, _VECTOR_BITS, _VECTOR_HALVES)
+        builder.store(value, _address(context, builder, kind, array, index)).align = kind.dtype.bitwidth // 8
         return context.get_dummy_value()
 
     return types.void(array, types.intp, lanes_type), generate
+
+
+@intrinsic
+def number(typing_context: Any, value: Any) -> Any:
+    """A value of an array as float32."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        (value,) = arguments
+        return _widened(builder, value, _BITS, ir.FloatType()) if signature.args[0] is types.int16 else value
+
+    return types.float32(value), generate
+
+
+@intrinsic
+def kept_in(typing_context: Any, array: Any, value: Any) -> Any:
+    """A float32 as the array keeps it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        value = arguments[1]
+        return _rounded(builder, value, _BITS, _HALF) if signature.args[0].dtype is types.int16 else value
+
+    return array.dtype(array, types.float32), generate
 
 
 def _spread(builder: Any, scalar: Any) -> Any:

@@ -11,7 +11,7 @@ is one flat float32 array, cut up by offsets.
 
 from typing import Any, NamedTuple
 
-from numba import boolean, float32, int64, njit, types
+from numba import boolean, float32, int16, int64, njit, types
 
 from architectures.scan.numba_lanes import load, multiply_add, store, sum_of_lanes
 from architectures.scan.numba_steps import (
@@ -93,14 +93,21 @@ class _Places(NamedTuple):
     end: int
 
 
-_rows, _matrix, _vector = float32[:, :, :], float32[:, ::1], float32[::1]
-_given = (*(_rows,) * 4, _matrix, _rows, _rows, _vector, _vector, boolean, boolean, int64)
+_rows, _halves, _matrix, _vector = float32[:, :, :], int16[:, :, :], float32[:, ::1], float32[::1]
+_others = (_matrix, _rows, _rows, _vector, _vector, boolean, boolean, int64)
 _in_blocks = {False: (types.none, boolean), True: (int64, boolean)}
 _partial = float32[:, :, :, :]
 _gradients = (_rows, _rows, _rows, float32[:, :, ::1], _partial, _partial, _matrix, _matrix)
 _ends = _vector, int64, int64
-FORWARD_TYPES = {own: types.void(*_given, *more, _rows, *_ends) for own, more in _in_blocks.items()}
-BACKWARD_TYPES = {own: types.void(*_given, *more, *_gradients, *_ends) for own, more in _in_blocks.items()}
+FORWARD_TYPES = {
+    (own, half): types.void(*(rows,) * 4, *_others, *more, rows, *_ends)
+    for own, more in _in_blocks.items()
+    for half, rows in ((False, _rows), (True, _halves))
+}
+"""Whether blocks replace the state, and whether u, delta, z and y are in bfloat16 -> types of the arguments."""
+BACKWARD_TYPES = {
+    own: types.void(*(_rows,) * 4, *_others, *more, *_gradients, *_ends) for own, more in _in_blocks.items()
+}
 """Whether blocks replace the state -> types of the arguments."""
 
 

@@ -9,8 +9,10 @@ from numba import njit
 
 from architectures.scan.numba_lanes import WIDTH as LANES
 from architectures.scan.numba_lanes import (
+    kept_in,
     load,
     multiply_add,
+    number,
     power_of_two,
     sigmoid,
     softplus,
@@ -22,7 +24,6 @@ from architectures.scan.numba_lanes import (
 STEPS = 16  # time steps replayed at once in the backward pass: with 16 states they stay near the level-1 cache
 ROW = LANES * STEPS
 CHUNK_ROWS = 7
-FLOAT_BYTES = 4
 LOG2_E = np.float32(1.4426950408889634)
 LN_2 = np.float32(0.6931471805599453)
 ZERO = np.float32(0.0)
@@ -33,8 +34,8 @@ ONE = np.float32(1.0)
 def load_rows(scratch, to, rows, batch, channel, start, steps):  # type: ignore[no-untyped-def]
     """One chunk of a block, turned so that lanes are adjacent; lanes beyond the last channel are 0."""
     lanes = min(LANES, rows.shape[1] - channel)
-    ascending = rows.strides[2] == FLOAT_BYTES
-    if lanes == LANES and steps == STEPS and (ascending or rows.strides[2] == -FLOAT_BYTES):
+    ascending = rows.strides[2] == rows.itemsize
+    if lanes == LANES and steps == STEPS and (ascending or rows.strides[2] == -rows.itemsize):
         lowest = start if ascending else start + STEPS - 1
         for lane in range(LANES):
             store(scratch, to + lane * LANES, load(rows[batch, channel + lane, lowest:], 0))
@@ -45,7 +46,7 @@ def load_rows(scratch, to, rows, batch, channel, start, steps):  # type: ignore[
     scratch[to : to + ROW] = ZERO
     for lane in range(lanes):
         for t in range(steps):
-            scratch[to + t * LANES + lane] = rows[batch, channel + lane, start + t]
+            scratch[to + t * LANES + lane] = number(rows[batch, channel + lane, start + t])
 
 
 @njit
@@ -63,7 +64,7 @@ def store_rows(scratch, at, rows, batch, channel, start, steps):  # type: ignore
         return
     for lane in range(lanes):
         for t in range(steps):
-            rows[batch, channel + lane, start + t] = scratch[at + t * LANES + lane]
+            rows[batch, channel + lane, start + t] = kept_in(rows, scratch[at + t * LANES + lane])
 
 
 @njit

@@ -28,7 +28,8 @@ def export(
     from bench.citation import check_licence
     from bench.cli.options import results_folder
     from bench.errors import UserError
-    from bench.store.bundle import copy_light, export_bundle
+    from bench.store.bundle import export_bundle
+    from bench.store.light import copy_light
 
     if light and described:
         raise UserError("--light, --crate: allowed: one of them")

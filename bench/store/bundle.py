@@ -37,12 +37,6 @@ CELL_FILES = (
     "cell.json", "environment.json", "measurements.jsonl", "status.json", "history.jsonl", "data.json", VECTORS,
 )  # fmt: skip
 FOLDERS = ("figures", "tables")  # of the study
-LIGHT_FILES = {
-    "efficiency": ("measurements.jsonl",),
-    "quality": (VECTORS, "history.jsonl"),
-    "tuning": ("history.jsonl",),
-}
-"""Of each kind of cell what a report reads beside the table: raw times, values of songs, learning curves."""
 MOST_BYTES = 8 << 30
 MOST_FILES = 2_000_000
 MANIFEST_BYTES = 512 << 20
@@ -109,27 +103,6 @@ def _crate(
     devices = dict.fromkeys(str(one["device"]) for one in environments if one.get("device"))
     environment = {**(environments[0] if done else {}), "device": "; ".join(devices)}
     return to_json(crate(study, files, date, environment, licence), indent=1).encode()
-
-
-def copy_light(folder: Path, target: Path) -> Bundle:
-    """Copy the table, the report and the raw figures of the study in `folder` to the folder `target`, enough to report
-    it again but without checkpoints, music and configurations of cells. Raises UserError, OSError."""
-    store = Store(folder.parent, folder.name)
-    cells = store.plan()["cells"]
-    done = [cell for cell in cells if store.cell(cell["id"]).status().state in FINISHED]
-    if not done or not (folder / "table.parquet").is_file():
-        raise UserError(f"{folder}: no finished cell, or no table.parquet; run the study, or report it, first")
-    files = [folder / name for name in ("study.json", "table.parquet", "report.md")]
-    files += [*sorted((folder / "tables").glob("*.csv")), *sorted((folder / "figures").glob("*"))]
-    files += [folder / cell["id"] / name for cell in done for name in LIGHT_FILES.get(cell["kind"], ())]
-    files = [path for path in files if path.is_file()]
-    for path in files:
-        copied = target / path.relative_to(folder)
-        copied.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copied)
-    environment = store.cell(done[0]["id"]).environment()
-    (target / "environment.json").write_text(to_json(environment, indent=2), encoding="utf-8")
-    return Bundle(target, len(done), len(files) + 1, sum(path.stat().st_size for path in files))
 
 
 def import_bundle(bundle: Path, results: Path, name: str | None = None) -> Bundle:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def read_written(path: Path) -> pd.DataFrame:
     """The table of a `.csv` or `.parquet` file, with all columns, of a folder that was passed on without its cells. It
-    may hold raw figures of them (`LIGHT_FILES` of `bench.store.bundle`), no music. Raises UserError where the file is
+    may hold raw figures of them (`LIGHT_FILES` of `bench.store.light`), no music. Raises UserError where the file is
     no longer such a table."""
     import pandas as pd
 

@@ -8,7 +8,7 @@ import torch
 from architectures import attention, build
 from architectures.attention import Attention
 from architectures.attention_kernels import attend
-from architectures.rotary import rotary_table, rotate
+from architectures.rotary import ONE_THREAD, rotary_table, rotate, rotate_both
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +74,18 @@ def test_rotary_scores_depend_on_the_distance_only():
     scores = (turned_q @ turned_k.transpose(-1, -2))[0, 0]
     torch.testing.assert_close(scores[:-1, :-1], scores[1:, 1:], rtol=1e-4, atol=1e-5)
     assert torch.allclose(torch.diagonal(scores), (query * key).sum(), atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [64, 65])
+def test_queries_and_keys_rotated_at_once_or_one_by_one_have_the_same_bits(length):
+    results = []
+    for apart in (False, True):
+        both = torch.randn(2, 1, 8, length, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+        table = rotary_table(both)
+        turned = [rotate(one, table) for one in both.unbind()] if apart else rotate_both(both, table)
+        results.append([*turned, *torch.autograd.grad(turned[0].square().sum() + turned[1].exp().sum(), both)])
+    assert ONE_THREAD == 8 * 64 * 64
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
 
 
 def test_learned_positions_of_attention_end():

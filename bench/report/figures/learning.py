@@ -3,13 +3,13 @@ the validation after training on more of both stands apart."""
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
+from bench.files import read_lines
 from bench.report.figures.figure import figure
 from bench.report.figures.marks import reference_handles, reference_line
 from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, legend_below, panel_grid
@@ -123,13 +123,10 @@ def _flops_a_token(counts: Summaries, length: int | None) -> float:
 
 
 def _histories(rows: pd.DataFrame, folder: Path) -> pd.DataFrame:
-    """The `history.jsonl` of every cell below each other, with columns arm and cell_id; empty where there is none. A
-    line cut short by a crash is left out."""
+    """The `history.jsonl` of every cell below each other, with columns arm and cell_id; empty where there is none."""
     found: list[dict[str, Any]] = []
     for cell_id, arm in rows.groupby("cell_id", sort=False)["arm"].first().items():
         with suppress(OSError):
-            for text in (folder / str(cell_id) / "history.jsonl").read_text(encoding="utf-8").splitlines():
-                with suppress(ValueError):
-                    line = json.loads(text)
-                    found += [line | {"cell_id": cell_id, "arm": arm}] if isinstance(line, dict) else []
+            lines = read_lines(folder / str(cell_id) / "history.jsonl")
+            found += [line | {"cell_id": cell_id, "arm": arm} for line in lines]
     return pd.DataFrame(found)

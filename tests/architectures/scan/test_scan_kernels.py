@@ -178,6 +178,21 @@ def test_half_inputs_are_computed_in_float32(kernel: str, dtype: torch.dtype) ->
     assert float((found["y"].double() - exact["y"].double()).abs().max()) <= unit * float(exact["y"].abs().max())
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("shape", [(2, 5, 33, 4), (1, 32, 32, 3)])
+def test_bfloat16_is_read_and_written_as_float32_rounded(shape: tuple[int, int, int, int], reverse: bool) -> None:
+    """By compiled loops the same bits as of widened inputs, rounded by torch; in whole vectors and in rests of them."""
+    if available_kernels()["numba"]:
+        pytest.skip(available_kernels()["numba"])
+    arguments = random_arguments(*shape)
+    half = {name: t.bfloat16() if name in ("u", "delta", "z") else t for name, t in arguments.items()}
+    half["z"][0, 1, 3], half["z"][0, 2, 30] = math.nan, math.inf
+    wide = {name: t.float() for name, t in half.items()}
+    found, exact = (selective_scan(**given, reverse=reverse, kernel="numba") for given in (half, wide))
+    assert found.dtype == torch.bfloat16 and found[0, 1, 3].isnan() and found[0, 2, 30].isinf()
+    torch.testing.assert_close(found, exact.bfloat16(), rtol=0, atol=0, equal_nan=True)
+
+
 @pytest.mark.parametrize("shape", [(0, 4, 8, 2), (2, 4, 0, 2), (2, 0, 8, 2)])
 def test_empty_inputs_give_empty_outputs_and_zero_gradients(kernel: str, shape: tuple[int, int, int, int]) -> None:
     leaves = {name: t.requires_grad_() for name, t in random_arguments(*shape).items()}

@@ -1,0 +1,58 @@
+"""A study's results without what is large: what a report reads, to be committed beside a paper or a project."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UserError
+from bench.files import read_lines, to_json
+from bench.store.bundle import Bundle
+from bench.store.cells import FINISHED, Store
+from bench.store.vectors import VECTORS
+
+HISTORY = "history.jsonl"
+LIGHT_FILES = {"efficiency": ("measurements.jsonl",), "quality": (VECTORS, HISTORY), "tuning": (HISTORY,)}
+"""Of each kind of cell what a report reads beside the table: raw times, values of songs, learning curves."""
+MOST_LOSSES, DIGITS = 40, 6
+"""Losses of a learning curve that are kept, beside all that was validated, and their significant digits."""
+
+
+def copy_light(folder: Path, target: Path) -> Bundle:
+    """Copy the table, the report and the raw figures of the study in `folder` to the folder `target`, enough to report
+    it again but without checkpoints, music, configurations of cells and the numbers behind figures, which `report`
+    writes again; learning curves thinned. Raises UserError, OSError."""
+    store = Store(folder.parent, folder.name)
+    done = [cell for cell in store.plan()["cells"] if store.cell(cell["id"]).status().state in FINISHED]
+    if not done or not (folder / "table.parquet").is_file():
+        raise UserError(f"{folder}: no finished cell, or no table.parquet; run the study, or report it, first")
+    files = [folder / name for name in ("study.json", "table.parquet", "report.md")]
+    files += [*sorted((folder / "tables").glob("*.csv")), *sorted((folder / "figures").glob("*.png"))]
+    files += [folder / cell["id"] / name for cell in done for name in LIGHT_FILES.get(cell["kind"], ())]
+    written = []
+    for path in (path for path in files if path.is_file()):
+        copied = target / path.relative_to(folder)
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        if path.name == HISTORY:
+            copied.write_text(thinned(path), encoding="utf-8")
+        else:
+            shutil.copyfile(path, copied)
+        written.append(copied)
+    written.append(target / "environment.json")
+    written[-1].write_text(to_json(store.cell(done[0]["id"]).environment(), indent=2), encoding="utf-8")
+    return Bundle(target, len(done), len(written), sum(path.stat().st_size for path in written))
+
+
+def thinned(history: Path) -> str:
+    """A learning curve in no more lines than a figure shows, rounded: every validation, and losses evenly between the
+    first and the last. A line cut short by a crash is left out."""
+    lines = read_lines(history)
+    losses = [line for line in lines if "loss" in line]
+    count = min(len(losses), MOST_LOSSES)
+    shown = {id(losses[round(k * (len(losses) - 1) / max(1, count - 1))]) for k in range(count)}
+    return "".join(to_json(_rounded(line)) + "\n" for line in lines if "loss" not in line or id(line) in shown)
+
+
+def _rounded(line: dict[str, Any]) -> dict[str, Any]:
+    return {name: float(f"{one:.{DIGITS}g}") if isinstance(one, float) else one for name, one in line.items()}
