@@ -7,7 +7,7 @@ description.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -79,6 +79,8 @@ class Compared:
         Figures of all arms over their songs, where an arm among them has no seed; empty elsewhere.
     refused
         Why arms are left out of the model, whose likelihoods are of another kind than those in it.
+    repeats
+        Arm -> an earlier arm whose figures it has in every seed (see `repeats_of`): it is not in the model again.
     """
 
     group: Group
@@ -91,6 +93,7 @@ class Compared:
     note: str = ""
     outside: Figures = field(default_factory=dict)
     refused: str = ""
+    repeats: dict[str, str] = field(default_factory=dict)
 
     @property
     def block(self) -> BlockModel | None:
@@ -135,10 +138,15 @@ class Compared:
         return {}
 
     def _compare_with(self, baseline: str) -> list[Comparison]:
-        others = [arm for arm in self.summaries.distinct("arm") if arm != baseline]
-        if not self.summaries.where(arm=baseline):
+        shown, own = self.summaries.distinct("arm"), self.repeats.get(baseline, baseline)
+        if baseline not in shown:
             return []
-        found = self.model.against(baseline, self.level) if self.model and baseline in self.arms else {}
+        first: dict[str, str] = {}
+        for arm in shown:
+            first.setdefault(self.repeats.get(arm, arm), arm)
+        others = [arm for name, arm in first.items() if name != own]
+        found = self.model.against(own, self.level) if self.model and own in self.arms else {}
+        found = {first[arm]: difference for arm, difference in found.items() if arm in first}
         apart = [arm for arm in others if arm not in found]
         rivals = max(sum(name != baseline and name not in found for name in self.outside), 1)  # hidden ones too
         reasons = dict.fromkeys(apart, self.refused)
@@ -267,16 +275,32 @@ def compare(
     quantity = quantity_of(summaries[0].metric)
     alike, refused = of_one_kind(summaries)
     values = scores(alike, references)
+    repeats = repeats_of(values)
+    values = {arm: mine for arm, mine in values.items() if arm not in repeats}
     direction: Direction = "higher" if quantity.better == "higher" else "lower"
     model: BlockModel | SongModel | None = None
     note = ""
-    if cells is not None and refused:
+    if cells is not None and (refused or repeats):
         cells = {(arm, seed): cell for (arm, seed), cell in cells.items() if arm in values}
     if values:
         model, note = song_model(cells) if quantity.name == BITS and cells is not None else (None, "")
         model = model or BlockModel.fit(values)
     group = group or quality_group(summaries[0])
-    return Compared(group, quantity, summaries, model, direction, level, stated, note, refused=refused)
+    listed = [f"{arm} has the figures of {other} in every seed, one network, and is not compared again"
+              for arm, other in repeats.items()]  # fmt: skip
+    note = "; ".join(filter(None, (note, *listed)))
+    return Compared(group, quantity, summaries, model, direction, level, stated, note, refused=refused, repeats=repeats)
+
+
+def repeats_of(values: Mapping[str, Mapping[int, float]]) -> dict[str, str]:
+    """Arm -> the first arm that has the same figures in three seeds or more, which differ: one training that two arms
+    share and that drew the same music, such as a model that plays at several lengths beside one trained at each."""
+    first: dict[tuple[tuple[int, float], ...], str] = {}
+    for arm, mine in values.items():
+        if len(mine) >= FEWEST_SEEDS and len(set(mine.values())) > 1:
+            first.setdefault(tuple(sorted(mine.items())), arm)
+    found = {arm: first.get(tuple(sorted(mine.items())), arm) for arm, mine in values.items()}
+    return {arm: other for arm, other in found.items() if other != arm}
 
 
 def of_one_kind(summaries: Summaries) -> tuple[Summaries, str]:

@@ -70,6 +70,24 @@ def test_one_and_two_seeds_leave_everything_open_and_name_the_seeds_needed():
     assert bits_of(two).best == "" and not any(entry.best for row in quality_tables(two)[0].rows for entry in row)
 
 
+def test_one_network_under_two_names_is_compared_once_and_narrows_no_interval():
+    rows = (4.0, 4.5, 4.1), (3.7, 4.1, 3.9), (3.7, 4.1, 3.9), (4.2, 4.0, 4.4)
+    twice = fixed(*rows)
+    once = twice[twice.arm != "mamba"]
+    assert verdicts(twice) == verdicts(once) and set(verdicts(twice)) == {"smdim", "fam"}
+    for baseline in ("smdim", "mamba"):
+        found, alone = bits_of(twice).against(baseline), bits_of(once).against("smdim")
+        assert [(one.arm, one.difference.interval) for one in found if one.difference] == [
+            (one.arm, one.difference.interval) for one in alone if one.difference
+        ]
+    assert [one.arm for one in bits_of(twice).places] == [one.arm for one in bits_of(once).places]
+    assert "mamba has the figures of smdim in every seed" in bits_of(twice).note
+    hidden = replace(bits_of(twice), summaries=bits_of(twice).summaries.where(arm=("transformer", "mamba")))
+    assert [one.arm for one in hidden.against("transformer")] == ["mamba"]
+    equal = fixed((4.0, 4.0, 4.0), (3.0, 3.0, 3.0), (3.0, 3.0, 3.0), (4.0, 4.0, 4.0))
+    assert set(verdicts(equal)) == {"smdim", "mamba", "fam"}, "figures that do not vary show no shared network"
+
+
 def test_three_seeds_decide_large_differences_and_every_place_says_the_same():
     frame = fixed((4.0, 4.2, 4.1), (3.01, 3.2, 3.1), (4.5, 4.69, 4.6), (4.0, 4.21, 4.1))
     assert verdicts(frame) == {"smdim": "better", "mamba": "worse", "fam": "same within 0.03"}
