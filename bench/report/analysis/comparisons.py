@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.report.analysis.models import Cells, cells_of, scores, song_model
+from bench.report.analysis.models import Cells, by_seed, cells_of, scores, song_model
 from bench.report.analysis.outside import Figures, is_outside, outside_difference, set_figures
 from bench.report.analysis.samplers import any_sampler, varies_sampler
 from bench.report.presentation import all_rows
@@ -27,7 +27,7 @@ from bench.report.rows.summaries import (
     quality_summaries,
     reference_summaries,
 )
-from metrics.cost.quantities import BITS, KINDS_OF_LIKELIHOOD, SAMPLER_BITS, likelihood_kind
+from metrics.cost.quantities import BITS, KINDS_OF_LIKELIHOOD, SAMPLER_BITS, TRAINING_TIME, likelihood_kind
 from metrics.headlines import LIKELIHOODS, PRIMARY
 from metrics.quantities import Margin, Quantity, quantity_of
 from metrics.statistics.blocks import BlockModel
@@ -145,10 +145,11 @@ class Compared:
         for arm in shown:
             first.setdefault(self.repeats.get(arm, arm), arm)
         others = [arm for name, arm in first.items() if name != own]
-        found = self.model.against(own, self.level) if self.model and own in self.arms else {}
-        found = {first[arm]: difference for arm, difference in found.items() if arm in first}
+        modelled = self.model.against(own, self.level) if self.model and own in self.arms else {}
+        found = {first[arm]: difference for arm, difference in modelled.items() if arm in first}
         apart = [arm for arm in others if arm not in found]
-        rivals = max(sum(name != baseline and name not in found for name in self.outside), 1)  # hidden ones too
+        everywhere = {self.repeats.get(name, name) for name in self.outside}  # hidden ones too
+        rivals = max(len(everywhere - {own, *modelled}), 1)
         reasons = dict.fromkeys(apart, self.refused)
         for arm in apart if not self.refused else ():
             difference, reasons[arm] = outside_difference(self.outside, arm, baseline, rivals, self.level)
@@ -247,7 +248,8 @@ def _compared(frame: pd.DataFrame, folder: Path | None) -> Iterable[Compared]:
             if its_rows := kept.where(metric=metric).measured():
                 cells = cells_of(rows, folder) if folder else None
                 stated = margins.get(metric, quantity_of(metric).margin)
-                found = compare(rows, references, primary_level(max(several, 1)), stated, cells, group)
+                level, trained = primary_level(max(several, 1)), trainings_of(everything, quality_group(rows[0]))
+                found = compare(rows, references, level, stated, cells, group, trained)
                 yield replace(found, summaries=its_rows, outside=set_figures(rows, folder) if folder else found.outside)
 
 
@@ -269,13 +271,15 @@ def compare(
     stated: Margin | None = None,
     cells: Cells | None = None,
     group: Group | None = None,
+    trainings: Mapping[str, Mapping[int, float]] | None = None,
 ) -> Compared:
-    """The model of the arms of `summaries`, of one metric in one setting; `cells`: see `cells_of`. Of likelihoods it
-    holds one kind: an upper bound and an exact figure differ though the arms be equal."""
+    """The model of the arms of `summaries`, of one metric in one setting; `cells`: see `cells_of`, `trainings`: see
+    `trainings_of`. Of likelihoods it holds one kind: an upper bound and an exact figure differ though the arms be
+    equal."""
     quantity = quantity_of(summaries[0].metric)
     alike, refused = of_one_kind(summaries)
     values = scores(alike, references)
-    repeats = repeats_of(values)
+    repeats = repeats_of(values, trainings or {})
     values = {arm: mine for arm, mine in values.items() if arm not in repeats}
     direction: Direction = "higher" if quantity.better == "higher" else "lower"
     model: BlockModel | SongModel | None = None
@@ -292,14 +296,22 @@ def compare(
     return Compared(group, quantity, summaries, model, direction, level, stated, note, refused=refused, repeats=repeats)
 
 
-def repeats_of(values: Mapping[str, Mapping[int, float]]) -> dict[str, str]:
-    """Arm -> the first arm that has the same figures in three seeds or more, which differ: one training that two arms
-    share and that drew the same music, such as a model that plays at several lengths beside one trained at each."""
-    first: dict[tuple[tuple[int, float], ...], str] = {}
+def trainings_of(summaries: Summaries, group: Group) -> dict[str, dict[int, float]]:
+    """Arm -> seed -> seconds that its training took, in a group: arms that share a training share that measurement."""
+    return {one.arm: by_seed(one) for one in summaries.where(metric=TRAINING_TIME) if quality_group(one) == group}
+
+
+def repeats_of(
+    values: Mapping[str, Mapping[int, float]], trainings: Mapping[str, Mapping[int, float]]
+) -> dict[str, str]:
+    """Arm -> the first arm that has the same figures of the same trainings in every seed: one network that drew the
+    same music, such as a model that plays at several lengths beside one trained at each."""
+    first: dict[tuple[tuple[int, float, float], ...], str] = {}
+    found = {}
     for arm, mine in values.items():
-        if len(mine) >= FEWEST_SEEDS and len(set(mine.values())) > 1:
-            first.setdefault(tuple(sorted(mine.items())), arm)
-    found = {arm: first.get(tuple(sorted(mine.items())), arm) for arm, mine in values.items()}
+        trained = trainings.get(arm, {})
+        if mine and mine.keys() <= trained.keys():
+            found[arm] = first.setdefault(tuple(sorted((seed, mine[seed], trained[seed]) for seed in mine)), arm)
     return {arm: other for arm, other in found.items() if other != arm}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.report.analysis.comparable import EXACT, kernel_conflict
-from bench.report.analysis.comparisons import compare
+from bench.report.analysis.comparisons import compare, trainings_of
 from bench.report.analysis.growth import cost_exponent
 from bench.report.analysis.models import by_seed, cells_of, over_seeds
 from bench.report.analysis.patterns import same_mixers
@@ -171,7 +171,8 @@ def _smallest_lead(mine: Summary, others: list[Summary], evidence: Evidence, whe
     """
     summaries = Summaries([mine, *others])
     cells = cells_of(summaries, evidence.folder) if evidence.folder else None
-    found = compare(summaries, evidence.references, cells=cells)
+    trainings = trainings_of(evidence.quality, quality_group(mine))
+    found = compare(summaries, evidence.references, cells=cells, trainings=trainings)
     if not found.arms and by_seed(mine):
         return Measured(where=where, reason=f"no way of {mine.metric} is better without real music to compare with")
     leads = [one.difference for one in found.against(mine.arm) if one.difference and one.difference.seeds]
