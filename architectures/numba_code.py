@@ -10,6 +10,9 @@ from types import ModuleType
 from typing import Any
 
 import numba
+import numpy as np
+import torch
+from torch import Tensor
 
 
 def compiled(function: Callable[..., None], types: Any, *sources: ModuleType) -> Callable[..., None]:
@@ -27,6 +30,11 @@ def compiled(function: Callable[..., None], types: Any, *sources: ModuleType) ->
         return numba.njit(types, nogil=True, error_model="numpy")(function)
     finally:
         config.CACHE_DIR = users_folder
+
+
+def array_of(tensor: Tensor) -> np.ndarray:
+    """The memory of a tensor as compiled functions take it: of bfloat16, which numpy lacks, its bits as integers."""
+    return tensor.view(torch.int16).numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
 
 
 def _cache_folder() -> Path:

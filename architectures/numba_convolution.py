@@ -18,7 +18,7 @@ from numba import float32, int16, int64, njit, types
 from torch import Tensor
 
 from architectures.kernel_choice import KernelError, around_autograd
-from architectures.numba_code import compiled
+from architectures.numba_code import array_of, compiled
 from architectures.scan import numba_lanes
 from architectures.scan.numba_lanes import WIDTH as LANES
 from architectures.scan.numba_lanes import kept_in, load, multiply_add, number, sigmoid, spread, store, sum_of_lanes
@@ -152,17 +152,13 @@ def _constant(tensor: Tensor | None) -> np.ndarray:
 
 
 def _flat(tensor: Tensor) -> tuple[np.ndarray, tuple[int, int]]:
-    """The memory that a tensor (B, I, L) lies in from its first value to its last, of bfloat16 its bits; and its first
-    two strides."""
+    """The memory that a tensor (B, I, L) lies in from its first value to its last, and its first two strides."""
     span = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    flat = tensor.as_strided((span,), (1,))
-    values = flat.view(torch.int16) if flat.dtype == torch.bfloat16 else flat
-    return values.numpy(), (tensor.stride(0), tensor.stride(1))
+    return array_of(tensor.as_strided((span,), (1,))), (tensor.stride(0), tensor.stride(1))
 
 
 def _run(which: str, shape: torch.Size, width: int, ahead: bool, *arguments: Any) -> None:
-    in_half = which == "forward" and arguments[0].dtype == np.int16
-    function, sizes = _compiled(which, in_half), (*shape, width, (width - 1) * ahead)
+    function, sizes = _compiled(which, arguments[0].dtype == np.int16), (*shape, width, (width - 1) * ahead)
 
     def task(scratch: np.ndarray, first: int, last: int) -> None:
         function(sizes, *arguments, scratch, first, last)

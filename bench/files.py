@@ -64,7 +64,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file with one a line, without lines that a crash cut short. Raises OSError."""
     found = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
         with suppress(ValueError):
             line = json.loads(text)
             found += [line] if isinstance(line, dict) else []

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from architectures.numba_code import compiled
+from architectures.numba_code import array_of, compiled
 from architectures.scan import numba_lanes, numba_passes, numba_steps
 from architectures.scan.inputs import ScanGradients, ScanInputs
 from architectures.scan.numba_passes import GradientArrays, ScanArrays, scratch_floats
@@ -33,9 +33,7 @@ def _compiled(which: str, in_blocks: bool, in_half: bool) -> Callable[..., None]
 
 
 def _in_scan_order(tensor: Tensor, reverse: bool) -> np.ndarray:
-    """float32, or bfloat16 as its bits."""
-    values = tensor.view(torch.int16).numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
-    return values[..., ::-1] if reverse else values
+    return array_of(tensor)[..., ::-1] if reverse else array_of(tensor)
 
 
 def _in_half(inputs: ScanInputs) -> bool:

@@ -29,7 +29,7 @@ from typing import Any
 
 from bench import versions
 from bench.errors import UserError, quoted
-from bench.files import canonical_hash, file_sha256, read_json, to_json, write_atomically
+from bench.files import canonical_hash, file_sha256, read_json, read_lines, to_json, write_atomically
 from bench.store.vectors import VECTORS
 from bench.study.grid import Cell
 
@@ -213,12 +213,9 @@ class CellFolder:
 
     def attempts(self) -> list[dict[str, Any]]:
         """When and where processes began the cell: at (Unix time), host, pid; cut lines are left out."""
-        found = []
         with suppress(OSError):
-            for line in (self.path / "attempts.jsonl").read_text(encoding="utf-8", errors="replace").split("\n"):
-                with suppress(ValueError):
-                    found.append(json.loads(line))
-        return [value for value in found if isinstance(value, dict)]
+            return read_lines(self.path / "attempts.jsonl")
+        return []
 
     def write_progress(self, event: dict[str, Any]) -> None:
         """Keep the newest event for `status`; a lost one does no harm, so nothing is flushed to the disk."""

@@ -48,10 +48,11 @@ def thinned(history: Path) -> str:
     """A learning curve in no more lines than a figure shows, rounded: every validation, and losses evenly between the
     first and the last. A line cut short by a crash is left out."""
     lines = read_lines(history)
-    losses = [line for line in lines if "loss" in line]
+    losses = [place for place, line in enumerate(lines) if "loss" in line]
     count = min(len(losses), MOST_LOSSES)
-    shown = {id(losses[round(k * (len(losses) - 1) / max(1, count - 1))]) for k in range(count)}
-    return "".join(to_json(_rounded(line)) + "\n" for line in lines if "loss" not in line or id(line) in shown)
+    shown = {losses[round(k * (len(losses) - 1) / max(1, count - 1))] for k in range(count)}
+    kept = (line for place, line in enumerate(lines) if place in shown or "loss" not in line)
+    return "".join(to_json(_rounded(line)) + "\n" for line in kept)
 
 
 def _rounded(line: dict[str, Any]) -> dict[str, Any]:

@@ -244,12 +244,12 @@ def _compared(frame: pd.DataFrame, folder: Path | None) -> Iterable[Compared]:
         measured = {metric: joined.where(metric=metric).measured() for metric in chosen}
         several = sum(len(rows) > 1 for rows in measured.values())
         kept = with_outside(shown_of.get(group, Summaries()), shown, group)
+        trainings = trainings_of(summaries)
         for metric, rows in measured.items():
             if its_rows := kept.where(metric=metric).measured():
                 cells = cells_of(rows, folder) if folder else None
                 stated = margins.get(metric, quantity_of(metric).margin)
-                level, trained = primary_level(max(several, 1)), trainings_of(everything, quality_group(rows[0]))
-                found = compare(rows, references, level, stated, cells, group, trained)
+                found = compare(rows, references, primary_level(max(several, 1)), stated, cells, group, trainings)
                 yield replace(found, summaries=its_rows, outside=set_figures(rows, folder) if folder else found.outside)
 
 
@@ -290,15 +290,14 @@ def compare(
         model, note = song_model(cells) if quantity.name == BITS and cells is not None else (None, "")
         model = model or BlockModel.fit(values)
     group = group or quality_group(summaries[0])
-    listed = [f"{arm} has the figures of {other} in every seed, one network, and is not compared again"
-              for arm, other in repeats.items()]  # fmt: skip
-    note = "; ".join(filter(None, (note, *listed)))
+    said = "has the figures of {} in every seed, one network, and is not compared again"
+    note = "; ".join(filter(None, (note, *(f"{arm} {said.format(other)}" for arm, other in repeats.items()))))
     return Compared(group, quantity, summaries, model, direction, level, stated, note, refused=refused, repeats=repeats)
 
 
-def trainings_of(summaries: Summaries, group: Group) -> dict[str, dict[int, float]]:
-    """Arm -> seed -> seconds that its training took, in a group: arms that share a training share that measurement."""
-    return {one.arm: by_seed(one) for one in summaries.where(metric=TRAINING_TIME) if quality_group(one) == group}
+def trainings_of(summaries: Summaries) -> dict[str, dict[int, float]]:
+    """Arm -> seed -> seconds that its training took, in one setting: arms that share a training share the figure."""
+    return {one.arm: by_seed(one) for one in summaries.where(metric=TRAINING_TIME)}
 
 
 def repeats_of(

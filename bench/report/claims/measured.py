@@ -171,8 +171,8 @@ def _smallest_lead(mine: Summary, others: list[Summary], evidence: Evidence, whe
     """
     summaries = Summaries([mine, *others])
     cells = cells_of(summaries, evidence.folder) if evidence.folder else None
-    trainings = trainings_of(evidence.quality, quality_group(mine))
-    found = compare(summaries, evidence.references, cells=cells, trainings=trainings)
+    here = evidence.quality.of(one for one in evidence.quality if quality_group(one) == quality_group(mine))
+    found = compare(summaries, evidence.references, cells=cells, trainings=trainings_of(here))
     if not found.arms and by_seed(mine):
         return Measured(where=where, reason=f"no way of {mine.metric} is better without real music to compare with")
     leads = [one.difference for one in found.against(mine.arm) if one.difference and one.difference.seeds]
