@@ -18,7 +18,7 @@ from bench.report.figures.style import NothingToShow, is_narrow, legend_below, p
 from bench.report.rows.arms import Look, looks_of
 from bench.report.rows.frame import QUALITY
 from bench.report.rows.study import baseline_arm
-from bench.report.rows.summaries import group_words
+from bench.report.rows.summaries import distinct_words
 from metrics.headlines import PRIMARY
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ def forest_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
         found = [(one, rows) for one, rows in found if one.group == found[0][0].group]
     columns = 1 if is_narrow(width) else min(len(found), 2)
     drawn, axes = panel_grid(width, len(found), columns, ROW_IN * len(arms) + HEAD_IN, 0.35, sharey=True)
-    several = len({one.group for one, _ in found}) > 1
+    titles = distinct_words(one.group for one, _ in found)
     for place, (axis, (one, rows)) in enumerate(zip(axes, found, strict=True)):
         _panel(axis, one, {row.arm: row for row in rows}, {arm: looks[arm] for arm in arms}, baseline)
         axis.tick_params(labelleft=place % columns == 0)
         axis.set_xlabel(f"{one.quantity.heading}, less {baseline}" if len(baseline) < 24 else one.quantity.heading)
-        if several:
-            panel_title(axis, group_words(one.group), width, columns)
+        if len(titles) > 1:
+            panel_title(axis, titles[one.group], width, columns)
     names = labels_of(arms, MOST_LETTERS[is_narrow(width)])
     axes[0].set_yticks(range(len(arms)), names)
     axes[0].set_ylim(len(arms) - 0.4, -0.6)

@@ -25,7 +25,7 @@ from bench.report.rows.study import baseline_arm
 from bench.report.rows.summaries import Group, Summaries, Summary, quality_group, quality_summaries, reference_summaries
 from bench.report.tables.numbers import number
 from metrics.cost.quantities import BITS
-from metrics.headlines import HEADLINES, PRIMARY
+from metrics.headlines import HEADLINES, LIKELIHOODS, PRIMARY
 from metrics.quantities import quantity_of
 
 if TYPE_CHECKING:
@@ -171,7 +171,9 @@ def _signs(frame: pd.DataFrame, folder: Path, group: Group) -> dict[tuple[str, s
 def _short(metric: str) -> str:
     if metric == BITS:
         return "bits/token"
-    return textwrap.fill(quantity_of(metric).label.replace("Chord density,", "chords"), 12, break_long_words=False)
+    quantity = quantity_of(metric)
+    words = quantity.heading if metric in LIKELIHOODS else quantity.label.replace("Chord density,", "chords")
+    return textwrap.fill(words, 12, break_long_words=False)
 
 
 def ordered_rows(frame: pd.DataFrame) -> list[tuple[str, str]]:

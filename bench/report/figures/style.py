@@ -38,6 +38,7 @@ KEY_IN = 0.48
 """Inches of an entry beside its name."""
 LETTER_IN = 0.055
 """Inches that a letter of a legend takes, about."""
+POINTS_PER_INCH = 72
 TITLE_SHARE = 0.65
 """Of the width of a panel, what its title may take."""
 PLAIN_NUMBER = re.compile(r"[-−]?\d[\d.]*(?![\w])")
@@ -155,7 +156,7 @@ def legend_below(figure: Figure, handles: Iterable[Any]) -> None:
     labels = labels_of([handle.get_label() for handle in handles], most)
     for handle, label in zip(handles, labels, strict=True):
         handle.set_label(label)
-    widths = [LETTER_IN * cell_len(label) + KEY_IN for label in labels]
+    widths = [max(LETTER_IN * cell_len(label), _legend_text_in(label)) + KEY_IN for label in labels]
     rows = next(
         rows
         for rows in range(1, len(handles) + 1)
@@ -165,6 +166,17 @@ def legend_below(figure: Figure, handles: Iterable[Any]) -> None:
     row_in = 0.153 if is_narrow(figure.get_figwidth()) else 0.177
     figure.set_figheight(figure.get_figheight() + row_in * max(rows - LEGEND_ROWS, 0))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=2.4, columnspacing=1.2)
+
+
+def _legend_text_in(label: str) -> float:
+    """Inches that a name takes in a legend."""
+    import matplotlib
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(size=matplotlib.rcParams["legend.fontsize"])
+    points, _, _ = text_to_path.get_text_width_height_descent(label, font, ismath=False)
+    return float(points) / POINTS_PER_INCH
 
 
 def _legend_width(widths: list[float], rows: int) -> float:

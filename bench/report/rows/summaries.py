@@ -276,3 +276,10 @@ def group_words(group: Group) -> str:
     words += [f"{sampler} sampler"] if sampler else []
     words += [] if steps is None else [f"T = {steps}"]
     return ", ".join(words)
+
+
+def distinct_words(groups: Iterable[Group]) -> dict[Group, str]:
+    """Groups in the words by which they differ, `L = 256` and `L = 2048`; one alone in none."""
+    words = {group: group_words(group).split(", ") for group in groups}
+    shared = set[str]().union(*words.values()).intersection(*words.values())
+    return {group: ", ".join(word for word in mine if word not in shared) for group, mine in words.items()}

@@ -20,6 +20,7 @@ from bench.report.figures.style import (
     panel_grid,
 )
 from bench.report.rows.arms import Look
+from metrics.music.table import REFERENCE_SETS
 
 
 @pytest.mark.parametrize("name", ["cost", "scaling", "flops", "bits"])
@@ -81,6 +82,16 @@ def test_a_legend_of_any_names_leaves_the_panels_their_height(names, width):
     for axis in axes:
         assert axis.get_position().height * figure.get_figheight() > 1.2  # of 2 inches with its numbers
         assert axis.get_position().width * width > 0.8
+
+
+def test_a_legend_of_wide_letters_fits_the_width():
+    """Names of the study `paper`, whose letters are wider than those of most: two columns more would be cut."""
+    ways = ("none", "pitch=percentile+sounding=6")
+    names = [f"{arm} constraints={way}" for arm in ("smdim", "transformer") for way in ways]
+    with figure_style(DOUBLE_COLUMN_IN):
+        figure, _ = panel_grid(DOUBLE_COLUMN_IN, 2, 2, 2.0)
+        legend_below(figure, arm_handles({name: Look("#000000", "o", "-") for name in (*names, *REFERENCE_SETS)}))
+        assert layout_faults(figure) == []
 
 
 @pytest.mark.parametrize("name", ["bits", "phases", "orders", "rolls"])

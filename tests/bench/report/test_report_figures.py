@@ -27,7 +27,7 @@ from bench.report.figures.style import (
     save_figure,
 )
 from bench.report.rows.arms import Look
-from bench.report.rows.summaries import Summaries, Summary, cost_summaries
+from bench.report.rows.summaries import Summaries, Summary, cost_summaries, distinct_words
 
 
 def test_cost_figure_shows_the_measured_points_and_a_cross_for_the_failed_one(frame, results_folder):
@@ -109,6 +109,16 @@ def test_forest_shows_differences_verdicts_and_what_matters(frame, tmp_path):
     assert (band.x0, band.x1) == pytest.approx((-0.03, 0.03))
     with pytest.raises(NothingToShow, match="no arm was measured beside smdim"):
         draw("forest", third[third["arm"] == "smdim"], tmp_path)
+
+
+def test_panels_of_a_forest_are_named_by_what_differs(frame, tmp_path):
+    bits = frame[(frame["kind"] == "quality") & (frame["metric"] == "bits_per_token")]
+    longer = bits.assign(length=4096, cell_id=bits["cell_id"] + "-longer")
+    titles = [axis.get_title() for axis in draw("forest", pd.concat([bits, longer], ignore_index=True), tmp_path).axes]
+    assert titles == [f"L = {length}" for length in (bits["length"].iloc[0], 4096)]
+    groups = ("a", 64, "cached", 8), ("a", 64, "cached", 16), ("b", 64, "cached", 8)
+    assert list(distinct_words(groups).values()) == ["corpus a, T = 8", "corpus a, T = 16", "corpus b, T = 8"]
+    assert distinct_words(groups[:1]) == {groups[0]: ""}
 
 
 def test_flops_figure_has_what_training_spent_and_the_mean_over_seeds(frame, results_folder):
