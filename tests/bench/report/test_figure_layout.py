@@ -14,6 +14,7 @@ from bench.report.figures.claim_map import claim_map_figure
 from bench.report.figures.data import figure_csv
 from bench.report.figures.style import (
     DOUBLE_COLUMN_IN,
+    PNG_DOTS_PER_INCH,
     arm_handles,
     figure_style,
     legend_below,
@@ -91,7 +92,10 @@ def test_a_legend_of_wide_letters_fits_the_width():
     with figure_style(DOUBLE_COLUMN_IN):
         figure, _ = panel_grid(DOUBLE_COLUMN_IN, 2, 2, 2.0)
         legend_below(figure, arm_handles({name: Look("#000000", "o", "-") for name in (*names, *REFERENCE_SETS)}))
+        figure.set_dpi(PNG_DOTS_PER_INCH)  # letters are a little narrower at the dots of a screen
         assert layout_faults(figure) == []
+        legend = figure.legends[0].get_window_extent()
+    assert 0 <= legend.x0 < legend.x1 <= figure.bbox.x1
 
 
 @pytest.mark.parametrize("name", ["bits", "phases", "orders", "rolls"])
