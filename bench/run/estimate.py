@@ -49,18 +49,20 @@ class _Done:
 
 
 def training_cost(kind: str, labels: dict[str, Any], settings: dict[str, Any]) -> float:
-    """Parameters x training tokens of a cell, to which its time is proportional; those of blocks count twice, noisy and
-    clean. Of a budget in FLOPs as many as its weights take without attention. 1 for cells that do not train."""
+    """Parameters x positions of the training of a cell, to which its time is proportional; a position is `stride`
+    tokens, and those of blocks count twice, noisy and clean. Of a budget in FLOPs as many as its weights take without
+    attention. 1 for cells that do not train."""
     if kind not in ("quality", "tuning"):
         return 1.0
     train = settings.get("train", {})
     if train.get("flops"):
-        return float(train["flops"]) / FLOPS_A_WEIGHT * float(settings.get("model", {}).get("stride", 1))
+        return float(train["flops"]) / FLOPS_A_WEIGHT
     if not train.get("steps"):
         return 1.0
     length, block = float(settings["length"]), settings.get("diffusion", {}).get("block")
     streams = 2.0 if block and block < length else 1.0
-    return float(labels.get("parameters", 1)) * float(train["steps"]) * float(train["batch"]) * length * streams
+    positions = float(train["batch"]) * length / float(settings.get("model", {}).get("stride", 1)) * streams
+    return float(labels.get("parameters", 1)) * float(train["steps"]) * positions
 
 
 class Estimator:

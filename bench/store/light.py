@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,14 @@ from bench.errors import UserError
 from bench.files import read_lines, to_json
 from bench.store.bundle import Bundle
 from bench.store.cells import FINISHED, Store
-from bench.store.vectors import VECTORS
+from bench.store.vectors import NATS, VECTORS, WITHOUT, read_vectors
 
 HISTORY = "history.jsonl"
 LIGHT_FILES = {"efficiency": ("measurements.jsonl",), "quality": (VECTORS, HISTORY), "tuning": (HISTORY,)}
 """Of each kind of cell what a report reads beside the table: raw times, values of songs, learning curves."""
-MOST_LOSSES, DIGITS = 40, 6
-"""Losses of a learning curve that are kept, beside all that was validated, and their significant digits."""
+MOST_LOSSES, FEW_LOSSES, DIGITS = 40, 8, 6
+"""Losses of a learning curve that are kept, without validations or beside these, which figures then show alone; digits
+that figures of a curve keep."""
 
 
 def copy_light(folder: Path, target: Path) -> Bundle:
@@ -30,12 +32,15 @@ def copy_light(folder: Path, target: Path) -> Bundle:
     files = [folder / name for name in ("study.json", "table.parquet", "report.md")]
     files += [*sorted((folder / "tables").glob("*.csv")), *sorted((folder / "figures").glob("*.png"))]
     files += [folder / cell["id"] / name for cell in done for name in LIGHT_FILES.get(cell["kind"], ())]
+    seeded = all(cell["labels"].get("seed") is not None for cell in done if cell["kind"] == "quality")
     written = []
     for path in (path for path in files if path.is_file()):
         copied = target / path.relative_to(folder)
         copied.parent.mkdir(parents=True, exist_ok=True)
         if path.name == HISTORY:
             copied.write_text(thinned(path), encoding="utf-8")
+        elif path.name == VECTORS:
+            copied.write_bytes(thinned_vectors(path.parent, () if seeded else WITHOUT))
         else:
             shutil.copyfile(path, copied)
         written.append(copied)
@@ -49,10 +54,21 @@ def thinned(history: Path) -> str:
     first and the last. A line cut short by a crash is left out."""
     lines = read_lines(history)
     losses = [place for place, line in enumerate(lines) if "loss" in line]
-    count = min(len(losses), MOST_LOSSES)
+    count = min(len(losses), MOST_LOSSES if len(losses) == len(lines) else FEW_LOSSES)
     shown = {losses[round(k * (len(losses) - 1) / max(1, count - 1))] for k in range(count)}
     kept = (line for place, line in enumerate(lines) if place in shown or "loss" not in line)
     return "".join(to_json(_rounded(line)) + "\n" for line in kept)
+
+
+def thinned_vectors(cell: Path, sides: Sequence[str] = ()) -> bytes:
+    """`vectors.parquet` of a cell with what comparisons are computed from alone: bits of the windows of the test side,
+    and the figures of `sides`, without single pieces, to which another system's music, which has no seed, is compared.
+    Raises UserError."""
+    vectors = read_vectors(cell)
+    assert vectors is not None
+    windows = (vectors["metric"] == NATS) & (vectors["side"] == "test")
+    content: bytes = vectors[windows | vectors["side"].isin(sides)].to_parquet(index=False, compression="zstd")
+    return content
 
 
 def _rounded(line: dict[str, Any]) -> dict[str, Any]:

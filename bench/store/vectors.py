@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, Literal, NamedTuple
@@ -44,9 +43,7 @@ class Vector(NamedTuple):
 
 def write_vectors(folder: Path, vectors: Iterable[Vector]) -> None:
     """Write `vectors.parquet` into a cell's folder, whole or not at all. Raises OSError."""
-    buffer = io.BytesIO()
-    vectors_frame(vectors).to_parquet(buffer, index=False)
-    write_atomically(folder / VECTORS, buffer.getvalue())
+    write_atomically(folder / VECTORS, vectors_frame(vectors).to_parquet(index=False))
 
 
 def read_vectors(folder: Path) -> pd.DataFrame | None:

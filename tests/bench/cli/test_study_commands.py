@@ -128,12 +128,11 @@ def test_estimates_scale_with_what_is_trained(store: Store) -> None:
     assert wall_time_s([(sweep, one), (sweep, one)], jobs=1, trained=[training_of(sweep)]) == pytest.approx(64.0)
     assert Estimator(store.results / "nowhere").estimate(CELLS[0]).time_s != one.time_s
     # 6e9 FLOPs are a thousand million weights at a position, each of which stands for four tokens
-    assert training_cost("quality", {}, {"train": {"flops": 6e9}, "model": {"stride": 4}}) == 4e9
-    train = {
-        "train": {"steps": 2, "batch": 3},
-        "length": 8,
-    }  # by blocks noisy and clean tokens, on the whole one stream
-    by_block = {block: train | {"diffusion": {"block": block}} for block in (4, 8)}
+    stem = {"model": {"stride": 4}}
+    assert training_cost("quality", {}, {"train": {"flops": 6e9}} | stem) == 1e9
+    train = {"train": {"steps": 2, "batch": 3}, "length": 8}
+    assert training_cost("quality", {"parameters": 10}, train | stem) == 120
+    by_block = {block: train | {"diffusion": {"block": block}} for block in (4, 8)}  # by blocks noisy and clean tokens
     assert [training_cost("quality", {}, by_block[block]) for block in (4, 8)] == [96, 48]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import zipfile
 from pathlib import Path
@@ -17,7 +16,7 @@ from bench.errors import UserError
 from bench.store.bundle import export_bundle, import_bundle
 from bench.store.cells import Store
 from bench.store.crate import crate
-from bench.store.light import copy_light, thinned
+from bench.store.light import copy_light
 from bench.store.table import load_results
 from bench.study.grid import Cell
 from bench.versions import SOFTWARE
@@ -131,22 +130,6 @@ def test_a_light_copy_has_table_and_raw_figures_and_is_read(study: Path, tmp_pat
     (study / "table.parquet").unlink()
     with pytest.raises(UserError, match=r"no finished cell, or no table.parquet; run the study, or report it, first"):
         copy_light(study, tmp_path / "none")
-
-
-def test_a_thinned_learning_curve_keeps_its_ends_and_all_that_was_validated(tmp_path: Path) -> None:
-    losses = [{"step": step, "loss": 1 / step, "learning_rate": 1e-3} for step in range(10, 1010, 10)]
-    validated = [{"step": step, "validation_value": step / 3} for step in (250, 500, 1000)]
-    path = tmp_path / "history.jsonl"
-    lines = sorted([*losses, *validated], key=lambda line: line["step"])
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"step": 1010, "lo')
-    kept = [json.loads(text) for text in thinned(path).splitlines()]
-    curve = [line for line in kept if "loss" in line]
-    assert [line["validation_value"] for line in kept if "loss" not in line] == [83.3333, 166.667, 333.333]
-    assert (len(curve), curve[0]["loss"], curve[-1]["step"]) == (40, 0.1, 1000)
-    assert all(abs(line["loss"] * line["step"] - 1) < 1e-5 for line in curve)
-    assert {after["step"] - before["step"] for before, after in itertools.pairwise(curve)} == {20, 30}
-    path.write_text(json.dumps(losses[0]) + "\n")
-    assert json.loads(thinned(path)) == losses[0]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,69 @@
+"""What a light copy leaves out of learning curves and of values of songs, and what a report computes from the rest."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bench.report.analysis.models import song_model
+from bench.store.light import thinned, thinned_vectors
+from bench.store.vectors import NATS, VECTORS, WITHOUT, Side, Vector, read_vectors, write_vectors
+
+LOSSES = [{"step": step, "loss": 1 / step, "learning_rate": 1e-3} for step in range(10, 1010, 10)]
+
+
+def curve(folder: Path, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines of a learning curve once thinned; the last line written is cut short, as by a crash."""
+    path = folder / "history.jsonl"
+    written = sorted(lines, key=lambda line: line["step"])
+    path.write_text("".join(json.dumps(line) + "\n" for line in written) + '{"step": 1010, "lo')
+    return [json.loads(text) for text in thinned(path).splitlines()]
+
+
+def test_a_thinned_learning_curve_keeps_its_ends_and_forty_losses(tmp_path: Path) -> None:
+    kept = curve(tmp_path, LOSSES)
+    assert (len(kept), kept[0]["loss"], kept[-1]["step"]) == (40, 0.1, 1000)
+    assert all(abs(line["loss"] * line["step"] - 1) < 1e-5 for line in kept)
+    assert {after["step"] - before["step"] for before, after in itertools.pairwise(kept)} == {20, 30}
+    assert curve(tmp_path, LOSSES[:1]) == LOSSES[:1]
+
+
+def test_a_curve_that_was_validated_keeps_that_and_fewer_losses(tmp_path: Path) -> None:
+    validated = [{"step": step, "validation_value": step / 3} for step in (250, 500, 1000)]
+    kept = curve(tmp_path, [*LOSSES, *validated])
+    assert [line["validation_value"] for line in kept if "loss" not in line] == [83.3333, 166.667, 333.333]
+    losses = [line["step"] for line in kept if "loss" in line]
+    assert (len(losses), losses[0], losses[-1]) == (8, 10, 1000)
+
+
+@pytest.mark.parametrize("sides", [(), WITHOUT])
+def test_values_of_songs_are_those_that_comparisons_are_computed_from(tmp_path: Path, sides: tuple[Side, ...]) -> None:
+    def cell(arm: str, shift: float) -> Path:
+        folder = tmp_path / arm
+        folder.mkdir()
+        of_windows = [
+            Vector(NATS, side, piece, f"song{piece % 4}", 256, 200.0 + shift + piece**1.5, 256.0)
+            for side in ("test", "validation")
+            for piece in range(8)
+        ]
+        of_music = [Vector("scale_consistency", "generated", piece, "", 256, 0.1 * piece) for piece in range(8)]
+        without = [Vector("kernel_distance", side, 0, "", 256, 0.01) for side in WITHOUT]
+        write_vectors(folder, [*of_windows, *of_music, *without])
+        return folder
+
+    cells = {("a", 0): cell("a", 0), ("a", 1): cell("a1", 7), ("b", 0): cell("b", 4), ("b", 1): cell("b1", 9)}
+    whole, _ = song_model(cells)
+    for folder in cells.values():
+        kept = pd.read_parquet(io.BytesIO(thinned_vectors(folder, sides)))
+        assert set(kept["side"]) == {"test", *sides} and set(kept["metric"]) <= {NATS, "kernel_distance"}
+        (folder / VECTORS).write_bytes(thinned_vectors(folder, sides))
+        assert read_vectors(folder) is not None
+    again, _ = song_model(cells)
+    assert whole is not None and again is not None
+    assert again.means == whole.means and again.against("a", 0.95) == whole.against("a", 0.95)
