@@ -27,7 +27,8 @@ WINDOWED: Final = {"oa": "distance to real music", "outliers": "pitch outliers",
 
 
 def _register(measure: str, unit: str, better: Better, kind: Kind = "music") -> str:
-    more = {"kind": kind, "short": WINDOWED.get(measure, ""), "section": Section.DRIFT}
+    short = WINDOWED.get(measure, "")
+    more = {"kind": kind, "label": f"Drift, {short or measure}", "short": short, "section": Section.DRIFT}
     return register(f"drift_{measure}", unit, better, definition=f"drift/{measure}/16-beats-hop-8 v1", **more)
 
 

@@ -70,7 +70,7 @@ def test_headings_hold_the_unit():
     assert quantity_of("step_latency").heading == "Latency, one denoising step [ms]"
     assert quantity_of("step_latency").short_heading == "One denoising step [ms]"
     assert quantity_of("oa_mean").heading == "OA mean"
-    assert quantity_of("drift_density").heading == "drift density [pitches]"
+    assert quantity_of("drift_density").heading == "Drift, sounding pitches [pitches]"
 
 
 def test_a_margin_is_in_the_unit_or_a_share_of_the_value_compared_with():
