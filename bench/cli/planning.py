@@ -236,16 +236,12 @@ def _later(made: Plan, estimator: Estimator, jobs: int, console: Console) -> Non
 
 def _prospects(study: Study, made: Plan, store: Store, console: Console) -> None:
     """Print which differences the seeds can show, what the finished ones show so far, and a warning where none can."""
-    from bench.report.analysis.prospects import done_so_far, prospects, warnings
+    from bench.report.analysis.prospects import arms_compared, done_so_far, prospects, warnings
     from bench.report.rows.study import read_margins
 
     if study.content.measure.quality is None:
         return
-    names: dict[tuple[str, int | None], set[str]] = {}
-    for cell in (*made.cells, *made.later):
-        if cell.kind == "quality" and "seed" in cell.labels:
-            names.setdefault((cell.labels["corpus"], cell.labels["length"]), set()).add(cell.labels["arm"])
-    arms, seeds = {setting: len(found) for setting, found in names.items()}, len(study.content.seeds)
+    arms, seeds = arms_compared((*made.cells, *made.later), study.content.baseline.arm), len(study.content.seeds)
     found = prospects(arms, seeds, read_margins(study.content.matters), store.folder)
     for one in found[:MOST_PROSPECTS]:
         console.print(f"{_prospect_words(one)}.")
@@ -255,9 +251,7 @@ def _prospects(study: Study, made: Plan, store: Store, console: Console) -> None
         console.print(more + rule)
     for words in warnings(arms, seeds):
         console.print(words, style="yellow")
-    named = study.content.match.reference if study.content.match else None
-    rows = done_so_far(store.folder, named or study.content.baseline.arm)
-    if rows:
+    if rows := done_so_far(store.folder):
         from rich.table import Table
         from rich.text import Text
 

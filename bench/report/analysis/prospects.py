@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.errors import UserError
+from bench.files import canonical_hash
 from bench.report.analysis.comparisons import Compared, compared
 from bench.report.rows.frame import as_frame
+from bench.report.rows.study import baseline_arm
+from bench.run.estimate import training_of
 from bench.store.table import load_results
+from bench.study.grid import Cell
+from metrics.cost.quantities import BITS
 from metrics.headlines import PRIMARY
+from metrics.music.two_samples import KERNEL_DISTANCE
 from metrics.quantities import Margin, Quantity, quantity_of
 from metrics.statistics.differences import FEWEST_SEEDS, Components, primary_level
 from metrics.statistics.planning import Needed, needed, shown_from
@@ -57,17 +63,19 @@ class Prospect:
     needed: Needed | None
 
 
-def prospects(arms: Mapping[Setting, int], seeds: int, margins: Mapping[str, Margin], folder: Path) -> list[Prospect]:
+def prospects(
+    arms: Mapping[Setting, Mapping[str, int]], seeds: int, margins: Mapping[str, Margin], folder: Path
+) -> list[Prospect]:
     """The primary metrics in every setting of a study that is to run with `seeds` seeds in the results folder `folder`.
 
-    `arms`: setting -> number of arms that are compared in it; `margins`: those that the study states.
+    `arms`: setting -> primary metric -> number of arms that are compared; `margins`: those that the study states.
     """
     own = _compared_in(folder)
     found, others = [], _Others(folder)
-    for setting, count in arms.items():
-        if count < 2:
-            continue
-        for metric in PRIMARY:
+    for setting, counts in arms.items():
+        for metric, count in counts.items():
+            if count < 2:
+                continue
             quantity = quantity_of(metric)
             source = (
                 _source_of(own, quantity, setting, "seeds done in this study")
@@ -155,20 +163,50 @@ def _assumed(quantity: Quantity) -> Source | None:
     return Source(Components(2 * quantity.spread**2), 0, "an assumption, no similar seeds are done")
 
 
-def warnings(arms: Mapping[Setting, int], seeds: int) -> list[str]:
+def arms_compared(cells: Iterable[Cell], baseline: str) -> dict[Setting, dict[str, int]]:
+    """Setting -> primary metric -> number of arms that are compared in it with the arm `baseline`, or with the first of
+    its variants; 0 where that is not played. Arms that share a training have the same bits, and those that draw the
+    same music too one kernel distance (see `Compared.repeats`)."""
+    networks: dict[Setting, dict[str, dict[str, str]]] = {}
+    for cell in cells:
+        if cell.kind != "quality" or "seed" not in cell.labels:
+            continue
+        training = training_of(replace(cell, settings=cell.settings | {"seed": 0}))
+        drawn = canonical_hash([training, cell.settings.get("sample")])
+        corpus, length, arm = (cell.labels[name] for name in ("corpus", "length", "arm"))
+        played = cell.settings.get("sample_lengths", (length,))
+        for metric, network, lengths in ((BITS, training, (length,)), (KERNEL_DISTANCE, drawn, played)):
+            for one in lengths:
+                at = networks.setdefault((corpus, one), {name: {} for name in PRIMARY})
+                at[metric].setdefault(arm, network)  # the first of the values that a sweep may choose
+    arms = {arm: None for at in networks.values() for by_arm in at.values() for arm in by_arm}
+    first = next((arm for arm in arms if arm == baseline or arm.startswith(f"{baseline} ")), None)
+    return {
+        setting: {
+            metric: len(set(by_arm.values())) if first is None or first in by_arm else 0
+            for metric, by_arm in at.items()
+        }
+        for setting, at in networks.items()
+    }
+
+
+def warnings(arms: Mapping[Setting, Mapping[str, int]], seeds: int) -> list[str]:
     """Why the study as it stands cannot decide its own question; [] where it can."""
     words = []
-    if arms and max(arms.values()) < 2:
+    if arms and max(count for counts in arms.values() for count in counts.values()) < 2:
         words.append("one arm: nothing is compared")
     elif seeds < FEWEST_SEEDS:
         words.append(f"{'1 seed decides' if seeds == 1 else f'{seeds} seeds decide'} nothing: at least {FEWEST_SEEDS}")
     return words
 
 
-def done_so_far(folder: Path, baseline: str) -> list[tuple[str, ...]]:
+def done_so_far(folder: Path) -> list[tuple[str, ...]]:
     """Verdicts that the finished seeds of a study give: metric, arm, seeds, difference and verdict, as texts."""
     rows: list[tuple[str, ...]] = []
-    for one in _compared_in(folder):
+    if not (found := _compared_in(folder)):
+        return rows
+    baseline = baseline_arm(folder, as_frame(load_results(folder)))
+    for one in found:
         for arm in one.against(baseline):
             if arm.difference is not None and arm.difference.seeds > 1:
                 value = f"{arm.difference.value:+.4f}"

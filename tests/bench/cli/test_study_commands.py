@@ -9,6 +9,7 @@ import math
 import re
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from scipy import stats
@@ -21,6 +22,7 @@ from bench.store.bundle import export_bundle, import_bundle, is_safe
 from bench.store.cells import Store, identity
 from bench.study.content import SETTING_GROUPS
 from bench.study.grid import Cell
+from metrics.headlines import PRIMARY
 from metrics.quantities import Margin
 
 ROWS = [
@@ -149,14 +151,15 @@ def test_a_plan_takes_the_spread_from_seeds_done_then_from_other_studies_then_fr
     from bench.store.table import load_results
 
     setting = (CELLS[0].labels.get("corpus", ""), CELLS[0].labels.get("length"))
-    (assumed, kernel) = prospects({setting: 2}, 2, {}, store.folder)
+    two = {setting: dict.fromkeys(PRIMARY, 2)}
+    (assumed, kernel) = prospects(two, 2, {}, store.folder)
     assert assumed.source is not None and assumed.source.spread == pytest.approx(0.041)
     assert "an assumption" in assumed.source.words and assumed.shown_from == math.inf
     assert kernel.quantity.name == "kernel_distance"
-    assert warnings({setting: 2}, 2) == ["2 seeds decide nothing: at least 3"]
-    assert warnings({setting: 2}, 3) == [] and warnings({setting: 1}, 3) == ["one arm: nothing is compared"]
+    assert warnings(two, 2) == ["2 seeds decide nothing: at least 3"] and warnings(two, 3) == []
+    assert warnings({setting: dict.fromkeys(PRIMARY, 1)}, 3) == ["one arm: nothing is compared"]
     finished(store, {("a", 0): 4.0, ("a", 1): 4.1, ("b", 0): 4.3, ("b", 1): 4.6})
-    (own, _) = prospects({setting: 2}, 4, {}, store.folder)
+    (own, _) = prospects(two, 4, {}, store.folder)
     # differences 0.3 and 0.5: standard deviation 0.1414, of one arm 0.1
     assert own.source is not None and own.source.spread == pytest.approx(0.1)
     assert own.source.words == "2 seeds done in this study" and own.margin == 0.03
@@ -165,13 +168,44 @@ def test_a_plan_takes_the_spread_from_seeds_done_then_from_other_studies_then_fr
     critical = stats.t.isf(0.0125, 3)
     chance = stats.nct.sf(critical, 3, shift) + stats.nct.cdf(-critical, 3, shift)
     assert chance == pytest.approx(0.8, abs=0.01)
-    assert prospects({setting: 2}, 4, {own.quantity.name: Margin(0.5)}, store.folder)[0].needed.seeds <= 4
-    ((_, arm, seeds, value, verdict),) = done_so_far(store.folder, "a")
+    assert prospects(two, 4, {own.quantity.name: Margin(0.5)}, store.folder)[0].needed.seeds <= 4
+    ((_, arm, seeds, value, verdict),) = done_so_far(store.folder)
     assert (arm, seeds, value) == ("b", "2", "+0.4000") and verdict.startswith("open (2 seeds): ")
     load_results(store.folder).save()
-    (other, _) = prospects({setting: 2}, 4, {}, store.results / "another")
+    (other, _) = prospects(two, 4, {}, store.results / "another")
     assert other.source is not None and other.source.spread == pytest.approx(0.1)
     assert other.source.words.startswith("2 seeds of study toy")
+
+
+def test_arms_that_share_a_network_are_one_of_the_arms_compared() -> None:
+    from bench.report.analysis.prospects import arms_compared
+
+    def one(arm: str, length: int, seed: int, network: str, drawn: str, **more: Any) -> Cell:
+        labels = {"arm": arm, "corpus": "c", "length": length, "seed": seed}
+        settings = {"kind": "quality", "parts": {}, "model": network, "sample": {"constraints": drawn}, "seed": seed}
+        return Cell("quality", labels, settings | more)
+
+    both = {"sample_lengths": [64, 128]}
+    cells = [
+        arm
+        for seed in (0, 1)
+        for arm in (
+            one("short", 64, seed, "n1", "none"),
+            one("long", 128, seed, "n2", "none"),
+            one("one", 128, seed, "n2", "none", **both),  # "long" under another name, which plays 64 tokens too
+            one("constrained", 128, seed, "n2", "pitch"),
+        )
+    ]
+    cells.append(Cell("reference", {"arm": "reference", "corpus": "c", "length": 64}, {"kind": "reference"}))
+    cells.append(one("long", 128, 0, "n3", "none"))  # the same arm at another value of a sweep
+    alone, together = ({"bits_per_token": bits, "kernel_distance": kernel} for bits, kernel in ((0, 0), (1, 2)))
+    assert arms_compared(cells, "elsewhere") == {("c", 64): together, ("c", 128): together}
+    assert arms_compared(cells, "long") == {("c", 64): alone, ("c", 128): together}
+    cells[-1] = one("elsewhere constraints=none", 64, 0, "n4", "none")
+    assert arms_compared(cells, "elsewhere") == {
+        ("c", 64): {"bits_per_token": 2, "kernel_distance": 3},
+        ("c", 128): alone,
+    }
 
 
 def test_a_bundle_brings_everything_but_checkpoints(store: Store, tmp_path: Path) -> None:
