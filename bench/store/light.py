@@ -13,18 +13,19 @@ from bench.store.bundle import Bundle
 from bench.store.cells import FINISHED, Store
 from bench.store.vectors import NATS, VECTORS, WITHOUT, read_vectors
 
-HISTORY = "history.jsonl"
-LIGHT_FILES = {"efficiency": ("measurements.jsonl",), "quality": (VECTORS, HISTORY), "tuning": (HISTORY,)}
+HISTORY, TIMES = "history.jsonl", "measurements.jsonl"
+LIGHT_FILES = {"efficiency": (TIMES,), "quality": (VECTORS, HISTORY), "tuning": (HISTORY,)}
 """Of each kind of cell what a report reads beside the table: raw times, values of songs, learning curves."""
-MOST_LOSSES, FEW_LOSSES, DIGITS = 40, 8, 6
-"""Losses of a learning curve that are kept, without validations or beside these, which figures then show alone; digits
-that figures of a curve keep."""
+MOST_LOSSES, FEW_LOSSES = 40, 8
+"""Losses of a learning curve that are kept: without validations, or beside these, which figures then show alone."""
+CURVE_DIGITS, TIME_DIGITS = 6, 10
+"""Significant digits that are kept; ten of a time in ms are its nanoseconds."""
 
 
 def copy_light(folder: Path, target: Path) -> Bundle:
     """Copy the table, the report and the raw figures of the study in `folder` to the folder `target`, enough to report
     it again but without checkpoints, music, configurations of cells and the numbers behind figures, which `report`
-    writes again; learning curves thinned. Raises UserError, OSError."""
+    writes again; learning curves, values of songs and raw times thinned. Raises UserError, OSError."""
     store = Store(folder.parent, folder.name)
     done = [cell for cell in store.plan()["cells"] if store.cell(cell["id"]).status().state in FINISHED]
     if not done or not (folder / "table.parquet").is_file():
@@ -39,6 +40,8 @@ def copy_light(folder: Path, target: Path) -> Bundle:
         copied.parent.mkdir(parents=True, exist_ok=True)
         if path.name == HISTORY:
             copied.write_text(thinned(path), encoding="utf-8")
+        elif path.name == TIMES:
+            copied.write_text(thinned_times(path), encoding="utf-8")
         elif path.name == VECTORS:
             copied.write_bytes(thinned_vectors(path.parent, () if seeded else WITHOUT))
         else:
@@ -57,7 +60,13 @@ def thinned(history: Path) -> str:
     count = min(len(losses), MOST_LOSSES if len(losses) == len(lines) else FEW_LOSSES)
     shown = {losses[round(k * (len(losses) - 1) / max(1, count - 1))] for k in range(count)}
     kept = (line for place, line in enumerate(lines) if place in shown or "loss" not in line)
-    return "".join(to_json(_rounded(line)) + "\n" for line in kept)
+    return "".join(to_json(_rounded(line, CURVE_DIGITS)) + "\n" for line in kept)
+
+
+def thinned_times(measurements: Path) -> str:
+    """Of the figures of an efficiency cell, which the table holds, those with times of single calls, rounded."""
+    timed = (line for line in read_lines(measurements) if line.get("round_sizes"))
+    return "".join(to_json(_rounded(line, TIME_DIGITS)) + "\n" for line in timed)
 
 
 def thinned_vectors(cell: Path, sides: Sequence[str] = ()) -> bytes:
@@ -71,5 +80,9 @@ def thinned_vectors(cell: Path, sides: Sequence[str] = ()) -> bytes:
     return content
 
 
-def _rounded(line: dict[str, Any]) -> dict[str, Any]:
-    return {name: float(f"{one:.{DIGITS}g}") if isinstance(one, float) else one for name, one in line.items()}
+def _rounded(value: Any, digits: int) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.{digits}g}")
+    if isinstance(value, dict):
+        return {name: _rounded(one, digits) for name, one in value.items()}
+    return [_rounded(one, digits) for one in value] if isinstance(value, list) else value

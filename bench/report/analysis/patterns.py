@@ -78,7 +78,8 @@ def patterns_of(frame: pd.DataFrame) -> dict[str, str]:
     return {str(arm): str(pattern) for arm, pattern in zip(first["arm"], first["pattern"], strict=True)}
 
 
-ORDERS, MIXED, ATTENTION, OTHERS = "orders of one block", "attention mixed in", "attention only", "without attention"
+ORDERS, MIXED, ATTENTION, WITHOUT = "orders of one block", "attention mixed in", "attention only", "without attention"
+OTHERS = "other networks"
 MOST_TOGETHER = 8
 FEWEST_ORDERS = 3
 WITHIN_A_TOKEN = ("F", "C")
@@ -92,7 +93,7 @@ def families(arms: Iterable[str], patterns: Mapping[str, str]) -> list[tuple[str
     for arm in arms:
         found.setdefault(_family(arm, arms, patterns), []).append(arm)
     parts = []
-    for title in (one for one in (ORDERS, MIXED, OTHERS, ATTENTION) if one in found):
+    for title in (one for one in (ORDERS, MIXED, WITHOUT, ATTENTION, OTHERS) if one in found):
         members = found[title]
         count = -(-len(members) // MOST_TOGETHER)
         size = -(-len(members) // count)
@@ -102,9 +103,11 @@ def families(arms: Iterable[str], patterns: Mapping[str, str]) -> list[tuple[str
 
 def _family(arm: str, arms: list[str], patterns: Mapping[str, str]) -> str:
     mine = patterns.get(arm, "")
-    letters = {layer[0] for layer in layers_of(mine)} - set(WITHIN_A_TOKEN)
-    if "A" not in letters:
+    if not (layers := layers_of(mine)):
         return OTHERS
+    letters = {layer[0] for layer in layers} - set(WITHIN_A_TOKEN)
+    if "A" not in letters:
+        return WITHOUT
     if letters == {"A"}:
         return ATTENTION
     orders = [other for other in arms if same_mixers(mine, patterns.get(other, ""))]

@@ -50,11 +50,13 @@ def test_two_dozen_arms_are_all_told_apart():
 def test_families_go_by_what_mixes_tokens():
     patterns = {"smdim": "MFA*2", "fam": "FAM*2", "amf": "AMF*2", "late": "(MF)2A2", "only": "AF*3", "none": "MF*3"}
     patterns |= {"conformer": "FACF*2", "both": "M(bidirectional)FA*2"}
-    assert families(patterns, patterns) == [
+    patterns |= {"own": "own stem: bert(depth=3)"}  # nothing says how a network without letters mixes tokens
+    assert families([*patterns, "files"], patterns) == [
         ("orders of one block", ["smdim", "fam", "amf"]),
         ("attention mixed in", ["late", "both"]),
         ("without attention", ["none"]),
         ("attention only", ["only", "conformer"]),
+        ("other networks", ["own", "files"]),
     ]
     many = {f"arm-{number}": "MF*3" for number in range(11)}
     assert [len(members) for _, members in families(many, many)] == [6, 5]

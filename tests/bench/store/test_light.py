@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from bench.report.analysis.models import song_model
-from bench.store.light import thinned, thinned_vectors
+from bench.store.light import thinned, thinned_times, thinned_vectors
 from bench.store.vectors import NATS, VECTORS, WITHOUT, Side, Vector, read_vectors, write_vectors
 
 LOSSES = [{"step": step, "loss": 1 / step, "learning_rate": 1e-3} for step in range(10, 1010, 10)]
@@ -40,6 +40,18 @@ def test_a_curve_that_was_validated_keeps_that_and_fewer_losses(tmp_path: Path) 
     assert [line["validation_value"] for line in kept if "loss" not in line] == [83.3333, 166.667, 333.333]
     losses = [line["step"] for line in kept if "loss" in line]
     assert (len(losses), losses[0], losses[-1]) == (8, 10, 1000)
+
+
+def test_raw_times_are_kept_to_the_nanosecond_and_other_figures_left_to_the_table(tmp_path: Path) -> None:
+    path = tmp_path / "measurements.jsonl"
+    timed = {"metric": "step_latency", "value": 2.0, "raw": [6.387520999851404, 2.5], "round_sizes": [1, 1]}
+    lines = [
+        timed,
+        {"metric": "parameters", "value": 3},
+        {"metric": "sample_latency", "value": None, "round_sizes": []},
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [json.loads(text) for text in thinned_times(path).splitlines()] == [timed | {"raw": [6.387521, 2.5]}]
 
 
 @pytest.mark.parametrize("sides", [(), WITHOUT])
