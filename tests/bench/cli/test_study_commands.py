@@ -9,7 +9,6 @@ import math
 import re
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import pytest
 from scipy import stats
@@ -175,37 +174,6 @@ def test_a_plan_takes_the_spread_from_seeds_done_then_from_other_studies_then_fr
     (other, _) = prospects(two, 4, {}, store.results / "another")
     assert other.source is not None and other.source.spread == pytest.approx(0.1)
     assert other.source.words.startswith("2 seeds of study toy")
-
-
-def test_arms_that_share_a_network_are_one_of_the_arms_compared() -> None:
-    from bench.report.analysis.prospects import arms_compared
-
-    def one(arm: str, length: int, seed: int, network: str, drawn: str, **more: Any) -> Cell:
-        labels = {"arm": arm, "corpus": "c", "length": length, "seed": seed}
-        settings = {"kind": "quality", "parts": {}, "model": network, "sample": {"constraints": drawn}, "seed": seed}
-        return Cell("quality", labels, settings | more)
-
-    both = {"sample_lengths": [64, 128]}
-    cells = [
-        arm
-        for seed in (0, 1)
-        for arm in (
-            one("short", 64, seed, "n1", "none"),
-            one("long", 128, seed, "n2", "none"),
-            one("one", 128, seed, "n2", "none", **both),  # "long" under another name, which plays 64 tokens too
-            one("constrained", 128, seed, "n2", "pitch"),
-        )
-    ]
-    cells.append(Cell("reference", {"arm": "reference", "corpus": "c", "length": 64}, {"kind": "reference"}))
-    cells.append(one("long", 128, 0, "n3", "none"))  # the same arm at another value of a sweep
-    alone, together = ({"bits_per_token": bits, "kernel_distance": kernel} for bits, kernel in ((0, 0), (1, 2)))
-    assert arms_compared(cells, "elsewhere") == {("c", 64): together, ("c", 128): together}
-    assert arms_compared(cells, "long") == {("c", 64): alone, ("c", 128): together}
-    cells[-1] = one("elsewhere constraints=none", 64, 0, "n4", "none")
-    assert arms_compared(cells, "elsewhere") == {
-        ("c", 64): {"bits_per_token": 2, "kernel_distance": 3},
-        ("c", 128): alone,
-    }
 
 
 def test_a_bundle_brings_everything_but_checkpoints(store: Store, tmp_path: Path) -> None:
