@@ -11,7 +11,7 @@ from bench.errors import UserError
 from bench.files import read_lines, to_json
 from bench.store.bundle import Bundle
 from bench.store.cells import FINISHED, Store
-from bench.store.vectors import NATS, VECTORS, WITHOUT, read_vectors
+from bench.store.vectors import VECTORS, WITHOUT, is_test_window, read_vectors
 
 HISTORY, TIMES = "history.jsonl", "measurements.jsonl"
 LIGHT_FILES = {"efficiency": (TIMES,), "quality": (VECTORS, HISTORY), "tuning": (HISTORY,)}
@@ -75,8 +75,8 @@ def thinned_vectors(cell: Path, sides: Sequence[str] = ()) -> bytes:
     Raises UserError."""
     vectors = read_vectors(cell)
     assert vectors is not None
-    windows = (vectors["metric"] == NATS) & (vectors["side"] == "test")
-    content: bytes = vectors[windows | vectors["side"].isin(sides)].to_parquet(index=False, compression="zstd")
+    kept = vectors[is_test_window(vectors) | vectors["side"].isin(sides)]
+    content: bytes = kept.to_parquet(index=False, compression="zstd")
     return content
 
 

@@ -58,6 +58,12 @@ def read_vectors(folder: Path) -> pd.DataFrame | None:
         raise UserError(f"{path}: cannot be read; run the study again, finished cells are kept") from error
 
 
+def is_test_window(vectors: pd.DataFrame) -> pd.Series:
+    """True at the windows of the test side, behind bits/token."""
+    found: pd.Series = (vectors["metric"] == NATS) & (vectors["side"] == "test")
+    return found
+
+
 def parquet_frame(source: Path | BinaryIO) -> pd.DataFrame:
     """Content of a parquet file. Raises OSError for one that cannot be read, ValueError for a damaged one, whichever
     error its reader ended with."""

@@ -8,15 +8,13 @@ from pathlib import Path
 
 from bench.report.analysis.references import CEILING, reference_summary
 from bench.report.rows.summaries import Summaries, Summary
-from bench.store.vectors import NATS, read_vectors
+from bench.store.vectors import is_test_window, read_vectors
 from metrics.quantities import quantity_of
 from metrics.statistics.blocks import BlockModel
 from metrics.statistics.differences import Difference
 from metrics.statistics.songs import SongModel, SongTotals, song_totals
 
 BITS_PER_NAT = 1 / math.log(2)
-HELD_OUT = "test"
-"""Side of the windows behind bits/token."""
 Cells = Mapping[tuple[str, int], Path]
 """Arm and seed -> folder of a cell."""
 
@@ -93,5 +91,5 @@ def _totals_of(cell: Path) -> dict[str, tuple[float, float]]:
     vectors = read_vectors(cell)
     if vectors is None:
         return {}
-    rows = vectors[(vectors["metric"] == NATS) & (vectors["side"] == HELD_OUT)]
+    rows = vectors[is_test_window(vectors)]
     return song_totals(list(rows["song"]), list(rows["value"]), list(rows["tokens"]))

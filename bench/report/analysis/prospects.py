@@ -70,8 +70,8 @@ def prospects(
 
     `arms`: setting -> primary metric -> number of arms that are compared; `margins`: those that the study states.
     """
-    own = _compared_in(folder)
-    found, others = [], _Others(folder)
+    (_, own), others = _compared_in(folder), _Others(folder)
+    found = []
     for setting, counts in arms.items():
         for metric, count in counts.items():
             if count < 2:
@@ -103,12 +103,14 @@ def _prospect(
     return Prospect(quantity, setting, arms, seeds, source, margin, least, more)
 
 
-def _compared_in(folder: Path) -> list[Compared]:
-    """The comparisons that a results folder holds so far; [] for one that cannot be read."""
+def _compared_in(folder: Path) -> tuple[str, list[Compared]]:
+    """The baseline of the report of a results folder and the comparisons that it holds so far; none of one that cannot
+    be read."""
     try:
-        return compared(as_frame(load_results(folder)), folder)
+        frame = as_frame(load_results(folder))
+        return baseline_arm(folder, frame), compared(frame, folder)
     except UserError:
-        return []
+        return "", []
 
 
 def _source_of(found: list[Compared], quantity: Quantity, setting: Setting, words: str) -> Source | None:
@@ -153,7 +155,7 @@ class _Others:
     def _all(self) -> Iterator[tuple[str, list[Compared]]]:
         yield from self._read
         for path in self._left:
-            self._read.append((path.parent.name, _compared_in(path.parent)))
+            self._read.append((path.parent.name, _compared_in(path.parent)[1]))
             yield self._read[-1]
 
 
@@ -203,9 +205,7 @@ def warnings(arms: Mapping[Setting, Mapping[str, int]], seeds: int) -> list[str]
 def done_so_far(folder: Path) -> list[tuple[str, ...]]:
     """Verdicts that the finished seeds of a study give: metric, arm, seeds, difference and verdict, as texts."""
     rows: list[tuple[str, ...]] = []
-    if not (found := _compared_in(folder)):
-        return rows
-    baseline = baseline_arm(folder, as_frame(load_results(folder)))
+    baseline, found = _compared_in(folder)
     for one in found:
         for arm in one.against(baseline):
             if arm.difference is not None and arm.difference.seeds > 1:
