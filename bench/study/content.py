@@ -200,7 +200,7 @@ class StudyFile(Settings):
     tuned_in: str | None = Field(
         None,
         exclude_if=lambda one: one is None,
-        description="study whose sweep chose what the arms state under `train`; the report names it",
+        description="study whose sweep chose what arms or baseline state under `train`; the report names it",
     )
     seeds: Seeds = Field((0,), description="each seeds weights, data order, noise and sampling")
     measure: Measure

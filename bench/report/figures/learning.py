@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.files import read_lines
 from bench.report.figures.figure import figure
-from bench.report.figures.marks import reference_handles, reference_line
+from bench.report.figures.marks import reference_dashes, reference_handles, reference_line
 from bench.report.figures.style import NothingToShow, arm_handles, is_narrow, legend_below, panel_grid
 from bench.report.rows.arms import looks_of
 from bench.report.rows.frame import QUALITY, made_once
@@ -50,10 +50,10 @@ def learning_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
         raise NothingToShow("learning figure: no cell folder holds a history.jsonl with steps and a loss")
     arms = {arm: look for arm, look in looks_of(frame).items() if arm in set(history["arm"])}
     handles = arm_handles(arms)
-    grammar = None
+    grammar, references = None, reference_summaries(frame)
     if y == "validation_value":
-        grammar = reference_summaries(frame).measured().first(arm="grammar", metric=VALIDATION_BITS)
-        handles += reference_handles(reference_summaries(frame), ["grammar"])
+        grammar = references.measured().first(arm="grammar", metric=VALIDATION_BITS)
+        handles += reference_handles(references, ["grammar"])
         handles += _final_handles(history)
     columns, row_in = (1, 1.6) if is_narrow(width) else (len(xs), 2.15)
     drawn, axes = panel_grid(width, len(xs), columns, row_in, sharey=True)
@@ -66,7 +66,7 @@ def learning_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
                 last = line[[x, FINAL]].dropna()
                 axis.plot(last[x], last[FINAL], **look.ink, **CROSS)
         if grammar is not None:
-            reference_line(axis, grammar.value, name="grammar")
+            reference_line(axis, grammar.value, reference_dashes("grammar", references), "grammar")
         axis.locator_params(axis="x", nbins=5, prune="upper")  # none at the edge
         axis.set_xlabel(AXES_X[x])
         axis.set_ylabel("" if position % columns else AXES_Y[y])

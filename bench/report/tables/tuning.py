@@ -179,9 +179,12 @@ def tuning_sentences(frame: pd.DataFrame, folder: Path | None) -> list[str]:
     found = sweeps(frame, folder) if folder else []
     own = own_words(frame)
     if not found:
-        before = tuned_in(folder) if folder and own else ""
-        chosen = "Each arm runs at the values with its lowest validation bits/token in the sweep of study"
-        return [f"{chosen} {before}: {own}."] if before else []
+        before = tuned_in(folder) if folder else ""
+        if not before:
+            return []
+        swept = f"lowest validation bits/token in the sweep of study {before}"
+        one_value = f"All arms run at the same values, where each has its {swept}."
+        return [f"Each arm runs at the values with its {swept}: {own}." if own else one_value]
     misled = []
     for sweep in found:
         both = _at_both_lengths(sweep)

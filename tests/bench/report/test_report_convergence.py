@@ -68,6 +68,15 @@ def test_the_larger_validation_is_a_cross_beside_the_curve(frame: pd.DataFrame, 
     assert 3.5 not in curve.get_ydata()
 
 
+def test_the_level_of_the_grammar_has_the_dashes_of_its_legend(frame: pd.DataFrame, results_folder: Path) -> None:
+    tested = frame[(frame["arm"] == "grammar") & (frame["metric"] == "bits_per_token")]
+    validated = tested.assign(metric="validation_bits_per_token")
+    drawn = draw("learning", pd.concat([frame, validated], ignore_index=True), results_folder)
+    (level,) = [line for line in drawn.axes[0].lines if line.get_label() == "grammar"]
+    (entry,) = [line for line in drawn.legends[0].get_lines() if line.get_label() == "grammar"]
+    assert level._unscaled_dash_pattern == entry._unscaled_dash_pattern != (0, None)
+
+
 def test_infilling_has_columns_and_its_references_have_rows(frame: pd.DataFrame) -> None:
     rows = frame[frame["metric"] == "bits_per_token"]
     arms = rows[(rows["kind"] == "quality") & (rows["arm"] == "smdim")].assign(metric="infill_note_f1", value=0.25)

@@ -105,6 +105,9 @@ def test_values_from_the_sweep_of_another_study_are_named(frame: pd.DataFrame, r
     ]
     table = report_tables(own, results_folder, "transformer")[Section.QUALITY][0]
     assert "chosen by the sweep of study rates: " in table.notes[-1]
+    assert tuning_sentences(frame, results_folder) == [
+        "All arms run at the same values, where each has its lowest validation bits/token in the sweep of study rates."
+    ]
 
 
 def test_an_arm_that_is_not_shown_enters_the_shared_reading_at_the_shared_value(
