@@ -236,13 +236,14 @@ def _later(made: Plan, estimator: Estimator, jobs: int, console: Console) -> Non
 
 def _prospects(study: Study, made: Plan, store: Store, console: Console) -> None:
     """Print which differences the seeds can show, what the finished ones show so far, and a warning where none can."""
-    from bench.report.analysis.prospects import arms_compared, done_so_far, prospects, warnings
+    from bench.report.analysis.prospects import arms_compared, done_in, done_so_far, prospects, warnings
     from bench.report.rows.study import read_margins
 
     if study.content.measure.quality is None:
         return
     arms, seeds = arms_compared((*made.cells, *made.later), study.content.baseline.arm), len(study.content.seeds)
-    found = prospects(arms, seeds, read_margins(study.content.matters), store.folder)
+    done = done_in(store.folder)
+    found = prospects(arms, seeds, read_margins(study.content.matters), done)
     for one in found[:MOST_PROSPECTS]:
         console.print(f"{_prospect_words(one)}.")
     if found:
@@ -251,7 +252,7 @@ def _prospects(study: Study, made: Plan, store: Store, console: Console) -> None
         console.print(more + rule)
     for words in warnings(arms, seeds):
         console.print(words, style="yellow")
-    if rows := done_so_far(store.folder):
+    if rows := done_so_far(done):
         from rich.table import Table
         from rich.text import Text
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from bench.errors import UserError
 from bench.files import canonical_hash
 from bench.report.analysis.comparisons import Compared, compared
 from bench.report.rows.frame import as_frame
-from bench.report.rows.study import baseline_arm
+from bench.report.rows.study import baseline_among, baseline_arm
 from bench.run.estimate import training_of
 from bench.store.table import load_results
 from bench.study.grid import Cell
@@ -63,14 +63,32 @@ class Prospect:
     needed: Needed | None
 
 
+@dataclass(frozen=True)
+class Done:
+    """A results folder as its finished cells leave it: the baseline of its report and the comparisons so far."""
+
+    folder: Path
+    baseline: str = ""
+    comparisons: tuple[Compared, ...] = ()
+
+
+def done_in(folder: Path) -> Done:
+    """What the folder holds so far; nothing compared in one that cannot be read."""
+    try:
+        frame = as_frame(load_results(folder))
+        return Done(folder, baseline_arm(folder, frame), tuple(compared(frame, folder)))
+    except UserError:
+        return Done(folder)
+
+
 def prospects(
-    arms: Mapping[Setting, Mapping[str, int]], seeds: int, margins: Mapping[str, Margin], folder: Path
+    arms: Mapping[Setting, Mapping[str, int]], seeds: int, margins: Mapping[str, Margin], done: Done
 ) -> list[Prospect]:
-    """The primary metrics in every setting of a study that is to run with `seeds` seeds in the results folder `folder`.
+    """The primary metrics in every setting of a study that is to run with `seeds` seeds in the folder of `done`.
 
     `arms`: setting -> primary metric -> number of arms that are compared; `margins`: those that the study states.
     """
-    (_, own), others = _compared_in(folder), _Others(folder)
+    others = _Others(done.folder)
     found = []
     for setting, counts in arms.items():
         for metric, count in counts.items():
@@ -78,7 +96,7 @@ def prospects(
                 continue
             quantity = quantity_of(metric)
             source = (
-                _source_of(own, quantity, setting, "seeds done in this study")
+                _source_of(done.comparisons, quantity, setting, "seeds done in this study")
                 or others.source(quantity, setting)
                 or _assumed(quantity)
             )
@@ -103,17 +121,7 @@ def _prospect(
     return Prospect(quantity, setting, arms, seeds, source, margin, least, more)
 
 
-def _compared_in(folder: Path) -> tuple[str, list[Compared]]:
-    """The baseline of the report of a results folder and the comparisons that it holds so far; none of one that cannot
-    be read."""
-    try:
-        frame = as_frame(load_results(folder))
-        return baseline_arm(folder, frame), compared(frame, folder)
-    except UserError:
-        return "", []
-
-
-def _source_of(found: list[Compared], quantity: Quantity, setting: Setting, words: str) -> Source | None:
+def _source_of(found: Sequence[Compared], quantity: Quantity, setting: Setting, words: str) -> Source | None:
     for one in found:
         if one.quantity == quantity and one.group[:2] == setting and one.block and one.block.freedom > 0:
             seeds = max(len(row) for row in one.block.values.values())
@@ -139,7 +147,7 @@ class _Others:
     def __init__(self, folder: Path) -> None:
         tables = [path for path in folder.parent.glob("*/table.parquet") if path.parent != folder]
         self._left = iter(sorted(tables, key=lambda path: -path.stat().st_mtime)[:MOST_STUDIES])
-        self._read: list[tuple[str, list[Compared]]] = []
+        self._read: list[tuple[str, Sequence[Compared]]] = []
 
     def source(self, quantity: Quantity, setting: Setting) -> Source | None:
         """The newest study with this metric in this setting, or in this corpus."""
@@ -152,10 +160,10 @@ class _Others:
                         return source
         return None
 
-    def _all(self) -> Iterator[tuple[str, list[Compared]]]:
+    def _all(self) -> Iterator[tuple[str, Sequence[Compared]]]:
         yield from self._read
         for path in self._left:
-            self._read.append((path.parent.name, _compared_in(path.parent)[1]))
+            self._read.append((path.parent.name, done_in(path.parent).comparisons))
             yield self._read[-1]
 
 
@@ -166,9 +174,9 @@ def _assumed(quantity: Quantity) -> Source | None:
 
 
 def arms_compared(cells: Iterable[Cell], baseline: str) -> dict[Setting, dict[str, int]]:
-    """Setting -> primary metric -> number of arms that are compared in it with the arm `baseline`, or with the first of
-    its variants; 0 where that is not played. Arms that share a training have the same bits, and those that draw the
-    same music too one kernel distance (see `Compared.repeats`)."""
+    """Setting -> primary metric -> number of arms that are compared in it with the baseline that a report takes where
+    the study states the arm `baseline`; 0 where that is not played. Arms that share a training have the same bits, and
+    those that draw the same music too one kernel distance (see `Compared.repeats`)."""
     networks: dict[Setting, dict[str, dict[str, str]]] = {}
     for cell in cells:
         if cell.kind != "quality" or "seed" not in cell.labels:
@@ -181,13 +189,9 @@ def arms_compared(cells: Iterable[Cell], baseline: str) -> dict[Setting, dict[st
             for one in lengths:
                 at = networks.setdefault((corpus, one), {name: {} for name in PRIMARY})
                 at[metric].setdefault(arm, network)  # the first of the values that a sweep may choose
-    arms = {arm: None for at in networks.values() for by_arm in at.values() for arm in by_arm}
-    first = next((arm for arm in arms if arm == baseline or arm.startswith(f"{baseline} ")), None)
+    first = baseline_among([arm for at in networks.values() for arms in at.values() for arm in arms], baseline)
     return {
-        setting: {
-            metric: len(set(by_arm.values())) if first is None or first in by_arm else 0
-            for metric, by_arm in at.items()
-        }
+        setting: {metric: len(set(arms.values())) if first in arms else 0 for metric, arms in at.items()}
         for setting, at in networks.items()
     }
 
@@ -202,12 +206,11 @@ def warnings(arms: Mapping[Setting, Mapping[str, int]], seeds: int) -> list[str]
     return words
 
 
-def done_so_far(folder: Path) -> list[tuple[str, ...]]:
+def done_so_far(done: Done) -> list[tuple[str, ...]]:
     """Verdicts that the finished seeds of a study give: metric, arm, seeds, difference and verdict, as texts."""
     rows: list[tuple[str, ...]] = []
-    baseline, found = _compared_in(folder)
-    for one in found:
-        for arm in one.against(baseline):
+    for one in done.comparisons:
+        for arm in one.against(done.baseline):
             if arm.difference is not None and arm.difference.seeds > 1:
                 value = f"{arm.difference.value:+.4f}"
                 seeds = str(arm.difference.seeds) if arm.difference.unit == "seed" else "none"

@@ -88,10 +88,10 @@ def _first_rows(frame: pd.DataFrame) -> pd.DataFrame:
     return rows.sort_values(PLACE, kind="stable") if PLACE in rows else rows
 
 
-def label_of(frame: pd.DataFrame, arm: str) -> str:
-    """What is shown for an arm that the study calls `arm`; "" where none of its rows are there."""
+def labels_of(frame: pd.DataFrame) -> dict[str, str]:
+    """Name in the study -> what is shown, of the arms in the order of `arm_order`."""
     rows = _first_rows(frame)
-    return next((str(label) for label, name in zip(rows["arm"], study_arms(rows), strict=True) if name == arm), "")
+    return dict(zip(map(str, study_arms(rows)), map(str, rows["arm"]), strict=True))
 
 
 def reference_order(references: Summaries) -> list[str]:

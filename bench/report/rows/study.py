@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bench.files import read_json
-from bench.report.rows.arms import arm_order, label_of
+from bench.report.rows.arms import labels_of
 from metrics.quantities import Margin, known_quantity
 
 STUDY_FILE = "study.json"
@@ -53,12 +53,17 @@ def study_tokenizer(folder: Path) -> str:
 
 
 def baseline_arm(folder: Path, frame: pd.DataFrame) -> str:
-    """The arm that others are compared with: the study's baseline where it is among the rows, else `transformer`,
-    else the first."""
-    arms = arm_order(frame)
-    stated = _entry(folder, "study", "baseline", "arm")
-    wanted = (*(label_of(frame, one) for one in (stated, "transformer")), *arms)
-    return next((str(arm) for arm in wanted if arm in arms), "")
+    """The arm of these rows that others are compared with (see `baseline_among`), as it is shown."""
+    labels = labels_of(frame)
+    return labels.get(baseline_among(labels, _entry(folder, "study", "baseline", "arm")), "")
+
+
+def baseline_among(arms: Iterable[str], stated: str | None) -> str:
+    """The arm of these, named as in the study, that others are compared with: the one that the study states as its
+    baseline, else the first of its variants (`smdim T=64`), else `transformer`, else the first; "" of none."""
+    names = list(arms)
+    variants = [name for name in names if stated and name.startswith(f"{stated} ")]
+    return next((name for name in (stated, *variants, "transformer", *names) if name in names), "")
 
 
 def study_tune(folder: Path) -> dict[str, Any]:

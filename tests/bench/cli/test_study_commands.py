@@ -146,19 +146,19 @@ def finished(store: Store, values: dict[tuple[str, int], float]) -> None:
 
 
 def test_a_plan_takes_the_spread_from_seeds_done_then_from_other_studies_then_from_an_assumption(store: Store) -> None:
-    from bench.report.analysis.prospects import done_so_far, prospects, warnings
+    from bench.report.analysis.prospects import done_in, done_so_far, prospects, warnings
     from bench.store.table import load_results
 
     setting = (CELLS[0].labels.get("corpus", ""), CELLS[0].labels.get("length"))
     two = {setting: dict.fromkeys(PRIMARY, 2)}
-    (assumed, kernel) = prospects(two, 2, {}, store.folder)
+    (assumed, kernel) = prospects(two, 2, {}, done_in(store.folder))
     assert assumed.source is not None and assumed.source.spread == pytest.approx(0.041)
     assert "an assumption" in assumed.source.words and assumed.shown_from == math.inf
     assert kernel.quantity.name == "kernel_distance"
     assert warnings(two, 2) == ["2 seeds decide nothing: at least 3"] and warnings(two, 3) == []
     assert warnings({setting: dict.fromkeys(PRIMARY, 1)}, 3) == ["one arm: nothing is compared"]
     finished(store, {("a", 0): 4.0, ("a", 1): 4.1, ("b", 0): 4.3, ("b", 1): 4.6})
-    (own, _) = prospects(two, 4, {}, store.folder)
+    (own, _) = prospects(two, 4, {}, done_in(store.folder))
     # differences 0.3 and 0.5: standard deviation 0.1414, of one arm 0.1
     assert own.source is not None and own.source.spread == pytest.approx(0.1)
     assert own.source.words == "2 seeds done in this study" and own.margin == 0.03
@@ -167,11 +167,11 @@ def test_a_plan_takes_the_spread_from_seeds_done_then_from_other_studies_then_fr
     critical = stats.t.isf(0.0125, 3)
     chance = stats.nct.sf(critical, 3, shift) + stats.nct.cdf(-critical, 3, shift)
     assert chance == pytest.approx(0.8, abs=0.01)
-    assert prospects(two, 4, {own.quantity.name: Margin(0.5)}, store.folder)[0].needed.seeds <= 4
-    ((_, arm, seeds, value, verdict),) = done_so_far(store.folder)
+    assert prospects(two, 4, {own.quantity.name: Margin(0.5)}, done_in(store.folder))[0].needed.seeds <= 4
+    ((_, arm, seeds, value, verdict),) = done_so_far(done_in(store.folder))
     assert (arm, seeds, value) == ("b", "2", "+0.4000") and verdict.startswith("open (2 seeds): ")
     load_results(store.folder).save()
-    (other, _) = prospects(two, 4, {}, store.results / "another")
+    (other, _) = prospects(two, 4, {}, done_in(store.results / "another"))
     assert other.source is not None and other.source.spread == pytest.approx(0.1)
     assert other.source.words.startswith("2 seeds of study toy")
 

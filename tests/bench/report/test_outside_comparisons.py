@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from bench.report.analysis.comparisons import Compared, compared
-from bench.report.analysis.prospects import done_so_far
+from bench.report.analysis.prospects import done_in, done_so_far
 from bench.report.rows.frame import as_frame
 from bench.report.tables.comparisons import comparison_tables
 from bench.report.tables.summary import study_summary
@@ -114,7 +114,7 @@ def test_songs_in_groups_are_counted_by_the_pieces_of_other_music(tmp_path: Path
 
 def test_other_music_has_no_seeds_done(tmp_path: Path, passed_on: Callable[..., Path]):
     folder = passed_on(tmp_path, outside_study(tmp_path), baseline={"arm": "ar"})
-    rows = {arm: seeds for _, arm, seeds, _, _ in done_so_far(folder)}
+    rows = {arm: seeds for _, arm, seeds, _, _ in done_so_far(done_in(folder))}
     assert rows == {"transformer": "3", "mdlm": "none"}
 
 

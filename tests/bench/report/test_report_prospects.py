@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from bench.report.analysis.prospects import arms_compared
+from bench.report.rows.study import baseline_among
 from bench.study.grid import Cell
 
 
@@ -28,10 +31,25 @@ def test_arms_that_share_a_network_are_one_of_the_arms_compared() -> None:
     cells.append(Cell("reference", {"arm": "reference", "corpus": "c", "length": 64}, {"kind": "reference"}))
     cells.append(one("long", 128, 0, "n3", "none"))  # the same arm at another value of a sweep
     alone, together = ({"bits_per_token": bits, "kernel_distance": kernel} for bits, kernel in ((0, 0), (1, 2)))
-    assert arms_compared(cells, "elsewhere") == {("c", 64): together, ("c", 128): together}
+    for baseline in ("short", "elsewhere"):  # the first where what is stated is no arm, as in a report
+        assert arms_compared(cells, baseline) == {("c", 64): together, ("c", 128): alone}
     assert arms_compared(cells, "long") == {("c", 64): alone, ("c", 128): together}
     cells[-1] = one("elsewhere constraints=none", 64, 0, "n4", "none")
     assert arms_compared(cells, "elsewhere") == {
         ("c", 64): {"bits_per_token": 2, "kernel_distance": 3},
         ("c", 128): alone,
     }
+
+
+@pytest.mark.parametrize(
+    ("arms", "baseline"),
+    [
+        (["fam", "transformer", "smdim T=8", "smdim"], "smdim"),
+        (["fam", "transformer", "smdim T=8", "smdim T=64"], "smdim T=8"),
+        (["fam", "smdim-wide", "transformer"], "transformer"),
+        (["fam", "smdim-wide"], "fam"),
+        ([], ""),
+    ],
+)
+def test_a_baseline_is_what_is_stated_or_its_first_variant_or_the_transformer(arms: list[str], baseline: str) -> None:
+    assert baseline_among(arms, "smdim") == baseline
