@@ -176,6 +176,7 @@ def _cells_of(study: Study, member: Combination, config: ArmConfig, tokens: Toke
         _check_infilling(study, member, tokens)
         infill = measure.infilling
         lengths = dict.fromkeys((*member.played_lengths, *([member.length] if infill else [])))
+        _check_held_out(study, member, lengths, tokens)
         cells += [reference_cell(member, tokens, length, infill) for length in lengths]
         if study.content.tune and member.is_trained:  # its cells follow from the sweep
             return cells
@@ -198,6 +199,7 @@ def _outside_cells(study: Study, member: Combination, tokens: TokenCorpus, notes
     assert member.arm.midi
     with study.place.naming("axes", "arm", arm=f"arm {quoted(member.label)}", of=(ValueError, UserError)):
         other = outside_tokens(member.arm.midi, member.tokenizer)
+    _check_held_out(study, member, [member.length], tokens)
     found = _skipped_notes(f"of arm {member.label}", other)
     words = files_in_words(other, member.length, member.arm.pieces)
     wanted = member.sample.pieces
@@ -246,6 +248,15 @@ def _check_process(study: Study, member: Combination, config: ArmConfig, tokens:
     with study.place.naming("baseline", "sample", arm=repr(member.label)):
         process.check_sampler(member.sample.sampler, member.sample.options())
         build_constraint(tokens, member.sample.constraints)
+
+
+def _check_held_out(study: Study, member: Combination, lengths: Iterable[int], tokens: TokenCorpus) -> None:
+    """Raise UserError where the test split has fewer windows of a length than pieces are to be drawn."""
+    from bench.measure.quality.music import held_out_windows
+
+    with study.place.naming("baseline", "sample", arm=repr(member.label), of=UserError):
+        for length in lengths:
+            held_out_windows(tokens, length, member.sample.pieces)
 
 
 def _check_infilling(study: Study, member: Combination, tokens: TokenCorpus) -> None:

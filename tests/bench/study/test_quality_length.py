@@ -56,6 +56,13 @@ def test_one_training_serves_all_lengths_and_each_has_its_reference(study: Path)
     assert all("sample_lengths" not in cell.settings for cell in cells if cell.labels["arm"] != "one")
 
 
+@pytest.mark.parametrize(("played", "pieces", "length"), [("[64, 128]", 10_000, 64), ("[64, 8192]", 3, 8192)])
+def test_more_pieces_than_held_out_windows_stop_the_plan(study: Path, played: str, pieces: int, length: int) -> None:
+    study.write_text(study.read_text().replace("length: 128, sample_lengths: [64, 128]", f"sample_lengths: {played}"))
+    with pytest.raises(UserError, match=rf"lengths\.yaml:10: .*full windows of {length} tokens, {pieces} are wanted"):
+        make_plan(load_study(study, [f"sample.pieces={pieces}"]))
+
+
 @pytest.mark.usefixtures("cells_here")
 def test_rows_carry_the_length_that_was_played(study: Path, tmp_path: Path) -> None:
     from typer.testing import CliRunner
