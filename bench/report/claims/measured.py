@@ -72,9 +72,26 @@ class Evidence:
             return f"{summary.arm} learned no more than the grammar here"
         return ""
 
+    def variants(self, arm: str) -> Iterator[tuple[str, Evidence]]:
+        """The evidence on an arm where the study has it. Else that on each of its variants (`smdim T=64`) after the
+        words that its name adds (`T=64`): of the arms with these words, named without them."""
+        arms = dict.fromkeys(one.arm for one in (*self.cost, *self.quality))
+        added = [name.removeprefix(arm) for name in arms if name.startswith(f"{arm} ")]
+        if arm in arms or not added:
+            yield "", self
+            return
+        for words in added:
+            cost, quality = (
+                Summaries(replace(one, arm=one.arm.removesuffix(words)) for one in rows if one.arm.endswith(words))
+                for rows in (self.cost, self.quality)
+            )
+            patterns = {name.removesuffix(words): it for name, it in self.patterns.items() if name.endswith(words)}
+            yield words.strip(), replace(self, cost=cost, quality=quality, patterns=patterns)
+
 
 def measure(quantity: Quantity, evidence: Evidence) -> list[Measured]:
-    """The quantity, once for each setting in which the study measured it; at least one entry, if only with a reason."""
+    """The quantity, once for each variant of its arm and each setting in which the study measured it; at least one
+    entry, if only with a reason."""
     kinds: dict[str, Callable[[Quantity, Evidence], Iterator[Measured]]] = {
         "ratio": _ratios,
         "exponent": _exponents,
@@ -83,7 +100,12 @@ def measure(quantity: Quantity, evidence: Evidence) -> list[Measured]:
         "excess": _excesses,
         "level": _levels,
     }
-    return list(kinds[quantity.kind](quantity, evidence)) or [_missing(quantity, evidence)]
+    found = [
+        replace(one, where=_joined(words, one.where))
+        for words, part in evidence.variants(quantity.arm)
+        for one in kinds[quantity.kind](quantity, part)
+    ]
+    return found or [_missing(quantity, evidence)]
 
 
 def _missing(quantity: Quantity, evidence: Evidence) -> Measured:

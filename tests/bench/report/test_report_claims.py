@@ -232,6 +232,26 @@ def test_what_is_missing_is_named(verdict, kind, metric, rest, words):
     assert verdict_words(verdict(kind, metric, rest, "[0, 1]")) == f"not comparable: {words}"
 
 
+def test_each_variant_of_an_arm_is_judged_beside_its_like(verdict, frame, tmp_path):
+    plain = verdict("ratio", "forward_gflops", "baseline: transformer, length: 256", "[0, 1]")
+    of_arms = frame["kind"] != "reference"
+
+    def variant(words: str, factor: float) -> pd.DataFrame:
+        rows = frame[of_arms].assign(arm=frame["arm"] + words, cell_id=frame["cell_id"] + words)
+        costlier = (rows["metric"] == "forward_gflops") & rows["arm"].str.startswith("smdim ")
+        return rows.assign(value=rows["value"].where(~costlier, rows["value"] * factor))
+
+    both = pd.concat([frame[~of_arms], variant(" T=4", 1), variant(" T=16", 3)], ignore_index=True)
+    judged = judge(load_paper(str(tmp_path / "paper.yaml")), both)
+    assert [one.measured.where.partition(",")[0] for one in judged] == ["T=4", "T=16"]
+    value = plain.measured.value
+    assert [one.measured.value for one in judged] == pytest.approx([value, 3 * value])
+    assert [one.verdict for one in judged] == [plain.verdict, "contradicted"] == ["reproduced", "contradicted"]
+    assert judged[1].measured.cell_ids == tuple(f"{cell} T=16" for cell in plain.measured.cell_ids)
+    named = judge(load_paper(str(tmp_path / "paper.yaml")), pd.concat([both, frame[of_arms]], ignore_index=True))
+    assert [(one.measured.where, one.measured.value) for one in named] == [(plain.measured.where, value)]
+
+
 def test_change_between_the_shortest_length_and_another(verdict, frame):
     longer = frame[(frame["kind"] == "quality") & (frame["metric"] == "oa_mean")].assign(length=2048)
     longer["value"] -= 0.02
