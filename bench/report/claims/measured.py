@@ -27,7 +27,8 @@ FEWEST_LENGTHS = 3
 
 @dataclass(frozen=True)
 class Measured:
-    """A quantity with its 95 % interval. `difference`: what it is over seeds, where seeds stand behind it.
+    """A quantity with its 95 % interval. `difference`: what it is over seeds, where seeds stand behind it; `beside`: by
+    how much the interval is wider than that on the side of 0, which more seeds do not change.
 
     `reason`: why there is no figure; then the claim cannot be compared.
     """
@@ -40,6 +41,7 @@ class Measured:
     cell_ids: tuple[str, ...] = ()
     note: str = ""
     reason: str = ""
+    beside: float = 0.0
 
     @classmethod
     def of(cls, found: Interval, **known: Any) -> Measured:
@@ -105,7 +107,7 @@ def measure(quantity: Quantity, evidence: Evidence) -> list[Measured]:
         for words, part in evidence.variants(quantity.arm)
         for one in kinds[quantity.kind](quantity, part)
     ]
-    return found or [_missing(quantity, evidence)]
+    return found or [_missing(quantity, next(evidence.variants(quantity.arm))[1])]
 
 
 def _missing(quantity: Quantity, evidence: Evidence) -> Measured:
@@ -250,8 +252,9 @@ def _excesses(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:
         known = reference.has_interval
         note = f"{quantity.over} has {reference.value:.3g}, its spread over pieces is {'' if known else 'not '}included"
         above, below = (reference.high - reference.value, reference.value - reference.low) if known else (0.0, 0.0)
-        cells = (*summary.cell_ids, *reference.cell_ids)
-        yield replace(excess, low=excess.low - above, high=excess.high + below, cell_ids=cells, note=note)
+        cells, beside = (*summary.cell_ids, *reference.cell_ids), above if excess.value > 0 else below
+        low, high = excess.low - above, excess.high + below
+        yield replace(excess, low=low, high=high, beside=beside, cell_ids=cells, note=note)
 
 
 def _levels(quantity: Quantity, evidence: Evidence) -> Iterator[Measured]:

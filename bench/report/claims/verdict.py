@@ -70,13 +70,16 @@ def _closed(claim: Claim) -> tuple[float, float]:
 
 
 def _needed(found: Measured, claim: Claim) -> Needed | None:
-    """Seeds, or songs, at which an interval around this figure, with this spread, clears the nearest accepted bound."""
+    """Seeds, or songs, at which an interval around this figure, with this spread, clears the nearest accepted bound;
+    None where no number of them does."""
     difference = found.difference
     if difference is None or not math.isfinite(difference.interval.low):
         return None
-    away = min((found.value - bound for bound in claim.accept if math.isfinite(bound)), key=abs)
+    away = min(abs(found.value - bound) for bound in claim.accept if math.isfinite(bound))
+    if away <= found.beside:
+        return None
     parts = difference.components, difference.family, difference.seeds, difference.songs, difference.interval.level
-    return needed(away, None, *parts)
+    return needed(away - found.beside, None, *parts, more=True)
 
 
 def verdict_words(judged: Judged) -> str:
@@ -90,6 +93,8 @@ def verdict_words(judged: Judged) -> str:
         return f"{INCONCLUSIVE} (one seed has no interval; at least {FEWEST_SEEDS} seeds)"
     if judged.needed:
         return f"{INCONCLUSIVE} ({judged.needed.text} would decide if the figure and the spread stayed)"
+    if judged.verdict == INCONCLUSIVE and judged.measured.beside:
+        return f"{INCONCLUSIVE} (no number of seeds would decide: real pieces differ as much among themselves)"
     if not math.isfinite(judged.measured.low):
         return f"{INCONCLUSIVE} (no interval)"
     return INCONCLUSIVE

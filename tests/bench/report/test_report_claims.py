@@ -207,7 +207,20 @@ def test_excess_over_real_music(verdict):
     assert judged.measured.value == pytest.approx(-0.11)
     assert judged.measured.low == pytest.approx(-0.11 - 0.127062 - 0.02, abs=1e-5)
     assert judged.measured.high == pytest.approx(-0.11 + 0.127062 + 0.03, abs=1e-5)
-    assert judged.verdict == "inconclusive"
+    assert judged.verdict == "inconclusive" and judged.measured.beside == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize(("apart", "decided"), [(0.0, True), (0.105, True), (0.12, False)])
+def test_seeds_that_would_decide_an_excess_leave_the_spread_of_real_music_as_it_is(frame, tmp_path, apart, decided):
+    ceiling = (frame["arm"] == "real-vs-real") & (frame["metric"] == "oa_mean")
+    frame.loc[ceiling, "low"] = frame.loc[ceiling, "value"] - apart
+    path = tmp_path / "paper.yaml"
+    path.write_text(TEMPLATE.format(kind="excess", metric="oa_mean", rest="over: real-vs-real", accept="[0, .inf]"))
+    (judged,) = judge(load_paper(str(path)), frame)  # -0.11 over two seeds
+    assert judged.verdict == "inconclusive" and (judged.needed is not None) == decided
+    assert ("no number of seeds would decide" in verdict_words(judged)) == (not decided)
+    if judged.needed:
+        assert judged.needed.seeds >= 3 and (apart == 0) == (judged.needed.seeds < 10)
 
 
 def test_music_of_an_arm_that_learned_no_more_than_the_grammar_judges_nothing(verdict, frame):
