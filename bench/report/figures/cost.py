@@ -42,11 +42,12 @@ MOST_EXPONENTS = 5  # more do not fit beside the curves
     "Cost against length",
     needs=EFFICIENCY,
     panels=[COSTS],
-    caption="Both axes logarithmic; the numbers are exponents of growth in length (1 linear, 2 quadratic), arms in the "
-    "order and colours of the legend. Bars are 95 % intervals, often smaller than the marker; where fewer than "
-    "five rounds (samples, measurements) were taken, small dots show them instead. Arms stand a little beside "
-    "each other at each length. A cross at the upper edge is a cell without a figure. More than eight arms are "
-    "drawn by family, faint lines being the arms of the others.",
+    caption="Both axes logarithmic; numbers, where three lengths or more were measured, are exponents of growth "
+    "in length (1 linear, 2 quadratic), arms in the order and colours of the legend. Bars are 95 % "
+    "intervals, often smaller than the marker; where fewer than five rounds (samples, measurements) were "
+    "taken, small dots show them instead. Arms stand a little beside each other at each length. A cross "
+    "at the upper edge is a cell without a figure. More than eight arms are drawn by family, faint lines "
+    "being the arms of the others.",
 )
 def cost_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """A panel for every measured cost metric; more arms than one panel can show are drawn by family, a column each."""
