@@ -93,7 +93,7 @@ def verdict_words(judged: Judged) -> str:
         return f"{INCONCLUSIVE} (one seed has no interval; at least {FEWEST_SEEDS} seeds)"
     if judged.needed:
         return f"{INCONCLUSIVE} ({judged.needed.text} would decide if the figure and the spread stayed)"
-    if judged.verdict == INCONCLUSIVE and judged.measured.beside:
+    if judged.measured.beside:
         return f"{INCONCLUSIVE} (no number of seeds would decide: real pieces differ as much among themselves)"
     if not math.isfinite(judged.measured.low):
         return f"{INCONCLUSIVE} (no interval)"
