@@ -76,6 +76,7 @@ def make_plan(study: Study, say: Say = lambda _: None, results: Path | None = No
             tuned += _tuned_arms(study, ours, configs, tokens)
         found += [cell for member in ours for cell in _cells_of(study, member, configs[member.label], tokens)]
         found += [cell for one in members if one.arm.midi for cell in _outside_cells(study, one, tokens, notes)]
+        _check_held_out(study, members, tokens)
     notes += [*_broken_kernels(study), *slow_precision(found)]
     if not tuned:
         return Plan(study, _in_order(found), notes)
@@ -175,9 +176,7 @@ def _cells_of(study: Study, member: Combination, config: ArmConfig, tokens: Toke
         _check_kernels(study, member)
         _check_infilling(study, member, tokens)
         infill = measure.infilling
-        lengths = dict.fromkeys((*member.played_lengths, *([member.length] if infill else [])))
-        _check_held_out(study, member, lengths, tokens)
-        cells += [reference_cell(member, tokens, length, infill) for length in lengths]
+        cells += [reference_cell(member, tokens, length, infill) for length in _reference_lengths(study, member)]
         if study.content.tune and member.is_trained:  # its cells follow from the sweep
             return cells
         labels: dict[str, Any] = {"batch": member.sample.pieces, "threads": measure.quality.threads}
@@ -199,7 +198,6 @@ def _outside_cells(study: Study, member: Combination, tokens: TokenCorpus, notes
     assert member.arm.midi
     with study.place.naming("axes", "arm", arm=f"arm {quoted(member.label)}", of=(ValueError, UserError)):
         other = outside_tokens(member.arm.midi, member.tokenizer)
-    _check_held_out(study, member, [member.length], tokens)
     found = _skipped_notes(f"of arm {member.label}", other)
     words = files_in_words(other, member.length, member.arm.pieces)
     wanted = member.sample.pieces
@@ -250,13 +248,22 @@ def _check_process(study: Study, member: Combination, config: ArmConfig, tokens:
         build_constraint(tokens, member.sample.constraints)
 
 
-def _check_held_out(study: Study, member: Combination, lengths: Iterable[int], tokens: TokenCorpus) -> None:
+def _reference_lengths(study: Study, member: Combination) -> list[int]:
+    """Lengths at which a combination is measured beside real music."""
+    hidden = [member.length] if study.content.measure.infilling else []
+    return list(dict.fromkeys((*member.played_lengths, *hidden)))
+
+
+def _check_held_out(study: Study, members: list[Combination], tokens: TokenCorpus) -> None:
     """Raise UserError where the test split has fewer windows of a length than pieces are to be drawn."""
     from bench.measure.quality.music import held_out_windows
 
-    with study.place.naming("baseline", "sample", arm=repr(member.label), of=UserError):
-        for length in lengths:
-            held_out_windows(tokens, length, member.sample.pieces)
+    if study.content.measure.quality is None:
+        return
+    wanted = {(length, one.sample.pieces) for one in members for length in _reference_lengths(study, one)}
+    with study.place.naming("baseline", "sample", of=UserError):
+        for length, pieces in sorted(wanted):
+            held_out_windows(tokens, length, pieces)
 
 
 def _check_infilling(study: Study, member: Combination, tokens: TokenCorpus) -> None:

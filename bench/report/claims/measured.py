@@ -17,6 +17,7 @@ from bench.report.analysis.references import CEILING, grammar_marks, reference_s
 from bench.report.analysis.times import TIMES, ratio_to
 from bench.report.claims.paper import Quantity
 from bench.report.rows.summaries import Summaries, Summary, group_words, quality_group
+from bench.study.presentation import arms_named
 from metrics.headlines import LIKELIHOODS
 from metrics.statistics.differences import Difference
 from metrics.statistics.intervals import Interval
@@ -78,17 +79,17 @@ class Evidence:
         """The evidence on an arm where the study has it. Else that on each of its variants (`smdim T=64`) after the
         words that its name adds (`T=64`): of the arms with these words, named without them."""
         arms = dict.fromkeys(one.arm for one in (*self.cost, *self.quality))
-        added = [name.removeprefix(arm) for name in arms if name.startswith(f"{arm} ")]
-        if arm in arms or not added:
-            yield "", self
-            return
-        for words in added:
-            cost, quality = (
-                Summaries(replace(one, arm=one.arm.removesuffix(words)) for one in rows if one.arm.endswith(words))
-                for rows in (self.cost, self.quality)
-            )
-            patterns = {name.removesuffix(words): it for name, it in self.patterns.items() if name.endswith(words)}
-            yield words.strip(), replace(self, cost=cost, quality=quality, patterns=patterns)
+        for name in arms_named(arm, arms) or [arm]:
+            words = name.removeprefix(arm)
+            yield words.strip(), self._of_variant(words) if words else self
+
+    def _of_variant(self, words: str) -> Evidence:
+        cost, quality = (
+            Summaries(replace(one, arm=one.arm.removesuffix(words)) for one in rows if one.arm.endswith(words))
+            for rows in (self.cost, self.quality)
+        )
+        patterns = {name.removesuffix(words): it for name, it in self.patterns.items() if name.endswith(words)}
+        return replace(self, cost=cost, quality=quality, patterns=patterns)
 
 
 def measure(quantity: Quantity, evidence: Evidence) -> list[Measured]:
@@ -102,12 +103,13 @@ def measure(quantity: Quantity, evidence: Evidence) -> list[Measured]:
         "excess": _excesses,
         "level": _levels,
     }
+    variants = list(evidence.variants(quantity.arm))
     found = [
         replace(one, where=_joined(words, one.where))
-        for words, part in evidence.variants(quantity.arm)
+        for words, part in variants
         for one in kinds[quantity.kind](quantity, part)
     ]
-    return found or [_missing(quantity, next(evidence.variants(quantity.arm))[1])]
+    return found or [_missing(quantity, variants[0][1])]
 
 
 def _missing(quantity: Quantity, evidence: Evidence) -> Measured:

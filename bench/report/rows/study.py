@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.files import read_json
 from bench.report.rows.arms import labels_of
+from bench.study.presentation import arms_named
 from metrics.quantities import Margin, known_quantity
 
 STUDY_FILE = "study.json"
@@ -62,8 +63,8 @@ def baseline_among(arms: Iterable[str], stated: str | None) -> str:
     """The arm of these, named as in the study, that others are compared with: the one that the study states as its
     baseline, else the first of its variants (`smdim T=64`), else `transformer`, else the first; "" of none."""
     names = list(arms)
-    variants = [name for name in names if stated and name.startswith(f"{stated} ")]
-    return next((name for name in (stated, *variants, "transformer", *names) if name in names), "")
+    meant = arms_named(stated, names) if stated else []
+    return next((name for name in (*meant, "transformer", *names) if name in names), "")
 
 
 def study_tune(folder: Path) -> dict[str, Any]:
