@@ -134,8 +134,8 @@ class Group:
         if self.replicate:
             keys = arm.record.timed()
         else:
-            keys = [(kind, n) for kind in arm.cell.kinds if kind != "sample" for n in arm.cell.lengths]
-        return sorted(keys, key=lambda key: (key[1], key[0]))
+            keys = [(kind, n) for kind in arm.cell.kinds for n in arm.cell.lengths]
+        return sorted((key for key in keys if key[0] != "sample"), key=lambda key: (key[1], key[0]))
 
     def kill(self) -> None:
         """End every process at once, whatever it is doing."""

@@ -38,7 +38,7 @@ def spreads_of(records: Sequence[Record]) -> Spreads:
     """Spread between the replicates of an arm, pooled over the arms of a session, of all that was timed."""
     from metrics.statistics.replicates import replicate_time, replicates_spread
 
-    keys = {(kind, length) for record in records for kind, length in record.timed()}
+    keys = {key for record in records for key in record.timed()}
     parts = [(*key, phase) for key in keys for phase in ("", *(cost.TRAIN_PHASES if key[0] == "train" else ()))]
     found = {}
     for part in parts:
@@ -67,7 +67,7 @@ def latency_row(
         found |= gpu_columns(record, kind, length)
         if states := gpu_states(record, kind, length):
             found["gpu"] = states
-        found["stopped_by"] = record.stopped.get((kind, length), "" if kind != "sample" else "planned samples")
+        found["stopped_by"] = record.stopped.get((kind, length), "")
     else:
         why = record.why_missing(kind, length, cell.prune)
         if kind == "sample" and why[:2] == ("failed", "not measured") and length in not_planned:

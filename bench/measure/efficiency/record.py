@@ -68,8 +68,8 @@ class Record:
         return int(warm.get("calls", otherwise)) if warm else otherwise
 
     def timed(self) -> list[Key]:
-        """What has been timed in rounds: all but whole samples."""
-        return [(kind, length) for kind, length in self.messages.get("samples", {}) if kind != "sample"]
+        """What has been timed, whole samples included."""
+        return list(self.messages.get("samples", {}))
 
     def replicates_s(self, kind: str, length: int, phase: str = "") -> list[list[list[float]]]:
         """Seconds of the timed calls, or of one of their phases: a list a replicate of lists a round.

@@ -20,8 +20,6 @@ SILENCE_S = 900.0
 """Seconds without a message after which a measuring process counts as stuck; one comes after every block of calls."""
 FEWEST_ROUNDS = 2
 """Rounds of the first replicate that are run however long they take: where no other follows, one has no interval."""
-MOST_SAMPLES = 5
-"""Whole samples drawn at a length: they are of one process, and more of them are no better known."""
 PATIENCE = 3
 """The first `rounds` rounds and the starts of further replicates may take this many time caps before they are cut."""
 
@@ -47,8 +45,8 @@ def measure_group(
     until the replicate's share of `time_cap_s` seconds is spent; `stopped_by` says which ended it. Where `PATIENCE`
     caps leave no time for it, a further replicate is not begun, which `stopped_by` says too; one is always whole.
     What is timed is called `calls_per_round` times in a round, or as often as fits into `seconds_per_round` where that
-    is more, and again where the GPU was throttled (see `throttling`). Whole samples (see `samples_planned`), memory,
-    FLOPs, energy and compilation are of the first replicate.
+    is more, and again where the GPU was throttled (see `throttling`). A whole sample is drawn in each replicate where
+    there is time (see `samples_planned`). Memory, FLOPs, energy and compilation are of the first replicate.
     A process that dies leaves what it has measured with the reason, and NaN for the rest; the others go on.
     `on_event(cell id, event)` is called at each step (`stage`, `done`, `total`, `left_s`). `log_folder`: a folder (for
     `<cell id>.log`), or log paths by cell id. Raises EfficiencyError for settings that cannot be used; on
@@ -82,8 +80,9 @@ def measure_group(
 
 
 def samples_planned(cost_s: Mapping[int, float], most: int, time_cap_s: float, left_s: float) -> dict[int, int]:
-    """Whole samples at each length, at most `most`: one each, shortest first, while those take no more than the time
-    cap, so that a table is full where it can be; further ones only in the `left_s` seconds that other calls leave."""
+    """Whole samples at each length, one a replicate and `most` at most: one each, shortest first, while those take no
+    more than the time cap, so that a table is full where it can be; further ones only in the `left_s` seconds that
+    other calls leave."""
     planned, spent_s = dict.fromkeys(sorted(cost_s), 0), 0.0
     for turn in range(most):
         for length in planned:
@@ -106,6 +105,10 @@ class _Session:
         self.relative_width, self.time_cap_s = relative_width, time_cap_s
         self.share = math.ceil(rounds / replicates)
         self.not_planned: dict[int, str] = {}
+        self.sample_s: dict[int, float] = {}
+        """Seconds that one whole sample of each arm takes at each length."""
+        self.samples: dict[int, int] = {}
+        """Replicates in which one is drawn."""
         self.repeats = Repeats(group)
         self.spent_s = self.starts_s = self.last_start_s = self.last_round_s = 0.0
         """Seconds of rounds and samples; of the starts after the first; of the newest start, and of its last round."""
@@ -117,18 +120,21 @@ class _Session:
         self.last_start_s = time.monotonic() - began
         if number:
             self.starts_s += self.last_start_s
-            self.time_rounds(number)
-            return
-        self.group.measure_device()
-        self.draw_samples()
+        else:
+            self.group.measure_device()
+            self.plan_samples()
+        self.draw_samples(number)
         self.time_rounds(number)
+        if number:
+            return
         self.group.everyone("memory", "measuring memory")
         self.group.everyone("audit", "counting FLOPs")
         self.group.optional()
 
     def time_for_another(self) -> bool:
         """Whether a further replicate, of one round at least, fits; where not, what was timed says so."""
-        number, need_s = self.group.replicate + 1, self.last_start_s + self.last_round_s
+        number = self.group.replicate + 1
+        need_s = self.last_start_s + self.last_round_s + self.samples_s(number, number + 1)
         timed = [arm for arm in self.group.arms if arm.record.death is None and arm.record.timed()]
         if timed and need_s <= PATIENCE * self.time_cap_s - self.spent_s - self.starts_s:
             return True
@@ -137,24 +143,28 @@ class _Session:
             arm.record.stopped = {key: f"{words}; {reason}" for key, words in arm.record.stopped.items()}
         return False
 
-    def draw_samples(self) -> None:
-        """Whole samples in turns, as many as planned."""
-        planned, began = self.plan_samples(), time.monotonic()
-        for turn in range(max(planned.values(), default=0)):
-            for arm in self.group.alive:
-                lengths = [n for n in arm.cell.lengths if planned[n] > turn and ("step", n) in arm.record.warm_s]
+    def draw_samples(self, number: int) -> None:
+        """The whole samples of a replicate, at the lengths that are planned for it."""
+        began = time.monotonic()
+        for arm in self.group.alive:
+            lengths = [n for n in arm.cell.lengths if self.samples[n] > number and ("step", n) in arm.record.warm_s]
+            if lengths:
                 work = [{"kind": "sample", "length": n, "calls": 1} for n in lengths]
-                if work:
-                    self.group.turn(arm, {"command": "round", "work": work}, "drawing whole samples")
+                self.group.turn(arm, {"command": "round", "work": work}, "drawing whole samples")
         self.spent_s += time.monotonic() - began
+
+    def samples_s(self, first: int, end: int) -> float:
+        """Seconds of the whole samples that are planned for the replicates from `first` to before `end`."""
+        return sum(self.sample_s[n] * max(0, min(end, count) - first) for n, count in self.samples.items())
 
     def time_rounds(self, number: int) -> None:
         """Rounds of timed calls of one replicate until its times are known well enough, or its share of the cap."""
         from metrics.cost.device import BusyWatch
 
         group, left = self.group, self.replicates - number
-        further_s = (self.time_cap_s - self.spent_s) / left
-        most_s = (PATIENCE * self.time_cap_s - self.spent_s - self.starts_s) / left
+        gone_s = self.spent_s + self.samples_s(number + 1, self.replicates)
+        further_s = (self.time_cap_s - gone_s) / left
+        most_s = (PATIENCE * self.time_cap_s - gone_s - self.starts_s) / left
         fewest = 1 if number else FEWEST_ROUNDS
         watch = BusyWatch(group.arms[0].cell.device)
         began, last_s, done = time.monotonic(), 0.0, 0
@@ -217,13 +227,14 @@ class _Session:
         """Timed calls in a round of what took `warm_s` seconds when warm; short ones get more."""
         return max(self.calls, int(self.block_s / warm_s)) if warm_s else self.calls
 
-    def plan_samples(self) -> dict[int, int]:
-        """How many whole samples each arm draws at each length, from what a warm step took; notes what is left out."""
+    def plan_samples(self) -> None:
+        """Plan in how many replicates each arm draws a sample at each length, from what a warm step took; what is left
+        out is noted."""
         alive = self.group.alive
         other_s = sum(
             self.rounds * (self.calls_of(second) + 1) * second for arm in alive for second in arm.record.warm_s.values()
         )
-        cost_s = {
+        self.sample_s = {
             n: sum(
                 arm.record.warm_s.get(("step", n), 0.0) * arm.record.calls(n, arm.cell.sample_steps)
                 for arm in alive
@@ -231,12 +242,16 @@ class _Session:
             )
             for n in sorted({n for arm in alive for n in arm.cell.lengths})
         }
-        most = min(self.rounds, MOST_SAMPLES)
-        planned = samples_planned(cost_s, most, self.time_cap_s, self.time_cap_s - other_s)
-        for n in planned:
-            if planned[n] == 0:
+        left_s = self.time_cap_s - other_s
+        self.samples = samples_planned(self.sample_s, self.replicates, self.time_cap_s, left_s)
+        for n, count in self.samples.items():
+            cap = f"time cap of {self.time_cap_s:g} s"
+            if count == 0:
                 self.not_planned[n] = (
-                    f"not run: one whole sample of each arm would take about {cost_s[n]:.0f} s,"
-                    f" more than the time cap of {self.time_cap_s:g} s leaves"
+                    f"not run: one whole sample of each arm would take about {self.sample_s[n]:.0f} s,"
+                    f" more than the {cap} leaves"
                 )
-        return planned
+            left_out = self.replicates - count
+            fewer = f", none in the last {left_out} replicates: {cap}" if left_out else ""
+            for arm in self.group.arms:
+                arm.record.stopped["sample", n] = f"planned samples{fewer}"

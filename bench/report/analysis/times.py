@@ -28,14 +28,13 @@ from metrics.statistics.replicates import paired_times
 from metrics.statistics.rounds import rounds_ratio
 from metrics.statistics.verdict import log_margin, verdict
 
-TIMED = (STEP_LATENCY, STEP_LATENCY_GRAPH, TRAIN_STEP_LATENCY)
+TIMES = (STEP_LATENCY, STEP_LATENCY_GRAPH, TRAIN_STEP_LATENCY, SAMPLE_LATENCY)
 """Times of which a session takes replicates."""
-TIMES = (*TIMED, SAMPLE_LATENCY)
 WORDS = {"better": "faster", "worse": "slower"}
 ONE_PROCESS = "open (one process per arm): 3 replicates would decide"
 """Two processes of one model keep a difference for life, which no number of rounds shows."""
 NOT_REPEATED = "open: measured in one process per arm"
-"""Verdict on a cost of which a session takes no replicates: whole samples, memory."""
+"""Verdict on a cost of which a session takes no replicates, such as memory."""
 NO_RAW_TIMES = "open: the raw times of its replicates are not in the results folder"
 
 
@@ -195,4 +194,4 @@ def _within_processes(summary: Summary, base: Summary, folder: Path | None) -> R
 
 def one_process_words(metric: str) -> str:
     """The verdict on a cost of one process per arm."""
-    return ONE_PROCESS if metric in TIMED else NOT_REPEATED
+    return ONE_PROCESS if metric in TIMES else NOT_REPEATED

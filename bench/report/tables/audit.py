@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.report.analysis.aa import same_models
 from bench.report.analysis.comparable import kernel_conflict
-from bench.report.analysis.times import ONE_PROCESS, TIMED, Ratio, ratio_to, ratios_of_pairs
+from bench.report.analysis.times import TIMES, Ratio, ratio_to, ratios_of_pairs
 from bench.report.rows.arms import arm_order
 from bench.report.rows.summaries import Summaries, Summary, cost_summaries
 from bench.report.tables.numbers import NOTHING
@@ -42,7 +42,7 @@ def aa_table(summaries: Summaries, groups: list[list[str]], folder: Path) -> Tab
     names = [pair for group in groups for pair in combinations(group, 2)]
     pairs = [
         (one, base)
-        for metric in TIMED
+        for metric in TIMES
         for first, other in names
         for one in summaries.where(metric=metric, arm=other).measured()
         if (base := summaries.beside(one, first)) is not None
@@ -54,14 +54,15 @@ def aa_table(summaries: Summaries, groups: list[list[str]], folder: Path) -> Tab
 
 def _aa_words(ratios: list[Ratio]) -> str:
     """How many pairs are called different, how many intervals exclude 1, and whether the test is passed."""
-    called = sum(ratio.differs for ratio in ratios)
-    apart = sum(ratio.interval.excludes(1.0) for ratio in ratios)
-    farthest = max((abs(ratio.interval.value - 1) for ratio in ratios), default=0.0)
+    judged = [ratio for ratio in ratios if ratio.replicates > 1]
+    called = sum(ratio.differs for ratio in judged)
+    apart = sum(ratio.interval.excludes(1.0) for ratio in judged)
+    farthest = max((abs(ratio.interval.value - 1) for ratio in judged or ratios), default=0.0)
     passed = "passed" if not called and not apart else "not passed: run it on an idle machine, or take more replicates"
-    if any(ratio.words == ONE_PROCESS for ratio in ratios):
+    if not judged:
         passed = "not decided, one process per arm"
     return (
-        f"One model under two names: {called} of {len(ratios)} pairs are called different. The intervals of {apart} "
+        f"One model under two names: {called} of {len(judged)} pairs are called different. The intervals of {apart} "
         "exclude 1 (those of all pairs of arms cover together at 95 %, for each cost and length); the ratio farthest "
         f"from 1 is off by {100 * farthest:.1f} %. "
         f"A/A test (no pair called different, no interval without 1): {passed}."
@@ -74,7 +75,7 @@ def ratio_table(summaries: Summaries, arms: list[str], baseline: str, groups: li
     others = [arm for arm in arms if arm != baseline and arm not in twins]
     found = []
     for arm in others:
-        for one in (one for metric in TIMED for one in summaries.where(metric=metric, arm=arm).measured()):
+        for one in (one for metric in TIMES for one in summaries.where(metric=metric, arm=arm).measured()):
             base = summaries.beside(one, baseline)
             if base is not None and not kernel_conflict([*one.kernels, *base.kernels]):
                 ratio = ratio_to(one, base, summaries, folder)

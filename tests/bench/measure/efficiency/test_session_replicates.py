@@ -41,9 +41,13 @@ def test_raw_samples_keep_their_round_and_replicate(repeated):
     processes = [np.median([np.median(row["raw"][4 * p + r : 4 * p + r + 2]) for r in (0, 2)]) for p in (0, 1)]
     assert row["value"] == pytest.approx(math.sqrt(processes[0] * processes[1]))
     assert row["low"] <= row["value"] <= row["high"] and "within" in row["stopped_by"]
-    for metric in ("sample_latency", "peak_memory_inference"):  # of the first replicate
-        one = repeated[0]["good"][metric, 16]
-        assert one["reason"] or one.get("replicate_sizes", [3]) in ([1], [2], [3], [4])
+
+
+def test_each_replicate_draws_a_whole_sample_so_that_its_time_has_an_interval(repeated):
+    row = repeated[0]["good"]["sample_latency", 16]
+    assert row["round_sizes"] == row["replicate_sizes"] == [1, 1] and row["stopped_by"] == "planned samples"
+    assert row["low"] < row["value"] < row["high"]
+    assert row["value"] == pytest.approx(math.sqrt(row["raw"][0] * row["raw"][1]))
 
 
 def test_a_process_that_dies_in_a_later_replicate_leaves_what_the_first_measured(repeated):
@@ -59,6 +63,19 @@ def test_an_error_in_a_later_replicate_leaves_the_first_and_the_other_lengths(re
     assert rows["step_latency", 32]["replicate_sizes"] == [2] and rows["step_latency", 16]["replicate_sizes"] == [2, 2]
     assert "numbers ran out (in replicate 2)" in rows["step_latency", 32]["note"]
     assert rows["step_latency", 16]["note"] == ""
+
+
+def test_samples_of_later_replicates_that_have_no_time_are_named(cell):
+    session, record = small_session(cell)
+    session.group.arms[0].process = object()
+    record.take({"event": "warm", "kind": "step", "length": 16, "warm_s": 10.0, "calls": 3})
+    session.plan_samples()  # a sample takes 30 s; five rounds of two calls take 100 s, all of the cap
+    assert session.samples[16] == 1 and session.not_planned == {}
+    assert record.stopped["sample", 16] == "planned samples, none in the last 2 replicates: time cap of 100 s"
+    session.time_cap_s = 160.0
+    session.plan_samples()
+    assert session.samples[16] == 2 and session.samples_s(0, 3) == 60.0 and session.samples_s(1, 3) == 30.0
+    assert session.samples_s(2, 3) == 0.0
 
 
 def small_session(cell, **settings):
