@@ -16,7 +16,7 @@ def export(
     output: Annotated[Path, typer.Option("-o", "--output", help="Zip file to write; with --light a folder.")],
     light: Annotated[
         bool,
-        typer.Option("--light", help="A folder to commit: table, report, raw times, no music; `report` reads it."),
+        typer.Option("--light", help="A folder to commit: table, report, times, no music; `report` reads it."),
     ] = False,
     described: Annotated[
         bool, typer.Option("--crate", help="Add RO-Crate metadata: what each file is, licence, citation, software.")

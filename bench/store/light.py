@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import statistics
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +13,32 @@ from bench.errors import UserError
 from bench.files import read_lines, to_json
 from bench.store.bundle import Bundle
 from bench.store.cells import FINISHED, Store
-from bench.store.vectors import VECTORS, WITHOUT, is_test_window, read_vectors
+from bench.store.vectors import VECTORS, WITHOUT, is_test_window, parquet_bytes, read_vectors
 
 HISTORY, TIMES = "history.jsonl", "measurements.jsonl"
 LIGHT_FILES = {"efficiency": (TIMES,), "quality": (VECTORS, HISTORY), "tuning": (HISTORY,)}
-"""Of each kind of cell what a report reads beside the table: raw times, values of songs, learning curves."""
-MOST_LOSSES, FEW_LOSSES = 40, 8
-"""Losses of a learning curve that are kept: without validations, or beside these, which figures then show alone."""
-CURVE_DIGITS, TIME_DIGITS = 6, 10
-"""Significant digits that are kept; ten of a time in ms are its nanoseconds."""
+"""Of each kind of cell what a report reads beside the table: times, values of songs, learning curves."""
+MOST_LOSSES = 40
+"""Losses of a learning curve that are kept where it has no validations, which figures else show alone."""
+CURVE = ("step", "elapsed_s", "tokens", "loss", "masked_cross_entropy", "validation_value", "final_value")
+"""Keys of a learning curve that figures draw."""
+DIGITS = 6
+"""Significant digits of curves and times that are kept."""
+TIMING = ("metric", "length", "unit", "raw", "round_sizes", "replicate_sizes")
+"""Keys of a timed row that are kept, beside which the table holds its figures."""
 
 
 def copy_light(folder: Path, target: Path) -> Bundle:
-    """Copy the table, the report and the raw figures of the study in `folder` to the folder `target`, enough to report
-    it again but without checkpoints, music, configurations of cells and the numbers behind figures, which `report`
-    writes again; learning curves, values of songs and raw times thinned. Raises UserError, OSError."""
+    """Copy the table, the report and what it is drawn from of the study in `folder` to the folder `target`, enough to
+    report it again but without checkpoints, music, configurations of cells, and the tables and numbers behind figures
+    as CSV, which `report` writes again; learning curves, values of songs and times thinned. Raises UserError, OSError.
+    """
     store = Store(folder.parent, folder.name)
     done = [cell for cell in store.plan()["cells"] if store.cell(cell["id"]).status().state in FINISHED]
     if not done or not (folder / "table.parquet").is_file():
         raise UserError(f"{folder}: no finished cell, or no table.parquet; run the study, or report it, first")
     files = [folder / name for name in ("study.json", "table.parquet", "report.md")]
-    files += [*sorted((folder / "tables").glob("*.csv")), *sorted((folder / "figures").glob("*.png"))]
+    files += sorted((folder / "figures").glob("*.png"))
     files += [folder / cell["id"] / name for cell in done for name in LIGHT_FILES.get(cell["kind"], ())]
     seeded = all(cell["labels"].get("seed") is not None for cell in done if cell["kind"] == "quality")
     written = []
@@ -53,20 +60,34 @@ def copy_light(folder: Path, target: Path) -> Bundle:
 
 
 def thinned(history: Path) -> str:
-    """A learning curve in no more lines than a figure shows, rounded: every validation, and losses evenly between the
-    first and the last. A line cut short by a crash is left out."""
+    """What a figure shows of a learning curve, rounded: its validations or, under two, losses evenly between the first
+    and the last. A line cut short by a crash is left out."""
     lines = read_lines(history)
     losses = [place for place, line in enumerate(lines) if "loss" in line]
-    count = min(len(losses), MOST_LOSSES if len(losses) == len(lines) else FEW_LOSSES)
+    validated = sum("validation_value" in line for line in lines) > 1
+    count = 0 if validated else min(len(losses), MOST_LOSSES)
     shown = {losses[round(k * (len(losses) - 1) / max(1, count - 1))] for k in range(count)}
     kept = (line for place, line in enumerate(lines) if place in shown or "loss" not in line)
-    return "".join(to_json(_rounded(line, CURVE_DIGITS)) + "\n" for line in kept)
+    return "".join(to_json(_rounded(_only(CURVE, line))) + "\n" for line in kept)
 
 
 def thinned_times(measurements: Path) -> str:
-    """Of the figures of an efficiency cell, which the table holds, those with times of single calls, rounded."""
+    """The median of each round of calls of an efficiency cell, rounded: what verdicts on times are computed from. The
+    table holds all other figures."""
     timed = (line for line in read_lines(measurements) if line.get("round_sizes"))
-    return "".join(to_json(_rounded(line, TIME_DIGITS)) + "\n" for line in timed)
+    return "".join(to_json(_rounded(_by_rounds(line))) + "\n" for line in timed)
+
+
+def _by_rounds(line: dict[str, Any]) -> dict[str, Any]:
+    calls = iter(line["raw"])
+    rounds = [list(islice(calls, size)) for size in line["round_sizes"]]
+    medians = [statistics.median(one) for one in rounds if one]
+    kept = {"raw": medians, "round_sizes": [min(1, len(one)) for one in rounds]}
+    return _only(TIMING, line | kept)
+
+
+def _only(names: Sequence[str], line: dict[str, Any]) -> dict[str, Any]:
+    return {name: line[name] for name in names if name in line}
 
 
 def thinned_vectors(cell: Path, sides: Sequence[str] = ()) -> bytes:
@@ -75,14 +96,12 @@ def thinned_vectors(cell: Path, sides: Sequence[str] = ()) -> bytes:
     Raises UserError."""
     vectors = read_vectors(cell)
     assert vectors is not None
-    kept = vectors[is_test_window(vectors) | vectors["side"].isin(sides)]
-    content: bytes = kept.to_parquet(index=False, compression="zstd")
-    return content
+    return parquet_bytes(vectors[is_test_window(vectors) | vectors["side"].isin(sides)])
 
 
-def _rounded(value: Any, digits: int) -> Any:
+def _rounded(value: Any) -> Any:
     if isinstance(value, float):
-        return float(f"{value:.{digits}g}")
+        return float(f"{value:.{DIGITS}g}")
     if isinstance(value, dict):
-        return {name: _rounded(one, digits) for name, one in value.items()}
-    return [_rounded(one, digits) for one in value] if isinstance(value, list) else value
+        return {name: _rounded(one) for name, one in value.items()}
+    return [_rounded(one) for one in value] if isinstance(value, list) else value

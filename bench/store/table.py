@@ -12,7 +12,7 @@ from bench.errors import UserError, quoted
 from bench.files import canonical_hash, read_json, to_json, write_atomically
 from bench.store.cells import FINISHED, CellFolder, Status, Store
 from bench.store.columns import COLUMNS, typed
-from bench.store.vectors import VECTORS, join_vectors, parquet_frame, read_vectors
+from bench.store.vectors import VECTORS, join_vectors, parquet_bytes, parquet_frame, read_vectors
 from bench.store.written import read_written
 from bench.versions import conflict
 
@@ -59,9 +59,7 @@ class ResultTable:
 
     def save(self) -> None:
         """Write `table.csv` and `table.parquet` into the study's folder, each whole or not at all."""
-        buffer = io.BytesIO()
-        self.frame.to_parquet(buffer, index=False)
-        content = buffer.getvalue()
+        content = parquet_bytes(self.frame)
         index = self.index | {"table_sha256": hashlib.sha256(content).hexdigest()}
         if read_json(self.folder / INDEX) == index and (self.folder / "table.csv").exists():
             return

@@ -43,7 +43,7 @@ class Vector(NamedTuple):
 
 def write_vectors(folder: Path, vectors: Iterable[Vector]) -> None:
     """Write `vectors.parquet` into a cell's folder, whole or not at all. Raises OSError."""
-    write_atomically(folder / VECTORS, vectors_frame(vectors).to_parquet(index=False))
+    write_atomically(folder / VECTORS, parquet_bytes(vectors_frame(vectors)))
 
 
 def read_vectors(folder: Path) -> pd.DataFrame | None:
@@ -75,6 +75,12 @@ def parquet_frame(source: Path | BinaryIO) -> pd.DataFrame:
         raise
     except Exception as error:  # such as KeyError for metadata without a key
         raise ValueError(f"no parquet file: {first_line(error)}") from error
+
+
+def parquet_bytes(frame: pd.DataFrame) -> bytes:
+    """The frame as a small parquet file: compressed, without statistics of columns and arrow's copy of the schema."""
+    content: bytes = frame.to_parquet(index=False, compression="zstd", write_statistics=False, store_schema=False)
+    return content
 
 
 def vectors_frame(vectors: Iterable[Vector] = ()) -> pd.DataFrame:

@@ -20,6 +20,8 @@ SILENCE_S = 900.0
 """Seconds without a message after which a measuring process counts as stuck; one comes after every block of calls."""
 FEWEST_ROUNDS = 2
 """Rounds of the first replicate that are run however long they take: where no other follows, one has no interval."""
+SAMPLE_S = 1.0
+"""Seconds for which whole samples of one length are drawn in a replicate where one takes less."""
 PATIENCE = 3
 """The first `rounds` rounds and the starts of further replicates may take this many time caps before they are cut."""
 
@@ -45,7 +47,7 @@ def measure_group(
     until the replicate's share of `time_cap_s` seconds is spent; `stopped_by` says which ended it. Where `PATIENCE`
     caps leave no time for it, a further replicate is not begun, which `stopped_by` says too; one is always whole.
     What is timed is called `calls_per_round` times in a round, or as often as fits into `seconds_per_round` where that
-    is more, and again where the GPU was throttled (see `throttling`). A whole sample is drawn in each replicate where
+    is more, and again where the GPU was throttled (see `throttling`). Whole samples are drawn in each replicate where
     there is time (see `samples_planned`). Memory, FLOPs, energy and compilation are of the first replicate.
     A process that dies leaves what it has measured with the reason, and NaN for the rest; the others go on.
     `on_event(cell id, event)` is called at each step (`stage`, `done`, `total`, `left_s`). `log_folder`: a folder (for
@@ -80,9 +82,9 @@ def measure_group(
 
 
 def samples_planned(cost_s: Mapping[int, float], most: int, time_cap_s: float, left_s: float) -> dict[int, int]:
-    """Whole samples at each length, one a replicate and `most` at most: one each, shortest first, while those take no
-    more than the time cap, so that a table is full where it can be; further ones only in the `left_s` seconds that
-    other calls leave."""
+    """In how many replicates, at most `most`, whole samples are drawn at each length, which costs `cost_s` seconds each
+    time: in one at each, shortest first, while those take no more than the time cap, so that a table is full where it
+    can be; in further ones only in the `left_s` seconds that other calls leave."""
     planned, spent_s = dict.fromkeys(sorted(cost_s), 0), 0.0
     for turn in range(most):
         for length in planned:
@@ -91,6 +93,11 @@ def samples_planned(cost_s: Mapping[int, float], most: int, time_cap_s: float, l
                 planned[length] += 1
                 spent_s += cost_s[length]
     return planned
+
+
+def _draws(one_s: float) -> int:
+    """Whole samples of `one_s` seconds that an arm draws in a replicate at one length."""
+    return max(1, int(SAMPLE_S / one_s))
 
 
 class _Session:
@@ -106,9 +113,9 @@ class _Session:
         self.share = math.ceil(rounds / replicates)
         self.not_planned: dict[int, str] = {}
         self.sample_s: dict[int, float] = {}
-        """Seconds that one whole sample of each arm takes at each length."""
+        """Seconds that the whole samples of all arms take in a replicate at each length."""
         self.samples: dict[int, int] = {}
-        """Replicates in which one is drawn."""
+        """Replicates in which each arm draws some."""
         self.repeats = Repeats(group)
         self.spent_s = self.starts_s = self.last_start_s = self.last_round_s = 0.0
         """Seconds of rounds and samples; of the starts after the first; of the newest start, and of its last round."""
@@ -147,11 +154,19 @@ class _Session:
         """The whole samples of a replicate, at the lengths that are planned for it."""
         began = time.monotonic()
         for arm in self.group.alive:
-            lengths = [n for n in arm.cell.lengths if self.samples[n] > number and ("step", n) in arm.record.warm_s]
-            if lengths:
-                work = [{"kind": "sample", "length": n, "calls": 1} for n in lengths]
+            work = [
+                {"kind": "sample", "length": n, "calls": _draws(one_s)}
+                for n in arm.cell.lengths
+                if self.samples[n] > number and (one_s := self.one_sample_s(arm, n))
+            ]
+            if work:
                 self.group.turn(arm, {"command": "round", "work": work}, "drawing whole samples")
         self.spent_s += time.monotonic() - began
+
+    def one_sample_s(self, arm: Arm, length: int) -> float:
+        """Seconds that a whole sample takes by the time of a warm step; 0 where no step was warmed."""
+        step_s = arm.record.warm_s.get(("step", length), 0.0) if length in arm.cell.lengths else 0.0
+        return step_s * arm.record.calls(length, arm.cell.sample_steps)
 
     def samples_s(self, first: int, end: int) -> float:
         """Seconds of the whole samples that are planned for the replicates from `first` to before `end`."""
@@ -235,11 +250,7 @@ class _Session:
             self.rounds * (self.calls_of(second) + 1) * second for arm in alive for second in arm.record.warm_s.values()
         )
         self.sample_s = {
-            n: sum(
-                arm.record.warm_s.get(("step", n), 0.0) * arm.record.calls(n, arm.cell.sample_steps)
-                for arm in alive
-                if n in arm.cell.lengths
-            )
+            n: sum(_draws(one_s) * one_s for arm in alive if (one_s := self.one_sample_s(arm, n)))
             for n in sorted({n for arm in alive for n in arm.cell.lengths})
         }
         left_s = self.time_cap_s - other_s
@@ -248,7 +259,7 @@ class _Session:
             cap = f"time cap of {self.time_cap_s:g} s"
             if count == 0:
                 self.not_planned[n] = (
-                    f"not run: one whole sample of each arm would take about {self.sample_s[n]:.0f} s,"
+                    f"not run: whole samples of each arm would take about {self.sample_s[n]:.0f} s,"
                     f" more than the {cap} leaves"
                 )
             left_out = self.replicates - count

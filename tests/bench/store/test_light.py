@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 
 from bench.report.analysis.models import song_model
+from bench.report.rows.rounds import Timed
 from bench.store.light import thinned, thinned_times, thinned_vectors
 from bench.store.vectors import NATS, VECTORS, WITHOUT, Side, Vector, read_vectors, write_vectors
+from metrics.statistics.replicates import paired_times
 
-LOSSES = [{"step": step, "loss": 1 / step, "learning_rate": 1e-3} for step in range(10, 1010, 10)]
+LOSSES = [{"step": step, "loss": 1 / step} for step in range(10, 1010, 10)]
 
 
 def curve(folder: Path, lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -34,24 +36,33 @@ def test_a_thinned_learning_curve_keeps_its_ends_and_forty_losses(tmp_path: Path
     assert curve(tmp_path, LOSSES[:1]) == LOSSES[:1]
 
 
-def test_a_curve_that_was_validated_keeps_that_and_fewer_losses(tmp_path: Path) -> None:
-    validated = [{"step": step, "validation_value": step / 3} for step in (250, 500, 1000)]
-    kept = curve(tmp_path, [*LOSSES, *validated])
-    assert [line["validation_value"] for line in kept if "loss" not in line] == [83.3333, 166.667, 333.333]
-    losses = [line["step"] for line in kept if "loss" in line]
-    assert (len(losses), losses[0], losses[-1]) == (8, 10, 1000)
+def test_a_curve_that_was_validated_keeps_what_figures_draw_of_that_alone(tmp_path: Path) -> None:
+    validated = [{"step": step, "validation_value": step / 3, "validation_low": 1.0} for step in (250, 500, 1000)]
+    final = {"step": 1000, "final_value": 333.4}
+    shown = [{"step": step, "validation_value": value} for step, value in ((250, 83.3333), (500, 166.667), (1000, 333.333))]
+    assert curve(tmp_path, [*LOSSES, *validated, final]) == [*shown, final]
+    assert len(curve(tmp_path, [*LOSSES, *validated[:1], final])) == 42
 
 
-def test_raw_times_are_kept_to_the_nanosecond_and_other_figures_left_to_the_table(tmp_path: Path) -> None:
+def test_of_times_the_median_of_each_round_is_kept_from_which_ratios_come_out_the_same(tmp_path: Path) -> None:
+    raw = [6.387520999851404, 2.5, 4.25, 3.0, 3.5, 2.75, 3.125, 8.0, 3.25, 2.875]
+    sizes = {"round_sizes": [3, 2, 0, 4, 1], "replicate_sizes": [2, 3]}
+    row = {"metric": "step_latency", "length": 16, "unit": "ms", "value": 3.0, "status": "done", "raw": raw, **sizes}
+    others = [{"metric": "parameters", "value": 3}, {"metric": "sample_latency", "value": None, "round_sizes": []}]
     path = tmp_path / "measurements.jsonl"
-    timed = {"metric": "step_latency", "value": 2.0, "raw": [6.387520999851404, 2.5], "round_sizes": [1, 1]}
-    lines = [
-        timed,
-        {"metric": "parameters", "value": 3},
-        {"metric": "sample_latency", "value": None, "round_sizes": []},
-    ]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert [json.loads(text) for text in thinned_times(path).splitlines()] == [timed | {"raw": [6.387521, 2.5]}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in (row, *others)))
+    (kept,) = [json.loads(text) for text in thinned_times(path).splitlines()]
+    assert kept == {
+        "metric": "step_latency", "length": 16, "unit": "ms", "raw": [4.25, 3.25, 3.1875, 2.875],
+        "round_sizes": [1, 1, 0, 1, 1], "replicate_sizes": [2, 3],
+    }  # fmt: skip
+    whole, thin = Timed(raw, **sizes), Timed(kept["raw"], kept["round_sizes"], kept["replicate_sizes"])
+    assert thin.times == whole.times == [3.75, 3.03125]
+    other = [[[2 * call for call in one] for one in rounds] for rounds in whole.replicates]
+    for place, rounds in enumerate(thin.replicates):
+        assert paired_times({"a": rounds, "b": other[place]}) == paired_times(
+            {"a": whole.replicates[place], "b": other[place]}
+        )
 
 
 @pytest.mark.parametrize("sides", [(), WITHOUT])

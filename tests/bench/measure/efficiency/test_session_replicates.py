@@ -43,11 +43,13 @@ def test_raw_samples_keep_their_round_and_replicate(repeated):
     assert row["low"] <= row["value"] <= row["high"] and "within" in row["stopped_by"]
 
 
-def test_each_replicate_draws_a_whole_sample_so_that_its_time_has_an_interval(repeated):
+def test_each_replicate_draws_whole_samples_so_that_their_time_has_an_interval(repeated):
     row = repeated[0]["good"]["sample_latency", 16]
-    assert row["round_sizes"] == row["replicate_sizes"] == [1, 1] and row["stopped_by"] == "planned samples"
+    assert row["replicate_sizes"] == [1, 1] and row["stopped_by"] == "planned samples"
     assert row["low"] < row["value"] < row["high"]
-    assert row["value"] == pytest.approx(math.sqrt(row["raw"][0] * row["raw"][1]))
+    first, second = row["raw"][: row["round_sizes"][0]], row["raw"][row["round_sizes"][0] :]
+    assert min(len(first), len(second)) > 1  # short ones are repeated
+    assert row["value"] == pytest.approx(math.sqrt(np.median(first) * np.median(second)))
 
 
 def test_a_process_that_dies_in_a_later_replicate_leaves_what_the_first_measured(repeated):
