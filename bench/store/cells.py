@@ -35,6 +35,8 @@ from bench.study.grid import Cell
 
 SUMMED = ("measurements.jsonl", "environment.json", "cell.json", VECTORS)  # files whose checksum stands in status.json
 FINISHED = ("done", "failed", "oom", "timeout", "diverged")
+MODEL = "model_hash"
+"""Key of a timed cell in the `study.json` of a light copy, which holds no configurations."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,14 @@ class CellFolder:
     def configuration(self) -> dict[str, Any] | None:
         """Content of cell.json, or None where it is missing or not whole."""
         return read_json(self.path / "cell.json")
+
+    def model_hash(self) -> str:
+        """Hash of the model and of the kernels asked for, one and the same for cells of one model; "" for a cell
+        without a configuration."""
+        settings = (self.configuration() or {}).get("settings")
+        if not isinstance(settings, dict) or "model" not in settings:
+            return ""
+        return canonical_hash([settings["model"], settings.get("kernels", {})])
 
     def environment(self) -> dict[str, Any]:
         """Content of environment.json, empty where it is missing."""

@@ -12,7 +12,7 @@ from typing import Any
 from bench.errors import UserError
 from bench.files import read_lines, to_json
 from bench.store.bundle import Bundle
-from bench.store.cells import FINISHED, Store
+from bench.store.cells import FINISHED, MODEL, Store
 from bench.store.vectors import VECTORS, WITHOUT, is_test_window, parquet_bytes, read_vectors
 
 HISTORY, TIMES = "history.jsonl", "measurements.jsonl"
@@ -22,8 +22,8 @@ MOST_LOSSES = 40
 """Losses of a learning curve that are kept where it has no validations, which figures else show alone."""
 CURVE = ("step", "elapsed_s", "tokens", "loss", "masked_cross_entropy", "validation_value", "final_value")
 """Keys of a learning curve that figures draw."""
-DIGITS = 6
-"""Significant digits of curves and times that are kept."""
+CURVE_DIGITS, TIME_DIGITS = 6, 12
+"""Significant digits that are kept, those of times so many that verdicts print alike."""
 TIMING = ("metric", "length", "unit", "raw", "round_sizes", "replicate_sizes")
 """Keys of a timed row that are kept, beside which the table holds its figures."""
 
@@ -34,7 +34,8 @@ def copy_light(folder: Path, target: Path) -> Bundle:
     as CSV, which `report` writes again; learning curves, values of songs and times thinned. Raises UserError, OSError.
     """
     store = Store(folder.parent, folder.name)
-    done = [cell for cell in store.plan()["cells"] if store.cell(cell["id"]).status().state in FINISHED]
+    plan = store.plan()
+    done = [cell for cell in plan["cells"] if store.cell(cell["id"]).status().state in FINISHED]
     if not done or not (folder / "table.parquet").is_file():
         raise UserError(f"{folder}: no finished cell, or no table.parquet; run the study, or report it, first")
     files = [folder / name for name in ("study.json", "table.parquet", "report.md")]
@@ -54,6 +55,10 @@ def copy_light(folder: Path, target: Path) -> Bundle:
         else:
             shutil.copyfile(path, copied)
         written.append(copied)
+    for cell in plan["cells"]:
+        if cell["kind"] == "efficiency":
+            cell[MODEL] = store.cell(cell["id"]).model_hash()
+    (target / "study.json").write_text(to_json(plan, indent=2), encoding="utf-8")
     written.append(target / "environment.json")
     written[-1].write_text(to_json(store.cell(done[0]["id"]).environment(), indent=2), encoding="utf-8")
     return Bundle(target, len(done), len(written), sum(path.stat().st_size for path in written))
@@ -68,14 +73,14 @@ def thinned(history: Path) -> str:
     count = 0 if validated else min(len(losses), MOST_LOSSES)
     shown = {losses[round(k * (len(losses) - 1) / max(1, count - 1))] for k in range(count)}
     kept = (line for place, line in enumerate(lines) if place in shown or "loss" not in line)
-    return "".join(to_json(_rounded(_only(CURVE, line))) + "\n" for line in kept)
+    return "".join(to_json(_rounded(_only(CURVE, line), CURVE_DIGITS)) + "\n" for line in kept)
 
 
 def thinned_times(measurements: Path) -> str:
     """The median of each round of calls of an efficiency cell, rounded: what verdicts on times are computed from. The
     table holds all other figures."""
     timed = (line for line in read_lines(measurements) if line.get("round_sizes"))
-    return "".join(to_json(_rounded(_by_rounds(line))) + "\n" for line in timed)
+    return "".join(to_json(_rounded(_by_rounds(line), TIME_DIGITS)) + "\n" for line in timed)
 
 
 def _by_rounds(line: dict[str, Any]) -> dict[str, Any]:
@@ -96,12 +101,13 @@ def thinned_vectors(cell: Path, sides: Sequence[str] = ()) -> bytes:
     Raises UserError."""
     vectors = read_vectors(cell)
     assert vectors is not None
-    return parquet_bytes(vectors[is_test_window(vectors) | vectors["side"].isin(sides)])
+    kept = vectors[is_test_window(vectors) | vectors["side"].isin(sides)]
+    return parquet_bytes(kept, described=False)
 
 
-def _rounded(value: Any) -> Any:
+def _rounded(value: Any, digits: int) -> Any:
     if isinstance(value, float):
-        return float(f"{value:.{DIGITS}g}")
+        return float(f"{value:.{digits}g}")
     if isinstance(value, dict):
-        return {name: _rounded(one) for name, one in value.items()}
-    return [_rounded(one) for one in value] if isinstance(value, list) else value
+        return {name: _rounded(one, digits) for name, one in value.items()}
+    return [_rounded(one, digits) for one in value] if isinstance(value, list) else value

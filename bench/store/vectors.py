@@ -43,7 +43,7 @@ class Vector(NamedTuple):
 
 def write_vectors(folder: Path, vectors: Iterable[Vector]) -> None:
     """Write `vectors.parquet` into a cell's folder, whole or not at all. Raises OSError."""
-    write_atomically(folder / VECTORS, parquet_bytes(vectors_frame(vectors)))
+    write_atomically(folder / VECTORS, parquet_bytes(vectors_frame(vectors), described=False))
 
 
 def read_vectors(folder: Path) -> pd.DataFrame | None:
@@ -77,10 +77,10 @@ def parquet_frame(source: Path | BinaryIO) -> pd.DataFrame:
         raise ValueError(f"no parquet file: {first_line(error)}") from error
 
 
-def parquet_bytes(frame: pd.DataFrame) -> bytes:
-    """The frame as a small parquet file: compressed, without statistics of columns and arrow's copy of the schema."""
-    content: bytes = frame.to_parquet(index=False, compression="zstd", write_statistics=False, store_schema=False)
-    return content
+def parquet_bytes(frame: pd.DataFrame, *, described: bool = True) -> bytes:
+    """The frame as a small parquet file: compressed, without statistics of columns. `described`: with pandas' types of
+    the columns, half of a small file, which a reader needs that does not know them."""
+    return frame.to_parquet(index=False, compression="zstd", write_statistics=False, store_schema=described)
 
 
 def vectors_frame(vectors: Iterable[Vector] = ()) -> pd.DataFrame:

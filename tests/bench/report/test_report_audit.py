@@ -17,6 +17,7 @@ from bench.report.rows.summaries import cost_summaries
 from bench.report.tables.audit import audit_tables
 from bench.report.tables.cost import cost_tables
 from bench.report.tables.growth import growth_tables
+from bench.store.cells import MODEL, CellFolder
 
 LENGTHS = (256, 512, 1024, 2048)
 ROUNDS, REPLICATES = 12, 3
@@ -69,7 +70,14 @@ def test_one_model_on_two_kernels_is_no_aa_pair(timed):
     assert "aa" not in tables(timed)
 
 
-def test_one_model_under_two_names_is_an_aa_pair_and_nothing_else_is(timed):
+@pytest.mark.parametrize("light", [False, True])
+def test_one_model_under_two_names_is_an_aa_pair_and_nothing_else_is(timed, light):
+    if light:  # a copy without configurations states what they were in its plan
+        cells = [CellFolder(one.parent) for one in timed[1].glob("*/cell.json")]
+        listed = [{"id": one.path.name, MODEL: one.model_hash()} for one in cells]
+        (timed[1] / "study.json").write_text(json.dumps({"cells": listed}))
+        for one in cells:
+            (one.path / "cell.json").unlink()
     table = tables(timed)["aa"]
     assert {row[0].text for row in table.rows} == {"twin / first"} and len(table.rows) == len(LENGTHS)
     assert all(row[3].value == pytest.approx(1.0, abs=0.02) for row in table.rows)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from bench.citation import AUTHOR, LICENCE, TITLE, citation
 from bench.errors import UserError
 from bench.store.bundle import export_bundle, import_bundle
-from bench.store.cells import Store
+from bench.store.cells import MODEL, CellFolder, Store
 from bench.store.crate import crate
 from bench.store.light import copy_light
 from bench.store.table import load_results
@@ -125,6 +125,8 @@ def test_a_light_copy_has_table_and_raw_figures_and_is_read(study: Path, tmp_pat
         ("efficiency", "measurements.jsonl"),
         ("quality", "history.jsonl"),
     ]
+    timed = {cell["id"]: cell.get(MODEL) for cell in Store(tmp_path, "light").plan()["cells"]}
+    assert all(timed[cell] == CellFolder(study / cell).model_hash() for cell in cells if cell.startswith("eff"))
     frame = load_results(tmp_path / "light").frame
     assert dict(zip(frame["metric"], frame["value"], strict=True)) == {"step_latency": 2.0, "bits_per_token": 3.5}
     (study / "table.parquet").unlink()

@@ -39,7 +39,9 @@ def test_a_thinned_learning_curve_keeps_its_ends_and_forty_losses(tmp_path: Path
 def test_a_curve_that_was_validated_keeps_what_figures_draw_of_that_alone(tmp_path: Path) -> None:
     validated = [{"step": step, "validation_value": step / 3, "validation_low": 1.0} for step in (250, 500, 1000)]
     final = {"step": 1000, "final_value": 333.4}
-    shown = [{"step": step, "validation_value": value} for step, value in ((250, 83.3333), (500, 166.667), (1000, 333.333))]
+    shown = [
+        {"step": step, "validation_value": value} for step, value in ((250, 83.3333), (500, 166.667), (1000, 333.333))
+    ]
     assert curve(tmp_path, [*LOSSES, *validated, final]) == [*shown, final]
     assert len(curve(tmp_path, [*LOSSES, *validated[:1], final])) == 42
 
