@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import statistics
 from collections.abc import Sequence
-from itertools import islice
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,9 @@ CURVE_DIGITS, TIME_DIGITS = 6, 12
 """Significant digits that are kept, those of times so many that verdicts print alike."""
 TIMING = ("metric", "length", "unit", "raw", "round_sizes", "replicate_sizes")
 """Keys of a timed row that are kept, beside which the table holds its figures."""
+COLOURS, SAME_COLOUR, FEW_PIXELS = 64, 8, 0.01
+"""Colours of a figure that is kept, where all but this share of its pixels, edges of glyphs and lines, stay the same
+within so many levels of 255."""
 
 
 def copy_light(folder: Path, target: Path) -> Bundle:
@@ -38,7 +41,7 @@ def copy_light(folder: Path, target: Path) -> Bundle:
     done = [cell for cell in plan["cells"] if store.cell(cell["id"]).status().state in FINISHED]
     if not done or not (folder / "table.parquet").is_file():
         raise UserError(f"{folder}: no finished cell, or no table.parquet; run the study, or report it, first")
-    files = [folder / name for name in ("study.json", "table.parquet", "report.md")]
+    files = [folder / name for name in ("table.parquet", "report.md")]
     files += sorted((folder / "figures").glob("*.png"))
     files += [folder / cell["id"] / name for cell in done for name in LIGHT_FILES.get(cell["kind"], ())]
     seeded = all(cell["labels"].get("seed") is not None for cell in done if cell["kind"] == "quality")
@@ -52,15 +55,17 @@ def copy_light(folder: Path, target: Path) -> Bundle:
             copied.write_text(thinned_times(path), encoding="utf-8")
         elif path.name == VECTORS:
             copied.write_bytes(thinned_vectors(path.parent, () if seeded else WITHOUT))
+        elif path.suffix == ".png":
+            copied.write_bytes(smaller_figure(path))
         else:
             shutil.copyfile(path, copied)
         written.append(copied)
     for cell in plan["cells"]:
         if cell["kind"] == "efficiency":
             cell[MODEL] = store.cell(cell["id"]).model_hash()
-    (target / "study.json").write_text(to_json(plan, indent=2), encoding="utf-8")
-    written.append(target / "environment.json")
-    written[-1].write_text(to_json(store.cell(done[0]["id"]).environment(), indent=2), encoding="utf-8")
+    for name, content in (("study.json", plan), ("environment.json", store.cell(done[0]["id"]).environment())):
+        written.append(target / name)
+        written[-1].write_text(to_json(content, indent=2), encoding="utf-8")
     return Bundle(target, len(done), len(written), sum(path.stat().st_size for path in written))
 
 
@@ -84,8 +89,9 @@ def thinned_times(measurements: Path) -> str:
 
 
 def _by_rounds(line: dict[str, Any]) -> dict[str, Any]:
-    calls = iter(line["raw"])
-    rounds = [list(islice(calls, size)) for size in line["round_sizes"]]
+    from metrics.statistics.rounds import grouped
+
+    rounds = grouped(line["raw"], line["round_sizes"])
     medians = [statistics.median(one) for one in rounds if one]
     kept = {"raw": medians, "round_sizes": [min(1, len(one)) for one in rounds]}
     return _only(TIMING, line | kept)
@@ -103,6 +109,27 @@ def thinned_vectors(cell: Path, sides: Sequence[str] = ()) -> bytes:
     assert vectors is not None
     kept = vectors[is_test_window(vectors) | vectors["side"].isin(sides)]
     return parquet_bytes(kept, described=False)
+
+
+def smaller_figure(path: Path) -> bytes:
+    """A PNG file with a palette of `COLOURS`, in three quarters of the bytes; as it is where that would show, where it
+    has no palette, as one with something transparent, and where it cannot be read."""
+    import numpy as np
+    from PIL import Image
+
+    content = path.read_bytes()
+    try:
+        image = Image.open(BytesIO(content))
+        plain = image.convert("RGB")
+    except OSError:
+        return content
+    found = plain.quantize(COLOURS, kmeans=3, dither=Image.Dither.NONE)
+    off = np.abs(np.asarray(found.convert("RGB"), dtype=int) - np.asarray(plain, dtype=int)).max(axis=2)
+    if image.mode != "P" or np.mean(off > SAME_COLOUR) >= FEW_PIXELS:
+        return content
+    buffer = BytesIO()
+    found.save(buffer, format="png", dpi=image.info.get("dpi"), optimize=True)
+    return buffer.getvalue()
 
 
 def _rounded(value: Any, digits: int) -> Any:

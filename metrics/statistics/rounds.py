@@ -8,16 +8,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 from scipy import stats
 
 from metrics.statistics.intervals import Interval, check_level, finite_values, median_interval, without_interval
 
+Item = TypeVar("Item")
 MEDIAN_EFFICIENCY = math.sqrt(math.pi / 2)
 """Standard error of a median over that of a mean, for normal values (asymptotic); an upper bound at small n."""
 ENOUGH_ROUNDS = 9
 """From here on the interval lies between two order statistics: two rounds a side may be spoilt without harm."""
+
+
+def grouped(items: Sequence[Item], sizes: Sequence[int]) -> list[list[Item]]:
+    """Consecutive items in groups of these sizes, such as calls in rounds; [] where the sizes do not add up to them."""
+    left = iter(items)
+    return [list(islice(left, size)) for size in sizes] if sum(sizes) == len(items) else []
 
 
 def round_medians(rounds: Sequence[Sequence[float]]) -> np.ndarray:

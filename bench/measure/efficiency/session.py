@@ -132,11 +132,10 @@ class _Session:
             self.plan_samples()
         self.draw_samples(number)
         self.time_rounds(number)
-        if number:
-            return
-        self.group.everyone("memory", "measuring memory")
-        self.group.everyone("audit", "counting FLOPs")
-        self.group.optional()
+        if number == 0:
+            self.group.everyone("memory", "measuring memory")
+            self.group.everyone("audit", "counting FLOPs")
+            self.group.optional()
 
     def time_for_another(self) -> bool:
         """Whether a further replicate, of one round at least, fits; where not, what was timed says so."""
@@ -165,8 +164,7 @@ class _Session:
 
     def one_sample_s(self, arm: Arm, length: int) -> float:
         """Seconds that a whole sample takes by the time of a warm step; 0 where no step was warmed."""
-        step_s = arm.record.warm_s.get(("step", length), 0.0) if length in arm.cell.lengths else 0.0
-        return step_s * arm.record.calls(length, arm.cell.sample_steps)
+        return arm.record.warm_s.get(("step", length), 0.0) * arm.record.calls(length, arm.cell.sample_steps)
 
     def samples_s(self, first: int, end: int) -> float:
         """Seconds of the whole samples that are planned for the replicates from `first` to before `end`."""
@@ -177,7 +175,8 @@ class _Session:
         from metrics.cost.device import BusyWatch
 
         group, left = self.group, self.replicates - number
-        gone_s = self.spent_s + self.samples_s(number + 1, self.replicates)
+        ahead_s = self.samples_s(number + 1, self.replicates)
+        gone_s = self.spent_s + ahead_s
         further_s = (self.time_cap_s - gone_s) / left
         most_s = (PATIENCE * self.time_cap_s - gone_s - self.starts_s) / left
         fewest = 1 if number else FEWEST_ROUNDS
@@ -193,7 +192,7 @@ class _Session:
             ahead = max(0, self.share - done) + (left - 1) * self.share
             progress = {"done": number * self.share + done, "total": max(self.replicates * self.share, done + 1)}
             for arm in group.alive:
-                work, left_s = self.work(arm, wide), ahead * last_s + (left - 1) * self.last_start_s
+                work, left_s = self.work(arm, wide), ahead * last_s + (left - 1) * self.last_start_s + ahead_s
                 group.turn(arm, {"command": "round", "work": work}, "timing", **progress, left_s=left_s)
                 self.repeats.after(arm, work)
             last_s = time.monotonic() - round_began
@@ -253,16 +252,15 @@ class _Session:
             n: sum(_draws(one_s) * one_s for arm in alive if (one_s := self.one_sample_s(arm, n)))
             for n in sorted({n for arm in alive for n in arm.cell.lengths})
         }
-        left_s = self.time_cap_s - other_s
+        left_s, cap = self.time_cap_s - other_s, f"time cap of {self.time_cap_s:g} s"
         self.samples = samples_planned(self.sample_s, self.replicates, self.time_cap_s, left_s)
         for n, count in self.samples.items():
-            cap = f"time cap of {self.time_cap_s:g} s"
+            left_out = self.replicates - count
+            fewer = f", none in the last {left_out} replicates: {cap}" if left_out else ""
+            for arm in self.group.arms:
+                arm.record.stopped["sample", n] = f"planned samples{fewer}"
             if count == 0:
                 self.not_planned[n] = (
                     f"not run: whole samples of each arm would take about {self.sample_s[n]:.0f} s,"
                     f" more than the {cap} leaves"
                 )
-            left_out = self.replicates - count
-            fewer = f", none in the last {left_out} replicates: {cap}" if left_out else ""
-            for arm in self.group.arms:
-                arm.record.stopped["sample", n] = f"planned samples{fewer}"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from bench.report.rows.summaries import Summary
 from bench.store.cells import CellFolder
 from metrics.statistics.replicates import replicate_time
+from metrics.statistics.rounds import grouped
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +24,7 @@ class Timed:
     @cached_property
     def replicates(self) -> list[list[list[float]]]:
         """A list a replicate of lists a round."""
-        return _split(_split(self.raw, self.round_sizes), self.replicate_sizes)
+        return grouped(grouped(self.raw, self.round_sizes), self.replicate_sizes)
 
     @cached_property
     def times(self) -> list[float]:
@@ -87,8 +86,3 @@ def is_replicated(folder: Path, summary: Summary) -> bool:
 def round_medians(folder: Path, summary: Summary) -> list[float]:
     """Median of the timed calls of each round behind a summary; empty where no raw samples are kept."""
     return [statistics.median(one) for one in rounds_of(folder, summary) if one]
-
-
-def _split(content: list[Any], sizes: list[int]) -> list[list[Any]]:
-    items = iter(content)
-    return [list(islice(items, size)) for size in sizes] if sum(sizes) == len(content) else []

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.files import read_json
 from bench.report.rows.arms import labels_of
+from bench.store.cells import MODEL
 from bench.study.presentation import arms_named
 from metrics.quantities import Margin, known_quantity
 
@@ -34,6 +35,13 @@ def study_notes(folder: Path) -> list[str]:
     """Notes of the plan: how arms were matched, which cells were left out."""
     notes = _entry(folder, "notes")
     return [str(note) for note in notes] if isinstance(notes, list) else []
+
+
+def recorded_models(folder: Path) -> dict[str, str]:
+    """Cell id -> hash of its model, of the timed cells of a light copy, which holds no configurations."""
+    cells = _entry(folder, "cells")
+    known = [cell for cell in cells if isinstance(cell, dict) and cell.get(MODEL)] if isinstance(cells, list) else []
+    return {str(cell.get("id")): str(cell[MODEL]) for cell in known}
 
 
 def recorded_claims(folder: Path, paper: str) -> str | None:

@@ -8,12 +8,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from bench.report.analysis.models import song_model
 from bench.report.rows.rounds import Timed
-from bench.store.light import thinned, thinned_times, thinned_vectors
+from bench.store.light import smaller_figure, thinned, thinned_times, thinned_vectors
 from bench.store.vectors import NATS, VECTORS, WITHOUT, Side, Vector, read_vectors, write_vectors
 from metrics.statistics.replicates import paired_times
 
@@ -65,6 +67,36 @@ def test_of_times_the_median_of_each_round_is_kept_from_which_ratios_come_out_th
         assert paired_times({"a": rounds, "b": other[place]}) == paired_times(
             {"a": whole.replicates[place], "b": other[place]}
         )
+
+
+@pytest.mark.parametrize("gradient", [False, True])
+def test_a_figure_loses_colours_where_that_does_not_show(tmp_path: Path, gradient: bool) -> None:
+    if gradient:  # a colour a pixel
+        shades = np.arange(200 * 300).reshape(200, 300)
+        drawn = np.stack([shades % 256, shades // 256, 255 - shades % 256], axis=2).astype(np.uint8)
+    else:  # a few bars, and as many colours as a palette holds at the edge of one
+        drawn = np.full((200, 300, 3), 255, dtype=np.uint8)
+        for place, colour in enumerate(((0x01, 0x73, 0xB2), (0xD5, 0x5E, 0x00), (0x22, 0x22, 0x22))):
+            drawn[:, 60 + 80 * place : 90 + 80 * place] = colour
+        drawn[:200, 59] = np.linspace((255, 255, 255), (0x01, 0x73, 0xB2), 200)
+    path = tmp_path / "figure.png"
+    Image.fromarray(drawn).quantize(256, dither=Image.Dither.NONE).save(path, dpi=(200, 200))
+    content = smaller_figure(path)
+    if gradient:
+        assert content == path.read_bytes()
+        return
+    image = Image.open(io.BytesIO(content))
+    assert len(content) < path.stat().st_size and round(image.info["dpi"][0]) == 200
+    off = np.abs(np.asarray(image.convert("RGB"), dtype=int) - drawn).max(axis=2)
+    assert off[:, 60:].max() <= 8 and image.mode == "P" and len(image.getcolors()) <= 64
+
+
+def test_a_figure_without_a_palette_or_that_is_none_is_kept_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "figure.png"
+    path.write_bytes(b"1")
+    assert smaller_figure(path) == b"1"
+    Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(path)
+    assert smaller_figure(path) == path.read_bytes()
 
 
 @pytest.mark.parametrize("sides", [(), WITHOUT])
