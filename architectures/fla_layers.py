@@ -19,7 +19,7 @@ from torch import nn
 
 from architectures.errors import first_line
 from architectures.mamba import MambaDirection
-from architectures.mixer import FlopCount, Mixer, MixerError, writes_residual
+from architectures.mixer import FlopCount, Mixer, MixerError, has_autocast, writes_residual
 from architectures.registry import register_family
 
 FAMILY = "fla"
@@ -83,7 +83,7 @@ class FlaLayer(Mixer):
 
     def kernels(self, device: torch.device) -> dict[str, str]:
         """{"fla": its version, and the type where autocast is off}."""
-        on = torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type)
+        on = has_autocast(device) and torch.is_autocast_enabled(device.type)
         return {FAMILY: package_version() + ("" if on else "+bfloat16")}
 
 

@@ -36,14 +36,14 @@ class Step:
 
 
 STEPS = (
-    Step("doctor", 30),
-    Step("kernels", 50),
+    Step("doctor", 60),
+    Step("kernels", 60),
     Step("tiles", 35),
     Step("graphs", 30),
     Step("launches", 30),
-    Step("tests", 120),
-    Step("efficiency", 95),
-    Step("scan", 35),
+    Step("tests", 100),
+    Step("efficiency", 80),
+    Step("scan", 30),
     Step("training", 55),
 )
 Command = Callable[[Step, Path], tuple[str, ...]]

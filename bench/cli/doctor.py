@@ -24,7 +24,7 @@ def doctor(device: DeviceOption = "auto") -> None:
 
     console = terminal()
     with as_user_error(ValueError):
-        findings = examine(device)
+        findings = list(examine(device))
     width = max(len(one.subject) for one in findings)
     for one in findings:
         words = f" {one.subject:<{width}}  {one.detail}"

@@ -45,7 +45,7 @@ def count_launches(call: Callable[[], Any]) -> Launches:
         raise ValueError("no CUDA device, whose kernels the profiler would count")
     call()
     torch.cuda.synchronize()
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
+    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA], acc_events=True) as profiler:
         call()
     found = launches_of(profiler.events())
     if not found.kernels:

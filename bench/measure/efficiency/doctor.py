@@ -132,10 +132,13 @@ def _attention(subject: str, name: str, device: torch.device) -> Finding:
     return Finding(subject, "works", "")
 
 
-def examine(device: str = "auto") -> list[Finding]:
-    """Look at the machine and try every kernel once on a small input. Raises ValueError for a device not there."""
+def examine(device: str = "auto") -> Iterator[Finding]:
+    """Look at the machine and try every kernel once on a small input, a finding as soon as it is known. Raises
+    ValueError for a device not there."""
     place = resolve_device(device)
-    return [*_machine(place), *examine_kernels(place), *_instruments(place)]
+    yield from _machine(place)
+    yield from examine_kernels(place)
+    yield from _instruments(place)
 
 
 def _machine(device: torch.device) -> Iterator[Finding]:

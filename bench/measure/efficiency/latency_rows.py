@@ -1,4 +1,5 @@
-"""Rows of timed calls: latencies and their phases, tokens a second, shares of the device's ceilings."""
+"""Rows of what is repeated in fresh processes: latencies and their phases, tokens a second, shares of the device's
+ceilings, peaks of memory."""
 
 from __future__ import annotations
 
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
     from metrics.statistics.replicates import Spread
 
     Spreads = Mapping[tuple[str, int, str], Spread]
-    """(kind of call, length, phase or "") -> spread between replicates, pooled over arms."""
+    """(kind of call, length, phase, MEMORY or "") -> spread between replicates, pooled over arms."""
 
 
-MS = 1e3
+MS, GIB = 1e3, 2**30
+MEMORY = "memory"
+"""In the place of a phase: peaks of memory and not times."""
 TRAINING_PASSES = 3
 """Forward passes that a training step costs: the backward pass is worth two."""
 LATENCIES = {
@@ -35,16 +38,17 @@ COLD = {"step": cost.STEP_LATENCY_COLD, "train": cost.TRAIN_STEP_LATENCY_COLD}
 
 
 def spreads_of(records: Sequence[Record]) -> Spreads:
-    """Spread between the replicates of an arm, pooled over the arms of a session, of all that was timed."""
+    """Spread between the replicates of an arm, pooled over the arms of a session, of all times and peaks of memory."""
     from metrics.statistics.replicates import replicate_time, replicates_spread
 
     keys = {key for record in records for key in record.timed()}
     parts = [(*key, phase) for key in keys for phase in ("", *(cost.TRAIN_PHASES if key[0] == "train" else ()))]
-    found = {}
-    for part in parts:
-        timed = [_positive(record.replicates_s(*part)) for record in records]
-        found[part] = replicates_spread([replicate_time(rounds) for rounds in replicates] for replicates in timed)
-    return found
+    measured = {part: [record.replicates_s(*part) for record in records] for part in parts}
+    measured |= {(*key, MEMORY): [record.replicates_peaks(*key) for record in records] for key in keys}
+    return {
+        part: replicates_spread([replicate_time(rounds) for rounds in _positive(replicates)] for replicates in found)
+        for part, found in measured.items()
+    }
 
 
 def latency_row(
@@ -142,14 +146,35 @@ def _timing(metric: str, scale: float, replicates_s: list[list[list[float]]], sp
     from metrics.statistics.rounds import interquartile_range
 
     replicates = _positive(replicates_s, scale)
-    rounds = [one for rounds in replicates for one in rounds]
-    raw = [sample for one in rounds for sample in one]
-    if not raw:
+    if not any(one for rounds in replicates for one in rounds):
         return missing(metric, "the clock did not move during any call, or went backward")
-    interval = _taken(replicates, spread)
-    sizes = {"round_sizes": [len(one) for one in rounds], "replicate_sizes": [len(one) for one in replicates]}
-    bounds = {"low": interval.low, "high": interval.high, "n": interval.n, "iqr": interquartile_range(raw)}
-    return row(metric, interval.value, raw=raw, **sizes, **bounds)
+    found = _repeated(metric, replicates, spread)
+    return found | {"iqr": interquartile_range(found["raw"])}
+
+
+def _repeated(metric: str, replicates: list[list[list[float]]], spread: Spread | None) -> dict[str, Any]:
+    """A row with its interval and its raw figures."""
+    interval, rounds = _taken(replicates, spread), [one for rounds in replicates for one in rounds]
+    return row(
+        metric,
+        interval.value,
+        raw=[sample for one in rounds for sample in one],
+        round_sizes=[len(one) for one in rounds],
+        replicate_sizes=[len(one) for one in replicates],
+        low=interval.low,
+        high=interval.high,
+        n=interval.n,
+    )
+
+
+def peak_row(
+    metric: str, replicates_bytes: list[list[list[float]]], spread: Spread | None, reason: str
+) -> dict[str, Any]:
+    """A row of memory peaks, in GiB; where no figure is known, with the reason."""
+    replicates = _positive(replicates_bytes, 1 / GIB)
+    if not any(one for rounds in replicates for one in rounds):
+        return unmeasured(metric, "done", reason or "no more than the process held without the model")
+    return _repeated(metric, replicates, spread)
 
 
 def unmeasured(metric: str, status: str, reason: str, asked_bytes: float = math.nan) -> dict[str, Any]:

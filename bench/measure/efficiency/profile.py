@@ -119,7 +119,7 @@ def profile_step(
     call()
     on_gpu = any(weight.is_cuda for weight in model.parameters())
     activities = [ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * on_gpu]
-    with _marked(parts or parts_of(model)), profile(activities=activities) as profiler:
+    with _marked(parts or parts_of(model)), profile(activities=activities, acc_events=True) as profiler:
         for _ in range(steps):
             call()
     if trace is not None:

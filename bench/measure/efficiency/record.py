@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,12 +77,11 @@ class Record:
         A replicate in which this could not be timed has no round.
         """
         messages = self.all("samples", kind, length)
-        found: list[list[list[float]]] = [
-            [] for _ in range(1 + max((one["replicate"] for one in messages), default=-1))
-        ]
-        for one in messages:
-            found[one["replicate"]].append(one["phases_s"].get(phase, []) if phase else one["samples_s"])
-        return found
+        return _by_replicate(messages, lambda one: [one["phases_s"].get(phase, []) if phase else one["samples_s"]])
+
+    def replicates_peaks(self, kind: str, length: int) -> list[list[list[float]]]:
+        """Bytes of the memory peaks of a kind of call: a list a replicate of lists of one peak, as of a round."""
+        return _by_replicate(self.all("memory", kind, length), lambda one: [[peak] for peak in one["peaks_bytes"]])
 
     def why_missing(self, figure: str, length: int, prune: bool) -> tuple[str, str, float]:
         """(status, reason, bytes held and requested when memory ran out) of a missing figure: its own failure, one at
@@ -108,3 +107,13 @@ class Record:
         """Why a figure of the whole process is missing: its own failure, the process's end, or `otherwise`."""
         failed = next(iter(self.by_length("failed", figure).values()), None)
         return failed["reason"] if failed else self.death[1] if self.death else otherwise
+
+
+def _by_replicate(
+    messages: Sequence[Message], rounds_of: Callable[[Message], list[list[float]]]
+) -> list[list[list[float]]]:
+    """The rounds in the messages of each replicate up to the last that has one."""
+    found: list[list[list[float]]] = [[] for _ in range(1 + max((one["replicate"] for one in messages), default=-1))]
+    for one in messages:
+        found[one["replicate"]] += rounds_of(one)
+    return found

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.measure.efficiency.latency_rows import (
+    GIB,
+    MEMORY,
     MS,
     derived_rows,
     latency_row,
+    peak_row,
     phase_rows,
     unmeasured,
 )
@@ -30,7 +33,7 @@ FITS = {
     "length": cost.LARGEST_LENGTH_TRAINING,
     "pieces": cost.LARGEST_BATCH_SAMPLING,
 }
-GIB, MIB = 2**30, 2**20
+MIB = 2**20
 SLOW_FALLBACKS = {"scan": ("torch", "reference"), "sdpa": ("math",), "ssd": ("torch",), "gla": ("torch",)}
 """Kernels that run where a fused one is not there; rows made with them say so."""
 ENERGY = {"step": cost.STEP_ENERGY, "train": cost.TRAIN_STEP_ENERGY, "sample": cost.SAMPLE_ENERGY}
@@ -40,7 +43,7 @@ COMPILED = {
     "train": (cost.TRAIN_COMPILE_TIME, cost.TRAIN_STEP_LATENCY_COMPILED),
 }
 """Kind of call -> time of the compilation, latency after it."""
-PEAKS = {"step": cost.PEAK_MEMORY_INFERENCE, "train": cost.PEAK_MEMORY_TRAINING}
+PEAK_MEMORY = {"step": cost.PEAK_MEMORY_INFERENCE, "train": cost.PEAK_MEMORY_TRAINING}
 HELD = {
     "step": {"reserved_bytes": cost.RESERVED_MEMORY_INFERENCE, "device_bytes": cost.DRIVER_MEMORY_INFERENCE},
     "train": {"reserved_bytes": cost.RESERVED_MEMORY_TRAINING, "device_bytes": cost.DRIVER_MEMORY_TRAINING},
@@ -130,7 +133,7 @@ def rows_of(
         found = [latency_row(cell, record, kind, length, not_planned, spreads) for kind in cell.kinds]
         found += phase_rows(cell, record, length, spreads) + derived_rows(cell, record, length, spreads)
         for kind in cell.kinds:
-            found += _memory_rows(cell, record, kind, length) if kind in PEAKS else []
+            found += _memory_rows(cell, record, kind, length, spreads) if kind in PEAK_MEMORY else []
         if cell.graphs and "graph" not in cell.kinds:
             found.append(missing(cost.STEP_LATENCY_GRAPH, f"no CUDA graphs on {cell.device}"))
         found += [_flops_row(cell, record, counter, length) for counter in COUNTS]
@@ -160,28 +163,25 @@ def slow_fallbacks(kernel: str) -> str:
     )
 
 
-def _memory_rows(cell: EfficiencyCell, record: Record, kind: str, length: int) -> list[dict[str, Any]]:
-    """The measured peak over several calls; on CUDA what allocator and driver held; for training what is computed."""
-    from metrics.statistics.rounds import rounds_interval
-
-    metric = PEAKS[kind]
-    batch = {"batch": cell.batch_of(kind)}
-    message = record.newest("memory", kind, length)
+def _memory_rows(
+    cell: EfficiencyCell, record: Record, kind: str, length: int, spreads: Spreads
+) -> list[dict[str, Any]]:
+    """The measured peak, over processes; on CUDA what allocator and driver held; for training what is computed."""
+    metric, batch = PEAK_MEMORY[kind], {"batch": cell.batch_of(kind)}
+    message = record.first("memory", kind, length)
     if message is None:
         return [unmeasured(metric, *record.why_missing(f"{kind} memory", length, cell.prune)) | batch]
-    peaks = [peak / GIB for peak in message["peaks_bytes"]]
-    peak = rounds_interval([[one] for one in peaks])
-    if math.isnan(peak.value):
-        found = [unmeasured(metric, "done", message["reason"])]
-    else:
-        bounds = {"low": peak.low, "high": peak.high, "n": peak.n, "round_sizes": [1] * len(peaks)}
-        found = [row(metric, peak.value, raw=peaks, **bounds)]
+    peak = peak_row(
+        metric, record.replicates_peaks(kind, length), spreads.get((kind, length, MEMORY)), message["reason"]
+    )
+    found = [peak]
     found += [row(held, message[key] / GIB) for key, held in HELD[kind].items() if not math.isnan(message[key])]
     if parts := message["computed"]:
         found += [row(cost.COMPUTED_MEMORY[name.removesuffix("_bytes")], size / GIB) for name, size in parts.items()]
         total = sum(parts.values()) / GIB
         found.append(row(cost.COMPUTED_MEMORY_TRAINING, total))
-        found += [row(cost.WORKSPACE_MEMORY_TRAINING, peak.value - total)] if peak.value == peak.value else []
+        known = not math.isnan(peak["value"])
+        found += [row(cost.WORKSPACE_MEMORY_TRAINING, peak["value"] - total)] if known else []
         reason = "one sequence needs more, or no backbone" if math.isnan(message["published_batch"]) else ""
         found.append(row(cost.COMPUTED_BATCH_AT_21_GB, message["published_batch"], reason=reason))
     return [one | batch for one in found]

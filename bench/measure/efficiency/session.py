@@ -13,7 +13,7 @@ from bench.measure.efficiency.cell import EfficiencyCell, EfficiencyError
 from bench.measure.efficiency.group import Arm, Group, OnEvent
 from bench.measure.efficiency.latency_rows import spreads_of
 from bench.measure.efficiency.record import Key
-from bench.measure.efficiency.rows import rows_of
+from bench.measure.efficiency.rows import PEAK_MEMORY, rows_of
 from bench.measure.efficiency.throttling import Repeats
 
 SILENCE_S = 900.0
@@ -22,6 +22,8 @@ FEWEST_ROUNDS = 2
 """Rounds of the first replicate that are run however long they take: where no other follows, one has no interval."""
 SAMPLE_S = 1.0
 """Seconds for which whole samples of one length are drawn in a replicate where one takes less."""
+PEAKS = 3
+"""Memory peaks measured of each call in the first replicate: where no other follows, one has no interval."""
 PATIENCE = 3
 """The first `rounds` rounds and the starts of further replicates may take this many time caps before they are cut."""
 
@@ -48,7 +50,7 @@ def measure_group(
     caps leave no time for it, a further replicate is not begun, which `stopped_by` says too; one is always whole.
     What is timed is called `calls_per_round` times in a round, or as often as fits into `seconds_per_round` where that
     is more, and again where the GPU was throttled (see `throttling`). Whole samples are drawn in each replicate where
-    there is time (see `samples_planned`). Memory, FLOPs, energy and compilation are of the first replicate.
+    there is time (see `samples_planned`), and memory is measured. FLOPs, energy and compilation are of the first.
     A process that dies leaves what it has measured with the reason, and NaN for the rest; the others go on.
     `on_event(cell id, event)` is called at each step (`stage`, `done`, `total`, `left_s`). `log_folder`: a folder (for
     `<cell id>.log`), or log paths by cell id. Raises EfficiencyError for settings that cannot be used; on
@@ -118,7 +120,8 @@ class _Session:
         """Replicates in which each arm draws some."""
         self.repeats = Repeats(group)
         self.spent_s = self.starts_s = self.last_start_s = self.last_round_s = 0.0
-        """Seconds of rounds and samples; of the starts after the first; of the newest start, and of its last round."""
+        """Seconds of rounds and samples; of the starts after the first, memory included; of the newest, likewise; of
+        its last round."""
 
     def replicate(self, number: int) -> None:
         """One replicate, `number` from 0: fresh processes, and their rounds."""
@@ -132,8 +135,8 @@ class _Session:
             self.plan_samples()
         self.draw_samples(number)
         self.time_rounds(number)
+        self.measure_memory(number)
         if number == 0:
-            self.group.everyone("memory", "measuring memory")
             self.group.everyone("audit", "counting FLOPs")
             self.group.optional()
 
@@ -161,6 +164,21 @@ class _Session:
             if work:
                 self.group.turn(arm, {"command": "round", "work": work}, "drawing whole samples")
         self.spent_s += time.monotonic() - began
+
+    def measure_memory(self, number: int) -> None:
+        """The memory peaks of a replicate: several of each call in the first, one in a further one of those."""
+        began = time.monotonic()
+        for arm in self.group.alive:
+            work = {
+                kind: list(arm.record.by_length("memory", kind) if number else arm.cell.lengths)
+                for kind in PEAK_MEMORY
+                if kind in arm.cell.kinds
+            }
+            command = {"command": "memory", "work": work, "peaks": 1 if number else PEAKS, "computed": not number}
+            self.group.turn(arm, command, "measuring memory")
+        took_s = time.monotonic() - began if number else 0.0  # the first replicate's is beside the caps
+        self.starts_s += took_s
+        self.last_start_s += took_s
 
     def one_sample_s(self, arm: Arm, length: int) -> float:
         """Seconds that a whole sample takes by the time of a warm step; 0 where no step was warmed."""

@@ -55,8 +55,6 @@ LONG_CALL_S = 0.3
 """A call at least this long is not repeated untimed at the start of a turn: caches are cold for a small share of it."""
 STEPS = ("step", "launches", "step memory", "step energy")
 """Figures of denoising steps: their weights are cast once in half precision, as they are in a sample."""
-PEAKS = 3
-"""Memory peaks measured of each call: one has no interval."""
 COMPILED_CALLS = 5
 PUBLISHED_TRAINING_BYTES = 21e9
 """Memory at 2048 tokens in the SMDIM paper (arXiv 2603.00576); the batch behind it is not published."""
@@ -100,15 +98,16 @@ class EfficiencyWorker:
             found = measure_ceilings(self.arm.device, self.arm.precision)
         self.emit("ceilings", **asdict(found))
 
-    def memory(self) -> None:
-        """Peaks over a process that holds no model but whose libraries are warm: inference first, then training."""
-        for kind in self.kinds:
+    def memory(self, work: dict[str, list[int]], peaks: int, computed: bool) -> None:
+        """`peaks` peaks of each kind at its lengths, over a process that holds no model but whose libraries are warm;
+        with `computed` what can be computed beside them."""
+        for kind, lengths in work.items():
             self.arm.drop()
             baseline_bytes = memory_baseline(self.arm.device)
             self.arm.build()
-            for length in self.settings["lengths"]:
+            for length in lengths:
                 if (kind, length) not in self.failed:
-                    self._attempt(f"{kind} memory", length, self._peak, kind, baseline_bytes)
+                    self._attempt(f"{kind} memory", length, self._peak, kind, baseline_bytes, peaks, computed)
 
     def audit(self) -> None:
         """FLOPs of one sequence, forward, by formula and by two counters; bytes; energy where the device counts it."""
@@ -239,14 +238,14 @@ class EfficiencyWorker:
                 seconds = {"compile_s": times.cold_s - times.median_s, "samples_s": times.samples_s}
                 self.emit("compiled", kind=kind, length=length, **seconds)
 
-    def _peak(self, length: int, kind: str, baseline_bytes: float) -> None:
-        """Peaks of the calls after the first, which makes the optimiser's state; and what can be computed."""
+    def _peak(self, length: int, kind: str, baseline_bytes: float, count: int, computed_too: bool) -> None:
+        """Peaks of `count` calls after the first, which makes the optimiser's state; and what can be computed."""
         call = self.arm.call(kind, length)
         call()
-        peaks = [peak_memory(call, device=self.arm.device, baseline_bytes=baseline_bytes) for _ in range(PEAKS)]
+        peaks = [peak_memory(call, device=self.arm.device, baseline_bytes=baseline_bytes) for _ in range(count)]
         computed: dict[str, Any] = {}
         published_batch = math.nan
-        if kind == "train":
+        if kind == "train" and computed_too:
             parts = computed_memory(self.arm.model, self.arm.loss(length, self.settings["training_batch"]))
             computed = asdict(parts)
             published_batch = self._published_batch(length)

@@ -11,8 +11,8 @@ import pandas as pd
 from bench.report.analysis.comparable import EXACT
 from bench.report.analysis.comparisons import compare, verdict_words
 from bench.report.analysis.models import cells_of
-from bench.report.analysis.times import NO_RAW_TIMES, TIMES, one_process_words, ratios_of_studies
-from bench.report.rows.rounds import rounds_of
+from bench.report.analysis.times import MEMORY, NO_RAW_TIMES, TIMES, one_process_words, ratios_of_studies
+from bench.report.rows.rounds import is_replicated, rounds_of
 from bench.report.rows.study import stated_margins
 from bench.report.rows.summaries import (
     Summaries,
@@ -63,14 +63,15 @@ def _matched(first: Summaries, second: Summaries, key: Callable[[Summary], objec
 
 
 def _cost_changes(pairs: list[Pair], folders: Folders, force: bool) -> list[Change]:
-    """Costs side by side: counts as they are, times by their replicates, memory by its own intervals."""
+    """Costs side by side: counts as they are, times by their replicates, and so memory that has some; else by its own
+    intervals."""
     words: dict[int, str] = {}
     timed: dict[object, list[Pair]] = {}
     for pair in pairs:
         apart = _ran_apart(*pair)
         if apart and not force and pair[0].metric not in EXACT:
             words[id(pair[0])] = f"not compared: {apart}"
-        elif pair[0].metric in TIMES:
+        elif pair[0].metric in TIMES or (pair[0].metric in MEMORY and _are_replicated(pair, folders)):
             timed.setdefault((pair[0].metric, pair[0].length), []).append(pair)
         else:
             words[id(pair[0])] = _by_intervals(*pair)
@@ -81,6 +82,10 @@ def _cost_changes(pairs: list[Pair], folders: Folders, force: bool) -> list[Chan
             words[id(pair[0])] = ratio.words if ratio else one_process_words(pair[0].metric) if raw else NO_RAW_TIMES
     forced = {id(one) for one, other in pairs if one.metric not in EXACT and _ran_apart(one, other) and force}
     return [Change(one, other, words[id(one)], id(one) in forced) for one, other in pairs]
+
+
+def _are_replicated(pair: Pair, folders: Folders) -> bool:
+    return bool(folders) and all(is_replicated(folder, one) for one, folder in zip(pair, folders, strict=True))
 
 
 def _ran_apart(first: Summary, second: Summary) -> str:

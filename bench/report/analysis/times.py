@@ -1,8 +1,8 @@
-"""Times of arms compared: ratios with simultaneous intervals over replicates in fresh processes, and their verdicts.
+"""Times and peaks of memory compared: ratios with simultaneous intervals over replicates in fresh processes, verdicts.
 
 The replicates of a timing session are blocks (they share the state of the machine) and the logarithm of a process's
 time, less what all arms share in a round, is the value: log time = arm + replicate + error, with one spread for all
-arms. Source: Kalibera and Jones (2013),
+arms; likewise of its peak of memory. Source: Kalibera and Jones (2013),
 doi 10.1145/2464157.2464160.
 """
 
@@ -19,7 +19,14 @@ from bench.report.analysis.comparable import kernel_conflict
 from bench.report.rows.rounds import replicate_times, replicates_of, rounds_of
 from bench.report.rows.study import stated_margins
 from bench.report.rows.summaries import Summaries, Summary
-from metrics.cost.quantities import SAMPLE_LATENCY, STEP_LATENCY, STEP_LATENCY_GRAPH, TRAIN_STEP_LATENCY
+from metrics.cost.quantities import (
+    PEAK_MEMORY_INFERENCE,
+    PEAK_MEMORY_TRAINING,
+    SAMPLE_LATENCY,
+    STEP_LATENCY,
+    STEP_LATENCY_GRAPH,
+    TRAIN_STEP_LATENCY,
+)
 from metrics.quantities import Margin, quantity_of
 from metrics.statistics.blocks import BlockModel
 from metrics.statistics.differences import Difference
@@ -30,11 +37,15 @@ from metrics.statistics.verdict import log_margin, verdict
 
 TIMES = (STEP_LATENCY, STEP_LATENCY_GRAPH, TRAIN_STEP_LATENCY, SAMPLE_LATENCY)
 """Times of which a session takes replicates."""
-WORDS = {"better": "faster", "worse": "slower"}
+MEMORY = (PEAK_MEMORY_INFERENCE, PEAK_MEMORY_TRAINING)
+"""Peaks of which it takes them too; older results have them of one process."""
+FASTER, SMALLER = {"better": "faster", "worse": "slower"}, {"better": "smaller", "worse": "larger"}
+"""Words of a verdict -> those of one on a time, and on memory."""
+CHEAPER = (FASTER["better"], SMALLER["better"])
 ONE_PROCESS = "open (one process per arm): 3 replicates would decide"
 """Two processes of one model keep a difference for life, which no number of rounds shows."""
 NOT_REPEATED = "open: measured in one process per arm"
-"""Verdict on a cost of which a session takes no replicates, such as memory."""
+"""Verdict on a cost of which a session takes no replicates, and on memory in older results."""
 NO_RAW_TIMES = "open: the raw times of its replicates are not in the results folder"
 
 
@@ -50,7 +61,8 @@ class Ratio:
     replicates
         Processes of each arm; 1 where the interval says nothing about the next process.
     words
-        The verdict: "slower", "faster", "same within 2 %" or "open: ..."; "" for a count.
+        The verdict: "slower" or "faster", of memory "larger" or "smaller", "same within 2 %", "open: ..."; "" for a
+        count.
     """
 
     interval: Interval
@@ -59,8 +71,8 @@ class Ratio:
 
     @property
     def differs(self) -> bool:
-        """Whether the two times are called different."""
-        return self.words.startswith(tuple(WORDS.values()))
+        """Whether the two costs are called different."""
+        return self.words.startswith((*FASTER.values(), *SMALLER.values()))
 
 
 def took_turns(summary: Summary, base: Summary) -> bool:
@@ -113,14 +125,15 @@ def ratios_of_studies(pairs: Sequence[tuple[Summary, Summary]], folders: Sequenc
     return found
 
 
-def fastest(summaries: Summaries, folder: Path | None) -> str | None:
-    """The arm whose time is less than every other arm's, by the intervals of all pairs; None where one is open."""
+def cheapest(summaries: Summaries, folder: Path | None) -> str | None:
+    """The arm whose time or memory is less than that of each other, by the intervals of all pairs; None where one is
+    open."""
     measured = sorted(summaries.measured(), key=lambda summary: summary.value)
     if folder is None or len(measured) < 2:
         return None
     first, others = measured[0], measured[1:]
     ratios = ratios_of_pairs([(first, other) for other in others], summaries, folder)
-    return first.arm if all(ratio is not None and ratio.words.startswith("faster") for ratio in ratios) else None
+    return first.arm if all(ratio is not None and ratio.words.startswith(CHEAPER) for ratio in ratios) else None
 
 
 def _beside(summaries: Summaries, base: Summary) -> list[Summary]:
@@ -174,7 +187,7 @@ def _judged(difference: Difference, base: Summary, folder: Path | None) -> Ratio
     if found.word == "same":
         text = f"same within {margin}"
     elif found.differs:
-        text = text.replace(found.word, WORDS[found.word], 1)
+        text = text.replace(found.word, (SMALLER if base.metric in MEMORY else FASTER)[found.word], 1)
     return Ratio(difference.ratio(), difference.seeds, text)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.report.analysis.aa import same_models
 from bench.report.analysis.comparable import kernel_conflict
-from bench.report.analysis.times import TIMES, Ratio, ratio_to, ratios_of_pairs
+from bench.report.analysis.times import MEMORY, TIMES, Ratio, ratio_to, ratios_of_pairs
 from bench.report.rows.arms import arm_order
 from bench.report.rows.summaries import Summaries, Summary, cost_summaries
 from bench.report.tables.numbers import NOTHING
@@ -32,6 +32,7 @@ def audit_tables(frame: pd.DataFrame, folder: Path, baseline: str) -> list[Table
     tables = [
         aa_table(summaries, same, folder),
         ratio_table(summaries, arms, baseline, same, folder),
+        ratio_table(summaries, arms, baseline, same, folder, MEMORY),
         flop_audit_table(frame, summaries, arms),
     ]
     return [table for table in tables if table.rows]
@@ -69,17 +70,24 @@ def _aa_words(ratios: list[Ratio]) -> str:
     )
 
 
-def ratio_table(summaries: Summaries, arms: list[str], baseline: str, groups: list[list[str]], folder: Path) -> Table:
-    """Times of each arm as a multiple of the baseline's, with a verdict."""
+def ratio_table(
+    summaries: Summaries, arms: list[str], baseline: str, groups: list[list[str]], folder: Path,
+    metrics: tuple[str, ...] = TIMES,
+) -> Table:  # fmt: skip
+    """Times of each arm as a multiple of the baseline's, with a verdict; or peaks of memory that were replicated."""
     twins = next((group for group in groups if baseline in group), [])
     others = [arm for arm in arms if arm != baseline and arm not in twins]
     found = []
     for arm in others:
-        for one in (one for metric in TIMES for one in summaries.where(metric=metric, arm=arm).measured()):
+        for one in (one for metric in metrics for one in summaries.where(metric=metric, arm=arm).measured()):
             base = summaries.beside(one, baseline)
             if base is not None and not kernel_conflict([*one.kernels, *base.kernels]):
                 ratio = ratio_to(one, base, summaries, folder)
-                found += [(f"{arm} / {baseline}", one, ratio)] if ratio else []
+                shown = ratio is not None and (metrics == TIMES or ratio.replicates > 1)
+                found += [(f"{arm} / {baseline}", one, ratio)] if ratio and shown else []
+    if metrics == MEMORY:
+        words = "Ratio of the peaks of one process each, with intervals and verdicts as those of times."
+        return Table("memory_ratios", f"Memory as a multiple of {baseline}", _COLUMNS, _rows(found), (words,))
     notes = (
         "Ratio of the times of one process each, geometric mean over replicates in fresh processes. The intervals of "
         "all arms cover together at 95 %, for each cost and length, with the spread between processes pooled over "

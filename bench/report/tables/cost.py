@@ -12,9 +12,9 @@ import pandas as pd
 
 from bench.report.analysis.comparable import EXACT, kernel_conflict, lowest_apart
 from bench.report.analysis.patterns import patterns_of, rotation_note
-from bench.report.analysis.times import TIMES, fastest
+from bench.report.analysis.times import MEMORY, TIMES, cheapest
 from bench.report.rows.arms import arm_order
-from bench.report.rows.rounds import rounds_of
+from bench.report.rows.rounds import is_replicated, rounds_of
 from bench.report.rows.summaries import Summaries, Summary, cost_summaries
 from bench.report.tables.numbers import NOTHING, millions, number
 from bench.report.tables.table import Entry, Table, numbered
@@ -135,10 +135,12 @@ def cost_entry(summary: Summary | None, best: bool = False, mixed: bool = False)
     return replace(summary_entry(summary), best=best, mark=" ".join(marks))
 
 
-def brief_cost_entry(summary: Summary | None, best: bool = False, mixed: bool = False) -> Entry:
-    """The same without an interval for memory, which is of one process per arm."""
+def brief_cost_entry(summary: Summary | None, folder: Path | None, best: bool = False, mixed: bool = False) -> Entry:
+    """The same without an interval for memory that was measured in one process per arm."""
     entry = cost_entry(summary, best, mixed)
     if summary is None or not summary.measured or "memory" not in summary.metric:
+        return entry
+    if folder is not None and is_replicated(folder, summary):
         return entry
     return replace(entry, text=number(summary.value), low=math.nan, high=math.nan)
 
@@ -149,20 +151,19 @@ def brief_cost_entries(
     """The entries of one metric at one length, an arm each; `force`: see `cost_tables`."""
     rows = summaries.where(metric=metric)
     conflict = bool(kernel_conflict(rows.kernels()))
-    cheapest = least(rows, quantity_of(metric), folder, ranked=force or not conflict)
-    return [brief_cost_entry(rows.first(arm=arm), arm == cheapest, conflict) for arm in arms]
+    best = least(rows, quantity_of(metric), folder, ranked=force or not conflict)
+    return [brief_cost_entry(rows.first(arm=arm), folder, arm == best, conflict) for arm in arms]
 
 
 def least(summaries: Summaries, quantity: Quantity, folder: Path | None, *, ranked: bool = True) -> str | None:
-    """The arm that is bold among those of one length: a time by its replicates (by intervals that lie apart where no
-    raw samples are kept), a count by itself; memory is of one process per arm, which decides nothing. None where the
-    arms are not `ranked`."""
+    """The arm that is bold among those of one length: a time or peak of memory by its replicates (a time by intervals
+    that lie apart where no raw samples are kept), a count by itself. None where the arms are not `ranked`."""
     if not ranked:
         return None
-    if quantity.name not in TIMES:
-        return lowest_apart(summaries) if quantity.name in EXACT else None
-    judged = folder is not None and any(rounds_of(folder, one) for one in summaries)
-    return fastest(summaries, folder) if judged else lowest_apart(summaries)
+    repeated = quantity.name in (*TIMES, *MEMORY)
+    if repeated and folder is not None and any(rounds_of(folder, one) for one in summaries):
+        return cheapest(summaries, folder)
+    return lowest_apart(summaries) if quantity.name in (*TIMES, *EXACT) else None
 
 
 def throttled_notes(summaries: Summaries) -> list[str]:

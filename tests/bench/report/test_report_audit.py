@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from bench.report.analysis.growth import cost_exponent
-from bench.report.analysis.times import ONE_PROCESS, fastest, ratio_to
+from bench.report.analysis.times import ONE_PROCESS, cheapest, ratio_to
 from bench.report.pages.cost_summary import cost_summary, shown_lengths
 from bench.report.rows.frame import as_frame
 from bench.report.rows.summaries import cost_summaries
@@ -140,6 +140,40 @@ def test_the_verdict_is_that_of_the_interval_over_replicates_and_what_matters(ti
     assert found.interval.value == pytest.approx(np.exp(np.mean(np.log(factors))))
 
 
+def as_memory(timed):
+    """The folder with its timed calls as peaks of memory."""
+
+    def change(row):
+        return row | {"metric": "peak_memory_training"} if row["metric"] == "step_latency" else row
+
+    rewrite(timed, change)
+    return timed[0].replace("step_latency", "peak_memory_training"), timed[1]
+
+
+def test_memory_of_several_processes_is_judged_as_times_are(timed):
+    found = tables(as_memory(timed))
+    assert found["memory_ratios"].title == "Memory as a multiple of first" and "ratios" not in found
+    tenth = [row[5].text for row in found["memory_ratios"].rows if row[0].text == "tenth / first"]
+    assert tenth == ["larger"] * 4
+    at_512 = cost_summaries(as_memory(timed)[0]).where(metric="peak_memory_training", length=512)
+    assert cheapest(at_512, timed[1]) == "square"
+    (table,) = [one for one in cost_tables(*as_memory(timed)) if one.name == "cost_peak_memory_training"]
+    assert [entry.value for row in table.rows for entry in row if entry.best and row[0].text == "square"]
+
+
+def test_memory_of_one_process_decides_nothing(timed):
+    frame, folder = as_memory(timed)
+
+    def old(row):
+        row.pop("replicate_sizes", None)
+        return row
+
+    rewrite(timed, old)
+    assert "memory_ratios" not in tables((frame, folder))
+    (table,) = [one for one in cost_tables(frame, folder) if one.name == "cost_peak_memory_training"]
+    assert not [entry for row in table.rows for entry in row if entry.best]
+
+
 def test_a_wide_interval_is_open_and_names_the_replicates_that_would_decide(timed):
     noisy = {
         "first": FIRST,
@@ -168,7 +202,7 @@ def test_results_of_one_process_per_arm_are_read_and_decide_nothing(timed):
     assert {row[4].text for row in found["ratios"].rows} == {"1"}
     assert all(row[3].low < row[3].value < row[3].high for row in found["ratios"].rows)
     assert found["aa"].notes[0].endswith("not decided, one process per arm.")
-    assert fastest(cost_summaries(timed[0]).where(metric="step_latency", length=512), timed[1]) is None
+    assert cheapest(cost_summaries(timed[0]).where(metric="step_latency", length=512), timed[1]) is None
     line = cost_summaries(timed[0]).where(metric="step_latency", arm="square")
     assert cost_exponent(line, timed[1])[1] == "12 rounds"
 
@@ -179,9 +213,9 @@ def test_an_arm_that_lost_a_replicate_is_compared_in_those_that_both_have(timed)
     assert found.interval.value == pytest.approx(1.1) and found.replicates == 2
 
 
-def test_the_fastest_arm_is_the_one_faster_than_every_other(timed):
+def test_the_cheapest_arm_is_the_one_faster_than_every_other(timed):
     at_512 = cost_summaries(timed[0]).where(metric="step_latency", length=512)  # square costs half of the others there
-    assert fastest(at_512, timed[1]) == "square" and fastest(at_512.where(arm=["first", "twin"]), timed[1]) is None
+    assert cheapest(at_512, timed[1]) == "square" and cheapest(at_512.where(arm=["first", "twin"]), timed[1]) is None
     bold = [
         (row[0].text, entry.value)
         for table in cost_tables(*timed)

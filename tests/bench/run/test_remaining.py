@@ -31,7 +31,7 @@ def test_time_left(kinds: list[Unfinished], seconds: float) -> None:
 def test_a_timing_session_takes_its_caps_its_starts_and_its_points() -> None:
     beside = 3 * 2 * START_S + 22 * 7 * POINT_S  # three replicates in two waves of at most 16 processes
     assert session_s(22, 7, 3, 240.0, cores=16) == (240 + beside, 3 * 240 + beside)
-    assert session_s(5, 3, 2, 60.0, cores=16)[1] < 600  # gpu/efficiency_short
+    assert session_s(3, 3, 3, 60.0, cores=16)[1] < 600  # gpu/efficiency_short
 
 
 def test_no_clue_is_no_figure() -> None:

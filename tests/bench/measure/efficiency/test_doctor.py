@@ -72,4 +72,4 @@ def test_a_kernel_that_raises_fails_with_its_words_and_advice(monkeypatch):
 
 def test_a_device_that_is_not_there_is_refused():
     with pytest.raises(ValueError, match="tpu"):
-        examine("tpu")
+        list(examine("tpu"))

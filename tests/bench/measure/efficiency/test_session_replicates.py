@@ -52,6 +52,17 @@ def test_each_replicate_draws_whole_samples_so_that_their_time_has_an_interval(r
     assert row["value"] == pytest.approx(math.sqrt(np.median(first) * np.median(second)))
 
 
+def test_each_replicate_measures_memory(repeated):
+    row = repeated[0]["good"]["peak_memory_inference", 16]
+    if row["reason"]:
+        pytest.skip(row["reason"])
+    assert row["replicate_sizes"] == [3, 1] and row["round_sizes"] == [1] * 4 and row["n"] == 4
+    assert row["value"] == pytest.approx(math.sqrt(np.median(row["raw"][:3]) * row["raw"][3]))
+    assert repeated[0]["kill"]["peak_memory_inference", 16]["replicate_sizes"] == [3]
+    asked = [(arm, event["stage"]) for arm, event in repeated[1]].count(("good", "measuring memory"))
+    assert asked == 2
+
+
 def test_a_process_that_dies_in_a_later_replicate_leaves_what_the_first_measured(repeated):
     for length in (16, 32):
         row = repeated[0]["kill"]["step_latency", length]
