@@ -36,13 +36,13 @@ class Step:
 
 
 STEPS = (
-    Step("doctor", 60),
-    Step("kernels", 60),
-    Step("tiles", 35),
+    Step("doctor", 45),
+    Step("kernels", 75),
+    Step("tiles", 45),
     Step("graphs", 30),
     Step("launches", 30),
-    Step("tests", 100),
-    Step("efficiency", 80),
+    Step("tests", 80),
+    Step("efficiency", 85),
     Step("scan", 30),
     Step("training", 55),
 )

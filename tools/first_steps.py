@@ -147,8 +147,10 @@ def _end(words: Any) -> str:
     return (str(words).splitlines() or [""])[-1]
 
 
-def measure(figures: Figures, device: torch.device, size: Size, wanted: Sequence[str], **more: Any) -> None:
-    """A short timing session of the arms, and of its rows those that are wanted."""
+def measure(
+    figures: Figures, device: torch.device, size: Size, wanted: Sequence[str], *, counts: bool = True, **more: Any
+) -> None:
+    """A short timing session of the arms, and of its rows those that are wanted; see `measure_group` for `counts`."""
     from bench.measure.efficiency.session import measure_group
 
     found = measure_group(
@@ -157,6 +159,7 @@ def measure(figures: Figures, device: torch.device, size: Size, wanted: Sequence
         replicates=1,
         calls_per_round=3,
         time_cap_s=size.cap_s,
+        counts=counts,
         log_folder=figures.path.parent / "logs",
     )
     for name, rows in found.items():
@@ -173,7 +176,7 @@ def efficiency(figures: Figures, device: torch.device, size: Size) -> None:
     """Latency and memory of the arms from short to long, at batch 1; one length after another, each kept."""
     wanted = (cost.STEP_LATENCY, cost.STEP_LATENCY_GRAPH, cost.TRAIN_STEP_LATENCY, cost.PEAK_MEMORY_TRAINING)
     for length in size.lengths:
-        measure(figures, device, size, wanted, lengths=(length,))
+        measure(figures, device, size, wanted, counts=False, lengths=(length,))
 
 
 def training(figures: Figures, device: torch.device, size: Size) -> None:

@@ -45,8 +45,12 @@ class CudaGraphs:
             self._pool = torch.cuda.graph_pool_handle()
         graph = torch.cuda.CUDAGraph()
         torch.clear_autocast_cache()  # a replay casts the weights itself: a cast kept from before may not be there
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            logits = call(*inputs)
+        try:
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+                logits = call(*inputs)
+        except Exception:
+            _end_recording(inputs[0].device)
+            raise
         torch.clear_autocast_cache()  # casts of the recording hold nothing before its first replay
 
         def replay() -> torch.Tensor:
@@ -54,6 +58,16 @@ class CudaGraphs:
             return logits
 
         return replay
+
+
+def _end_recording(device: torch.device) -> None:
+    """After a recording that failed: torch still takes its random generator for recorded and refuses the next draw on
+    the device; the end of a recording that succeeds puts it right (pytorch issue 171263)."""
+    with (
+        contextlib.suppress(RuntimeError),
+        torch.cuda.graph(torch.cuda.CUDAGraph(), capture_error_mode="thread_local"),
+    ):
+        torch.zeros(1, device=device)
 
 
 class SamplingStep(nn.Module):

@@ -81,13 +81,13 @@ def saved_bytes(forward: Callable[[], Any], module: nn.Module, *, attention: str
     own = {tensor.untyped_storage()._cdata for tensor in [*module.parameters(), *module.buffers()]}
     kept: dict[int, torch.UntypedStorage] = {}
 
-    def pack(tensor: torch.Tensor) -> torch.Tensor:
+    def pack(tensor: torch.Tensor) -> None:
         storage = tensor.untyped_storage()
         if storage._cdata not in own:
             kept[storage._cdata] = storage  # the reference keeps the address from being used again
-        return tensor
+        # the graph is given nothing to keep: a result that its own graph held would never be freed
 
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor), _attention(attention):
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda nothing: nothing), _attention(attention):
         result = forward()
     total = sum(storage.nbytes() for storage in kept.values())
     del result

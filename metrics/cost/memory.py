@@ -101,6 +101,7 @@ def peak_memory(
 def _cuda_peak(function: Callable[[], Any], device: torch.device, baseline_bytes: float | None) -> PeakMemory:
     """Peaks of the caching allocator and the driver's figure for the device."""
     torch.cuda.synchronize(device)
+    gc.collect()
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats(device)
     baseline = float(torch.cuda.memory_allocated(device)) if baseline_bytes is None else baseline_bytes

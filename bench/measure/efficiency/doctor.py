@@ -96,6 +96,8 @@ def examine_kernels(device: torch.device) -> Iterator[Finding]:
     for operator, dispatcher in OPERATORS.items():
         for name, kernel in dispatcher.kernels.items():
             subject = f"{operator} kernel {name}" + (" (chosen)" if chosen.get(operator) == name else "")
+            if device.type == "cuda" and kernel.devices == ("cpu",):
+                continue
             if operator == "attention" and name in BACKENDS:
                 if device.type == "cuda" or not dispatcher.refusal(name, device):
                     yield _attention(subject, name, device)
@@ -143,7 +145,8 @@ def examine(device: str = "auto") -> Iterator[Finding]:
 
 def _machine(device: torch.device) -> Iterator[Finding]:
     found = describe_environment(device)
-    memory = f", {found['memory_bytes'] / 2**30:.0f} GiB" if found["memory_bytes"] else ""
+    memory_bytes = found["gpu"]["memory_bytes"] if device.type == "cuda" else found["memory_bytes"]
+    memory = f", {memory_bytes / 2**30:.0f} GiB" if memory_bytes else ""
     yield Finding("device", "works", f"{found['device']}{memory}, {found['threads']} threads")
     yield Finding("libraries", "works", ", ".join(f"{name} {version}" for name, version in found["libraries"].items()))
     yield from examine_gpu(device)

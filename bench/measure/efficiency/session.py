@@ -40,6 +40,7 @@ def measure_group(
     on_event: OnEvent | None = None,
     log_folder: Path | Mapping[str, Path],
     silence_s: float = SILENCE_S,
+    counts: bool = True,
 ) -> dict[str, list[dict[str, Any]]]:
     """Measure all arms, taking turns in rounds (A B C A B C), and return the rows of each by cell id.
 
@@ -50,7 +51,8 @@ def measure_group(
     caps leave no time for it, a further replicate is not begun, which `stopped_by` says too; one is always whole.
     What is timed is called `calls_per_round` times in a round, or as often as fits into `seconds_per_round` where that
     is more, and again where the GPU was throttled (see `throttling`). Whole samples are drawn in each replicate where
-    there is time (see `samples_planned`), and memory is measured. FLOPs, energy and compilation are of the first.
+    there is time (see `samples_planned`), and memory is measured. FLOPs, energy and compilation are of the first;
+    without `counts` FLOPs, launches, energy and computed memory are left out.
     A process that dies leaves what it has measured with the reason, and NaN for the rest; the others go on.
     `on_event(cell id, event)` is called at each step (`stage`, `done`, `total`, `left_s`). `log_folder`: a folder (for
     `<cell id>.log`), or log paths by cell id. Raises EfficiencyError for settings that cannot be used; on
@@ -67,7 +69,9 @@ def measure_group(
         raise EfficiencyError("efficiency: two cells have the same id")
     logs = log_folder if isinstance(log_folder, Mapping) else {cell.id: log_folder / f"{cell.id}.log" for cell in cells}
     group = Group(cells, logs, on_event or (lambda cell_id, event: None), silence_s)
-    session = _Session(group, rounds, replicates, calls_per_round, seconds_per_round, relative_width, time_cap_s)
+    session = _Session(
+        group, rounds, replicates, calls_per_round, seconds_per_round, relative_width, time_cap_s, counts
+    )
     try:
         for replicate in range(replicates):
             if replicate and not session.time_for_another():
@@ -107,9 +111,9 @@ class _Session:
 
     def __init__(
         self, group: Group, rounds: int, replicates: int, calls: int, block_s: float, relative_width: float,
-        time_cap_s: float,
+        time_cap_s: float, counts: bool = True,
     ) -> None:  # fmt: skip
-        self.group, self.rounds, self.replicates = group, rounds, replicates
+        self.group, self.rounds, self.replicates, self.counts = group, rounds, replicates, counts
         self.calls, self.block_s = calls, block_s
         self.relative_width, self.time_cap_s = relative_width, time_cap_s
         self.share = math.ceil(rounds / replicates)
@@ -137,7 +141,8 @@ class _Session:
         self.time_rounds(number)
         self.measure_memory(number)
         if number == 0:
-            self.group.everyone("audit", "counting FLOPs")
+            if self.counts:
+                self.group.everyone("audit", "counting FLOPs")
             self.group.optional()
 
     def time_for_another(self) -> bool:
@@ -174,7 +179,12 @@ class _Session:
                 for kind in PEAK_MEMORY
                 if kind in arm.cell.kinds
             }
-            command = {"command": "memory", "work": work, "peaks": 1 if number else PEAKS, "computed": not number}
+            command = {
+                "command": "memory",
+                "work": work,
+                "peaks": 1 if number else PEAKS,
+                "computed": self.counts and not number,
+            }
             self.group.turn(arm, command, "measuring memory")
         took_s = time.monotonic() - began if number else 0.0  # the first replicate's is beside the caps
         self.starts_s += took_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 
 import pytest
 import torch
@@ -25,6 +26,17 @@ def test_a_linear_layer_keeps_its_input():
 def test_a_storage_that_two_operators_keep_counts_once():
     layer, x = nn.Linear(8, 8, bias=False), torch.randn(3, 8, requires_grad=True)
     assert saved_bytes(lambda: (layer(x) + layer(x)).sum(), layer) == 3 * 8 * 4
+
+
+def test_nothing_of_the_forward_pass_outlives_it():
+    layer, seen = nn.Linear(8, 8, bias=False), list[weakref.ref]()
+
+    def forward():
+        y = layer(torch.randn(3, 8)).exp()  # autograd keeps the result itself
+        seen.append(weakref.ref(y))
+        return y.sum()
+
+    assert saved_bytes(forward, layer) == 2 * 3 * 8 * 4 and seen[0]() is None
 
 
 def test_the_type_and_the_frozen_part_count():

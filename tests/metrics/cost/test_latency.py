@@ -9,6 +9,7 @@ import time
 import pytest
 import torch
 
+from metrics.cost.device import busy_warning
 from metrics.cost.latency import CallTimes, time_calls
 
 
@@ -72,6 +73,8 @@ def test_a_clock_that_jumps_is_noticed(monkeypatch):
 @pytest.mark.gpu
 @pytest.mark.gpu_short
 def test_both_clocks_agree_on_a_gpu():
+    if words := busy_warning("cuda"):  # host and device differ where others have their turns
+        pytest.skip(words)
     x = torch.randn(4096, 4096, device="cuda")
     times = time_calls(lambda: x @ x, 20, warmup=3, device="cuda")
     assert len(times.second_samples_s) == 20 and times.clocks_agree
