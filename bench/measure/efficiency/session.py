@@ -58,8 +58,7 @@ def measure_group(
     `<cell id>.log`), or log paths by cell id. Raises EfficiencyError for settings that cannot be used; on
     KeyboardInterrupt all processes are ended first.
     """
-    counts = (("rounds", rounds), ("replicates", replicates), ("calls_per_round", calls_per_round))
-    for name, value in counts:
+    for name, value in (("rounds", rounds), ("replicates", replicates), ("calls_per_round", calls_per_round)):
         if value < 1:
             raise EfficiencyError(f"efficiency: {name} = {value}; allowed: at least 1")
     for name, amount in (("relative_width", relative_width), ("time_cap_s", time_cap_s), ("silence_s", silence_s)):
