@@ -103,6 +103,7 @@ _BRIEF: Final = {
     BITS: "bits/token",
     KERNEL_DISTANCE: "kernel distance",
     STEP_LATENCY: "step",
+    STEP_LATENCY_GRAPH: "step as graph",
     SAMPLE_LATENCY: "sample",
     TRAIN_STEP_LATENCY: "training step",
     PEAK_MEMORY_INFERENCE: "memory",

@@ -75,6 +75,15 @@ class Ratio:
         return self.words.startswith((*FASTER.values(), *SMALLER.values()))
 
 
+def step_metric(costs: Summaries) -> str:
+    """What the time of a denoising step is read from: its replay as a CUDA graph where each arm that has a plain step
+    has that, for a plain one may be a time of launches; else the plain step."""
+    plain, replayed = (
+        {one.arm for one in costs.where(metric=metric).measured()} for metric in (STEP_LATENCY, STEP_LATENCY_GRAPH)
+    )
+    return STEP_LATENCY_GRAPH if replayed and plain <= replayed else STEP_LATENCY
+
+
 def took_turns(summary: Summary, base: Summary) -> bool:
     """Whether both were timed in the same sessions, so that their replicates and rounds pair."""
     return set(summary.sessions) == set(base.sessions) != {""}

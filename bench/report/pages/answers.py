@@ -11,7 +11,7 @@ from bench.report.analysis.comparisons import Compared, compared
 from bench.report.analysis.growth import cost_ratio
 from bench.report.analysis.references import blind_to, grammar_marks
 from bench.report.analysis.samplers import varies_process, varies_sampler
-from bench.report.analysis.times import TIMES
+from bench.report.analysis.times import TIMES, step_metric
 from bench.report.pages.findings import CANNOT, OPEN, Answer, Finding, music_finding, names, phrase, sentence
 from bench.report.pages.processes import process_answers
 from bench.report.pages.sentences import sampler_sentences
@@ -24,9 +24,11 @@ from bench.report.rows.summaries import (
     reference_summaries,
 )
 from bench.report.tables.numbers import number
-from metrics.cost.quantities import FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE, STEP_LATENCY
+from metrics.cost.quantities import FORWARD_GFLOPS, PEAK_MEMORY_INFERENCE, STEP_LATENCY, STEP_LATENCY_GRAPH
 
-COSTS = {FORWARD_GFLOPS: "FLOPs", STEP_LATENCY: "time of a step", PEAK_MEMORY_INFERENCE: "memory"}
+STEPS = {STEP_LATENCY: "time of a step", STEP_LATENCY_GRAPH: "time of a step as a CUDA graph"}
+COSTS = {FORWARD_GFLOPS: "FLOPs", **STEPS, PEAK_MEMORY_INFERENCE: "memory"}
+"""Costs that are asked about, of the two times of a step one."""
 MOST_COMPARED = 4
 EQUAL = 0.005
 """Share of a count within which two counts are the same as printed."""
@@ -51,7 +53,8 @@ def _cost_answer(frame: pd.DataFrame, baseline: str, folder: Path | None, togeth
     costs = costs.where(length=longest)
     question = f"Cheaper than {baseline} at {longest} tokens?"
     parts = []
-    for metric, label in COSTS.items():
+    other_step = ({*STEPS} - {step_metric(costs)}).pop()
+    for metric, label in ((metric, label) for metric, label in COSTS.items() if metric != other_step):
         rows = costs.where(metric=metric)
         found = [_cost_finding(one, rows, baseline, folder, together) for one in rows if one.arm != baseline]
         found = found or [Finding("", CANNOT, "not measured")]

@@ -14,6 +14,7 @@ from bench.report.analysis.comparisons import compared_at, with_outside
 from bench.report.analysis.outside import is_outside
 from bench.report.analysis.references import CEILING, GRAMMAR, blind_to, grammar_marks, reference_scores
 from bench.report.analysis.samplers import any_sampler, varies_sampler
+from bench.report.analysis.times import step_metric
 from bench.report.presentation import PLAIN, Presentation
 from bench.report.rows.arms import arm_order
 from bench.report.rows.summaries import (
@@ -27,15 +28,18 @@ from bench.report.rows.summaries import (
 )
 from bench.report.tables.captions import cost_caption, quality_caption
 from bench.report.tables.cost import brief_cost_entries, joined, parameters_entry, summary_entry, throttled_notes
-from bench.report.tables.numbers import decimals_for
+from bench.report.tables.numbers import decimals_for, number
 from bench.report.tables.quality import MARK_WORDS, MARKS, NOT_ASKED, score_entry, unlike_kinds
 from bench.report.tables.table import Entry, Table
+from metrics.cost.quantities import STEP_LATENCY, STEP_LATENCY_GRAPH
 from metrics.headlines import SUMMARY, brief
 
 MOST_COLUMNS = 8
 SETTINGS = ("params [M]", "direction")
 """The last columns; the arm is the first."""
 MOST_FIGURES = MOST_COLUMNS - 1 - len(SETTINGS)
+LAUNCH_BOUND = 1.2
+"""Time of a plain step over that of its CUDA graph from which a note says so."""
 REFERENCE_WORDS = (
     "Rows in brackets: real music against other real music, with the 95 % range of its redraws, and the grammar of "
     "tokens, a baseline without training."
@@ -66,6 +70,9 @@ def study_summary(
     longest = max(costs.measured().lengths(), default=None)
     costs = costs.where(length=longest)
     measured = {one.metric for one in (*scores, *costs) if one.measured}
+    asked = metrics != SUMMARY
+    if not asked:
+        metrics = [step_metric(costs) if metric == STEP_LATENCY else metric for metric in SUMMARY]
     known = [metric for metric in metrics if metric in measured]
     shown = known[:MOST_FIGURES]
     marks = grammar_marks(scores, references)
@@ -84,13 +91,28 @@ def study_summary(
     words += [REFERENCE_WORDS] if body and body[-1][0].reference else []
     if group is not None and len(groups) > 1:
         words.append(f"Scores: {group_words(group)}; {len(groups) - 1} further settings stand under Quality.")
-    if metrics != SUMMARY:
+    words += _launch_words(costs) if STEP_LATENCY_GRAPH in shown else []
+    if asked:
         words += _left_out("without a figure here", [metric for metric in metrics if metric not in known])
         words += _left_out(f"more than {MOST_FIGURES} columns", known[MOST_FIGURES:])
     if conflict := kernel_conflict(used.kernels()):
         words.append(f"Operations ran on different kernels ({conflict}).")
     names = ("arm", *map(brief, shown), *SETTINGS)
     return Table("summary", "Summary", names, tuple(body), (*words, *throttled_notes(used)), caption)
+
+
+def _launch_words(costs: Summaries) -> list[str]:
+    """How much longer a step takes when it is called plainly; [] where that makes little difference."""
+    replayed = {one.arm: one.value for one in costs.where(metric=STEP_LATENCY_GRAPH).measured()}
+    plain = [
+        one.value / replayed[one.arm] for one in costs.where(metric=STEP_LATENCY).measured() if one.arm in replayed
+    ]
+    if max(plain, default=1.0) < LAUNCH_BOUND:
+        return []
+    return [
+        f"A step as a CUDA graph: called plainly it takes {number(min(plain))} to {number(max(plain))} times as long, "
+        "time of launches and none of the network. Training steps are plain calls."
+    ]
 
 
 def _left_out(why: str, metrics: Sequence[str]) -> list[str]:
