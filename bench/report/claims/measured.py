@@ -14,10 +14,11 @@ from bench.report.analysis.growth import cost_exponent
 from bench.report.analysis.models import by_seed, cells_of, over_seeds
 from bench.report.analysis.patterns import same_mixers
 from bench.report.analysis.references import CEILING, grammar_marks, reference_summary
-from bench.report.analysis.times import MEMORY, TIMES, ratio_to
+from bench.report.analysis.times import MEMORY, TIMES, ratio_to, step_metric
 from bench.report.claims.paper import Quantity
 from bench.report.rows.summaries import Summaries, Summary, group_words, quality_group
 from bench.study.presentation import arms_named
+from metrics.cost.quantities import STEP_LATENCY
 from metrics.headlines import LIKELIHOODS
 from metrics.statistics.differences import Difference
 from metrics.statistics.intervals import Interval
@@ -94,7 +95,7 @@ class Evidence:
 
 def measure(quantity: Quantity, evidence: Evidence) -> list[Measured]:
     """The quantity, once for each variant of its arm and each setting in which the study measured it; at least one
-    entry, if only with a reason."""
+    entry, if only with a reason. The time of a step is that of its CUDA graph where every arm has one."""
     kinds: dict[str, Callable[[Quantity, Evidence], Iterator[Measured]]] = {
         "ratio": _ratios,
         "exponent": _exponents,
@@ -103,9 +104,12 @@ def measure(quantity: Quantity, evidence: Evidence) -> list[Measured]:
         "excess": _excesses,
         "level": _levels,
     }
+    how = ""
+    if quantity.metric == STEP_LATENCY != (metric := step_metric(evidence.cost)):
+        quantity, how = quantity.model_copy(update={"metric": metric}), "as a CUDA graph"
     variants = list(evidence.variants(quantity.arm))
     found = [
-        replace(one, where=_joined(words, one.where))
+        replace(one, where=_joined(words, one.where, how))
         for words, part in variants
         for one in kinds[quantity.kind](quantity, part)
     ]

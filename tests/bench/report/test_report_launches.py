@@ -5,7 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from bench.report.claims.measured import Evidence, measure
+from bench.report.claims.paper import Quantity
 from bench.report.pages.answers import answers
+from bench.report.rows.summaries import Summaries, cost_summaries
 from bench.report.tables.summary import study_summary
 
 
@@ -39,3 +42,14 @@ def test_the_answer_is_on_one_time_of_a_step(on_gpu: pd.DataFrame, frame: pd.Dat
     cost = answers(on_gpu, "transformer")[0].words
     assert "time of a step as a CUDA graph: " in cost and cost.count("time of a step") == 1
     assert "CUDA graph" not in answers(frame, "transformer")[0].words
+
+
+def test_a_claim_on_the_time_of_a_step_reads_the_graph(on_gpu: pd.DataFrame, frame: pd.DataFrame) -> None:
+    slower_graphs = on_gpu.copy()  # twice as long at each doubling of the length
+    graphs = slower_graphs["metric"] == "step_latency_graph"
+    slower_graphs.loc[graphs, "value"] = slower_graphs.loc[graphs, "length"].astype(float) ** 2
+    asked = Quantity(kind="exponent", metric="step_latency", arm="smdim")
+    (found,) = measure(asked, Evidence(cost_summaries(slower_graphs), Summaries(), Summaries()))
+    assert found.value == pytest.approx(2) and found.where.endswith("as a CUDA graph")
+    (found,) = measure(asked, Evidence(cost_summaries(frame), Summaries(), Summaries()))
+    assert found.value == pytest.approx(1) and "graph" not in found.where
