@@ -219,6 +219,9 @@ def test_the_committed_machines_merge() -> None:
         Machine(letter, folder, load_results(folder).frame) for letter, folder in zip("AB", folders, strict=True)
     ]
     assert shared_baseline(machines) == "transformer"
-    amd, intel = (ratio_on(one, "step_latency", "smdim", 512, "transformer") for one in machines)
-    assert f"{amd.interval.value:.2f}" == "1.37" and amd.words == "slower" and not amd.own
-    assert f"{intel.interval.value:.2f}" == "1.42" and intel.words == "slower" and not intel.own
+    for one in machines:
+        found = ratio_on(one, "step_latency", "smdim", 512, "transformer")
+        at_512 = one.frame[(one.frame["metric"] == "step_latency") & (one.frame["length"] == 512)]
+        times = at_512.set_index("arm")["value"]
+        assert found.interval.value == pytest.approx(times["smdim"] / times["transformer"], rel=0.05)
+        assert found.interval.low > 1 and found.words == "slower" and not found.own
