@@ -104,7 +104,7 @@ def _exponents(axis: Axes, summaries: Summaries, arms: dict[str, Look], folder: 
         style: dict[str, Any] = {"fontsize": "x-small", "va": "top", "ha": "left", "zorder": 5}
         style["bbox"] = {"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 0.6}
         exponent = cost_exponent(line, folder)[0].value
-        text = axis.text(0.03, 0.98 - (0.11 if small else 0.09) * place, f"{exponent:.2f}", **style)
+        text = axis.text(0.03, 0.98 - (0.11 if small else 0.09) * place, f"{exponent:z.2f}", **style)
         text.set(color=arms[arm].colour, transform=axis.transAxes)
 
 
