@@ -39,18 +39,28 @@ def audit_tables(frame: pd.DataFrame, folder: Path, baseline: str) -> list[Table
 
 
 def aa_table(summaries: Summaries, groups: list[list[str]], folder: Path) -> Table:
-    """Every pair of names of one model: the ratio of their times should be 1."""
+    """Every pair of names of one model: the ratio of their times, and of peaks of memory that were replicated, should
+    be 1."""
     names = [pair for group in groups for pair in combinations(group, 2)]
     pairs = [
         (one, base)
-        for metric in TIMES
+        for metric in (*TIMES, *MEMORY)
         for first, other in names
         for one in summaries.where(metric=metric, arm=other).measured()
         if (base := summaries.beside(one, first)) is not None
     ]
     ratios = ratios_of_pairs(pairs, summaries, folder)
-    found = [(f"{one.arm} / {base.arm}", one, ratio) for (one, base), ratio in zip(pairs, ratios, strict=True) if ratio]
+    found = [
+        (f"{one.arm} / {base.arm}", one, ratio)
+        for (one, base), ratio in zip(pairs, ratios, strict=True)
+        if ratio and _is_shown(one, ratio)
+    ]
     return Table("aa", "A/A: one arm under two names", _COLUMNS, _rows(found), (_aa_words([one for *_, one in found]),))
+
+
+def _is_shown(one: Summary, ratio: Ratio) -> bool:
+    """Memory of one process, as in older results, is not."""
+    return one.metric in TIMES or ratio.replicates > 1
 
 
 def _aa_words(ratios: list[Ratio]) -> str:
@@ -83,8 +93,7 @@ def ratio_table(
             base = summaries.beside(one, baseline)
             if base is not None and not kernel_conflict([*one.kernels, *base.kernels]):
                 ratio = ratio_to(one, base, summaries, folder)
-                shown = ratio is not None and (metrics == TIMES or ratio.replicates > 1)
-                found += [(f"{arm} / {baseline}", one, ratio)] if ratio and shown else []
+                found += [(f"{arm} / {baseline}", one, ratio)] if ratio and _is_shown(one, ratio) else []
     if metrics == MEMORY:
         words = "Ratio of the peaks of one process each, with intervals and verdicts as those of times."
         return Table("memory_ratios", f"Memory as a multiple of {baseline}", _COLUMNS, _rows(found), (words,))

@@ -152,6 +152,7 @@ def as_memory(timed):
 
 def test_memory_of_several_processes_is_judged_as_times_are(timed):
     found = tables(as_memory(timed))
+    assert "0 of 4 pairs are called different" in found["aa"].notes[0]
     assert found["memory_ratios"].title == "Memory as a multiple of first" and "ratios" not in found
     tenth = [row[5].text for row in found["memory_ratios"].rows if row[0].text == "tenth / first"]
     assert tenth == ["larger"] * 4
