@@ -39,6 +39,7 @@ TIMES = (STEP_LATENCY, STEP_LATENCY_GRAPH, TRAIN_STEP_LATENCY, SAMPLE_LATENCY)
 """Times of which a session takes replicates."""
 MEMORY = (PEAK_MEMORY_INFERENCE, PEAK_MEMORY_TRAINING)
 """Peaks of which it takes them too; older results have them of one process."""
+REPLICATED = (*TIMES, *MEMORY)
 FASTER, SMALLER = {"better": "faster", "worse": "slower"}, {"better": "smaller", "worse": "larger"}
 """Words of a verdict -> those of one on a time, and on memory."""
 CHEAPER = (FASTER["better"], SMALLER["better"])

@@ -14,7 +14,7 @@ from bench.report.analysis.growth import cost_exponent
 from bench.report.analysis.models import by_seed, cells_of, over_seeds
 from bench.report.analysis.patterns import same_mixers
 from bench.report.analysis.references import CEILING, grammar_marks, reference_summary
-from bench.report.analysis.times import MEMORY, TIMES, ratio_to, step_metric
+from bench.report.analysis.times import REPLICATED, ratio_to, step_metric
 from bench.report.claims.paper import Quantity
 from bench.report.rows.summaries import Summaries, Summary, group_words, quality_group
 from bench.study.presentation import arms_named
@@ -164,7 +164,7 @@ def _one_ratio(summary: Summary, base: Summary, evidence: Evidence) -> Measured:
     ratio = ratio_to(summary, base, evidence.cost, evidence.folder)
     if ratio is not None and ratio.replicates > 1:
         return Measured.of(ratio.interval, **found, note=f"{ratio.replicates} replicates in turns; {ratio.words}")
-    if ratio is not None and summary.metric in (*TIMES, *MEMORY):
+    if ratio is not None and summary.metric in REPLICATED:
         return Measured(ratio.interval.value, **found, note="one process per arm, so no interval for the next one")
     if ratio is not None:
         return Measured.of(ratio.interval, **found, note=f"{ratio.interval.n} rounds in turns")

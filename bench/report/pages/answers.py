@@ -53,8 +53,10 @@ def _cost_answer(frame: pd.DataFrame, baseline: str, folder: Path | None, togeth
     costs = costs.where(length=longest)
     question = f"Cheaper than {baseline} at {longest} tokens?"
     parts = []
-    other_step = ({*STEPS} - {step_metric(costs)}).pop()
-    for metric, label in ((metric, label) for metric, label in COSTS.items() if metric != other_step):
+    step = step_metric(costs)
+    for metric, label in COSTS.items():
+        if metric in STEPS and metric != step:
+            continue
         rows = costs.where(metric=metric)
         found = [_cost_finding(one, rows, baseline, folder, together) for one in rows if one.arm != baseline]
         found = found or [Finding("", CANNOT, "not measured")]

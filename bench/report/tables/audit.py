@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.report.analysis.aa import same_models
 from bench.report.analysis.comparable import kernel_conflict
-from bench.report.analysis.times import MEMORY, TIMES, Ratio, ratio_to, ratios_of_pairs
+from bench.report.analysis.times import MEMORY, REPLICATED, TIMES, Ratio, ratio_to, ratios_of_pairs
 from bench.report.rows.arms import arm_order
 from bench.report.rows.summaries import Summaries, Summary, cost_summaries
 from bench.report.tables.numbers import NOTHING
@@ -44,7 +44,7 @@ def aa_table(summaries: Summaries, groups: list[list[str]], folder: Path) -> Tab
     names = [pair for group in groups for pair in combinations(group, 2)]
     pairs = [
         (one, base)
-        for metric in (*TIMES, *MEMORY)
+        for metric in REPLICATED
         for first, other in names
         for one in summaries.where(metric=metric, arm=other).measured()
         if (base := summaries.beside(one, first)) is not None

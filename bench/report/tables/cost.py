@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.report.analysis.comparable import EXACT, kernel_conflict, lowest_apart
 from bench.report.analysis.patterns import patterns_of, rotation_note
-from bench.report.analysis.times import MEMORY, TIMES, cheapest
+from bench.report.analysis.times import REPLICATED, TIMES, cheapest
 from bench.report.rows.arms import arm_order
 from bench.report.rows.rounds import is_replicated, rounds_of
 from bench.report.rows.summaries import Summaries, Summary, cost_summaries
@@ -160,8 +160,7 @@ def least(summaries: Summaries, quantity: Quantity, folder: Path | None, *, rank
     that lie apart where no raw samples are kept), a count by itself. None where the arms are not `ranked`."""
     if not ranked:
         return None
-    repeated = quantity.name in (*TIMES, *MEMORY)
-    if repeated and folder is not None and any(rounds_of(folder, one) for one in summaries):
+    if quantity.name in REPLICATED and folder is not None and any(rounds_of(folder, one) for one in summaries):
         return cheapest(summaries, folder)
     return lowest_apart(summaries) if quantity.name in (*TIMES, *EXACT) else None
 
