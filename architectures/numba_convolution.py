@@ -19,9 +19,10 @@ from torch import Tensor
 
 from architectures.kernel_choice import KernelError, around_autograd
 from architectures.numba_code import array_of, compiled
-from architectures.scan import numba_lanes
+from architectures.scan import numba_lanes, numba_team
 from architectures.scan.numba_lanes import WIDTH as LANES
 from architectures.scan.numba_lanes import kept_in, load, multiply_add, number, sigmoid, spread, store, sum_of_lanes
+from architectures.scan.numba_team import on_team
 from architectures.scan.workers import run_items
 
 ROWS = 8
@@ -31,13 +32,14 @@ UPDATES = {"forward": 2, "backward": 6}
 """What a value of the output costs, in updates of a scan's state (see `run_items`)."""
 
 _values, _strides, _sizes = float32[::1], types.UniTuple(int64, 2), types.UniTuple(int64, 5)
+_shared = int64[::1], float32[:, ::1]
 FORWARD_TYPES = {
-    half: types.void(_sizes, x_and_y, _strides, _values, _values, x_and_y, _strides, _values, int64, int64)
+    half: types.void(*_shared, _sizes, x_and_y, _strides, _values, _values, x_and_y, _strides)
     for half, x_and_y in ((False, _values), (True, int16[::1]))
 }
 """Whether x and y are in bfloat16 -> types of the arguments."""
 BACKWARD_TYPES = types.void(
-    _sizes, _values, _strides, *(_values,) * 4, _strides, _values, _strides, *(_values,) * 3, int64, int64
+    *_shared, _sizes, _values, _strides, *(_values,) * 4, _strides, _values, _strides, *(_values,) * 2
 )
 
 
@@ -60,14 +62,10 @@ def _window(scratch, at, weights, first, width, start):  # type: ignore[no-untyp
     return total
 
 
-def convolution_forward(  # type: ignore[no-untyped-def]
-    sizes, x, x_strides, weight, bias, y, y_strides, scratch, first, last
-):
-    """Blocks first .. last - 1 of ROWS rows; row r is channel r % I of batch row r // I.
-
-    sizes: B, I, L, K and how many of the K steps of a window lie ahead. x, y: (B, I, L), as flat memory and two
-    strides, time contiguous; weight: (I, K) in the order of time, flat; bias: (I,), or empty.
-    """
+@njit
+def _forward_items(scratch, first, last, given):  # type: ignore[no-untyped-def]
+    """Blocks first .. last - 1 of ROWS rows; row r is channel r % I of batch row r // I."""
+    sizes, x, x_strides, weight, bias, y, y_strides = given
     batches, channels, length, width, shift = sizes
     space = length + 2 * width - 2 + LANES  # of a row, with zeros at either end
     scratch[:] = ZERO
@@ -87,12 +85,24 @@ def convolution_forward(  # type: ignore[no-untyped-def]
             scratch[at + width - 1 + length : at + space] = ZERO
 
 
-def convolution_backward(  # type: ignore[no-untyped-def]
-    sizes, x, x_strides, weight, turned, bias, grad_y, y_strides, grad_x, grad_strides, grad_weight, grad_bias,
-    scratch, first, last,
-):  # fmt: skip
-    """As the forward pass; turned: the weights against time; grad_weight (B, I, K) and grad_bias (B, I) are of one
-    batch row each, flat."""
+_share_forward = on_team(_forward_items)
+
+
+def convolution_forward(share, scratch, sizes, x, x_strides, weight, bias, y, y_strides):  # type: ignore[no-untyped-def]
+    """The forward pass. share, scratch: see `on_team`.
+
+    sizes: B, I, L, K and how many of the K steps of a window lie ahead. x, y: (B, I, L), as flat memory and two
+    strides, time contiguous; weight: (I, K) in the order of time, flat; bias: (I,), or empty.
+    """
+    _share_forward(share, scratch, (sizes, x, x_strides, weight, bias, y, y_strides))
+
+
+@njit
+def _backward_items(scratch, first, last, given):  # type: ignore[no-untyped-def]
+    """As the forward pass."""
+    (
+        sizes, x, x_strides, weight, turned, bias, grad_y, y_strides, grad_x, grad_strides, grad_weight, grad_bias,
+    ) = given  # fmt: skip
     batches, channels, length, width, shift = sizes
     reach = width - 1
     space = length + 2 * reach + LANES
@@ -133,9 +143,24 @@ def convolution_backward(  # type: ignore[no-untyped-def]
                 grad_weight[row * width + k] = sum_of_lanes(load(scratch, sums + k * LANES))
 
 
+_share_backward = on_team(_backward_items)
+
+
+def convolution_backward(  # type: ignore[no-untyped-def]
+    share, scratch, sizes, x, x_strides, weight, turned, bias, grad_y, y_strides, grad_x, grad_strides, grad_weight,
+    grad_bias,
+):  # fmt: skip
+    """As the forward pass; turned: the weights against time; grad_weight (B, I, K) and grad_bias (B, I) are of one
+    batch row each, flat."""
+    given = (
+        sizes, x, x_strides, weight, turned, bias, grad_y, y_strides, grad_x, grad_strides, grad_weight, grad_bias,
+    )  # fmt: skip
+    _share_backward(share, scratch, given)
+
+
 @cache
 def _compiled(which: str, in_half: bool) -> Callable[..., None]:
-    here = (sys.modules[__name__], numba_lanes)
+    here = (sys.modules[__name__], numba_lanes, numba_team)
     if which == "forward":
         return compiled(convolution_forward, FORWARD_TYPES[in_half], *here)
     return compiled(convolution_backward, BACKWARD_TYPES, *here)
@@ -159,12 +184,9 @@ def _flat(tensor: Tensor) -> tuple[np.ndarray, tuple[int, int]]:
 
 def _run(which: str, shape: torch.Size, width: int, ahead: bool, *arguments: Any) -> None:
     function, sizes = _compiled(which, arguments[0].dtype == np.int16), (*shape, width, (width - 1) * ahead)
-
-    def task(scratch: np.ndarray, first: int, last: int) -> None:
-        function(sizes, *arguments, scratch, first, last)
-
     scratch_floats = 2 * ROWS * (shape[2] + 2 * (width - 1) + LANES) + (width + 1) * LANES
-    run_items(task, -(-shape[0] * shape[1] // ROWS), scratch_floats, UPDATES[which] * shape.numel())
+    updates = UPDATES[which] * shape.numel()
+    run_items(function, (sizes, *arguments), -(-shape[0] * shape[1] // ROWS), scratch_floats, updates)
 
 
 def _convolve(x_BIL: Tensor, weight_IK: Tensor, bias_I: Tensor | None, ahead: bool) -> Tensor:

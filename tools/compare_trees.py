@@ -6,9 +6,11 @@ BEFORE and AFTER are folders with `architectures` and `bench`, such as git workt
 each arm, a process of each tree, the order changed from arm to arm and round to round; no round begins that would not
 end in time. A process times single calls: a denoising step as a sampler makes it (batch 1), and a training step (batch
 4: noise, loss, backward pass, clipping, AdamW, averaged weights), width 256, 24 mixers, in float32, and in bfloat16 in
-AFTER where the CPU has it. The time of a process is the median of its calls, a ratio the median over rounds, beside the
-smallest and largest. The share of the peak is the products of a step by formula over the rate of a large float32
-product in the same process. Writes `speed.csv`, every process, and `speed.md`.
+AFTER where the CPU has it. Before and after each call a small product shows how fast the machine is: calls beside which
+it took over 10 % longer than the fastest of the whole run are left out, and a process makes up to three times as many
+calls to have enough of the others. The time of a process is the median of its calls, a ratio the median over rounds,
+beside the smallest and largest. The share of the peak is the products of a step by formula over the rate of a large
+float32 product in the same process. Writes `speed.csv`, every process, and `speed.md`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import os
 import platform
 import statistics
@@ -31,7 +34,9 @@ ARMS, LENGTHS, KINDS = ("smdim", "transformer", "mamba"), (512, 2048), ("step", 
 WIDTH, LAYERS, STRIDE, VOCABULARY, MASK, PAD, TRAINING_BATCH = 256, 24, 4, 290, 288, 289, 4
 CALLS = {("step", 512): 15, ("step", 2048): 7, ("train", 512): 4, ("train", 2048): 3}
 PEAK_SIZE, PEAK_CALLS, TRAINING_PASSES = 2048, 5, 3
-FIELDS = ("round", "tree", "arm", "length", "kind", "precision", "median_s", "calls", "products", "peak_per_s")
+PROBE_SIZE, PROBE_CALLS, SLOWED, MOST, LONG_CALL_S = 512, 10, 1.1, 3, 0.3
+MEASURED = ("arm", "length", "kind", "precision", "timed_s", "products", "peak_per_s")
+FIELDS = ("round", "tree", *MEASURED[:4], "median_s", "calls", "slowed", *MEASURED[5:])
 Row = dict[str, Any]
 
 
@@ -45,9 +50,13 @@ def measure(arm: str, lengths: list[int], precisions: list[str]) -> list[Row]:
     in_a_sample = getattr(sampling_step, "weights_cast_once", nullcontext)  # a tree of before casts them in each call
     torch.set_num_threads(os.cpu_count() or 1)
     model = build(arm, vocab_size=VOCABULARY, seed=0, width=WIDTH, layers=LAYERS, stride=STRIDE)
-    square = torch.randn(PEAK_SIZE, PEAK_SIZE)
+    square, small = torch.randn(PEAK_SIZE, PEAK_SIZE), torch.randn(PROBE_SIZE, PROBE_SIZE)
     peak_per_s = 2 * PEAK_SIZE**3 / min(_times_s(lambda: square @ square, PEAK_CALLS))
     rows = []
+
+    def probe_s() -> float:
+        return statistics.median(_times_s(lambda: small @ small, PROBE_CALLS))
+
     for precision in precisions:
         for kind in KINDS:
             for length in lengths:
@@ -56,14 +65,36 @@ def measure(arm: str, lengths: list[int], precisions: list[str]) -> list[Row]:
                 passes = TRAINING_PASSES * TRAINING_BATCH if kind == "train" else 1
                 products = (count.matmul + count.attention) * passes
                 with in_a_sample() if kind == "step" else nullcontext():
-                    times_s = _times_s(call, CALLS[kind, length])
-                found = (arm, length, kind, precision, statistics.median(times_s), len(times_s), products, peak_per_s)
-                rows.append(dict(zip(FIELDS[2:], found, strict=True)))
+                    timed_s = _timed_beside(call, CALLS[kind, length], probe_s)
+                found = (arm, length, kind, precision, timed_s, products, peak_per_s)
+                rows.append(dict(zip(MEASURED, found, strict=True)))
     return rows
 
 
-def _times_s(call: Callable[[], Any], count: int) -> list[float]:
+def _timed_beside(call: Callable[[], Any], count: int, probe_s: Callable[[], float]) -> list[tuple[float, float]]:
+    """Seconds of calls, each with those of the slower of the probes before and after it, until `count` calls are not
+    slowed as far as is known here."""
     call()
+    timed_s: list[tuple[float, float]] = []
+    before_s = probe_s()
+    while len(timed_s) < MOST * count and len(_kept_s(timed_s, min((p for _, p in timed_s), default=0.0))) < count:
+        if not timed_s or timed_s[-1][0] < LONG_CALL_S:
+            call()  # the products have taken the caches
+        (taken_s,) = _times_s(call, 1, warm=False)
+        after_s = probe_s()
+        timed_s.append((taken_s, max(before_s, after_s)))
+        before_s = after_s
+    return timed_s
+
+
+def _kept_s(timed_s: list[tuple[float, float]], fastest_s: float) -> list[float]:
+    """The calls beside which the machine was about as fast as its fastest probe."""
+    return [taken_s for taken_s, probe_s in timed_s if probe_s <= SLOWED * fastest_s]
+
+
+def _times_s(call: Callable[[], Any], count: int, warm: bool = True) -> list[float]:
+    if warm:
+        call()
     times_s = []
     for _ in range(count):
         began_s = time.perf_counter()
@@ -147,7 +178,19 @@ def compare(trees: dict[str, Path], arms: list[str], lengths: list[int], minutes
         longest_s = max(longest_s, time.monotonic() - round_s)
         number += 1
         print(f"round {number}: {time.monotonic() - round_s:.0f} s", file=sys.stderr)
-    return rows
+    return judged(rows)
+
+
+def judged(rows: list[Row]) -> list[Row]:
+    """Rows with the median of the calls that were not slowed (NaN without one), how many these and the others are."""
+    fastest_s = min(probe_s for row in rows for _, probe_s in row["timed_s"])
+    found = []
+    for row in rows:
+        kept_s = _kept_s(row["timed_s"], fastest_s)
+        figures = {"median_s": statistics.median(kept_s) if kept_s else math.nan, "calls": len(kept_s)}
+        left = {name: value for name, value in row.items() if name != "timed_s"}
+        found.append(left | figures | {"slowed": len(row["timed_s"]) - len(kept_s)})
+    return found
 
 
 def table(rows: list[Row], processor: str) -> list[str]:
@@ -155,10 +198,14 @@ def table(rows: list[Row], processor: str) -> list[str]:
     found: dict[tuple[Any, ...], dict[int, Row]] = {}
     for row in rows:
         key = (row["kind"], row["arm"], row["length"], row["tree"], row["precision"])
+        if math.isnan(row["median_s"]):
+            continue
         found.setdefault(key, {})[row["round"]] = row
-    rounds = 1 + max(row["round"] for row in rows)
+    rounds, slowed = 1 + max(row["round"] for row in rows), sum(row["slowed"] for row in rows)
+    calls = slowed + sum(row["calls"] for row in rows)
     lines = [
-        f"{processor}, {os.cpu_count()} threads, Python {platform.python_version()}, {rounds} rounds.",
+        f"{processor}, {os.cpu_count()} threads, Python {platform.python_version()}, {rounds} rounds; {slowed} of "
+        f"{calls} calls were left out because the machine was slower meanwhile.",
         "",
         "| step | arm | tokens | before [ms] | after [ms] | times faster (range) | peak before | peak after "
         "| bfloat16 after [ms] | times faster than float32 before (range) |",
@@ -178,17 +225,21 @@ def table(rows: list[Row], processor: str) -> list[str]:
 
 
 def _ms(rounds: dict[int, Row]) -> str:
+    if not rounds:
+        return "n/a"
     return f"{1e3 * statistics.median(row['median_s'] for row in rounds.values()):.1f}"
 
 
 def _ratio(before: dict[int, Row], after: dict[int, Row]) -> str:
     ratios = [row["median_s"] / after[number]["median_s"] for number, row in before.items() if number in after]
+    if not ratios:
+        return "n/a"
     return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def _share(rounds: dict[int, Row]) -> str:
     shares = [row["products"] / row["median_s"] / row["peak_per_s"] for row in rounds.values()]
-    return f"{100 * statistics.median(shares):.0f} %"
+    return f"{100 * statistics.median(shares):.0f} %" if shares else "n/a"
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from architectures.numba_code import array_of, compiled
-from architectures.scan import numba_lanes, numba_passes, numba_steps
+from architectures.scan import numba_lanes, numba_passes, numba_steps, numba_team
 from architectures.scan.inputs import ScanGradients, ScanInputs
 from architectures.scan.numba_passes import GradientArrays, ScanArrays, scratch_floats
 from architectures.scan.numba_steps import LANES
@@ -26,7 +26,7 @@ NOTHING = np.zeros(0, dtype=np.float32)
 @cache
 def _compiled(which: str, in_blocks: bool, in_half: bool) -> Callable[..., None]:
     """The forward or backward function, with blocks that replace the state or without; on float32 or bfloat16."""
-    sources = (numba_passes, numba_lanes, numba_steps)
+    sources = (numba_passes, numba_lanes, numba_steps, numba_team)
     if which == "forward":
         return compiled(numba_passes.scan_forward, numba_passes.FORWARD_TYPES[in_blocks, in_half], *sources)
     return compiled(numba_passes.scan_backward, numba_passes.BACKWARD_TYPES[in_blocks], *sources)
@@ -82,12 +82,8 @@ def _groups(given: ScanArrays) -> int:
 
 def _run(which: str, given: ScanArrays, results: tuple[np.ndarray, ...]) -> None:
     function = _compiled(which, given.block is not None, given.u.dtype == np.int16)
-
-    def task(scratch: np.ndarray, first: int, last: int) -> None:
-        function(*given, *results, scratch, first, last)
-
     items, updates = given.u.shape[0] * _groups(given), given.u.size * given.A.shape[1]
-    run_items(task, items, scratch_floats(which, given), updates)
+    run_items(function, (*given, *results), items, scratch_floats(which, given), updates)
 
 
 def _like(tensor: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

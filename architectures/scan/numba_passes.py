@@ -29,6 +29,7 @@ from architectures.scan.numba_steps import (
     retreat,
     store_rows,
 )
+from architectures.scan.numba_team import on_team
 
 
 class ScanArrays(NamedTuple):
@@ -98,15 +99,15 @@ _others = (_matrix, _rows, _rows, _vector, _vector, boolean, boolean, int64)
 _in_blocks = {False: (types.none, boolean), True: (int64, boolean)}
 _partial = float32[:, :, :, :]
 _gradients = (_rows, _rows, _rows, float32[:, :, ::1], _partial, _partial, _matrix, _matrix)
-_ends = _vector, int64, int64
+_shared = int64[::1], _matrix
 FORWARD_TYPES = {
-    (own, half): types.void(*(rows,) * 4, *_others, *more, rows, *_ends)
+    (own, half): types.void(*_shared, *(rows,) * 4, *_others, *more, rows)
     for own, more in _in_blocks.items()
     for half, rows in ((False, _rows), (True, _halves))
 }
 """Whether blocks replace the state, and whether u, delta, z and y are in bfloat16 -> types of the arguments."""
 BACKWARD_TYPES = {
-    own: types.void(*(_rows,) * 4, *_others, *more, *_gradients, *_ends) for own, more in _in_blocks.items()
+    own: types.void(*_shared, *(_rows,) * 4, *_others, *more, *_gradients) for own, more in _in_blocks.items()
 }
 """Whether blocks replace the state -> types of the arguments."""
 
@@ -135,14 +136,10 @@ def _enter(scratch, block, streams, time, before, saved, cells):  # type: ignore
         scratch[saved : saved + cells] = scratch[before : before + cells]
 
 
-def scan_forward(  # type: ignore[no-untyped-def]
-    u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks, block, streams, y, scratch, first, last
-):
-    """Items first .. last - 1; item i is group i % groups of batch row i // groups.
-
-    The arguments are the fields of ScanArrays: numba takes an array of any strides as an argument, not in a tuple.
-    """
-    s = ScanArrays(u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks, block, streams)
+@njit
+def _forward_items(scratch, first, last, given):  # type: ignore[no-untyped-def]
+    """Items first .. last - 1; item i is group i % groups of batch row i // groups. given: what is read, and y."""
+    s, y = given
     cells = s.A.shape[1] * LANES
     decay, rates, skips = 2 * cells, 3 * cells, 4 * cells
     biases, saved, chunk = skips + LANES, skips + 2 * LANES, skips + 2 * LANES + cells
@@ -163,6 +160,20 @@ def scan_forward(  # type: ignore[no-untyped-def]
                     load_rows(scratch, chunk + 5 * ROW, s.z, batch, channel, start, steps)
                 gate_output(scratch, chunk, s, load(scratch, skips), steps)
                 store_rows(scratch, chunk + 4 * ROW, y, batch, channel, start, steps)
+
+
+_share_forward = on_team(_forward_items)
+
+
+def scan_forward(  # type: ignore[no-untyped-def]
+    share, scratch, u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks, block, streams, y
+):
+    """The forward pass. share, scratch: see `on_team`.
+
+    The others are the fields of ScanArrays: numba takes an array of any strides as an argument, not in a tuple.
+    """
+    s = ScanArrays(u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks, block, streams)
+    _share_forward(share, scratch, (s, y))
 
 
 def scratch_floats(which: str, given: ScanArrays) -> int:
@@ -316,13 +327,10 @@ def _back_over_chunk(scratch, at, s, w, batch, channel, k, start):  # type: igno
     store_rows(scratch, at.chunk + 2 * ROW, w.grad_delta, batch, channel, start, steps)
 
 
-def scan_backward(  # type: ignore[no-untyped-def]
-    u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks, block, streams,
-    grad_u, grad_delta, grad_z, grad_A, grad_B, grad_C, grad_skip, grad_bias, scratch, first, last,
-):  # fmt: skip
-    """Items as in scan_forward; partial sums as in GradientArrays."""
-    s = ScanArrays(u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks, block, streams)
-    w = GradientArrays(grad_u, grad_delta, grad_z, grad_A, grad_B, grad_C, grad_skip, grad_bias)
+@njit
+def _backward_items(scratch, first, last, given):  # type: ignore[no-untyped-def]
+    """Items as in _forward_items; given: what is read, and the gradients, partial sums as in GradientArrays."""
+    s, w = given
     length, state = s.u.shape[2], s.A.shape[1]
     cells = state * LANES
     at = _places_compiled(length, state, s.group_blocks, s.block)
@@ -348,3 +356,16 @@ def scan_backward(  # type: ignore[no-untyped-def]
             w.grad_bias[batch, first_channel + c] = scratch[at.grad_bias + c]
             for n in range(state):
                 w.grad_A[batch, first_channel + c, n] = scratch[at.grad_A + k * cells + n * LANES + lane]
+
+
+_share_backward = on_team(_backward_items)
+
+
+def scan_backward(  # type: ignore[no-untyped-def]
+    share, scratch, u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks, block, streams,
+    grad_u, grad_delta, grad_z, grad_A, grad_B, grad_C, grad_skip, grad_bias,
+):  # fmt: skip
+    """The backward pass, as scan_forward."""
+    s = ScanArrays(u, delta, z, grad_y, A, B, C, skip, bias, smooth, gated, group_blocks, block, streams)
+    w = GradientArrays(grad_u, grad_delta, grad_z, grad_A, grad_B, grad_C, grad_skip, grad_bias)
+    _share_backward(share, scratch, (s, w))

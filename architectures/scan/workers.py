@@ -1,25 +1,32 @@
-"""Threads that share the items of one call of a CPU kernel; it releases the interpreter lock, so plain ones suffice."""
+"""Threads that share the items of a compiled CPU kernel: those of torch's own loops, or of a pool beside them."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import count
+from typing import Any
 
 import numpy as np
 import torch
 
-Task = Callable[[np.ndarray, int, int], None]
-"""Computes the items first .. last - 1, given scratch memory (float32) of its own."""
+from architectures.scan.numba_team import team_address
 
 PORTIONS_PER_THREAD = 4
 """Items are handed out in about this many portions per thread, so that a delayed core does not delay the rest."""
 
 SMALLEST_SHARE = 1 << 19
-"""Updates of one state at one step (about 0.5 ms of a backward pass): no thread is started for less than this."""
+"""Updates of one state at one step (about 0.5 ms of a backward pass): no thread of the pool is woken for less."""
+
+SMALLEST_TEAM_SHARE = 1 << 15
+"""The same for a thread of torch, which stays awake for a while after torch's own loops."""
+
+APART = 32
+"""Floats between the scratch memory of two threads, so that no line of a cache holds some of both."""
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 os.register_at_fork(after_in_child=_pools.clear)  # a forked child inherits the pool but none of its threads
+_OWNER = os.getpid()
+"""A process forked from this one does not ask OpenMP for the threads that it has not inherited either."""
 
 
 @contextmanager
@@ -43,24 +50,28 @@ def _pool(helpers: int) -> ThreadPoolExecutor:
     return _pools[helpers]
 
 
-def run_items(task: Task, items: int, scratch_floats: int, updates: int) -> None:
-    """Run `task` over all items on at most torch.get_num_threads() threads, the calling one among them.
+def run_items(
+    function: Callable[..., None], arguments: Sequence[Any], items: int, scratch_floats: int, updates: int
+) -> None:
+    """Run the compiled `function(share, scratch, *arguments)` over all items on at most torch.get_num_threads()
+    threads, the calling one among them.
 
-    updates: how many times a state is updated, B L D N; small scans run on fewer threads. What an item computes must
-    not depend on others.
+    share, scratch: see `numba_team.on_team`; scratch_floats: those of one thread. updates: how many times a state is
+    updated, B L D N; small scans run on fewer threads. What an item computes must not depend on others.
     """
-    threads = min(torch.get_num_threads(), items, max(1, updates // SMALLEST_SHARE))
+    address = team_address() if os.getpid() == _OWNER else 0
+    smallest = SMALLEST_TEAM_SHARE if address else SMALLEST_SHARE
+    threads = min(torch.get_num_threads(), items, max(1, updates // smallest))
     portion = items if threads == 1 else max(1, items // (threads * PORTIONS_PER_THREAD))
-    tickets = count()
+    share = np.array((address, threads, portion, items, 0, 0))  # as numba_team names them
+    scratch = np.empty((threads, scratch_floats + APART), dtype=np.float32)
+    if address and threads > 1:
+        function(share, scratch, *arguments)
+        return
 
     def work() -> None:
-        scratch = np.empty(scratch_floats, dtype=np.float32)
         with _subnormals_flushed():
-            for ticket in tickets:
-                first = ticket * portion
-                if first >= items:
-                    return
-                task(scratch, first, min(first + portion, items))
+            function(share, scratch, *arguments)
 
     if threads == 1:
         work()

@@ -51,7 +51,7 @@ SCHEMA = {
     "version": Column(str, "versions of the code parts that decide the row"),
     "iqr": Column(float, "interquartile range of the timed calls"),
     "stopped_by": Column(str, "what ended the timing"),
-    "note": Column(str, "flags: busy machine, clocks that differ, slow fallback, counts left out"),
+    "note": Column(str, "flags: busy or slowed machine, clocks that differ, slow fallback, counts left out"),
     "asked_bytes": Column(
         float, "where memory ran out: bytes held and asked for beyond the process without a model, at least"
     ),

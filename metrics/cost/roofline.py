@@ -1,9 +1,13 @@
-"""Roofline: the machine's ceilings of compute and of memory traffic, and the traffic of a call."""
+"""Roofline: the machine's ceilings of compute and of memory traffic, its speed at the moment, and the traffic of a
+call."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from statistics import median
 from typing import Any
 
 import torch
@@ -15,6 +19,7 @@ from metrics.cost.latency import time_calls
 PRODUCT_SIZE = {"cpu": 2048, "cuda": 8192}
 COPY_BYTES = {"cpu": 2**28, "cuda": 2**31}
 """Far over any cache, so that a copy runs at the speed of the memory."""
+PROBE_SIZE, PROBE_WARMUP, PROBE_CALLS = 512, 3, 10
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,29 @@ def measure_ceilings(
     copy_s = min(time_calls(lambda: target.copy_(source), calls, device=kind).samples_s)
     moved = 2 * source.numel() * source.element_size()
     return Ceilings(2 * size**3 / product_s, moved / copy_s, str(dtype).removeprefix("torch."), torch.get_num_threads())
+
+
+def probe_product_s() -> float:
+    """Seconds of a small float32 product on the CPU with the present number of threads: the median of ten.
+
+    Three before them wake the threads. It shows how fast the machine is at this moment, which on a shared virtual
+    machine changes by a factor of 1.3 to 1.7 for seconds at a time: neighbours use the sibling hardware threads, and no
+    steal time shows that.
+    """
+    left, right, product = _probe_matrices()
+    taken_s = []
+    for _ in range(PROBE_WARMUP + PROBE_CALLS):
+        start_s = time.perf_counter()
+        torch.mm(left, right, out=product)
+        taken_s.append(time.perf_counter() - start_s)
+    return median(taken_s[PROBE_WARMUP:])
+
+
+@cache
+def _probe_matrices() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Two factors and the place of their product; no random numbers, whose state belongs to what is measured."""
+    entries = torch.linspace(-1, 1, PROBE_SIZE**2, dtype=torch.float32, device="cpu").view(PROBE_SIZE, PROBE_SIZE)
+    return entries, entries.flip(0), torch.empty_like(entries)
 
 
 def traffic_bytes(call: Callable[[], Any]) -> int:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from bench.measure.efficiency.record import Record
-from bench.measure.efficiency.throttling import gpu_columns, gpu_states
+from bench.measure.efficiency.throttling import gpu_columns, gpu_states, probes_of, slow_notes
 from bench.measure.rows import missing, row
 from metrics.cost import quantities as cost
 
@@ -62,8 +62,7 @@ def latency_row(
         disagree = not all(one["clocks_agree"] for one in rounds)
         notes = [*record.notes, *["the two clocks differ by over 5 %"] * disagree]
         notes += [rounds[-1]["note"]] if rounds[-1]["note"] else []
-        repeated = record.repeated[kind, length]
-        notes += [f"{repeated} throttled round{'s' * (repeated > 1)} timed again"] if repeated else []
+        notes += slow_notes(record, kind, length)
         notes += [
             f"{one['reason']} (in replicate {one['replicate'] + 1})" for one in record.all("failed", kind, length)
         ]
@@ -71,6 +70,8 @@ def latency_row(
         found |= gpu_columns(record, kind, length)
         if states := gpu_states(record, kind, length):
             found["gpu"] = states
+        if probes := probes_of(record, kind, length):
+            found |= {"probes_s": probes, "fastest_probe_s": record.fastest_probe_s}
         found["stopped_by"] = record.stopped.get((kind, length), "")
     else:
         why = record.why_missing(kind, length, cell.prune)

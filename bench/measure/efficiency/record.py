@@ -26,18 +26,21 @@ class Record:
     death: tuple[str, str] | None = None
     notes: list[str] = field(default_factory=list)
     repeated: Counter[Key] = field(default_factory=Counter)
-    """Rounds whose place a repeat has taken."""
+    """Repeats of rounds; each has left one of two."""
+    fastest_probe_s: float = math.inf
+    """The fastest probe of the CPU in the session with as many threads as this arm; infinite before the first."""
 
     def take(self, message: Message) -> None:
         """Add one message of a process; "replicate" is 0 where it has none."""
         key = (message.get("kind", ""), message.get("length"))
         self.messages.setdefault(message["event"], {}).setdefault(key, []).append({"replicate": 0, **message})
 
-    def replace(self, event: str, key: Key, count: int) -> None:
-        """Take out the last of the first `count` messages where one came after them, which repeats it."""
+    def replace(self, event: str, key: Key, count: int, better: Callable[[Message, Message], bool]) -> None:
+        """Where a message came after the first `count`, it repeats the last of them: one of the two is taken out, the
+        older where the newer is `better(newer, older)`."""
         messages = self.messages.get(event, {}).get(key, [])
         if len(messages) > count > 0:
-            del messages[count - 1]
+            del messages[count - 1 if better(messages[count], messages[count - 1]) else count]
             self.repeated[key] += 1
 
     def all(self, event: str, kind: str = "", length: int | None = None) -> list[Message]:

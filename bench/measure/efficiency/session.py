@@ -50,7 +50,7 @@ def measure_group(
     until the replicate's share of `time_cap_s` seconds is spent; `stopped_by` says which ended it. Where `PATIENCE`
     caps leave no time for it, a further replicate is not begun, which `stopped_by` says too; one is always whole.
     What is timed is called `calls_per_round` times in a round, or as often as fits into `seconds_per_round` where that
-    is more, and again where the GPU was throttled (see `throttling`). Whole samples are drawn in each replicate where
+    is more, and again where the device was slowed (see `throttling`). Whole samples are drawn in each replicate where
     there is time (see `samples_planned`), and memory is measured. FLOPs, energy and compilation are of the first;
     without `counts` FLOPs, launches, energy and computed memory are left out.
     A process that dies leaves what it has measured with the reason, and NaN for the rest; the others go on.
@@ -166,7 +166,7 @@ class _Session:
                 if self.samples[n] > number and (one_s := self.one_sample_s(arm, n))
             ]
             if work:
-                self.group.turn(arm, {"command": "round", "work": work}, "drawing whole samples")
+                self.repeats.turn(arm, work, "drawing whole samples")
         self.spent_s += time.monotonic() - began
 
     def measure_memory(self, number: int) -> None:
@@ -220,8 +220,7 @@ class _Session:
             progress = {"done": number * self.share + done, "total": max(self.replicates * self.share, done + 1)}
             for arm in group.alive:
                 work, left_s = self.work(arm, wide), ahead * last_s + (left - 1) * self.last_start_s + ahead_s
-                group.turn(arm, {"command": "round", "work": work}, "timing", **progress, left_s=left_s)
-                self.repeats.after(arm, work)
+                self.repeats.turn(arm, work, "timing", **progress, left_s=left_s)
             last_s = time.monotonic() - round_began
             done += 1
             if done >= self.share:

@@ -1,4 +1,5 @@
-"""Rounds during which the GPU was throttled: timed again after a pause, flagged in the rows where that did not help."""
+"""Rounds during which the device was slow, a GPU throttled or a CPU slowed by its neighbours: timed again after a
+pause, flagged in the rows where that did not help."""
 
 from __future__ import annotations
 
@@ -8,40 +9,97 @@ from statistics import median
 from typing import Any
 
 from bench.measure.efficiency.group import Arm, Group
-from bench.measure.efficiency.record import Key, Record
+from bench.measure.efficiency.record import Key, Message, Record
 
 REPEATS = 3
 """Times that a round is timed again."""
 PAUSE_S = 5.0
 """Wait before that, for the device to cool."""
+CPU_PAUSE_S = 1.0
+"""Wait before that on a CPU, for a neighbour to finish."""
+SLOWED = 0.1
+"""A CPU is slowed where a probe takes longer than the fastest of the session by more than this share of it."""
 
 
 class Repeats:
-    """Repeats of throttled rounds in one session.
+    """The turns of timed calls in one session, with repeats of the slow blocks.
 
-    What is still throttled after `REPEATS` repeats is so by its own load: later rounds are flagged and not repeated.
+    A GPU that is still throttled after `REPEATS` repeats is so by its own load: later rounds are flagged and not
+    repeated. A CPU may be free again in a later round. Its repeats take no longer than the first tries so far, and of
+    the tries of a round the one with the fastest probes is kept, not the last.
     """
 
     def __init__(self, group: Group) -> None:
         self.group = group
         self.given_up: set[tuple[str, Key]] = set()
+        self.first_s = self.repeats_s = 0.0
+        """Seconds of first tries; of repeats on a CPU, pauses included."""
 
-    def after(self, arm: Arm, work: Sequence[Mapping[str, Any]]) -> None:
-        """Time the throttled blocks of the turn that has just ended again; a repeat takes the place of its round."""
+    def turn(self, arm: Arm, work: Sequence[Mapping[str, Any]], stage: str, **progress: Any) -> None:
+        """One turn of timed calls. Its slow blocks are timed again; the better of round and repeat is kept."""
+        began, before = time.monotonic(), self._counts(arm, work)
+        self._round(arm, work, stage, **progress)
+        self.first_s += time.monotonic() - began
+        after = self._counts(arm, work)
+        work = [block for block in work if after[_key(block)] > before[_key(block)]]
         for _ in range(REPEATS):
-            work = [block for block in work if self._to_repeat(arm, _key(block))]
+            work = [block for block in work if self._to_repeat(arm, block)]
             if not work or arm.process is None:
                 return
-            time.sleep(PAUSE_S)
-            before = {_key(block): len(arm.record.all("samples", *_key(block))) for block in work}
-            self.group.turn(arm, {"command": "round", "work": work}, "timing throttled rounds again")
+            on_cpu = any(_probes(_newest(arm, block)) for block in work)
+            if on_cpu and not self._time_for(arm, work):
+                return
+            began, before = time.monotonic(), self._counts(arm, work)
+            time.sleep(CPU_PAUSE_S if on_cpu else PAUSE_S)
+            self._round(arm, work, f"timing {'slowed' if on_cpu else 'throttled'} rounds again")
             for key, count in before.items():
-                arm.record.replace("samples", key, count)
-        self.given_up |= {(arm.cell.id, _key(block)) for block in work if self._to_repeat(arm, _key(block))}
+                arm.record.replace("samples", key, count, _is_better)
+            self.repeats_s += time.monotonic() - began if on_cpu else 0.0
+        self.given_up |= {(arm.cell.id, _key(block)) for block in work if self._to_repeat(arm, block)}
 
-    def _to_repeat(self, arm: Arm, key: Key) -> bool:
-        newest = arm.record.newest("samples", *key)
-        return (arm.cell.id, key) not in self.given_up and newest is not None and bool(_state(newest).get("throttled"))
+    def _round(self, arm: Arm, work: Sequence[Mapping[str, Any]], stage: str, **progress: Any) -> None:
+        """A turn, and the fastest probe of the session after it."""
+        self.group.turn(arm, {"command": "round", "work": work}, stage, **progress)
+        probes_s = [probe_s for block in work for probe_s in _probes(_newest(arm, block))]
+        for other in self.group.arms:
+            if other.cell.threads == arm.cell.threads:
+                other.record.fastest_probe_s = min([other.record.fastest_probe_s, *probes_s])
+
+    def _counts(self, arm: Arm, work: Sequence[Mapping[str, Any]]) -> dict[Key, int]:
+        """The rounds of each block so far."""
+        return {_key(block): len(arm.record.all("samples", *_key(block))) for block in work}
+
+    def _to_repeat(self, arm: Arm, block: Mapping[str, Any]) -> bool:
+        newest, key = _newest(arm, block), _key(block)
+        if probes_s := _probes(newest):
+            return is_slowed(probes_s, arm.record.fastest_probe_s)
+        is_left = key[0] == "sample" or (arm.cell.id, key) in self.given_up  # samples of a throttled GPU are flagged
+        return not is_left and bool(_state(newest).get("throttled"))
+
+    def _time_for(self, arm: Arm, work: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether repeats on a CPU stay within the time of the first tries with one more of these blocks."""
+        calls_s = sum(sum(_newest(arm, block)["samples_s"]) for block in work)
+        return self.repeats_s + CPU_PAUSE_S + calls_s <= self.first_s
+
+
+def is_slowed(probes_s: Sequence[float], fastest_s: float) -> bool:
+    """Whether the CPU was slow before or after a block of calls."""
+    return max(probes_s) > (1 + SLOWED) * fastest_s
+
+
+def _is_better(newer: Message, older: Message) -> bool:
+    """Whether a repeat takes the place of its round: always on a GPU, on a CPU where its slower probe was faster."""
+    return not _probes(newer) or not _probes(older) or max(_probes(newer)) < max(_probes(older))
+
+
+def _newest(arm: Arm, block: Mapping[str, Any]) -> Message:
+    """The last round of a block; {} where there is none."""
+    return arm.record.newest("samples", *_key(block)) or {}
+
+
+def _probes(message: Message) -> list[float]:
+    """Seconds of the probes before and after the calls of a message; [] on a GPU."""
+    return message.get("probes_s", [])
 
 
 def _key(block: Mapping[str, Any]) -> Key:
@@ -51,6 +109,22 @@ def _key(block: Mapping[str, Any]) -> Key:
 def _state(message: Mapping[str, Any]) -> dict[str, Any]:
     """What NVML showed after the calls of a message; {} on a CPU."""
     return message.get("gpu", {})
+
+
+def probes_of(record: Record, kind: str, length: int) -> list[list[float]]:
+    """Seconds of the probes before and after each round of timed calls; [] on a GPU."""
+    probes_s = [_probes(message) for message in record.all("samples", kind, length)]
+    return probes_s if any(probes_s) else []
+
+
+def slow_notes(record: Record, kind: str, length: int) -> list[str]:
+    """Notes of a row of timed calls: how many rounds were timed again, and in how many a CPU stayed slow."""
+    repeated, probes_s = record.repeated[kind, length], probes_of(record, kind, length)
+    what = "slowed" if probes_s else "throttled"
+    notes = [f"{repeated} {what} round{'s' * (repeated > 1)} timed again"] if repeated else []
+    if slowed := sum(is_slowed(pair, record.fastest_probe_s) for pair in filter(None, probes_s)):
+        notes.append(f"machine slower by over {100 * SLOWED:.0f} % in {slowed} of {len(probes_s)} rounds")
+    return notes
 
 
 def gpu_states(record: Record, kind: str, length: int) -> list[dict[str, Any]]:

@@ -49,7 +49,7 @@ from metrics.cost.memory import (  # noqa: E402
     requested_bytes,
 )
 from metrics.cost.nvml import GpuWatch  # noqa: E402
-from metrics.cost.roofline import measure_ceilings  # noqa: E402
+from metrics.cost.roofline import measure_ceilings, probe_product_s  # noqa: E402
 
 LONG_CALL_S = 0.3
 """A call at least this long is not repeated untimed at the start of a turn: caches are cold for a small share of it."""
@@ -216,7 +216,9 @@ class EfficiencyWorker:
         if kind == "sample":
             self.sampled.add(length)
         self.arm.marks.clear()
+        probes_s = self._probe_s()
         times = time_calls(call, calls, warmup=warmup, device=self.arm.device)
+        probes_s += self._probe_s()
         state = self.gpu.read()  # at once, while the device still has the clocks of the calls
         self.emit(
             "samples",
@@ -228,7 +230,12 @@ class EfficiencyWorker:
             nfe=self.arm.nfe if kind == "sample" else [],
             note=self.arm.graph_words if kind == "sample" else "",
             gpu=state,
+            probes_s=probes_s,
         )
+
+    def _probe_s(self) -> list[float]:
+        """How fast the CPU is now, whatever the precision of the arm; [] on a GPU, whose state says more."""
+        return [probe_product_s()] if self.arm.device.type == "cpu" else []
 
     def _compile(self, length: int) -> None:
         for kind in self.kinds:

@@ -37,6 +37,8 @@ HOW_TO_READ = (
 )
 BUSY = "the machine is busy"
 """In the note of a timing beside which other programs computed."""
+SLOWED = r"machine slower by over 10 % in (\d+) of (\d+) rounds"
+"""In the note of a timing: rounds before or after which a CPU was slower than at its fastest in the session."""
 CUT_SHORT = r"(\d+ of \d+ replicates)"
 """In `stopped_by` of a timing that has fewer processes than its study asks for."""
 
@@ -90,12 +92,21 @@ def _timing_caveats(frame: pd.DataFrame, together: bool) -> list[str]:
 
 
 def _hurried(timed: pd.DataFrame) -> list[str]:
-    """That other programs ran beside the timings, and that the time cap left no time for all replicates."""
+    """That other programs ran beside the timings, that the machine was slower meanwhile, and that the time cap left no
+    time for all replicates."""
     arms, words = timed["arm"].nunique(), []
     if busy := timed.loc[timed["note"].astype(str).str.contains(BUSY, regex=False), "arm"].nunique():
         words.append(
             f"Other programs kept the machine busy while {busy} of {arms} arms were timed: times may be too long and "
             "intervals wide. `note` in `table.csv` names the programs."
+        )
+    slowed = timed["note"].astype(str).str.extract(SLOWED).dropna().astype(int)
+    if len(slowed):
+        some = timed.loc[slowed.index, "arm"].nunique()
+        words.append(
+            f"While {some} of {arms} arms were timed the machine was at times slower by over 10 % than at its fastest "
+            f"({slowed[0].sum()} of {slowed[1].sum()} rounds, also when they were repeated), as with neighbours on a "
+            "shared machine: times may be too long and intervals wide."
         )
     cut = timed["stopped_by"].astype(str).str.extract(CUT_SHORT)[0]
     if cut.notna().any():

@@ -1,5 +1,7 @@
 """The CPU kernels on several threads: the same bits for any number of them, and safe use from several callers."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -75,37 +77,90 @@ def test_float64_is_refused_by_a_float32_kernel(kernel: str) -> None:
         selective_scan(*(tensor.double() for tensor in arguments(1, 3, 5, 2)), kernel=kernel)
 
 
+@pytest.fixture
+def own_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Items are shared by threads of ours, as where torch lends none."""
+    monkeypatch.setattr(workers, "team_address", lambda: 0)
+
+
 @pytest.mark.parametrize(("shares", "threads_used"), [(1, 1), (3, 3), (1000, 4)])
 def test_small_scans_wake_fewer_threads(
-    shares: int, threads_used: int, threads_restored: None, monkeypatch: pytest.MonkeyPatch
+    shares: int, threads_used: int, own_threads: None, threads_restored: None
 ) -> None:
-    """A barrier lets an item end only when all expected threads hold one; one thread takes all items at once."""
+    """A barrier lets a call end only when all expected threads have made one; one thread takes all items at once."""
     torch.set_num_threads(4)
     meeting = threading.Barrier(threads_used)
-    seen: list[tuple[int, int]] = []
+    seen: list[tuple[int, ...]] = []
 
-    def task(scratch: np.ndarray, first: int, last: int) -> None:
-        if first < threads_used:
-            meeting.wait(timeout=600)
-        seen.append((first, last))
+    def function(share: np.ndarray, scratch: np.ndarray) -> None:
+        meeting.wait(timeout=600)
+        seen.append((*share, *scratch.shape))
 
-    monkeypatch.setattr(workers, "PORTIONS_PER_THREAD", 100)  # portions of one item
-    workers.run_items(task, 12, 1, shares * workers.SMALLEST_SHARE)
-    assert sorted(seen) == ([(0, 12)] if threads_used == 1 else [(i, i + 1) for i in range(12)])
+    workers.run_items(function, (), 24, 1, shares * workers.SMALLEST_SHARE)
+    portion = {1: 24, 3: 2, 4: 1}[threads_used]
+    assert seen == [(0, threads_used, portion, 24, 0, 0, threads_used, 1 + workers.APART)] * threads_used
 
 
-def test_an_error_in_a_helper_reaches_the_caller(threads_restored: None) -> None:
+def test_an_error_in_a_helper_reaches_the_caller(own_threads: None, threads_restored: None) -> None:
     torch.set_num_threads(2)
     meeting = threading.Barrier(2)
 
-    def task(scratch: np.ndarray, first: int, last: int) -> None:
-        if first < 2:
-            meeting.wait(timeout=600)
+    def function(share: np.ndarray, scratch: np.ndarray) -> None:
+        meeting.wait(timeout=600)
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("a helper failed")
 
     with pytest.raises(RuntimeError, match="a helper failed"):
-        workers.run_items(task, 2, 1, 1 << 30)
+        workers.run_items(function, (), 2, 1, 1 << 30)
+
+
+def test_threads_of_ours_find_the_same_bits_as_those_of_torch(
+    kernel: str, threads_restored: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "SMALLEST_SHARE", 1)
+    torch.set_num_threads(3)
+    expected = output_and_gradients(arguments(), kernel)
+    monkeypatch.setattr(workers, "team_address", lambda: 0)
+    found = output_and_gradients(arguments(), kernel)
+    assert all(torch.equal(a, b) for a, b in zip(expected, found, strict=True))
+
+
+IN_A_PROCESS = """
+import os, signal, sys, threading
+import torch
+from architectures.scan import selective_scan, workers
+
+if not workers.team_address():
+    sys.exit(77)
+torch.set_num_threads(3)
+workers.SMALLEST_SHARE = 1
+time, mix = torch.rand(2, 200, 70), torch.rand(2, 5, 70)
+large = torch.full((1 << 22,), 1e-40)
+
+
+def scan():
+    return selective_scan(time, time, -torch.rand(200, 5).fill_(0.5), mix, mix, kernel="numba")
+
+
+large * 1.0
+before = set(os.listdir("/proc/self/task"))
+expected = scan()
+assert set(os.listdir("/proc/self/task")) == before, "threads were started beside those of torch"
+assert (large * 1.0).min() > 0, "a thread of torch goes on flushing subnormal numbers"
+child = os.fork()
+if not child:
+    signal.alarm(60)  # a child that waits for threads it has not inherited ends here
+    os._exit(0 if torch.equal(scan(), expected) else 1)
+assert os.waitpid(child, 0)[1] == 0, "a forked child could not scan"
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads are counted in /proc")
+def test_a_team_is_of_the_threads_of_torch_and_leaves_them_as_they_were(kernel: str) -> None:
+    found = subprocess.run([sys.executable, "-c", IN_A_PROCESS], capture_output=True, text=True)
+    if found.returncode == 77:
+        pytest.skip("torch lends no threads here")
+    assert found.returncode == 0, found.stderr
 
 
 def test_calling_thread_keeps_its_subnormal_numbers(kernel: str) -> None:

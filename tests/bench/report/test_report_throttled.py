@@ -1,4 +1,5 @@
-"""Figures of a throttled GPU are marked wherever they are read; a busy machine and a session cut short are stated."""
+"""Figures of a throttled GPU are marked wherever they are read; a busy or slowed machine and a session cut short are
+stated."""
 
 from __future__ import annotations
 
@@ -30,3 +31,17 @@ def test_a_busy_machine_and_processes_that_were_not_begun_are_caveats(frame):
     words = " ".join(caveats(frame))
     assert "busy while 2 of 4 arms were timed" in words
     assert "before all processes of an arm were begun (1 of 3 replicates)" in words
+
+
+def test_rounds_on_a_slowed_machine_are_one_caveat_with_counts(frame):
+    assert "slower by" not in " ".join(caveats(frame))
+    for arm, note in (
+        ("smdim", "2 slowed rounds timed again; machine slower by over 10 % in 3 of 20 rounds"),
+        ("mamba", "machine slower by over 10 % in 1 of 20 rounds"),
+        ("transformer", "1 slowed round timed again"),
+    ):
+        at = (frame["arm"] == arm) & (frame["metric"] == "step_latency") & (frame["length"] == 512)
+        frame.loc[at, "note"] = note
+    found = [words for words in caveats(frame) if "slower by" in words]
+    assert len(found) == 1
+    assert "While 2 of 4 arms were timed" in found[0] and "(4 of 40 rounds, also when" in found[0]

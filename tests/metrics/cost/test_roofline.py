@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import torch
 
-from metrics.cost.roofline import measure_ceilings, traffic_bytes
+from metrics.cost.roofline import _probe_matrices, measure_ceilings, probe_product_s, traffic_bytes
 
 
 def test_ceilings_are_positive_and_say_how_they_were_made():
     found = measure_ceilings(product_size=64, copy_bytes=2**16, calls=2)
     assert found.flops_per_s > 0 and found.bytes_per_s > 0
     assert found.dtype == "float32" and found.threads == torch.get_num_threads()
+
+
+def test_a_probe_is_positive_and_leaves_random_numbers_and_types_alone():
+    state, usual = torch.get_rng_state(), torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    _probe_matrices.cache_clear()
+    try:
+        assert probe_product_s() > 0
+        assert torch.equal(torch.get_rng_state(), state)
+        assert {one.dtype for one in _probe_matrices()} == {torch.float32}
+    finally:
+        torch.set_default_dtype(usual)
 
 
 def test_a_product_reads_two_matrices_and_writes_one():

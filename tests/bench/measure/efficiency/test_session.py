@@ -34,6 +34,7 @@ def session(cell, folder):
     events = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("metrics.cost.device.BusyWatch.busy", lambda self: [(42, "spinner", 0.98)])
+        patch.setattr("bench.measure.efficiency.throttling.is_slowed", lambda probes_s, fastest_s: False)
         found = measure_group(
             arms,
             rounds=2,
@@ -82,6 +83,10 @@ def test_all_figures_of_a_good_arm_are_there(session):
         assert rows["step_latency", length]["kernel"].startswith("scan=none sdpa=")
         assert rows["parameters", length]["value"] == 20 * 16 + 16 * 20 + 20
     assert "within" in rows["step_latency", 16]["stopped_by"] and rows["step_latency", 16]["iqr"] >= 0
+    for metric, rounds in (("step_latency", 2), ("sample_latency", 1)):
+        probes_s = rows[metric, 16]["probes_s"]
+        assert [len(pair) for pair in probes_s] == [2] * rounds
+        assert 0 < rows[metric, 16]["fastest_probe_s"] <= min(map(min, probes_s))
     assert rows["sample_latency", 16]["stopped_by"] == "planned samples"
     assert session[0]["b"]["step_latency", 16]["batch"] == 2
 

@@ -1,4 +1,5 @@
-"""Rounds of a throttled GPU: timed again after a pause, flagged where that does not help, and never lost."""
+"""Rounds of a throttled GPU or a slowed CPU: timed again after a pause, flagged where that does not help, and never
+lost."""
 
 from __future__ import annotations
 
@@ -14,34 +15,60 @@ from bench.measure.efficiency import worker as efficiency_worker
 from bench.measure.efficiency.doctor import LOCK, examine_clock
 from bench.measure.efficiency.group import Group
 from bench.measure.efficiency.rows import rows_of
-from bench.measure.efficiency.throttling import PAUSE_S, Repeats
+from bench.measure.efficiency.session import _Session
+from bench.measure.efficiency.throttling import CPU_PAUSE_S, PAUSE_S, Repeats
+from metrics.cost.latency import CallTimes
 from metrics.cost.nvml import Gpu, GpuWatch
 
 CUDA = torch.device("cuda")
 COOL = {"sm_clock_mhz": 1980.0, "temperature_c": 50.0, "power_w": 300.0, "throttled": []}
 SLOWED = {"sm_clock_mhz": 1500.0, "temperature_c": 87.0, "power_w": 700.0, "throttled": ["power cap"]}
 WORK = [{"kind": "step", "length": 16, "calls": 1}, {"kind": "step", "length": 32, "calls": 1}]
+FULL = {"probes_s": [1.0, 1.1]}
+
+
+def slow(probe_s, **more):
+    """A round on a CPU of which the slower probe took so long."""
+    return {"probes_s": [1.0, probe_s], **more}
+
+
+class Clock:
+    """Stand-in for the module `time`: calls and pauses move it."""
+
+    def __init__(self):
+        self.now_s, self.pauses = 0.0, []
+
+    def monotonic(self):
+        return self.now_s
+
+    def sleep(self, pause_s):
+        self.pauses.append(pause_s)
+        self.now_s += pause_s
 
 
 class Process:
-    """Answers each block of a turn with the next state of the GPU; a state that is an error ends it."""
+    """Answers each block of a turn with the next state of the GPU, or the next round on a CPU; a state that is an error
+    ends it."""
 
-    def __init__(self, states):
-        self.states, self.turns = iter(states), []
+    def __init__(self, states, clock):
+        self.states, self.turns, self.clock = iter(states), [], clock
 
     def send(self, command):
         self.turns.append([block["length"] for block in command["work"]])
+        self.kinds = [block["kind"] for block in command["work"]]
 
     def answers(self, silence_s):
-        for length in self.turns[-1]:
+        for kind, length in zip(self.kinds, self.turns[-1], strict=True):
             state = next(self.states)
             if isinstance(state, CellFailure):
                 raise state
             if "words" in state:
                 yield {"event": "warning", **state}
                 state = {}
-            usual = {"clocks_agree": True, "note": "", "phases_s": {}, "nfe": []}
-            yield {"event": "samples", "kind": "step", "length": length, "samples_s": [1.0], "gpu": state, **usual}
+            usual = {"clocks_agree": True, "note": "", "phases_s": {}, "nfe": [3.0] * (kind == "sample")}
+            shown = {"samples_s": [1.0], "gpu": {}} | (state if "probes_s" in state else {"gpu": state})
+            self.clock.now_s += sum(shown["samples_s"])
+            yield {"event": "samples", "kind": kind, "length": length, **shown, **usual}
 
     def close(self):
         pass
@@ -49,19 +76,22 @@ class Process:
 
 @pytest.fixture
 def session(cell, monkeypatch):
-    """Rounds of one arm whose GPU is in the states given: its rows, the lengths of each turn, and the pauses."""
+    """Rounds of one arm whose device is in the states given: its rows, the lengths of each turn, and the pauses.
 
-    def run(states, rounds):
-        pauses = []
-        monkeypatch.setattr(throttling.time, "sleep", pauses.append)
+    Earlier rounds of the session have taken `first_s` seconds.
+    """
+
+    def run(states, rounds, first_s=1000.0, work=WORK):
+        clock = Clock()
+        monkeypatch.setattr(throttling, "time", clock)
         group = Group([cell("a", training=False)], {}, lambda cell_id, event: None, 1.0)
         arm, repeats = group.arms[0], Repeats(group)
-        process = arm.process = Process(states)
+        repeats.first_s = first_s
+        process = arm.process = Process(states, clock)
         for _ in range(rounds):
-            group.turn(arm, {"command": "round", "work": WORK})
-            repeats.after(arm, WORK)
+            repeats.turn(arm, work, "timing")
         rows = {(row["metric"], row["length"]): row for row in rows_of(arm.cell, arm.record, {}, {})}
-        return rows, process.turns, pauses
+        return rows, process.turns, clock.pauses
 
     return run
 
@@ -92,10 +122,87 @@ def test_a_process_that_dies_in_a_repeat_leaves_the_throttled_round(session):
     assert row["note"] == "the GPU is gone"
 
 
-def test_a_cpu_is_never_repeated_and_has_no_clocks(session):
-    rows, turns, pauses = session([{}] * 4, rounds=2)
+def test_a_whole_sample_of_a_throttled_gpu_is_flagged_and_not_repeated(session):
+    rows, turns, pauses = session([SLOWED], rounds=1, work=[{"kind": "sample", "length": 16, "calls": 1}])
+    assert turns == [[16]] and not pauses
+    assert rows["sample_latency", 16]["throttled"] == "power cap in 1 of 1 rounds"
+
+
+def test_a_cpu_within_ten_percent_of_its_fastest_is_not_repeated_and_has_no_clocks(session):
+    rows, turns, pauses = session([FULL, slow(1.099)] * 2, rounds=2)
     assert turns == [[16, 32]] * 2 and not pauses
-    assert not {"gpu", "sm_clock_mhz", "throttled"} & set(rows["step_latency", 16])
+    row = rows["step_latency", 16]
+    assert row["note"] == "" and row["probes_s"] == [[1.0, 1.1]] * 2 and row["fastest_probe_s"] == 1.0
+    assert len(row["round_sizes"]) == 2 and not {"gpu", "sm_clock_mhz", "throttled"} & set(row)
+
+
+def test_a_slowed_round_is_timed_again_and_the_try_of_the_fastest_probes_is_kept(session):
+    tries = [slow(1.5, samples_s=[1.5]), slow(1.2, samples_s=[1.2]), slow(1.4, samples_s=[1.4])]
+    rows, turns, pauses = session([FULL, *tries, slow(1.3, samples_s=[1.3])], rounds=1)
+    assert turns == [[16, 32], [32], [32], [32]] and pauses == [CPU_PAUSE_S] * 3
+    row = rows["step_latency", 32]
+    assert row["raw"] == [1200.0] and row["probes_s"] == [[1.0, 1.2]] and "throttled" not in row
+    assert row["note"] == "3 slowed rounds timed again; machine slower by over 10 % in 1 of 1 rounds"
+    assert rows["step_latency", 16]["note"] == ""
+
+
+def test_a_repeat_at_full_speed_leaves_no_slowed_round(session):
+    rows, turns, _ = session([FULL, slow(1.5), slow(1.05)], rounds=1)
+    assert turns == [[16, 32], [32]]
+    assert rows["step_latency", 32]["note"] == "1 slowed round timed again"
+    assert rows["step_latency", 32]["probes_s"] == [[1.0, 1.05]]
+
+
+def test_a_slowed_cpu_is_repeated_in_later_rounds_too(session):
+    _, turns, _ = session([FULL, *[slow(1.5)] * 4, FULL, slow(1.5), FULL], rounds=2)
+    assert turns == [[16, 32], *[[32]] * 3, [16, 32], [32]]
+
+
+def test_repeats_of_a_cpu_take_no_longer_than_the_first_tries(session):
+    # a turn takes 2 s, a repeat with its pause 2 s: one fits after the first turn, one after the second
+    _, turns, pauses = session([FULL, slow(1.5), slow(1.5)] * 2, rounds=2, first_s=0.0)
+    assert turns == [[16, 32], [32]] * 2 and pauses == [CPU_PAUSE_S] * 2
+    short = {"samples_s": [0.6]}  # a pause and one block are longer than the turn
+    _, turns, pauses = session([FULL | short, slow(1.5, **short)], rounds=1, first_s=0.0)
+    assert turns == [[16, 32]] and not pauses
+
+
+def test_rounds_are_measured_by_the_fastest_probe_of_the_whole_session(session):
+    rows, turns, _ = session([{"probes_s": [2.0, 2.0]}, FULL], rounds=2, work=WORK[:1])
+    assert turns == [[16], [16]] and rows["step_latency", 16]["probes_s"] == [[2.0, 2.0], [1.0, 1.1]]
+    assert rows["step_latency", 16]["note"] == "machine slower by over 10 % in 1 of 2 rounds"
+    assert rows["step_latency", 16]["fastest_probe_s"] == 1.0
+
+
+def test_the_fastest_probe_is_that_of_all_arms_with_as_many_threads(cell, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(throttling, "time", clock)
+    arms = [cell("a", training=False), cell("b", training=False), cell("c", training=False, threads=2)]
+    group = Group(arms, {}, lambda cell_id, event: None, 1.0)
+    repeats = Repeats(group)
+    rounds = {"a": [FULL, FULL], "b": [{"probes_s": [1.5, 1.5]}] * 8, "c": [{"probes_s": [0.5, 0.5]}] * 2}
+    for arm in group.arms:
+        arm.process = Process(rounds[arm.cell.id], clock)
+        repeats.first_s += 100.0
+        repeats.turn(arm, WORK, "timing")
+    assert [len(arm.process.turns) for arm in group.arms] == [1, 4, 1]
+    assert [arm.record.fastest_probe_s for arm in group.arms] == [1.0, 1.0, 0.5]
+
+
+def test_whole_samples_on_a_slowed_cpu_are_drawn_again(cell, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(throttling, "time", clock)
+    group = Group([cell("a", (16,), training=False)], {}, lambda cell_id, event: None, 1.0)
+    timed, arm = _Session(group, 1, 1, 1, 0.0, 0.02, 100.0), group.arms[0]
+    arm.record.take(
+        {"event": "warm", "kind": "step", "length": 16, "warm_s": 1.0, "cold_s": 1.0, "kernel": "", "calls": 3}
+    )
+    timed.samples, timed.repeats.first_s = {16: 1}, 100.0
+    arm.process = Process([slow(1.5, samples_s=[4.0]), slow(1.0, samples_s=[3.0])], clock)
+    timed.draw_samples(0)
+    assert arm.process.turns == [[16], [16]] and clock.pauses == [CPU_PAUSE_S]
+    row = next(row for row in rows_of(arm.cell, arm.record, {}, {}) if row["metric"] == "sample_latency")
+    assert row["raw"] == [3.0] and row["note"] == "1 slowed round timed again"
 
 
 def test_what_nvml_refuses_is_noted_once_and_the_rounds_go_on(session):
@@ -127,6 +234,24 @@ def test_a_round_reports_the_state_after_its_calls(worker, nvml):
     states = [told["gpu"] for event, told in heard if event == "samples"]
     assert states[0]["sm_clock_mhz"] == 1410.0 and states[0]["throttled"] == [] and states[1] == {}
     assert [told["words"].partition(": ")[2] for event, told in heard if event == "warning"] == ["NVML: GPU is lost"]
+
+
+def test_a_round_on_a_cpu_is_between_two_probes_and_one_on_a_gpu_has_none(worker, monkeypatch):
+    made, heard = worker
+    made.gpu, order = SimpleNamespace(read=dict), []
+    probe = efficiency_worker.probe_product_s
+    monkeypatch.setattr(efficiency_worker, "probe_product_s", lambda: (order.append("probe"), probe())[1])
+    monkeypatch.setattr(made.arm, "call", lambda kind, length: lambda: order.append("call"))
+    made.warm_s["step", 16] = 0.01
+    made.round([{"kind": "step", "length": 16, "calls": 1}])
+    assert order == ["probe", "call", "call", "probe"]  # a warm-up call, and the timed one
+    told = heard[-1][1]
+    assert len(told["probes_s"]) == 2 and min(told["probes_s"]) > 0 and len(told["samples_s"]) == 1
+
+    monkeypatch.setattr(made.arm, "device", CUDA)
+    monkeypatch.setattr(efficiency_worker, "time_calls", lambda *_, **__: CallTimes([1.0], "cuda"))
+    made.round([{"kind": "step", "length": 16, "calls": 1}])
+    assert heard[-1][1]["probes_s"] == []
 
 
 @pytest.mark.parametrize("lost_in", ["idle power", "calls"])
