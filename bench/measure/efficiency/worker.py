@@ -235,7 +235,7 @@ class EfficiencyWorker:
 
     def _probe_s(self) -> list[float]:
         """How fast the CPU is now, whatever the precision of the arm; [] on a GPU, whose state says more."""
-        return [probe_product_s()] if self.arm.device.type == "cpu" else []
+        return [round(probe_product_s(), 8)] if self.arm.device.type == "cpu" else []
 
     def _compile(self, length: int) -> None:
         for kind in self.kinds:
