@@ -12,6 +12,8 @@ COUNTERS = ("formula", "fvcore", "dispatch", "traffic")
 Key = tuple[str, int]
 """(kind of call or counter, length)."""
 Message = Mapping[str, Any]
+SLOWED = 0.1
+"""A CPU is slowed where a probe takes longer than the fastest of the session by more than this share of it."""
 
 
 @dataclass
@@ -77,10 +79,23 @@ class Record:
     def replicates_s(self, kind: str, length: int, phase: str = "") -> list[list[list[float]]]:
         """Seconds of the timed calls, or of one of their phases: a list a replicate of lists a round.
 
-        A replicate in which this could not be timed has no round.
+        A replicate in which this could not be timed has no round. A round in which the CPU was slowed is empty, unless
+        it was in all.
         """
         messages = self.all("samples", kind, length)
-        return _by_replicate(messages, lambda one: [one["phases_s"].get(phase, []) if phase else one["samples_s"]])
+        slowed = {id(one) for one in messages if self.is_slowed(one)}
+
+        def round_s(one: Message) -> list[float]:
+            if id(one) in slowed and len(slowed) < len(messages):
+                return []
+            found: list[float] = one["phases_s"].get(phase, []) if phase else one["samples_s"]
+            return found
+
+        return _by_replicate(messages, lambda one: [round_s(one)])
+
+    def is_slowed(self, message: Message) -> bool:
+        """Whether the CPU was slowed before or after the calls of a message, by the fastest probe so far."""
+        return max(message.get("probes_s", []), default=0.0) > (1 + SLOWED) * self.fastest_probe_s
 
     def replicates_peaks(self, kind: str, length: int) -> list[list[list[float]]]:
         """Bytes of the memory peaks of a kind of call: a list a replicate of lists of one peak, as of a round."""

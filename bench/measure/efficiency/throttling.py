@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from bench.measure.efficiency.group import Arm, Group
-from bench.measure.efficiency.record import Key, Message, Record
+from bench.measure.efficiency.record import SLOWED, Key, Message, Record
 
 REPEATS = 3
 """Times that a round is timed again."""
@@ -17,16 +17,15 @@ PAUSE_S = 5.0
 """Wait before that, for the device to cool."""
 CPU_PAUSE_S = 1.0
 """Wait before that on a CPU, for a neighbour to finish."""
-SLOWED = 0.1
-"""A CPU is slowed where a probe takes longer than the fastest of the session by more than this share of it."""
 
 
 class Repeats:
     """The turns of timed calls in one session, with repeats of the slow blocks.
 
     A GPU that is still throttled after `REPEATS` repeats is so by its own load: later rounds are flagged and not
-    repeated. A CPU may be free again in a later round. Its repeats take no longer than the first tries so far, and of
-    the tries of a round the one with the fastest probes is kept, not the last.
+    repeated. A CPU may be free again in a later round. Its repeats take no longer than the first tries so far, of the
+    tries of a round the one with the fastest probes is kept, not the last, and what is slowed still is left out where
+    another round is not (see `Record.replicates_s`).
     """
 
     def __init__(self, group: Group) -> None:
@@ -71,8 +70,8 @@ class Repeats:
 
     def _to_repeat(self, arm: Arm, block: Mapping[str, Any]) -> bool:
         newest, key = _newest(arm, block), _key(block)
-        if probes_s := _probes(newest):
-            return is_slowed(probes_s, arm.record.fastest_probe_s)
+        if _probes(newest):
+            return arm.record.is_slowed(newest)
         is_left = key[0] == "sample" or (arm.cell.id, key) in self.given_up  # samples of a throttled GPU are flagged
         return not is_left and bool(_state(newest).get("throttled"))
 
@@ -80,11 +79,6 @@ class Repeats:
         """Whether repeats on a CPU stay within the time of the first tries with one more of these blocks."""
         calls_s = sum(sum(_newest(arm, block)["samples_s"]) for block in work)
         return self.repeats_s + CPU_PAUSE_S + calls_s <= self.first_s
-
-
-def is_slowed(probes_s: Sequence[float], fastest_s: float) -> bool:
-    """Whether the CPU was slow before or after a block of calls."""
-    return max(probes_s) > (1 + SLOWED) * fastest_s
 
 
 def _is_better(newer: Message, older: Message) -> bool:
@@ -118,12 +112,15 @@ def probes_of(record: Record, kind: str, length: int) -> list[list[float]]:
 
 
 def slow_notes(record: Record, kind: str, length: int) -> list[str]:
-    """Notes of a row of timed calls: how many rounds were timed again, and in how many a CPU stayed slow."""
-    repeated, probes_s = record.repeated[kind, length], probes_of(record, kind, length)
-    what = "slowed" if probes_s else "throttled"
-    notes = [f"{repeated} {what} round{'s' * (repeated > 1)} timed again"] if repeated else []
-    if slowed := sum(is_slowed(pair, record.fastest_probe_s) for pair in filter(None, probes_s)):
-        notes.append(f"machine slower by over {100 * SLOWED:.0f} % in {slowed} of {len(probes_s)} rounds")
+    """Notes of a row of timed calls: how many rounds were timed again, and which stayed slow on a CPU."""
+    repeated, rounds = record.repeated[kind, length], len(probes_of(record, kind, length))
+    notes = [f"{repeated} {'slowed' if rounds else 'throttled'} round{'s' * (repeated > 1)} timed again"]
+    notes = notes if repeated else []
+    slowed = sum(map(record.is_slowed, record.all("samples", kind, length)))
+    slower = f"machine slower by over {100 * SLOWED:.0f} %"
+    if slowed:
+        left_out = f"{slowed} of {rounds} rounds left out: {slower}"
+        notes.append(left_out if slowed < rounds else f"{slower} in all {rounds} rounds")
     return notes
 
 

@@ -34,7 +34,7 @@ def session(cell, folder):
     events = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("metrics.cost.device.BusyWatch.busy", lambda self: [(42, "spinner", 0.98)])
-        patch.setattr("bench.measure.efficiency.throttling.is_slowed", lambda probes_s, fastest_s: False)
+        patch.setattr("bench.measure.efficiency.record.Record.is_slowed", lambda self, message: False)
         found = measure_group(
             arms,
             rounds=2,

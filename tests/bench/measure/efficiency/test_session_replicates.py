@@ -20,7 +20,7 @@ def repeated(cell, folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("metrics.cost.device.BusyWatch.busy", lambda self: [])
         patch.setattr("metrics.cost.device.busy_warning", lambda device: "")
-        patch.setattr("bench.measure.efficiency.throttling.is_slowed", lambda probes_s, fastest_s: False)
+        patch.setattr("bench.measure.efficiency.record.Record.is_slowed", lambda self, message: False)
         found = measure_group(
             arms, rounds=4, replicates=2, calls_per_round=2, relative_width=math.inf, log_folder=folder / "repeated",
             on_event=lambda cell_id, event: events.append((cell_id, event)),

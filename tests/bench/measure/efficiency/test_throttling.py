@@ -142,7 +142,7 @@ def test_a_slowed_round_is_timed_again_and_the_try_of_the_fastest_probes_is_kept
     assert turns == [[16, 32], [32], [32], [32]] and pauses == [CPU_PAUSE_S] * 3
     row = rows["step_latency", 32]
     assert row["raw"] == [1200.0] and row["probes_s"] == [[1.0, 1.2]] and "throttled" not in row
-    assert row["note"] == "3 slowed rounds timed again; machine slower by over 10 % in 1 of 1 rounds"
+    assert row["note"] == "3 slowed rounds timed again; machine slower by over 10 % in all 1 rounds"
     assert rows["step_latency", 16]["note"] == ""
 
 
@@ -168,9 +168,11 @@ def test_repeats_of_a_cpu_take_no_longer_than_the_first_tries(session):
 
 
 def test_rounds_are_measured_by_the_fastest_probe_of_the_whole_session(session):
-    rows, turns, _ = session([{"probes_s": [2.0, 2.0]}, FULL], rounds=2, work=WORK[:1])
+    rounds = [{"probes_s": [2.0, 2.0], "samples_s": [3.0]}, FULL]
+    rows, turns, _ = session(rounds, rounds=2, work=WORK[:1])
     assert turns == [[16], [16]] and rows["step_latency", 16]["probes_s"] == [[2.0, 2.0], [1.0, 1.1]]
-    assert rows["step_latency", 16]["note"] == "machine slower by over 10 % in 1 of 2 rounds"
+    assert rows["step_latency", 16]["note"] == "1 of 2 rounds left out: machine slower by over 10 %"
+    assert rows["step_latency", 16]["round_sizes"] == [0, 1] and rows["step_latency", 16]["n"] == 1
     assert rows["step_latency", 16]["fastest_probe_s"] == 1.0
 
 
