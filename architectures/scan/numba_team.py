@@ -102,7 +102,7 @@ def _without_counts(context: Any, builder: Any, kind: Any, value: Any) -> Any:
 
 @intrinsic
 def _uncounted(typing_context: Any, given: Any) -> Any:
-    """A tuple whose arrays do not count their references: to do so, threads of a team would wait for each other."""
+    """The tuple, of which no array counts its references: threads of a team would wait for each other to do so."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return _without_counts(context, builder, signature.args[0], arguments[0])

@@ -1,5 +1,5 @@
 """Rounds during which the device was slow, a GPU throttled or a CPU slowed by its neighbours: timed again after a
-pause, flagged in the rows where that did not help."""
+pause; where that did not help, flagged on a GPU and left out on a CPU."""
 
 from __future__ import annotations
 
