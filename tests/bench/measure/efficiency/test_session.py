@@ -75,7 +75,8 @@ def test_all_figures_of_a_good_arm_are_there(session):
         for metric in ("peak_memory_inference", "peak_memory_training"):
             peak = rows[metric, length]
             assert peak["status"] == "done" and math.isnan(peak["value"]) == (peak["reason"] != "")
-            assert peak["reason"] or (peak["n"] == 3 and peak["round_sizes"] == [1, 1, 1])
+            # three, of which one may be no more than the process held: the model is tiny
+            assert peak["reason"] or (len(peak["round_sizes"]) == 3 and peak["n"] == sum(peak["round_sizes"]) > 0)
         assert rows["step_latency", length]["round_sizes"] == [2, 2]
         assert rows["sample_latency", length]["value"] > 0 and rows["sample_latency", length]["n"] > 1
         assert len(rows["sample_latency", length]["round_sizes"]) == 1
@@ -178,7 +179,8 @@ def test_without_pruning_every_length_is_tried_and_has_what_was_asked_for(sessio
         assert "asked for" in rows["step_latency", length]["reason"] and rows["step_latency", length]["asked_bytes"] > 0
 
 
-def test_rounds_go_on_while_intervals_are_wide_and_samples_only_where_there_is_time(cell, tmp_path):
+def test_rounds_go_on_while_intervals_are_wide_and_samples_only_where_there_is_time(cell, tmp_path, monkeypatch):
+    monkeypatch.setattr(Record, "is_slowed", lambda self, message: False)
     endless = replace(cell("a", (16,), training=False), sample_steps=10**7)
     found = measure_group(
         [endless], rounds=2, replicates=1, calls_per_round=1, relative_width=1e-9, time_cap_s=0.5, log_folder=tmp_path
