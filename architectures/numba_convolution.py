@@ -22,7 +22,7 @@ from architectures.numba_code import array_of, compiled
 from architectures.scan import numba_lanes, numba_team
 from architectures.scan.numba_lanes import WIDTH as LANES
 from architectures.scan.numba_lanes import kept_in, load, multiply_add, number, sigmoid, spread, store, sum_of_lanes
-from architectures.scan.numba_team import on_team
+from architectures.scan.numba_team import SHARED_TYPES, on_team
 from architectures.scan.workers import run_items
 
 ROWS = 8
@@ -32,14 +32,13 @@ UPDATES = {"forward": 2, "backward": 6}
 """What a value of the output costs, in updates of a scan's state (see `run_items`)."""
 
 _values, _strides, _sizes = float32[::1], types.UniTuple(int64, 2), types.UniTuple(int64, 5)
-_shared = int64[::1], float32[:, ::1]
 FORWARD_TYPES = {
-    half: types.void(*_shared, _sizes, x_and_y, _strides, _values, _values, x_and_y, _strides)
+    half: types.void(*SHARED_TYPES, _sizes, x_and_y, _strides, _values, _values, x_and_y, _strides)
     for half, x_and_y in ((False, _values), (True, int16[::1]))
 }
 """Whether x and y are in bfloat16 -> types of the arguments."""
 BACKWARD_TYPES = types.void(
-    *_shared, _sizes, _values, _strides, *(_values,) * 4, _strides, _values, _strides, *(_values,) * 2
+    *SHARED_TYPES, _sizes, _values, _strides, *(_values,) * 4, _strides, _values, _strides, *(_values,) * 2
 )
 
 

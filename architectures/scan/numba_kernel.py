@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from architectures.numba_code import array_of, compiled
-from architectures.scan import numba_lanes, numba_passes, numba_steps, numba_team
+from architectures.scan import numba_gradients, numba_lanes, numba_passes, numba_steps, numba_team
 from architectures.scan.inputs import ScanGradients, ScanInputs
-from architectures.scan.numba_passes import GradientArrays, ScanArrays, scratch_floats
+from architectures.scan.numba_gradients import GradientArrays, backward_floats
+from architectures.scan.numba_passes import ScanArrays, forward_floats
 from architectures.scan.numba_steps import LANES
 from architectures.scan.workers import run_items
 
@@ -26,10 +27,10 @@ NOTHING = np.zeros(0, dtype=np.float32)
 @cache
 def _compiled(which: str, in_blocks: bool, in_half: bool) -> Callable[..., None]:
     """The forward or backward function, with blocks that replace the state or without; on float32 or bfloat16."""
-    sources = (numba_passes, numba_lanes, numba_steps, numba_team)
+    sources = (numba_passes, numba_gradients, numba_lanes, numba_steps, numba_team)
     if which == "forward":
         return compiled(numba_passes.scan_forward, numba_passes.FORWARD_TYPES[in_blocks, in_half], *sources)
-    return compiled(numba_passes.scan_backward, numba_passes.BACKWARD_TYPES[in_blocks], *sources)
+    return compiled(numba_gradients.scan_backward, numba_gradients.BACKWARD_TYPES[in_blocks], *sources)
 
 
 def _in_scan_order(tensor: Tensor, reverse: bool) -> np.ndarray:
@@ -82,8 +83,9 @@ def _groups(given: ScanArrays) -> int:
 
 def _run(which: str, given: ScanArrays, results: tuple[np.ndarray, ...]) -> None:
     function = _compiled(which, given.block is not None, given.u.dtype == np.int16)
+    scratch_floats = forward_floats if which == "forward" else backward_floats
     items, updates = given.u.shape[0] * _groups(given), given.u.size * given.A.shape[1]
-    run_items(function, (*given, *results), items, scratch_floats(which, given), updates)
+    run_items(function, (*given, *results), items, scratch_floats(given), updates)
 
 
 def _like(tensor: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -22,6 +22,8 @@ ADDRESS, THREADS, PORTION, ITEMS, NEXT, SLOT = range(6)
 """What the vector (int64) of a shared call holds: the address of `GOMP_parallel`, 0 to run on the calling thread alone;
 the threads of the team; how many items are handed out at once, and how many there are; the next item, and the next row
 of scratch memory, both 0 at the start."""
+SHARED_TYPES = types.int64[::1], types.float32[:, ::1]
+"""Types of this vector and of the scratch memory, with which the arguments of a shared function begin."""
 FLUSH = 0x8040
 """Bits of MXCSR, the state of an x86 CPU's vector units: subnormal results, and subnormal inputs, count as zero."""
 X86 = platform.machine().lower() in ("x86_64", "amd64")

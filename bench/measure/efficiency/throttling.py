@@ -114,8 +114,8 @@ def probes_of(record: Record, kind: str, length: int) -> list[list[float]]:
 def slow_notes(record: Record, kind: str, length: int) -> list[str]:
     """Notes of a row of timed calls: how many rounds were timed again, and which stayed slow on a CPU."""
     repeated, rounds = record.repeated[kind, length], len(probes_of(record, kind, length))
-    notes = [f"{repeated} {'slowed' if rounds else 'throttled'} round{'s' * (repeated > 1)} timed again"]
-    notes = notes if repeated else []
+    what = "slowed" if rounds else "throttled"
+    notes = [f"{repeated} {what} round{'s' * (repeated > 1)} timed again"] if repeated else []
     slowed = sum(map(record.is_slowed, record.all("samples", kind, length)))
     slower = f"machine slower by over {100 * SLOWED:.0f} %"
     if slowed:
