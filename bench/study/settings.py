@@ -216,6 +216,12 @@ class EfficiencySettings(Settings):
     seconds_per_round: float = Field(
         0.0, ge=0, exclude_if=lambda seconds: not seconds, description="short calls are repeated for as long in a round"
     )
+    sample_rounds: int = Field(
+        1,
+        ge=1,
+        exclude_if=lambda rounds: rounds == 1,
+        description="turns of each arm in a replicate in which whole samples are drawn, where the time cap leaves time",
+    )
     relative_width: float = Field(
         0.02, gt=0, description="rounds end once the time of each process is known to this share of it"
     )

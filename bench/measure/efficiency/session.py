@@ -21,7 +21,7 @@ SILENCE_S = 900.0
 FEWEST_ROUNDS = 2
 """Rounds of the first replicate that are run however long they take: where no other follows, one has no interval."""
 SAMPLE_S = 1.0
-"""Seconds for which whole samples of one length are drawn in a replicate where one takes less."""
+"""Seconds for which whole samples of one length are drawn in a round where one takes less."""
 PEAKS = 3
 """Memory peaks measured of each call in the first replicate: where no other follows, one has no interval."""
 PATIENCE = 3
@@ -35,6 +35,7 @@ def measure_group(
     replicates: int = 3,
     calls_per_round: int = 4,
     seconds_per_round: float = 0.0,
+    sample_rounds: int = 1,
     relative_width: float = 0.02,
     time_cap_s: float = 150.0,
     on_event: OnEvent | None = None,
@@ -50,15 +51,16 @@ def measure_group(
     until the replicate's share of `time_cap_s` seconds is spent; `stopped_by` says which ended it. Where `PATIENCE`
     caps leave no time for it, a further replicate is not begun, which `stopped_by` says too; one is always whole.
     What is timed is called `calls_per_round` times in a round, or as often as fits into `seconds_per_round` where that
-    is more, and again where the device was slowed (see `throttling`). Whole samples are drawn in each replicate where
-    there is time (see `samples_planned`), and memory is measured. FLOPs, energy and compilation are of the first;
+    is more, and again where the device was slowed (see `throttling`). Whole samples are drawn in `sample_rounds` rounds
+    of each replicate where there is time (see `samples_planned`), and memory is measured. FLOPs, energy and compilation are of the first;
     without `counts` FLOPs, launches, energy and computed memory are left out.
     A process that dies leaves what it has measured with the reason, and NaN for the rest; the others go on.
     `on_event(cell id, event)` is called at each step (`stage`, `done`, `total`, `left_s`). `log_folder`: a folder (for
     `<cell id>.log`), or log paths by cell id. Raises EfficiencyError for settings that cannot be used; on
     KeyboardInterrupt all processes are ended first.
     """
-    for name, value in (("rounds", rounds), ("replicates", replicates), ("calls_per_round", calls_per_round)):
+    least_one = {"rounds": rounds, "replicates": replicates, "sample_rounds": sample_rounds}
+    for name, value in (least_one | {"calls_per_round": calls_per_round}).items():
         if value < 1:
             raise EfficiencyError(f"efficiency: {name} = {value}; allowed: at least 1")
     for name, amount in (("relative_width", relative_width), ("time_cap_s", time_cap_s), ("silence_s", silence_s)):
@@ -69,7 +71,7 @@ def measure_group(
     logs = log_folder if isinstance(log_folder, Mapping) else {cell.id: log_folder / f"{cell.id}.log" for cell in cells}
     group = Group(cells, logs, on_event or (lambda cell_id, event: None), silence_s)
     session = _Session(
-        group, rounds, replicates, calls_per_round, seconds_per_round, relative_width, time_cap_s, counts
+        group, rounds, replicates, calls_per_round, seconds_per_round, relative_width, time_cap_s, counts, sample_rounds
     )
     try:
         for replicate in range(replicates):
@@ -87,9 +89,10 @@ def measure_group(
 
 
 def samples_planned(cost_s: Mapping[int, float], most: int, time_cap_s: float, left_s: float) -> dict[int, int]:
-    """In how many replicates, at most `most`, whole samples are drawn at each length, which costs `cost_s` seconds each
+    """In how many rounds, at most `most`, whole samples are drawn at each length, which costs `cost_s` seconds each
     time: in one at each, shortest first, while those take no more than the time cap, so that a table is full where it
-    can be; in further ones only in the `left_s` seconds that other calls leave."""
+    can be; in further ones only in the `left_s` seconds that other calls leave. The first of each replicate come before
+    the second of any."""
     planned, spent_s = dict.fromkeys(sorted(cost_s), 0), 0.0
     for turn in range(most):
         for length in planned:
@@ -101,7 +104,7 @@ def samples_planned(cost_s: Mapping[int, float], most: int, time_cap_s: float, l
 
 
 def _draws(one_s: float) -> int:
-    """Whole samples of `one_s` seconds that an arm draws in a replicate at one length."""
+    """Whole samples of `one_s` seconds that an arm draws in a round at one length."""
     return max(1, int(SAMPLE_S / one_s))
 
 
@@ -110,17 +113,17 @@ class _Session:
 
     def __init__(
         self, group: Group, rounds: int, replicates: int, calls: int, block_s: float, relative_width: float,
-        time_cap_s: float, counts: bool = True,
+        time_cap_s: float, counts: bool = True, sample_rounds: int = 1,
     ) -> None:  # fmt: skip
         self.group, self.rounds, self.replicates, self.counts = group, rounds, replicates, counts
-        self.calls, self.block_s = calls, block_s
+        self.calls, self.block_s, self.sample_rounds = calls, block_s, sample_rounds
         self.relative_width, self.time_cap_s = relative_width, time_cap_s
         self.share = math.ceil(rounds / replicates)
         self.not_planned: dict[int, str] = {}
         self.sample_s: dict[int, float] = {}
-        """Seconds that the whole samples of all arms take in a replicate at each length."""
+        """Seconds that the whole samples of all arms take in a round at each length."""
         self.samples: dict[int, int] = {}
-        """Replicates in which each arm draws some."""
+        """Rounds in which each arm draws some."""
         self.repeats = Repeats(group)
         self.spent_s = self.starts_s = self.last_start_s = self.last_round_s = 0.0
         """Seconds of rounds and samples; of the starts after the first, memory included; of the newest, likewise; of
@@ -159,14 +162,15 @@ class _Session:
     def draw_samples(self, number: int) -> None:
         """The whole samples of a replicate, at the lengths that are planned for it."""
         began = time.monotonic()
-        for arm in self.group.alive:
-            work = [
-                {"kind": "sample", "length": n, "calls": _draws(one_s)}
-                for n in arm.cell.lengths
-                if self.samples[n] > number and (one_s := self.one_sample_s(arm, n))
-            ]
-            if work:
-                self.repeats.turn(arm, work, "drawing whole samples")
+        for turn in self.sample_turns(number):
+            for arm in self.group.alive:
+                work = [
+                    {"kind": "sample", "length": n, "calls": _draws(one_s)}
+                    for n in arm.cell.lengths
+                    if self.samples[n] > turn and (one_s := self.one_sample_s(arm, n))
+                ]
+                if work:
+                    self.repeats.turn(arm, work, "drawing whole samples")
         self.spent_s += time.monotonic() - began
 
     def measure_memory(self, number: int) -> None:
@@ -193,9 +197,14 @@ class _Session:
         """Seconds that a whole sample takes by the time of a warm step; 0 where no step was warmed."""
         return arm.record.warm_s.get(("step", length), 0.0) * arm.record.calls(length, arm.cell.sample_steps)
 
+    def sample_turns(self, number: int) -> range:
+        """The rounds of whole samples in a replicate, in the order in which they are planned: `samples_planned`."""
+        return range(number, self.replicates * self.sample_rounds, self.replicates)
+
     def samples_s(self, first: int, end: int) -> float:
         """Seconds of the whole samples that are planned for the replicates from `first` to before `end`."""
-        return sum(self.sample_s[n] * max(0, min(end, count) - first) for n, count in self.samples.items())
+        turns = [turn for number in range(first, end) for turn in self.sample_turns(number)]
+        return sum(self.sample_s[n] * sum(turn < count for turn in turns) for n, count in self.samples.items())
 
     def time_rounds(self, number: int) -> None:
         """Rounds of timed calls of one replicate until its times are known well enough, or its share of the cap."""
@@ -268,8 +277,8 @@ class _Session:
         return max(self.calls, int(self.block_s / warm_s)) if warm_s else self.calls
 
     def plan_samples(self) -> None:
-        """Plan in how many replicates each arm draws a sample at each length, from what a warm step took; what is left
-        out is noted."""
+        """Plan in how many rounds each arm draws samples at each length, from what a warm step took; what is left out
+        is noted."""
         alive = self.group.alive
         other_s = sum(
             self.rounds * (self.calls_of(second) + 1) * second for arm in alive for second in arm.record.warm_s.values()
@@ -279,10 +288,12 @@ class _Session:
             for n in sorted({n for arm in alive for n in arm.cell.lengths})
         }
         left_s, cap = self.time_cap_s - other_s, f"time cap of {self.time_cap_s:g} s"
-        self.samples = samples_planned(self.sample_s, self.replicates, self.time_cap_s, left_s)
+        most = self.replicates * self.sample_rounds
+        self.samples = samples_planned(self.sample_s, most, self.time_cap_s, left_s)
         for n, count in self.samples.items():
-            left_out = self.replicates - count
-            fewer = f", none in the last {left_out} replicates: {cap}" if left_out else ""
+            left_out, rounds = self.replicates - count, f"{count} of {most} rounds"
+            fewer = f"none in the last {left_out} replicates" if left_out > 0 else rounds if count < most else ""
+            fewer = f", {fewer}: {cap}" if fewer else ""
             for arm in self.group.arms:
                 arm.record.stopped["sample", n] = f"planned samples{fewer}"
             if count == 0:
