@@ -20,7 +20,9 @@ from metrics.cost.quantities import DEVICE_COPY_RATE, DEVICE_PRODUCT_RATE, STEP_
 if TYPE_CHECKING:
     from bench.measure.efficiency.cell import EfficiencyCell
 
-ROUNDS = ("rounds", "replicates", "calls_per_round", "seconds_per_round", "sample_rounds", "relative_width", "time_cap_s")
+ROUNDS = (
+    "rounds", "replicates", "calls_per_round", "seconds_per_round", "sample_rounds", "relative_width", "time_cap_s"
+)  # fmt: skip
 """Settings of a study that limit its timing session."""
 
 

@@ -52,8 +52,8 @@ def measure_group(
     caps leave no time for it, a further replicate is not begun, which `stopped_by` says too; one is always whole.
     What is timed is called `calls_per_round` times in a round, or as often as fits into `seconds_per_round` where that
     is more, and again where the device was slowed (see `throttling`). Whole samples are drawn in `sample_rounds` rounds
-    of each replicate where there is time (see `samples_planned`), and memory is measured. FLOPs, energy and compilation are of the first;
-    without `counts` FLOPs, launches, energy and computed memory are left out.
+    of each replicate where there is time (see `samples_planned`), and memory is measured. FLOPs, energy and compilation
+    are of the first; without `counts` FLOPs, launches, energy and computed memory are left out.
     A process that dies leaves what it has measured with the reason, and NaN for the rest; the others go on.
     `on_event(cell id, event)` is called at each step (`stage`, `done`, `total`, `left_s`). `log_folder`: a folder (for
     `<cell id>.log`), or log paths by cell id. Raises EfficiencyError for settings that cannot be used; on

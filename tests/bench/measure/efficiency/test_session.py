@@ -216,7 +216,9 @@ def test_a_cell_that_makes_no_sense_is_refused_by_name(setting, value):
         EfficiencyCell("a", "a", {"vocab_size": 20}, **({"lengths": (16,)} | {setting: value}))
 
 
-@pytest.mark.parametrize("setting", ["rounds", "replicates", "calls_per_round", "relative_width", "time_cap_s"])
+@pytest.mark.parametrize(
+    "setting", ["rounds", "replicates", "calls_per_round", "sample_rounds", "relative_width", "time_cap_s"]
+)
 def test_a_session_that_makes_no_sense_is_refused_by_name(cell, tmp_path, setting):
     with pytest.raises(UserError, match=setting):
         measure_group([cell("a")], log_folder=tmp_path, **{setting: 0})

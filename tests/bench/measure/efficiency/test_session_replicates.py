@@ -13,7 +13,8 @@ from bench.measure.efficiency.session import _Session, measure_group
 
 @pytest.fixture(scope="module")
 def repeated(cell, folder):
-    """One session of two replicates of two rounds each: a good arm, and two whose second process fails at 32 tokens."""
+    """One session of two replicates, each of two rounds of calls and two of samples: a good arm, and two whose second
+    process fails at 32 tokens."""
     arms = [cell("good", training=False)]
     arms += [cell(trouble, trouble=f"later {trouble}", training=False) for trouble in ("kill", "error")]
     events = []
@@ -23,7 +24,7 @@ def repeated(cell, folder):
         patch.setattr("bench.measure.efficiency.record.Record.is_slowed", lambda self, message: False)
         found = measure_group(
             arms, rounds=4, replicates=2, calls_per_round=2, relative_width=math.inf, log_folder=folder / "repeated",
-            on_event=lambda cell_id, event: events.append((cell_id, event)),
+            sample_rounds=2, on_event=lambda cell_id, event: events.append((cell_id, event)),
         )  # fmt: skip
     return {arm: {(row["metric"], row["length"]): row for row in rows} for arm, rows in found.items()}, events
 
@@ -46,11 +47,12 @@ def test_raw_samples_keep_their_round_and_replicate(repeated):
 
 def test_each_replicate_draws_whole_samples_so_that_their_time_has_an_interval(repeated):
     row = repeated[0]["good"]["sample_latency", 16]
-    assert row["replicate_sizes"] == [1, 1] and row["stopped_by"] == "planned samples"
+    assert row["replicate_sizes"] == [2, 2] and row["stopped_by"] == "planned samples"
     assert row["low"] < row["value"] < row["high"]
-    first, second = row["raw"][: row["round_sizes"][0]], row["raw"][row["round_sizes"][0] :]
-    assert min(len(first), len(second)) > 1  # short ones are repeated
-    assert row["value"] == pytest.approx(math.sqrt(np.median(first) * np.median(second)))
+    assert min(row["round_sizes"]) > 1  # short ones are repeated
+    rounds = np.split(np.array(row["raw"]), np.cumsum(row["round_sizes"])[:-1])
+    first, *others = (np.median(one) for one in rounds)
+    assert row["value"] == pytest.approx(math.sqrt((first + others[0]) / 2 * (others[1] + others[2]) / 2))
 
 
 def test_each_replicate_measures_memory(repeated):
@@ -90,6 +92,16 @@ def test_samples_of_later_replicates_that_have_no_time_are_named(cell):
     session.plan_samples()
     assert session.samples[16] == 2 and session.samples_s(0, 3) == 60.0 and session.samples_s(1, 3) == 30.0
     assert session.samples_s(2, 3) == 0.0
+
+
+def test_every_replicate_has_a_round_of_samples_before_any_has_two(cell):
+    session, record = small_session(cell, sample_rounds=2, time_cap_s=220.0)
+    session.group.arms[0].process = object()
+    record.take({"event": "warm", "kind": "step", "length": 16, "warm_s": 10.0, "calls": 3})
+    session.plan_samples()  # 120 s are left for samples of 30 s
+    drawn = [[turn for turn in session.sample_turns(number) if turn < session.samples[16]] for number in range(3)]
+    assert drawn == [[0, 3], [1], [2]] and session.samples_s(0, 3) == 120.0 and session.samples_s(1, 3) == 60.0
+    assert record.stopped["sample", 16] == "planned samples, 4 of 6 rounds: time cap of 220 s"
 
 
 def small_session(cell, **settings):
