@@ -71,7 +71,8 @@ def latency_row(
         if states := gpu_states(record, kind, length):
             found["gpu"] = states
         if probes := probes_of(record, kind, length):
-            found |= {"probes_s": probes, "fastest_probe_s": record.fastest_probe_s}
+            found |= {"probes_s": probes, "full_speed_probe_s": record.full_speed_probe_s}
+            found["left_out_s"] = [one["samples_s"] for one in record.left_out(kind, length)]
         found["stopped_by"] = record.stopped.get((kind, length), "")
     else:
         why = record.why_missing(kind, length, cell.prune)

@@ -13,7 +13,7 @@ Key = tuple[str, int]
 """(kind of call or counter, length)."""
 Message = Mapping[str, Any]
 SLOWED = 0.1
-"""A CPU is slowed where a probe takes longer than the fastest of the session by more than this share of it."""
+"""A CPU is slowed where a probe takes longer than one at full speed by more than this share of it."""
 
 
 @dataclass
@@ -29,8 +29,8 @@ class Record:
     notes: list[str] = field(default_factory=list)
     repeated: Counter[Key] = field(default_factory=Counter)
     """Repeats of rounds; each has left one of two."""
-    fastest_probe_s: float = math.inf
-    """The fastest probe of the CPU in the session with as many threads as this arm; infinite before the first."""
+    full_speed_probe_s: float = math.inf
+    """A probe of the CPU at full speed with as many threads as this arm (see `throttling`); infinite before one."""
 
     def take(self, message: Message) -> None:
         """Add one message of a process; "replicate" is 0 where it has none."""
@@ -83,19 +83,25 @@ class Record:
         it was in all.
         """
         messages = self.all("samples", kind, length)
-        slowed = {id(one) for one in messages if self.is_slowed(one)}
+        left_out = {id(one) for one in self.left_out(kind, length)}
 
         def round_s(one: Message) -> list[float]:
-            if id(one) in slowed and len(slowed) < len(messages):
+            if id(one) in left_out:
                 return []
             found: list[float] = one["phases_s"].get(phase, []) if phase else one["samples_s"]
             return found
 
         return _by_replicate(messages, lambda one: [round_s(one)])
 
+    def left_out(self, kind: str, length: int) -> list[Message]:
+        """The rounds in which the CPU was slowed; none where it was in all."""
+        messages = self.all("samples", kind, length)
+        slowed = [one for one in messages if self.is_slowed(one)]
+        return slowed if len(slowed) < len(messages) else []
+
     def is_slowed(self, message: Message) -> bool:
-        """Whether the CPU was slowed before or after the calls of a message, by the fastest probe so far."""
-        return max(message.get("probes_s", []), default=0.0) > (1 + SLOWED) * self.fastest_probe_s
+        """Whether the CPU was slowed before or after the calls of a message, by the probes so far."""
+        return max(message.get("probes_s", []), default=0.0) > (1 + SLOWED) * self.full_speed_probe_s
 
     def replicates_peaks(self, kind: str, length: int) -> list[list[list[float]]]:
         """Bytes of the memory peaks of a kind of call: a list a replicate of lists of one peak, as of a round."""

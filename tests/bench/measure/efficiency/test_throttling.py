@@ -128,11 +128,11 @@ def test_a_whole_sample_of_a_throttled_gpu_is_flagged_and_not_repeated(session):
     assert rows["sample_latency", 16]["throttled"] == "power cap in 1 of 1 rounds"
 
 
-def test_a_cpu_within_ten_percent_of_its_fastest_is_not_repeated_and_has_no_clocks(session):
+def test_a_cpu_within_ten_percent_of_full_speed_is_not_repeated_and_has_no_clocks(session):
     rows, turns, pauses = session([FULL, slow(1.099)] * 2, rounds=2)
     assert turns == [[16, 32]] * 2 and not pauses
     row = rows["step_latency", 16]
-    assert row["note"] == "" and row["probes_s"] == [[1.0, 1.1]] * 2 and row["fastest_probe_s"] == 1.0
+    assert row["note"] == "" and row["probes_s"] == [[1.0, 1.1]] * 2 and row["full_speed_probe_s"] == 1.0
     assert len(row["round_sizes"]) == 2 and not {"gpu", "sm_clock_mhz", "throttled"} & set(row)
 
 
@@ -167,16 +167,17 @@ def test_repeats_of_a_cpu_take_no_longer_than_the_first_tries(session):
     assert turns == [[16, 32]] and not pauses
 
 
-def test_rounds_are_measured_by_the_fastest_probe_of_the_whole_session(session):
+def test_rounds_are_measured_by_the_probes_of_the_whole_session(session):
     rounds = [{"probes_s": [2.0, 2.0], "samples_s": [3.0]}, FULL]
     rows, turns, _ = session(rounds, rounds=2, work=WORK[:1])
     assert turns == [[16], [16]] and rows["step_latency", 16]["probes_s"] == [[2.0, 2.0], [1.0, 1.1]]
     assert rows["step_latency", 16]["note"] == "1 of 2 rounds left out: machine slower by over 10 %"
     assert rows["step_latency", 16]["round_sizes"] == [0, 1] and rows["step_latency", 16]["n"] == 1
-    assert rows["step_latency", 16]["fastest_probe_s"] == 1.0
+    assert rows["step_latency", 16]["left_out_s"] == [[3.0]] and rows["step_latency", 16]["raw"] == [1000.0]
+    assert rows["step_latency", 16]["full_speed_probe_s"] == 1.0
 
 
-def test_the_fastest_probe_is_that_of_all_arms_with_as_many_threads(cell, monkeypatch):
+def test_full_speed_is_that_of_all_arms_with_as_many_threads(cell, monkeypatch):
     clock = Clock()
     monkeypatch.setattr(throttling, "time", clock)
     arms = [cell("a", training=False), cell("b", training=False), cell("c", training=False, threads=2)]
@@ -188,7 +189,14 @@ def test_the_fastest_probe_is_that_of_all_arms_with_as_many_threads(cell, monkey
         repeats.first_s += 100.0
         repeats.turn(arm, WORK, "timing")
     assert [len(arm.process.turns) for arm in group.arms] == [1, 4, 1]
-    assert [arm.record.fastest_probe_s for arm in group.arms] == [1.0, 1.0, 0.5]
+    assert [arm.record.full_speed_probe_s for arm in group.arms] == [1.0, 1.0, 0.5]
+
+
+def test_one_probe_faster_than_all_others_makes_no_round_a_slow_one(session):
+    rounds = [{"probes_s": [1.0, 1.0]}] * 10 + [{"probes_s": [0.8, 1.0]}] + [{"probes_s": [1.0, 1.05]}] * 5
+    rows, turns, _ = session(rounds, rounds=16, work=WORK[:1])
+    row = rows["step_latency", 16]
+    assert row["full_speed_probe_s"] == 1.0 and row["note"] == "" and turns == [[16]] * 16
 
 
 def test_whole_samples_on_a_slowed_cpu_are_drawn_again(cell, monkeypatch):
