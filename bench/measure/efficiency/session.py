@@ -59,8 +59,12 @@ def measure_group(
     `<cell id>.log`), or log paths by cell id. Raises EfficiencyError for settings that cannot be used; on
     KeyboardInterrupt all processes are ended first.
     """
-    least_one = {"rounds": rounds, "replicates": replicates, "sample_rounds": sample_rounds}
-    for name, value in (least_one | {"calls_per_round": calls_per_round}).items():
+    for name, value in (
+        ("rounds", rounds),
+        ("replicates", replicates),
+        ("calls_per_round", calls_per_round),
+        ("sample_rounds", sample_rounds),
+    ):
         if value < 1:
             raise EfficiencyError(f"efficiency: {name} = {value}; allowed: at least 1")
     for name, amount in (("relative_width", relative_width), ("time_cap_s", time_cap_s), ("silence_s", silence_s)):
@@ -291,9 +295,11 @@ class _Session:
         most = self.replicates * self.sample_rounds
         self.samples = samples_planned(self.sample_s, most, self.time_cap_s, left_s)
         for n, count in self.samples.items():
-            left_out, rounds = self.replicates - count, f"{count} of {most} rounds"
-            fewer = f"none in the last {left_out} replicates" if left_out > 0 else rounds if count < most else ""
-            fewer = f", {fewer}: {cap}" if fewer else ""
+            fewer = ""
+            if count < self.replicates:
+                fewer = f", none in the last {self.replicates - count} replicates: {cap}"
+            elif count < most:
+                fewer = f", {count} of {most} rounds: {cap}"
             for arm in self.group.arms:
                 arm.record.stopped["sample", n] = f"planned samples{fewer}"
             if count == 0:

@@ -125,11 +125,11 @@ def slow_notes(record: Record, kind: str, length: int) -> list[str]:
     repeated, rounds = record.repeated[kind, length], len(probes_of(record, kind, length))
     what = "slowed" if rounds else "throttled"
     notes = [f"{repeated} {what} round{'s' * (repeated > 1)} timed again"] if repeated else []
-    slowed = sum(map(record.is_slowed, record.all("samples", kind, length)))
     slower = f"machine slower by over {100 * SLOWED:.0f} %"
-    if slowed:
-        left_out = f"{slowed} of {rounds} rounds left out: {slower}"
-        notes.append(left_out if slowed < rounds else f"{slower} in all {rounds} rounds")
+    if left_out := record.left_out(kind, length):
+        notes.append(f"{len(left_out)} of {rounds} rounds left out: {slower}")
+    elif any(map(record.is_slowed, record.all("samples", kind, length))):
+        notes.append(f"{slower} in all {rounds} rounds")
     return notes
 
 

@@ -38,7 +38,7 @@ HOW_TO_READ = (
 BUSY = "the machine is busy"
 """In the note of a timing beside which other programs computed."""
 SLOWED = "machine slower by over 10 % in all"
-"""In the note of a timing of which every round was on a CPU slower than at its fastest in the session."""
+"""In the note of a timing of which every round was on a CPU slower than at full speed in the session."""
 CUT_SHORT = r"(\d+ of \d+ replicates)"
 """In `stopped_by` of a timing that has fewer processes than its study asks for."""
 
@@ -102,7 +102,7 @@ def _hurried(timed: pd.DataFrame) -> list[str]:
         )
     if slowed := int(timed["note"].astype(str).str.contains(SLOWED, regex=False).sum()):
         words.append(
-            f"In {slowed} of {len(timed)} timings the machine was slower by over 10 % than at its fastest in every "
+            f"In {slowed} of {len(timed)} timings the machine was slower by over 10 % than at full speed in every "
             "round, as with neighbours on a shared machine: these times are too long."
         )
     cut = timed["stopped_by"].astype(str).str.extract(CUT_SHORT)[0]
