@@ -49,6 +49,7 @@ def perform_timing(task: Task, leases: Leases, on_event: OnEvent) -> bool:
 
 
 def _session(task: Task, cells: list[Cell], on_event: OnEvent) -> None:
+    from bench.measure.efficiency.kept import FILE, KeptReplicates
     from bench.measure.efficiency.session import SILENCE_S, measure_group
     from bench.measure.rows import row
     from bench.run.machine import timing_identity
@@ -61,6 +62,7 @@ def _session(task: Task, cells: list[Cell], on_event: OnEvent) -> None:
     by_id = {cell.id: cell for cell in cells}
     progress = {cell.id: Progress(store.cell(cell.id)) for cell in cells}
     environment = describe_environment(machine["device"])
+    kept = KeptReplicates(store.cell(cells[0].id).path / FILE, list(by_id), environment)
     session = time.strftime("%Y-%m-%dT%H:%M:%S")
     for cell in cells:
         folder = store.cell(cell.id)
@@ -85,12 +87,14 @@ def _session(task: Task, cells: list[Cell], on_event: OnEvent) -> None:
             on_event=pass_on,
             log_folder={cell.id: store.cell(cell.id).path / "log.txt" for cell in cells},
             silence_s=min(SILENCE_S, task.limits.time_s or SILENCE_S),
+            kept=kept,
         )
     _keep_ceilings(store, environment, results)
     common = {"device": environment["device"], "threads": wanted["threads"], "session": session}
     for cell_id, rows in results.items():
         state, reason = _outcome(rows)
         status = store.cell(cell_id).finish(state, [common | one for one in rows], reason=reason, started=started)
+        (store.cell(cell_id).path / FILE).unlink(missing_ok=True)
         on_event(by_id[cell_id], end_event(status))
 
 

@@ -7,7 +7,7 @@
                               status.json         written last, with the checksums of the files above
                               attempts.jsonl      one line each time a process began the cell
                               progress.json       what the running process does, about once a second
-                              log.txt  samples/  history.jsonl  checkpoint/
+                              log.txt  samples/  history.jsonl  checkpoint/  replicates.json
 
 A cell counts as finished only when `status.json` says so and every file still has the checksum that it names.
 """

@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.measure.efficiency.cell import EfficiencyCell, EfficiencyError
 from bench.measure.efficiency.group import Arm, Group, OnEvent
+from bench.measure.efficiency.kept import KeptReplicates
 from bench.measure.efficiency.latency_rows import spreads_of
 from bench.measure.efficiency.record import Key
 from bench.measure.efficiency.rows import PEAK_MEMORY, rows_of
@@ -42,6 +43,7 @@ def measure_group(
     log_folder: Path | Mapping[str, Path],
     silence_s: float = SILENCE_S,
     counts: bool = True,
+    kept: KeptReplicates | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Measure all arms, taking turns in rounds (A B C A B C), and return the rows of each by cell id.
 
@@ -54,6 +56,7 @@ def measure_group(
     is more, and again where the device was slowed (see `throttling`). Whole samples are drawn in `sample_rounds` rounds
     of each replicate where there is time (see `samples_planned`), and memory is measured. FLOPs, energy and compilation
     are of the first; without `counts` FLOPs, launches, energy and computed memory are left out.
+    Each whole replicate is written to `kept`, and those found there are not timed again, which a note on the rows says.
     A process that dies leaves what it has measured with the reason, and NaN for the rest; the others go on.
     `on_event(cell id, event)` is called at each step (`stage`, `done`, `total`, `left_s`). `log_folder`: a folder (for
     `<cell id>.log`), or log paths by cell id. Raises EfficiencyError for settings that cannot be used; on
@@ -74,15 +77,20 @@ def measure_group(
         raise EfficiencyError("efficiency: two cells have the same id")
     logs = log_folder if isinstance(log_folder, Mapping) else {cell.id: log_folder / f"{cell.id}.log" for cell in cells}
     group = Group(cells, logs, on_event or (lambda cell_id, event: None), silence_s)
-    session = _Session(
+    session = Session(
         group, rounds, replicates, calls_per_round, seconds_per_round, relative_width, time_cap_s, counts, sample_rounds
     )
+    done = kept.take_over(session) if kept else 0
+    if 0 < done < replicates:
+        group.warn(f"interrupted after {done} of {replicates} replicates")
     try:
-        for replicate in range(replicates):
+        for replicate in range(done, replicates):
             if replicate and not session.time_for_another():
                 break
             session.replicate(replicate)
             group.end()
+            if kept:
+                kept.keep(session)
     except BaseException:
         group.kill()
         raise
@@ -112,7 +120,7 @@ def _draws(one_s: float) -> int:
     return max(1, int(SAMPLE_S / one_s))
 
 
-class _Session:
+class Session:
     """The rounds of a group of arms, and what is left of the time for them."""
 
     def __init__(

@@ -15,7 +15,7 @@ from bench.measure.efficiency.cell import EfficiencyCell
 from bench.measure.efficiency.group import Group
 from bench.measure.efficiency.record import Record
 from bench.measure.efficiency.rows import rows_of
-from bench.measure.efficiency.session import _Session, measure_group, samples_planned
+from bench.measure.efficiency.session import Session, measure_group, samples_planned
 
 ON_LINUX = sys.platform == "linux"
 
@@ -196,7 +196,7 @@ def test_rounds_go_on_while_intervals_are_wide_and_samples_only_where_there_is_t
 
 def test_short_calls_are_repeated_until_their_share_of_a_round_is_full():
     group = Group([], {}, lambda cell_id, event: None, 1.0)
-    short, one_block = _Session(group, 5, 1, 2, 0.2, 0.02, 1.0), _Session(group, 5, 1, 4, 0.0, 0.02, 1.0)
+    short, one_block = Session(group, 5, 1, 2, 0.2, 0.02, 1.0), Session(group, 5, 1, 4, 0.0, 0.02, 1.0)
     assert [short.calls_of(warm_s) for warm_s in (0.01, 0.09, 0.15, 3.0, None)] == [20, 2, 2, 2, 2]
     assert one_block.calls_of(0.01) == 4
 

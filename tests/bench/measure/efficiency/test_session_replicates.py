@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bench.measure.efficiency.group import Group
-from bench.measure.efficiency.session import _Session, measure_group
+from bench.measure.efficiency.session import Session, measure_group
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def small_session(cell, **settings):
     record.take({"event": "samples", "kind": "step", "length": 16, "samples_s": [1.0]})
     record.stopped = {("step", 16): "time cap of 100 s"}
     usual = {"rounds": 5, "replicates": 3, "calls": 1, "block_s": 0.0, "relative_width": 0.02, "time_cap_s": 100.0}
-    return _Session(group, **usual | settings), record
+    return Session(group, **usual | settings), record
 
 
 def test_a_replicate_for_which_no_time_is_left_is_not_begun_and_named(cell):

@@ -15,7 +15,7 @@ from bench.measure.efficiency import worker as efficiency_worker
 from bench.measure.efficiency.doctor import LOCK, examine_clock
 from bench.measure.efficiency.group import Group
 from bench.measure.efficiency.rows import rows_of
-from bench.measure.efficiency.session import _Session
+from bench.measure.efficiency.session import Session
 from bench.measure.efficiency.throttling import CPU_PAUSE_S, PAUSE_S, Repeats
 from metrics.cost.latency import CallTimes
 from metrics.cost.nvml import Gpu, GpuWatch
@@ -203,7 +203,7 @@ def test_whole_samples_on_a_slowed_cpu_are_drawn_again(cell, monkeypatch):
     clock = Clock()
     monkeypatch.setattr(throttling, "time", clock)
     group = Group([cell("a", (16,), training=False)], {}, lambda cell_id, event: None, 1.0)
-    timed, arm = _Session(group, 1, 1, 1, 0.0, 0.02, 100.0), group.arms[0]
+    timed, arm = Session(group, 1, 1, 1, 0.0, 0.02, 100.0), group.arms[0]
     arm.record.take(
         {"event": "warm", "kind": "step", "length": 16, "warm_s": 1.0, "cold_s": 1.0, "kernel": "", "calls": 3}
     )
