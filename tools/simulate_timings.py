@@ -5,6 +5,9 @@
 Log time = machine's state in the replicate + process + round, all normal. Each row is one design; the rules are those
 of a report: replicates in fresh processes through the block model, and beside it what intervals over the rounds of one
 process would have called.
+
+A second table has rounds during which a CPU was slowed, by as much as on a shared machine (SLOWED): slowed rounds left
+out of each arm that has others, and as `bench.measure.efficiency.throttling.keep_slowed` decides.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ import argparse
 
 import numpy as np
 
+from bench.measure.efficiency.record import Record
+from bench.measure.efficiency.throttling import keep_slowed
 from metrics.statistics.blocks import BlockModel
 from metrics.statistics.replicates import paired_times
 from metrics.statistics.rounds import rounds_ratio
@@ -20,6 +25,8 @@ from metrics.statistics.verdict import log_margin, verdict
 
 PROCESS, ROUND, MACHINE = 0.005, 0.01, 0.02
 """Standard deviations of logarithms: of a process, of a round, and of the machine from replicate to replicate."""
+SLOWED = (1.25, 1.3, 1.6, 1.65, 2.0)
+"""Times as long that rounds took on two virtual cores which at times shared a real one."""
 MARGIN = log_margin(0.02)
 Times = np.ndarray
 """Times (arms, replicates, rounds)."""
@@ -34,10 +41,30 @@ def session(generator: np.random.Generator, arms: int, replicates: int, rounds: 
 
 def by_replicates(times: Times) -> tuple[bool, bool]:
     """Whether any pair of equal arms is called different, and whether all intervals of pairs hold 1."""
-    logs: dict[str, dict[int, float]] = {str(arm): {} for arm in range(len(times))}
-    for place in range(times.shape[1]):
-        for arm, time in paired_times({str(arm): one[place][:, None] for arm, one in enumerate(times)}).items():
-            logs[arm][place] = time
+    return _called([[rounds[:, None].tolist() for rounds in one] for one in times])
+
+
+def with_slowed(times: Times, factors: Times, rule: bool) -> bool:
+    """The first of `by_replicates` where rounds took `factors` times as long, by `keep_slowed` or each arm alone."""
+    records = [Record(full_speed_probe_s=1.0) for _ in times]
+    for (arm, place, number), time in np.ndenumerate(times * factors):
+        probe_s = float(factors[arm, place, number])
+        message = {"event": "samples", "kind": "step", "length": 1, "replicate": place}
+        records[arm].take(message | {"samples_s": [float(time)], "probes_s": [probe_s]})
+    if rule:
+        keep_slowed(records)
+    return _called([record.replicates_s("step", 1) for record in records])[0]
+
+
+def _called(arms: list[list[list[list[float]]]]) -> tuple[bool, bool]:
+    """The verdicts on times by arm, replicate, round and call; nothing is called where no two arms have replicates."""
+    logs: dict[str, dict[int, float]] = {str(arm): {} for arm in range(len(arms))}
+    for place in range(max(map(len, arms))):
+        taken = {str(arm): one[place] for arm, one in enumerate(arms) if place < len(one)}
+        for name, time in paired_times(taken).items():
+            logs[name][place] = time
+    if sum(len(one) > 1 for one in logs.values()) < 2:
+        return False, True
     pairs = BlockModel.fit(logs).pairs().values()
     called = any(verdict(one, better="lower", margin=MARGIN).differs for one in pairs)
     return called, not any(one.interval.excludes(0.0) for one in pairs)
@@ -65,6 +92,19 @@ def main() -> None:
                 old = [by_rounds(session(generator, arms, 1, replicates * rounds))[0] for _ in range(tables // 10)]
                 rates = (*found.mean(axis=0), np.mean(old))
                 print(f"| {arms} | {replicates} | {rounds} | " + " | ".join(f"{rate:.4f}" for rate in rates) + " |")
+    print("\n| arms | replicates of two rounds | at full speed | each arm alone: false call | by the rule |")
+    print("| ---: | ---: | ---: | ---: | ---: |")
+    for arms, replicates in ((5, 3), (22, 6)):
+        for share in (0.2, 0.3, 0.5, 0.8):
+            generator = np.random.default_rng(1000 * arms + int(100 * share))
+            calls = []
+            for _ in range(max(1, tables // 25)):
+                times = session(generator, arms, replicates, 2)
+                slowed = generator.choice(SLOWED, times.shape) * np.exp(generator.normal(0, 0.05, times.shape))
+                factors = np.where(generator.random(times.shape) < share, 1.0, slowed)
+                calls.append([with_slowed(times, factors, rule) for rule in (False, True)])
+            alone, by_rule = np.mean(calls, axis=0)
+            print(f"| {arms} | {replicates} | {share:.0%} | {alone:.3f} | {by_rule:.3f} |")
 
 
 if __name__ == "__main__":

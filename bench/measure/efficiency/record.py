@@ -29,6 +29,8 @@ class Record:
     notes: list[str] = field(default_factory=list)
     repeated: Counter[Key] = field(default_factory=Counter)
     """Repeats of rounds; each has left one of two."""
+    slowed_kept: set[Key] = field(default_factory=set)
+    """What is timed with the rounds in which the CPU was slowed (see `throttling.keep_slowed`)."""
     full_speed_probe_s: float = math.inf
     """A probe of the CPU at full speed with as many threads as this arm (see `throttling`); infinite before one."""
 
@@ -79,8 +81,7 @@ class Record:
     def replicates_s(self, kind: str, length: int, phase: str = "") -> list[list[list[float]]]:
         """Seconds of the timed calls, or of one of their phases: a list a replicate of lists a round.
 
-        A replicate in which this could not be timed has no round. A round in which the CPU was slowed is empty, unless
-        it was in all.
+        A replicate in which this could not be timed has no round. A round that is `left_out` is empty.
         """
         messages = self.all("samples", kind, length)
         left_out = {id(one) for one in self.left_out(kind, length)}
@@ -94,8 +95,8 @@ class Record:
         return _by_replicate(messages, lambda one: [round_s(one)])
 
     def left_out(self, kind: str, length: int) -> list[Message]:
-        """The rounds in which the CPU was slowed; none where it was in all."""
-        messages = self.all("samples", kind, length)
+        """The rounds in which the CPU was slowed; none where it was in all, or where they are kept."""
+        messages = [] if (kind, length) in self.slowed_kept else self.all("samples", kind, length)
         slowed = [one for one in messages if self.is_slowed(one)]
         return slowed if len(slowed) < len(messages) else []
 

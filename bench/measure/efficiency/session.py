@@ -15,7 +15,7 @@ from bench.measure.efficiency.kept import KeptReplicates
 from bench.measure.efficiency.latency_rows import spreads_of
 from bench.measure.efficiency.record import Key
 from bench.measure.efficiency.rows import PEAK_MEMORY, rows_of
-from bench.measure.efficiency.throttling import Repeats
+from bench.measure.efficiency.throttling import Repeats, keep_slowed
 
 SILENCE_S = 900.0
 """Seconds without a message after which a measuring process counts as stuck; one comes after every block of calls."""
@@ -96,6 +96,7 @@ def measure_group(
         raise
     finally:
         group.end()
+    keep_slowed([arm.record for arm in group.arms])
     spreads = spreads_of([arm.record for arm in group.arms])
     return {arm.cell.id: rows_of(arm.cell, arm.record, session.not_planned, spreads) for arm in group.arms}
 

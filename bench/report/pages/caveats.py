@@ -22,8 +22,8 @@ HOW_TO_READ = (
     "same for all arms.",
     "Figures in square brackets are 95 % intervals: of times over processes (over timed calls where there is one), of "
     "scores over seeds; for ceiling and floors the 95 % range of redraws of their songs.",
-    "Bold in a cost table: a time or peak of memory that is less than that of every other arm by the ratios of all pairs "
-    "(a time by intervals that lie apart where the results hold no raw times), or the lowest count. A peak of one "
+    "Bold in a cost table: a time or peak of memory that is less than that of every other arm by the ratios of all "
+    "pairs (a time by intervals that lie apart where the results hold no raw times), or the lowest count. A peak of one "
     "process per arm is never bold; nothing is where kernels differ, unless that was asked for: it is marked *.",
     "Bold in a quality table: better than every other arm by the simultaneous intervals of all pairs, in a column of a "
     f"primary metric ({PRIMARY_NAMES}); the other columns are descriptions and never bold. OA stays among them for "
@@ -37,8 +37,8 @@ HOW_TO_READ = (
 )
 BUSY = "the machine is busy"
 """In the note of a timing beside which other programs computed."""
-SLOWED = "machine slower by over 10 % in all"
-"""In the note of a timing of which every round was on a CPU slower than at full speed in the session."""
+SLOWED = "machine slower by over 10 % in "
+"""In the note of a timing with rounds during which a CPU was slower than at full speed in the session."""
 CUT_SHORT = r"(\d+ of \d+ replicates)"
 """In `stopped_by` of a timing that has fewer processes than its study asks for."""
 
@@ -102,8 +102,9 @@ def _hurried(timed: pd.DataFrame) -> list[str]:
         )
     if slowed := int(timed["note"].astype(str).str.contains(SLOWED, regex=False).sum()):
         words.append(
-            f"In {slowed} of {len(timed)} timings the machine was slower by over 10 % than at full speed in every "
-            "round, as with neighbours on a shared machine: these times are too long."
+            f"In {slowed} of {len(timed)} timings there are rounds during which the machine was slower by over 10 % "
+            "than at full speed, as with neighbours on a shared machine, for an arm had too few others: these times "
+            "are too long, and less is decided about them than in a quieter hour."
         )
     cut = timed["stopped_by"].astype(str).str.extract(CUT_SHORT)[0]
     if cut.notna().any():

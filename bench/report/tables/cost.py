@@ -35,9 +35,9 @@ Setting = tuple[str, int | None, int | None]
 
 def cost_tables(frame: pd.DataFrame, folder: Path | None = None, *, force: bool = False) -> list[Table]:
     """One table a cost metric and setting (device, threads, batch): rows arms, columns lengths, `n/a` with its reason
-    noted. Bold is the arm that `least` names, by the raw samples in `folder`; none where kernels differ. With `force` all
-    settings are in one table, and a figure that is bold although kernels or settings differ is marked *. A figure of a
-    throttled GPU is marked so."""
+    noted. Bold is the arm that `least` names, by the raw samples in `folder`; none where kernels differ. With `force`
+    all settings are in one table, and a figure that is bold although kernels or settings differ is marked *. A figure
+    of a throttled GPU is marked so."""
     order = arm_order(frame)
     summaries = cost_summaries(frame)
     summaries = summaries.of(sorted(summaries, key=lambda summary: order.index(summary.arm)))

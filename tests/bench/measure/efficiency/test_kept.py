@@ -17,12 +17,12 @@ ENVIRONMENT = {"cpu": "a", "libraries": {"torch": "2"}, "load_1_min": 0.3}
 KEPT = ["good", "kill"]
 
 
-def measured(cell, path, on_event=lambda cell_id, event: None):
+def measured(cell, path, on_event=lambda cell_id, event: None, is_slowed=lambda record, message: False):
     """The rows by arm, metric and length of two replicates: of a good arm, and of one that is killed in the first."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("metrics.cost.device.BusyWatch.busy", lambda self: [])
         patch.setattr("metrics.cost.device.busy_warning", lambda device: "")
-        patch.setattr("bench.measure.efficiency.record.Record.is_slowed", lambda self, message: False)
+        patch.setattr("bench.measure.efficiency.record.Record.is_slowed", is_slowed)
         found = measure_group(
             [cell("good", training=False), cell("kill", trouble="kill", training=False)],
             rounds=4, replicates=2, calls_per_round=2, relative_width=math.inf, on_event=on_event,
@@ -85,6 +85,12 @@ def test_a_session_that_was_cut_off_behind_its_last_replicate_starts_no_process(
     rows = measured(cell, folder / "kept" / "replicates.json", lambda cell_id, event: stages.append(event["stage"]))
     assert stages == []
     assert rows["good", "step_latency", 16]["raw"] == resumed[1]["good", "step_latency", 16]["raw"]
+
+
+def test_slowed_rounds_of_a_replicate_are_kept_where_one_other_is_left(cell, resumed, folder):
+    path = folder / "kept" / "replicates.json"
+    rows = measured(cell, path, is_slowed=lambda record, message: message["replicate"] == 1)
+    assert rows["good", "step_latency", 16]["round_sizes"] == [2, 2, 2, 2]
 
 
 def small_session(cell):
