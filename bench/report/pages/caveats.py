@@ -23,8 +23,8 @@ HOW_TO_READ = (
     "Figures in square brackets are 95 % intervals: of times over processes (over timed calls where there is one), of "
     "scores over seeds; for ceiling and floors the 95 % range of redraws of their songs.",
     "Bold in a cost table: a time or peak of memory that is less than that of every other arm by the ratios of all "
-    "pairs (a time by intervals that lie apart where the results hold no raw times), or the lowest count. A peak of one "
-    "process per arm is never bold; nothing is where kernels differ, unless that was asked for: it is marked *.",
+    "pairs (a time by intervals that lie apart where the results hold no raw times), or the lowest count. A peak of "
+    "one process per arm is never bold; nothing is where kernels differ, unless that was asked for: it is marked *.",
     "Bold in a quality table: better than every other arm by the simultaneous intervals of all pairs, in a column of a "
     f"primary metric ({PRIMARY_NAMES}); the other columns are descriptions and never bold. OA stays among them for "
     "comparison with papers.",
