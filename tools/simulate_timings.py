@@ -13,13 +13,13 @@ out of each arm that has others, and as `bench.measure.efficiency.throttling.kee
 from __future__ import annotations
 
 import argparse
+from itertools import product
 
 import numpy as np
 
 from bench.measure.efficiency.record import Record
 from bench.measure.efficiency.throttling import keep_slowed
-from metrics.statistics.blocks import BlockModel
-from metrics.statistics.replicates import paired_times
+from metrics.statistics.replicates import replicates_model
 from metrics.statistics.rounds import rounds_ratio
 from metrics.statistics.verdict import log_margin, verdict
 
@@ -58,14 +58,10 @@ def with_slowed(times: Times, factors: Times, rule: bool) -> bool:
 
 def _called(arms: list[list[list[list[float]]]]) -> tuple[bool, bool]:
     """The verdicts on times by arm, replicate, round and call; nothing is called where no two arms have replicates."""
-    logs: dict[str, dict[int, float]] = {str(arm): {} for arm in range(len(arms))}
-    for place in range(max(map(len, arms))):
-        taken = {str(arm): one[place] for arm, one in enumerate(arms) if place < len(one)}
-        for name, time in paired_times(taken).items():
-            logs[name][place] = time
-    if sum(len(one) > 1 for one in logs.values()) < 2:
+    model = replicates_model({str(arm): replicates for arm, replicates in enumerate(arms)})
+    if model is None:
         return False, True
-    pairs = BlockModel.fit(logs).pairs().values()
+    pairs = model.pairs().values()
     called = any(verdict(one, better="lower", margin=MARGIN).differs for one in pairs)
     return called, not any(one.interval.excludes(0.0) for one in pairs)
 
@@ -78,33 +74,41 @@ def by_rounds(times: Times) -> tuple[bool, bool]:
     return apart, not apart
 
 
+def processes_table(tables: int) -> None:
+    """Print the rates of equal arms whose processes keep a difference."""
+    print("| arms | replicates | rounds each | false call | all cover | rounds alone: false call |")
+    print("| ---: | ---: | ---: | ---: | ---: | ---: |")
+    for arms, replicates, rounds in product((4, 7), (3, 5), (2, 20)):
+        generator = np.random.default_rng(1000 * arms + 10 * replicates + rounds)
+        found = np.array([by_replicates(session(generator, arms, replicates, rounds)) for _ in range(tables)])
+        old = [by_rounds(session(generator, arms, 1, replicates * rounds))[0] for _ in range(tables // 10)]
+        rates = (*found.mean(axis=0), np.mean(old))
+        print(f"| {arms} | {replicates} | {rounds} | " + " | ".join(f"{rate:.4f}" for rate in rates) + " |")
+
+
+def slowed_table(tables: int) -> None:
+    """Print the rates of equal arms with rounds during which the machine was slow."""
+    print("| arms | replicates of two rounds | at full speed | each arm alone: false call | by the rule |")
+    print("| ---: | ---: | ---: | ---: | ---: |")
+    for (arms, replicates), share in product(((5, 3), (22, 6)), (0.2, 0.3, 0.5, 0.8)):
+        generator = np.random.default_rng(1000 * arms + int(100 * share))
+        calls = []
+        for _ in range(tables):
+            times = session(generator, arms, replicates, 2)
+            slowed = generator.choice(SLOWED, times.shape) * np.exp(generator.normal(0, 0.05, times.shape))
+            factors = np.where(generator.random(times.shape) < share, 1.0, slowed)
+            calls.append([with_slowed(times, factors, rule) for rule in (False, True)])
+        alone, by_rule = np.mean(calls, axis=0)
+        print(f"| {arms} | {replicates} | {share:.0%} | {alone:.3f} | {by_rule:.3f} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", type=int, default=10_000)
     tables = parser.parse_args().tables
-    print("| arms | replicates | rounds each | false call | all cover | rounds alone: false call |")
-    print("| ---: | ---: | ---: | ---: | ---: | ---: |")
-    for arms in (4, 7):
-        for replicates in (3, 5):
-            for rounds in (2, 20):
-                generator = np.random.default_rng(1000 * arms + 10 * replicates + rounds)
-                found = np.array([by_replicates(session(generator, arms, replicates, rounds)) for _ in range(tables)])
-                old = [by_rounds(session(generator, arms, 1, replicates * rounds))[0] for _ in range(tables // 10)]
-                rates = (*found.mean(axis=0), np.mean(old))
-                print(f"| {arms} | {replicates} | {rounds} | " + " | ".join(f"{rate:.4f}" for rate in rates) + " |")
-    print("\n| arms | replicates of two rounds | at full speed | each arm alone: false call | by the rule |")
-    print("| ---: | ---: | ---: | ---: | ---: |")
-    for arms, replicates in ((5, 3), (22, 6)):
-        for share in (0.2, 0.3, 0.5, 0.8):
-            generator = np.random.default_rng(1000 * arms + int(100 * share))
-            calls = []
-            for _ in range(max(1, tables // 25)):
-                times = session(generator, arms, replicates, 2)
-                slowed = generator.choice(SLOWED, times.shape) * np.exp(generator.normal(0, 0.05, times.shape))
-                factors = np.where(generator.random(times.shape) < share, 1.0, slowed)
-                calls.append([with_slowed(times, factors, rule) for rule in (False, True)])
-            alone, by_rule = np.mean(calls, axis=0)
-            print(f"| {arms} | {replicates} | {share:.0%} | {alone:.3f} | {by_rule:.3f} |")
+    processes_table(tables)
+    print()
+    slowed_table(max(1, tables // 25))
 
 
 if __name__ == "__main__":

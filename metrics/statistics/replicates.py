@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from metrics.statistics.blocks import block_variance
+from metrics.statistics.blocks import BlockModel, block_variance
 from metrics.statistics.differences import satterthwaite
 from metrics.statistics.intervals import Interval, check_level, finite_values, without_interval
 from metrics.statistics.rounds import round_medians
@@ -113,6 +113,21 @@ def paired_times(rounds: Mapping[str, Rounds]) -> dict[str, float]:
     for _ in range(POLISHINGS):
         shared_R = np.nanmedian(known_AR - np.nanmedian(known_AR - shared_R, axis=1, keepdims=True), axis=0)
     return dict(zip(kept, np.nanmedian(known_AR - shared_R, axis=1).tolist(), strict=True))
+
+
+def replicates_model(arms: Mapping[str, Sequence[Rounds]]) -> BlockModel | None:
+    """The block model of log times, of each arm its replicates in their order; None where fewer than two arms have two.
+
+    Times are `paired_times`, so a replicate without a positive time is left out of its arm.
+    """
+    values: dict[str, dict[int, float]] = {arm: {} for arm in arms}
+    for place in range(max(map(len, arms.values()), default=0)):
+        taken = {arm: replicates[place] for arm, replicates in arms.items() if place < len(replicates)}
+        for arm, time in paired_times(taken).items():
+            values[arm][place + 1] = time
+    if sum(len(times) > 1 for times in values.values()) < 2:
+        return None
+    return BlockModel.fit(values)
 
 
 def replicates_interval(times: Sequence[float], spread: Spread, level: float = 0.95) -> Interval:

@@ -31,7 +31,7 @@ from metrics.quantities import Margin, quantity_of
 from metrics.statistics.blocks import BlockModel
 from metrics.statistics.differences import Difference
 from metrics.statistics.intervals import Interval
-from metrics.statistics.replicates import paired_times
+from metrics.statistics.replicates import replicates_model
 from metrics.statistics.rounds import rounds_ratio
 from metrics.statistics.verdict import log_margin, verdict
 
@@ -163,15 +163,7 @@ def _model(folder: Path | None, family: Sequence[Summary]) -> BlockModel | None:
 
 @lru_cache(maxsize=1024)
 def _fitted(folder: Path, family: tuple[Summary, ...]) -> BlockModel | None:
-    replicates = {one.arm: replicates_of(folder, one) for one in family}
-    values: dict[str, dict[int, float]] = {arm: {} for arm in replicates}
-    for place in range(max(map(len, replicates.values()), default=0)):
-        taken = {arm: rounds[place] for arm, rounds in replicates.items() if place < len(rounds)}
-        for arm, time in paired_times(taken).items():
-            values[arm][place + 1] = time
-    if sum(len(times) > 1 for times in values.values()) < 2:
-        return None
-    return BlockModel.fit(values)
+    return replicates_model({one.arm: replicates_of(folder, one) for one in family})
 
 
 @lru_cache(maxsize=1024)
