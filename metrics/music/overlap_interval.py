@@ -17,7 +17,7 @@ from metrics.music.resample import (
     left_out_in_turn,
     song_counts,
 )
-from metrics.statistics.sets import degrees_of_freedom
+from metrics.statistics.jackknife import degrees_of_freedom
 
 LEFT_OUT: Final = 0.3  # of the songs in a draw; halves are so small that overlaps of whole numbers spread too little
 GRID_POINTS: Final = (128, 1024)

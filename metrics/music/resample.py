@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.result import MetricResult
-from metrics.statistics.sets import degrees_of_freedom
+from metrics.statistics.jackknife import degrees_of_freedom
 
 REPLICATES: Final = 300
 LEVEL: Final = 0.95

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import bdtr, stdtrit
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> 
     mean = float(kept.mean())
     if n == 1:
         return without_interval(mean, 1, level, "one value has no interval")
-    half = float(stats.t.ppf((1 + level) / 2, n - 1) * kept.std(ddof=1) / math.sqrt(n))
+    half = float(stdtrit(n - 1, (1 + level) / 2) * kept.std(ddof=1) / math.sqrt(n))
     return Interval(mean, mean - half, mean + half, n, level)
 
 
@@ -86,9 +86,7 @@ def median_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -
         return without_interval(math.nan, 0, level, "no values")
     median = float(np.median(kept))
     # k values may lie outside on each side as long as P(Binomial(n, 1/2) <= k - 1) stays under half of what is allowed.
-    outside = int(stats.binom.ppf((1 - level) / 2, n, 0.5))
-    if stats.binom.cdf(outside, n, 0.5) > (1 - level) / 2:
-        outside -= 1
+    outside = int(np.searchsorted(bdtr(np.arange(n), n, 0.5), (1 - level) / 2, side="right")) - 1
     if outside < 0:
         need = math.ceil(1 - math.log2(1 - level))
         return without_interval(median, n, level, f"{n} values are too few: {need} are needed at {level:.0%}")

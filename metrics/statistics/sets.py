@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 
 from metrics.statistics.differences import FEWEST_SEEDS, Components, Difference, Unit, satterthwaite
 from metrics.statistics.intervals import Interval, without_interval
+from metrics.statistics.jackknife import degrees_of_freedom
 from metrics.statistics.simultaneous import Family
 from metrics.statistics.songs import half_widths
 
-FEWEST_DEGREES: Final = 3.0
-SMALLEST_VARIANCE: Final = 1e-24  # of moves; below, rounding
 NO_SPREAD: Final = "no spread over single songs"
 NO_FIGURE: Final = "no figure without some of the songs"
 Values = NDArray[np.float64]
@@ -122,19 +121,3 @@ def set_pairs(figures: dict[str, SetFigure], level: float = 0.95) -> dict[tuple[
     return {
         (a, b): set_difference([figures[a]], [figures[b]], (a, b), family, level) for a, b in combinations(figures, 2)
     }
-
-
-def degrees_of_freedom(without: Sequence[Values]) -> float:
-    """Degrees of freedom of a spread, from the figures of each set without one of its songs (Satterthwaite).
-
-    The variance of a figure is about the sum of squares of what each of the n songs moves it by, and the sampling
-    error of that sum grows with the kurtosis k of the moves: 2 n / (k - 1). Normal moves give n; where few unusual
-    songs decide, the spread itself is uncertain and the interval must be wider.
-    """
-    known = [figures[np.isfinite(figures)] for figures in without]
-    moves = np.concatenate([figures - figures.mean() for figures in known if len(figures)] or [np.zeros(0)])
-    variance = float((moves**2).mean()) if len(moves) else 0.0
-    if variance < SMALLEST_VARIANCE:
-        return float("inf")
-    kurtosis = float((moves**4).mean()) / variance**2
-    return max(2 * len(moves) / max(kurtosis - 1, 1e-9), FEWEST_DEGREES)

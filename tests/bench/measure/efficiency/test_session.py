@@ -36,6 +36,7 @@ def session(cell, folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("metrics.cost.device.BusyWatch.busy", lambda self: [(42, "spinner", 0.98)])
         patch.setattr("bench.measure.efficiency.record.Record.is_slowed", lambda self, message: False)
+        patch.setattr("bench.measure.efficiency.session.SAMPLE_S", 0.2)
         found = measure_group(
             arms,
             rounds=2,

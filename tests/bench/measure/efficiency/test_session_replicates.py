@@ -22,6 +22,7 @@ def repeated(cell, folder):
         patch.setattr("metrics.cost.device.BusyWatch.busy", lambda self: [])
         patch.setattr("metrics.cost.device.busy_warning", lambda device: "")
         patch.setattr("bench.measure.efficiency.record.Record.is_slowed", lambda self, message: False)
+        patch.setattr("bench.measure.efficiency.session.SAMPLE_S", 0.2)
         found = measure_group(
             arms, rounds=4, replicates=2, calls_per_round=2, relative_width=math.inf, log_folder=folder / "repeated",
             sample_rounds=2, on_event=lambda cell_id, event: events.append((cell_id, event)),
