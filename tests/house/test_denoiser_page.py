@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -53,7 +54,7 @@ def plan(reader: Path, dichterliebe: Path) -> Any:
     from bench.study.grid import load_study
 
     with_bert, with_weights = map(yaml.safe_load, blocks("yaml"))
-    content = with_bert | {"baseline": TINY | {"arm": "smdim", "corpus": f"folder:{dichterliebe}"}}
+    content = with_bert | {"baseline": deepcopy(TINY) | {"arm": "smdim", "corpus": f"folder:{dichterliebe}"}}
     bert = {"name": "bert", "arm": "bert", "model": {"layers": 1, "inner": 64}}
     content["axes"] = {"arm": ["smdim", bert, "unet"]}
     content |= {"seeds": [0], "plugins": ["my_bert", "my_unet"], "match": {"by": "params", "tolerance": 0.15}}
