@@ -18,6 +18,7 @@ from bench.report.rows.summaries import (
     Summaries,
     Summary,
     cost_summaries,
+    distinct_words,
     group_words,
     quality_summaries,
     reference_summaries,
@@ -99,8 +100,8 @@ def verdict_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None = 
     """The verdicts on the primary metrics, a sentence each: every arm against the baseline arm, and the arm that is
     better than every other; in every setting, or in the first `MOST_SETTINGS`."""
     found = compared(frame, folder)
-    several = len({one.group for one in found}) > 1
-    words = [_verdict_sentence(one, baseline, several) for one in found[: MOST_SETTINGS * len(PRIMARY)]]
+    where = distinct_words(one.group for one in found)
+    words = [_verdict_sentence(one, baseline, where[one.group]) for one in found[: MOST_SETTINGS * len(PRIMARY)]]
     if len(found) > len(words):
         words.append(f"{len(found) - len(words)} further comparisons stand in the table of differences.")
     if not found and quality_summaries(frame):
@@ -108,8 +109,8 @@ def verdict_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None = 
     return words
 
 
-def _verdict_sentence(one: Compared, baseline: str, several: bool) -> str:
-    where = f" ({group_words(one.group)})" if several else ""
+def _verdict_sentence(one: Compared, baseline: str, where: str) -> str:
+    where = f" ({where})" if where else ""
     arms = one.summaries.distinct("arm")
     if len(arms) == 1:
         return f"{one.quantity.heading}{where}: one arm only ({arms[0]}), so nothing is compared."

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.report.analysis.comparisons import compared, verdict_words
 from bench.report.analysis.effects import Effect, depth_interaction, effects
 from bench.report.analysis.patterns import patterns_of, rotation_groups
-from bench.report.rows.summaries import group_words
+from bench.report.rows.summaries import distinct_words, group_words
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table
 
@@ -56,9 +56,9 @@ def ablation_tables(frame: pd.DataFrame, folder: Path | None = None) -> list[Tab
     if not found:
         return []
     rows = []
-    several = len({effect.compared.group for effect in found}) > 1
+    settings = distinct_words(effect.compared.group for effect in found)
     for effect in found:
-        where = f", {group_words(effect.compared.group)}" if several else ""
+        where = f", {settings[effect.compared.group]}" if len(settings) > 1 else ""
         figure = Entry(NOTHING) if effect.difference is None else Entry.interval(effect.difference.interval)
         rows.append(
             (

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.report.analysis.comparisons import Compared, Comparison, compared
 from bench.report.rows.arms import arm_order
-from bench.report.rows.summaries import group_words
+from bench.report.rows.summaries import distinct_words, group_words
 from bench.report.tables.cost import rotation_notes
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table
@@ -36,11 +36,11 @@ def difference_tables(judged: Iterable[Compared], baseline: str) -> list[Table]:
         return []
     body = [_row(one, arm, baseline) for one, arms in found for arm in arms]
     columns = ("arms and score", "difference", "paired t", "seeds", "songs", "p", "verdict", "matters from", "where")
-    several = len({one.group for one, _ in found}) > 1
+    where = distinct_words(one.group for one, _ in found)
     notes = [
         *_rules(max(1 - one.level for one, _ in found)),
         *([OUTSIDE] if any(one.outside for one, _ in found) else []),
-        *(words for one, _ in found for words in model_notes(one, where=several)),
+        *(words for one, _ in found for words in model_notes(one, where[one.group])),
     ]
     return [Table("differences", f"Differences from {baseline}", columns, tuple(body), tuple(notes))]
 
@@ -77,13 +77,13 @@ def _rules(alpha: float) -> tuple[str, ...]:
     )
 
 
-def model_notes(one: Compared, *, where: bool = False) -> list[str]:
+def model_notes(one: Compared, where: str = "") -> list[str]:
     """What a reader should know of the model of one metric: the test of all arms at once, an arm that spreads more
     widely, what is missing."""
     block = one.block
     if block is None:
         return []
-    label = one.quantity.label + (f" ({group_words(one.group)})" if where else "")
+    label = one.quantity.heading + (f" ({where})" if where else "")
     notes = []
     if math.isfinite(one.omnibus.p_value):
         counted = f"{one.omnibus.arrangements:,} arrangements" if one.omnibus.exact else "drawn arrangements"
@@ -93,11 +93,11 @@ def model_notes(one: Compared, *, where: bool = False) -> list[str]:
         )
     if block.unequal_spread:
         notes.append(
-            f"{label}: unequal spread: {block.unequal_spread} varies three times as much between seeds as the others; "
+            f"{label}, unequal spread: {block.unequal_spread} varies three times as much between seeds as the others; "
             "where that is no chance, its intervals are too narrow (false calls of 8 to 18 % in place of 5 %)."
         )
     lacking = "; ".join(filter(None, (one.note, getattr(one.model, "note", ""))))
-    return [*notes, *([f"{label}: {lacking}."] if lacking else [])]
+    return [*notes, *([f"{label}, {lacking}."] if lacking else [])]
 
 
 def rank_tables(frame: pd.DataFrame, folder: Path | None = None) -> list[Table]:
@@ -105,7 +105,7 @@ def rank_tables(frame: pd.DataFrame, folder: Path | None = None) -> list[Table]:
     body, refused = [], []
     for one in compared(frame, folder):
         if one.refused:
-            refused.append(f"{one.quantity.label} ({group_words(one.group)}): {one.refused}.")
+            refused.append(f"{one.quantity.heading} ({group_words(one.group)}): {one.refused}.")
         if one.block is None:
             continue
         for place in one.places:

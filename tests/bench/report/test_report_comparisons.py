@@ -13,6 +13,7 @@ import pytest
 
 from bench.report.analysis.comparisons import Compared, compare, compared
 from bench.report.analysis.models import scores
+from bench.report.pages.answers import answers
 from bench.report.pages.sentences import verdict_sentences
 from bench.report.rows.frame import as_frame
 from bench.report.rows.summaries import Summaries, quality_summaries, reference_summaries
@@ -113,6 +114,20 @@ def test_three_seeds_decide_large_differences_and_every_place_says_the_same():
     assert words.startswith("Test [bits/token], against transformer: better: smdim -0.997 [")
     assert "worse: mamba +0.4" in words and "same within 0.03: fam +0.003" in words
     assert words.endswith("smdim is better than every other arm.")
+
+
+def test_sentences_on_several_settings_name_what_differs_between_them():
+    short = fixed((4.0, 4.2, 4.1), (3.01, 3.2, 3.1), (4.5, 4.69, 4.6), (4.0, 4.21, 4.1)).assign(corpus="demo/lieder")
+    long = short.assign(cell_id=short["cell_id"] + "-long")
+    frame = pd.concat([short.assign(length=512), long.assign(length=2048)], ignore_index=True)
+    sentences = [words for words in verdict_sentences(frame, "transformer") if words.startswith("Test [bits/token]")]
+    begins = [words.partition(", against transformer: ")[0] for words in sentences]
+    assert begins == ["Test [bits/token] (L = 512)", "Test [bits/token] (L = 2048)"]
+    (_, music) = answers(frame, "transformer")
+    assert "Bits/token (L = 512): better for smdim" in music.words and "bits/token (L = 2048): better" in music.words
+    (differences,) = comparison_tables(frame, "transformer")
+    assert any(note.startswith("Test [bits/token] (L = 2048), all arms") for note in differences.notes)
+    assert "demo/lieder" not in " ".join([*sentences, music.words, *differences.notes])
 
 
 @pytest.mark.parametrize(("area", "bold"), [(0.95, ["smdim"]), (0.5, [])])
