@@ -19,7 +19,7 @@ from bench.report.rows.summaries import (
     Summaries,
     Summary,
     cost_summaries,
-    distinct_words,
+    distinct_brackets,
     quality_summaries,
     reference_summaries,
 )
@@ -104,7 +104,7 @@ def _music_answer(frame: pd.DataFrame, baseline: str, folder: Path | None) -> An
         return Answer(question, sentence([f"{CANNOT}: no primary metric was measured"]))
     if all(len(one.summaries.distinct("arm")) == 1 for one in found):
         return Answer("Music?", f"Nothing is compared: one arm only ({found[0].summaries[0].arm}).")
-    where = distinct_words(one.group for one in found)
+    where = distinct_brackets(one.group for one in found)
     parts = [_music_part(one, baseline, references, where[one.group]) for one in found[:MOST_COMPARED]]
     if len(found) > MOST_COMPARED:
         parts.append(f"{len(found) - MOST_COMPARED} further comparisons stand under Quality")
@@ -117,7 +117,7 @@ def _music_answer(frame: pd.DataFrame, baseline: str, folder: Path | None) -> An
 
 def _music_part(one: Compared, baseline: str, references: Summaries, where: str) -> str:
     unit = one.quantity.unit
-    label = (unit if unit != "1" else one.quantity.label.lower()) + (f" ({where})" if where else "")
+    label = (unit if unit != "1" else one.quantity.label.lower()) + where
     blind = blind_to(references, one.quantity.name, one.group[0], one.group[1])
     if blind:
         return phrase(label, [Finding("", CANNOT, f"real music is not separated from {names(list(blind))}")])

@@ -18,7 +18,7 @@ from bench.report.rows.summaries import (
     Summaries,
     Summary,
     cost_summaries,
-    distinct_words,
+    distinct_brackets,
     group_words,
     quality_summaries,
     reference_summaries,
@@ -100,7 +100,7 @@ def verdict_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None = 
     """The verdicts on the primary metrics, a sentence each: every arm against the baseline arm, and the arm that is
     better than every other; in every setting, or in the first `MOST_SETTINGS`."""
     found = compared(frame, folder)
-    where = distinct_words(one.group for one in found)
+    where = distinct_brackets(one.group for one in found)
     words = [_verdict_sentence(one, baseline, where[one.group]) for one in found[: MOST_SETTINGS * len(PRIMARY)]]
     if len(found) > len(words):
         words.append(f"{len(found) - len(words)} further comparisons stand in the table of differences.")
@@ -110,7 +110,6 @@ def verdict_sentences(frame: pd.DataFrame, baseline: str, folder: Path | None = 
 
 
 def _verdict_sentence(one: Compared, baseline: str, where: str) -> str:
-    where = f" ({where})" if where else ""
     arms = one.summaries.distinct("arm")
     if len(arms) == 1:
         return f"{one.quantity.heading}{where}: one arm only ({arms[0]}), so nothing is compared."

@@ -283,3 +283,8 @@ def distinct_words(groups: Iterable[Group]) -> dict[Group, str]:
     words = {group: group_words(group).split(", ") for group in groups}
     shared = set[str]().union(*words.values()).intersection(*words.values())
     return {group: ", ".join(word for word in mine if word not in shared) for group, mine in words.items()}
+
+
+def distinct_brackets(groups: Iterable[Group]) -> dict[Group, str]:
+    """`distinct_words` as they stand behind a name: ` (L = 256)`, nothing for one group alone."""
+    return {group: f" ({words})" if words else "" for group, words in distinct_words(groups).items()}

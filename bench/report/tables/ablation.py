@@ -56,9 +56,10 @@ def ablation_tables(frame: pd.DataFrame, folder: Path | None = None) -> list[Tab
     if not found:
         return []
     rows = []
-    settings = distinct_words(effect.compared.group for effect in found)
+    where_of = distinct_words(effect.compared.group for effect in found)
     for effect in found:
-        where = f", {settings[effect.compared.group]}" if len(settings) > 1 else ""
+        named = where_of[effect.compared.group]
+        where = f", {named}" if named else ""
         figure = Entry(NOTHING) if effect.difference is None else Entry.interval(effect.difference.interval)
         rows.append(
             (

@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench.report.analysis.comparisons import Compared, Comparison, compared
 from bench.report.rows.arms import arm_order
-from bench.report.rows.summaries import distinct_words, group_words
+from bench.report.rows.summaries import distinct_brackets, group_words
 from bench.report.tables.cost import rotation_notes
 from bench.report.tables.numbers import NOTHING, number
 from bench.report.tables.table import Entry, Table
@@ -36,7 +36,7 @@ def difference_tables(judged: Iterable[Compared], baseline: str) -> list[Table]:
         return []
     body = [_row(one, arm, baseline) for one, arms in found for arm in arms]
     columns = ("arms and score", "difference", "paired t", "seeds", "songs", "p", "verdict", "matters from", "where")
-    where = distinct_words(one.group for one, _ in found)
+    where = distinct_brackets(one.group for one, _ in found)
     notes = [
         *_rules(max(1 - one.level for one, _ in found)),
         *([OUTSIDE] if any(one.outside for one, _ in found) else []),
@@ -77,13 +77,13 @@ def _rules(alpha: float) -> tuple[str, ...]:
     )
 
 
-def model_notes(one: Compared, where: str = "") -> list[str]:
+def model_notes(one: Compared, where: str) -> list[str]:
     """What a reader should know of the model of one metric: the test of all arms at once, an arm that spreads more
-    widely, what is missing."""
+    widely, what is missing. `where`: its setting as in `distinct_brackets`."""
     block = one.block
     if block is None:
         return []
-    label = one.quantity.heading + (f" ({where})" if where else "")
+    label = one.quantity.heading + where
     notes = []
     if math.isfinite(one.omnibus.p_value):
         counted = f"{one.omnibus.arrangements:,} arrangements" if one.omnibus.exact else "drawn arrangements"
