@@ -24,6 +24,10 @@ WAITING = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "20000", "KMP_BLOCKTI
 KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(16 << 30)}
 """Environment variables of a process that trains: glibc gives memory that a step frees to the next step, not back to
 the system, which would clear every page again. The first is the largest threshold that it takes (mallopt(3))."""
+RETURNED_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(16 << 10)}
+"""Environment variables of a process whose memory is measured: glibc gives a block of 16 KiB or more back to the system
+as soon as it is freed, so that a peak is what lives at once and not how the heap is fragmented, which differs from
+process to process. Each call then waits for the system to clear pages, up to twice as long as otherwise."""
 THREAD_COUNTS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 UTF8 = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8"}
 """Files, their names and pipes in UTF-8, whatever the locale is."""

@@ -11,7 +11,7 @@ FORMAT = 1
 QUALITY_PARTS = {"data": 2, "backbone": 4, "diffusion": 1, "training": 4, "sampling": 1, "metrics": 5}
 TUNING_PARTS = {name: number for name, number in QUALITY_PARTS.items() if name not in ("sampling", "metrics")}
 REFERENCE_PARTS = {"data": 2, "metrics": 5}
-EFFICIENCY_PARTS = {"backbone": 7, "timing": 6, "sampling": 1}
+EFFICIENCY_PARTS = {"backbone": 7, "timing": 7, "sampling": 1}
 
 
 def label(parts: dict[str, int]) -> str:

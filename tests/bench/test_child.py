@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from harness import wait_for
 
 from bench import child as child_module
-from bench.child import Child, child_environment, python_command
+from bench.child import RETURNED_MEMORY, Child, child_environment, python_command
 from bench.errors import CellFailure
 from bench.measure.efficiency.cell import EfficiencyCell
 from bench.measure.efficiency.process import WorkerProcess
@@ -114,3 +115,26 @@ def test_a_process_that_ignores_sigterm_is_ended_all_the_same(tmp_path: Path) ->
     assert child.process.stdout and child.process.stdout.readline() == b"on\n"
     child.end(0.1)
     assert child.process.returncode == -signal.SIGKILL
+
+
+HOLES = """
+import os
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+blocks = [b"x" * (32 << 10) for _ in range(1000)]
+before = resident()
+del blocks[::2]
+print(before - resident())
+"""
+
+
+@linux
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="a setting of glibc's allocator")
+@pytest.mark.parametrize(("environment", "given_back"), [({}, False), (RETURNED_MEMORY, True)])
+def test_memory_is_measured_in_a_process_that_gives_back_what_is_freed_between_blocks_in_use(environment, given_back):
+    child = Child("-c", HOLES, threads=1, environment=environment)
+    freed = int(child.process.communicate()[0])
+    assert (freed > 500 * (32 << 10)) == given_back and (freed < 1 << 20) != given_back

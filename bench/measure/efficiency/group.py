@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.child import RETURNED_MEMORY
 from bench.errors import CellFailure
 from bench.measure.efficiency.cell import EfficiencyCell
 from bench.measure.efficiency.process import WorkerProcess
@@ -53,19 +54,36 @@ class Group:
         self.turns = self.arms[shift:] + self.arms[:shift]
         self._start([arm for arm in self.turns if not replicate or (arm.record.death is None and arm.record.timed())])
         for arm in self.alive:
-            known_s = arm.record.warm_s
-            work = [(kind, n, known_s.get((kind, n))) for kind, n in sorted(self.timed_keys(arm))]
-            self.turn(arm, {"command": "warm", "work": work}, "warming up")
+            self._warm(arm, self.timed_keys(arm))
 
-    def _start(self, wanted: list[Arm]) -> None:
+    @property
+    def memory_apart(self) -> bool:
+        """Whether memory is measured in processes of its own: on a CPU, where an allocator that makes its peaks repeat
+        makes calls slow."""
+        return self.arms[0].cell.device == "cpu"
+
+    def begin_memory(self) -> None:
+        """Replace the processes of a replicate by those in which memory is measured, warm with what was timed."""
+        timed = self.alive
+        self.end()
+        self._start(timed, "starting for memory", RETURNED_MEMORY)
+        for arm in self.alive:
+            self._warm(arm, [key for key in arm.record.timed() if key[0] != "sample"])
+
+    def _warm(self, arm: Arm, keys: Sequence[Key]) -> None:
+        """Run each of `keys` in the process of an arm before any of it is measured."""
+        work = [(kind, n, arm.record.warm_s.get((kind, n))) for kind, n in sorted(keys)]
+        self.turn(arm, {"command": "warm", "work": work}, "warming up")
+
+    def _start(self, wanted: list[Arm], stage: str = "starting", environment: Mapping[str, str] | None = None) -> None:
         """Start processes, as many at a time as there are cores, and wait until each has built its model."""
         together = os.cpu_count() or 1
         for first in range(0, len(wanted), together):
             some = wanted[first : first + together]
             for arm in some:
                 cell = arm.cell
-                self.show(arm, "starting")
-                arm.process = WorkerProcess(asdict(cell), cell.threads, cell.kernels, self.logs[cell.id])
+                self.show(arm, stage)
+                arm.process = WorkerProcess(asdict(cell), cell.threads, cell.kernels, self.logs[cell.id], environment)
             for arm in some:
                 self.turn(arm)
 

@@ -21,9 +21,17 @@ WORKER = ("-m", "bench.measure.efficiency.worker")
 class WorkerProcess(Child):
     """A child that reads one JSON command a line and answers in JSON lines, the last of them {"event": "done"}."""
 
-    def __init__(self, settings: Mapping[str, Any], threads: int, kernels: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        threads: int,
+        kernels: Mapping[str, str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         log.parent.mkdir(parents=True, exist_ok=True)
-        super().__init__(*WORKER, log=log, threads=threads, environment=kernel_environment(kernels), commands=True)
+        variables = kernel_environment(kernels) | dict(environment or {})
+        super().__init__(*WORKER, log=log, threads=threads, environment=variables, commands=True)
         self._lines: queue.Queue[bytes | None] = queue.Queue()
         threading.Thread(target=self._read, daemon=True).start()
         with suppress(CellFailure):  # of a process that ended at once: raised when its answers are read

@@ -54,8 +54,9 @@ def measure_group(
     caps leave no time for it, a further replicate is not begun, which `stopped_by` says too; one is always whole.
     What is timed is called `calls_per_round` times in a round, or as often as fits into `seconds_per_round` where that
     is more, and again where the device was slowed (see `throttling`). Whole samples are drawn in `sample_rounds` rounds
-    of each replicate where there is time (see `samples_planned`), and memory is measured. FLOPs, energy and compilation
-    are of the first; without `counts` FLOPs, launches, energy and computed memory are left out.
+    of each replicate where there is time (see `samples_planned`), and memory is measured, on a CPU in further processes
+    of its own. FLOPs, energy and compilation are of the first; without `counts` FLOPs, launches, energy and computed
+    memory are left out.
     Each whole replicate is written to `kept`, and those found there are not timed again, which a note on the rows says.
     A process that dies leaves what it has measured with the reason, and NaN for the rest; the others go on.
     `on_event(cell id, event)` is called at each step (`stage`, `done`, `total`, `left_s`). `log_folder`: a folder (for
@@ -154,11 +155,14 @@ class Session:
             self.plan_samples()
         self.draw_samples(number)
         self.time_rounds(number)
-        self.measure_memory(number)
+        if not self.group.memory_apart:
+            self.measure_memory(number)
         if number == 0:
             if self.counts:
                 self.group.everyone("audit", "counting FLOPs")
             self.group.optional()
+        if self.group.memory_apart:
+            self.measure_memory(number)
 
     def time_for_another(self) -> bool:
         """Whether a further replicate, of one round at least, fits; where not, what was timed says so."""
@@ -189,9 +193,12 @@ class Session:
     def measure_memory(self, number: int) -> None:
         """The memory peaks of a replicate: several of each call in the first, one in a further one of those."""
         began = time.monotonic()
+        if self.group.memory_apart:
+            self.group.begin_memory()
         for arm in self.group.alive:
+            timed = arm.record.timed()
             work = {
-                kind: list(arm.record.by_length("memory", kind) if number else arm.cell.lengths)
+                kind: list(arm.record.by_length("memory", kind)) if number else [n for one, n in timed if one == kind]
                 for kind in PEAK_MEMORY
                 if kind in arm.cell.kinds
             }

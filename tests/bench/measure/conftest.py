@@ -27,7 +27,7 @@ class Denoiser(nn.Module):
     def forward(self, tokens):
         trouble = self.config.get("trouble", "")
         if trouble and tokens.shape[1] >= 32:
-            if trouble.startswith("later ") and self.is_first_process():
+            if trouble.startswith("later ") and self.is_of_first_replicate():
                 return self.answer(tokens)
             {"error": self.error, "oom": self.oom, "kill": self.kill, "sleep": self.sleep}[trouble.split()[-1]]()
         if path := self.config.get("diary"):
@@ -39,13 +39,15 @@ class Denoiser(nn.Module):
         x = self.embedding(tokens)[:, None]
         return self.output(functional.scaled_dot_product_attention(x, x, x)[:, 0])
 
-    def is_first_process(self):
-        mark = self.config["diary"] + "-" + self.config["name"]
-        if not os.path.exists(mark):
-            with open(mark, "w") as file:
-                file.write(str(os.getpid()))
-        with open(mark) as file:
-            return file.read() == str(os.getpid())
+    def is_of_first_replicate(self):
+        """Whether this process is the first that is timed or the first in which memory is measured."""
+        with open(self.config["diary"] + "-" + self.config["name"], "a+") as mark:
+            mark.seek(0)
+            known = mark.read().split()
+            if len(known) < 2 and str(os.getpid()) not in known:
+                mark.write(f"{os.getpid()} ")
+                return True
+            return str(os.getpid()) in known
 
     def error(self):
         raise ArithmeticError("numbers ran out")

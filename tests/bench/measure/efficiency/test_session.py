@@ -62,7 +62,7 @@ def test_every_shape_of_every_arm_is_warmed_before_any_is_timed(session, folder)
     assert [name for name, _ in turns if name in "ab"] == [
         "a",
         "b",
-    ] * 6  # warm-up, a whole sample, two rounds, memory, counting
+    ] * 7  # warm-up, a whole sample, two rounds, counting; in further processes warm-up and memory
     every_shape = {("16", "0"), ("32", "0"), ("16", "1"), ("32", "1")}
     assert dict(reversed(turns))["a"] == dict(reversed(turns))["b"] == every_shape
 

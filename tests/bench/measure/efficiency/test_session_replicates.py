@@ -33,6 +33,8 @@ def repeated(cell, folder):
 def test_every_replicate_has_fresh_processes_and_another_arm_first(repeated):
     started = [arm for arm, event in repeated[1] if event["stage"] == "starting"]
     assert started == ["good", "kill", "error", "kill", "error", "good"]
+    memory = [arm for arm, event in repeated[1] if event["stage"] == "starting for memory"]
+    assert memory == ["good", "kill", "error", "error", "good"]  # "kill" died in its second timed process
     timing = [(arm, event["done"], event["total"]) for arm, event in repeated[1] if event["stage"] == "timing"]
     first = [(arm, done, 4) for done in (0, 1) for arm in ("good", "kill", "error")]
     assert timing == first + [(arm, done, 4) for done in (2, 3) for arm in ("error", "good")]
