@@ -51,11 +51,13 @@ class TimedArm:
         self.build()
 
     def build(self) -> None:
-        """A new model, optimiser and generator."""
+        """A new model and generator, and an optimiser where the cell has training steps: torch imports its compiler for
+        one, which takes longer than all other imports."""
         torch.manual_seed(0)
         self.model = self.factory(self.settings["config"]).to(self.device)
-        fused = self.device.type in {"cpu", "cuda"}
-        self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=LEARNING_RATE, fused=fused)
+        if self.settings["training"] or self.settings["memory_budget_gib"]:
+            fused = self.device.type in {"cpu", "cuda"}
+            self.optimiser = torch.optim.AdamW(self.model.parameters(), lr=LEARNING_RATE, fused=fused)
         self.generator = torch.Generator().manual_seed(0)
 
     def drop(self) -> None:

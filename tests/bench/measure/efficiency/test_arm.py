@@ -150,3 +150,12 @@ def test_operators_of_a_step_are_counted_and_a_cpu_has_no_launches() -> None:
     rows = {row["metric"]: row for row in rows_of(cell, record, {}, {})}
     assert (rows["step_launches"]["value"], rows["step_operators"]["value"]) == (11, 9)
     assert rows["step_launches"]["note"] == "beside 2 copies and fills; the host waits 1 times"
+
+
+@pytest.mark.parametrize(("more", "there"), [({}, True), ({"memory_budget_gib": 1.0}, True), ({}, False)])
+def test_an_optimiser_whose_import_takes_seconds_is_made_where_something_is_trained(more, there):
+    timed = timed_arm(training=there and not more, **more)
+    assert hasattr(timed, "optimiser") == there
+    timed.build()
+    timed.drop()
+    assert not hasattr(timed, "optimiser")
