@@ -107,7 +107,7 @@ def compare(
     first: Annotated[str, typer.Argument(help="A study, or its results folder (another commit's or machine's).")],
     second: Annotated[str, typer.Argument(help="The one to set against it.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Compare costs of different devices or kernels, marked *.")
+        bool, typer.Option("--force", help="Compare costs of different devices, kernels or definitions, marked *.")
     ] = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Markdown file to write as well.")] = None,
     results: ResultsOption = RESULTS,

@@ -29,7 +29,8 @@ UNIT_BYTES = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40
 class PeakMemory:
     """Peak of one call in bytes. `peak_bytes` is NaN with a `reason` where the device has no such figure.
 
-    On a CPU: `peak_bytes` is the growth of the resident set over `baseline_bytes`, the resident set before.
+    On a CPU: `peak_bytes` is the growth of the resident set over `baseline_bytes`, the resident set before. Linux keeps
+    its high-water mark by counters of each core, which lag by up to 32 pages: a peak is up to 0.125 MiB a core too low.
     On CUDA: `peak_bytes` is what the allocator handed out, `reserved_bytes` what it held, `device_bytes` what is
     used on the whole device by the driver (other processes included).
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,8 @@ from metrics.statistics.differences import primary_level
 
 Pair = tuple[Summary, Summary]
 Folders = Sequence[Path]
+VERSION = re.compile(r" (v\d+)\b")
+"""Version of a definition, as in `oa_attribute/mean-of-4 v1, mean of 50 draws`."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,9 @@ class Change:
 def changes(first: pd.DataFrame, second: pd.DataFrame, folders: Folders = (), *, force: bool = False) -> list[Change]:
     """Every figure that both studies have, with a verdict on second against first.
 
-    Costs on different devices, threads or kernels are not compared unless `force`; then the row is marked. Primary
-    scores are judged as in a report, seeds paired, each arm against itself; other scores are shown and not compared.
+    Costs on different devices, threads or kernels, or of different versions of a definition, are not compared unless
+    `force`; then the row is marked. Primary scores of one version are judged as in a report, seeds paired, each arm
+    against itself; other scores are shown and not compared.
     `folders`: the results folders of both, for the windows behind bits/token and the margins that a study states.
     """
     costs = _matched(cost_summaries(first), cost_summaries(second), lambda p: (p.metric, p.arm, p.length, p.batch))
@@ -89,12 +93,19 @@ def _are_replicated(pair: Pair, folders: Folders) -> bool:
 
 
 def _ran_apart(first: Summary, second: Summary) -> str:
-    """In which of device, threads and kernel two costs differ, as words; "" where they do not."""
+    """In which of device, threads, kernel and definition two costs differ, as words; "" where they do not."""
     ran = [(one.device, one.threads, one.kernel) for one in (first, second)]
     names = ("device", "threads", "kernel")
-    return "; ".join(
+    differing = [
         f"{name} {one or '-'} and {other or '-'}" for name, one, other in zip(names, *ran, strict=True) if one != other
-    )
+    ]
+    return "; ".join(filter(None, [*differing, _defined_apart(first, second)]))
+
+
+def _defined_apart(first: Summary, second: Summary) -> str:
+    """The versions of two definitions, as words, where both are known and differ; else ""."""
+    one, other = (sorted({*VERSION.findall(" ".join(found.definitions))}) for found in (first, second))
+    return f"definition {', '.join(one)} and {', '.join(other)}" if one and other and one != other else ""
 
 
 def _by_intervals(first: Summary, second: Summary) -> str:
@@ -115,8 +126,8 @@ def _by_intervals(first: Summary, second: Summary) -> str:
 
 def _score_changes(pairs: list[Pair], references: Summaries, folders: Folders) -> list[Change]:
     """Scores side by side; of each primary metric and setting all arms are in one model, each twice."""
-    verdicts: dict[int, str] = {}
-    primary = [pair for pair in pairs if pair[0].metric in PRIMARY]
+    verdicts = {id(pair[0]): f"not compared: {words}" for pair in pairs if (words := _defined_apart(*pair))}
+    primary = [pair for pair in pairs if pair[0].metric in PRIMARY and id(pair[0]) not in verdicts]
     metrics = len({one.metric for one, _ in primary})
     groups: dict[object, list[Pair]] = {}
     for pair in primary:

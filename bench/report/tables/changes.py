@@ -45,7 +45,11 @@ def change_tables(
             )
         )
     columns = ("where", "figure", *names, f"{names[1]} / {names[0]}", f"{names[1]} against {names[0]}")
-    notes = ["* compared although device, threads or kernel differ (--force)."] if any(e[0].mark for e in body) else []
+    notes = (
+        ["* compared although device, threads, kernel or definition differ (--force)."]
+        if any(e[0].mark for e in body)
+        else []
+    )
     notes.append(
         "Times: by their replicates in fresh processes; memory: by both intervals. Primary scores: by simultaneous "
         "intervals as in a report, seeds paired, each arm against itself; other scores are not compared."

@@ -134,6 +134,25 @@ def test_two_runs_side_by_side(frame):
     assert settings.columns == ("setting", "old", "new") and "new against old" in table.columns
 
 
+def test_figures_of_two_versions_of_a_definition_are_not_compared(frame):
+    older = frame.copy()
+    names = {"peak_memory_inference": "peak growth over the process v2", "kernel_distance": "90-features v1, one draw"}
+    older["definition"] = older["metric"].map(names).fillna(older["definition"])
+    newer = older.copy()
+    newer["definition"] = newer["definition"].replace(
+        {text: text.replace("v2", "v3").replace("v1", "v2") for text in names.values()}
+    )
+    before = {(c.first.arm, c.first.metric, c.first.length): c.verdict for c in changes(frame, frame)}
+    found = {(c.first.arm, c.first.metric, c.first.length): c.verdict for c in changes(older, newer)}
+    assert found["smdim", "peak_memory_inference", 256] == "not compared: definition v2 and v3"
+    assert found["smdim", "kernel_distance", 512] == "not compared: definition v1 and v2"
+    rest = {key for key in before if key[1] not in {*names, "bits_per_token"}}  # whose level is that of one score less
+    assert rest and all(found[key] == before[key] for key in rest)
+    forced = {(c.first.arm, c.first.metric, c.first.length): c for c in changes(older, newer, force=True)}
+    assert forced["smdim", "peak_memory_inference", 256].forced
+    assert not forced["smdim", "forward_gflops", 256].forced
+
+
 def test_different_kernels_are_refused_unless_forced_and_then_marked(frame):
     other = frame.copy()
     other.loc[other["kernel"] == "scan=numba", "kernel"] = "scan=torch"
