@@ -62,9 +62,9 @@ class Group:
         makes calls slow."""
         return self.arms[0].cell.device == "cpu"
 
-    def begin_memory(self) -> None:
-        """Replace the processes of a replicate by those in which memory is measured, warm with what was timed."""
-        timed = self.alive
+    def begin_memory(self, timed: list[Arm]) -> None:
+        """Replace the processes of a replicate by those in which the memory of `timed` arms is measured, warm with what
+        was timed."""
         self.end()
         self._start(timed, "starting for memory", RETURNED_MEMORY)
         for arm in self.alive:

@@ -155,6 +155,7 @@ class Session:
             self.plan_samples()
         self.draw_samples(number)
         self.time_rounds(number)
+        timed = self.group.alive
         if not self.group.memory_apart:
             self.measure_memory(number)
         if number == 0:
@@ -162,7 +163,7 @@ class Session:
                 self.group.everyone("audit", "counting FLOPs")
             self.group.optional()
         if self.group.memory_apart:
-            self.measure_memory(number)
+            self.measure_memory(number, timed)
 
     def time_for_another(self) -> bool:
         """Whether a further replicate, of one round at least, fits; where not, what was timed says so."""
@@ -190,11 +191,14 @@ class Session:
                     self.repeats.turn(arm, work, "drawing whole samples")
         self.spent_s += time.monotonic() - began
 
-    def measure_memory(self, number: int) -> None:
-        """The memory peaks of a replicate: several of each call in the first, one in a further one of those."""
+    def measure_memory(self, number: int, apart: list[Arm] | None = None) -> None:
+        """The memory peaks of a replicate: several of each call in the first, one in a further one of those.
+
+        `apart`: the arms for which further processes are begun, where those that were timed do not measure it.
+        """
         began = time.monotonic()
-        if self.group.memory_apart:
-            self.group.begin_memory()
+        if apart is not None:
+            self.group.begin_memory(apart)
         for arm in self.group.alive:
             timed = arm.record.timed()
             work = {

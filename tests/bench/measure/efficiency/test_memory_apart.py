@@ -35,7 +35,7 @@ def measured(cell, monkeypatch):
 
 
 class Process:
-    """Answers as a measuring process would; `trouble`: name of an arm -> command with which its process ends."""
+    """Answers as a measuring process would; `trouble`: name of an arm -> the process and command with which it ends."""
 
     def __init__(self, asked, device, trouble, settings, threads, kernels, log, environment=None):
         self.name, self.apart, self.trouble = settings["id"], environment == RETURNED_MEMORY, trouble
@@ -48,7 +48,7 @@ class Process:
     def answers(self, silence_s):
         command = self.command["command"]
         self.asked.append((self.name, "memory" if self.apart else "time", command, self.command.get("work")))
-        if self.apart and self.trouble.get(self.name) == command:
+        if self.trouble.get(self.name) == ("memory" if self.apart else "time", command):
             raise CellFailure("failed", "error: gone")
         if command == "warm" and not self.apart:
             for kind, length, _ in self.command["work"]:
@@ -84,6 +84,12 @@ def test_on_a_gpu_the_timed_processes_measure_it_before_a_profiler_takes_memory(
 
 @pytest.mark.parametrize("command", ["start", "warm", "memory"])
 def test_an_arm_whose_memory_process_ends_keeps_its_times_and_stays_out_of_further_replicates(measured, command):
-    asked, records = measured("cpu", good=command)
+    asked, records = measured("cpu", good=("memory", command))
     assert records["good"].death == ("failed", "error: gone") and records["good"].replicates_s("step", 16)
     assert ("short", "memory", "memory") in [one[:3] for one in asked] and records["short"].death is None
+
+
+def test_an_arm_that_ends_while_flops_are_counted_has_its_memory_measured_all_the_same(measured):
+    asked, records = measured("cpu", good=("time", "audit"))
+    assert ("good", "memory", "memory") in [one[:3] for one in asked]
+    assert records["good"].death == ("failed", "error: gone")
