@@ -93,3 +93,9 @@ def test_an_arm_that_ends_while_flops_are_counted_has_its_memory_measured_all_th
     asked, records = measured("cpu", good=("time", "audit"))
     assert ("good", "memory", "memory") in [one[:3] for one in asked]
     assert records["good"].death == ("failed", "error: gone")
+
+
+def test_an_arm_that_ends_while_it_is_timed_is_not_begun_again(measured):
+    asked, _ = measured("cpu", good=("time", "round"))
+    assert {what for name, what, *_ in asked if name == "good"} == {"time"}
+    assert ("short", "memory", "memory") in [one[:3] for one in asked]
