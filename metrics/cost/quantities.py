@@ -69,7 +69,7 @@ TRAIN_STEP_LATENCY: Final = _register_training(
 PEAK_MEMORY_INFERENCE: Final = _register_cost(
     "peak_memory_inference",
     "GiB",
-    "peak growth over the process without a model: weights, activations, workspace; freed blocks given back v3",
+    "peak growth over the process without a model: weights, activations, workspace; on CPUs freed blocks given back v3",
     label="Peak memory, inference",
     matters=SAME_MODEL,
     short="Memory, inference",
@@ -77,7 +77,7 @@ PEAK_MEMORY_INFERENCE: Final = _register_cost(
 PEAK_MEMORY_TRAINING: Final = _register_training(
     "peak_memory_training",
     "GiB",
-    "peak growth over the process without a model, in a step with optimiser state; freed blocks given back v3",
+    "peak growth over the process without a model, in a step with optimiser state; on CPUs freed blocks given back v3",
     label="Peak memory, training",
     matters=SAME_MODEL,
     short="Memory, training",

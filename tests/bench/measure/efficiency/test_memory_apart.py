@@ -20,7 +20,7 @@ def measured(cell, monkeypatch):
 
     def measure(device, **trouble):
         asked = []
-        monkeypatch.setattr(group_module, "WorkerProcess", lambda *inputs: Process(asked, device, trouble, *inputs))
+        monkeypatch.setattr(group_module, "WorkerProcess", lambda *inputs: Process(asked, trouble, *inputs))
         arms = [cell("good", LENGTHS, device=device), cell("short", LENGTHS, device=device)]
         group = Group(arms, dict.fromkeys(("good", "short")), lambda *_: None, 1.0)
         session = Session(group, 2, 1, 1, 0.0, 0.02, 100.0)
@@ -37,20 +37,20 @@ def measured(cell, monkeypatch):
 class Process:
     """Answers as a measuring process would; `trouble`: name of an arm -> the process and command with which it ends."""
 
-    def __init__(self, asked, device, trouble, settings, threads, kernels, log, environment=None):
-        self.name, self.apart, self.trouble = settings["id"], environment == RETURNED_MEMORY, trouble
-        self.asked, self.command = asked, {"command": "start"}
+    def __init__(self, asked, trouble, settings, threads, kernels, log, environment=None):
         assert environment in (None, RETURNED_MEMORY)
+        self.name, self.what = settings["id"], "memory" if environment == RETURNED_MEMORY else "time"
+        self.asked, self.trouble, self.command = asked, trouble, {"command": "start"}
 
     def send(self, command):
         self.command = command
 
     def answers(self, silence_s):
         command = self.command["command"]
-        self.asked.append((self.name, "memory" if self.apart else "time", command, self.command.get("work")))
-        if self.trouble.get(self.name) == ("memory" if self.apart else "time", command):
+        self.asked.append((self.name, self.what, command, self.command.get("work")))
+        if self.trouble.get(self.name) == (self.what, command):
             raise CellFailure("failed", "error: gone")
-        if command == "warm" and not self.apart:
+        if command == "warm" and self.what == "time":
             for kind, length, _ in self.command["work"]:
                 yield {"event": "warm", "kind": kind, "length": length, "warm_s": 0.1}
         if command == "round":
@@ -59,7 +59,7 @@ class Process:
                     yield {"event": "samples", "samples_s": [0.1], "phases_s": {}, "probes_s": [], **block}
 
     def close(self):
-        self.asked.append((self.name, "memory" if self.apart else "time", "close", None))
+        self.asked.append((self.name, self.what, "close", None))
 
 
 def test_on_a_cpu_memory_has_processes_of_its_own_with_what_could_be_timed(measured):
