@@ -145,9 +145,20 @@ def results_folder(study: str, results: Path) -> Path:
 
     Raises UserError that names what has been run where there is none.
     """
-    for folder in (results / study, Path(study), results / Path(study).stem):
+    for folder in (results / study, Path(study), *(results / name for name in _names_in(Path(study)))):
         if (folder / "study.json").is_file():
             return folder
     found = sorted(path.parent.name for path in results.glob("*/study.json"))
     known = f"there are results of {', '.join(found)}" if found else f"{results} holds no study; run one first"
     raise UserError(f"no results of {quoted(study)}: {known}")
+
+
+def _names_in(file: Path) -> list[str]:
+    """What the results folder of a study's file may be called: the name that it states, else its own."""
+    from bench.study.yaml import read_yaml
+
+    stated = ""
+    if file.is_file():
+        with suppress(UserError):  # the name of a file that cannot be read is its own
+            stated = read_yaml(file)[0].get("name", "")
+    return [*([stated] if isinstance(stated, str) and stated else []), file.stem]

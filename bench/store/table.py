@@ -46,8 +46,9 @@ class ResultTable:
         Raises UserError where a file is damaged.
         """
         found = []
-        for entry in Store(self.folder.parent, self.folder.name).plan()["cells"] if self.index else []:
-            if entry["id"] in self.index["cells"] and (one := read_vectors(self.folder / entry["id"])) is not None:
+        for entry in Store(self.folder.parent, self.folder.name).plan()["cells"]:
+            listed = not self.index or entry["id"] in self.index["cells"]
+            if listed and (one := read_vectors(self.folder / entry["id"])) is not None:
                 kept = one if metric is None else one[one["metric"] == metric]
                 found.append((entry["labels"] | {"cell_id": entry["id"]}, kept))
         return join_vectors(found)

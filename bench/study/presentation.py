@@ -14,7 +14,10 @@ from bench.study.settings import Settings, VisibleName
 from bench.study.yaml import KeyPath, Place, allowed_words
 from metrics.quantities import known_quantity
 
-NumberExample = Literal["1234.5", "1,234.5", "1234,5", "1.234,5", "1 234,5", "1 234.5"]
+NumberExample = Annotated[
+    Literal["1234.5", "1,234.5", "1234,5", "1.234,5", "1 234,5", "1 234.5"],
+    BeforeValidator(lambda value: str(value) if isinstance(value, float) else value),  # 1234.5 is a number in YAML
+]
 
 
 def _listed(value: Any) -> Any:

@@ -181,7 +181,7 @@ class Prefix:
         if isinstance(request.constrain, JointConstraint):
             raise DiffusionError(
                 "constrain: rules over several positions do not reach over blocks; allowed: rules for one position "
-                "(pitch, scale, sounding), or a network of objective absorbing"
+                "(pitch, scale), or a network of objective absorbing"
             )
         self.tokens_BL = tokens_BL
         self._extend, self._constrain = extend, request.constrain

@@ -51,7 +51,8 @@ def change_tables(
         else []
     )
     notes.append(
-        "Times: by their replicates in fresh processes; memory: by both intervals. Primary scores: by simultaneous "
-        "intervals as in a report, seeds paired, each arm against itself; other scores are not compared."
+        "Times, and memory where it has replicates: by their replicates in fresh processes; other memory: by both "
+        "intervals. Primary scores: by simultaneous intervals as in a report, seeds paired, each arm against itself; "
+        "other scores are not compared."
     )
     return [*tables, Table("changes", f"{names[0]} and {names[1]}", columns, tuple(body), tuple(notes))]

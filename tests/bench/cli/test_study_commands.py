@@ -14,6 +14,7 @@ import pytest
 from scipy import stats
 from typer.testing import CliRunner
 
+from bench.cli.options import results_folder
 from bench.errors import UserError
 from bench.run.lease import Leases
 from bench.run.overview import overview
@@ -326,3 +327,15 @@ def test_studies_in_folders_are_listed(command) -> None:  # type: ignore[no-unty
 
     text = CliRunner().invoke(app, ["list", "studies"], env={"COLUMNS": "200"}).output
     assert "quickstart" in text and "gpu/efficiency_batch32" in text and "papers/smdim" not in text
+
+
+def test_results_are_found_by_the_file_of_their_study(store: Store, tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("name: toy\n")
+    assert results_folder(str(file), store.folder.parent) == store.folder
+    toy = file.rename(tmp_path / "toy.yaml")
+    for unreadable in ("question: no name\n", "name: [", ""):
+        toy.write_text(unreadable)
+        assert results_folder(str(toy), store.folder.parent) == store.folder
+    with pytest.raises(UserError, match="no results of"):
+        results_folder(str(tmp_path / "mine.yaml"), store.folder.parent)

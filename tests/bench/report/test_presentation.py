@@ -24,7 +24,7 @@ from bench.report.tables.quality import quality_tables
 from bench.run.plan import make_plan
 from bench.study.grid import load_study
 from bench.study.presentation import PresentationSettings
-from bench.study.yaml import Place
+from bench.study.yaml import Place, load_yaml
 from metrics.cost.quantities import BITS, STEP_LATENCY
 
 STUDY = """\
@@ -179,6 +179,12 @@ def test_one_panel_where_one_is_asked_for(frame: pd.DataFrame, planned: Path) ->
 )
 def test_numbers_in_another_style(style: str, text: str, written: str) -> None:
     assert NumberStyle.of(style).text(text) == written
+
+
+def test_numbers_without_quotation_marks_are_those_of_their_text() -> None:
+    numbers = [load_yaml(f"numbers: {text}")["numbers"] for text in ("1234.5", "1,234.5", "1 234,5")]
+    assert [type(one) for one in numbers] == [float, str, str]
+    assert [PresentationSettings(numbers=one).numbers for one in numbers] == ["1234.5", "1,234.5", "1 234,5"]
 
 
 def test_tables_and_axes_follow_it_and_csv_does_not(frame: pd.DataFrame, planned: Path) -> None:

@@ -69,6 +69,17 @@ def test_a_table_passed_on_without_its_cells_has_no_vectors(store: Store) -> Non
     assert len(results.frame) == 3 and results.vectors().empty and len(results.without_vectors()) == 3
 
 
+def test_vectors_that_were_passed_on_beside_a_table_are_read(store: Store) -> None:
+    bench.load_results(store.folder).save()
+    for cell in (*CELLS, REFERENCE):
+        for file in store.cell(cell.id).path.iterdir():
+            if file.name != "vectors.parquet":
+                file.unlink()
+    results = bench.load_results(store.folder)
+    assert list(results.vectors(NATS)["arm"]) == ["a", "a", "reference", "reference"]
+    assert results.without_vectors() == [CELLS[1].id]
+
+
 @pytest.mark.parametrize("damage", ["edited", "cut", "removed"])
 def test_damaged_vectors_are_a_damaged_cell(store: Store, damage: str) -> None:
     folder = store.cell(CELLS[0].id)
