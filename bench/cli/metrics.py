@@ -218,8 +218,8 @@ def _tables(
 
     from rich.text import Text
 
-    from bench.data.workers import usable_cores
     from metrics import quality_table, reference_rows
+    from metrics.cost.cores import usable_cores
 
     count = len(next(iter(sets.systems.values())))
     words = f"measuring {count} pieces against {len(sets.reference)}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 
 from bench.cli.options import RESULTS, JobsOption, ResultsOption, SetOption, StudyArgument, YesOption
 from bench.cli.terminal import print_document, print_line, terminal
+from metrics.cost.cores import usable_cores
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,7 +75,7 @@ def plan(
     _trainings(made, console)
     _pieces(made, console)
     threads = max((threads_of(cell) for cell in made.cells), default=1)
-    at_once = jobs or max(1, (os.cpu_count() or 1) // threads)
+    at_once = jobs or max(1, usable_cores() // threads)
     left = [cell for cell in made.cells if cell.id not in done]
     trained = {training_of(cell) for cell in made.cells if cell.id in done}
     _total(left, estimates, at_once, len(estimator.done), trained, console)
@@ -214,7 +214,7 @@ def _session(study: Study, left: list[Cell], console: Console) -> None:
     wanted, arms = study.content.measure.efficiency, sum(cell.kind == "efficiency" for cell in left)
     if wanted is None or not arms:
         return
-    lengths, cores = len(wanted.lengths), os.cpu_count() or 1
+    lengths, cores = len(wanted.lengths), usable_cores()
     least_s, most_s = session_s(arms, lengths, wanted.replicates, wanted.time_cap_s, cores)
     words = f"timing session of {arms} arms, {lengths} lengths and {wanted.replicates} replicates on {cores} cores"
     more = "; longer where one call takes seconds" + (", or where joules are counted" if wanted.energy else "")

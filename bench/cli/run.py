@@ -137,13 +137,14 @@ def _go(
     plan = planned(study, console, results)
     if retry:
         forget_failed(plan, results)
-    for word in cells:
-        forget(plan, results, word)
+    anew = [cell_id for word in cells for cell_id in forget(plan, results, word)]
     if study.content.tune and (retry or cells):
         plan = planned(study, console, results)  # a sweep may have lost what decides
     earlier = Estimator(results)
     with _resumable(), Display(console, lambda cell: earlier.estimate(cell).time_s) as display:
-        summary = run_plan(plan, results, display, executor=executor, fail_fast=fail_fast, claims=shipped_claims())
+        summary = run_plan(
+            plan, results, display, executor=executor, fail_fast=fail_fast, claims=shipped_claims(), anew=anew
+        )
     for sentence in summary.table.mixed_versions():
         console.print(sentence, style="yellow")
     if reported:

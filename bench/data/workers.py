@@ -15,19 +15,13 @@ from queue import SimpleQueue
 
 from bench.data.worker import Answer, Job, receive, send
 from bench.errors import UserError
+from metrics.cost.cores import usable_cores
 
 JOB_LIMIT_S = 120.0
 JOBS_PER_PROCESS = 12
 """A process costs about a second to start; below this many pieces each, fewer processes are as fast."""
 
 ProgressCallback = Callable[[int, int], None]
-
-
-def usable_cores() -> int:
-    """Cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class ReadingProcess:

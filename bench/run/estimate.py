@@ -46,6 +46,7 @@ class _Done:
     training_s: float
     peak_bytes: float
     path: Path
+    by_time: bool
 
 
 def training_cost(kind: str, labels: dict[str, Any], settings: dict[str, Any]) -> float:
@@ -77,16 +78,16 @@ class Estimator:
         """Time, memory and disk of a cell: the median of the nearest done ones, time scaled with what is trained."""
         seconds = cell.settings.get("train", {}).get("seconds")
         cost = training_cost(cell.kind, cell.labels, cell.settings)
-        alike = [done for done in self.done if done.kind == cell.kind]
+        alike = [done for done in self.done if done.kind == cell.kind and done.by_time == bool(seconds)]
         near = sorted(alike, key=lambda done: abs(math.log(done.cost / cost)))[:NEAREST]
         if not near:
             return Estimate(time_s=float(seconds) if seconds else math.nan)
-        trained_s = [done.training_s * cost / done.cost for done in near]
+        trained_s = [float(seconds) if seconds else done.training_s * cost / done.cost for done in near]
         times = [done.base_s + one for done, one in zip(near, trained_s, strict=True)]
         peaks = [done.peak_bytes for done in near if not math.isnan(done.peak_bytes)]
         return Estimate(
-            statistics.median(times) + float(seconds or 0.0),
-            statistics.median(trained_s) + float(seconds or 0.0),
+            statistics.median(times),
+            statistics.median(trained_s),
             max(peaks, default=math.nan),
             statistics.median(_size(done.path) for done in near),
         )
@@ -104,7 +105,8 @@ def _read(folder: CellFolder) -> _Done | None:
     training_s = trained[0] if trained and trained[0] <= status.elapsed_s else 0.0  # else another cell's
     base_s = status.elapsed_s - training_s
     peak = float(status.peak_bytes) if status.peak_bytes else math.nan
-    return _Done(content["kind"], cost, base_s, (trained or [0.0])[0], peak, folder.path)
+    by_time = bool(content["settings"].get("train", {}).get("seconds"))
+    return _Done(content["kind"], cost, base_s, (trained or [0.0])[0], peak, folder.path, by_time)
 
 
 def _size(folder: Path) -> float:

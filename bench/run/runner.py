@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,12 +52,14 @@ def run_plan(
     executor: Executor | None = None,
     fail_fast: bool = False,
     claims: Mapping[str, str] | None = None,
+    anew: Collection[str] = (),
 ) -> RunSummary:
     """Run all unfinished cells of `plan` into `results/<study>/`.
 
     A cell that failed earlier counts as finished. `claims` is the hash of what each paper claims, recorded before
-    anything is measured (`Store.write_plan`). Raises UserError (no space left, folder not writable), StoppedByFailure
-    where `fail_fast` is set, and KeyboardInterrupt; whatever was finished by then stays, and a later run resumes.
+    anything is measured (`Store.write_plan`). `anew`: ids of cells that are not taken over from other studies.
+    Raises UserError (no space left, folder not writable), StoppedByFailure where `fail_fast` is set, and
+    KeyboardInterrupt; whatever was finished by then stays, and a later run resumes.
     """
     store = Store(results, plan.study.name)
     statuses: dict[str, Status] = {}  # of each cell, read as the run begins and as the cell ends
@@ -86,7 +88,7 @@ def run_plan(
         raise UserError(f"{store.folder}: cannot be written: {error.strerror}") from error
     begun: set[str] = set()
     try:
-        others = OtherStudies(store)
+        others = OtherStudies(store, anew)
         while True:  # once, and again for the cells that a sweep decides
             cells = [cell for cell in plan.cells if cell.id not in statuses]
             for cell in cells:
@@ -166,7 +168,11 @@ def _rename_finished(
     earlier = of_renamed_arms(store, left, plan.arms)
     for cell in (cell for cell in left if cell.id in earlier):
         if lease := leases.take(identity(cell.id)):
-            statuses[cell.id] = move(earlier[cell.id], store.cell(cell.id), cell)
+            target = store.cell(cell.id)
+            status = target.status()  # only now: another runner may have moved it before the lease was taken
+            if status.state not in FINISHED and earlier[cell.id].status().state == "done":
+                status = move(earlier[cell.id], target, cell)
+            statuses[cell.id] = status
             leases.release(lease)
     if earlier:
         watcher.say(f"{len(earlier)} finished cells are kept under the new names of their arms")
@@ -187,8 +193,10 @@ def _copy_finished(
         lease = leases.take(identity(cell.id)) if found else None
         if found is None or lease is None:
             continue
-        statuses[cell.id] = others.copy(found, store.cell(cell.id), cell)
-        origins.append(found.path.parent.name)
+        statuses[cell.id] = store.cell(cell.id).status()  # only now: another runner may have copied it
+        if statuses[cell.id].state not in FINISHED:
+            statuses[cell.id] = others.copy(found, store.cell(cell.id), cell)
+            origins.append(found.path.parent.name)
         leases.release(lease)
     for study in sorted(set(origins)):
         watcher.say(f"{origins.count(study)} cells with the same settings are taken over from study {study}")
@@ -199,14 +207,15 @@ def _failed(statuses: Mapping[str, Status]) -> list[tuple[str, str]]:
     return [(cell_id, one.reason) for cell_id, one in statuses.items() if one.state in FINISHED and one.state != "done"]
 
 
-def forget(plan: Plan, results: Path, name: str) -> None:
-    """Drop the status of the cells whose id begins with `name`. Raises UserError where there is none."""
+def forget(plan: Plan, results: Path, name: str) -> list[str]:
+    """Drop the status of the cells whose id begins with `name`; their ids. Raises UserError where there is none."""
     store = Store(results, plan.study.name)
     found = [cell.id for cell in plan.cells if cell.id.startswith(name)]
     if not found or not name:
         raise UserError(f"--cell {name}: no cell of {plan.study.name} begins so; `smdim-bench status` names them")
     for cell_id in found:
         (store.cell(cell_id).path / "status.json").unlink(missing_ok=True)
+    return found
 
 
 def forget_failed(plan: Plan, results: Path) -> None:

@@ -77,8 +77,8 @@ def _session(task: Task, cells: list[Cell], on_event: OnEvent) -> None:
         on_event(by_id[cell_id], event)
 
     if here != machine:
-        different = next(key for key in machine if here.get(key) != machine[key])
-        reason = f"error: planned for {different} {machine[different]}, this machine has {here[different]}"
+        different = next(key for key in machine | here if here.get(key) != machine.get(key))
+        reason = f"error: planned for {different} {machine.get(different)}, this machine has {here.get(different)}"
         results = {cell.id: [row(STEP_LATENCY, math.nan, reason=reason)] for cell in cells}
     else:
         results = measure_group(
@@ -91,11 +91,14 @@ def _session(task: Task, cells: list[Cell], on_event: OnEvent) -> None:
         )
     _keep_ceilings(store, environment, results)
     common = {"device": environment["device"], "threads": wanted["threads"], "session": session}
+    ended = []
     for cell_id, rows in results.items():
         state, reason = _outcome(rows)
         status = store.cell(cell_id).finish(state, [common | one for one in rows], reason=reason, started=started)
-        (store.cell(cell_id).path / FILE).unlink(missing_ok=True)
-        on_event(by_id[cell_id], end_event(status))
+        ended.append((by_id[cell_id], end_event(status)))
+    (store.cell(cells[0].id).path / FILE).unlink(missing_ok=True)
+    for cell, event in ended:  # which may end the run: all that was timed is written by now
+        on_event(cell, event)
 
 
 def _keep_ceilings(store: Store, environment: dict[str, Any], results: dict[str, list[dict[str, Any]]]) -> None:

@@ -43,7 +43,8 @@ def _cost(arm: str, settings: Mapping[str, Any]) -> TrainingCost | None:
     from bench.measure.quality.process import build_diffusion
     from bench.training import TrainSettings
     from bench.training.errors import TrainingError
-    from bench.training.progress import TRAINING_PASSES, budget_of
+    from bench.training.progress import budget_of
+    from metrics.cost.quantities import TRAINING_PASSES
 
     process, length = settings["diffusion"], int(settings["length"])
     if process["schedule"] == "multi-scale":  # its targets depend on the tokens

@@ -71,26 +71,31 @@ def export_bundle(folder: Path, output: Path, *, described: bool = False, licenc
         cell = store.cell(cell_id)
         paths += [cell.path / name for name in CELL_FILES] + sorted(cell.samples.glob("*"))
     files = [path for path in paths if path.is_file() and not path.is_symlink()]
-    entries = {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": file_sha256(path)}
-        for path in files
-    }
-    texts = {CRATE: _crate(store, plan["study"], done, entries, licence)} if described else {}
-    entries |= {name: {"bytes": len(text), "sha256": hashlib.sha256(text).hexdigest()} for name, text in texts.items()}
-    manifest = {"bundle": BUNDLE_FORMAT, "format": versions.FORMAT, "study": plan["study"]["name"], "files": entries}
+    entries: dict[str, Any] = {}
+    manifest = {"bundle": BUNDLE_FORMAT, "format": versions.FORMAT, "study": plan["study"]["name"]}
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f".{output.name}.partial")
     try:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(MANIFEST, to_json(manifest, indent=1))
+            for path in files:  # each read once: a run may write the table again meanwhile
+                content, name = path.read_bytes(), path.relative_to(folder).as_posix()
+                entries[name] = _entry(content)
+                info = zipfile.ZipInfo.from_file(path, name, strict_timestamps=False)
+                archive.writestr(info, content, zipfile.ZIP_DEFLATED)
+            texts = {CRATE: _crate(store, plan["study"], done, entries, licence)} if described else {}
             for name, text in texts.items():
+                entries[name] = _entry(text)
                 archive.writestr(name, text)
-            for path in files:
-                archive.write(path, path.relative_to(folder).as_posix())
+            archive.writestr(MANIFEST, to_json(manifest | {"files": entries}, indent=1))
         temporary.replace(output)
     finally:
         temporary.unlink(missing_ok=True)
     return Bundle(folder, len(done), len(files) + len(texts), output.stat().st_size)
+
+
+def _entry(content: bytes) -> dict[str, Any]:
+    """What the manifest says of a file."""
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def _crate(

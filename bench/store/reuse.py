@@ -57,9 +57,11 @@ def move(earlier: CellFolder, target: CellFolder, cell: Cell) -> Status:
 
 
 class OtherStudies:
-    """Finished cells of the other studies of a results folder; folder names are read once, files when asked for."""
+    """Finished cells of the other studies of a results folder; folder names are read once, files when asked for. Of the
+    cells `anew`, given by their ids, none is found."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, anew: Collection[str] = ()) -> None:
+        self.anew = frozenset(anew)
         self.results = store.results
         self.studies = [
             path for path in sorted(store.results.glob("*")) if path != store.folder and (path / "study.json").is_file()
@@ -72,6 +74,8 @@ class OtherStudies:
 
     def find(self, cell: Cell) -> CellFolder | None:
         """An undamaged cell that is done and has the same settings, or None; also of a study that runs now."""
+        if cell.id in self.anew:
+            return None
         now = [study / cell.id for study in self.studies]
         for path in dict.fromkeys([*self.folders.get(identity(cell.id), []), *now]):
             found = CellFolder(path)

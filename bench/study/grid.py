@@ -103,7 +103,7 @@ class Study:
         lengths = self.content.measure.efficiency.lengths
         if long:
             lengths += tuple(length for length in LONG_LENGTHS if length > max(lengths))
-        return self.timed(lengths=lengths, prune=prune)
+        return self.timed(lengths=lengths, prune=prune and self.content.measure.efficiency.prune)
 
     def timed(self, *, other_machine: bool = False, **changes: Any) -> Study:
         """This study with other settings of its timing."""
@@ -234,10 +234,7 @@ class Study:
 
     def _arm_choice(self, value: Any, index: int) -> ArmChoice:
         named = {"name": value, "arm": value} if isinstance(value, str) else value
-        choice = validate(ArmChoice, named, self.place, ("axes", "arm", index))
-        if choice.checkpoint is None:
-            return choice
-        return choice.model_copy(update={"checkpoint": str(Path(self.place.path or "").parent / choice.checkpoint)})
+        return validate(ArmChoice, named, self.place, ("axes", "arm", index))
 
 
 def _word(key: str, value: Any) -> str:
@@ -269,19 +266,46 @@ def load_study(name_or_path: str | Path, overrides: Sequence[str] = (), *, many:
     """
     path = find_study(str(name_or_path))
     value, place = read_source(path, overrides, StudyFile.model_fields, Baseline.model_fields)
-    content = validate(StudyFile, value, place)
+    content = _with_found_weights(validate(StudyFile, value, place), path)
     settings = [*PLAIN_AXES, *(f"{group}.<setting>" for group in SETTING_GROUPS)]
     check_axes(content.axes, content.exclude, settings, place)
     _check_matters(content.matters, place)
     if not many:
         check_number(content.axes, content.seeds, place)
     study = Study(content, place)
-    labels = [one.label for one in study.combinations()]
+    combinations = study.combinations()
+    _check_labels(combinations, place)
+    labels = [one.label for one in combinations]
     _, refused = content.presentation.applied(labels, place, ("presentation",))
     if refused:
         raise UserError(refused[0])
     study.check_tune()
     return study
+
+
+def _with_found_weights(content: StudyFile, path: Path) -> StudyFile:
+    """The content with `checkpoint` of each arm as a whole path; a file's own is read from the folder of the file."""
+    arms = content.axes.get("arm")
+    if arms is None:
+        return content
+    found = [
+        one | {"checkpoint": str((path.parent / one["checkpoint"]).resolve())}
+        if isinstance(one, dict) and isinstance(one.get("checkpoint"), str)
+        else one
+        for one in arms
+    ]
+    return content.model_copy(update={"axes": content.axes | {"arm": found}})
+
+
+def _check_labels(combinations: Sequence[Combination], place: Place) -> None:
+    """Raise UserError for two combinations that differ and have one name: tables would take them for one arm."""
+    known: dict[object, Combination] = {}
+    for one in combinations:
+        if known.setdefault((one.label, one.corpus, one.length), one) != one:
+            raise place.error(
+                ("axes",),
+                f"two arms that differ and are both called {quoted(one.label)}; allowed: a name of its own for each",
+            )
 
 
 def _check_matters(stated: Mapping[str, Any], place: Place) -> None:

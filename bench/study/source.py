@@ -168,6 +168,8 @@ def _override(
         raise UserError(f"--set {override}: {key.strip()} varies on an axis; set axes.{key.strip()}=[...] instead")
     if parts[0] == "axes" and len(parts) > 1:
         path: list[str] = ["axes", ".".join(parts[1:])]
+    elif parts[0] == "tune" and len(parts) > 2:
+        path = ["tune", ".".join(parts[1:])]
     elif parts[0] in top:
         path = parts
     elif parts[0] in baseline:

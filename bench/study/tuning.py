@@ -23,7 +23,13 @@ FULL = "full length"
 
 def key_of(point: Mapping[str, Any]) -> Key:
     """The point as a key of mappings."""
-    return tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in point.items())
+    return tuple((name, _hashable(value)) for name, value in point.items())
+
+
+def _hashable(value: Any) -> Any:
+    if isinstance(value, dict):
+        return tuple(sorted(value.items()))
+    return tuple(value) if isinstance(value, list) else value
 
 
 def point_words(point: Mapping[str, Any]) -> str:

@@ -19,8 +19,8 @@ from bench.diffusion.evaluation import BitsPerToken
 from bench.files import to_json, write_atomically
 from bench.training.errors import TrainingError
 from bench.training.settings import TrainSettings
+from metrics.cost.quantities import TRAINING_PASSES
 
-TRAINING_PASSES = 3  # a backward pass costs two forward ones; recomputation is not counted
 TALLY = ("loss", "elbo_bits_per_token", "masked_cross_entropy", "gradient_norm")
 
 

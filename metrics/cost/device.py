@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from metrics.cost.cores import usable_cores
 from metrics.cost.nvml import Gpu, GpuWatch
 
 if TYPE_CHECKING:
@@ -73,13 +74,6 @@ def device_name(device: torch.device | str) -> str:
     if kind.type == "cuda":
         return torch.cuda.get_device_name(kind)
     return f"{cpu_model()}, {usable_cores()} cores"
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def cpu_model() -> str:

@@ -7,6 +7,9 @@ from typing import Any, Final
 
 from metrics.quantities import ANY, POSITIVE, Better, Kind, quantity_of, register
 
+TRAINING_PASSES: Final = 3
+"""Forward passes that a training step costs: the backward pass is worth two; recomputation is not counted."""
+
 
 def _register(kind: Kind, name: str, unit: str, definition: str = "", better: Better = "lower", **more: Any) -> str:
     return register(name, unit, better, kind=kind, definition=definition, **{"bounds": POSITIVE, **more})

@@ -26,11 +26,6 @@ class Interval:
         """Half the width of the interval, in the unit of the value; NaN where there is no interval."""
         return (self.high - self.low) / 2
 
-    @property
-    def relative_width(self) -> float:
-        """Half width over the absolute value: 0.02 reads "within 2 %"; NaN where it is not defined."""
-        return self.half_width / abs(self.value) if self.value else math.nan
-
     def excludes(self, point: float) -> bool:
         """Whether the interval exists and `point` lies outside it."""
         return bool(self.high < point or self.low > point)

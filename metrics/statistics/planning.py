@@ -111,67 +111,14 @@ def shown_from(
     components: Components, family: Family, seeds: int, songs: int = 0, level: float = 0.95, power: float = POWER
 ) -> float:
     """The smallest true difference that is called with chance `power`, in the unit of the components; infinite where
-    none is."""
+    none is. Noncentral t with the family's critical value. Source: Cohen (1988), Statistical Power Analysis, section
+    2.4."""
     if seeds < FEWEST_SEEDS:
         return math.inf
     spread = math.sqrt(components.seed + components.song + components.residual)
     if spread == 0:
         return 0.0
     return _first(lambda effect: decision_chance(effect, None, components, family, seeds, songs, level) - power, spread)
-
-
-def detectable(
-    sd: float, arms: int, seeds: int, level: float = 0.95, power: float = POWER, kind: str = "baseline"
-) -> float:
-    """The smallest true difference that a design calls with chance `power`, in the unit of `sd`.
-
-    `sd` is the standard deviation of one arm's error (`BlockModel.sigma`); a difference has twice its variance. The
-    comparison is one of a family of `arms` - 1 against a baseline, or of all pairs. Infinite under `FEWEST_SEEDS`.
-    Noncentral t with the family's critical value. Source: Cohen (1988), Statistical Power Analysis, section 2.4.
-    """
-    return _scaled(sd, arms, seeds, level, power, kind, _unit_effect)
-
-
-def smallest_margin(
-    sd: float, arms: int, seeds: int, level: float = 0.95, power: float = POWER, kind: str = "baseline"
-) -> float:
-    """The smallest margin d within which two equal arms are called the same with chance `power`, in the unit of `sd`.
-
-    As `detectable`.
-    """
-    return _scaled(sd, arms, seeds, level, power, kind, _unit_margin)
-
-
-def _scaled(
-    sd: float, arms: int, seeds: int, level: float, power: float, kind: str, unit: Callable[..., float]
-) -> float:
-    if kind not in ("baseline", "pairs"):
-        raise ValueError(f"kind = {kind!r}; allowed: baseline, pairs")
-    if seeds < FEWEST_SEEDS or arms < 2:
-        return math.inf
-    return sd * unit(kind, arms, seeds, level, power) if sd else 0.0
-
-
-def _family(kind: str, arms: int, seeds: int, level: float) -> Family:
-    return Family.together("pairs" if kind == "pairs" else "baseline", arms, (arms - 1) * (seeds - 1), level)
-
-
-@lru_cache(maxsize=1024)
-def _unit_effect(kind: str, arms: int, seeds: int, level: float, power: float) -> float:
-    family = _family(kind, arms, seeds, level)
-    return shown_from(Components(2.0), family, seeds, 0, level, power)
-
-
-@lru_cache(maxsize=1024)
-def _unit_margin(kind: str, arms: int, seeds: int, level: float, power: float) -> float:
-    family = _family(kind, arms, seeds, level)
-    error, half_Q = _half_widths(Components(2.0), family, seeds, 0, level)
-
-    def missing(margin: float) -> float:
-        room_Q = np.minimum(margin - half_Q, half_Q)
-        return float(np.where(room_Q > 0, _between(-room_Q, room_Q, 0.0, error), 0.0).mean()) - power
-
-    return _first(missing, 1.0)
 
 
 def _first(missing: Callable[[float], float], spread: float) -> float:

@@ -16,9 +16,17 @@ import numpy as np
 from scipy import stats
 
 from metrics.statistics.blocks import BlockModel, block_variance
-from metrics.statistics.differences import satterthwaite
+from metrics.statistics.differences import (
+    ROUNDING,
+    Components,
+    Difference,
+    largest,
+    satterthwaite,
+    simultaneous_interval,
+)
 from metrics.statistics.intervals import Interval, check_level, finite_values, without_interval
 from metrics.statistics.rounds import round_medians
+from metrics.statistics.simultaneous import Family
 
 Rounds = Sequence[Sequence[float]]
 """Timed calls, a sequence a round."""
@@ -63,15 +71,19 @@ def pooled_spread(groups: Iterable[Sequence[float] | np.ndarray]) -> Spread:
 def replicates_spread(times: Iterable[Sequence[float]]) -> Spread:
     """The spread between the replicates of an arm, pooled over arms: of processes, and of the machine's state.
 
-    `times`: the times of each arm's replicates, NaN for one it lacks. Arms that lack one that others have take no part.
+    `times`: the times of each arm's replicates, NaN for one it lacks. Arms that lack one that others have take no part;
+    where every arm lacks one, each counts by those it has.
     All arms of a replicate share the machine's state, so the degrees of freedom are Satterthwaite's of the two mean
     squares, from replicates - 1 (only the machine's state differs) to arms x (replicates - 1) (it does not).
     """
     kept = [np.asarray(row, dtype=np.float64) for row in times]
-    count = max((int((row > 0).sum()) for row in kept), default=0)
-    whole = [row for row in kept if row.size == count and (row > 0).all()]
+    taken = sorted({int(place) for row in kept for place in np.flatnonzero(row > 0)})
+    count = len(taken)
+    whole = [row[taken] for row in kept if row.size > max(taken, default=0) and (row[taken] > 0).all()]
     if count < 2 or not whole:
-        return Spread(math.nan, 0)
+        had = [row[row > 0] for row in kept]
+        pooled, most = pooled_spread(had), max((row.size for row in had), default=0)
+        return Spread(pooled.deviation, min(pooled.freedom, max(most - 1, 0)))  # the machine's state alone may differ
     table_AR = np.log(np.stack(whole))
     arms = len(table_AR)
     if arms == 1:
@@ -80,6 +92,33 @@ def replicates_spread(times: Iterable[Sequence[float]]) -> Spread:
     parts = (of_replicates / arms, float(block_variance(table_AR)) * (arms - 1) / arms)
     freedom = float(satterthwaite(parts, (count - 1, (arms - 1) * (count - 1))))
     return Spread(math.sqrt(sum(parts)), min(freedom, arms * (count - 1)))
+
+
+def sessions_difference(
+    times: tuple[Sequence[float], Sequence[float]],
+    spreads: tuple[Spread, Spread],
+    *,
+    comparisons: int = 1,
+    level: float = 0.95,
+) -> Difference:
+    """log of the second session's time of one arm less that of the first's, one of `comparisons` (Bonferroni).
+
+    Sessions share no state of the machine, so their replicates do not pair: the variance is the sum of both means',
+    each by the spread between the replicates of all arms of its session (`replicates_spread`), with Satterthwaite's
+    degrees of freedom. `times`: positive ones of the arm's replicates in each session.
+    """
+    before, after = (np.log(np.asarray(one, dtype=np.float64)) for one in times)
+    value, replicates = float(after.mean() - before.mean()), min(before.size, after.size)
+    if abs(value) <= ROUNDING * largest((*before, *after)):
+        value = 0.0
+    parts = [one.deviation**2 / size for one, size in zip(spreads, (before.size, after.size), strict=True)]
+    freedoms = [one.freedom for one in spreads]
+    freedom = float(satterthwaite(parts, freedoms)) if all(freedoms) else 0.0
+    family, error = Family("chosen", 2, 1 / comparisons), math.sqrt(sum(parts))
+    half = family.critical(freedom, level) * error
+    interval = simultaneous_interval(value, half, freedom, replicates, level)
+    spread = (error, freedom)
+    return Difference("after", "before", interval, (), *spread, spread, family, Components(replicates * error**2))
 
 
 def replicate_time(rounds: Rounds) -> float:

@@ -14,7 +14,7 @@ import pytest
 
 from bench.data import load_corpus, tokenize
 from bench.data.pieces import Corpus, CorpusError
-from bench.data.workers import usable_cores
+from metrics.cost.cores import usable_cores
 
 CORPORA = ("demo", "pop909", "maestro")
 

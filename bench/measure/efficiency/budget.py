@@ -23,7 +23,9 @@ class MemoryBudget:
 
     def __init__(self, arm: TimedArm, settings: dict[str, Any], emit: Callable[..., None], budget_bytes: float) -> None:
         self.arm, self.settings, self.emit, self.budget_bytes = arm, settings, emit, budget_bytes
-        self._stride = getattr(getattr(arm.model, "config", None), "stride", 1)
+        stride = getattr(getattr(arm.model, "config", None), "stride", 1)
+        self._step = math.lcm(stride, settings["block"] or 1)
+        """Every length is a multiple of it."""
         arm.drop()
         self.baseline_bytes, self.private = memory_baseline(arm.device), private_bytes()
 
@@ -35,7 +37,7 @@ class MemoryBudget:
     def fit_length(self, _: int) -> None:
         """The longest sequence at the training batch."""
         batch = self.settings["training_batch"]
-        found = largest_that_fits(lambda size: self._fits(size, batch), step=self._stride, limit=LONGEST)
+        found = largest_that_fits(lambda size: self._fits(size, batch), step=self._step, limit=LONGEST)
         self.emit("fit", kind="length", length=None, value=found)
 
     def fit_pieces(self, length: int) -> None:

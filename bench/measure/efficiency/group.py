@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from bench.errors import CellFailure
 from bench.measure.efficiency.cell import EfficiencyCell
 from bench.measure.efficiency.process import WorkerProcess
 from bench.measure.efficiency.record import Key, Record
+from metrics.cost.cores import usable_cores
 
 OnEvent = Callable[[str, dict[str, Any]], None]
 
@@ -77,7 +77,7 @@ class Group:
 
     def _start(self, wanted: list[Arm], stage: str = "starting", environment: Mapping[str, str] | None = None) -> None:
         """Start processes, as many at a time as there are cores, and wait until each has built its model."""
-        together = os.cpu_count() or 1
+        together = usable_cores()
         for first in range(0, len(wanted), together):
             some = wanted[first : first + together]
             for arm in some:

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 MS, GIB = 1e3, 2**30
 MEMORY = "memory"
 """In the place of a phase: peaks of memory and not times."""
-TRAINING_PASSES = 3
-"""Forward passes that a training step costs: the backward pass is worth two."""
 LATENCIES = {
     "step": (cost.STEP_LATENCY, MS),
     "graph": (cost.STEP_LATENCY_GRAPH, MS),
@@ -118,7 +116,7 @@ def derived_rows(cell: EfficiencyCell, record: Record, length: int, spreads: Spr
     ceilings, traffic = record.newest("ceilings"), record.newest("traffic", length=length)
     if ceilings and traffic:
         flops = traffic["executed_flops"]
-        training_flops = TRAINING_PASSES * flops / cell.batch * cell.training_batch
+        training_flops = cost.TRAINING_PASSES * flops / cell.batch * cell.training_batch
         rate("step", cost.STEP_COMPUTE_SHARE, flops / ceilings["flops_per_s"])
         rate("step", cost.STEP_BANDWIDTH_SHARE, traffic["moved_bytes"] / ceilings["bytes_per_s"])
         rate("train", cost.TRAIN_STEP_COMPUTE_SHARE, training_flops / ceilings["flops_per_s"])

@@ -202,7 +202,7 @@ def kind_of(operator: str) -> str:
     for begins, kind in OWN_FUNCTIONS.items():
         if operator.startswith(begins):
             return kind
-    name = operator.partition("::")[2]
+    name = operator.partition("::")[2].replace("log_softmax", "")  # of a loss, not of attention
     for kind, words in KINDS.items():
         if any(word in name for word in words):
             return kind

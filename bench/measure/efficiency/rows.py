@@ -93,7 +93,7 @@ def _compile_rows(cell: EfficiencyCell, record: Record) -> list[dict[str, Any]]:
 
     reason = record.reason("compile", "no length could be run")
     found = []
-    for kind in (kind for kind in cell.kinds if kind != "sample"):
+    for kind in (kind for kind in cell.kinds if kind in COMPILED):
         compile_time, latency = COMPILED[kind]
         compiled = record.by_length("compiled", kind)
         found += [] if compiled else [missing(compile_time, reason)]
@@ -195,7 +195,8 @@ def _flops_row(cell: EfficiencyCell, record: Record, counter: str, length: int) 
     value = own["flops"] / 1e9
     note = "not counted: " + ", ".join(own["uncounted"]) if own["uncounted"] else ""
     if counter == "formula":
-        others = [f"{name} {100 * (one['flops'] / own['flops'] - 1):+.2f} %" for name, one in counts.items()]
+        counted = counts.items() if own["flops"] else ()
+        others = [f"{name} {100 * (one['flops'] / own['flops'] - 1):+.2f} %" for name, one in counted]
         note = ", ".join([*[COUNTED] * (own.get("source") == "counted"), *others])
     return row(COUNTS[counter], value, raw=[value], note=note, batch=1)
 

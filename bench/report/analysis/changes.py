@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from bench.report.analysis.comparable import EXACT
-from bench.report.analysis.comparisons import compare, verdict_words
-from bench.report.analysis.models import cells_of
+from bench.report.analysis.comparisons import compare, repeats_of, trainings_of, verdict_words
+from bench.report.analysis.models import cells_of, scores
 from bench.report.analysis.times import MEMORY, NO_RAW_TIMES, TIMES, one_process_words, ratios_of_studies
 from bench.report.rows.rounds import is_replicated, rounds_of
 from bench.report.rows.study import stated_margins
@@ -129,12 +129,32 @@ def _score_changes(pairs: list[Pair], references: Summaries, folders: Folders) -
     verdicts = {id(pair[0]): f"not compared: {words}" for pair in pairs if (words := _defined_apart(*pair))}
     primary = [pair for pair in pairs if pair[0].metric in PRIMARY and id(pair[0]) not in verdicts]
     metrics = len({one.metric for one, _ in primary})
+    of_group: dict[object, list[Pair]] = {}
     groups: dict[object, list[Pair]] = {}
+    for pair in pairs:
+        of_group.setdefault(quality_group(pair[0]), []).append(pair)
     for pair in primary:
         groups.setdefault((pair[0].metric, quality_group(pair[0])), []).append(pair)
     for found in groups.values():
-        verdicts |= _judged(found, references, folders, primary_level(metrics))
+        repeats = _repeats(found, of_group[quality_group(found[0][0])], references)
+        alone = [pair for pair in found if pair[0].arm not in repeats]
+        judged = _judged(alone, references, folders, primary_level(metrics))
+        of_arm = {one.arm: judged[id(one)] for one, _ in alone}
+        verdicts |= judged | {id(one): of_arm[repeats[one.arm]] for one, _ in found if one.arm in repeats}
     return [Change(one, other, verdicts.get(id(one), "not compared: no primary metric")) for one, other in pairs]
+
+
+def _repeats(pairs: list[Pair], of_group: list[Pair], references: Summaries) -> dict[str, str]:
+    """Arm -> the other of whose training it has the figures in both studies; its verdict is the other's. `of_group`:
+    all metrics of the group."""
+    first, second = (
+        repeats_of(
+            scores(Summaries(pair[side] for pair in pairs), references),
+            trainings_of(Summaries(pair[side] for pair in of_group)),
+        )
+        for side in (0, 1)
+    )
+    return {arm: other for arm, other in first.items() if second.get(arm) == other}
 
 
 def _judged(pairs: list[Pair], references: Summaries, folders: Folders, level: float) -> dict[int, str]:

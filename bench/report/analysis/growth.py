@@ -36,7 +36,7 @@ def round_ratios(summary: Summary, summaries: Summaries, baseline: str, folder: 
     if base is None or not took_turns(summary, base) or is_replicated(folder, summary):
         return []
     both = zip(round_medians(folder, summary), round_medians(folder, base), strict=False)
-    return [mine / theirs for mine, theirs in both if theirs]
+    return [mine / theirs for mine, theirs in both if mine > 0 and theirs > 0]
 
 
 def meeting(summaries: Summaries, arm: str, baseline: str, folder: Path | None) -> Crossover | None:
@@ -47,24 +47,25 @@ def meeting(summaries: Summaries, arm: str, baseline: str, folder: Path | None) 
     if len(lengths) < 2 or kernel_conflict([*first.kernels(), *second.kernels()]):
         return None
     sides = [[next(p for p in side if p.length == length) for length in lengths] for side in (first, second)]
-    tables = [repeats_of(side, folder) or [[one.value for one in side]] for side in sides]
-    count = min(map(len, tables))
+    table = repeats_of([*sides[0], *sides[1]], folder) or [[one.value for side in sides for one in side]]
+    parts = ([turn[: len(lengths)] for turn in table], [turn[len(lengths) :] for turn in table])
     try:
-        return crossover(lengths, tables[0][:count], tables[1][:count], names=(arm, baseline))
+        return crossover(lengths, *parts, names=(arm, baseline))
     except ValueError:  # a figure that is not positive has no logarithm
         return None
 
 
 def repeats_of(summaries: list[Summary], folder: Path | None) -> list[list[float]]:
-    """Times (replicates, summaries) of the replicates that all summaries have, where those are two or more; else round
-    medians (rounds, summaries), as many as all have; [] where no raw samples are kept."""
+    """Times (replicates, summaries) of the replicates that all summaries have, where those are two or more; else
+    medians (rounds, summaries) of the rounds that all have; [] where no raw samples are kept."""
     if folder is None:
         return []
     replicates = zip(*(replicate_times(folder, one) for one in summaries), strict=False)
     whole = [list(times) for times in replicates if all(time > 0 for time in times)]
     if len(whole) > 1:
         return whole
-    return [list(turn) for turn in zip(*(round_medians(folder, one) for one in summaries), strict=False)]
+    rounds = zip(*(round_medians(folder, one) for one in summaries), strict=False)
+    return [list(turn) for turn in rounds if all(time > 0 for time in turn)]
 
 
 def cost_exponent(line: Summaries, folder: Path | None) -> tuple[Interval, str]:

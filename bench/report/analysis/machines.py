@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +18,7 @@ import pandas as pd
 from bench.errors import UserError
 from bench.files import canonical_hash
 from bench.report.analysis.comparable import EXACT, first_setting
-from bench.report.analysis.comparisons import Compared, compare
+from bench.report.analysis.comparisons import Compared, compare, trainings_of
 from bench.report.analysis.growth import cost_ratio
 from bench.report.analysis.models import cells_of
 from bench.report.rows.arms import arm_order
@@ -210,7 +210,7 @@ def _apart(machines: Sequence[Machine]) -> list[str]:
     found = []
     for arm in all_arms(machines):
         holders = [one for one in machines if (one.quality["arm"] == arm).any()]
-        if any(not _agree(first, other, arm) for first, other in pairwise(holders)):
+        if any(not _agree(first, other, arm) for first, other in combinations(holders, 2)):
             found.append(arm)
     return found
 
@@ -249,6 +249,7 @@ def compared_pool(pooled: Pooled, machines: Sequence[Machine]) -> Iterator[Compa
     first study states."""
     references, margins = reference_summaries(pooled.frame), stated_margins(machines[0].folder)
     for group, rows in quality_summaries(pooled.frame).groups(quality_group):
+        trainings = trainings_of(rows)
         measured = {metric: rows.where(metric=metric).measured() for metric in PRIMARY}
         several = sum(len(found) > 1 for found in measured.values())
         for metric, found in measured.items():
@@ -256,7 +257,7 @@ def compared_pool(pooled: Pooled, machines: Sequence[Machine]) -> Iterator[Compa
                 homes = cells_of(found, Path())
                 cells = {key: pooled.folders[path.name] for key, path in homes.items()}
                 margin = margins.get(metric, quantity_of(metric).margin)
-                yield compare(found, references, primary_level(max(several, 1)), margin, cells, group)
+                yield compare(found, references, primary_level(max(several, 1)), margin, cells, group, trainings)
 
 
 def not_one_model(machines: Iterable[Machine]) -> list[str]:

@@ -8,7 +8,6 @@ doi 10.1145/2464157.2464160.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,7 +30,7 @@ from metrics.quantities import Margin, quantity_of
 from metrics.statistics.blocks import BlockModel
 from metrics.statistics.differences import Difference
 from metrics.statistics.intervals import Interval
-from metrics.statistics.replicates import replicates_model
+from metrics.statistics.replicates import replicates_model, replicates_spread, sessions_difference
 from metrics.statistics.rounds import rounds_ratio
 from metrics.statistics.verdict import log_margin, verdict
 
@@ -118,19 +117,15 @@ def ratios_of_pairs(pairs: Sequence[tuple[Summary, Summary]], summaries: Summari
 
 def ratios_of_studies(pairs: Sequence[tuple[Summary, Summary]], folders: Sequence[Path]) -> list[Ratio | None]:
     """second / first of each pair of times of one metric and length, one of each study, judged together; None where
-    either has no two replicates."""
-    values: dict[str, dict[int, float]] = {}
-    for place, pair in enumerate(pairs):
-        for side, (one, folder) in enumerate(zip(pair, folders, strict=True)):
-            times = enumerate(replicate_times(folder, one), 1)
-            values[f"{side} {place}"] = {replicate: math.log(time) for replicate, time in times if time > 0}
-    repeated = [place for place in range(len(pairs)) if all(len(values[f"{side} {place}"]) > 1 for side in (0, 1))]
-    if not repeated:
-        return [None] * len(pairs)
-    model = BlockModel.fit({f"{side} {place}": values[f"{side} {place}"] for place in repeated for side in (0, 1)})
+    either has no two replicates. Replicates of two studies share no state of the machine, so they do not pair."""
+    first, second = ([replicate_times(folder, pair[side]) for pair in pairs] for side, folder in enumerate(folders))
+    spreads = replicates_spread(first), replicates_spread(second)
     found: list[Ratio | None] = [None] * len(pairs)
+    times = [tuple([time for time in one if time > 0] for one in both) for both in zip(first, second, strict=True)]
+    repeated = [place for place, (one, other) in enumerate(times) if len(one) > 1 < len(other)]
     for place in repeated:
-        change = model.contrast([f"1 {place}"], [f"0 {place}"], comparisons=len(repeated))
+        one, other = times[place]
+        change = sessions_difference((one, other), spreads, comparisons=len(repeated))
         found[place] = _judged(change, pairs[place][0], folders[0])
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -84,5 +85,6 @@ def is_replicated(folder: Path, summary: Summary) -> bool:
 
 
 def round_medians(folder: Path, summary: Summary) -> list[float]:
-    """Median of the timed calls of each round behind a summary; empty where no raw samples are kept."""
-    return [statistics.median(one) for one in rounds_of(folder, summary) if one]
+    """Median of the timed calls of each round behind a summary, NaN for one that was left out, so that rounds of two
+    summaries pair; empty where no raw samples are kept."""
+    return [statistics.median(one) if one else math.nan for one in rounds_of(folder, summary)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 import time
@@ -16,6 +15,7 @@ from bench.run.perform import perform
 from bench.run.task import OnEvent, Task
 from bench.store.reuse import OtherStudies
 from bench.study.grid import Cell
+from metrics.cost.cores import usable_cores
 
 Message = tuple[Cell, dict[str, Any]] | BaseException | None
 
@@ -35,7 +35,7 @@ class LocalExecutor:
         if not training:
             return
         threads = max(task.threads for task in training)
-        at_once = self.jobs or max(1, (os.cpu_count() or 1) // threads)
+        at_once = self.jobs or max(1, usable_cores() // threads)
         pool = _Pool(training, leases, others)
         pool.run(min(at_once, len(training)), on_event)
 

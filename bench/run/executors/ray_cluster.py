@@ -11,6 +11,7 @@ from bench.errors import UserError, as_user_error
 from bench.run.perform import perform_text
 from bench.run.task import Task
 from bench.study.yaml import allowed_words
+from metrics.cost.cores import usable_cores
 
 OPTIONS = ("address", "gpus")
 
@@ -36,7 +37,7 @@ class Ray:
             self.gpus = float(options.get("gpus", 0))
             wanted: dict[str, Any] = {"address": address, "log_to_driver": False, "logging_level": logging.ERROR}
             if not address:
-                wanted |= {"num_cpus": jobs or os.cpu_count(), "include_dashboard": False}
+                wanted |= {"num_cpus": jobs or usable_cores(), "include_dashboard": False}
             if not ray.is_initialized():
                 ray.init(**wanted)
         self.remote = ray.remote(max_retries=0)(perform_text)

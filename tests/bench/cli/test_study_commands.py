@@ -6,6 +6,7 @@ import gc
 import hashlib
 import json
 import math
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -129,6 +130,15 @@ def test_estimates_scale_with_what_is_trained(store: Store) -> None:
     sweep = Cell("tuning", CELLS[0].labels, CELLS[0].settings | {"parts": {}})  # a done cell that trains nothing: ""
     assert wall_time_s([(sweep, one), (sweep, one)], jobs=1, trained=[training_of(sweep)]) == pytest.approx(64.0)
     assert Estimator(store.results / "nowhere").estimate(CELLS[0]).time_s != one.time_s
+    for seed in (0, 1):  # a budget in seconds: as long as it says, and not scaled with what others train
+        timed = Cell("quality", CELLS[0].labels, CELLS[0].settings | {"seed": 7 + seed, "train": {"seconds": 10.0}})
+        assert estimator.estimate(timed).time_s == (12.0 if seed else 10.0)
+        folder = store.cell(timed.id)
+        folder.begin(timed)
+        folder.finish("done", ROWS)
+        folder.write_status(json.loads((folder.path / "status.json").read_text()) | {"started": 100.0, "ended": 112.0})
+        estimator = Estimator(store.results)
+    assert estimator.estimate(cell("c", 0, steps=300)).time_s == pytest.approx(32.0)
     # 6e9 FLOPs are a thousand million weights at a position, each of which stands for four tokens
     stem = {"model": {"stride": 4}}
     assert training_cost("quality", {}, {"train": {"flops": 6e9}} | stem) == 1e9
@@ -190,6 +200,26 @@ def test_a_bundle_brings_everything_but_checkpoints(store: Store, tmp_path: Path
     assert there.plan()["study"]["name"] == "copy"
     with pytest.raises(UserError, match="is there already"):
         import_bundle(bundle, tmp_path / "elsewhere", "copy")
+
+
+def test_a_table_that_is_written_while_it_is_bundled_is_bundled_once(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, read = store.folder / "table.csv", Path.read_bytes
+    table.write_text("as it was")
+    os.utime(table, (0, 0))  # before 1980, where the dates of zip files begin
+
+    def read_bytes(path: Path) -> bytes:
+        content = read(path)
+        table.write_text("a run wrote it again, longer")
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    export_bundle(store.folder, tmp_path / "bundle.zip")
+    monkeypatch.undo()
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
+        assert archive.read("table.csv") in (b"as it was", b"a run wrote it again, longer")
+    assert import_bundle(tmp_path / "bundle.zip", tmp_path / "elsewhere", "copy").cells == 3
 
 
 def rewritten(bundle: Path, change) -> Path:  # type: ignore[no-untyped-def]

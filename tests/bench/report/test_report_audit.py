@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import math
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bench.report.analysis.growth import cost_exponent
+from bench.report.analysis.growth import cost_exponent, meeting
 from bench.report.analysis.times import ONE_PROCESS, cheapest, ratio_to
 from bench.report.pages.cost_summary import cost_summary, shown_lengths
 from bench.report.rows.frame import as_frame
@@ -212,6 +213,17 @@ def test_an_arm_that_lost_a_replicate_is_compared_in_those_that_both_have(timed)
     lost = with_times(timed, {"first": FIRST, "twin": FIRST, "tenth": [110.0, 112.2], "square": FIRST})
     found = ratio(lost, "tenth")
     assert found.interval.value == pytest.approx(1.1) and found.replicates == 2
+
+
+def test_a_crossover_pairs_the_replicates_that_both_have(timed, monkeypatch):
+    """What the machine did in a replicate, half as fast in the second, is shared by both arms."""
+    times = {"first": [100.0, 151.0, 120.0], "twin": [math.nan, 150.0, 121.0], "tenth": FIRST, "square": FIRST}
+    lost = with_times(timed, times)
+    costs = cost_summaries(lost[0]).where(metric="step_latency")
+    paired = []
+    monkeypatch.setattr("bench.report.analysis.growth.crossover", lambda lengths, *sides, names: paired.extend(sides))
+    meeting(costs, "twin", "first", lost[1])
+    assert paired == [[[150.0] * 4, [121.0] * 4], [[151.0] * 4, [120.0] * 4]]
 
 
 def test_the_cheapest_arm_is_the_one_faster_than_every_other(timed):

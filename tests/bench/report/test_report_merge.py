@@ -127,6 +127,16 @@ def test_seeds_without_a_common_cell_are_pooled_by_their_settings_alone(frame, o
     assert pooled_quality(machines).apart == ("mamba",)
 
 
+def test_a_machine_of_another_setting_between_two_joins_no_seeds(frame, other, tmp_path: Path) -> None:
+    sides = [Machine("A", tmp_path / "a", frame), Machine("C", tmp_path / "c", without_seed(other, 1))]
+    elsewhere = frame.copy()
+    quality = elsewhere["kind"] == "quality"
+    elsewhere.loc[quality, "length"] += 1
+    elsewhere.loc[quality, "cell_id"] += "-longer"
+    apart = set(pooled_quality(sides).apart)
+    assert apart and apart <= set(pooled_quality([sides[0], Machine("B", tmp_path / "b", elsewhere), sides[1]]).apart)
+
+
 def test_every_setting_says_that_there_are_no_verdicts(frame, other, tmp_path: Path) -> None:
     def sampled_twice(rows: pd.DataFrame) -> pd.DataFrame:
         again = rows[rows["kind"] == "quality"]

@@ -14,14 +14,15 @@ from small_cells import cell
 
 from bench.errors import UserError
 from bench.run import perform as perform_module
+from bench.run import runner as runner_module
 from bench.run.executors import make_executor
 from bench.run.executors.local import LocalExecutor
 from bench.run.overview import overview
 from bench.run.plan import Plan
-from bench.run.runner import StoppedByFailure, forget_failed, make_tasks, run_plan
+from bench.run.runner import StoppedByFailure, forget, forget_failed, make_tasks, run_plan
 from bench.run.task import Task
 from bench.store.cells import CellFolder, Status, Store, identity
-from bench.store.reuse import taken_over
+from bench.store.reuse import move, taken_over
 from bench.study.content import StudyFile
 from bench.study.grid import Cell, Study
 from bench.study.settings import Limits
@@ -209,6 +210,32 @@ def test_a_renamed_arm_keeps_its_finished_cells_and_their_files(tmp_path: Path) 
     assert list(summary.table.frame["value"]) == [0.5, 1.5, 2.5, 2.5]
     assert (store.cell(after[0].id).path / "checkpoint").is_dir() and not store.cell(before[0].id).path.exists()
     assert run_plan(plan_of(*after), tmp_path, Watcher()).ran == 0
+
+
+def test_two_runners_that_rename_one_cell_keep_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both find the cell under its earlier name; the second gets the lease when the first has moved it."""
+    before, after = cell(0), named(cell(0), "mine")
+    run_plan(plan_of(before), tmp_path, Watcher())
+    find = runner_module.of_renamed_arms
+
+    def found_by_both(store: Store, *given: Any) -> dict[str, CellFolder]:
+        found = find(store, *given)
+        for cell_id, earlier in found.items():
+            move(earlier, store.cell(cell_id), after)
+        return found
+
+    monkeypatch.setattr(runner_module, "of_renamed_arms", found_by_both)
+    summary = run_plan(plan_of(after), tmp_path, Watcher())
+    assert (summary.ran, list(summary.table.frame["value"])) == (0, [0.5])
+
+
+def test_a_cell_that_is_to_run_again_is_not_taken_over(tmp_path: Path) -> None:
+    run_plan(plan_of(cell(0), name="first"), tmp_path, Watcher())
+    run_plan(plan_of(cell(0), name="second"), tmp_path, Watcher())
+    plan = plan_of(cell(0), name="first")
+    assert forget(plan, tmp_path, cell(0).id) == [cell(0).id]
+    assert run_plan(plan, tmp_path, Watcher(), anew=[cell(0).id]).ran == 1
+    assert not Store(tmp_path, "first").cell(cell(0).id).status().reused_from
 
 
 def test_an_edited_cell_is_run_again_with_a_word(tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ from safetensors.torch import save_file
 from architectures import denoiser
 from bench.errors import UserError
 from bench.run.plan import Plan, make_plan
-from bench.study.grid import load_study
+from bench.study.content import StudyFile
+from bench.study.grid import Study, load_study
+from bench.study.yaml import Place
 
 NETS = """
 import torch
@@ -190,6 +192,15 @@ def test_the_folder_of_a_training_gives_the_averaged_weights_that_are_evaluated(
 
 
 KINDS = {"weights": 1.0, "ema": 2.0, "kept": 4.0, "optimiser": 8.0}
+
+
+def test_weights_beside_the_study_are_found_from_what_a_run_recorded(folder: Path, tiny_study: Path) -> None:
+    save_file(weights(), folder / "ours.safetensors")
+    plan = plan_of(tiny_study, [loaded()], match=None)
+    record = folder / "results" / "tiny" / "study.json"
+    content = StudyFile.model_validate(plan.study.content.model_dump(mode="json"))
+    again = make_plan(Study(content, Place(record)))  # as `retry` reads it
+    assert [cell.id for cell in again.cells] == [cell.id for cell in plan.cells]
 
 
 def test_settings_of_a_training_that_is_not_run_are_no_hindrance(folder: Path, tiny_study: Path) -> None:

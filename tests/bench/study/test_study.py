@@ -165,6 +165,8 @@ def test_long_adds_half_octaves_and_no_prune_tries_every_length(tiny_study):
     efficiency = study.content.measure.efficiency
     assert efficiency is not None and not efficiency.prune
     assert efficiency.lengths == (64, 128, 2896, 4096, 5792, 8192, 11584, 16384)
+    untried = load_study(tiny_study).timing_more(prune=False).timing_more(long=True)
+    assert untried.content.measure.efficiency is not None and not untried.content.measure.efficiency.prune
     assert load_study("aa").timing_more(prune=True).content.measure.efficiency.lengths == (512,)
     with pytest.raises(UserError, match="about timing"):
         load_study("orders").timing_more(long=True)

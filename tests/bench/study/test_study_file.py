@@ -28,6 +28,10 @@ from bench.study.yaml import load_yaml
         (("name: tiny", "name: ../tiny"), ["tiny.yaml:1", "name"]),
         (("question: does it run", "name: twice"), ["tiny.yaml:2", "given twice"]),
         (("axes:", "axes: ["), ["tiny.yaml:", "not valid YAML"]),
+        (
+            ("[smdim, transf", "[{name: wide, arm: mamba}, transf"),
+            ["yaml:7", "differ and are both called 'wide stride=4'"],
+        ),
     ],
 )
 def test_an_error_names_file_line_key_and_what_is_allowed(
@@ -72,6 +76,12 @@ def test_included_files_are_merged_and_the_including_one_wins(tmp_path: Path) ->
     assert study.content.seeds == (7,)
     assert study.content.baseline.length == 32
     assert given(study.content.baseline.train) == {"steps": 2, "batch": 3}
+
+
+def test_values_of_two_axes_that_read_alike_are_not_one_arm(tmp_path: Path) -> None:
+    axes = "diffusion.block: [null, 8]\n  sample.block: [null, 8]"
+    with pytest.raises(UserError, match="two arms that differ and are both called 'smdim block=8'"):
+        load_study(study_file(tmp_path, GOOD.replace("model.stride: [2, 4]", axes).replace(", model.stride: 2}", "}")))
 
 
 def test_errors_of_an_included_file_name_that_file(tmp_path: Path) -> None:
@@ -132,7 +142,9 @@ def test_a_character_that_json_escapes_as_a_pair_is_one(tmp_path: Path) -> None:
 def test_overrides_reach_the_baseline_the_axes_and_the_rest(tmp_path: Path) -> None:
     path = study_file(tmp_path, GOOD)
     words = ["train.steps=500", "axes.model.stride=[4]", "seeds=[3]", "match.tolerance=0.05", "limits.time_s=60"]
-    study = load_study(path, [*words, "exclude=[]"])
+    study = load_study(path, [*words, "exclude=[]", "tune.train.learning_rate=[0.1, 0.2]", "tune.seeds=[7]"])
+    assert study.content.tune is not None and study.content.tune.grid == {"train.learning_rate": [0.1, 0.2]}
+    assert study.content.tune.seeds == (7,)
     assert given(study.content.baseline.train) == {"steps": 500}
     assert study.content.axes["model.stride"] == [4]
     assert study.content.seeds == (3,)

@@ -157,3 +157,9 @@ def test_the_shipped_sweeps_leave_the_study_its_own_seeds() -> None:
     for name in ("quickstart_rates", "tune_pop909"):
         content = load_study(name).content
         assert content.tune is not None and not set(content.tune.seeds) & set(content.seeds)
+
+
+def test_values_that_are_mappings_are_chosen_from() -> None:
+    points = [{"diffusion.powers": {"Pitch": 1.0}}, {"diffusion.powers": {"Pitch": 0.5}}]
+    choice = choose([Tried(points[0], (2.0,)), Tried(points[1], (1.9,))])
+    assert choice.best is not None and choice.best.point == points[1] and choice.at(points[0]) is choice.tried[0]

@@ -9,7 +9,7 @@ import pytest
 
 from metrics.statistics.blocks import BlockModel
 from metrics.statistics.differences import Components
-from metrics.statistics.planning import Needed, decision_chance, detectable, needed, smallest_margin
+from metrics.statistics.planning import Needed, decision_chance, needed, shown_from
 from metrics.statistics.simultaneous import Family
 from metrics.statistics.verdict import verdict
 
@@ -29,11 +29,17 @@ def simulated(arms, seeds, effect, margin, tables=1500):
     return decided / tables
 
 
+def shown(sd, arms, seeds, kind="baseline"):
+    """The difference that this design shows, errors of one arm having the standard deviation `sd`."""
+    family = Family.together(kind, arms, (arms - 1) * (seeds - 1))
+    return shown_from(Components(2 * sd**2), family, seeds)
+
+
 def test_cohens_paired_case():
     # Cohen (1988): paired t test, d = 0.5, n = 34, two-sided 0.05 has power 0.81
     assert decision_chance(0.5, None, Components(1.0), PAIR, 34) == pytest.approx(0.808, abs=0.002)
     assert needed(0.5, None, Components(1.0), PAIR, 3) == Needed(34, None, "seeds")
-    assert detectable(2 / math.sqrt(2), 2, 34) == pytest.approx(2 * 0.4949, rel=0.003)
+    assert shown(2 / math.sqrt(2), 2, 34) == pytest.approx(2 * 0.4949, rel=0.003)
 
 
 @pytest.mark.parametrize(("arms", "seeds", "effect", "margin"), [(4, 3, 3.0, None), (4, 5, 1.0, 3.0), (4, 5, 0.0, 3.0)])
@@ -43,21 +49,18 @@ def test_chances_are_those_of_the_engine(arms, seeds, effect, margin):
     assert chance == pytest.approx(simulated(arms, seeds, effect, margin), abs=0.035)
 
 
-def test_detectable_and_same_are_found_with_chance_08():
+def test_what_a_design_shows_is_called_with_chance_08():
     family = Family.together("baseline", 4, 6)
-    assert decision_chance(detectable(1, 4, 3), None, Components(2.0), family, 3) == pytest.approx(0.8, abs=1e-3)
-    assert detectable(1, 4, 3) == pytest.approx(3.52, abs=0.01)  # standard deviations of an arm's errors
-    assert smallest_margin(1, 4, 3) == pytest.approx(4.04, abs=0.01)
+    assert decision_chance(shown(1, 4, 3), None, Components(2.0), family, 3) == pytest.approx(0.8, abs=1e-3)
+    assert shown(1, 4, 3) == pytest.approx(3.52, abs=0.01)  # standard deviations of an arm's errors
     assert simulated(4, 3, 0.0, 4.04) == pytest.approx(0.8 + 0.04, abs=0.04)  # with the 4 % that call a difference
-    assert detectable(0.5, 4, 3) == pytest.approx(0.5 * detectable(1, 4, 3))
-    assert detectable(1, 4, 3, kind="pairs") > detectable(1, 4, 3) > detectable(1, 4, 5) > detectable(1, 2, 60)
+    assert shown(0.5, 4, 3) == pytest.approx(0.5 * shown(1, 4, 3))
+    assert shown(1, 4, 3, kind="pairs") > shown(1, 4, 3) > shown(1, 4, 5) > shown(1, 2, 60)
 
 
 def test_designs_that_decide_nothing():
-    assert detectable(1, 4, 2) == math.inf == smallest_margin(1, 1, 5)
-    assert detectable(0, 4, 3) == 0.0 and decision_chance(9, None, Components(2.0), PAIR, 2) == 0.0
-    with pytest.raises(ValueError, match="allowed: baseline, pairs"):
-        detectable(1, 4, 3, kind="all")
+    assert shown(1, 4, 2) == math.inf
+    assert shown(0, 4, 3) == 0.0 and decision_chance(9, None, Components(2.0), PAIR, 2) == 0.0
 
 
 def test_effects_that_no_seeds_settle():

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from metrics.statistics.blocks import BlockModel
 from metrics.statistics.replicates import (
@@ -15,6 +16,7 @@ from metrics.statistics.replicates import (
     replicate_time,
     replicates_interval,
     replicates_spread,
+    sessions_difference,
 )
 from metrics.statistics.rounds import rounds_ratio
 from metrics.statistics.verdict import log_margin, verdict
@@ -45,6 +47,11 @@ def test_the_spread_between_replicates_on_paper():
     lacking = replicates_spread([np.exp([0.0, 2.0]), np.exp([1.0, 1.0]), [7.0], [7.0, math.nan]])
     assert (lacking.deviation, lacking.freedom) == pytest.approx((1.0, 2.0))
     assert replicates_spread([np.exp([0.0, 2.0])]).freedom == 1 and replicates_spread([[1.0], [2.0]]).freedom == 0
+    nowhere = replicates_spread([[1.0, math.nan, math.exp(2.0)], [math.e, math.nan, math.e]])  # the second of each slow
+    assert (nowhere.deviation, nowhere.freedom) == pytest.approx((1.0, 2.0))
+    # each arm lacks another: squares of 2 and 0.5 on a degree each, of which one counts
+    apart = replicates_spread([[1.0, math.exp(2.0), math.nan], [math.nan, 1.0, math.e]])
+    assert (apart.deviation, apart.freedom) == pytest.approx((math.sqrt(2.5 / 2), 1.0))
     same = replicates_spread([[2.0, 2.0], [3.0, 3.0]])
     assert replicates_spread([]).freedom == 0 and same.deviation == pytest.approx(0.0, abs=1e-12)
 
@@ -71,6 +78,38 @@ def test_the_interval_of_one_arm_covers_its_time_over_processes_and_states_of_th
         fault += interval.low <= 1.0 <= interval.high
     assert 0.92 <= covered / 1000 <= 0.98  # Satterthwaite's degrees are approximate: 0.92 to 0.97 over all designs
     assert machine < MACHINE or fault / 1000 < 0.9
+
+
+def test_two_sessions_on_paper():
+    # means of logarithms 1 and 4; variances 0.04 / 2 and 0.09 / 3 on 4 and 5 degrees: 0.05^2 / (0.02^2/4 + 0.03^2/5)
+    times = [math.e] * 2, [math.exp(4.0)] * 3
+    found = sessions_difference(times, (Spread(0.2, 4), Spread(0.3, 5)))
+    assert (found.value, found.standard_error, found.seeds) == pytest.approx((3.0, math.sqrt(0.05), 2))
+    assert found.freedom == pytest.approx(0.0025 / 0.00028)
+    half = stats.t.isf(0.025, found.freedom) * math.sqrt(0.05)
+    assert found.interval.half_width == pytest.approx(half)
+    two = sessions_difference(times, (Spread(0.2, 4), Spread(0.3, 5)), comparisons=2)
+    assert two.interval.half_width == pytest.approx(
+        half * stats.t.isf(0.0125, found.freedom) / stats.t.isf(0.025, found.freedom)
+    )
+    assert sessions_difference((times[0], times[0]), (Spread(0.0, 4), Spread(0.0, 4))).interval.high == 0.0
+    assert math.isnan(sessions_difference(times, (Spread(math.nan, 0), Spread(0.3, 5))).interval.low)
+
+
+@pytest.mark.parametrize("machine", [0.0, MACHINE])
+def test_sessions_of_equal_arms_are_not_called_different(machine):
+    generator, called, paired = np.random.default_rng(5), 0, 0
+    for _ in range(300):
+        sides = [np.exp(generator.normal(0, machine, (1, 3)) + generator.normal(0, PROCESS, (5, 3))) for _ in range(2)]
+        spreads = (replicates_spread(sides[0]), replicates_spread(sides[1]))
+        found = [sessions_difference((a, b), spreads, comparisons=5) for a, b in zip(*sides, strict=True)]
+        called += any(verdict(one, better="lower").differs for one in found)
+        logs = {f"{side} {arm}": dict(enumerate(np.log(row))) for side in (0, 1) for arm, row in enumerate(sides[side])}
+        model = BlockModel.fit(logs)  # as if replicates of two sessions shared the machine's state
+        wrong = [model.contrast([f"1 {arm}"], [f"0 {arm}"], comparisons=5) for arm in range(5)]
+        paired += any(verdict(one, better="lower").differs for one in wrong)
+    assert called / 300 <= 0.08
+    assert machine < MACHINE or paired / 300 > 0.1
 
 
 def test_what_a_round_shares_cancels_and_a_spoilt_round_does_not_matter():

@@ -82,7 +82,7 @@ def test_stopping_when_intervals_are_narrow_does_not_invent_differences():
         taken = [one_round(generator, 0.03, 0.02) for _ in range(5)]
         while len(taken) < 20:
             pair = np.stack(taken, axis=1)
-            if max(rounds_interval(arm).relative_width for arm in pair) <= 0.02:
+            if max(one.half_width / one.value for one in map(rounds_interval, pair)) <= 0.02:
                 break
             taken.append(one_round(generator, 0.03, 0.02))
         different += rounds_ratio(*np.stack(taken, axis=1)).excludes(1.0)

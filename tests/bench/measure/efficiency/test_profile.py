@@ -57,6 +57,9 @@ def test_the_trace_is_written_and_the_model_left_as_it_was(profiled):
         ("aten::addmm", "matmul"),
         ("aten::copy_", "movement"),
         ("aten::silu", "element-wise"),
+        ("aten::_softmax", "attention"),
+        ("aten::_log_softmax", "element-wise"),
+        ("aten::_log_softmax_backward_data", "element-wise"),
     ],
 )
 def test_kinds_by_name(operator, kind):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -65,3 +66,19 @@ def test_the_interval_of_an_arm_is_over_replicates_with_the_spread_of_all_arms(c
     assert (found["low"], found["high"]) == pytest.approx((1e3 * math.e / factor, 1e3 * math.e * factor), rel=1e-5)
     rate = rows["tokens_per_second", 16]
     assert rate["low"] == pytest.approx(16 / math.e / factor, rel=1e-5)
+
+
+def test_a_step_replayed_as_a_graph_is_not_compiled(cell):
+    record = Record()
+    times = {"samples_s": [0.5], "compile_s": 2.0, "note": ""}
+    record.take({"event": "compiled", "kind": "step", "length": 16} | times)
+    found = rows_of(replace(cell("a", (16,), compile=True), device="cuda", graphs=True), record, {}, {})
+    assert [row["value"] for row in found if row["metric"] == "step_latency_compiled"] == [500.0]
+
+
+def test_no_flops_by_formula_leave_nothing_to_compare_with(cell):
+    record = Record()
+    for counter, flops in (("formula", 0), ("dispatch", 5)):
+        record.take({"event": "flops", "kind": counter, "length": 16, "flops": flops, "uncounted": []})
+    rows = {(row["metric"], row["length"]): row for row in rows_of(cell("a", (16,)), record, {}, {})}
+    assert (rows["forward_gflops", 16]["value"], rows["forward_gflops", 16]["note"]) == (0.0, "")

@@ -6,9 +6,11 @@ import math
 import sys
 from dataclasses import asdict, replace
 from itertools import groupby
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from bench.errors import UserError
 from bench.measure.efficiency.cell import EfficiencyCell
@@ -231,6 +233,23 @@ def test_a_busy_machine_is_named_and_flags_the_rows_of_every_arm(session):
     assert any("spinner (process 42, 98% of a core)" in words for words in warnings)
     for arm in ("a", "b"):
         assert "spinner (process 42" in session[0][arm]["step_latency", 16]["note"]
+
+
+def test_the_longest_sequence_of_blocks_is_a_multiple_of_the_block(monkeypatch):
+    from bench.measure.efficiency import budget
+
+    class Strided:
+        device, model = torch.device("cpu"), SimpleNamespace(config=SimpleNamespace(stride=4))
+
+        def drop(self):
+            self.dropped = True
+
+    asked, heard = [], []
+    settings = {"block": 6, "training_batch": 2}
+    search = budget.MemoryBudget(Strided(), settings, lambda event, **told: heard.append(told["value"]), 1e9)
+    monkeypatch.setattr(search, "_fits", lambda length, batch: asked.append(length) or length <= 50)
+    search.fit_length(0)
+    assert heard == [48] and not any(length % 12 for length in asked)
 
 
 def test_the_largest_batch_and_length_within_a_budget_are_found_by_trials(cell, folder, monkeypatch):
