@@ -126,6 +126,13 @@ class Compared:
         """Mean over arms of their values in the model."""
         return sum(self.means[arm] for arm in arms) / len(arms)
 
+    def baseline(self, arm: str) -> str:
+        """The arm that others are compared with here, where `arm` is that of the study: itself, or where it has no
+        figure here the first other variant of it (`transformer whole` for `transformer ar`)."""
+        shown, name = self.summaries.distinct("arm"), arm.partition(" ")[0]
+        variants = [one for one in shown if one.partition(" ")[0] == name]
+        return arm if arm in shown or not variants else variants[0]
+
     def against(self, baseline: str) -> list[Comparison]:
         """Every other arm against `baseline`; none where it has no figure."""
         if baseline not in self._against:

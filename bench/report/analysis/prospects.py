@@ -210,7 +210,7 @@ def done_so_far(done: Done) -> list[tuple[str, ...]]:
     """Verdicts that the finished seeds of a study give: metric, arm, seeds, difference and verdict, as texts."""
     rows: list[tuple[str, ...]] = []
     for one in done.comparisons:
-        for arm in one.against(done.baseline):
+        for arm in one.against(one.baseline(done.baseline)):
             if arm.difference is not None and arm.difference.seeds > 1:
                 value = f"{arm.difference.value:+.4f}"
                 seeds = str(arm.difference.seeds) if arm.difference.unit == "seed" else "none"

@@ -49,7 +49,7 @@ WIDEST = 6.0
 def forest_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """A panel for each primary score and setting (of many settings the first), a row for each arm but the baseline."""
     baseline = baseline_arm(folder, frame)
-    found = [(one, rows) for one in compared(frame, folder) if (rows := _known(one.against(baseline)))]
+    found = [(one, rows) for one in compared(frame, folder) if (rows := _known(one.against(one.baseline(baseline))))]
     if not found:
         raise NothingToShow(f"forest figure: no arm was measured beside {baseline or 'a baseline'} in a primary score")
     looks = looks_of(frame)
@@ -60,9 +60,10 @@ def forest_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     drawn, axes = panel_grid(width, len(found), columns, ROW_IN * len(arms) + HEAD_IN, 0.35, sharey=True)
     titles = distinct_words(one.group for one, _ in found)
     for place, (axis, (one, rows)) in enumerate(zip(axes, found, strict=True)):
-        _panel(axis, one, {row.arm: row for row in rows}, {arm: looks[arm] for arm in arms}, baseline)
+        own = one.baseline(baseline)
+        _panel(axis, one, {row.arm: row for row in rows}, {arm: looks[arm] for arm in arms}, own)
         axis.tick_params(labelleft=place % columns == 0)
-        axis.set_xlabel(f"{one.quantity.heading}, less {baseline}" if len(baseline) < 24 else one.quantity.heading)
+        axis.set_xlabel(f"{one.quantity.heading}, less {own}" if len(own) < 24 else one.quantity.heading)
         if len(titles) > 1:
             panel_title(axis, titles[one.group], width, columns)
     names = labels_of(arms, MOST_LETTERS[is_narrow(width)])

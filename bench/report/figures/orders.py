@@ -163,7 +163,7 @@ def _signs(frame: pd.DataFrame, folder: Path, group: Group) -> dict[tuple[str, s
     baseline = baseline_arm(folder, frame)
     for metric in PRIMARY:
         judged = compared_at(frame, folder, group, metric)
-        for one in judged.against(baseline) if judged else []:
+        for one in judged.against(judged.baseline(baseline)) if judged else []:
             found[one.arm, metric] = one.verdict.word
     return found
 

@@ -121,7 +121,9 @@ def _music_part(one: Compared, baseline: str, references: Summaries, where: str)
     blind = blind_to(references, one.quantity.name, one.group[0], one.group[1])
     if blind:
         return phrase(label, [Finding("", CANNOT, f"real music is not separated from {names(list(blind))}")])
-    found = [music_finding(arm) for arm in one.against(baseline)]
+    own = one.baseline(baseline)
+    found = [music_finding(arm) for arm in one.against(own)]
+    label += f" against {own}" if own != baseline else ""
     return phrase(label, found or [Finding("", CANNOT, f"{baseline} has no figure")])
 
 

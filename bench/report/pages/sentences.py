@@ -113,6 +113,7 @@ def _verdict_sentence(one: Compared, baseline: str, where: str) -> str:
     arms = one.summaries.distinct("arm")
     if len(arms) == 1:
         return f"{one.quantity.heading}{where}: one arm only ({arms[0]}), so nothing is compared."
+    baseline = one.baseline(baseline)
     against = one.against(baseline)
     if not against:
         return f"{one.quantity.heading}{where}: {baseline} has no figure, so nothing is compared with it."

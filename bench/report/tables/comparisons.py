@@ -30,11 +30,11 @@ def comparison_tables(frame: pd.DataFrame, baseline: str, folder: Path | None = 
 
 def difference_tables(judged: Iterable[Compared], baseline: str) -> list[Table]:
     """The table of `comparison_tables` from models that are fitted; [] where none has the baseline."""
-    found = [(one, one.against(baseline)) for one in judged]
-    found = [(one, arms) for one, arms in found if arms]
+    found = [(one, arms) for one in judged if (arms := one.against(one.baseline(baseline)))]
     if not found:
         return []
-    body = [_row(one, arm, baseline) for one, arms in found for arm in arms]
+    body = [_row(one, arm, one.baseline(baseline)) for one, arms in found for arm in arms]
+    baselines = dict.fromkeys(one.baseline(baseline) for one, _ in found)
     columns = ("arms and score", "difference", "paired t", "seeds", "songs", "p", "verdict", "matters from", "where")
     where = distinct_brackets(one.group for one, _ in found)
     notes = [
@@ -42,7 +42,7 @@ def difference_tables(judged: Iterable[Compared], baseline: str) -> list[Table]:
         *([OUTSIDE] if any(one.outside for one, _ in found) else []),
         *(words for one, _ in found for words in model_notes(one, where[one.group])),
     ]
-    return [Table("differences", f"Differences from {baseline}", columns, tuple(body), tuple(notes))]
+    return [Table("differences", f"Differences from {', '.join(baselines)}", columns, tuple(body), tuple(notes))]
 
 
 def _row(one: Compared, arm: Comparison, baseline: str) -> tuple[Entry, ...]:

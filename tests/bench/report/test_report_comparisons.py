@@ -319,3 +319,29 @@ def test_likelihoods_under_samplers_are_compared_where_samplers_vary():
     (found,) = compared(as_frame(pd.DataFrame(rows)))
     words = found.against("AF sampler=autoregressive")[0].words
     assert words == "open: not compared: figures of several kinds (exact, importance estimate); exact ones are"
+
+
+def test_where_the_baseline_has_no_figure_its_variant_there_takes_its_place(tmp_path: Path) -> None:
+    """As where each process has a sampler of its own: `transformer whole` where `transformer ar` is not."""
+    values = shared_seeds(np.random.default_rng(2), 4)
+    values[0, 1] -= 20.0  # smdim is better
+    parts = [study_of(values).assign(corpus=process) for process in ("ar", "whole")]
+    for process, part in zip(("ar", "whole"), parts, strict=True):
+        part["arm"] += f" {process}"
+        part["cell_id"] += f"-{process}"
+    frame = as_frame(pd.concat(parts, ignore_index=True).drop(columns=["study_arm", "place", "colour"]))
+    found = verdict_sentences(frame, "transformer ar", tmp_path)
+    assert [words.partition(": better: smdim ")[0] for words in found[:: len(PRIMARY)]] == [
+        f"Test [bits/token] (corpus {process}), against transformer {process}" for process in ("ar", "whole")
+    ]
+    table = comparison_tables(frame, "transformer ar")[0]
+    assert table.title == "Differences from transformer ar, transformer whole"
+    assert {row[0].text.partition(":")[0] for row in table.rows} >= {"smdim whole - transformer whole"}
+    music = answers(frame, "transformer ar", tmp_path)[1].words
+    assert "(corpus whole) against transformer whole: better for smdim whole" in music, music
+    [one, *_] = (one for one in compared(frame) if one.group[0] == "whole")
+    assert [one.baseline(name) for name in ("fam ar", "fam whole", "other ar")] == [
+        "fam whole",
+        "fam whole",
+        "other ar",
+    ]
