@@ -58,7 +58,7 @@ def _all_tables(machines: Sequence[Machine]) -> list[Table]:
     if any(len(one.quality) for one in machines):
         pooled = pooled_quality(machines)
         tables += _quality_tables(pooled, baseline)
-        judged = difference_tables(compared_pool(pooled, machines), baseline)
+        judged = [] if baseline in pooled.apart else difference_tables(compared_pool(pooled, machines), baseline)
         tables += [replace(one, name="merged_differences", title=f"{one.title}, all machines") for one in judged]
     return tables
 
