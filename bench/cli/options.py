@@ -155,10 +155,10 @@ def results_folder(study: str, results: Path) -> Path:
 
 def _names_in(file: Path) -> list[str]:
     """What the results folder of a study's file may be called: the name that it states, else its own."""
-    from bench.study.yaml import read_yaml
-
     stated = ""
     if file.is_file():
+        from bench.study.yaml import read_yaml
+
         with suppress(UserError):  # the name of a file that cannot be read is its own
             stated = read_yaml(file)[0].get("name", "")
     return [*([stated] if isinstance(stated, str) and stated else []), file.stem]

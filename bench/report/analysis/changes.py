@@ -16,6 +16,7 @@ from bench.report.analysis.times import MEMORY, NO_RAW_TIMES, TIMES, one_process
 from bench.report.rows.rounds import is_replicated, rounds_of
 from bench.report.rows.study import stated_margins
 from bench.report.rows.summaries import (
+    Group,
     Summaries,
     Summary,
     cost_summaries,
@@ -129,14 +130,11 @@ def _score_changes(pairs: list[Pair], references: Summaries, folders: Folders) -
     verdicts = {id(pair[0]): f"not compared: {words}" for pair in pairs if (words := _defined_apart(*pair))}
     primary = [pair for pair in pairs if pair[0].metric in PRIMARY and id(pair[0]) not in verdicts]
     metrics = len({one.metric for one, _ in primary})
-    of_group: dict[object, list[Pair]] = {}
-    groups: dict[object, list[Pair]] = {}
-    for pair in pairs:
-        of_group.setdefault(quality_group(pair[0]), []).append(pair)
+    groups: dict[tuple[str, Group], list[Pair]] = {}
     for pair in primary:
         groups.setdefault((pair[0].metric, quality_group(pair[0])), []).append(pair)
-    for found in groups.values():
-        repeats = _repeats(found, of_group[quality_group(found[0][0])], references)
+    for (_, group), found in groups.items():
+        repeats = _repeats(found, [pair for pair in pairs if quality_group(pair[0]) == group], references)
         alone = [pair for pair in found if pair[0].arm not in repeats]
         judged = _judged(alone, references, folders, primary_level(metrics))
         of_arm = {one.arm: judged[id(one)] for one, _ in alone}

@@ -121,11 +121,11 @@ def ratios_of_studies(pairs: Sequence[tuple[Summary, Summary]], folders: Sequenc
     first, second = ([replicate_times(folder, pair[side]) for pair in pairs] for side, folder in enumerate(folders))
     spreads = replicates_spread(first), replicates_spread(second)
     found: list[Ratio | None] = [None] * len(pairs)
-    times = [tuple([time for time in one if time > 0] for one in both) for both in zip(first, second, strict=True)]
-    repeated = [place for place, (one, other) in enumerate(times) if len(one) > 1 < len(other)]
+    times = [[[time for time in one if time > 0] for one in both] for both in zip(first, second, strict=True)]
+    repeated = [place for place, both in enumerate(times) if min(map(len, both)) > 1]
     for place in repeated:
-        one, other = times[place]
-        change = sessions_difference((one, other), spreads, comparisons=len(repeated))
+        before, after = times[place]
+        change = sessions_difference((before, after), spreads, comparisons=len(repeated))
         found[place] = _judged(change, pairs[place][0], folders[0])
     return found
 

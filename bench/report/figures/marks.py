@@ -57,9 +57,10 @@ class Spread:
 def spread_of(summary: Summary, at: float, folder: Path | None = None) -> Spread:
     """The interval of a summary, or its samples (seeds, rounds) where they are few; no dots where few were not kept."""
     if summary.interval == "seeds":
-        samples = [value for value in summary.values if math.isfinite(value)]
+        found = list(summary.values)
     else:
-        samples = [] if folder is None or is_replicated(folder, summary) else round_medians(folder, summary)
+        found = [] if folder is None or is_replicated(folder, summary) else round_medians(folder, summary)
+    samples = [value for value in found if math.isfinite(value)]
     count = len(samples) or (int(summary.n) if summary.n.isdigit() else FEWEST_SAMPLES)
     return Spread(at, summary.value, summary.low, summary.high, samples if count < FEWEST_SAMPLES else None)
 

@@ -1,14 +1,11 @@
-"""plan, status, logs, diff, retry, export and import on a results folder as a run leaves it."""
+"""plan, status, logs, diff and retry on a results folder as a run leaves it."""
 
 from __future__ import annotations
 
 import gc
-import hashlib
 import json
 import math
-import os
 import re
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -19,7 +16,6 @@ from bench.cli.options import results_folder
 from bench.errors import UserError
 from bench.run.lease import Leases
 from bench.run.overview import overview
-from bench.store.bundle import export_bundle, import_bundle, is_safe
 from bench.store.cells import Store, identity
 from bench.study.content import SETTING_GROUPS
 from bench.study.grid import Cell
@@ -185,144 +181,6 @@ def test_a_plan_takes_the_spread_from_seeds_done_then_from_other_studies_then_fr
     (other, _) = prospects(two, 4, {}, done_in(store.results / "another"))
     assert other.source is not None and other.source.spread == pytest.approx(0.1)
     assert other.source.words.startswith("2 seeds of study toy")
-
-
-def test_a_bundle_brings_everything_but_checkpoints(store: Store, tmp_path: Path) -> None:
-    bundle = tmp_path / "bundle.zip"
-    assert export_bundle(store.folder, bundle).cells == 3
-    assert not [name for name in zipfile.ZipFile(bundle).namelist() if "checkpoint" in name or "log" in name]
-    imported = import_bundle(bundle, tmp_path / "elsewhere", "copy")
-    assert imported.cells == 3
-    there = Store(tmp_path / "elsewhere", "copy")
-    for one in CELLS[:3]:
-        assert there.cell(one.id).status() == store.cell(one.id).status()
-        assert there.cell(one.id).rows() == store.cell(one.id).rows()
-    assert there.plan()["study"]["name"] == "copy"
-    with pytest.raises(UserError, match="is there already"):
-        import_bundle(bundle, tmp_path / "elsewhere", "copy")
-
-
-def test_a_table_that_is_written_while_it_is_bundled_is_bundled_once(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    table, read = store.folder / "table.csv", Path.read_bytes
-    table.write_text("as it was")
-    os.utime(table, (0, 0))  # before 1980, where the dates of zip files begin
-
-    def read_bytes(path: Path) -> bytes:
-        content = read(path)
-        table.write_text("a run wrote it again, longer")
-        return content
-
-    monkeypatch.setattr(Path, "read_bytes", read_bytes)
-    export_bundle(store.folder, tmp_path / "bundle.zip")
-    monkeypatch.undo()
-    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
-        assert archive.read("table.csv") in (b"as it was", b"a run wrote it again, longer")
-    assert import_bundle(tmp_path / "bundle.zip", tmp_path / "elsewhere", "copy").cells == 3
-
-
-def rewritten(bundle: Path, change) -> Path:  # type: ignore[no-untyped-def]
-    with zipfile.ZipFile(bundle) as archive:
-        content = {name: archive.read(name) for name in archive.namelist()}
-    manifest = json.loads(content["manifest.json"])
-    change(content, manifest)
-    content["manifest.json"] = json.dumps(manifest).encode()
-    changed = bundle.with_name("changed.zip")
-    with zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in content.items():
-            archive.writestr(name, data)
-    return changed
-
-
-def escape(content: dict[str, bytes], manifest: dict[str, dict[str, object]]) -> None:
-    content["../evil.txt"] = b"x"
-    manifest["files"]["../evil.txt"] = {
-        "bytes": 1,
-        "sha256": "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881",
-    }
-
-
-def edit(content: dict[str, bytes], manifest: dict[str, object]) -> None:
-    name = next(name for name in content if name.endswith("measurements.jsonl"))
-    content[name] = content[name].replace(b"4.0", b"3.0")
-
-
-def bomb(content: dict[str, bytes], manifest: dict[str, object]) -> None:
-    content["table.csv"] = b"\0" * 50_000_000
-    manifest["files"]["table.csv"] = {"bytes": 10, "sha256": "0" * 64}  # type: ignore[index]
-
-
-def huge(content: dict[str, bytes], manifest: dict[str, object]) -> None:
-    content["table.csv"] = b""
-    manifest["files"]["table.csv"] = {"bytes": 10**15, "sha256": "0" * 64}  # type: ignore[index]
-
-
-def stowaway(content: dict[str, bytes], manifest: dict[str, object]) -> None:
-    content["report.md"] = b"x"
-
-
-def another_format(content: dict[str, bytes], manifest: dict[str, object]) -> None:
-    manifest["format"] = 99
-
-
-def announce(content: dict[str, bytes], manifest: dict[str, object], name: str, data: bytes) -> None:
-    content[name] = data
-    manifest["files"][name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}  # type: ignore[index]
-
-
-def unplanned(content: dict[str, bytes], manifest: dict[str, object]) -> None:
-    name = next(name for name in content if name.endswith("status.json"))
-    announce(content, manifest, "quality-other-0123/status.json", content[name])
-
-
-def unfinished(content: dict[str, bytes], manifest: dict[str, object]) -> None:
-    name = next(name for name in content if name.endswith("status.json"))
-    announce(content, manifest, name, b'{"state": "running"}')
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (unplanned, "holds 'quality-other-0123', which is no cell of its study.json"),
-        (unfinished, r"cell quality-\S+ is not finished"),
-        (escape, r"'\.\./evil\.txt' is no path"),
-        (edit, "does not match its checksum"),
-        (bomb, "larger than its manifest"),
-        (huge, "at most 8 GiB"),
-        (stowaway, "holds other files"),
-        (another_format, "format bundle 1, results 99"),
-    ],
-)
-def test_a_bundle_that_is_not_what_it_says_leaves_nothing_behind(store: Store, tmp_path: Path, change, message) -> None:  # type: ignore[no-untyped-def]
-    bundle = tmp_path / "bundle.zip"
-    export_bundle(store.folder, bundle)
-    with pytest.raises(UserError, match=message):
-        import_bundle(rewritten(bundle, change), tmp_path / "elsewhere")
-    assert not list((tmp_path / "elsewhere").glob("*"))
-    assert not (tmp_path / "evil.txt").exists()
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["/etc/passwd", "..", "a/../b/cell.json", "a\\b", "C:/x", "cell.json", "a/b/c/d", "a//cell.json",
-     "", "./study.json", "x/checkpoint/weights", "a/samples/../cell.json", "figures/../../x", ".hidden/cell.json"],
-)  # fmt: skip
-def test_paths_that_a_bundle_may_not_hold(name: str) -> None:
-    assert not is_safe(name)
-
-
-def test_what_is_no_bundle_is_one_line(tmp_path: Path) -> None:
-    text = tmp_path / "x.zip"
-    text.write_text("not a zip")
-    with pytest.raises(UserError, match="not a zip file"):
-        import_bundle(text, tmp_path)
-    with pytest.raises(UserError, match="No such file"):
-        import_bundle(tmp_path / "missing.zip", tmp_path)
-    with zipfile.ZipFile(text, "w") as archive:
-        archive.writestr("a", "b")
-    with pytest.raises(UserError, match=r"holds no manifest\.json"):
-        import_bundle(text, tmp_path)
 
 
 def test_the_schema_knows_every_group_and_the_shipped_studies(command) -> None:  # type: ignore[no-untyped-def]

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.report.analysis.growth import cost_exponent, meeting
+from bench.report.analysis.growth import cost_exponent, meeting, repeats_of
 from bench.report.analysis.times import ONE_PROCESS, cheapest, ratio_to
+from bench.report.figures.marks import spread_of
 from bench.report.pages.cost_summary import cost_summary, shown_lengths
 from bench.report.rows.frame import as_frame
 from bench.report.rows.summaries import cost_summaries
@@ -292,3 +293,17 @@ def test_a_study_that_only_times_prints_its_tables_and_others_none(timed, frame)
 def test_what_fits_the_screen_is_the_powers_of_two():
     assert shown_lengths([64, 128]) == [64, 128]
     assert shown_lengths([128, 180, 256, 360, 512, 724, 1024]) == [128, 256, 512, 1024]
+
+
+def test_a_round_that_was_left_out_is_no_dot(timed):
+    """Of one process an arm, as older results have; the rounds of two arms still pair."""
+
+    def one_process(row):
+        sizes = [1, 0, 1, 1]
+        return row | {"raw": row["raw"][:3], "round_sizes": sizes, "replicate_sizes": [4]} if "raw" in row else row
+
+    rewrite(timed, one_process)
+    summary = cost_summaries(timed[0]).first(metric="step_latency", arm="first", length=512)
+    dots = spread_of(summary, 0.0, timed[1]).dots
+    assert dots is not None and len(dots) == 3 and all(map(math.isfinite, dots))
+    assert len(repeats_of([summary, summary], timed[1])) == 3

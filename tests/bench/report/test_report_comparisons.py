@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.report.analysis.changes import changes
 from bench.report.analysis.comparisons import Compared, compare, compared
+from bench.report.analysis.machines import Machine, compared_pool, pooled_quality
 from bench.report.analysis.models import scores
 from bench.report.pages.answers import answers
 from bench.report.pages.sentences import verdict_sentences
@@ -72,10 +74,8 @@ def test_one_and_two_seeds_leave_everything_open_and_name_the_seeds_needed():
     assert bits_of(two).best == "" and not any(entry.best for row in quality_tables(two)[0].rows for entry in row)
 
 
-def test_one_network_under_two_names_is_compared_once_and_narrows_no_interval():
-    rows = (4.0, 4.5, 4.1), (3.7, 4.1, 3.9), (3.7, 4.1, 3.9), (4.2, 4.0, 4.4)
-    alone = fixed(*rows)
-    assert set(verdicts(alone)) == {"smdim", "mamba", "fam"}, "equal figures of two trainings are two arms"
+def with_seconds(alone: pd.DataFrame) -> pd.DataFrame:
+    """These rows with times of trainings, of which smdim and mamba share theirs."""
     seconds = {"transformer": 50.1, "smdim": 60.7, "mamba": 60.7, "fam": 60.9}  # mamba has smdim's trainings
     trained = [
         {"cell_id": f"{arm}-{seed}", "kind": "quality", "arm": arm, "metric": TRAINING_TIME, "seed": seed}
@@ -83,7 +83,13 @@ def test_one_network_under_two_names_is_compared_once_and_narrows_no_interval():
         for arm, second in seconds.items()
         for seed in range(3)
     ]
-    twice = as_frame(pd.concat([alone, pd.DataFrame(trained)], ignore_index=True))
+    return as_frame(pd.concat([alone, pd.DataFrame(trained)], ignore_index=True))
+
+
+def test_one_network_under_two_names_is_compared_once_and_narrows_no_interval():
+    alone = fixed((4.0, 4.5, 4.1), (3.7, 4.1, 3.9), (3.7, 4.1, 3.9), (4.2, 4.0, 4.4))
+    assert set(verdicts(alone)) == {"smdim", "mamba", "fam"}, "equal figures of two trainings are two arms"
+    twice = with_seconds(alone)
     once = twice[twice.arm != "mamba"]
     assert verdicts(twice) == verdicts(once) and set(verdicts(twice)) == {"smdim", "fam"}
     for baseline in ("smdim", "mamba"):
@@ -95,6 +101,20 @@ def test_one_network_under_two_names_is_compared_once_and_narrows_no_interval():
     assert "mamba has the figures of smdim in every seed" in bits_of(twice).note
     hidden = replace(bits_of(twice), summaries=bits_of(twice).summaries.where(arm=("transformer", "mamba")))
     assert [one.arm for one in hidden.against("transformer")] == ["mamba"]
+
+
+def test_two_studies_and_two_machines_take_a_network_under_two_names_once(tmp_path: Path) -> None:
+    before = with_seconds(fixed((4.0, 4.5, 4.1), (3.7, 4.1, 3.9), (3.7, 4.1, 3.9), (4.2, 4.0, 4.4)))
+    after = with_seconds(fixed((4.1, 4.4, 4.3), (3.2, 3.7, 3.4), (3.2, 3.7, 3.4), (4.1, 4.2, 4.3)))
+
+    def judged(*frames: pd.DataFrame) -> dict[str, str]:
+        return {one.first.arm: one.verdict for one in changes(*frames) if one.first.metric == PRIMARY[0]}
+
+    once = judged(*(frame[frame.arm != "mamba"] for frame in (before, after)))
+    assert judged(before, after) == once | {"mamba": once["smdim"]} and once["smdim"] == "better"
+    machines = [Machine("A", tmp_path, before.assign(version="metrics9"))]
+    (bits, *_) = compared_pool(pooled_quality(machines), machines)
+    assert bits.repeats == {"mamba": "smdim"}
 
 
 def test_three_seeds_decide_large_differences_and_every_place_says_the_same():
