@@ -66,7 +66,7 @@ class Child:
         commands: bool = False,
     ) -> None:
         self.log = log
-        self._oom_kills = system_oom_kills()
+        self.oom_kills = system_oom_kills()
         with log.open("ab") if log else nullcontext() as errors:
             self.process = subprocess.Popen(
                 python_command(*program),
@@ -87,10 +87,11 @@ class Child:
                 self.process.kill()
                 self.process.wait()
 
-    def failure(self) -> CellFailure:
-        """Why the process ended without a result: out-of-memory killer, another signal, or exit code and last line."""
-        code = self.process.wait()
-        if -code == signal.SIGKILL and system_oom_kills() > self._oom_kills:
+    def failure(self, code: int | None = None) -> CellFailure:
+        """Why the process, or its part that ended with `code`, has no result: out-of-memory killer, another signal, or
+        exit code and last line."""
+        code = self.process.wait() if code is None else code
+        if -code == signal.SIGKILL and system_oom_kills() > self.oom_kills:
             return CellFailure("oom", "oom: the system's out-of-memory killer ended the process")
         if code < 0:
             return CellFailure("failed", f"error: the process was ended by {signal.Signals(-code).name}")

@@ -85,6 +85,7 @@ def cells_here(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     A process of its own costs seconds to start, most of them for imports; what it is for (limits, kills, environment)
     is tested where one is started. Arms put into the set that is returned have theirs all the same.
     """
+    from bench.child import Events
     from bench.run import perform, worker
     from bench.run.attempt import End, attempt
 
@@ -95,12 +96,10 @@ def cells_here(monkeypatch: pytest.MonkeyPatch) -> set[str]:
             return attempt(cell, folder, limits, lease, *more)
         folder.begin(cell)
         with one_at_a_time, (folder.path / "log.txt").open("a") as log, redirect_stderr(log):
-            assert worker.main([str(folder.path), str(lease)]) == 0
+            assert worker.main([str(folder.path), str(lease)], Events(io.StringIO())) == 0
         return End.SETTLED, ""
 
     monkeypatch.setattr(perform, "attempt", measure)
-    monkeypatch.setattr(worker, "end_with_parent", lambda: None)
-    monkeypatch.setattr(worker, "own_output", io.StringIO)
     return apart
 
 

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 from bench.run.attempt import End, attempt, settle
+from bench.run.cell_process import CellServers
 from bench.run.lease import Leases
 from bench.run.task import OnEvent, Task, end_event
 from bench.store.cells import FINISHED, CellFolder, identity
@@ -18,12 +19,17 @@ MOST_RESTARTS = 5
 def perform_text(text: str) -> bool:
     """`perform` in a process that a scheduler started: with leases of its own, without events."""
     task = Task.from_text(text)
-    with Leases(task.results) as leases:
-        return perform(task, leases, lambda cell, event: None, threading.Event())
+    with Leases(task.results) as leases, CellServers() as servers:
+        return perform(task, leases, lambda cell, event: None, threading.Event(), servers)
 
 
 def perform(
-    task: Task, leases: Leases, on_event: OnEvent, stop: threading.Event, others: OtherStudies | None = None
+    task: Task,
+    leases: Leases,
+    on_event: OnEvent,
+    stop: threading.Event,
+    servers: CellServers,
+    others: OtherStudies | None = None,
 ) -> bool:
     """Bring every cell of the task to a written status; False where another runner holds one of them.
 
@@ -49,12 +55,14 @@ def perform(
                 cell, end_event(others.copy(found, folder, cell), by=f"{found.path.parent.name}/{found.path.name}")
             )
             return True
-        return _attempts(task, folder, lease, on_event, stop)
+        return _attempts(task, folder, lease, on_event, stop, servers)
     finally:
         leases.release(lease)
 
 
-def _attempts(task: Task, folder: CellFolder, lease: Path, on_event: OnEvent, stop: threading.Event) -> bool:
+def _attempts(
+    task: Task, folder: CellFolder, lease: Path, on_event: OnEvent, stop: threading.Event, servers: CellServers
+) -> bool:
     cell = task.cells[0]
     on_event(cell, {"event": "start"})
     inferred = _ran_out_before(task)
@@ -64,7 +72,7 @@ def _attempts(task: Task, folder: CellFolder, lease: Path, on_event: OnEvent, st
     else:
         reason = ""
         for _ in range(MOST_RESTARTS + 1):
-            end, reason = attempt(cell, folder, task.limits, lease, lambda event: on_event(cell, event), stop)
+            end, reason = attempt(cell, folder, task.limits, lease, lambda event: on_event(cell, event), stop, servers)
             if end is not End.KILLED:
                 break
             on_event(cell, {"event": "progress", "stage": "killed from outside, goes on from its checkpoint"})

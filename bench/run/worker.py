@@ -1,4 +1,4 @@
-"""One quality or reference cell in a process of its own: `python -m bench.run.worker <cell folder> <lease>`.
+"""One quality or reference cell in a process of its own: `python -m bench.run.worker` (see `bench.run.cell_process`).
 
 Events go to stdout, one JSON object a line (`stage`, `done`, `total`, `loss`, ...); everything that libraries print
 goes to stderr, which the runner keeps as log.txt. The measurements and the status are written by this process.
@@ -9,26 +9,32 @@ nothing once the lease is gone: then another runner has taken the cell over.
 from __future__ import annotations
 
 import errno
+import importlib
 import sys
 import time
 import traceback
 from pathlib import Path
 from typing import Any
 
-from bench.child import Events, end_with_parent, own_output, peak_bytes
+from bench.child import Events, peak_bytes
 from bench.errors import disk_is_full, failure_of
 from bench.files import to_json, write_atomically
+from bench.run.cell_process import serve
 from bench.run.machine import processes_of
 from bench.store.cells import CellFolder
 
 LEASE_LOST = 75  # exit code: another runner holds the cell now
+IMPORTED = (
+    "accelerate", "miditok", "pandas", "scipy.linalg",
+    "torch._dynamo",  # by every optimiser of torch
+    "bench.diffusion", "bench.measure.quality.cell", "bench.training.trainer", "metrics.music.vectors",
+)  # fmt: skip
+"""What takes most of the time that imports take in a cell."""
 
 
-def main(argv: list[str]) -> int:
-    """Run the cell whose folder is the first argument, under the lease that is the second."""
-    end_with_parent()
-    events = Events(own_output())
-    folder, lease = CellFolder(Path(argv[0])), Path(argv[1])
+def main(arguments: list[str], events: Events) -> int:
+    """Run the cell whose folder is the first argument, under the lease that is the second; the exit code."""
+    folder, lease = CellFolder(Path(arguments[0])), Path(arguments[1])
     configuration = folder.configuration()
     if configuration is None:
         print(f"{folder.path}: no readable cell.json", file=sys.stderr)
@@ -88,5 +94,21 @@ def failure_rows(kind: str, reason: str) -> list[dict[str, Any]]:
     return missing_rows(reason, kind) if kind in ("quality", "tuning") else []
 
 
+def prepare() -> None:
+    """Import `IMPORTED`."""
+    for name in IMPORTED:
+        importlib.import_module(name)
+
+
+def on_cpu(arguments: list[str]) -> bool:
+    """Whether the cell of these arguments computes on the CPU."""
+    import torch
+
+    from bench.measure.quality.training import training_device
+
+    configuration = CellFolder(Path(arguments[0])).configuration()
+    return not configuration or torch.device(training_device(configuration["settings"])).type == "cpu"
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(serve(main, prepare, on_cpu))

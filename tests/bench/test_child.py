@@ -18,7 +18,8 @@ from bench.child import RETURNED_MEMORY, Child, child_environment, python_comman
 from bench.errors import CellFailure
 from bench.measure.efficiency.cell import EfficiencyCell
 from bench.measure.efficiency.process import WorkerProcess
-from bench.run import attempt, ranks
+from bench.run import ranks
+from bench.run.cell_process import CellServers
 
 SLEEPER = """
 import os, time
@@ -53,12 +54,13 @@ def test_packages_of_the_same_name_where_the_user_stands_are_not_run(
     for name in ("bench/__init__.py", "metrics.py", "architectures.py", "torch.py"):
         (tmp_path / name).write_text(f"raise SystemExit('the {name} of the user')")
     monkeypatch.chdir(tmp_path)
-    training = Child(*attempt.WORKER, str(tmp_path), str(tmp_path / "lease"), log=tmp_path / "training.txt")
+    servers = CellServers()
+    training = servers.begin(tmp_path / "training.txt", 1, {}, [str(tmp_path), str(tmp_path / "lease")])
     rank = Child("-m", ranks.MODULE, log=tmp_path / "rank.txt")
     timing = WorkerProcess({"no": "settings"}, 1, {}, tmp_path / "timing.txt")
     with pytest.raises(CellFailure, match="error: KeyError"):
         list(timing.answers(600.0))
-    assert training.failure().reason.endswith("no readable cell.json")
+    wait_for(lambda: "no readable cell.json" in (tmp_path / "training.txt").read_text())
     assert "TypeError" in rank.failure().reason  # `launch` without its arguments
     for child in (training, rank, timing):
         child.end()

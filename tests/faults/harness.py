@@ -154,7 +154,8 @@ def _wait_for_work(process: subprocess.Popen[bytes], longest_s: float) -> None:
 
 
 def _kill_one(process: subprocess.Popen[bytes], draw: random.Random) -> str:
-    workers = children(process.pid)
+    servers = children(process.pid)
+    workers = [*servers, *(cell for server in servers for cell in children(server))]
     if workers and draw.random() < 0.5:
         try:
             os.kill(draw.choice(workers), signal.SIGKILL)
@@ -187,9 +188,18 @@ def command_line(pid: int) -> str:
 
 
 def processes_of(folder: Path) -> list[int]:
-    """Processes other than this one whose command has the path of `folder` or of something below it."""
+    """Processes other than this one that have the path of `folder`, or of something below it, in their command or as
+    their standard error."""
     running = [int(path.name) for path in Path("/proc").glob("[0-9]*")]
-    return [pid for pid in running if pid != os.getpid() and str(folder) in command_line(pid)]
+    return [pid for pid in running if pid != os.getpid() and str(folder) in command_line(pid) + _errors_of(pid)]
+
+
+def _errors_of(pid: int) -> str:
+    """File of a process's standard error; empty where it cannot be read."""
+    try:
+        return os.readlink(f"/proc/{pid}/fd/2")  # noqa: PTH115
+    except OSError:
+        return ""
 
 
 def note_finished(folder: Path, finished: dict[str, float], report: Report) -> None:

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.child import end_with_parent
-from bench.run import attempt
+from bench.child import Events
+from bench.run import cell_process
 from bench.run.executors.local import LocalExecutor
 from bench.run.plan import Plan
 from bench.run.runner import run_plan
@@ -51,9 +51,9 @@ def plan(cells: int) -> Plan:
     return Plan(Study(content, Place(None)), made, [])
 
 
-def work(folder: CellFolder, lease: Path) -> int:
+def work(arguments: list[str], events: Events) -> int:
     """What a cell's process does."""
-    end_with_parent()
+    folder, lease = CellFolder(Path(arguments[0])), Path(arguments[1])
     configuration = folder.configuration()
     assert configuration is not None
     seed = configuration["settings"]["seed"]
@@ -67,7 +67,7 @@ def work(folder: CellFolder, lease: Path) -> int:
         temporary = checkpoint.with_suffix(".partial")
         temporary.write_text(json.dumps(done))
         temporary.replace(checkpoint)
-        print(json.dumps({"event": "progress", "done": step + 1, "total": STEPS}), flush=True)
+        events("progress", done=step + 1, total=STEPS)
     rows = [{"metric": f"m{step}", "value": value, "unit": "1"} for step, value in enumerate(done)]
     if not lease.exists():
         return LEASE_LOST
@@ -77,6 +77,6 @@ def work(folder: CellFolder, lease: Path) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1] == "work":
-        sys.exit(work(CellFolder(Path(sys.argv[2])), Path(sys.argv[3])))
-    attempt.WORKER = (os.path.abspath(__file__), "work")  # noqa: PTH100
+        sys.exit(cell_process.serve(work))
+    cell_process.WORKER = (os.path.abspath(__file__), "work")  # noqa: PTH100
     run_plan(plan(int(sys.argv[2])), Path(sys.argv[1]), Silent(), executor=LocalExecutor(2))

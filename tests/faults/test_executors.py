@@ -28,7 +28,7 @@ def test_a_killed_slurm_job_is_submitted_again(local: tuple[Path, Path], tmp_pat
     study, whole = local
     process = harness.start(study, tmp_path, *SLURM)
     harness.wait_for(lambda: bool(_running(tmp_path)))
-    job = _job_of(_running(tmp_path)[0])
+    job = _parent_of(_running(tmp_path)[0])
     os.kill(job, signal.SIGKILL)
     assert process.wait() == 0, (tmp_path / "run.log").read_text()[-2000:]
     report = harness.compare(harness.Report(), whole, tmp_path)
@@ -65,10 +65,10 @@ def test_ray_survives_a_killed_worker_and_a_lost_node(local: tuple[Path, Path], 
 
 
 def _running(folder: Path) -> list[int]:
-    """Process numbers of the workers that measure cells below `folder`."""
-    return [pid for pid in harness.processes_of(folder) if "bench.run.worker" in harness.command_line(pid)]
+    """Process numbers of the servers that measure cells below `folder`."""
+    workers = [pid for pid in harness.processes_of(folder) if "bench.run.worker" in harness.command_line(pid)]
+    return [pid for pid in workers if _parent_of(pid) not in workers]
 
 
-def _job_of(worker: int) -> int:
-    """The job's process that started a worker."""
-    return int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
+def _parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])

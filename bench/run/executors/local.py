@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bench.run.cell_process import CellServers
 from bench.run.lease import HELD_POLL_S, Leases
 from bench.run.perform import perform
 from bench.run.task import OnEvent, Task
@@ -29,7 +30,7 @@ class LocalExecutor:
     def run(self, tasks: Sequence[Task], leases: Leases, others: OtherStudies, on_event: OnEvent) -> None:
         """See `Executor.run`."""
         for task in (task for task in tasks if task.timing):
-            while not perform(task, leases, on_event, threading.Event(), others):
+            while not perform(task, leases, on_event, threading.Event(), CellServers(), others):
                 time.sleep(HELD_POLL_S)
         training = [task for task in tasks if not task.timing]
         if not training:
@@ -72,14 +73,15 @@ class _Pool:
                 thread.join()
 
     def _serve(self) -> None:
+        def on_event(cell: Cell, event: dict[str, Any]) -> None:
+            self.messages.put((cell, event))
+
         try:
-            while not self.stop.is_set() and (task := self._next()):
-                done = perform(
-                    task, self.leases, lambda cell, event: self.messages.put((cell, event)), self.stop, self.others
-                )
-                if not done:
-                    with self.lock:
-                        self.held.append(task)
+            with CellServers() as servers:
+                while not self.stop.is_set() and (task := self._next()):
+                    if not perform(task, self.leases, on_event, self.stop, servers, self.others):
+                        with self.lock:
+                            self.held.append(task)
         except BaseException as error:
             self.messages.put(error)
         finally:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from small_cells import WORKER
 
-from bench.run import attempt as attempt_module
+from bench.run import cell_process
 
 ROOT = str(Path(__file__).parents[3])
 
 
 @pytest.fixture
 def small_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt_module, "WORKER", ("-c", WORKER.format(root=ROOT)))
+    monkeypatch.setattr(cell_process, "WORKER", ("-c", WORKER.format(root=ROOT)))

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 from small_cells import cell
 
+from bench import child as child_module
 from bench.run.attempt import End, attempt
+from bench.run.cell_process import CellServers
 from bench.run.lease import Leases
 from bench.store.cells import CellFolder, Store, identity
 from bench.study.grid import Cell
 from bench.study.settings import Limits
 
 pytestmark = pytest.mark.usefixtures("small_worker")
+linux = pytest.mark.skipif(sys.platform != "linux", reason="cells are forks on Linux")
 
 
 def run_one(folder: Path, one: Cell, limits: Limits | None = None, stop: bool = False) -> tuple[End, str, CellFolder]:
@@ -23,10 +28,10 @@ def run_one(folder: Path, one: Cell, limits: Limits | None = None, stop: bool = 
     ended = threading.Event()
     if stop:
         threading.Timer(0.5, ended.set).start()
-    with Leases(folder) as owner:
+    with Leases(folder) as owner, CellServers() as servers:
         lease = owner.take(identity(one.id))
         assert lease is not None
-        end, reason = attempt(one, store.cell(one.id), limits or Limits(), lease, lambda event: None, ended)
+        end, reason = attempt(one, store.cell(one.id), limits or Limits(), lease, lambda event: None, ended, servers)
     return end, reason, store.cell(one.id)
 
 
@@ -81,7 +86,100 @@ def test_a_runner_that_stops_leaves_the_cell_to_a_later_run(tmp_path: Path) -> N
 
 def test_a_lost_lease_writes_nothing(tmp_path: Path) -> None:
     one = cell(do="die")
-    store = Store(tmp_path, "toy")
-    end, _ = attempt(one, store.cell(one.id), Limits(), tmp_path / "gone", lambda event: None, threading.Event())
+    folder = Store(tmp_path, "toy").cell(one.id)
+    with CellServers() as servers:
+        end, _ = attempt(one, folder, Limits(), tmp_path / "gone", lambda event: None, threading.Event(), servers)
     assert end is End.LOST
-    assert store.cell(one.id).status().state == "running"
+    assert folder.status().state == "running"
+
+
+def run_in_turn(folder: Path, cells: list[Cell], first: Limits | None = None) -> list[tuple[End, CellFolder]]:
+    """Cells one after another at one place of a runner; the limits of the first of them."""
+    store, ends = Store(folder, "toy"), []
+    with Leases(folder) as owner, CellServers() as servers:
+        for one in cells:
+            lease, kept = owner.take(identity(one.id)), store.cell(one.id)
+            assert lease
+            limits = first if first and one is cells[0] else Limits()
+            end, _ = attempt(one, kept, limits, lease, lambda event: None, threading.Event(), servers)
+            ends.append((end, kept))
+    return ends
+
+
+def values(folder: CellFolder) -> dict[str, float]:
+    return {row["metric"]: row["value"] for row in folder.rows()}
+
+
+@linux
+def test_cells_at_one_place_are_forks_of_one_process_and_a_broken_one_is_no_harm_to_the_next(tmp_path: Path) -> None:
+    breaking = [cell(seed, do=do) for seed, do in enumerate(("crash", "exit", "die"))]
+    first, *broken, last = run_in_turn(tmp_path, [cell(8, do="processes"), *breaking, cell(9, do="processes")])
+    assert [folder.status().state for _, folder in broken] == ["failed", "failed", "running"]
+    assert broken[-1][0] is End.KILLED
+    one, other = values(first[1]), values(last[1])
+    assert one["server"] == other["server"] and one["process"] != other["process"]
+    assert (broken[1][1].path / "log.txt").read_text() == "what went wrong\n"
+    assert (last[1].path / "log.txt").read_text() == ""
+
+
+@linux
+def test_a_cell_that_cannot_be_a_fork_has_a_process_of_its_own(tmp_path: Path) -> None:
+    ends = run_in_turn(tmp_path, [cell(seed, do="processes", alone=True) for seed in range(2)])
+    found = [values(folder) for _, folder in ends]
+    assert found[0]["server"] == found[1]["server"] == os.getpid()
+    assert found[0]["process"] != found[1]["process"]
+
+
+@linux
+@pytest.mark.parametrize("other", [{"kernels": {"scan": "torch"}}, {"threads": 2}])
+def test_a_cell_with_another_environment_is_no_fork_of_that_process(tmp_path: Path, other: dict[str, object]) -> None:
+    threads = {key: value for key, value in other.items() if key == "threads"}
+    second = cell(1, do="processes", **{key: value for key, value in other.items() if key == "kernels"})
+    second = Cell(second.kind, second.labels | threads, second.settings)
+    found = [values(folder) for _, folder in run_in_turn(tmp_path, [cell(0, do="processes"), second])]
+    assert found[0]["server"] != found[1]["server"]
+
+
+@linux
+def test_a_killed_server_is_a_killed_cell_and_the_next_has_a_new_one(tmp_path: Path) -> None:
+    ends = run_in_turn(tmp_path, [cell(0, do="server dies"), cell(1), cell(2, do="processes")])
+    assert [end for end, _ in ends] == [End.KILLED, End.SETTLED, End.SETTLED]
+    assert ends[1][1].status().state == "done"
+
+
+@linux
+def test_a_cell_over_a_limit_ends_and_the_next_has_a_new_server(tmp_path: Path) -> None:
+    ends = run_in_turn(tmp_path, [cell(0, do="sleep"), cell(1)], Limits(time_s=0.4))
+    assert [folder.status().state for _, folder in ends] == ["timeout", "done"]
+
+
+@linux
+def test_no_server_outlives_its_place(tmp_path: Path) -> None:
+    (ended,) = run_in_turn(tmp_path, [cell(do="processes")])
+    assert not Path(f"/proc/{int(values(ended[1])['server'])}").exists()
+
+
+@linux
+def test_memory_that_one_cell_was_killed_for_does_not_count_against_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kills = tmp_path / "vmstat"
+    kills.write_text("oom_kill 2\n")
+    monkeypatch.setattr(child_module, "VMSTAT", kills)
+    store = Store(tmp_path, "toy")
+    with Leases(tmp_path) as owner, CellServers() as servers:
+        for seed, counted in enumerate((3, 3)):
+            one = cell(seed, do="die")
+            lease = owner.take(identity(one.id))
+            assert lease
+            end, _ = attempt(
+                one,
+                store.cell(one.id),
+                Limits(),
+                lease,
+                lambda event, counted=counted: kills.write_text(f"oom_kill {counted}\n"),  # type: ignore[misc]
+                threading.Event(),
+                servers,
+            )
+            assert end is (End.SETTLED if not seed else End.KILLED)
+    assert store.cell(cell(0, do="die").id).status().state == "oom"

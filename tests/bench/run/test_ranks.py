@@ -14,6 +14,7 @@ from harness import processes_of, wait_for
 from bench.child import resident_bytes, tree
 from bench.errors import UserError
 from bench.run.attempt import End, attempt
+from bench.run.cell_process import CellServers
 from bench.run.lease import Leases
 from bench.run.machine import threads_of
 from bench.run.plan import make_plan
@@ -57,10 +58,10 @@ class Attempt:
         limits = load_study(results / "ranks.yaml").content.limits
 
         def run() -> None:
-            with Leases(results) as owner:
+            with Leases(results) as owner, CellServers() as servers:
                 lease = owner.take(identity(cell.id))
                 assert lease is not None
-                self.end = attempt(cell, self.folder, limits, lease, self.events.append, self.stop)
+                self.end = attempt(cell, self.folder, limits, lease, self.events.append, self.stop, servers)
 
         self.thread = threading.Thread(target=run)
         self.thread.start()
@@ -105,7 +106,7 @@ def test_its_processes_end_together_and_the_next_attempt_goes_on(tmp_path: Path)
     cell = cell_of(tmp_path, "train.steps=1000000", "train.log_steps=1")
     run = Attempt(tmp_path, cell)
     wait_for(lambda: any((run.folder.path / "checkpoint").glob("*.safetensors")))
-    assert len(processes_of(run.folder.path)) == 4  # the worker, the agent of torchrun and two ranks
+    assert len(processes_of(run.folder.path)) == 5  # the server, its cell, the agent of torchrun and two ranks
     os.kill(max(processes_of(run.folder.path)), signal.SIGKILL)  # one rank is taken away, and with it the cell
     assert run.whole()[0] is End.KILLED
     wait_for(lambda: not processes_of(run.folder.path))
