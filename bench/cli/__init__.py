@@ -40,7 +40,10 @@ from bench.errors import UserError
 ENDED_BY_SIGNAL = (128 + signal.SIGINT, 128 + signal.SIGTERM)  # exit codes, as shells state them
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 # what a path given by the user can be, or refuse; any other OSError is ours and keeps its traceback
-PATH_TROUBLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG)
+PATH_TROUBLE = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY,
+    errno.ENAMETOOLONG,
+)  # fmt: skip
 
 app = typer.Typer(
     name="smdim-bench",

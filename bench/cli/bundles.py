@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bench.cli.options import RESULTS, FinishedStudy, LicenceOption, ResultsOption
-from bench.cli.terminal import print_line
+from bench.cli.terminal import print_line, warn
 
 
 def export(
@@ -40,6 +40,8 @@ def export(
     exported = (
         copy_light(folder, output) if light else export_bundle(folder, output, described=described, licence=licence)
     )
+    for name in exported.left_out:
+        warn(f"{name} is left out: a bundle holds no file of such a name")
     print_line(f"{output}: {exported.cells} cells, {exported.files} files, {exported.bytes / 2**20:.1f} MiB")
 
 

@@ -66,6 +66,8 @@ def listen(
         raise UserError("listen: allowed: STUDY -o test.html, FOLDER ... --reference MUSIC -o test.html, or --collect")
     if kind not in QUESTIONS:
         raise UserError(f"--kind {quoted(kind)} is unknown; allowed: {', '.join(QUESTIONS)}")
+    if output.is_dir() or not output.name:
+        raise UserError(f"{output}: a folder; allowed: the name of an HTML file")
     check_trials(trials)
     study, systems = _systems(sources, reference, arm or [], pieces, results)
     systems = excerpted(systems, seconds, pieces, seed)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FILES_SHOWN = 40
 NAMED = 3
-SILENT = "no notes"  # beginning of the reason why a file without notes is no piece of a corpus
+SILENT = ("no notes", "drums only")  # beginnings of the reason why a file without notes is no piece of a corpus
 
 
 def measure_pairs(infilled: Path, hidden: Path, output: Path | None = None) -> None:
@@ -71,7 +71,8 @@ def pairs_csv(names: Sequence[str], results: Sequence[MetricResult]) -> str:
 
 
 def _files(folder: Path) -> dict[str, Notes]:
-    """Notes of the files of a folder by name without ending; a file without notes is silent music."""
+    """Notes of the files of a folder by name without ending; a file without notes, drums apart, is silent music. Warns
+    of each that cannot be read."""
     from bench.data.music import folder_notes
     from metrics import Notes
 
@@ -83,6 +84,8 @@ def _files(folder: Path) -> dict[str, Notes]:
     if not pieces:
         words = f"none of its {len(broken)} files can be read: {broken[0].reason}" if broken else "no MIDI or ABC file"
         raise UserError(f"{folder}: {words}")
+    for item in broken:
+        warn(f"{folder}: {item.id} cannot be read, so its pair is left out: {item.reason}")
     found: dict[str, Notes] = {}
     for piece in pieces:
         name = PurePosixPath(piece.name).with_suffix("").as_posix()

@@ -52,14 +52,8 @@ def add_corpus(
         root, listing = _find_root(entry, given)
         if check is not None:
             check(listing)
-        papers = [
-            path
-            for folder in {root, root.parent if root != given else root}
-            for path in sorted(folder.iterdir())
-            if path.is_file() and (path.suffix.lower() in TABLE_SUFFIXES or path.name.lower().startswith(PAPERS))
-        ]
         copies = [(source.path, source.path.relative_to(root)) for source in listing.sources]
-        copies += [(path, Path(path.name)) for path in papers]
+        copies += [(path, Path(path.name)) for path in _papers(root, given)]
         target = corpora_folder() / name
         with publishing(target) as fresh:
             for done, (path, place) in enumerate(copies, start=1):
@@ -69,6 +63,19 @@ def add_corpus(
                 if progress is not None:
                     progress(done, len(copies))
     return Added(name, len(listing.sources), listing.about.get("without_file", 0), target)
+
+
+def _papers(root: Path, given: Path) -> list[Path]:
+    """Tables, licence and readme of a corpus; licence and readme of the folder around it where it has none."""
+    files = [path for path in sorted(root.iterdir()) if path.is_file()]
+    papers = [path for path in files if _is_paper(path)]
+    if not papers and root != given:
+        papers = [path for path in sorted(root.parent.iterdir()) if path.is_file() and _is_paper(path)]
+    return [path for path in files if path.suffix.lower() in TABLE_SUFFIXES and path not in papers] + papers
+
+
+def _is_paper(path: Path) -> bool:
+    return path.name.lower().startswith(PAPERS)
 
 
 @contextmanager
@@ -111,7 +118,7 @@ def _addable(name: str) -> Entry:
 def _wanted(path: PurePosixPath) -> bool:
     if path.name.startswith("._") or "versions" in path.parts:
         return False
-    return path.suffix.lower() in MIDI_SUFFIXES + ABC_SUFFIXES + TABLE_SUFFIXES or path.name.lower().startswith(PAPERS)
+    return path.suffix.lower() in MIDI_SUFFIXES + ABC_SUFFIXES + TABLE_SUFFIXES or _is_paper(Path(path.name))
 
 
 def _find_root(entry: Entry, origin: Path) -> tuple[Path, Listing]:

@@ -20,6 +20,11 @@ MAX_TOTAL_BYTES = 2 << 30
 MAX_LISTED_BYTES = 16 << 30
 """Of everything listed in a tar, wanted or not: it has to be read through to the end."""
 COPY_BYTES = 1 << 20
+DAMAGED = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError, ValueError,
+    IndexError,
+)  # fmt: skip
+"""What the libraries raise for archives that are damaged."""
 
 Wanted = Callable[[PurePosixPath], bool]
 Member = tuple[str, Callable[[], IO[bytes] | None]]
@@ -56,7 +61,7 @@ def unpack(archive: Path, folder: Path, wanted: Wanted = lambda path: True) -> l
                     source, sink, total, f"{archive.name} unpacks to more than is allowed (at {quoted(name)})"
                 )
             written.append(target)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
+    except DAMAGED as error:
         raise ArchiveError(f"{archive.name} is damaged ({str(error) or type(error).__name__})") from None
     except RuntimeError as error:
         raise ArchiveError(f"{archive.name} cannot be unpacked ({error})") from None

@@ -100,15 +100,23 @@ def publishing(folder: Path) -> Iterator[Path]:
 
 
 def _replace_folder(fresh: Path, folder: Path) -> None:
-    for _ in range(100):
-        try:
-            fresh.rename(folder)
-            return
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise
-        old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
-        with suppress(OSError):
-            folder.rename(old)
-        shutil.rmtree(old, ignore_errors=True)
-    raise OSError(errno.EBUSY, "another process keeps writing there")
+    """Give `fresh` the place of `folder`, which is removed only then, and put back where that fails."""
+    replaced: list[Path] = []
+    try:
+        for _ in range(100):
+            try:
+                fresh.rename(folder)
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+            replaced.append(Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old.")))
+            with suppress(OSError):
+                folder.rename(replaced[-1])
+        raise OSError(errno.EBUSY, "another process keeps writing there")
+    finally:
+        for old in reversed(replaced):
+            if not folder.exists():
+                with suppress(OSError):
+                    old.rename(folder)
+            shutil.rmtree(old, ignore_errors=True)

@@ -36,9 +36,10 @@ def entry_of(name: str) -> Entry:
 def find_song(words: str) -> Source:
     """The song of `CORPUS:NAME`, such as `demo/lieder:schubert_d911_02`: the one whose id or title holds the name.
 
-    A name that is a whole id, file name or title is preferred. Raises CorpusError where none or several hold it.
+    A name that is a whole id, file name or title is preferred; a title may hold colons. Raises CorpusError where none
+    or several hold it.
     """
-    corpus, _, name = words.rpartition(":")
+    corpus, name = _corpus_and_song(words)
     asked = CorpusName.parse(corpus)
     entry = entry_of(asked.name)
     sources, track = choose(entry, entry.read(entry.find()).sources, asked)
@@ -50,6 +51,19 @@ def find_song(words: str) -> Source:
         many = f"{len(found)} songs have it in their name: {some}" if found else "no song has it in its name or title"
         raise CorpusError(f"{words}: {many}; allowed: CORPUS:NAME, with the name of one song of {corpus}")
     return replace(found[0], track=track)
+
+
+def _corpus_and_song(words: str) -> tuple[str, str]:
+    """What stands before and after the colon that ends a corpus's name: of a folder the first behind one that is there,
+    since both its name and a title may hold colons."""
+    prefix = FOLDER_PREFIX if words.startswith(FOLDER_PREFIX) else ""
+    parts = words.removeprefix(prefix).split(":")
+    for count in range(1, len(parts)):
+        corpus = prefix + ":".join(parts[:count])
+        if not prefix or Path(CorpusName.parse(corpus).name.removeprefix(prefix)).expanduser().is_dir():
+            return corpus, ":".join(parts[count:])
+    corpus, _, name = words.rpartition(":")
+    return corpus, name
 
 
 def choose(entry: Entry, sources: list[Source], asked: CorpusName) -> tuple[list[Source], str | None]:

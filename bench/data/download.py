@@ -63,15 +63,17 @@ class _Part:
         self.record.unlink(missing_ok=True)
 
 
-def download(
+@contextmanager
+def downloaded(
     address: str,
     target: Path,
     *,
     sha256: str | None = None,
     size_bytes: int | None = None,
     progress: BytesProgress | None = None,
-) -> None:
-    """Write what lies at an http(s) address to `target`, whole and checked, or raise FetchError with one line.
+) -> Iterator[None]:
+    """Write what lies at an http(s) address to `target`, whole and checked, or raise FetchError with one line; until
+    the block ends no other process fetches it.
 
     Bytes gather in `target`.part, from which this and later calls go on. `size_bytes` and `sha256` are the published
     ones; a file that differs is thrown away. No more than 1 GiB is taken.
@@ -92,6 +94,7 @@ def download(
         with writing_to(target.parent):
             part.path.replace(target)
         part.clear()
+        yield
 
 
 def _gather(part: _Part) -> None:
@@ -119,6 +122,8 @@ def _try_once(part: _Part) -> None:
     except urllib.error.HTTPError as error:
         _judge(error, part)
         return
+    except ValueError as error:
+        raise FetchError(f"{part.address} is no address: {error}") from None
     with answer:
         resumed = answer.status == 206 and _range_start(answer) == have
         if answer.status == 206 and not resumed:

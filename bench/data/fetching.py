@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from bench.data.adding import Added, add_corpus, contents_hash
 from bench.data.catalog import CORPORA
-from bench.data.download import BytesProgress, FetchError, download
+from bench.data.download import BytesProgress, FetchError, downloaded
 from bench.data.pieces import Corpus, CorpusError
 from bench.data.registry import Listing, Published, corpora_folder
 from bench.errors import quoted
@@ -31,13 +31,6 @@ def fetch_corpus(name: str, *, published: Published | None = None, progress: Byt
     """
     published = published or published_as(name)
     archive = corpora_folder() / "downloads" / f"{name}.archive"
-    download(
-        published.address,
-        archive,
-        sha256=published.sha256,
-        size_bytes=published.size_bytes,
-        progress=progress,
-    )
 
     def check(listing: Listing) -> None:
         if published.contents is not None and contents_hash(listing) != published.contents:
@@ -46,10 +39,13 @@ def fetch_corpus(name: str, *, published: Published | None = None, progress: Byt
                 "(their files differ); nothing was added"
             )
 
-    try:
-        return add_corpus(name, archive, check=check)
-    finally:
-        archive.unlink(missing_ok=True)
+    with downloaded(
+        published.address, archive, sha256=published.sha256, size_bytes=published.size_bytes, progress=progress
+    ):
+        try:
+            return add_corpus(name, archive, check=check)
+        finally:
+            archive.unlink(missing_ok=True)
 
 
 def compare_with_published(corpus: Corpus) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.data.listing import is_inside, list_tunes
 from bench.data.pieces import CorpusError, Source, check_split
 from bench.data.registry import Listing, Published, register_corpus
+from bench.errors import quoted
 
 NOTTINGHAM_BOOKS = (
     "ashover", "hpps", "jigs", "morris", "playford", "reelsa-c", "reelsd-g", "reelsh-l", "reelsm-q", "reelsr-t",
@@ -74,8 +75,11 @@ def _maestro_source(folder: Path, row: dict[str, str]) -> Source:
 def _pop909_titles(table: Path) -> dict[str, str]:
     if not table.is_file():
         return {}
-    with table.open(newline="", encoding="utf-8-sig") as stream:
-        rows = [row for row in csv.DictReader(stream) if row.get("song_id") and row.get("name")]
+    try:
+        with table.open(newline="", encoding="utf-8-sig") as stream:
+            rows = [row for row in csv.DictReader(stream) if row.get("song_id") and row.get("name")]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"{table} is no table of titles in UTF-8 ({error}); take it away to go without") from None
     return {str(row["song_id"]).zfill(3): str(row["name"]) for row in rows}
 
 
@@ -130,9 +134,18 @@ def _pdmx_source(folder: Path, file: str, best_path: str, title: str, composer: 
 
 
 def _with_files(sources: list[Source], *, official: bool = False) -> Listing:
-    """The sources of a table whose file is here, in order of id; the others are counted."""
+    """The sources of a table whose file is here, in order of id; the others are counted. A file that is listed again is
+    one piece. Raises CorpusError where its lines give it different sides."""
+    listed: dict[str, Source] = {}
+    for source in sources:
+        if listed.setdefault(source.id, source).split != source.split:
+            sides = f"{listed[source.id].split} and {source.split}"
+            raise CorpusError(f"the table lists {quoted(source.id)} twice, as {sides}; allowed: one side a piece")
+    again, sources = len(sources) - len(listed), list(listed.values())
     present = [source for source in sources if is_inside(source.id) and source.path.is_file()]
     absent = len(sources) - len(present)
-    notes = (f"{absent} of the {len(sources)} pieces in the official table have no file here",) if absent else ()
+    notes = [f"{absent} of the {len(sources)} pieces in the official table have no file here"] if absent else []
+    notes += [f"{again} lines of the official table name a file again: one piece each"] if again else []
     present.sort(key=lambda source: source.id)
-    return Listing(present, official=official, notes=notes, about={"listed": len(sources), "without_file": absent})
+    about = {"listed": len(sources), "without_file": absent}
+    return Listing(present, official=official, notes=tuple(notes), about=about)

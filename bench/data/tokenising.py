@@ -35,7 +35,8 @@ def tokenize(
 
     The cache is keyed by the pieces' bytes and sides, the settings and the versions of reader, MidiTok and symusic;
     a truncated or edited entry is made anew. `progress(done, total)` counts pieces. Raises CorpusError when no piece
-    has a note in the pitch range, CacheError when the tokens cannot be written (nothing half-written stays).
+    has a note in the pitch range, or where reading one broke off for a reason that may not come again (without it the
+    corpus would be another); CacheError when the tokens cannot be written (nothing half-written stays).
     """
     settings = settings or TokenizerSettings()
     fingerprint = _fingerprint(corpus, settings)
@@ -65,6 +66,12 @@ def _make(
     pieces = order_by_split(corpus.pieces)
     jobs = [Job.of(piece, settings=settings) for piece in pieces]
     answers = read_all(jobs, processes=processes, progress=progress)
+    broken = [f"{p.id}: {a.reason}" for p, a in zip(pieces, answers, strict=True) if a.transient]
+    if broken:
+        more = f" and {len(broken) - 1} more" if len(broken) > 1 else ""
+        raise CorpusError(
+            f"corpus {corpus.label}: {broken[0]}{more}; the same command tries again, or take the file out of it"
+        )
     failed = [{"id": p.id, "reason": a.reason} for p, a in zip(pieces, answers, strict=True) if a.tokens is None]
     kept = [p.id for p, a in zip(pieces, answers, strict=True) if a.tokens is not None]
     arrays = [answer.tokens for answer in answers if answer.tokens is not None]

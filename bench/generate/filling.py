@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -44,7 +45,7 @@ class DrawOptions:
             raise GenerateError(f"--sampler {quoted(self.sampler)}: not known; allowed: {', '.join(SAMPLERS)}")
         if self.steps < 1:
             raise GenerateError(f"--steps {self.steps}: allowed: 1 or more")
-        if not self.temperature >= 0:
+        if not 0 <= self.temperature < math.inf:
             raise GenerateError(f"--temperature {self.temperature}: allowed: 0 (the best token) or more")
         if not 0 < self.top_p <= 1:
             raise GenerateError(f"--top-p {self.top_p}: allowed: more than 0, at most 1 (all tokens)")

@@ -136,9 +136,9 @@ def _source(words: str) -> Source:
     path = Path(words)
     if path.is_file():
         return Source(path, path.name)
-    corpus, colon, _ = words.rpartition(":")
+    corpus, colon, _ = words.partition(":")
     try:
-        if not colon or not (corpus.startswith(FOLDER_PREFIX) or CorpusName.parse(corpus).name in CORPORA):
+        if not colon or not (words.startswith(FOLDER_PREFIX) or CorpusName.parse(corpus).name in CORPORA):
             known = "a MIDI file, or CORPUS:NAME such as demo/lieder:frühlingstraum"
             raise GenerateError(f"{words}: no such file; allowed: {known}")
         return find_song(words)

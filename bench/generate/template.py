@@ -57,7 +57,7 @@ def types_again(song: Song, keep: Sequence[str], first: int, end: int) -> Templa
     """Tokens of all types but those in `keep` drawn anew in the bars `first` to `end` - 1.
 
     Each token keeps its type, so every note that is there stays a note: `keep` Pitch and Position draws velocities and
-    durations; Position and Duration draws pitches and velocities.
+    durations; Position and Duration draws pitches and velocities. Notes of a pitch without a token stay as they are.
     """
     types = np.array(song.language.types)
     known = sorted(set(types[song.tokens]) - set(TIME_TYPES))
@@ -65,7 +65,10 @@ def types_again(song: Song, keep: Sequence[str], first: int, end: int) -> Templa
         if name not in (*known, *TIME_TYPES):
             raise GenerateError(f"--keep {name}: no such token type in this song; allowed: {', '.join(known)}")
     hidden = song.language.hidden_in_bars(song.tokens, first, end) & ~np.isin(types[song.tokens], list(keep))
-    template = _template(song, song.tokens, hidden, (first, end), _in_bars(song, first, end))
+    removed = _in_bars(song, first, end)
+    for track, there in zip(song.score.tracks, removed, strict=True):
+        there &= np.isin(track.notes.numpy()["pitch"], song.language.pitch)
+    template = _template(song, song.tokens, hidden, (first, end), removed)
     same_type = types[song.tokens][:, None] == types[None, :]  # N V
     template.allowed[hidden] = same_type[hidden]
     return template

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html import escape
 from pathlib import Path
 
@@ -32,8 +33,7 @@ def listening_page(test: ListeningTest) -> str:
     parts = {name: (HERE / f"page.{name}").read_text(encoding="utf-8") for name in ("html", "css", "js")}
     minutes = max(round(key.trials * (2 * key.seconds + 5) / 60), 1)
     words = {"QUESTION": key.question, "TRIALS": str(key.trials), "MINUTES": str(minutes)}
-    for name, text in words.items():
-        parts["html"] = parts["html"].replace(f"[{name}]", escape(text))
+    parts["html"] = re.sub(r"\[([A-Z]+)\]", lambda found: escape(words[found[1]]), parts["html"])
     body = (
         f"<style>\n{parts['css']}</style>\n{parts['html']}"
         f'<script type="application/json" id="test">{data}</script>\n<script>\n{parts["js"]}</script>'

@@ -28,7 +28,8 @@ from bench.errors import UserError, quoted
 from bench.files import file_sha256, read_json, to_json
 from bench.store.cells import FINISHED, Status, Store
 from bench.store.crate import CRATE, crate
-from bench.store.vectors import VECTORS
+from bench.store.table import load_results
+from bench.store.vectors import VECTORS, parquet_bytes
 
 MANIFEST = "manifest.json"
 BUNDLE_FORMAT = 1
@@ -50,47 +51,56 @@ DAMAGED_ERRNO = (None, errno.EINVAL, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, 
 
 @dataclass(frozen=True)
 class Bundle:
-    """Size of a bundle, and the study's folder."""
+    """Size of a bundle, the study's folder, and the files that were left out since no bundle may hold their names."""
 
     folder: Path
     cells: int
     files: int
     bytes: int
+    left_out: tuple[str, ...] = ()
 
 
 def export_bundle(folder: Path, output: Path, *, described: bool = False, licence: str = "") -> Bundle:
     """Write the study in `folder` to a zip file at `output`, finished cells only; `described`: with the metadata of an
     RO-Crate, `licence` being the SPDX identifier of the results' licence. Raises UserError, OSError."""
+    if output.is_dir() or not output.name:
+        raise UserError(f"{output}: a folder; allowed: the name of a zip file")
     store = Store(folder.parent, folder.name)
     plan = store.plan()
     statuses = {cell["id"]: store.cell(cell["id"]).status() for cell in plan["cells"]}
     done = {cell_id: status for cell_id, status in statuses.items() if status.state in FINISHED}
-    paths = [folder / name for name in STUDY_FILES]
+    frame = load_results(folder).frame
+    contents = {"table.csv": frame.to_csv(index=False).encode(), "table.parquet": parquet_bytes(frame)}
+    paths = [folder / name for name in STUDY_FILES if name not in contents]
     paths += [path for name in FOLDERS for path in sorted((folder / name).rglob("*"))]
     for cell_id in done:
         cell = store.cell(cell_id)
         paths += [cell.path / name for name in CELL_FILES] + sorted(cell.samples.glob("*"))
     files = [path for path in paths if path.is_file() and not path.is_symlink()]
+    named = {path.relative_to(folder).as_posix(): path for path in files}
+    left_out = sorted(name for name in named if not is_safe(name))
     entries: dict[str, Any] = {}
     manifest = {"bundle": BUNDLE_FORMAT, "format": versions.FORMAT, "study": plan["study"]["name"]}
     output.parent.mkdir(parents=True, exist_ok=True)
     temporary = output.with_name(f".{output.name}.partial")
     try:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in files:  # each read once: a run may write the table again meanwhile
-                content, name = path.read_bytes(), path.relative_to(folder).as_posix()
+            for name in (one for one in named if one not in left_out):
+                content = named[name].read_bytes()
                 entries[name] = _entry(content)
-                info = zipfile.ZipInfo.from_file(path, name, strict_timestamps=False)
+                info = zipfile.ZipInfo.from_file(named[name], name, strict_timestamps=False)
                 archive.writestr(info, content, zipfile.ZIP_DEFLATED)
-            texts = {CRATE: _crate(store, plan["study"], done, entries, licence)} if described else {}
-            for name, text in texts.items():
-                entries[name] = _entry(text)
-                archive.writestr(name, text)
+            entries |= {name: _entry(content) for name, content in contents.items()}
+            if described:
+                contents[CRATE] = _crate(store, plan["study"], done, entries, licence)
+                entries[CRATE] = _entry(contents[CRATE])
+            for name, content in contents.items():
+                archive.writestr(name, content)
             archive.writestr(MANIFEST, to_json(manifest | {"files": entries}, indent=1))
         temporary.replace(output)
     finally:
         temporary.unlink(missing_ok=True)
-    return Bundle(folder, len(done), len(files) + len(texts), output.stat().st_size)
+    return Bundle(folder, len(done), len(entries), output.stat().st_size, tuple(left_out))
 
 
 def _entry(content: bytes) -> dict[str, Any]:
@@ -128,8 +138,7 @@ def import_bundle(bundle: Path, results: Path, name: str | None = None) -> Bundl
             if not NAME.fullmatch(study):
                 raise UserError(f"{bundle}: {quoted(study)} cannot be a study's name; give one with --as")
             target = results / study
-            if target.exists():
-                raise UserError(f"{target} is there already; give another name with --as")
+            _make_room(target)
             return _unpack(archive, manifest["files"], bundle, target)
         except DAMAGED as error:
             if isinstance(error, OSError) and error.errno not in DAMAGED_ERRNO:
@@ -197,8 +206,17 @@ def is_safe(name: str) -> bool:
     return (len(parts) == 2 and parts[1] in CELL_FILES) or (len(parts) == 3 and parts[1] == "samples")
 
 
+def _make_room(target: Path) -> None:
+    """Make the folder of results. Raises UserError where the study is there, or a file in its way."""
+    if target.exists():
+        raise UserError(f"{target} is there already; give another name with --as")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{target.parent}: a file is in its way; allowed: a folder of results") from None
+
+
 def _unpack(archive: zipfile.ZipFile, files: dict[str, Any], bundle: Path, target: Path) -> Bundle:
-    target.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=".import-", dir=target.parent))
     try:
         for name, entry in files.items():
@@ -213,7 +231,12 @@ def _unpack(archive: zipfile.ZipFile, files: dict[str, Any], bundle: Path, targe
         for path in (*fresh.glob("table.*"), *fresh.glob(CRATE)):
             path.unlink()  # rebuilt from the cells; the crate names what no longer is as it was
         fresh.chmod(0o755)
-        fresh.rename(target)
+        try:
+            fresh.rename(target)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                raise
+            raise UserError(f"{target} is there already; give another name with --as") from None
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise

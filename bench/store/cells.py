@@ -308,7 +308,10 @@ def identity(cell_id: str) -> str:
 
 def _time(status: dict[str, Any], name: str) -> float | None:
     value = status.get(name)
-    return float(value) if value is not None else None
+    try:
+        return float(value) if value is not None else None
+    except OverflowError:
+        raise ValueError(f"{name} is no time") from None
 
 
 def _hash(value: Any, length: int = 16) -> str:

@@ -13,6 +13,7 @@ from bench.errors import UserError
 from bench.files import read_lines, to_json
 from bench.store.bundle import Bundle
 from bench.store.cells import FINISHED, MODEL, Store
+from bench.store.table import load_results
 from bench.store.vectors import VECTORS, WITHOUT, is_test_window, parquet_bytes, read_vectors
 
 HISTORY, TIMES = "history.jsonl", "measurements.jsonl"
@@ -39,13 +40,17 @@ def copy_light(folder: Path, target: Path) -> Bundle:
     store = Store(folder.parent, folder.name)
     plan = store.plan()
     done = [cell for cell in plan["cells"] if store.cell(cell["id"]).status().state in FINISHED]
-    if not done or not (folder / "table.parquet").is_file():
-        raise UserError(f"{folder}: no finished cell, or no table.parquet; run the study, or report it, first")
-    files = [folder / name for name in ("table.parquet", "report.md")]
+    if not done:
+        raise UserError(f"{folder}: no finished cell; run the study first")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise UserError(f"{target} is there already; allowed: a new or an empty folder")
+    files = [folder / "report.md"]
     files += sorted((folder / "figures").glob("*.png"))
     files += [folder / cell["id"] / name for cell in done for name in LIGHT_FILES.get(cell["kind"], ())]
     seeded = all(cell["labels"].get("seed") is not None for cell in done if cell["kind"] == "quality")
-    written = []
+    target.mkdir(parents=True, exist_ok=True)
+    written = [target / "table.parquet"]
+    written[0].write_bytes(parquet_bytes(load_results(folder).frame))
     for path in (path for path in files if path.is_file()):
         copied = target / path.relative_to(folder)
         copied.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,7 @@ provenance, and of this study under an arm's earlier name."""
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -47,13 +48,26 @@ def _nameless(kind: str, settings: Mapping[str, Any]) -> str:
 
 
 def move(earlier: CellFolder, target: CellFolder, cell: Cell) -> Status:
-    """Give a finished cell the name that its arm has now; it keeps its files, its checkpoint among them."""
-    shutil.rmtree(target.path, ignore_errors=True)  # unfinished
-    status = json.loads((earlier.path / "status.json").read_bytes())
-    (earlier.path / "status.json").unlink()  # until all is written it does not count
-    earlier.path.rename(target.path)
-    target.write_configuration(cell)
-    return target.write_status(status)
+    """Give a finished cell the name that its arm has now; it keeps its files, its checkpoint among them. Until all of
+    them are there under the new name, the cell counts under the old one."""
+    moving = CellFolder(target.path.with_name(f".{target.path.name}.moving"))
+    for folder in (moving, target):
+        shutil.rmtree(folder.path, ignore_errors=True)  # unfinished
+    shutil.copytree(earlier.path, moving.path, copy_function=_link)
+    status = json.loads((moving.path / "status.json").read_bytes())
+    moving.write_configuration(cell)
+    written = moving.write_status(status)
+    moving.path.rename(target.path)
+    shutil.rmtree(earlier.path, ignore_errors=True)
+    return written
+
+
+def _link(source: str, target: str) -> None:
+    """A second name of a file, or a copy where the file system has none. Files are replaced, never written again."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 class OtherStudies:

@@ -90,3 +90,13 @@ def test_text_files_and_pipes_name_their_encoding():
     )
     calls = [ast.parse(line, mode="eval").body for line in planted]
     assert all(isinstance(call, ast.Call) and _reads_text_in_the_locale(call) for call in calls)
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+def test_a_file_has_the_rights_that_the_user_gives_new_files(tmp_path, mask):
+    before = os.umask(mask)
+    try:
+        write_atomically(tmp_path / "key.json", "{}")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "key.json").stat().st_mode & 0o777 == 0o666 & ~mask

@@ -19,7 +19,7 @@ from bench.files import write_atomically
 from bench.report.analysis.comparable import first_setting
 from bench.report.analysis.references import BIGRAM, CEILING, GRAMMAR, reference_summary
 from bench.report.rows.arms import arm_order
-from bench.report.rows.frame import study_name
+from bench.report.rows.frame import QUALITY, rows_of, study_name
 from bench.report.rows.study import study_question
 from bench.report.rows.summaries import (
     Group,
@@ -36,12 +36,21 @@ from bench.report.tables.numbers import with_interval
 from bench.report.tables.quality import NOT_ASKED, score_entry
 from bench.report.tables.table import Entry, Table, as_markdown
 from bench.versions import SOFTWARE
+from metrics.cost.quantities import BITS, likelihood_kind
 from metrics.headlines import COSTS, PRIMARY, SCORES
 from metrics.quantities import quantity_of
 
 REFERENCES = (CEILING, GRAMMAR, BIGRAM)
 TASK = {"type": "other", "name": "symbolic music generation"}
 """The Hub has no task for it."""
+PROCESSES = {"": "absorbing diffusion", "autoregressive": "autoregression"}
+"""Of the column `process`; the others are diffusion by blocks."""
+LIKELIHOODS = {
+    "exact": "the exact negative log-likelihood",
+    "importance estimate": "an importance estimate of the negative log-likelihood, above it on average",
+    "bound": "an upper bound of the negative log-likelihood",
+    "several kinds": "an upper bound of the negative log-likelihood in some figures, exact or estimated in others",
+}
 
 
 @dataclass(frozen=True)
@@ -143,7 +152,7 @@ def _readme(
     ]
     lines = [
         f"---\n{_yaml(head)}---\n\n# {as_markdown(arm)}\n",
-        f"A denoiser of symbolic music as tokens under absorbing diffusion, arm `{_code(arm)}` of the study "
+        f"A denoiser of symbolic music as tokens under {_process(frame, arm)}, arm `{_code(arm)}` of the study "
         f"`{_code(study_name(frame))}`, measured with {NAME}; this card is of version {SOFTWARE}."
         + (f" The study asks: {as_markdown(question)}" if question else "")
         + "\n",
@@ -155,11 +164,24 @@ def _readme(
         *(["## Cost\n", _costs(costs).to_markdown()] if costs else []),
         "## Limits\n",
         "- A model of this corpus and size, trained to compare denoisers under equal settings, not to be the best.\n"
-        "- Bits/token is an upper bound of the negative log-likelihood, of tokens of this tokenizer alone.\n"
+        f"- Bits/token is {_likelihood(scores)}, of tokens of this tokenizer alone.\n"
         "- No listening test is behind these figures.\n",
         f"## Use and citation\n\n`{NAME} generate RUN` draws music from the run's folder.\n\n{as_markdown(citation())}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _process(frame: pd.DataFrame, arm: str) -> str:
+    """The order in which tokens are drawn, in words."""
+    quality = rows_of(frame, QUALITY)
+    found = sorted({str(one) for one in quality.loc[quality["arm"] == arm, "process"]})
+    blocks = "diffusion by blocks of {} tokens"
+    return " and ".join(PROCESSES.get(one) or blocks.format(one.removeprefix("block ")) for one in found)
+
+
+def _likelihood(scores: Summaries) -> str:
+    definitions = (words for one in scores.where(metric=BITS) for words in one.definitions)
+    return LIKELIHOODS[likelihood_kind(*definitions)]
 
 
 def _code(text: str) -> str:

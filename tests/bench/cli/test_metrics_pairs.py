@@ -79,3 +79,16 @@ def test_bad_input_is_one_line(
     result = run(*(word.format(filled=folders[0], hidden=folders[1], **names) for word in words))
     assert result.exit_code != 0 and isinstance(result.exception, UserError)
     assert re.search(message, str(result.exception)) and "\n" not in str(result.exception)
+
+
+def test_a_file_that_cannot_be_read_is_named_and_drums_alone_are_silent(
+    folders: tuple[Path, Path], tmp_path: Path, write_midi: Callable[..., Path]
+) -> None:
+    filled, hidden = folders
+    (filled / "a.mid").write_text("junk")
+    write_midi(filled / "b.mid", melody(36, 38), drums=[0])
+    result = run("--pairs", filled, hidden, "-o", tmp_path / "pairs.csv")
+    assert result.exit_code == 0, result.output
+    assert "filled: a.mid cannot be read, so its pair is left out" in " ".join(result.stderr.split())
+    rows = csv.DictReader((tmp_path / "pairs.csv").open())
+    assert {row["file"]: row["value"] for row in rows if row["metric"] == "infill_note_f1"}["b"] == "0.0"

@@ -114,3 +114,17 @@ def test_a_cut_tar_and_what_is_no_archive(tmp_path: Path) -> None:
     (tmp_path / "page.zip").write_text("<html>not found</html>")
     with pytest.raises(ArchiveError, match=r"page\.zip is neither a zip nor a tar archive"):
         unpack(tmp_path / "page.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize("damage", [(b"b.mid", b"\xff.mid"), (b"b.mid", b"")])
+def test_a_damaged_name_in_a_zip_is_one_line(tmp_path: Path, damage: tuple[bytes, bytes]) -> None:
+    archive = make_zip(tmp_path / "set.zip", ("b.mid", b"1"))
+    data, (name, other) = bytearray(archive.read_bytes()), damage
+    for signature, flags, size, start in ((b"PK\3\4", 6, 26, 30), (b"PK\1\2", 8, 28, 46)):
+        at = data.index(signature)
+        data[at + flags + 1] |= 0x08  # the name is UTF-8
+        data[at + size] = len(other)
+        data[at + start : at + start + len(name)] = other + name[len(other) :]
+    archive.write_bytes(data)
+    with pytest.raises(ArchiveError, match=r"^set\.zip "):
+        unpack(archive, tmp_path / "out")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.data import corpus_notes, load_corpus
+from bench.data.catalog import find_song
 from bench.data.packaged_corpora import ESSEN_LEFT_OUT, list_essen
 from bench.data.pieces import SPLITS, Corpus, CorpusError
 from bench.data.published_corpora import list_pop909
@@ -190,3 +191,30 @@ def test_a_strange_maestro_table_is_one_line(table: str) -> None:
     (folder / "maestro-v3.0.0.csv").write_text(table)
     with pytest.raises(CorpusError, match="is not MAESTRO's table of pieces"):
         load_corpus("maestro")
+
+
+def test_a_file_that_a_table_lists_again_is_one_piece(write_midi) -> None:  # type: ignore[no-untyped-def]
+    folder = corpora_folder() / "maestro"
+    make_maestro(folder, [("2004/a.midi", "train"), ("2004/a.midi", "train")])
+    write_midi(folder / "2004/a.midi", scale(60))
+    corpus = load_corpus("maestro")
+    assert [piece.id for piece in corpus.pieces] == ["2004/a.midi"]
+    assert corpus.notes == ("1 lines of the official table name a file again: one piece each",)
+    make_maestro(folder, [("2004/a.midi", "train"), ("2004/a.midi", "test")])
+    with pytest.raises(CorpusError, match=r"lists '2004/a.midi' twice, as train and test"):
+        load_corpus("maestro")
+
+
+def test_titles_in_another_encoding_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "index.csv").write_bytes("song_id,name\n001,Étude\n".encode("latin-1"))
+    with pytest.raises(CorpusError, match=r"index.csv is no table of titles in UTF-8"):
+        list_pop909(tmp_path)
+
+
+def test_a_song_is_found_by_a_title_with_a_colon(tmp_path: Path, write_midi) -> None:  # type: ignore[no-untyped-def]
+    lied = next(one for one in load_corpus("demo/lieder").pieces if ": " in one.title)
+    assert find_song(f"demo/lieder:{lied.title}").id == lied.id
+    write_midi(tmp_path / "a:b" / "one: two.mid", scale(60))
+    assert find_song(f"folder:{tmp_path}/a:b:one: two").id == "one: two.mid"
+    with pytest.raises(CorpusError, match="no song has it"):
+        find_song(f"folder:{tmp_path}/a:b:three: four")

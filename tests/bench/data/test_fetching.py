@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.data import download, load_corpus
+from bench.data import download, fetching, load_corpus
 from bench.data.adding import add_corpus
 from bench.data.catalog import CORPORA
 from bench.data.download import FetchError
@@ -96,8 +96,13 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 def get(server: Server, folder: Path, **known: object) -> bytes:
     target = folder / "got"
     settings: dict[str, object] = {"sha256": hashlib.sha256(CONTENT).hexdigest()} | known
-    download.download(server.address, target, **settings)  # type: ignore[arg-type]
+    fetch(server.address, target, **settings)
     return target.read_bytes()
+
+
+def fetch(address: str, target: Path, **known: object) -> None:
+    with download.downloaded(address, target, **known):  # type: ignore[arg-type]
+        pass
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -182,7 +187,9 @@ def test_what_cannot_be_had_is_said_at_once(server: Server, tmp_path: Path) -> N
         get(server, tmp_path)
     assert len(server.asked) == 1
     with pytest.raises(FetchError, match="only http and https"):
-        download.download("file:///etc/passwd", tmp_path / "got")
+        fetch("file:///etc/passwd", tmp_path / "got")
+    with pytest.raises(FetchError, match=r"^http://\[bad is no address: "):
+        fetch("http://[bad", tmp_path / "got")
 
 
 def test_bytes_of_another_address_are_not_gone_on_with(server: Server, tmp_path: Path) -> None:
@@ -192,7 +199,7 @@ def test_bytes_of_another_address_are_not_gone_on_with(server: Server, tmp_path:
     server.plan = ["good"]
     server.asked.clear()
     target, other = tmp_path / "got", server.address.replace("archive", "mirror")
-    download.download(other, target, sha256=hashlib.sha256(CONTENT).hexdigest())
+    fetch(other, target, sha256=hashlib.sha256(CONTENT).hexdigest())
     assert server.asked == [None]
 
 
@@ -292,3 +299,35 @@ def test_a_table_that_points_outside_takes_nothing_from_there(tmp_path: Path, wr
     )
     assert add_corpus("maestro", origin).pieces == 1
     assert corpora_folder().joinpath("maestro", "2004", "a.midi").is_file()
+
+
+def test_nothing_of_the_folder_around_a_corpus_takes_the_place_of_its_own_files(tmp_path: Path, write_midi) -> None:  # type: ignore[no-untyped-def]
+    origin = tmp_path / "maestro-v3.0.0"
+    write_midi(origin / "2004" / "a.midi", [(0.0, 1.0, 60, 64)])
+    header = "canonical_composer,canonical_title,split,year,midi_filename,audio_filename,duration\n"
+    (origin / "maestro-v3.0.0.csv").write_text(f"{header}Bach,Fuga,train,2004,2004/a.midi,2004/a.wav,1.0\n")
+    (origin / "LICENSE").write_text("of the corpus")
+    for name in ("maestro-v3.0.0.csv", "LICENSE", "bank.csv", "README.md"):
+        (tmp_path / name).write_text(header)
+    added = add_corpus("maestro", tmp_path)
+    assert (added.folder / "LICENSE").read_text() == "of the corpus" and added.pieces == 1
+    assert leftovers(added.folder) == ["2004", "LICENSE", "maestro-v3.0.0.csv"]
+    assert len(load_corpus("maestro").pieces) == 1
+
+
+def test_no_second_process_fetches_while_the_first_adds(
+    server: Server, tmp_path: Path, write_midi, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
+    server.content = song_archive(tmp_path, write_midi).read_bytes()
+    published, add, refused = Published(server.address, None, None), fetching.add_corpus, list[str]()
+
+    def slow(*given: object, **more: object) -> object:
+        monkeypatch.setattr(fetching, "add_corpus", add)
+        with pytest.raises(FetchError) as other:
+            fetch_corpus("pop909", published=published)
+        refused.append(str(other.value))
+        return add(*given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fetching, "add_corpus", slow)
+    assert fetch_corpus("pop909", published=published).pieces == 3
+    assert refused == ["another process is fetching pop909.archive; wait for it"]

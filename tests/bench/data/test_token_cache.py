@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.data import TokenCorpus, load_corpus, tokenising, tokenize
+from bench.data import TokenCorpus, cache, load_corpus, tokenising, tokenize
 from bench.data.cache import CacheError, publishing, read_array, read_json, write_array, write_json
+from bench.data.pieces import CorpusError
+from bench.data.worker import Answer
 
 
 def copy_of_cache(scales: TokenCorpus, folder: Path) -> Path:
@@ -74,8 +76,6 @@ def test_no_space_is_one_line_and_leaves_nothing(scales: TokenCorpus, tmp_path: 
 
 
 def ready_answer(scales: TokenCorpus, name: str) -> object:
-    from bench.data.worker import Answer
-
     place = next(index for index, piece in enumerate(scales.pieces_in_order) if piece.id == name)
     tokens = np.array(scales.all_tokens[scales.offsets[place] : scales.offsets[place + 1]])
     return Answer(tokens=tokens, vocabulary=scales.vocabulary)
@@ -134,3 +134,56 @@ def test_a_failed_publication_keeps_the_old_folder(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     assert (tmp_path / "entry" / "a").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["entry"]
+
+
+def test_a_folder_is_there_until_another_takes_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, remove, there = tmp_path / "kept", cache.shutil.rmtree, list[str]()
+    kept.mkdir()
+    (kept / "file").write_text("old")
+
+    def watched(path: Path, **more: object) -> None:
+        there.append((kept / "file").read_text())
+        remove(path, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(cache.shutil, "rmtree", watched)
+    with publishing(kept) as fresh:
+        (fresh / "file").write_text("new")
+    assert set(there) == {"new"}
+
+
+def test_a_folder_is_put_back_where_no_other_can_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, rename, tried = tmp_path / "kept", Path.rename, list[Path]()
+    kept.mkdir()
+    (kept / "file").write_text("old")
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if target == kept:
+            tried.append(path)
+            if len(tried) == 2:
+                raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), publishing(kept):
+        pass
+    assert (kept / "file").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+def test_a_piece_that_could_not_be_read_this_time_is_not_left_out_for_ever(
+    scales: TokenCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = tokenising.read_all
+
+    def busy(*given: object, **more: object) -> list[Answer]:
+        answers = read(*given, **more)  # type: ignore[arg-type]
+        return [Answer(reason="reading took longer than 120 s", transient=True), *answers[1:]]
+
+    monkeypatch.setattr(tokenising, "read_all", busy)
+    with pytest.raises(CorpusError, match=r": reading took longer than 120 s; the same command tries again"):
+        tokenize(scales.corpus, cache=tmp_path)
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(tokenising, "read_all", read)
+    assert tokenize(scales.corpus, cache=tmp_path).all_tokens.tolist() == scales.all_tokens.tolist()

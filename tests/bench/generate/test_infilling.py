@@ -251,3 +251,10 @@ def test_drums_and_pitches_out_of_range_stay_where_they_are(run: TrainedRun, tmp
     kept = rows(score)
     assert sum(pitch == 36 for *_, pitch, _ in kept) == 32
     assert sum(pitch == 5 for *_, pitch, _ in kept) == 24  # those of the bars drawn anew give way
+
+
+def test_notes_without_a_token_stay_where_others_are_drawn_by_type(run: TrainedRun, tmp_path: Path) -> None:
+    song = open_song(run, song_file(tmp_path, track_of(*[60, 62, 64, 5] * 8)))
+    template = types_again(song, ["Pitch", "Position"], 0, song.bars)
+    kept = rows(written(song, template, song.tokens))
+    assert [pitch for *_, pitch, _ in kept] == [5] * 8  # those with a token are on the track of what is drawn

@@ -173,3 +173,9 @@ def test_a_folder_that_is_not_there_is_named(tmp_path):
     words = ["listen", "ours", "theirs", "--reference", "demo", "-o", str(tmp_path / "test.html")]
     outcome = CliRunner().invoke(app, [*words, "--results", str(tmp_path)])
     assert "no folder 'ours', and no results of 'ours'" in str(outcome.exception)
+
+
+def test_a_question_stands_on_the_page_as_it_was_asked(systems):
+    asked = "[TRIALS] or [MINUTES]? </p><script>"
+    page = listening_page(make_test(systems, "pairs", question=asked, trials=24, seconds=8.0, seed=0))
+    assert "[TRIALS] or [MINUTES]? &lt;/p&gt;&lt;script&gt;" in page

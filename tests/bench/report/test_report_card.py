@@ -74,3 +74,16 @@ def test_what_cannot_be_a_card_is_one_line(kind, words, message, frame, tmp_path
     passed_on(tmp_path, frame[frame["kind"] == kind])
     outcome = CliRunner().invoke(app, ["card", str(tmp_path), "-o", str(tmp_path / "out"), *words])
     assert isinstance(outcome.exception, UserError) and message in str(outcome.exception), outcome.output
+
+
+def test_a_card_states_the_process_and_the_kind_of_likelihood(frame: pd.DataFrame, tmp_path: Path) -> None:
+    def card() -> str:
+        return next(one for one in cards(frame, tmp_path) if one.name == "smdim").readme
+
+    assert "under absorbing diffusion, arm" in card() and "Bits/token is an upper bound of the negative" in card()
+    smdim = (frame["arm"] == "smdim") & (frame["kind"] == "quality")
+    frame.loc[smdim, "process"] = "autoregressive"
+    frame.loc[smdim & (frame["metric"] == "bits_per_token"), "definition"] = "exact -log2 p by the chain rule v2"
+    assert "under autoregression, arm" in card() and "Bits/token is the exact negative log-likelihood" in card()
+    frame.loc[smdim, "process"] = "block 8"
+    assert "under diffusion by blocks of 8 tokens, arm" in card()

@@ -21,6 +21,7 @@ from bench.run.overview import overview
 from bench.run.plan import Plan
 from bench.run.runner import StoppedByFailure, forget, forget_failed, make_tasks, run_plan
 from bench.run.task import Task
+from bench.store import reuse as reuse_module
 from bench.store.cells import CellFolder, Status, Store, identity
 from bench.store.reuse import move, taken_over
 from bench.study.content import StudyFile
@@ -282,3 +283,24 @@ def test_interrupting_ends_the_workers(tmp_path: Path) -> None:
         run_plan(plan_of(cell(0, do="sleep"), cell(1, do="sleep")), tmp_path, Impatient(), executor=LocalExecutor(2))
     counts = overview(Store(tmp_path, "toy")).counts()
     assert counts.keys() <= {"cut off", "to run"}, "the workers were ended, not waited for"
+
+
+@pytest.mark.parametrize("struck", ["copytree", "rmtree"])
+def test_a_move_that_is_interrupted_loses_no_finished_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, struck: str
+) -> None:
+    before, after = cell(0), named(cell(0), "mine")
+    run_plan(plan_of(before), tmp_path, Watcher())
+    store = Store(tmp_path, "toy")
+
+    def interrupted(path: Path, *given: Any, **more: Any) -> None:
+        if path == store.cell(before.id).path:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(reuse_module.shutil, struck, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        move(store.cell(before.id), store.cell(after.id), after)
+    monkeypatch.undo()
+    monkeypatch.setattr("bench.run.cell_process.WORKER", ("-c", "raise SystemExit('nothing is to run')"))
+    summary = run_plan(plan_of(after), tmp_path, Watcher())
+    assert (summary.ran, list(summary.table.frame["value"])) == (0, [0.5])

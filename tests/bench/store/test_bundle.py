@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import UserError
+from bench.store import bundle as bundle_module
 from bench.store.bundle import export_bundle, import_bundle, is_safe
 from bench.store.cells import Store
 from bench.study.grid import Cell
@@ -47,23 +48,23 @@ def test_a_bundle_brings_everything_but_checkpoints(store: Store, tmp_path: Path
         import_bundle(bundle, tmp_path / "elsewhere", "copy")
 
 
-def test_a_table_that_is_written_while_it_is_bundled_is_bundled_once(
+def test_a_report_that_is_written_while_it_is_bundled_is_bundled_once(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table, read = store.folder / "table.csv", Path.read_bytes
-    table.write_text("as it was")
-    os.utime(table, (0, 0))  # before 1980, where the dates of zip files begin
+    report, read = store.folder / "report.md", Path.read_bytes
+    report.write_text("as it was")
+    os.utime(report, (0, 0))  # before 1980, where the dates of zip files begin
 
     def read_bytes(path: Path) -> bytes:
         content = read(path)
-        table.write_text("a run wrote it again, longer")
+        report.write_text("a run wrote it again, longer")
         return content
 
     monkeypatch.setattr(Path, "read_bytes", read_bytes)
     export_bundle(store.folder, tmp_path / "bundle.zip")
     monkeypatch.undo()
     with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
-        assert archive.read("table.csv") in (b"as it was", b"a run wrote it again, longer")
+        assert archive.read("report.md") in (b"as it was", b"a run wrote it again, longer")
     assert import_bundle(tmp_path / "bundle.zip", tmp_path / "elsewhere", "copy").cells == 3
 
 
@@ -168,3 +169,51 @@ def test_what_is_no_bundle_is_one_line(tmp_path: Path) -> None:
         archive.writestr("a", "b")
     with pytest.raises(UserError, match=r"holds no manifest\.json"):
         import_bundle(text, tmp_path)
+
+
+def test_files_that_no_bundle_may_hold_are_left_out_and_named(store: Store, tmp_path: Path) -> None:
+    (store.folder / "figures").mkdir()
+    for name in (".DS_Store", "my figure.png", "bits.png"):
+        (store.folder / "figures" / name).write_bytes(b"1")
+    exported = export_bundle(store.folder, tmp_path / "bundle.zip")
+    assert exported.left_out == ("figures/.DS_Store", "figures/my figure.png")
+    imported = import_bundle(tmp_path / "bundle.zip", tmp_path / "elsewhere")
+    assert [path.name for path in (imported.folder / "figures").iterdir()] == ["bits.png"]
+
+
+def test_the_table_of_a_bundle_holds_what_its_cells_hold(store: Store, tmp_path: Path) -> None:
+    (store.folder / "table.csv").write_text("of an earlier day")
+    export_bundle(store.folder, tmp_path / "bundle.zip")
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as archive:
+        assert archive.read("table.csv").decode().count("bits_per_token") == 3
+
+
+@pytest.mark.parametrize("output", [".", "..", "results"])
+def test_a_folder_is_no_place_for_a_bundle(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r": a folder; allowed: the name of a zip file"):
+        export_bundle(store.folder, Path(output))
+
+
+def test_what_stands_in_the_way_of_an_import_is_not_called_a_damaged_bundle(store: Store, tmp_path: Path) -> None:
+    export_bundle(store.folder, tmp_path / "bundle.zip")
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match=r"/file: a file is in its way; allowed: a folder of results"):
+        import_bundle(tmp_path / "bundle.zip", tmp_path / "file")
+
+
+def test_of_two_imports_at_once_one_wins(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export_bundle(store.folder, tmp_path / "bundle.zip")
+    check = bundle_module._check_cells
+
+    def other_first(*given: object) -> int:
+        monkeypatch.setattr(bundle_module, "_check_cells", check)
+        import_bundle(tmp_path / "bundle.zip", tmp_path / "elsewhere")
+        return check(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(bundle_module, "_check_cells", other_first)
+    with pytest.raises(UserError, match=r"elsewhere/toy is there already"):
+        import_bundle(tmp_path / "bundle.zip", tmp_path / "elsewhere")
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["toy"]

@@ -129,9 +129,12 @@ def test_a_light_copy_has_table_and_raw_figures_and_is_read(study: Path, tmp_pat
     assert all(timed[cell] == CellFolder(study / cell).model_hash() for cell in cells if cell.startswith("eff"))
     frame = load_results(tmp_path / "light").frame
     assert dict(zip(frame["metric"], frame["value"], strict=True)) == {"step_latency": 2.0, "bits_per_token": 3.5}
-    (study / "table.parquet").unlink()
-    with pytest.raises(UserError, match=r"no finished cell, or no table.parquet; run the study, or report it, first"):
-        copy_light(study, tmp_path / "none")
+    (study / "table.parquet").write_bytes(b"of an earlier day")
+    copy_light(study, tmp_path / "again")
+    assert load_results(tmp_path / "again").frame.equals(frame.assign(study="toy"))
+    for taken in (study, tmp_path / "light"):
+        with pytest.raises(UserError, match=r" is there already; allowed: a new or an empty folder"):
+            copy_light(study, taken)
 
 
 @pytest.mark.parametrize(
