@@ -4,7 +4,7 @@ written. It is applied to the rows once, where they are read; nothing of it is s
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ import yaml
 from bench.errors import UserError, as_user_error
 from bench.files import read_json
 from bench.study.presentation import PresentationSettings
-from bench.study.source import axis_name, read_source
+from bench.study.source import axis_name, axis_values, read_source
 from bench.study.yaml import KeyPath, Place, allowed_words, load_yaml, read_yaml, validate
 
-STUDY_ARM, PLACE, COLOUR = "study_arm", "place", "colour"
-"""Columns that `presented` adds: what the study calls an arm that has a label, the arm's place, its colour."""
+STUDY_ARM, PLACE, COLOUR, AXES = "study_arm", "place", "colour", "axes"
+"""Columns that `presented` adds: what the study calls an arm that has a label, the arm's place, its colour, and what
+it is on the study's axes of settings, a line each: `sample.steps=8`."""
 NOT_SHOWN = "not shown: "
 """Before the kind of rows that models hold and no table or figure shows."""
 SETTING = ["kind", "corpus", "length", "sampler", "sample_steps", "device", "threads", "batch"]
@@ -65,6 +66,7 @@ class Presentation:
     lengths: tokens of the rows of the efficiency table, of those that were measured; empty: its own.
     caption: of the summary table and of a figure drawn by itself; empty: their own.
     numbers: style of the numbers in tables and figures.
+    axes: pairs of an arm of the study and what it is on the axes of settings, as the column `AXES` has it.
     """
 
     arms: tuple[str, ...] = ()
@@ -76,6 +78,7 @@ class Presentation:
     lengths: tuple[int, ...] = ()
     caption: str = ""
     numbers: NumberStyle = NumberStyle()
+    axes: tuple[tuple[str, str], ...] = ()
 
 
 PLAIN = Presentation()
@@ -170,7 +173,20 @@ def _applied(content: Any, plan: dict[str, Any], place: Place, prefix: KeyPath =
         tuple(found.lengths),
         found.caption,
         NumberStyle.of(found.numbers),
+        tuple(_on_axes(plan, arms)),
     ), lines
+
+
+def _on_axes(plan: dict[str, Any], arms: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each of these arms that axes of settings have a word for in its name, and what it is on them."""
+    axes = plan["study"].get("axes") if arms else None
+    if not isinstance(axes, dict) or not all(isinstance(values, list) for values in axes.values()):
+        return
+    by_words = axis_values(axes)
+    for arm in arms:
+        words = max((one for one in by_words if one and arm.endswith(f" {one}")), key=len, default="")
+        if words and by_words[words]:
+            yield arm, "\n".join(f"{key}={value}" for key, value in by_words[words].items())
 
 
 def _planned_arms(plan: dict[str, Any]) -> list[str]:
@@ -203,11 +219,12 @@ def presented(frame: pd.DataFrame, how: Presentation) -> pd.DataFrame:
     of_arms = (frame["kind"] != "reference") & (frame["arm"] != "")
     known = [str(arm) for arm in frame.loc[of_arms, "arm"].unique()]
     order = [*(arm for arm in how.order if arm in known), *(arm for arm in known if arm not in how.order)]
-    labels, colours = dict(how.labels), dict(how.colours)
+    labels, colours, axes = dict(how.labels), dict(how.colours), dict(how.axes)
     stored = frame["arm"].where(of_arms, "")
     frame[STUDY_ARM] = stored.where(stored.isin(list(labels)), "")
     frame[PLACE] = stored.map({arm: place for place, arm in enumerate(order)}).fillna(-1).astype(int)
     frame[COLOUR] = [colours.get(arm, "") for arm in stored]
+    frame[AXES] = [axes.get(arm, "") for arm in stored]
     if shown := set(how.arms) & set(known):
         frame = set_apart(frame, of_arms & ~stored.isin(list(shown)))
     frame["arm"] = frame["arm"].where(frame[STUDY_ARM] == "", stored.map(labels)).astype("str")

@@ -21,7 +21,7 @@ from bench.study.settings import (
     SampleSettings,
     given,
 )
-from bench.study.source import axis_name, check_axes, check_number, excluded_values, is_combined, read_source
+from bench.study.source import axis_name, axis_word, check_axes, check_number, excluded_values, is_combined, read_source
 from bench.study.tuning import Point, is_number
 from bench.study.yaml import Model, Place, allowed_words, validate
 from bench.training.settings import BUDGETS, TrainSettings
@@ -134,7 +134,7 @@ class Study:
 
     def _combination(self, chosen: dict[str, Any]) -> Combination:
         base, arm = self.content.baseline, chosen["arm"]
-        varied = [word for key, value in chosen.items() if key not in PLAIN_AXES and (word := _word(key, value))]
+        varied = [word for key, value in chosen.items() if key not in PLAIN_AXES and (word := axis_word(key, value))]
         chosen = _spread(chosen)
         trained = self.content.measure.quality is not None and not arm.midi
         return Combination(
@@ -235,13 +235,6 @@ class Study:
     def _arm_choice(self, value: Any, index: int) -> ArmChoice:
         named = {"name": value, "arm": value} if isinstance(value, str) else value
         return validate(ArmChoice, named, self.place, ("axes", "arm", index))
-
-
-def _word(key: str, value: Any) -> str:
-    """What the value of an axis adds to an arm's name: the name of a choice, `reveal=2`, nothing where it is null."""
-    if is_combined(key, value):
-        return str(value["name"])
-    return "" if value is None else f"{key.partition('.')[2]}={value}"
 
 
 def _spread(chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,25 @@ def excluded_values(value: Any) -> list[Any]:
 def is_combined(key: str, value: Any) -> bool:
     """Whether a value of an axis is a named choice of several settings: `{name: ar, diffusion.objective: ...}`."""
     return isinstance(value, dict) and "." not in key and key != "arm"
+
+
+def axis_word(key: str, value: Any) -> str:
+    """What the value of an axis adds to an arm's name: the name of a choice, `reveal=2`, nothing where it is null."""
+    if is_combined(key, value):
+        return str(value["name"])
+    return "" if value is None else f"{key.partition('.')[2]}={value}"
+
+
+def axis_values(axes: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any]]:
+    """What axes add to the names of arms, each with the settings that it stands for: {"steps=8": {"sample.steps": 8}};
+    named choices of several settings count in the words alone."""
+    varied = {key: values for key, values in axes.items() if "." in key or any(is_combined(key, one) for one in values)}
+    found = {}
+    for values in itertools.product(*varied.values()):
+        chosen = dict(zip(varied, values, strict=True))
+        words = [word for key, value in chosen.items() if (word := axis_word(key, value))]
+        found[" ".join(words)] = {key: one for key, one in chosen.items() if "." in key and one is not None}
+    return found
 
 
 def check_axes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from metrics.statistics.differences import Difference
 from metrics.statistics.verdict import Verdict
 
 MIXERS = {"M": "Mamba", "F": "feed-forward", "A": "attention"}
-_AXIS = re.compile(r"(\w+)=(\S+)")
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,15 @@ class Effect:
     cell_ids: tuple[str, ...]
 
 
-def factors(arm: str, pattern: str, direction: str) -> dict[str, str]:
-    """Level of each factor that an arm has: from its block, its direction and the `key=value` words of its name."""
-    levels = {f"axis {key}": value for key, value in _AXIS.findall(arm)}
+def factors(axes: str, pattern: str, direction: str) -> dict[str, str]:
+    """Level of each factor that an arm has: from what it is on the study's axes of settings, from its block and its
+    direction."""
+    given = [axis.partition("=") for axis in axes.split("\n") if axis]
+    short = Counter(key.rpartition(".")[2] for key, *_ in given)
+    levels = {}
+    for key, _, value in given:
+        name = key.rpartition(".")[2]
+        levels[f"axis {name if short[name] == 1 else key}"] = value
     found = read_pattern(pattern)
     if found is None:
         return levels
@@ -117,7 +122,7 @@ def _effect(one: Compared, ask: _Asked, comparisons: int) -> Effect:
 
 def _factors_of(summaries: Summaries, arm: str) -> dict[str, str]:
     first = summaries.where(arm=arm)[0]
-    return factors(arm, first.pattern, first.direction)
+    return factors(first.axes, first.pattern, first.direction)
 
 
 def depth_interaction(one: Compared) -> tuple[Difference, int, int] | None:

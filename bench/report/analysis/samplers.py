@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from bench.report.rows.frame import made_once
 from bench.report.rows.summaries import Group, Summaries, Summary, quality_summaries
+from bench.study.source import axis_word
 
-OWN_SETTINGS = ("reveal=", "inner=")
-"""Beginnings of the words of an arm's name that are of a sampler alone."""
+AXES = ("sample.sampler", "sample.steps")
+OWN_AXES = ("sample.reveal", "sample.inner")
+"""Axes of a study that decide how the model of a training is sampled: those that a summary names anyway, and settings
+of a sampler's own."""
 
 
 def base_arm(summary: Summary) -> str:
-    """The arm's name without what the summary names anyway: `smdim sampler=cached steps=8` -> `smdim`."""
-    return _without_sampler(summary.arm, summary) if _is_sampled(summary) else summary.arm
+    """The arm's name without its sampler and the sampler's settings: `smdim sampler=cached steps=8` -> `smdim`."""
+    return _without(summary.arm, summary, AXES + OWN_AXES)
 
 
 def with_own_settings(summary: Summary) -> str:
     """The arm's name without sampler and T, but with the sampler's own settings: `mamba block-8 reveal=2`."""
-    words = (f"sampler={summary.sampler}", f"steps={summary.sample_steps}")
-    return " ".join(word for word in summary.arm.split(" ") if not _is_sampled(summary) or word not in words)
+    return _without(summary.arm, summary, AXES)
 
 
-def _without_sampler(name: str, summary: Summary) -> str:
-    words = (f"sampler={summary.sampler}", f"steps={summary.sample_steps}")
-    return " ".join(word for word in name.split(" ") if word not in words and not word.startswith(OWN_SETTINGS))
+def _without(name: str, summary: Summary, axes: Sequence[str]) -> str:
+    """An arm's name without the words that these axes of the study put into it."""
+    words = name.split(" ")
+    for axis in summary.axes.split("\n"):
+        key, _, value = axis.partition("=")
+        if key in axes and (word := axis_word(key, value)) in words:
+            words.remove(word)
+    return " ".join(words)
 
 
 def _study_arm(summary: Summary) -> str:
@@ -34,7 +43,7 @@ def _study_arm(summary: Summary) -> str:
 
 def _is_sampled(summary: Summary) -> bool:
     """Whether the study names the arm by its sampler."""
-    return _without_sampler(_study_arm(summary), summary) != _study_arm(summary)
+    return any(axis.startswith(tuple(f"{key}=" for key in AXES + OWN_AXES)) for axis in summary.axes.split("\n"))
 
 
 def varies_sampler(summaries: Summaries) -> bool:
@@ -75,7 +84,7 @@ def _one_a_training(frame: pd.DataFrame) -> pd.DataFrame:
         return frame
     first: dict[str, Summary] = {}
     for summary in summaries:
-        first.setdefault(_without_sampler(_study_arm(summary), summary), summary)
+        first.setdefault(_without(_study_arm(summary), summary, AXES + OWN_AXES), summary)
     own_name = {summary.arm: base_arm(summary) for summary in first.values()}
     kept = frame[(frame["kind"] != "quality") | frame["arm"].isin(list(own_name))]
     return kept.assign(arm=kept["arm"].replace(own_name))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.errors import UserError
 from bench.report.presentation import (
+    AXES,
     PLAIN,
     STUDY_ARM,
     Presentation,
@@ -121,7 +122,8 @@ def records(frame: pd.DataFrame, kind: str) -> Iterator[Row]:
     for name in COLUMNS:
         column = rows[name].astype(object)
         columns[name] = list(column.where(column.notna(), None)) if SCHEMA[name].type is int else list(column)
-    columns[STUDY_ARM] = list(rows[STUDY_ARM].fillna("")) if STUDY_ARM in rows.columns else [""] * len(rows)
+    for name in (STUDY_ARM, AXES):
+        columns[name] = list(rows[name].fillna("")) if name in rows.columns else [""] * len(rows)
     for values in zip(*columns.values(), strict=True):
         yield dict(zip(columns, values, strict=True))
 

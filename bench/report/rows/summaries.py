@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.report.presentation import NOT_SHOWN, STUDY_ARM
+from bench.report.presentation import AXES, NOT_SHOWN, STUDY_ARM
 from bench.report.rows.frame import EFFICIENCY, QUALITY, REFERENCE, Row, made_once, records
 from metrics.quantities import quantity_of
 from metrics.statistics.intervals import mean_interval
@@ -27,7 +27,8 @@ class Summary:
     `value` is the mean of the figures that are there, `low` and `high` its 95 % interval: over seeds or repeats
     where there are two or more (`interval` is "seeds"), else the cell's own ("cell"), else NaN (""). `done` of
     `asked` rows have a figure. `n`, `nfe`, `train_steps` and `parameters` are texts: one number, or `low-high`
-    where the rows differ. `study_arm` is what the study calls an arm that has a label.
+    where the rows differ. `study_arm` is what the study calls an arm that has a label, `axes` what it is on its axes of
+    settings, a line each.
     """
 
     metric: str
@@ -64,6 +65,7 @@ class Summary:
     threads: int | None = None
     batch: int | None = None
     study_arm: str = ""
+    axes: str = ""
     definitions: tuple[str, ...] = ()
     process: str = ""
 
@@ -220,6 +222,7 @@ def _summary(rows: list[Row], key: dict[str, Any]) -> Summary:
         auc=_known(row["auc"] for row in rows),
         throttled=_first(row["throttled"] for row in rows),
         study_arm=_first(row[STUDY_ARM] for row in rows),
+        axes=_first(row[AXES] for row in rows),
         process=_first(row["process"] for row in rows),
         definitions=_distinct(row["definition"] for row in rows if math.isfinite(row["value"])),
     )

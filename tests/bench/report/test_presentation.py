@@ -55,7 +55,7 @@ def planned(results_folder: Path) -> Path:
 
 def raw(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows as the table has them."""
-    return frame[[name for name in frame.columns if name not in ("study_arm", "place", "colour")]]
+    return frame[[name for name in frame.columns if name not in ("study_arm", "place", "colour", "axes")]]
 
 
 def shown(frame: pd.DataFrame, folder: Path, *overrides: str) -> pd.DataFrame:

@@ -43,21 +43,22 @@ def test_places_without_a_figure_and_unknown_tables_are_named(frame, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arm", "pattern", "expected"),
+    ("axes", "pattern", "expected"),
     [
         (
-            "smdim",
+            "",
             "MFA*4",
             {"place of attention": "late", "Mamba layers": "4", "cycle": "AMF*4", "direction": "forward"},
         ),
-        ("maf stride=2", "MAF*4", {"edges (first to last layer)": "M to F", "axis stride": "2"}),
-        ("deep", "AMFMFM*2", {"place of attention": "early", "Mamba layers": "6"}),
-        ("attention-early", "A2(MF)2", {"place of attention": "early", "cycle": "none", "Mamba layers": "2"}),
-        ("transformer", "AF*6", {"Mamba in the block": "without", "Mamba layers": "0"}),
+        ("model.stride=2", "MAF*4", {"edges (first to last layer)": "M to F", "axis stride": "2"}),
+        ("", "AMFMFM*2", {"place of attention": "early", "Mamba layers": "6"}),
+        ("", "A2(MF)2", {"place of attention": "early", "cycle": "none", "Mamba layers": "2"}),
+        ("", "AF*6", {"Mamba in the block": "without", "Mamba layers": "0"}),
+        ("train.steps=9\nsample.steps=8", "AF*6", {"axis train.steps": "9", "axis sample.steps": "8"}),
     ],
 )
-def test_factors_of_a_pattern(arm, pattern, expected):
-    assert expected.items() <= factors(arm, pattern, "forward").items()
+def test_factors_of_a_pattern(axes, pattern, expected):
+    assert expected.items() <= factors(axes, pattern, "forward").items()
 
 
 def test_main_effect_is_the_paired_difference_of_level_means(varied):

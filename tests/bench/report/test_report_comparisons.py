@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from axes_of_names import on_sampler_axes
 
 from bench.report.analysis.changes import changes
 from bench.report.analysis.comparisons import Compared, compare, compared
@@ -331,12 +332,11 @@ def test_likelihoods_under_samplers_are_compared_where_samplers_vary():
         for name, value, kind in (("autoregressive", 3.0, "exact"), ("block", 3.4, "exact law"))
         for seed in range(3)
     ]  # fmt: skip
-    frame = as_frame(pd.DataFrame(rows))
-    (found,) = compared(frame)
+    (found,) = compared(on_sampler_axes(pd.DataFrame(rows)))
     (one,) = found.against("AF sampler=autoregressive")
     assert found.quantity.name == "sampler_bits_per_token" and one.verdict.word == "worse"
     rows = [row | ({"definition": "importance estimate v1"} if row["sampler"] == "block" else {}) for row in rows]
-    (found,) = compared(as_frame(pd.DataFrame(rows)))
+    (found,) = compared(on_sampler_axes(pd.DataFrame(rows)))
     words = found.against("AF sampler=autoregressive")[0].words
     assert words == "open: not compared: figures of several kinds (exact, importance estimate); exact ones are"
 
@@ -349,7 +349,7 @@ def test_where_the_baseline_has_no_figure_its_variant_there_takes_its_place(tmp_
     for process, part in zip(("ar", "whole"), parts, strict=True):
         part["arm"] += f" {process}"
         part["cell_id"] += f"-{process}"
-    frame = as_frame(pd.concat(parts, ignore_index=True).drop(columns=["study_arm", "place", "colour"]))
+    frame = as_frame(pd.concat(parts, ignore_index=True).drop(columns=["study_arm", "place", "colour", "axes"]))
     found = verdict_sentences(frame, "transformer ar", tmp_path)
     assert [words.partition(": better: smdim ")[0] for words in found[:: len(PRIMARY)]] == [
         f"Test [bits/token] (corpus {process}), against transformer {process}" for process in ("ar", "whole")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from axes_of_names import on_sampler_axes
 from figure_reading import SINGLE_COLUMN_IN, layout_faults, read_csv
 
 from bench.report.analysis.frontier import cost_at, frontier, ways_of
@@ -54,7 +55,7 @@ def processes() -> pd.DataFrame:
                 row = {"metric": metric, "value": value, "definition": words if "bits" in metric else "", "n": 16}
                 row |= {"reason": "" if math.isfinite(value) else "the bound stands alone", "version": "metrics4"}
                 rows.append(shared | row)
-    return as_frame(pd.DataFrame(rows).assign(study="toy"))
+    return on_sampler_axes(pd.DataFrame(rows).assign(study="toy"))
 
 
 def test_a_curve_is_read_between_its_neighbours_in_log_cost() -> None:
@@ -155,7 +156,7 @@ def test_the_figure_shows_more_ways_than_others_show_arms(processes: pd.DataFram
     for place in range(24):
         way = processes[processes["arm"] == "transformer block-4 reveal=1"]
         many.append(way.assign(arm=f"transformer block-4 reveal={place + 10}", cell_id=way["cell_id"] + str(place)))
-    figure = draw("frontier", as_frame(pd.concat([*many, processes], ignore_index=True)), tmp_path)
+    figure = draw("frontier", on_sampler_axes(pd.concat([*many, processes], ignore_index=True)), tmp_path)
     assert "mamba ar" in {row["series"] for row in read_csv(figure)} and figure.get_suptitle() == ""
 
 

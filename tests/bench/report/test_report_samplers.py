@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 import pytest
+from axes_of_names import on_sampler_axes
 
-from bench.report.analysis.samplers import one_a_training, varies_sampler
+from bench.report.analysis.samplers import base_arm, one_a_training, varies_sampler
 from bench.report.figures import draw
 from bench.report.figures.style import NothingToShow
 from bench.report.pages.content import report_tables
 from bench.report.pages.sentences import sampler_sentences
+from bench.report.presentation import presentation_of
+from bench.report.rows.frame import as_frame
 from bench.report.rows.summaries import quality_summaries
 from bench.report.tables.samplers import sampler_tables
 from bench.report.tables.summary import study_summary
@@ -30,7 +35,7 @@ def samplers(frame: pd.DataFrame) -> pd.DataFrame:
             for value, metric in zip(rows["value"], rows["metric"], strict=True)
         ]
         found.append(rows.assign(cell_id=rows["cell_id"] + f"-{sampler}-{steps}"))
-    return pd.concat(found, ignore_index=True)
+    return on_sampler_axes(pd.concat(found, ignore_index=True))
 
 
 def test_one_table_holds_every_sampler_with_its_calls_and_the_ceiling(samplers: pd.DataFrame) -> None:
@@ -110,13 +115,34 @@ def test_too_many_settings_for_a_row_of_panels_each_are_sent_to_the_nfe_figure(
         draw("quality", pd.concat(more, ignore_index=True), tmp_path)
 
 
-def test_labels_do_not_decide_whether_the_sampler_varies(samplers: pd.DataFrame, frame: pd.DataFrame) -> None:
+def test_labels_do_not_decide_whether_the_sampler_varies(samplers: pd.DataFrame) -> None:
     for arm in (f"smdim sampler={sampler} steps={steps}" for sampler, steps in CALLS):
         samplers = samplers.assign(study_arm=samplers["study_arm"].mask(samplers["arm"] == arm, arm))
     names = dict(zip(samplers["study_arm"].unique(), ("", "few", "many", "remask", "sure"), strict=True))
     labelled = samplers.assign(arm=samplers["study_arm"].map(names).where(samplers["study_arm"] != "", samplers["arm"]))
     assert varies_sampler(quality_summaries(labelled))
     assert set(one_a_training(labelled)["arm"]) & set(names.values()) == {"few"}
-    steps = frame.assign(study_arm=frame["arm"].where(frame["arm"] == "smdim", ""))
-    steps["arm"] = steps["arm"].replace("smdim", "smdim steps=128")
-    assert not varies_sampler(quality_summaries(steps)) and one_a_training(steps) is steps
+
+
+def test_a_name_alone_is_no_sampler(frame: pd.DataFrame) -> None:
+    """As of trainings of 128 steps where T is 128, of a denoiser with an option `inner`, or of a label."""
+    named = frame.assign(arm=frame["arm"].replace({"smdim": "smdim steps=128", "mamba": "net inner=64"}))
+    assert not varies_sampler(quality_summaries(named)) and one_a_training(named) is named
+
+
+def test_axes_of_a_study_say_what_of_a_name_is_a_sampler(samplers: pd.DataFrame, tmp_path) -> None:
+    """A study of steps of training and of T, as `study.json` records it."""
+    axes = {"arm": ["smdim"], "train.steps": [128, 512], "sample.steps": [8, 128]}
+    arms = [f"smdim steps={train} steps={steps}" for train in (128, 512) for steps in (8, 128)]
+    plan = {"study": {"axes": axes}, "cells": [{"kind": "quality", "labels": {"arm": arm}} for arm in arms]}
+    (tmp_path / "study.json").write_text(json.dumps(plan))
+    drawn = samplers[samplers["arm"] == "smdim sampler=cached steps=16"]
+    rows = [drawn.assign(arm=arm, sample_steps=int(arm.rpartition("=")[2])) for arm in arms]
+    stored = pd.concat(rows).drop(columns=["study_arm", "place", "colour", "axes"])
+    summaries = quality_summaries(as_frame(stored, presentation_of(tmp_path)))
+    assert {one.arm: base_arm(one) for one in summaries} == {
+        "smdim steps=128 steps=8": "smdim steps=128",
+        "smdim steps=128 steps=128": "smdim steps=128",
+        "smdim steps=512 steps=8": "smdim steps=512",
+        "smdim steps=512 steps=128": "smdim steps=512",
+    }
