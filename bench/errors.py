@@ -39,7 +39,10 @@ def in_one_line(text: str) -> str:
 
 def quoted(value: object) -> str:
     """A value in an error: a text in one line between quotation marks, another value as Python writes it."""
-    return f"'{in_one_line(value)}'" if isinstance(value, str) else repr(value)
+    try:
+        return f"'{in_one_line(value)}'" if isinstance(value, str) else repr(value)
+    except ValueError:  # sys.set_int_max_str_digits
+        return "a number of thousands of digits"
 
 
 class CellFailure(Exception):

@@ -110,7 +110,8 @@ def bits_of_scores(
     """Bits/token of the `chosen` windows from `score(chosen)`, nats a window and draw (W, draws); of several processes
     each scores the windows `mine`, and `total` sums an array over them."""
     scores_WD = np.zeros((len(chosen), draws))
-    scores_WD[mine] = score(chosen[mine])
+    if len(chosen[mine]):
+        scores_WD[mine] = score(chosen[mine])
     if total is not None:
         scores_WD = total(scores_WD)
     return summarise(scores_WD, clean_windows(windows, chosen, pad_id)[1], chosen, level)

@@ -112,6 +112,7 @@ class MultiScaleDiffusion(AbsorbingDiffusion):
         step_N = torch.round(time_N * self.steps)
         log_share_N = torch.log((step_N - 1).clamp(min=FIRST_STEP_SHARE) / step_N)  # log s/t; s = 0 reveals all
         reveal_NV = -torch.expm1(power_V * log_share_N[:, None])  # 1 - (s/t)^w
+        reveal_NV = reveal_NV.masked_fill((step_N == 1)[:, None], 1.0)  # of a power near 0 the share of s = 0 is not
         reveal_N = reveal_NV.gather(1, clean_N[:, None]).squeeze(1)
         model_reveals_N = (tilted_NV.softmax(dim=1) * reveal_NV).sum(dim=1).clamp(max=SURE)
         stays_N = (1 - reveal_N) * (power_N * log_share_N - torch.log1p(-model_reveals_N))

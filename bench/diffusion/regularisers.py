@@ -28,7 +28,8 @@ from bench.errors import quoted
 
 NONE = "none"
 FORMS = "pitch=WEIGHT, chord=K:WEIGHT, joined by +"
-NUMBER = r"[0-9]+(?:\.[0-9]+)?(?:e-?[0-9]+)?"
+LIMIT = "[1-9][0-9]{0,5}"
+NUMBER = r"[0-9]{1,9}(?:\.[0-9]+)?(?:e-?[0-9]{1,2})?"
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class RegulariserChoice:
                 continue
             if (found := re.fullmatch(rf"pitch=({NUMBER})", part)) and "pitch_weight" not in chosen:
                 chosen["pitch_weight"] = float(found[1])
-            elif (found := re.fullmatch(rf"chord=([1-9][0-9]*):({NUMBER})", part)) and "chord_weight" not in chosen:
+            elif (found := re.fullmatch(rf"chord=({LIMIT}):({NUMBER})", part)) and "chord_weight" not in chosen:
                 chosen |= {"chord_limit": int(found[1]), "chord_weight": float(found[2])}
             else:
                 raise DiffusionError(

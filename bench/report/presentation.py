@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import yaml
 
 from bench.errors import UserError, as_user_error
 from bench.files import read_json
 from bench.study.presentation import PresentationSettings
 from bench.study.source import axis_name, axis_values, read_source
-from bench.study.yaml import KeyPath, Place, allowed_words, load_yaml, read_yaml, validate
+from bench.study.yaml import YAML_TROUBLE, KeyPath, Place, allowed_words, load_yaml, read_yaml, validate
 
 STUDY_ARM, PLACE, COLOUR, AXES = "study_arm", "place", "colour", "axes"
 """Columns that `presented` adds: what the study calls an arm that has a label, the arm's place, its colour, and what
@@ -144,7 +143,7 @@ def _override(content: dict[str, Any], override: str) -> str:
     if group not in PresentationSettings.model_fields:
         words = allowed_words(group, PresentationSettings.model_fields)
         raise UserError(f"--set {override}: unknown key; {words}")
-    with as_user_error(yaml.YAMLError, ValueError, RecursionError, words=f"--set {override}: no valid YAML: "):
+    with as_user_error(*YAML_TROUBLE, words=f"--set {override}: no valid YAML: "):
         value = load_yaml(text) if text.strip()[:1] in "[{\"'" else text.strip()
     if not dot:
         content[group] = value

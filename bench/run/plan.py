@@ -236,16 +236,25 @@ def _check_objective(study: Study, member: Combination, lengths: Iterable[int]) 
 def _check_process(study: Study, member: Combination, config: ArmConfig, tokens: TokenCorpus) -> None:
     """Raise UserError where diffusion, network, sampler and constraints do not go together."""
     from architectures import DenoiserError, without_weights
+    from bench.diffusion.samplers import SAMPLERS
+    from bench.diffusion.samplers.constraint import JointConstraint
     from bench.measure.quality.process import build_constraint, build_diffusion
     from bench.training.checks import check_process
 
     with study.place.naming("baseline", "diffusion"):
         process = build_diffusion(tokens, member.diffusion.deciding())
+    network: Any = None
     with study.place.naming("baseline", "diffusion", arm=f"arm {quoted(member.label)}"), suppress(DenoiserError):
-        check_process(process, without_weights(config), member.length, member.train)
+        network = without_weights(config)
+        check_process(process, network, member.length, member.train)
     with study.place.naming("baseline", "sample", arm=repr(member.label)):
         process.check_sampler(member.sample.sampler, member.sample.options())
-        build_constraint(tokens, member.sample.constraints)
+        joint = isinstance(build_constraint(tokens, member.sample.constraints), JointConstraint)
+        sampler, options = SAMPLERS[member.sample.sampler], member.sample.options()
+        for length in member.played_lengths:
+            part = sampler.part(length, member.diffusion.block, joint=joint, **options)
+            if network is not None and not member.diffusion.block:  # which is checked with the process
+                network.check_length(part)
 
 
 def _reference_lengths(study: Study, member: Combination) -> list[int]:

@@ -8,12 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from bench.errors import UserError, quoted
+from bench.errors import UserError, first_line, quoted
 from bench.files import canonical_hash
 from bench.study.tuning import is_number
-from bench.study.yaml import KeyPath, Place, allowed_words, load_yaml, read_yaml
+from bench.study.yaml import YAML_TROUBLE, KeyPath, Place, allowed_words, load_yaml, read_yaml
 
 MANY_CELLS = 100_000
 """Above this a study needs `--yes`."""
@@ -132,7 +130,8 @@ def _check_combined(key: str, axes: dict[str, list[Any]], settings: Sequence[str
 
 def _comparable(value: Any) -> Any:
     """Equal for equal values, 1 and 1.0 among them. Raises TypeError or ValueError for what no setting can be."""
-    return value if is_number(value) and math.isfinite(value) else canonical_hash(value)
+    known = is_number(value) and (isinstance(value, int) or math.isfinite(value))
+    return value if known else canonical_hash(value)
 
 
 def check_number(axes: dict[str, list[Any]], seeds: Sequence[int], place: Place) -> None:
@@ -198,8 +197,8 @@ def _override(
         raise UserError(f"--set {override}: unknown key; {allowed_words(parts[0], [*top, *baseline])}")
     try:
         value = load_yaml(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"--set {override}: the value is not valid YAML: {str(error).splitlines()[0]}") from error
+    except YAML_TROUBLE as error:
+        raise UserError(f"--set {override}: the value is not valid YAML: {first_line(error)}") from error
     current = content
     for part in path[:-1]:
         if not isinstance(current.get(part), dict):

@@ -61,8 +61,12 @@ Yaml12Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 Yaml12Loader.add_constructor("tag:yaml.org,2002:float", _number)
 
 
+YAML_TROUBLE = (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError)
+"""What reading a YAML document raises; the last two of a tag with another value, `!!bool maybe`."""
+
+
 def load_yaml(text: str) -> Any:
-    """The value of a YAML 1.2 document. Raises yaml.YAMLError, ValueError or RecursionError."""
+    """The value of a YAML 1.2 document. Raises YAML_TROUBLE."""
     return yaml.load(text, Loader=Yaml12Loader)
 
 
@@ -78,10 +82,10 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not UTF-8 text") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except YAML_TROUBLE as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        problem = getattr(error, "problem", None) or first_line(error)
         raise UserError(f"{place}: not valid YAML: {problem}") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}: a study is a mapping of keys, found {type(value).__name__}")

@@ -100,7 +100,7 @@ class Ledger:
     def note_bits(self, bits: float) -> bool:
         """Take in a validation at the present step; whether it is better than all before, of which a tie is not."""
         self.latest_bits, self.noted_step = bits, self.step
-        if self.best_bits is None or bits < self.best_bits:
+        if self.best_bits is None or math.isnan(self.best_bits) or bits < self.best_bits:
             self.best_bits, self.best_step, self.worse = bits, self.step, 0
             return True
         self.worse += 1

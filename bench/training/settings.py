@@ -11,6 +11,7 @@ from bench.training.errors import TrainingError
 from bench.training.tracking import UNTRACKED, Tracker
 
 BUDGETS = ("steps", "seconds", "flops")
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 def _tracker(value: object) -> object:
@@ -39,7 +40,7 @@ class PartialTrainSettings(BaseModel):
         description="processes a study's cell trains in, under torchrun: each takes its share of a batch, and a GPU",
     )
     learning_rate: float = Field(1e-3, gt=0, description="AdamW's largest step; SCHmUBERT 5e-4 at 512 wide")
-    betas: tuple[float, float] = Field(
+    betas: tuple[Decay, Decay] = Field(
         (0.9, 0.99), strict=False, description="AdamW's decays; 0.99 forgets fast enough for short runs"
     )
     weight_decay: float = Field(0.01, ge=0, description="AdamW's; not on norms, biases, embeddings, positions, SSM's")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from bench.child import Events
 from bench.errors import CellFailure, UserError, failure_of, first_line, is_out_of_memory
 from bench.measure.efficiency.worker import EfficiencyWorker
 from bench.run import worker
@@ -63,13 +64,11 @@ def test_a_cell_that_trains_ends_as_oom(error: Exception, tmp_path: Path, monkey
         raise error
 
     monkeypatch.setattr(worker, "_run", run)
-    monkeypatch.setattr(worker, "end_with_parent", lambda: None)
-    monkeypatch.setattr(worker, "own_output", io.StringIO)
     cell, lease = Cell("quality", {"arm": "a"}, {"kind": "quality"}), tmp_path / "lease"
     folder = CellFolder(tmp_path / cell.id)
     folder.begin(cell)
     lease.touch()
-    assert worker.main([str(folder.path), str(lease)]) == 0
+    assert worker.main([str(folder.path), str(lease)], Events(io.StringIO())) == 0
     assert folder.status().state == "oom" and {row["reason"] for row in folder.rows()} == {folder.status().reason}
 
 
@@ -82,7 +81,7 @@ def test_a_length_that_is_timed_ends_as_oom_and_longer_ones_are_not_tried(error:
     events: list[dict[str, Any]] = []
     tried: list[int] = []
     timed = object.__new__(EfficiencyWorker)
-    timed.settings = {"prune": True, "lengths": (16, 32), "memory_limit_gib": None}
+    timed.settings, timed.limit_gib = {"prune": True, "lengths": (16, 32)}, None
     timed.failed, timed.start_bytes, timed.arm = set(), 0.0, SimpleNamespace(device="cpu")  # type: ignore[assignment]
     timed.emit = lambda event, **content: events.append({"event": event} | content)
     for length in (16, 32):

@@ -100,11 +100,11 @@ def _value(part: str, name: str, value: str | None) -> object:
     if name == "scale":
         ScalePrior.check(value or "")
         return value or ""
-    if name in ("chord", "sounding") and value is not None and re.fullmatch(r"[1-9][0-9]*", value):
+    if name in ("chord", "sounding") and value is not None and re.fullmatch(r"[1-9][0-9]{0,5}", value):
         return int(value)
     if name == "pitch" and value in TRAINING_RANGES:
         return value
-    if name == "pitch" and value is not None and (found := re.fullmatch(r"([0-9]+):([0-9]+)", value)):
+    if name == "pitch" and value is not None and (found := re.fullmatch(r"([0-9]{1,6}):([0-9]{1,6})", value)):
         if int(found[1]) <= int(found[2]) <= 127:
             return value
         raise DiffusionError(f"constraint {part}: allowed: MIDI pitches LOW:HIGH in 0..127, the lower one first")

@@ -30,6 +30,7 @@ def draw_path(
     *,
     lifted: int = 0,
     soft: int = 0,
+    scale: float = 1.0,
 ) -> np.ndarray:
     """Symbols of one row, int64 (L,), drawn from the product of its positions' weights restricted to legal rows.
 
@@ -37,13 +38,14 @@ def draw_path(
     of given tokens, -1 where hidden; `u_L` uniform in [0, 1). Exact: backward sums over all legal completions, then
     symbols are drawn from left to right (forward filtering, backward sampling, run from the other end). A rule holds
     between given tokens only where something hidden lies between them: what is given is taken as it is. `lifted`
-    are rules not to apply; `soft` are rules that may be broken at SOFT_COST each. Raises NothingLegalError.
+    are rules not to apply; `soft` are rules that may be broken at SOFT_COST each, in units of `scale` nats, as
+    UNFINISHED_END is. Raises NothingLegalError.
     """
     waived_L = waived_rules(automaton, symbol_L) | lifted
     broken_SC = automaton.broken & np.uint8(~(lifted | soft) & 0xFF)
-    cost_SC = np.where(automaton.broken & np.uint8(soft), SOFT_COST, 0.0)
+    cost_SC = np.where(automaton.broken & np.uint8(soft), scale * SOFT_COST, 0.0)
     begin_S, legal_E = _legal_symbols(broken_SC)
-    end_S = np.where(automaton.unfinished, UNFINISHED_END, 0.0)
+    end_S = np.where(automaton.unfinished, scale * UNFINISHED_END, 0.0)
     path_L = np.empty(len(symbol_L), dtype=np.int64)
     dead = _compiled(_draw)(
         np.ascontiguousarray(weight_LC),

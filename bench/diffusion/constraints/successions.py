@@ -39,6 +39,8 @@ class Successions:
         tokens_BL: torch.Tensor,
         reveal_BL: torch.Tensor,
         generator: torch.Generator,
+        *,
+        scale: float = 1.0,
     ) -> torch.Tensor:
         """See JointConstraint: (B, L) int64 whose revealed entries are drawn. Raises DiffusionError."""
         weight_BLC = self._symbol_weights(logits_BLV).cpu().numpy()
@@ -47,7 +49,7 @@ class Successions:
         u_BL = torch.rand(tokens.shape, generator=generator, dtype=torch.float64, device=generator.device).cpu().numpy()
         path_BL = np.empty_like(symbol_BL)
         for row in range(len(tokens)):
-            path_BL[row] = self._draw_row(row, weight_BLC[row], symbol_BL[row], u_BL[row])
+            path_BL[row] = self._draw_row(row, weight_BLC[row], symbol_BL[row], u_BL[row], scale)
         drawn_BL = tokens_BL.clone()
         reveal_BL = reveal_BL.to(logits_BLV.device)
         path_N = torch.from_numpy(path_BL).to(logits_BLV.device)[reveal_BL]
@@ -56,14 +58,16 @@ class Successions:
         drawn_BL[reveal_BL.to(drawn_BL.device)] = gumbel_argmax(within_NV, generator).to(drawn_BL.device)
         return drawn_BL
 
-    def _draw_row(self, row: int, weight_LC: np.ndarray, symbol_L: np.ndarray, u_L: np.ndarray) -> np.ndarray:
+    def _draw_row(
+        self, row: int, weight_LC: np.ndarray, symbol_L: np.ndarray, u_L: np.ndarray, scale: float
+    ) -> np.ndarray:
         try:
-            return draw_path(self.automaton, weight_LC, symbol_L, u_L)
+            return draw_path(self.automaton, weight_LC, symbol_L, u_L, scale=scale)
         except NothingLegalError as error:
             position = error.position
         if (symbol_L >= 0).any():
             try:
-                return draw_path(self.automaton, weight_LC, symbol_L, u_L, soft=CHORD_RULE)
+                return draw_path(self.automaton, weight_LC, symbol_L, u_L, soft=CHORD_RULE, scale=scale)
             except NothingLegalError:
                 pass
         raise self._nothing_legal(row, position, weight_LC, symbol_L, u_L)

@@ -17,6 +17,10 @@ from bench.diffusion.samplers.request import Filling, Sample, SampleRequest, shi
 FIRST_HITTING = "first-hitting"
 INNER = (FIRST_HITTING, "ancestral", "cached", "confidence", "remask")
 WITHIN = Option(str, FIRST_HITTING, choices=INNER)
+ACROSS_BLOCKS = (
+    "constrain: rules over several positions do not reach over blocks; allowed: rules for one position (pitch, scale), "
+    "or a network of objective absorbing"
+)
 REVEAL = Option(int, None, least=1, allowed="1 or more tokens a call")
 
 
@@ -55,8 +59,44 @@ def block_calls(
     return replace(found, length=length, block=size, commits=True)
 
 
+def block_part(
+    length: int,
+    trained_block: int | None,
+    joint: bool,
+    *,
+    inner: str,
+    reveal: int | None,
+    block: int | None = None,
+) -> int:
+    """Tokens of a block; DiffusionError for rows that are not whole blocks, for `reveal` with an inner sampler that
+    reveals no fixed number, and for a constraint over several blocks."""
+    size = block or trained_block
+    if size is None:
+        raise DiffusionError("block: not given; allowed: a number of tokens that divides the length")
+    if length % size:
+        raise DiffusionError(f"block: {size} tokens do not divide the length {length}; allowed: whole blocks")
+    if reveal is not None and inner != FIRST_HITTING:
+        raise DiffusionError(f"reveal: {inner} reveals no fixed number a call; allowed: with inner {FIRST_HITTING}")
+    if joint and size != length:
+        raise DiffusionError(ACROSS_BLOCKS)
+    return size
+
+
+def token_part(length: int, trained_block: int | None, joint: bool) -> int:
+    """All tokens; DiffusionError for a constraint on several of them."""
+    if joint:
+        raise DiffusionError(ACROSS_BLOCKS)
+    return length
+
+
 @register_sampler(
-    "block", objectives=(BLOCK,), calls=block_calls, instead_of_steps="reveal", inner=WITHIN, reveal=REVEAL
+    "block",
+    objectives=(BLOCK,),
+    calls=block_calls,
+    parts=block_part,
+    instead_of_steps="reveal",
+    inner=WITHIN,
+    reveal=REVEAL,
 )
 def block(request: SampleRequest, *, inner: str, reveal: int | None) -> Sample:
     """The blocks that the network is trained on, from left to right, each drawn from MASK given those before it
@@ -69,6 +109,7 @@ def block(request: SampleRequest, *, inner: str, reveal: int | None) -> Sample:
 @register_sampler(
     "block-approximate",
     calls=block_calls,
+    parts=block_part,
     instead_of_steps="reveal",
     block=Option(int, None, least=1, allowed="1 token or more"),
     inner=WITHIN,
@@ -80,12 +121,12 @@ def block_approximate(request: SampleRequest, *, block: int | None, inner: str, 
     The state after a block is that of a row that ends there, and no call reads the MASKs that follow, which such a
     network has seen in training (Fast-dLLM, Wu et al. 2025, 2505.22618, keeps them in each call).
     """
-    if block is None:
-        raise DiffusionError("block: not given; allowed: a number of tokens that divides the length")
     return in_blocks(request, block, inner, reveal)
 
 
-@register_sampler("autoregressive", objectives=(AUTOREGRESSIVE,), calls=lambda length, *_: CallPlan(length, 1, 1))
+@register_sampler(
+    "autoregressive", objectives=(AUTOREGRESSIVE,), calls=lambda length, *_: CallPlan(length, 1, 1), parts=token_part
+)
 def autoregressive(request: SampleRequest) -> Sample:
     """Tokens from left to right, each from the logits after those before it, the first from those after MASK alone.
 
@@ -109,7 +150,7 @@ def autoregressive(request: SampleRequest) -> Sample:
     return filling.sample()
 
 
-def in_blocks(request: SampleRequest, size: int, inner: str, reveal: int | None) -> Sample:
+def in_blocks(request: SampleRequest, size: int | None, inner: str, reveal: int | None) -> Sample:
     """Fill blocks of `size` tokens from left to right, each with the sampler `inner` at its own defaults.
 
     A denoising call is given one block and the network's state after the blocks before it. Then one call without the
@@ -121,10 +162,8 @@ def in_blocks(request: SampleRequest, size: int, inner: str, reveal: int | None)
     Raises DiffusionError for rows that are not whole blocks, and as `Prefix`.
     """
     length = request.tokens_BL.shape[1]
-    if length % size:
-        raise DiffusionError(f"block: {size} tokens do not divide the length {length}; allowed: whole blocks")
-    if reveal is not None and inner != FIRST_HITTING:
-        raise DiffusionError(f"reveal: {inner} reveals no fixed number a call; allowed: with inner {FIRST_HITTING}")
+    joint = isinstance(request.constrain, JointConstraint)
+    size = block_part(length, None, joint, inner=inner, reveal=reveal, block=size)
     sampler, options = SAMPLERS[inner], {} if reveal is None else {"per_call": reveal}
     request = replace(request, objective=ABSORBING, trained_block=None, steps=None if reveal else request.step_count)
     if size == length:
@@ -179,10 +218,7 @@ class Prefix:
         if extend is None:
             raise DiffusionError("sampler: this network has no `extend`, so nothing is cached; allowed: backbones")
         if isinstance(request.constrain, JointConstraint):
-            raise DiffusionError(
-                "constrain: rules over several positions do not reach over blocks; allowed: rules for one position "
-                "(pitch, scale), or a network of objective absorbing"
-            )
+            raise DiffusionError(ACROSS_BLOCKS)
         self.tokens_BL = tokens_BL
         self._extend, self._constrain = extend, request.constrain
         self._state: Any = None

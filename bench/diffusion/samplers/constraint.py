@@ -33,17 +33,21 @@ class JointConstraint(Protocol):
         tokens_BL: torch.Tensor,
         reveal_BL: torch.Tensor,
         generator: torch.Generator,
+        *,
+        scale: float = 1.0,
     ) -> torch.Tensor:
         """Tokens (B, L) int64 whose entries where `reveal_BL` are drawn; the others are not read.
 
         `logits_BLV` float64 on the denoiser's device, at every position, divided by the temperature already (at
         temperature 0 they are so far apart that the most likely choice is certain), -inf for MASK, PAD and what is
-        forbidden; tokens outside the nucleus of top-p are 1e4 lower, so that they are taken only where no other is
-        legal. `tokens_BL` is the state before the reveal (MASK where hidden). `reveal_BL` (B, L) bool marks hidden
-        positions; those hidden and not marked stay MASK after this call, and some completion of them must be legal
-        given what is drawn. Drawing a whole legal row from the product of the positions' softmaxes, restricted to
-        legal rows, and keeping the revealed part of it is such a draw. A sampler may use only a part of what was
-        drawn (the most probable) and may hide positions again. `generator` is on the CPU or the device.
+        forbidden; tokens outside the nucleus of top-p are `scale` times 1e4 lower, so that they are taken only where no
+        other is legal. `scale` is 1 / temperature, at least 1: by it a constraint multiplies its own penalties, which
+        then outweigh logits of any temperature. `tokens_BL` is the state before the reveal (MASK where hidden).
+        `reveal_BL` (B, L) bool marks hidden positions; those hidden and not marked stay MASK after this call, and some
+        completion of them must be legal given what is drawn. Drawing a whole legal row from the product of the
+        positions' softmaxes, restricted to legal rows, and keeping the revealed part of it is such a draw. A sampler
+        may use only a part of what was drawn (the most probable) and may hide positions again. `generator` is on the
+        CPU or the device.
         Raises DiffusionError where nothing is legal, with the piece and position.
         """
 

@@ -11,7 +11,7 @@ from bench.diffusion.errors import DiffusionError
 from bench.diffusion.samplers.constraint import Constraint, JointConstraint
 
 OUTSIDE_NUCLEUS = 1e4  # nats: taken by a joint constraint only where nothing else is legal
-COLDEST = 1e-9  # temperature a joint constraint is given for 0: the most likely choice is certain
+COLDEST = 1e-9  # lowest temperature that logits are divided by, 0 for a joint constraint: the best choice is certain
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Drawing:
             self._refuse_nothing(logits_NV, reveal_BL)
         if self.temperature == 0:
             return logits_NV.argmax(dim=1)
-        logits_NV = logits_NV / self.temperature
+        logits_NV = logits_NV / max(self.temperature, COLDEST)
         if self.top_p < 1:
             logits_NV = logits_NV.masked_fill(outside_nucleus(logits_NV, self.top_p), float("-inf"))
         return gumbel_argmax(logits_NV, self.generator)
@@ -70,10 +70,12 @@ class Drawing:
     def _draw_jointly(
         self, constrain: JointConstraint, logits_BLV: torch.Tensor, tokens_BL: torch.Tensor, reveal_BL: torch.Tensor
     ) -> torch.Tensor:
-        logits_BLV = self._allowed(logits_BLV) / max(self.temperature, COLDEST)
+        scale = 1 / max(self.temperature, COLDEST)
+        logits_BLV = self._allowed(logits_BLV) * scale
+        scale = max(scale, 1.0)
         if self.top_p < 1 and self.temperature > 0:
-            logits_BLV = logits_BLV - OUTSIDE_NUCLEUS * outside_nucleus(logits_BLV, self.top_p)
-        return constrain.draw(logits_BLV, tokens_BL, reveal_BL, self.generator)[reveal_BL]
+            logits_BLV = logits_BLV - scale * OUTSIDE_NUCLEUS * outside_nucleus(logits_BLV, self.top_p)
+        return constrain.draw(logits_BLV, tokens_BL, reveal_BL, self.generator, scale=scale)[reveal_BL]
 
     def _refuse_nothing(self, logits_NV: torch.Tensor, reveal_BL: torch.Tensor) -> None:
         empty_N = torch.isneginf(logits_NV).all(dim=1)

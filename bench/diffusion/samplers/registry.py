@@ -60,6 +60,9 @@ class Sampler:
     instead_of_steps  option that stands in place of the number of steps
     calls             `calls(length, steps, trained_block, **options) -> CallPlan` of a row of MASK alone; None where it
                       is not predicted
+    parts             `parts(length, trained_block, joint, **options)`: tokens that a network is given at once, where it
+                      is not all of them; DiffusionError for options that do not go together, or with a constraint on
+                      several positions (`joint`). None: all tokens, with any
     """
 
     name: str
@@ -70,6 +73,7 @@ class Sampler:
     instead_of_steps: str | None = None
     objectives: tuple[str, ...] = (ABSORBING,)
     calls: Callable[..., CallPlan] | None = None
+    parts: Callable[..., int] | None = None
 
     def __call__(self, denoise: Denoise, tokens_BL: torch.Tensor, **settings: Any) -> Sample:
         """Fill every MASK of `tokens_BL`; `settings` are the sampler's own options and fields of SampleRequest."""
@@ -99,6 +103,16 @@ class Sampler:
         chosen = {name: options.get(name, option.default) for name, option in self.options.items()}
         return self.calls(length, steps, trained_block, **chosen)
 
+    def part(self, length: int, trained_block: int | None = None, *, joint: bool = False, **options: Any) -> int:
+        """Tokens of a piece of `length` tokens that a network is given at once.
+
+        Raises DiffusionError for options that do not go together, as a run does; `joint`: there is a constraint on
+        several positions."""
+        if self.parts is None:
+            return length
+        chosen = {name: options.get(name, option.default) for name, option in self.options.items()}
+        return self.parts(length, trained_block, joint, **chosen)
+
     def steps_for(self, steps: int, masked: float) -> int:
         """The steps of rows of which a share `masked` in 0..1 is to be filled, where rows of MASK alone take `steps`:
         that share of them, at least 1. A sampler that works in windows divides its steps itself."""
@@ -116,12 +130,15 @@ def register_sampler(
     instead_of_steps: str | None = None,
     objectives: tuple[str, ...] = (ABSORBING,),
     calls: Callable[..., CallPlan] | None = None,
+    parts: Callable[..., int] | None = None,
     **options: Option,
 ) -> Callable[[Callable[..., Sample]], Sampler]:
     """Decorator that registers a function of a SampleRequest and of its own options under `name`; see Sampler."""
 
     def register(fill: Callable[..., Sample]) -> Sampler:
-        SAMPLERS[name] = Sampler(name, fill, options, schedules, needs_window, instead_of_steps, objectives, calls)
+        SAMPLERS[name] = Sampler(
+            name, fill, options, schedules, needs_window, instead_of_steps, objectives, calls, parts
+        )
         return SAMPLERS[name]
 
     return register

@@ -13,9 +13,20 @@ from bench.diffusion.samplers.registry import Option, Sampler, register_sampler
 from bench.diffusion.samplers.request import Filling, Sample, SampleRequest, shifted
 
 
+def window_part(length: int, trained_block: int | None, joint: bool, *, window: int | None, overlap: int | None) -> int:
+    """Tokens of a window; DiffusionError for an overlap that leaves no token of it."""
+    window = length if window is None else window
+    if not 0 <= (window // 2 if overlap is None else overlap) < window:
+        raise DiffusionError(
+            f"window, overlap: {window} and {overlap} tokens; allowed: a window of 1 or more, a shorter overlap"
+        )
+    return min(window, length)
+
+
 @register_sampler(
     "semi-autoregressive",
     needs_window=True,
+    parts=window_part,
     window=Option(int, None, least=1, allowed="1 token or more"),
     overlap=Option(int, None, least=0, allowed="0 tokens or more"),
 )
@@ -34,11 +45,8 @@ def in_windows(
     forgotten (Arriola et al. 2025, 2503.09573, with a sliding context). The steps are those of a window of MASK alone,
     see `window_plan`. NFE is summed over the windows.
     """
+    window_part(request.tokens_BL.shape[1], None, False, window=window, overlap=overlap)
     overlap = window // 2 if overlap is None else overlap
-    if not 0 <= overlap < window:
-        raise DiffusionError(
-            f"window, overlap: {window} and {overlap} tokens; allowed: a window of 1 or more, a shorter overlap"
-        )
     filling = Filling(request)
     plan = window_plan(filling.masked_BL.cpu(), window, overlap, sampler, request.step_count)
     total, done = sum(share for _, _, share in plan), 0

@@ -66,9 +66,11 @@ class Repeats:
 
     def _round(self, arm: Arm, work: Sequence[Mapping[str, Any]], stage: str, **progress: Any) -> None:
         """A turn, and what a probe takes at full speed by those so far."""
+        before = self._counts(arm, work)
         self.group.turn(arm, {"command": "round", "work": work}, stage, **progress)
+        after = self._counts(arm, work)
         probes_s = self.probes_s.setdefault(arm.cell.threads, [])
-        for block in work:
+        for block in (one for one in work if after[_key(one)] > before[_key(one)]):
             for probe_s in _probes(_newest(arm, block)):
                 insort(probes_s, probe_s)
         for other in self.group.arms:

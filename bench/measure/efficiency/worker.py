@@ -72,8 +72,9 @@ class EfficiencyWorker:
         self.sampled: set[int] = set()
         self.warm_s: dict[tuple[str, int], float] = {}
         self.start_bytes = held_bytes(settings["device"])
-        if settings["memory_limit_gib"] is not None:
-            limit_growth(settings["memory_limit_gib"] * 2**30)
+        self.limit_gib = settings["memory_limit_gib"] if torch.device(settings["device"]).type == "cpu" else None
+        if self.limit_gib is not None:
+            limit_growth(self.limit_gib * 2**30)
         imported_s = time.perf_counter() - STARTED_S
         self.arm = TimedArm(settings)
         self.gpu = GpuWatch(self.arm.device, lambda words: emit("warning", words=words))
@@ -180,9 +181,8 @@ class EfficiencyWorker:
         """Reason of a failure for lack of memory, and bytes beyond the process without a model: those held when the
         request failed (where the system has the figure) and the request (where the message has it)."""
         held, request = held_bytes(self.arm.device) - self.start_bytes, requested_bytes(problem)
-        limit_gib = self.settings["memory_limit_gib"]
         around = [] if math.isnan(held) else [f"{held / 2**30:.3g} GiB held"]
-        around += [] if limit_gib is None else [f"the limit is {limit_gib:g} GiB"]
+        around += [] if self.limit_gib is None else [f"the limit is {self.limit_gib:g} GiB"]
         if not math.isnan(request):
             reason = f"oom: {request:.0f} bytes ({request / 2**30:.3g} GiB) asked for"
         known = [size for size in (held, request) if not math.isnan(size)]

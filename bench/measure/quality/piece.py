@@ -50,7 +50,10 @@ def gflops_row(network: Any, settings: Mapping[str, Any], length: int) -> dict[s
     plan = call_plan(settings["diffusion"], settings["sample"], length)
     if plan is None or plan.most:
         return missing(PIECE_GFLOPS, f"calls of sampler {settings['sample']['sampler']} are not predicted")
-    return row(PIECE_GFLOPS, plan.flops(network) / 1e9, n=1, definition=quantity_of(PIECE_GFLOPS).definition)
+    cost = plan.of_network(network)
+    if cost.reason:
+        return missing(PIECE_GFLOPS, cost.reason)
+    return row(PIECE_GFLOPS, cost.flops / 1e9, n=1, definition=quantity_of(PIECE_GFLOPS).definition)
 
 
 def _alone(

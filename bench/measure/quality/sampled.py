@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from bench.diffusion.constraints.choice import NONE
 from bench.measure.quality.likelihood import bits_row, nats_vectors
 from bench.measure.quality.music import full_windows, held_out_windows
 from bench.measure.rows import missing
@@ -69,14 +70,16 @@ def sampler_likelihood(
 
 def unknown_law(diffusion: AbsorbingDiffusion, sample: Mapping[str, Any], length: int) -> str:
     """Why the likelihood under a cell's sampler is not computed; "" where it is."""
-    changed = [name for name in LAW_CHANGED if sample.get(name) not in (None, 1.0)]
+    changed = [name for name in LAW_CHANGED if sample.get(name) not in (None, 1.0, NONE)]
     if changed:
         return f"sample.{changed[0]} changes the law that is drawn from"
     if diffusion.block is None:
         return ""
     if (inner := sample.get("inner", "first-hitting")) != "first-hitting":
         return f"inner sampler {inner}: its law is not known"
-    if diffusion.block == length or diffusion.block > LONGEST_ESTIMATED:
+    if diffusion.block == length:
+        return f"one block of {length} tokens is the whole piece; the bound stands alone"
+    if diffusion.block > LONGEST_ESTIMATED:
         return f"blocks of {diffusion.block} tokens: over {LONGEST_ESTIMATED} too many orders; the bound stands alone"
     return ""
 

@@ -267,3 +267,35 @@ def test_token_notes_are_those_that_miditok_decodes() -> None:
     assert sorted(zip(ours.onset, ours.duration, ours.pitch, ours.velocity, strict=True)) == sorted(
         zip(theirs["time"] / quarter, theirs["duration"] / quarter, theirs["pitch"], theirs["velocity"], strict=True)
     )
+
+
+@pytest.mark.parametrize("temperature", [1.0, 1e-3, 1e-5, 0.0])
+def test_a_piece_ends_with_a_whole_note_at_any_temperature(temperature: float) -> None:
+    """The network is a little surer of a Pitch at the end; a note that no piece finishes is worse all the same."""
+    logits_LV = torch.zeros(7, len(TINY_WORDS))
+    logits_LV[-1, PITCH] = 0.05
+    rules = ConstraintChoice.parse("grammar").build(TINY, 1)
+    sample = SAMPLERS["first-hitting"](
+        lambda x: logits_LV.expand(*x.shape, -1).clone(),
+        torch.full((20, 7), 1),
+        mask_id=1,
+        forbidden_ids=(0,),
+        steps=7,
+        generator=torch.Generator().manual_seed(0),
+        temperature=temperature,
+        constrain=rules,
+    )
+    assert {TINY.types[int(token)] for token in sample.tokens_BL[:, -1]} <= {"Bar", "Duration"}
+
+
+def test_a_given_chord_above_the_limit_grows_no_more_at_temperature_zero() -> None:
+    row = tokens("Bar_None", "Position_0", "Pitch_60", "Velocity_63", "Duration_1.0.8", "?", "?", "?", "Pitch_64")
+    row = torch.cat([row, tokens("Velocity_63", "Duration_1.0.8")], dim=1)
+    rules = ConstraintChoice.parse("grammar+chord=1").build(LANGUAGE, MASK)
+    assert isinstance(rules, JointConstraint)
+    logits = torch.zeros(1, row.shape[1], len(WORDS), dtype=torch.float64).index_fill(2, torch.tensor(SPECIAL), -np.inf)
+    logits[..., ID["Pitch_72"]] = 0.2
+    logits[..., MASK] = -np.inf
+    drawn = rules.draw(logits * 1e9, row, row == MASK, torch.Generator().manual_seed(0), scale=1e9)[0].numpy()
+    notes = token_notes(drawn, LANGUAGE)
+    assert len(notes.at) == 2 and len(set(notes.onset)) == 2

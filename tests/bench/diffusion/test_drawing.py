@@ -117,7 +117,13 @@ class AllEqual:
         self.least_finite = 0.0
 
     def draw(
-        self, logits_BLV: torch.Tensor, tokens_BL: torch.Tensor, reveal_BL: torch.Tensor, generator: torch.Generator
+        self,
+        logits_BLV: torch.Tensor,
+        tokens_BL: torch.Tensor,
+        reveal_BL: torch.Tensor,
+        generator: torch.Generator,
+        *,
+        scale: float = 1.0,
     ) -> torch.Tensor:
         assert logits_BLV.dtype == torch.float64 and not reveal_BL[tokens_BL != MASK].any()
         assert reveal_BL.any(dim=1).all()
@@ -158,3 +164,11 @@ def test_a_joint_constraint_leaves_the_nucleus_only_where_it_must() -> None:
     draw(top_p=0.9)
     assert rule.least_finite < -9_000
     assert set(draw(temperature=0.0).unique().tolist()) == {1}  # 0 + 0.5 is more than 4 - 9
+
+
+def test_a_temperature_near_zero_draws_the_best_token_and_none_that_is_forbidden() -> None:
+    logits = torch.tensor([0.5, 1.0, 2.0, 0.0]).log_softmax(0).expand(1, 50, 4)
+    row = torch.full((1, 50), MASK)
+    for temperature in (1e-310, 1e-12, 0.0):
+        drawing = Drawing(generator_for("cold"), (2, MASK), temperature=temperature)
+        assert set(drawing.draw(logits, row, row == MASK).tolist()) == {1}

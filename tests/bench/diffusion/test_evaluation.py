@@ -11,7 +11,14 @@ import torch
 
 from bench.diffusion import AbsorbingDiffusion, DiffusionError, generator_for
 from bench.diffusion.elbo import elbo_bits_per_token
-from bench.diffusion.evaluation import bits_per_token, evaluation_masks, scaled_nll, spread, window_scores
+from bench.diffusion.evaluation import (
+    bits_of_scores,
+    bits_per_token,
+    evaluation_masks,
+    scaled_nll,
+    spread,
+    window_scores,
+)
 from bench.diffusion.losses import elbo_weight
 from bench.diffusion.schedule import SCHEDULES, Schedule
 
@@ -219,3 +226,16 @@ def test_errors_name_what_is_wrong() -> None:
         run(windows[:0])
     with pytest.raises(DiffusionError, match="nothing but PAD"):
         run(np.full((1, 4), 2))
+
+
+def test_a_process_without_a_window_adds_nothing(chain) -> None:
+    """As the second of two processes where one window is evaluated."""
+    windows = chain().draw(2)
+
+    def score(chosen: np.ndarray) -> np.ndarray:
+        assert len(chosen)
+        return np.ones((len(chosen), 2))
+
+    whole = {"pad_id": 0, "draws": 2, "total": lambda scores: scores}
+    assert bits_of_scores(score, windows, np.array([1]), mine=slice(0, 1), **whole).value > 0
+    assert bits_of_scores(score, windows, np.array([1]), mine=slice(1, 2), **whole).value == 0

@@ -241,3 +241,13 @@ def test_errors_name_the_setting() -> None:
     ):
         with pytest.raises(DiffusionError, match=message):
             call()
+
+
+@pytest.mark.parametrize("power", [1.0, 0.05, 0.01])
+@pytest.mark.parametrize("steps", [1, 4])
+def test_a_power_near_zero_leaves_the_bound_above_the_true_figure(power: float, steps: int) -> None:
+    """Uniform over four tokens, which costs 2 bits whatever is visible."""
+    process = MultiScaleDiffusion(1, 0, [1.0, 1.0] + [power] * 4, steps=steps)
+    windows = np.array([[2, 3, 4, 5]] * 8)
+    found = elbo_bits_per_token(lambda x: torch.zeros(*x.shape, 6), windows, process, draws=256, batch=256)
+    assert found.high > 1.99

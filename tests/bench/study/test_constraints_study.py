@@ -50,3 +50,27 @@ def test_a_cell_draws_under_its_constraints_and_trains_with_its_regularisers(tin
     assert found["chord_density_onset_max"] <= 2
     assert found["grammar_errors"] < 0.05  # a pitch twice in a chord is all that is left
     assert found["pitch_outliers_absolute"] == 0
+
+
+BLOCKS = "diffusion: {objective: block, block: 8, loss: mdlm, steps: null}"
+
+
+@pytest.mark.parametrize(
+    ("sample", "more", "message"),
+    [
+        ("sampler: semi-autoregressive, window: 16, overlap: 16", "", "window, overlap: 16 and 16 tokens; allowed"),
+        ("sampler: semi-autoregressive, window: 18, overlap: 3", "", "length 18 is not a multiple of stride 4"),
+        ("sampler: block-approximate, block: 2", "", "length 2 is not a multiple of stride 4"),
+        ("sampler: block-approximate, block: 8, inner: remask, reveal: 2", "", "reveal: remask reveals no fixed numb"),
+        ("sampler: block, constraints: grammar", BLOCKS, "rules over several positions do not reach over blocks"),
+    ],
+)
+def test_a_sampler_that_could_only_fail_after_the_training_is_refused(
+    tiny_study: Path, sample: str, more: str, message: str
+) -> None:
+    text = tiny_study.read_text().replace("sample: {", f"sample: {{{sample}, ")
+    text = text.replace("diffusion: {steps: 64}", more or "diffusion: {steps: 64}")
+    path = study_of(text, tiny_study.parent)
+    with pytest.raises(UserError, match=message) as caught:
+        make_plan(load_study(path))
+    assert "\n" not in str(caught.value)

@@ -231,3 +231,32 @@ def test_a_value_of_another_type_is_named_with_file_line_and_key(line: str, word
     with pytest.raises(UserError) as caught:
         load_study(study_file(tmp_path, text))
     assert str(caught.value).startswith(f"{tmp_path / 'tiny.yaml'}:4: {words}")
+
+
+@pytest.mark.parametrize("value", ["!!bool maybe", "!!timestamp soon"])
+def test_a_tag_with_another_value_is_one_line(tmp_path: Path, value: str) -> None:
+    with pytest.raises(UserError, match=r"tiny.yaml: not valid YAML: "):
+        load_study(study_file(tmp_path, GOOD.replace("does it run", value)))
+    with pytest.raises(UserError, match=r"^--set question=!!"):
+        load_study(study_file(tmp_path, GOOD), [f"question={value}"])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("model.stride: [2, 4]", f"model.stride: [1{'0' * 400}, 3]"),
+        ("seeds: [0, 1]", f"seeds: [0x{'f' * 5000}]"),
+        ("name: tiny", f"name: 0x{'f' * 5000}"),
+    ],
+)
+def test_numbers_of_many_digits_are_one_line(tmp_path: Path, old: str, new: str) -> None:
+    assert old in GOOD
+    with pytest.raises(UserError) as caught:
+        load_study(study_file(tmp_path, GOOD.replace(old, new)))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("betas", ["[1.0, 0.99]", "[0.9, 2.0]", "[-0.1, 0.9]"])
+def test_decays_that_adam_refuses_are_refused_in_the_plan(tmp_path: Path, betas: str) -> None:
+    with pytest.raises(UserError, match=r"baseline.train.betas"):
+        load_study(study_file(tmp_path, GOOD.replace("steps: 2", f"steps: 2, betas: {betas}")))

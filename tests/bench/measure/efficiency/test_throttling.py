@@ -4,6 +4,7 @@ lost."""
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import pytest
@@ -312,3 +313,25 @@ def test_the_doctor_says_why_clocks_are_not_known(nvml):
     found = examine_clock(CUDA, lambda device: None)
     assert (found.state, found.detail) == ("missing", "NVML: Insufficient Permissions")
     assert "throttling is not noticed" in found.advice
+
+
+def test_a_block_that_failed_leaves_no_probe_a_second_time(cell, monkeypatch):
+    group = Group([cell("a", training=False)], {}, lambda cell_id, event: None, 1.0)
+    arm, repeats = group.arms[0], Repeats(group)
+    arm.process = Process([slow(1.1), slow(1.1)], Clock())
+    repeats.turn(arm, WORK, "timing")
+    monkeypatch.setattr(group, "turn", lambda *given, **more: None)  # nothing is timed any more
+    repeats.turn(arm, WORK, "timing")
+    assert repeats.probes_s == {1: [1.0, 1.0, 1.1, 1.1]}
+
+
+@pytest.mark.parametrize(("device", "limits"), [("cpu", [2**30]), ("cuda", [])])
+def test_the_limit_of_memory_holds_on_a_cpu_alone(cell, monkeypatch, device, limits):
+    """What the driver of a GPU maps counts in it."""
+    found = []
+    monkeypatch.setattr(efficiency_worker, "limit_growth", found.append)
+    monkeypatch.setattr(efficiency_worker, "held_bytes", lambda device: 0)
+    monkeypatch.setattr(efficiency_worker, "TimedArm", lambda settings: (_ for _ in ()).throw(InterruptedError))
+    with pytest.raises(InterruptedError):
+        efficiency_worker.EfficiencyWorker(asdict(cell("a", device=device, memory_limit_gib=1.0)), lambda *more: None)
+    assert found == limits

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from architectures import config_of, without_weights
+from bench.diffusion.block import BlockDiffusion
 from bench.errors import UserError
 from bench.measure.quality.cell import measure_quality
+from bench.measure.quality.sampled import unknown_law
 from bench.run.plan import Plan, make_plan
 from bench.run.trainings import training_costs
 from bench.store.vectors import read_vectors
@@ -153,3 +155,10 @@ def test_plans_refuse_what_a_run_could_not_do(
             tmp_path, dichterliebe, objective, sampler, **({"arm": "MF", "block": f", {block}" * bool(block)} | more)
         )
     assert "\n" not in str(error.value)
+
+
+def test_no_constraint_changes_no_law_and_one_block_has_a_reason_of_its_own() -> None:
+    process = BlockDiffusion(1, 0, block=4)
+    assert unknown_law(process, {"constraints": "none"}, 8) == ""
+    assert unknown_law(process, {"constraints": "scale"}, 8).startswith("sample.constraints changes the law")
+    assert unknown_law(process, {}, 4) == "one block of 4 tokens is the whole piece; the bound stands alone"
