@@ -9,16 +9,24 @@ import torch
 
 from bench.diffusion.errors import DiffusionError
 from bench.diffusion.samplers.ancestral import cached
+from bench.diffusion.samplers.constraint import JointConstraint
 from bench.diffusion.samplers.registry import Option, Sampler, register_sampler
 from bench.diffusion.samplers.request import Filling, Sample, SampleRequest, shifted
 
 
 def window_part(length: int, trained_block: int | None, joint: bool, *, window: int | None, overlap: int | None) -> int:
-    """Tokens of a window; DiffusionError for an overlap that leaves no token of it."""
+    """Tokens of a window; DiffusionError for an overlap that leaves no token of it, and for none with a constraint on
+    several positions, which would begin anew in each window."""
     window = length if window is None else window
-    if not 0 <= (window // 2 if overlap is None else overlap) < window:
+    overlap = window // 2 if overlap is None else overlap
+    if not 0 <= overlap < window:
         raise DiffusionError(
             f"window, overlap: {window} and {overlap} tokens; allowed: a window of 1 or more, a shorter overlap"
+        )
+    if joint and not overlap and window < length:
+        raise DiffusionError(
+            "overlap: 0 tokens with rules over several positions, which see one window; allowed: an overlap that holds "
+            "a Bar or a Position"
         )
     return min(window, length)
 
@@ -42,10 +50,12 @@ def in_windows(
 
     A window begins `overlap` tokens (default: half a window) before the end of the one before and sees them; the last
     one ends with the piece. So the denoiser never sees more than `window` tokens, and what lies further back is
-    forgotten (Arriola et al. 2025, 2503.09573, with a sliding context). The steps are those of a window of MASK alone,
-    see `window_plan`. NFE is summed over the windows.
+    forgotten (Arriola et al. 2025, 2503.09573, with a sliding context), also by a constraint on several positions: in a
+    window that sees neither a Bar nor a Position of the music before it, time may go back. The steps are those of a
+    window of MASK alone, see `window_plan`. NFE is summed over the windows.
     """
-    window_part(request.tokens_BL.shape[1], None, False, window=window, overlap=overlap)
+    joint = isinstance(request.constrain, JointConstraint)
+    window_part(request.tokens_BL.shape[1], None, joint, window=window, overlap=overlap)
     overlap = window // 2 if overlap is None else overlap
     filling = Filling(request)
     plan = window_plan(filling.masked_BL.cpu(), window, overlap, sampler, request.step_count)

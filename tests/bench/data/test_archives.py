@@ -116,15 +116,13 @@ def test_a_cut_tar_and_what_is_no_archive(tmp_path: Path) -> None:
         unpack(tmp_path / "page.zip", tmp_path / "out")
 
 
-@pytest.mark.parametrize("damage", [(b"b.mid", b"\xff.mid"), (b"b.mid", b"")])
-def test_a_damaged_name_in_a_zip_is_one_line(tmp_path: Path, damage: tuple[bytes, bytes]) -> None:
+def test_a_damaged_name_in_a_zip_is_one_line(tmp_path: Path) -> None:
     archive = make_zip(tmp_path / "set.zip", ("b.mid", b"1"))
-    data, (name, other) = bytearray(archive.read_bytes()), damage
-    for signature, flags, size, start in ((b"PK\3\4", 6, 26, 30), (b"PK\1\2", 8, 28, 46)):
+    data = bytearray(archive.read_bytes())
+    for signature, flags, start in ((b"PK\3\4", 6, 30), (b"PK\1\2", 8, 46)):
         at = data.index(signature)
         data[at + flags + 1] |= 0x08  # the name is UTF-8
-        data[at + size] = len(other)
-        data[at + start : at + start + len(name)] = other + name[len(other) :]
+        data[at + start] = 0xFF
     archive.write_bytes(data)
     with pytest.raises(ArchiveError, match=r"^set\.zip "):
         unpack(archive, tmp_path / "out")

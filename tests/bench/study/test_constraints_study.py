@@ -59,6 +59,7 @@ BLOCKS = "diffusion: {objective: block, block: 8, loss: mdlm, steps: null}"
     ("sample", "more", "message"),
     [
         ("sampler: semi-autoregressive, window: 16, overlap: 16", "", "window, overlap: 16 and 16 tokens; allowed"),
+        ("sampler: semi-autoregressive, window: 16, overlap: 0, constraints: grammar", "", "overlap: 0 tokens with r"),
         ("sampler: semi-autoregressive, window: 18, overlap: 3", "", "length 18 is not a multiple of stride 4"),
         ("sampler: block-approximate, block: 2", "", "length 2 is not a multiple of stride 4"),
         ("sampler: block-approximate, block: 8, inner: remask, reveal: 2", "", "reveal: remask reveals no fixed numb"),
