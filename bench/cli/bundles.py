@@ -28,6 +28,7 @@ def export(
     from bench.citation import check_licence
     from bench.cli.options import results_folder
     from bench.errors import UserError
+    from bench.report import write_report
     from bench.store.bundle import export_bundle
     from bench.store.light import copy_light
 
@@ -37,9 +38,10 @@ def export(
         raise UserError("--license: allowed: with --crate, whose metadata names it")
     licence = check_licence(licence) if licence else ""
     folder = results_folder(study, results)
-    exported = (
-        copy_light(folder, output) if light else export_bundle(folder, output, described=described, licence=licence)
-    )
+    if light:
+        exported = copy_light(folder, output, write_report)
+    else:
+        exported = export_bundle(folder, output, described=described, licence=licence)
     for name in exported.left_out:
         warn(f"{name} is left out: a bundle holds no file of such a name")
     print_line(f"{output}: {exported.cells} cells, {exported.files} files, {exported.bytes / 2**20:.1f} MiB")

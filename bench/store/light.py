@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -32,10 +31,10 @@ COLOURS, SAME_COLOUR, FEW_PIXELS = 64, 8, 0.01
 within so many levels of 255."""
 
 
-def copy_light(folder: Path, target: Path) -> Bundle:
-    """Copy the table, the report and what it is drawn from of the study in `folder` to the folder `target`, enough to
-    report it again but without checkpoints, music, configurations of cells, and the tables and numbers behind figures
-    as CSV, which `report` writes again; learning curves, values of songs and times thinned. Raises UserError, OSError.
+def copy_light(folder: Path, target: Path, report: Callable[[Path], Any] | None = None) -> Bundle:
+    """Copy the table of the study in `folder` and what a report is drawn from to the folder `target`: no checkpoints,
+    music and configurations of cells; learning curves, values of songs and times thinned. `report` writes the report of
+    a folder; of that of the copy report.md and the figures are kept. Raises UserError, OSError.
     """
     store = Store(folder.parent, folder.name)
     plan = store.plan()
@@ -44,9 +43,7 @@ def copy_light(folder: Path, target: Path) -> Bundle:
         raise UserError(f"{folder}: no finished cell; run the study first")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} is there already; allowed: a new or an empty folder")
-    files = [folder / "report.md"]
-    files += sorted((folder / "figures").glob("*.png"))
-    files += [folder / cell["id"] / name for cell in done for name in LIGHT_FILES.get(cell["kind"], ())]
+    files = [folder / cell["id"] / name for cell in done for name in LIGHT_FILES.get(cell["kind"], ())]
     seeded = all(cell["labels"].get("seed") is not None for cell in done if cell["kind"] == "quality")
     target.mkdir(parents=True, exist_ok=True)
     written = [target / "table.parquet"]
@@ -58,12 +55,8 @@ def copy_light(folder: Path, target: Path) -> Bundle:
             copied.write_text(thinned(path), encoding="utf-8")
         elif path.name == TIMES:
             copied.write_text(thinned_times(path), encoding="utf-8")
-        elif path.name == VECTORS:
-            copied.write_bytes(thinned_vectors(path.parent, () if seeded else WITHOUT))
-        elif path.suffix == ".png":
-            copied.write_bytes(smaller_figure(path))
         else:
-            shutil.copyfile(path, copied)
+            copied.write_bytes(thinned_vectors(path.parent, () if seeded else WITHOUT))
         written.append(copied)
     for cell in plan["cells"]:
         if cell["kind"] == "efficiency":
@@ -71,7 +64,23 @@ def copy_light(folder: Path, target: Path) -> Bundle:
     for name, content in (("study.json", plan), ("environment.json", store.cell(done[0]["id"]).environment())):
         written.append(target / name)
         written[-1].write_text(to_json(content, indent=2), encoding="utf-8")
+    if report is not None:
+        report(target)
+        written += _kept_of_report(target, written)
     return Bundle(target, len(done), len(written), sum(path.stat().st_size for path in written))
+
+
+def _kept_of_report(target: Path, others: Collection[Path]) -> list[Path]:
+    """report.md and the figures of a light copy, these in fewer colours; what else a report writes is removed."""
+    kept = [target / "report.md", *sorted((target / "figures").glob("*.png"))]
+    for path in kept[1:]:
+        path.write_bytes(smaller_figure(path))
+    for path in sorted(target.rglob("*"), reverse=True):
+        if path.is_file() and path not in kept and path not in others:
+            path.unlink()
+        elif path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+    return kept
 
 
 def thinned(history: Path) -> str:

@@ -113,14 +113,20 @@ def test_a_crate_is_imported_as_the_study_it_was(study: Path, tmp_path: Path) ->
 
 
 def test_a_light_copy_has_table_and_raw_figures_and_is_read(study: Path, tmp_path: Path) -> None:
-    (study / "figures").mkdir()
-    for name in ("bits.png", "bits.csv"):
-        (study / "figures" / name).write_bytes(b"1")
-    copy_light(study, tmp_path / "light")
+
+    def report(folder: Path) -> None:
+        for name in ("report.md", "report.html", "tables/bits.csv", "figures/bits.png", "figures/bits.csv"):
+            (folder / name).parent.mkdir(exist_ok=True)
+            (folder / name).write_text(f"{len(load_results(folder).frame)} rows")
+
+    copied = copy_light(study, tmp_path / "light", report)
+    files = [path for path in (tmp_path / "light").rglob("*") if path.is_file()]
+    assert copied.files == len(files) and copied.bytes == sum(path.stat().st_size for path in files)
+    assert (tmp_path / "light" / "report.md").read_text() == "2 rows" and not (tmp_path / "light" / "tables").exists()
     written = {path.relative_to(tmp_path / "light").as_posix() for path in (tmp_path / "light").rglob("*.*")}
     cells = {path.parent.name: path.name for path in (tmp_path / "light").glob("*-*/*")}
     assert {"study.json", "table.parquet", "environment.json", "figures/bits.png"} <= written
-    assert "figures/bits.csv" not in written  # `report` writes it again
+    assert not {"report.html", "figures/bits.csv"} & written  # `report` writes them again
     assert [(name.split("-")[0], file) for name, file in sorted(cells.items())] == [
         ("efficiency", "measurements.jsonl"),
         ("quality", "history.jsonl"),
