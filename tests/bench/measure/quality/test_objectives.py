@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,6 +12,7 @@ from architectures import config_of, without_weights
 from bench.diffusion.block import BlockDiffusion
 from bench.errors import UserError
 from bench.measure.quality.cell import measure_quality
+from bench.measure.quality.piece import gflops_row
 from bench.measure.quality.sampled import unknown_law
 from bench.run.plan import Plan, make_plan
 from bench.run.trainings import training_costs
@@ -162,3 +165,10 @@ def test_no_constraint_changes_no_law_and_one_block_has_a_reason_of_its_own() ->
     assert unknown_law(process, {"constraints": "none"}, 8) == ""
     assert unknown_law(process, {"constraints": "scale"}, 8).startswith("sample.constraints changes the law")
     assert unknown_law(process, {}, 4) == "one block of 4 tokens is the whole piece; the bound stands alone"
+
+
+def test_flops_of_a_network_that_cannot_be_counted_have_a_reason() -> None:
+    settings = {"diffusion": {"objective": "autoregressive"}, "sample": {"sampler": "autoregressive", "steps": 8}}
+    network = SimpleNamespace(uncounted="[fla.x] counts no FLOPs", state_size=lambda length: 0.0)
+    row = gflops_row(network, settings, 8)
+    assert math.isnan(row["value"]) and row["reason"] == "[fla.x] counts no FLOPs"
