@@ -10,6 +10,7 @@ The forms combine: `permute(MF{1,2})*4`. Beside them the causal twin of a patter
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from itertools import permutations
 
 import torch
@@ -18,6 +19,8 @@ from architectures.pattern import BlockPattern, OptionValue, PatternError, Slot
 from architectures.registry import canonical_pattern, find_mixer, make_mixer, mixer_options
 
 FAMILY_LIMIT = 1000
+MOST_WRITTEN = 10 * FAMILY_LIMIT
+"""Texts that a family may expand to, equal patterns among them."""
 ANY_WIDTH = 256
 """Width at which a mixer is asked whether it is causal."""
 _COUNTS = re.compile(r"\{([^{}]*)\}")
@@ -30,10 +33,10 @@ def expand_family(text: str) -> list[BlockPattern]:
     Raises PatternError for a malformed family and for one of more than FAMILY_LIMIT patterns.
     """
     found: dict[str, BlockPattern] = {}
-    for written in _unfold(text):
+    for count, written in enumerate(_unfold(text)):
         pattern = canonical_pattern(written)
         found.setdefault(str(pattern), pattern)
-        if len(found) > FAMILY_LIMIT:
+        if len(found) > FAMILY_LIMIT or count > MOST_WRITTEN:
             raise PatternError(text, 0, f"a family of more than {FAMILY_LIMIT} patterns")
     return list(found.values())
 
@@ -69,21 +72,21 @@ def _is_causal(slot: Slot) -> bool:
         return make_mixer(slot, ANY_WIDTH, {}).causal
 
 
-def _unfold(text: str) -> list[str]:
+def _unfold(text: str) -> Iterator[str]:
     if counts := _COUNTS.search(text):
         start, end = counts.span()
-        return [
-            further
-            for count in _read_counts(text, counts)
-            for further in _unfold(f"{text[:start]}{count if count > 1 else ''}{text[end:]}")
-        ]
+        for count in _read_counts(text, counts):
+            yield from _unfold(f"{text[:start]}{count if count > 1 else ''}{text[end:]}")
+        return
     call = _WORD.search(text)
     if not call:
-        return [text]
+        yield text
+        return
     end = _closing(text, call.end() - 1)
     inside, before, after = text[call.end() : end], text[: call.start()], text[end + 1 :]
     make = _orders if call[1] == "permute" else _places
-    return [further for written in make(text, call.end(), inside) for further in _unfold(before + written + after)]
+    for written in make(text, call.end(), inside):
+        yield from _unfold(before + written + after)
 
 
 def _read_counts(text: str, match: re.Match[str]) -> list[int]:
@@ -100,11 +103,14 @@ def _read_counts(text: str, match: re.Match[str]) -> list[int]:
     return counts
 
 
+def _depth(text: str) -> int:
+    """How many parentheses are open at the end of a text."""
+    return text.count("(") - text.count(")")
+
+
 def _closing(text: str, opening: int) -> int:
-    depth = 0
     for index in range(opening, len(text)):
-        depth += {"(": 1, ")": -1}.get(text[index], 0)
-        if depth == 0:
+        if text[index] == ")" and _depth(text[opening : index + 1]) == 0:
             return index
     raise PatternError(text, opening, "the parenthesis is not closed")
 
@@ -117,7 +123,8 @@ def _orders(text: str, column: int, inside: str) -> list[str]:
 
 
 def _places(text: str, column: int, inside: str) -> list[str]:
-    one, comma, stack = inside.partition(",")
+    comma = next((at for at, one in enumerate(inside) if one == "," and _depth(inside[:at]) == 0), 0)
+    one, stack = inside[:comma], inside[comma + 1 :]
     if not comma:
         raise PatternError(text, column, "place takes a mixer and a stack: place(A, MF*8)")
     mixer, slots = canonical_pattern(one).slots, canonical_pattern(stack).slots

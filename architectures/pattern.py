@@ -20,6 +20,7 @@ from functools import cached_property
 
 OptionValue = bool | int | float | str
 MAX_LAYERS = 1024
+DEEPEST = 100
 _NAME = re.compile(r"[a-z][a-z0-9_.-]*")
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
 _VALUE = re.compile(r"[A-Za-z0-9_.+-]+")
@@ -150,7 +151,7 @@ class _Parser:
     """Recursive descent over one text; `at` is the next character."""
 
     def __init__(self, text: str) -> None:
-        self.text, self.at = text, 0
+        self.text, self.at, self.depth = text, 0, 0
 
     def fail(self, reason: str, column: int | None = None) -> PatternError:
         return PatternError(self.text, self.at if column is None else column, reason)
@@ -180,8 +181,11 @@ class _Parser:
         while (character := self.peek()) and character not in ")*":
             start = self.at
             if character == "(":
-                self.at += 1
+                self.at, self.depth = self.at + 1, self.depth + 1
+                if self.depth > DEEPEST:
+                    raise self.fail(f"groups in more than {DEEPEST} others", start)
                 unit = self.items()
+                self.depth -= 1
                 if self.peek() != ")":
                     raise self.fail("the group is not closed with ')'", start if not self.peek() else None)
                 if not unit:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def training_cost(kind: str, labels: dict[str, Any], settings: dict[str, Any]) -
     length, block = float(settings["length"]), settings.get("diffusion", {}).get("block")
     streams = 2.0 if block and block < length else 1.0
     positions = float(train["batch"]) * length / float(settings.get("model", {}).get("stride", 1)) * streams
-    return float(labels.get("parameters", 1)) * float(train["steps"]) * positions
+    return max(1.0, float(labels.get("parameters", 1))) * float(train["steps"]) * positions
 
 
 class Estimator:
@@ -71,7 +72,7 @@ class Estimator:
 
     def __init__(self, results: Path) -> None:
         paths = [path for path in results.glob("*/*-*/status.json") if path.parent.parent.name[0] != "."]
-        newest = sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True)[:MOST_READ]
+        newest = sorted(paths, key=_written_s, reverse=True)[:MOST_READ]
         self.done = [done for path in newest if (done := _read(CellFolder(path.parent)))]
 
     def estimate(self, cell: Cell) -> Estimate:
@@ -109,8 +110,20 @@ def _read(folder: CellFolder) -> _Done | None:
     return _Done(content["kind"], cost, base_s, (trained or [0.0])[0], peak, folder.path, by_time)
 
 
+def _written_s(path: Path) -> float:
+    """When a file was written; 0 where a runner has just taken it away."""
+    with suppress(OSError):
+        return path.stat().st_mtime
+    return 0.0
+
+
 def _size(folder: Path) -> float:
-    return float(sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()))
+    """Bytes of the files of a cell, of those that stay while they are counted."""
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            total += path.stat().st_size if path.is_file() else 0
+    return float(total)
 
 
 def session_s(arms: int, lengths: int, replicates: int, time_cap_s: float, cores: int) -> tuple[float, float]:

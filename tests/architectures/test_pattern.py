@@ -85,6 +85,7 @@ def test_a_parenthesis_with_a_capital_after_a_mixer_is_a_group():
         ("M(window=", 10, "a value"),
         ("M(a=1,a=2)", 7, "given twice"),
         ("(MF)9999", 1, "more than 1024"),
+        ("(" * 3000 + "M" + ")" * 3000, 101, "groups in more than 100 others"),
         ("M-F", 2, "capital letter"),
     ],
 )
@@ -140,6 +141,8 @@ def test_six_orders_are_two_cycles():
         ("M{1..3}FA*2", ["MFA*2", "M2FA*2", "M3FA*2"]),
         ("M{1,4}A", ["MA", "M4A"]),
         ("place(A, MF*2)", ["A(MF)2", "MA(FM)F", "MFAMF", "MFMAF", "(MF)2A"]),
+        ("place(A(causal,window=8), M)", ["A(causal,window=8)M", "MA(causal,window=8)"]),
+        ("place(MA(window=8)F, M)", ["MA(window=8)FM", "M2A(window=8)F"]),
         ("permute(MMF)", ["M2F", "MFM", "FM2"]),
         ("permute(MF)A{1,2}*3", ["MFA*3", "FMA*3", "MFA2*3", "FMA2*3"]),
         ("permute(M(backward)F)", ["M(backward)F", "FM(backward)"]),
@@ -162,6 +165,14 @@ def test_a_family_without_end_is_refused(monkeypatch):
     assert len(expand_family("M{1..5}F")) == 5
     with pytest.raises(PatternError, match="more than 5 patterns"):
         expand_family("M{1..6}F")
+
+
+def test_a_family_of_more_texts_than_anyone_reads_is_refused_before_all_are_written(monkeypatch):
+    read = []
+    monkeypatch.setattr(family, "canonical_pattern", lambda text: read.append(text) or canonical_pattern("MF"))
+    with pytest.raises(PatternError, match="more than 1000 patterns"):
+        expand_family("M{1..9999}F{1..9999}A{1..9999}")
+    assert len(read) == family.MOST_WRITTEN + 2
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,8 @@ def test_estimates_scale_with_what_is_trained(store: Store) -> None:
     sweep = Cell("tuning", CELLS[0].labels, CELLS[0].settings | {"parts": {}})  # a done cell that trains nothing: ""
     assert wall_time_s([(sweep, one), (sweep, one)], jobs=1, trained=[training_of(sweep)]) == pytest.approx(64.0)
     assert Estimator(store.results / "nowhere").estimate(CELLS[0]).time_s != one.time_s
+    weightless = Cell("quality", CELLS[0].labels | {"parameters": 0}, CELLS[0].settings)
+    assert estimator.estimate(weightless).time_s >= 0
     for seed in (0, 1):  # a budget in seconds: as long as it says, and not scaled with what others train
         timed = Cell("quality", CELLS[0].labels, CELLS[0].settings | {"seed": 7 + seed, "train": {"seconds": 10.0}})
         assert estimator.estimate(timed).time_s == (12.0 if seed else 10.0)
@@ -142,6 +144,16 @@ def test_estimates_scale_with_what_is_trained(store: Store) -> None:
     assert training_cost("quality", {"parameters": 10}, train | stem) == 120
     by_block = {block: train | {"diffusion": {"block": block}} for block in (4, 8)}  # by blocks noisy and clean tokens
     assert [training_cost("quality", {}, by_block[block]) for block in (4, 8)] == [96, 48]
+
+
+def test_a_cell_that_a_runner_begins_meanwhile_is_no_error_of_an_estimate(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bench.run.estimate import Estimator
+
+    found = list(store.results.glob("*/*-*/status.json"))
+    monkeypatch.setattr(Path, "glob", lambda path, pattern: [*found, path / "toy" / "quality-gone-0" / "status.json"])
+    assert len(Estimator(store.results).done) == len(found) - 1
 
 
 def finished(store: Store, values: dict[tuple[str, int], float]) -> None:

@@ -38,6 +38,11 @@ def run(arguments, events):
         food = bytearray(400 << 20)
         food[::4096] = b"x" * len(food[::4096])
         time.sleep(600)
+    if do == "eat and wait":
+        (folder.path / "pid").write_text(str(os.getpid()))
+        food = bytearray(1 << 30)
+        food[::4096] = b"x" * len(food[::4096])
+        time.sleep(600)
     if do == "allocate":
         import resource
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -49,6 +54,13 @@ def run(arguments, events):
         faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
         folder.finish("done", [{{"metric": "faults", "value": float(faults), "unit": "1"}}])
         return 0
+    if do == "print":
+        print("by print", settings["seed"])
+        print("as an error", settings["seed"], file=sys.stderr)
+    if do == "half an event":
+        events.stream.write('{{"event": "pro')
+        events.stream.flush()
+        os.kill(os.getpid(), signal.SIGKILL)
     if do == "oom":
         folder.finish("oom", [], reason="oom: memory ran out")
         return 0

@@ -7,13 +7,15 @@ import platform
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from small_cells import cell
 
 from bench import child as child_module
+from bench.run import cell_process
 from bench.run.attempt import End, attempt
-from bench.run.cell_process import CellServers
+from bench.run.cell_process import CellServer, CellServers
 from bench.run.lease import Leases
 from bench.store.cells import CellFolder, Store, identity
 from bench.study.grid import Cell
@@ -183,3 +185,59 @@ def test_memory_that_one_cell_was_killed_for_does_not_count_against_the_next(
             )
             assert end is (End.SETTLED if not seed else End.KILLED)
     assert store.cell(cell(0, do="die").id).status().state == "oom"
+
+
+@linux
+def test_what_a_cell_prints_is_in_its_own_log(tmp_path: Path) -> None:
+    ends = run_in_turn(tmp_path, [cell(seed, do="print") for seed in range(3)])
+    logs = [sorted((folder.path / "log.txt").read_text().splitlines()) for _, folder in ends]
+    assert logs == [[f"as an error {seed}", f"by print {seed}"] for seed in range(3)]
+
+
+@linux
+def test_a_cell_that_is_killed_within_an_event_has_ended(tmp_path: Path) -> None:
+    ends = run_in_turn(tmp_path, [cell(0, do="half an event"), cell(1)])
+    assert [end for end, _ in ends] == [End.KILLED, End.SETTLED]
+
+
+@linux
+def test_a_server_that_is_dead_before_its_first_cell_is_read_as_a_cell_that_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = CellServer.begin
+
+    def late(server: CellServer, *given: Any) -> None:
+        server.process.kill()
+        server.process.wait()
+        begin(server, *given)
+
+    monkeypatch.setattr(CellServer, "begin", late)
+    ((end, _),) = run_in_turn(tmp_path, [cell()])
+    assert end is End.KILLED
+
+
+@linux
+def test_where_the_system_gives_no_process_the_server_measures_the_cell_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = "import os\ndef fork(): raise BlockingIOError(11, 'no process')\nos.fork = fork\n"
+    monkeypatch.setattr(cell_process, "WORKER", ("-c", refused + cell_process.WORKER[1]))
+    ends = run_in_turn(tmp_path, [cell(seed, do="processes") for seed in range(2)])
+    assert [folder.status().state for _, folder in ends] == ["done", "done"]
+    assert {values(folder)["server"] for _, folder in ends} == {os.getpid()}
+
+
+@linux
+def test_a_log_that_cannot_be_written_is_no_failure_of_the_cell(tmp_path: Path) -> None:
+    folder = Store(tmp_path, "toy").cell(cell(1).id)
+    (folder.path / "log.txt").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        run_in_turn(tmp_path, [cell(0), cell(1)])
+    assert folder.status().state in ("new", "running")
+
+
+@linux
+def test_a_process_that_passed_a_limit_is_gone_when_the_attempt_is_over(tmp_path: Path) -> None:
+    ((_, folder),) = run_in_turn(tmp_path, [cell(do="eat and wait")], Limits(time_s=5.0))
+    memory = Path(f"/proc/{(folder.path / 'pid').read_text()}/statm")
+    assert folder.status().state == "timeout" and (not memory.exists() or memory.read_text().startswith("0 0 "))
