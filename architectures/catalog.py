@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
@@ -135,8 +136,11 @@ def resolve_backbone(
 
 def _arm_of_pattern(text: str) -> Arm:
     if text and text.lower() == text and "[" not in text and "(" not in text:
-        known = ", ".join((*CATALOG, *registered_denoisers()))
-        raise BackboneError(f"no arm {text!r}; known: {known}; a pattern is written in capitals: MFA*8")
+        names = (*CATALOG, *registered_denoisers())
+        near = difflib.get_close_matches(text, names, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        known = f"{hint}known: {', '.join(names)}"
+        raise BackboneError(f"no arm {text!r}; {known}; a pattern is written in capitals: MFA*8")
     try:
         pattern = canonical_pattern(text)
     except PatternError as error:

@@ -63,7 +63,7 @@ def copy_light(folder: Path, target: Path, report: Callable[[Path], Any] | None 
             cell[MODEL] = store.cell(cell["id"]).model_hash()
     for name, content in (("study.json", plan), ("environment.json", store.cell(done[0]["id"]).environment())):
         written.append(target / name)
-        written[-1].write_text(to_json(content, indent=2), encoding="utf-8")
+        written[-1].write_text(to_json(content), encoding="utf-8")
     if report is not None:
         report(target)
         written += _kept_of_report(target, written)

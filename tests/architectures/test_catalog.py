@@ -135,7 +135,7 @@ def test_depth_and_layers_size_arms_and_patterns():
 @pytest.mark.parametrize(
     ("name", "size", "says"),
     [
-        ("smdm", {}, "no arm 'smdm'; known: smdim, "),
+        ("smdm", {}, "no arm 'smdm'; did you mean 'smdim'[?] known: smdim, "),
         ("Smdim", {}, "no arm of that name, and as a pattern 'Smdim', character 2"),
         ("smdim", {"layers": 10}, "arm smdim: layers=10; its blocks hold 3 mixers"),
         ("smdim", {"layers": 12, "depth": 4}, "depth or layers, not both"),

@@ -13,7 +13,7 @@ from bench.report.figures.figure import figure
 from bench.report.figures.marks import draw_by_arm, reference_handles, reference_levels
 from bench.report.figures.style import LETTER_IN, NothingToShow, drawn_arms, legend_below, panel_grid, panel_title
 from bench.report.rows.frame import QUALITY
-from bench.report.rows.summaries import quality_summaries, reference_summaries
+from bench.report.rows.summaries import Summaries, quality_summaries, reference_summaries
 from metrics.cost.quantities import BITS
 from metrics.quantities import quantity_of
 
@@ -49,7 +49,8 @@ def bits_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     drawn, axes = panel_grid(width, len(groups), len(groups), 2.4, more_in, sharey=True)
     for position, (axis, ((corpus, length), part)) in enumerate(zip(axes, groups, strict=True)):
         levels = reference_levels(axis, references, BITS, corpus, length, BASELINES)
-        shown = levels + [value for one in part for value in one.values if math.isfinite(value)]
+        values = [value for one in part for value in (*one.values, one.low, one.high)]
+        shown = levels + [value for value in values if math.isfinite(value)]
         margin = max(0.12 * (max(shown) - min(shown)), 0.05)
         low, high = (min(shown) - margin, max(shown) + margin)
         if position:
@@ -62,5 +63,6 @@ def bits_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
         words = " ".join(word for word in (corpus, "" if length is None else f"L = {length}") if word)
         panel_title(axis, words, width, len(groups))
         axis.set_ylabel("" if position else quantity_of(BITS).heading)
-    legend_below(drawn, reference_handles(references, BASELINES))
+    there = Summaries(one for (corpus, length), _ in groups for one in references.where(corpus=corpus, length=length))
+    legend_below(drawn, reference_handles(there, BASELINES))
     return drawn

@@ -42,7 +42,7 @@ MOST_EXPONENTS = 5  # more do not fit beside the curves
     "Cost against length",
     needs=EFFICIENCY,
     panels=[COSTS],
-    caption="Both axes logarithmic; numbers, where three lengths or more were measured, are exponents of growth "
+    caption="Both axes logarithmic; numbers, of eight arms or fewer at three lengths or more, are exponents of growth "
     "in length (1 linear, 2 quadratic), arms in the order and colours of the legend. Bars are 95 % "
     "intervals, often smaller than the marker; where fewer than five rounds (samples, measurements) were "
     "taken, small dots show them instead. Arms stand a little beside each other at each length. A cross "

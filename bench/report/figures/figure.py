@@ -56,7 +56,8 @@ class RegisteredFigure:
             drawn = self.function(frame, folder, width)
             write_numbers(drawn, presentation.numbers)
         if len(arms) > self.most_arms:
-            drawn.suptitle(f"{self.most_arms} of {len(arms)} arms; the tables hold all", fontsize="small")
+            words = f"of the first {self.most_arms} of {len(arms)} arms; the tables hold all"
+            drawn.suptitle(words, fontsize="small")
         return drawn
 
 

@@ -29,6 +29,8 @@ ROW_IN, HEAD_IN = 0.19, 0.75
 """Inches of an arm, and of the axis and title of a panel."""
 MOST_LETTERS = {True: 20, False: 30}
 """Of an arm's name, in one column and in two."""
+LONGEST_LABEL = 40
+"""Letters of an axis' label in one line."""
 MOST_PANELS = {True: 2, False: 4}
 """In one column and in two."""
 FULL, PALE, HOLLOW = 1.0, 0.35, 0.0
@@ -44,7 +46,9 @@ WIDEST = 6.0
     panels=[PRIMARY],
     caption="Difference of each arm from the baseline with the simultaneous 95 % interval behind its verdict; left is "
     "lower. Grey band: differences of less than matters. Full marker: better or worse; pale: the same within what "
-    "matters; hollow: open. An interval that leaves the panel ends in an arrow; an arm without one has too few seeds.",
+    "matters; hollow: open. An interval that leaves the panel ends in an arrow; a marker without one has too few "
+    "seeds. An arm without a marker is not compared there: it was not measured, has another arm's training, or a "
+    "figure of another kind.",
 )
 def forest_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     """A panel for each primary score and setting (of many settings the first), a row for each arm but the baseline."""
@@ -63,7 +67,9 @@ def forest_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
         own = one.baseline(baseline)
         _panel(axis, one, {row.arm: row for row in rows}, {arm: looks[arm] for arm in arms}, own)
         axis.tick_params(labelleft=place % columns == 0)
-        axis.set_xlabel(f"{one.quantity.heading}, less {own}" if len(own) < 24 else one.quantity.heading)
+        (shown,) = labels_of([own], MOST_LETTERS[is_narrow(width)])
+        parts = f"{one.quantity.heading},", f"less {shown}"
+        axis.set_xlabel((" " if len("".join(parts)) < LONGEST_LABEL else "\n").join(parts))
         if len(titles) > 1:
             panel_title(axis, titles[one.group], width, columns)
     names = labels_of(arms, MOST_LETTERS[is_narrow(width)])

@@ -60,20 +60,18 @@ def pareto_figure(frame: pd.DataFrame, folder: Path, width: float) -> Figure:
     room = (72 * (width / columns - AROUND_IN[0]), 72 * (row_in - AROUND_IN[1]))
     for axis, ((score, cost), pairs) in zip(axes, found.items(), strict=True):
         _front_panel(axis, pairs, arms, quantity_of(score).better == "lower", folder, room)
-        score_length, cost_length = pairs[0][0].length, pairs[0][1].length
-        away = cost_length if score_length != cost_length else None
-        axis.set_xlabel(_cost_label(quantity_of(cost).short_heading, away, is_narrow(width)))
+        axis.set_xlabel(_cost_label(quantity_of(cost).short_heading, pairs[0][1].length, is_narrow(width)))
         axis.set_ylabel(quantity_of(score).heading)
     legend_below(drawn, arm_handles(arms, lines=False))
     return drawn
 
 
-def _cost_label(heading: str, away: int | None, narrow: bool) -> str:
-    """Words under a panel, with the length where it is another one than the score's. Of a narrow panel the unit is in
-    the second line: a label wider than its panel is cut at the edge."""
+def _cost_label(heading: str, length: int | None, narrow: bool) -> str:
+    """Words under a panel, with the length of the cost. Of a narrow panel the unit is in the second line: a label wider
+    than its panel is cut at the edge."""
     if narrow:
-        return heading.replace(" [", "\n[") + (f", L = {away}" if away else "")
-    return heading + (f"\n{away} tokens" if away else "")
+        return heading.replace(" [", "\n[") + (f", L = {length}" if length else "")
+    return heading + (f"\n{length} tokens" if length else "")
 
 
 def _front_panel(

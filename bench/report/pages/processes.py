@@ -35,7 +35,7 @@ def process_answers(frame: pd.DataFrame, baseline: str, folder: Path | None = No
     if ways is None or not ways.exact or math.isnan(bits := ways.equal_bits(baseline)):
         words = sentence([f"{CANNOT}: no exact bits of autoregression were measured"])
         return [Answer("Fewest seconds and FLOPs a piece at equal bits?", words), ahead]
-    level, nothing = f"at {number(bits)} bits/token", f"{CANNOT}: not measured"
+    level, nothing = f"at {number(bits)} bits/token on average", f"{CANNOT}: not measured"
     found = {label: _least(ways, name, baseline) for name, label in SECONDS.items()}
     seconds = [f"{label}: {least}" for label, least in found.items() if least] or [nothing]
     flops = _least(ways, PIECE_GFLOPS, baseline) or nothing
@@ -59,7 +59,7 @@ def _least(ways: Ways, cost: str, baseline: str) -> str | None:
     reached = [curve.name for curve in others if math.isfinite(curve.at(cost, bits))]
     never = [curve.name for curve in others if curve.name not in reached]
     left = f"; never reached by {names(never)}" if never else ""
-    left += f"; on average, not in every seed, reached by {names(reached)}" if reached else ""
+    left += f"; reached on average, not in each seed at that seed's level, by {names(reached)}" if reached else ""
     if len(order) == 1:
         return f"{figures[order[0]]} alone reaches it{left}"
     seeds = min(map(len, model.values.values()))

@@ -50,5 +50,7 @@ def _brackets(summaries: Summaries, folder: Path | None) -> str:
     steps = [one for one in timed if one.metric == STEP_LATENCY] or timed
     processes = {len(replicates_of(folder, one)) for one in steps} if folder is not None else {0}
     counts = sorted(processes - {0})
-    over = f"{' / '.join(map(str, counts))} processes per arm" if counts and counts != [1] else "timed calls"
-    return f" Brackets of times: 95 % intervals over {over}."
+    if not counts or counts == [1]:
+        return " Brackets of times: 95 % intervals over timed calls."
+    memory = " and memory" if any("memory" in one.metric and one.has_interval for one in summaries) else ""
+    return f" Brackets of times{memory}: 95 % intervals over {' / '.join(map(str, counts))} processes per arm."

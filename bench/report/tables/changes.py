@@ -50,6 +50,8 @@ def change_tables(
         if any(e[0].mark for e in body)
         else []
     )
+    if not body:
+        notes.append("No figure was measured in both: no arm, length, corpus and setting is in common.")
     notes.append(
         "Times, and memory where it has replicates: by their replicates in fresh processes; other memory: by both "
         "intervals. Primary scores: by simultaneous intervals as in a report, seeds paired, each arm against itself; "

@@ -21,7 +21,13 @@ def number(value: float, digits: int = 3) -> str:
         return NOTHING
     if abs(value) >= 1e6:
         return f"{value:.{digits - 1}e}"
-    return f"{value:.{decimals_for(value, digits)}f}"
+    return fixed(value, decimals_for(value, digits))
+
+
+def fixed(value: float, decimals: int) -> str:
+    """`value` with so many decimals; without a sign where that is 0."""
+    text = f"{value:.{decimals}f}"
+    return text if float(text) else text.removeprefix("-")
 
 
 def with_interval(value: float, low: float, high: float, digits: int = 3) -> str:
@@ -37,7 +43,7 @@ def with_interval(value: float, low: float, high: float, digits: int = 3) -> str
 
 
 def _end(value: float, decimals: int) -> str:
-    text = f"{value:.{decimals}f}"
+    text = fixed(value, decimals)
     return text if float(text) or not value else number(value, 1)
 
 

@@ -28,7 +28,7 @@ from bench.report.rows.summaries import (
 )
 from bench.report.tables.captions import cost_caption, quality_caption
 from bench.report.tables.cost import brief_cost_entries, joined, parameters_entry, summary_entry, throttled_notes
-from bench.report.tables.numbers import decimals_for, number
+from bench.report.tables.numbers import decimals_for, fixed, number
 from bench.report.tables.quality import MARK_WORDS, MARKS, NOT_ASKED, score_entry, unlike_kinds
 from bench.report.tables.table import Entry, Table
 from metrics.cost.quantities import STEP_LATENCY, STEP_LATENCY_GRAPH
@@ -167,7 +167,7 @@ def _reference_rows(
 def _with_decimals(entry: Entry, decimals: int) -> Entry:
     if not math.isfinite(entry.value):
         return entry
-    value, low, high = (f"{one:.{decimals}f}" for one in (entry.value, entry.low, entry.high))
+    value, low, high = (fixed(one, decimals) for one in (entry.value, entry.low, entry.high))
     return replace(entry, text=f"{value} [{low}, {high}]" if math.isfinite(entry.low) else value)
 
 

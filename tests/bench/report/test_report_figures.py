@@ -200,7 +200,7 @@ def test_a_cost_that_was_not_measured_at_the_length_of_the_score_is_that_of_the_
     assert [label.split("], ")[1] for label in labels] == 3 * ["L = 1024"] + 3 * ["L = 2048"]
     assert labels[1] == "Memory, inference\n[GiB], L = 1024"  # in one line it is wider than the panel
     here = [axis.get_xlabel() for axis in draw("pareto", frame, tmp_path).axes if axis.axison]
-    assert here and all(label.endswith("]") for label in here)
+    assert here and all(label.endswith("]\n512 tokens") for label in here)
 
 
 def test_dots_of_seeds_do_not_fill_a_hollow_marker(frame, tmp_path):
@@ -347,4 +347,4 @@ def test_many_arms_are_cut_with_a_word(frame, tmp_path):
     quality = frame[(frame["kind"] == "quality") & (frame["arm"] == "smdim")]
     many = pd.concat([quality.assign(arm=f"arm {number:02}") for number in range(40)], ignore_index=True)
     figure = draw("bits", many, tmp_path)
-    assert figure.get_suptitle() == "24 of 40 arms; the tables hold all"
+    assert figure.get_suptitle() == "of the first 24 of 40 arms; the tables hold all"

@@ -153,7 +153,7 @@ def test_captions_say_seeds_pieces_device_and_what_the_brackets_are(pair, tmp_pa
     assert study_summary(pair, tmp_path).caption == (
         "Scores: mean over 3 seeds; test side of demo/lieder at 512 tokens, 16 generated pieces per seed. Brackets of "
         "scores: 95 % t interval over seeds. Costs: at 2048 tokens, on cpu, 2 threads, batch 1, kernels scan=numba, "
-        "sdpa=math. Brackets of times: 95 % intervals over 3 processes per arm."
+        "sdpa=math. Brackets of times and memory: 95 % intervals over 3 processes per arm."
     )
     (table,) = efficiency_tables(pair, None, lengths=[2048])
     assert table.caption.endswith("Brackets of times: 95 % intervals over timed calls.")
@@ -201,7 +201,7 @@ def test_a_page_lacks_only_what_is_missing(frame, tmp_path, kind):
     content = Content(rows, tmp_path, "transformer", report_tables(rows, tmp_path, "transformer"), {}, [])
     page, text = html_report(content), markdown_report(content)
     assert "cannot tell here" in page.casefold() and "cannot tell here" in text.casefold()
-    assert "No cell left a readable MIDI file." in page
+    assert "<p>No music to play: " in page
 
 
 def test_words_say_what_is_so(frame):

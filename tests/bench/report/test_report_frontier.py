@@ -98,7 +98,7 @@ def test_the_table_has_costs_at_equal_bits_marks_estimates_and_says_what_is_neve
 
 def test_three_sentences_answer_a_study_of_processes(processes: pd.DataFrame, tmp_path: Path) -> None:
     seconds, flops, ahead = answers(processes, "transformer ar", tmp_path)
-    assert seconds.question == "Fewest seconds a piece at 2.05 bits/token?"
+    assert seconds.question == "Fewest seconds a piece at 2.05 bits/token on average?"
     equal = "transformer ar (0.400 s) and transformer block-4 (0.400 s)"
     assert seconds.words == f"Alone: open between {equal}; never reached by mamba block-4."
     assert flops.words.startswith("Mamba ar (3.33 GFLOPs); next ") and flops.words.endswith("by mamba block-4.")
@@ -114,7 +114,8 @@ def test_what_one_seed_does_not_reach_is_said_apart(processes: pd.DataFrame, tmp
     processes.loc[worse & (processes["seed"] == 0), "value"] += 0.06  # 2.06 at 2.03, on average 2.04 at 2.05
     seconds, *_ = answers(as_frame(processes), "transformer ar", tmp_path)
     assert seconds.words.endswith(
-        "never reached by mamba block-4; on average, not in every seed, reached by transformer block-4."
+        "never reached by mamba block-4; reached on average, not in each seed at that seed's level, by transformer "
+        "block-4."
     )
 
 

@@ -52,7 +52,7 @@ def test_text_from_outside_is_escaped(frame, results_folder):
 
 def test_a_study_without_samples_still_has_a_page(frame, tmp_path):
     page = page_of(tmp_path, frame[frame["kind"] == "efficiency"])
-    assert "No cell left a readable MIDI file." in page
+    assert "<p>No music to play: " in page
     assert '<span class="title">Quality</span>' not in page
 
 

@@ -38,6 +38,7 @@ def test_numbers_have_three_significant_digits(value, text):
 def test_interval_has_the_decimals_of_the_mean():
     assert with_interval(3.905, 3.8415, 3.9685) == "3.90 [3.84, 3.97]"
     assert with_interval(3.905, math.nan, math.nan) == "3.90"
+    assert with_interval(-1e-17, -1e-17, 0.0) == "0.000000 [0.000000, 0.000000]" and number(-0.0) == "0.00"
     assert with_interval(math.nan, 1, 2) == "n/a"
     assert with_interval(-0.132, -0.265, -0.00009) == "-0.132 [-0.265, -0.00009]"
     assert with_interval(0.132, 0.0, 0.265) == "0.132 [0.000, 0.265]"

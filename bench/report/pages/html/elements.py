@@ -118,7 +118,7 @@ def roll_data(
 
 def sample_html(index: int, title: str, notes: int, beats: float, cut: bool) -> str:
     """A piano roll with its button; the notes are those of piece `index` in the page's data."""
-    words = f"{title}: {notes} notes, {'first ' if cut else ''}{number(beats)} beats"
+    words = f"{title}: {notes} {'note' if notes == 1 else 'notes'}, {'first ' if cut else ''}{number(beats)} beats"
     return (
         f'<article class="sample" data-piece="{index}"><header><span class="name">{escape(words)}</span>'
         f'<button type="button" aria-pressed="false" aria-label="Play {escape(title)}">Play</button></header>'

@@ -41,7 +41,7 @@ HERE = Path(__file__).parent
 LONGEST_BEATS = 128.0
 REAL_COLOURS = ("#333333", "#cccccc")
 LARGEST_BYTES = 2_000_000  # of all cells together; beyond it the page names the files instead
-NO_SAMPLES = "<p>No cell left a readable MIDI file.</p>"
+NO_SAMPLES = "<p>No music to play: these results were passed on without it, or no cell left a readable MIDI file.</p>"
 
 
 def html_report(content: Content) -> str:
