@@ -208,7 +208,7 @@ def test_the_topic_that_the_help_names_exists(train) -> None:
 def test_an_unknown_arm_is_named(train) -> None:
     with pytest.raises(UserError, match="train: name: an arm needs a name with a visible character"):
         raise train(arm="").exception
-    with pytest.raises(UserError, match="no arm 'smdin'; did you mean 'smdim'[?] known: smdim"):
+    with pytest.raises(UserError, match=r"no arm 'smdin'; did you mean 'smdim'[?] known: smdim"):
         raise train(arm="smdin").exception
 
 
