@@ -103,16 +103,21 @@ def _read_counts(text: str, match: re.Match[str]) -> list[int]:
     return counts
 
 
-def _depth(text: str) -> int:
-    """How many parentheses are open at the end of a text."""
-    return text.count("(") - text.count(")")
+def _outside(text: str, wanted: str, start: int = 0) -> int:
+    """Place of the first `wanted` from `start` on in no parentheses opened since; -1 where there is none."""
+    depth = 0
+    for at in range(start, len(text)):
+        if text[at] == wanted and depth == 0:
+            return at
+        depth += {"(": 1, ")": -1}.get(text[at], 0)
+    return -1
 
 
 def _closing(text: str, opening: int) -> int:
-    for index in range(opening, len(text)):
-        if text[index] == ")" and _depth(text[opening : index + 1]) == 0:
-            return index
-    raise PatternError(text, opening, "the parenthesis is not closed")
+    at = _outside(text, ")", opening + 1)
+    if at < 0:
+        raise PatternError(text, opening, "the parenthesis is not closed")
+    return at
 
 
 def _orders(text: str, column: int, inside: str) -> list[str]:
@@ -123,9 +128,9 @@ def _orders(text: str, column: int, inside: str) -> list[str]:
 
 
 def _places(text: str, column: int, inside: str) -> list[str]:
-    comma = next((at for at, one in enumerate(inside) if one == "," and _depth(inside[:at]) == 0), 0)
+    comma = _outside(inside, ",")
     one, stack = inside[:comma], inside[comma + 1 :]
-    if not comma:
+    if comma < 0:
         raise PatternError(text, column, "place takes a mixer and a stack: place(A, MF*8)")
     mixer, slots = canonical_pattern(one).slots, canonical_pattern(stack).slots
     return ["".join(map(str, (*slots[:at], *mixer, *slots[at:]))) for at in range(len(slots) + 1)]

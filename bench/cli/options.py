@@ -148,9 +148,9 @@ def results_folder(study: str, results: Path) -> Path:
     for folder in (results / study, Path(study), *(results / name for name in _names_in(Path(study)))):
         if (folder / "study.json").is_file():
             return folder
-    found = sorted(path.parent.name for path in results.glob("*/study.json"))
     from bench.study.grid import STUDIES_FOLDER
 
+    found = sorted(path.parent.name for path in results.glob("*/study.json"))
     known = f"there are results of {', '.join(found)}" if found else f"{results} holds no study; run one first"
     if found and (STUDIES_FOLDER / f"{study}.yaml").is_file():
         known += f"; first: smdim-bench run {study}"

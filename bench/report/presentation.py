@@ -205,6 +205,11 @@ def _planned_arms(plan: dict[str, Any]) -> list[str]:
     return sorted(arms, key=place)
 
 
+def read_axes(text: str) -> dict[str, str]:
+    """What an arm is on the axes of settings, as the column `AXES` has it: {"sample.steps": "8"}."""
+    return {key: value for key, _, value in (line.partition("=") for line in text.split("\n") if line)}
+
+
 def is_presented(frame: pd.DataFrame) -> bool:
     """Whether `presented` made all rows of a frame; one may be joined with rows as they were stored."""
     return STUDY_ARM in frame.columns and bool(frame[STUDY_ARM].notna().all())

@@ -206,10 +206,14 @@ def is_safe(name: str) -> bool:
     return (len(parts) == 2 and parts[1] in CELL_FILES) or (len(parts) == 3 and parts[1] == "samples")
 
 
+def _taken(target: Path) -> UserError:
+    return UserError(f"{target} is there already; give another name with --as")
+
+
 def _make_room(target: Path) -> None:
     """Make the folder of results. Raises UserError where the study is there, or a file in its way."""
     if target.exists():
-        raise UserError(f"{target} is there already; give another name with --as")
+        raise _taken(target)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError):
@@ -236,7 +240,7 @@ def _unpack(archive: zipfile.ZipFile, files: dict[str, Any], bundle: Path, targe
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
-            raise UserError(f"{target} is there already; give another name with --as") from None
+            raise _taken(target) from None
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise

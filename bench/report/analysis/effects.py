@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.report.analysis.comparisons import Compared, compared
 from bench.report.analysis.patterns import cycle_of, read_pattern
+from bench.report.presentation import read_axes
 from bench.report.rows.arms import arm_order
 from bench.report.rows.summaries import Summaries
 from metrics.statistics.differences import Difference
@@ -38,10 +39,10 @@ class Effect:
 def factors(axes: str, pattern: str, direction: str) -> dict[str, str]:
     """Level of each factor that an arm has: from what it is on the study's axes of settings, from its block and its
     direction."""
-    given = [axis.partition("=") for axis in axes.split("\n") if axis]
-    short = Counter(key.rpartition(".")[2] for key, *_ in given)
+    given = read_axes(axes)
+    short = Counter(key.rpartition(".")[2] for key in given)
     levels = {}
-    for key, _, value in given:
+    for key, value in given.items():
         name = key.rpartition(".")[2]
         levels[f"axis {name if short[name] == 1 else key}"] = value
     found = read_pattern(pattern)

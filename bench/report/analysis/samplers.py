@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from bench.report.presentation import read_axes
 from bench.report.rows.frame import made_once
 from bench.report.rows.summaries import Group, Summaries, Summary, quality_summaries
 from bench.study.source import axis_word
@@ -29,8 +30,7 @@ def with_own_settings(summary: Summary) -> str:
 def _without(name: str, summary: Summary, axes: Sequence[str]) -> str:
     """An arm's name without the words that these axes of the study put into it."""
     words = name.split(" ")
-    for axis in summary.axes.split("\n"):
-        key, _, value = axis.partition("=")
+    for key, value in read_axes(summary.axes).items():
         if key in axes and (word := axis_word(key, value)) in words:
             words.remove(word)
     return " ".join(words)
@@ -43,7 +43,7 @@ def _study_arm(summary: Summary) -> str:
 
 def _is_sampled(summary: Summary) -> bool:
     """Whether the study names the arm by its sampler."""
-    return any(axis.startswith(tuple(f"{key}=" for key in AXES + OWN_AXES)) for axis in summary.axes.split("\n"))
+    return any(key in AXES + OWN_AXES for key in read_axes(summary.axes))
 
 
 def varies_sampler(summaries: Summaries) -> bool:

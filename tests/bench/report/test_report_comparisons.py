@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from axes_of_names import on_sampler_axes
+from compared_arms import ARMS, bits_of, fixed, shared_seeds, study_of, verdicts
 
 from bench.report.analysis.changes import changes
-from bench.report.analysis.comparisons import Compared, compare, compared
+from bench.report.analysis.comparisons import compare, compared
 from bench.report.analysis.machines import Machine, compared_pool, pooled_quality
 from bench.report.analysis.models import scores
 from bench.report.pages.answers import answers
@@ -22,47 +22,11 @@ from bench.report.rows.frame import as_frame
 from bench.report.rows.summaries import Summaries, quality_summaries, reference_summaries
 from bench.report.tables.comparisons import comparison_tables, rank_tables
 from bench.report.tables.quality import quality_tables
-from bench.report.tables.summary import study_summary
 from bench.store.vectors import Vector, write_vectors
 from metrics.cost.quantities import TRAINING_TIME
 from metrics.headlines import PRIMARY
 from metrics.quantities import quantity_of
 from metrics.statistics.differences import primary_level
-
-ARMS = ("transformer", "smdim", "mamba", "fam")
-
-
-def study_of(values: np.ndarray) -> pd.DataFrame:
-    """A table of quality rows from values (metric, arm, seed)."""
-    rows = [
-        {"cell_id": f"{arm}-{seed}", "kind": "quality", "arm": arm, "metric": metric, "seed": seed, "value": value}
-        for metric, arms in zip(PRIMARY, values, strict=True)
-        for arm, seeds in zip(ARMS, arms, strict=True)
-        for seed, value in enumerate(seeds)
-    ]
-    return as_frame(pd.DataFrame(rows))
-
-
-def shared_seeds(generator: np.random.Generator, seeds: int) -> np.ndarray:
-    """Equal arms whose seeds share data and noise: a seed effect of sd 1 plus noise of sd 1 an arm."""
-    effect = generator.normal(size=(len(PRIMARY), 1, seeds))
-    return effect + generator.normal(size=(len(PRIMARY), len(ARMS), seeds))
-
-
-def bits_of(frame: pd.DataFrame, folder: Path | None = None) -> Compared:
-    return next(one for one in compared(frame, folder) if one.quantity.name == PRIMARY[0])
-
-
-def verdicts(frame: pd.DataFrame, folder: Path | None = None) -> dict[str, str]:
-    """Arm -> verdict on the first primary metric against the transformer."""
-    return {one.arm: one.words for one in bits_of(frame, folder).against("transformer")}
-
-
-def fixed(*rows: tuple[float, ...]) -> pd.DataFrame:
-    """A study whose first primary metric has these figures by arm and seed, and whose others are constant."""
-    values = np.zeros((len(PRIMARY), len(ARMS), len(rows[0])))
-    values[0] = rows
-    return study_of(values)
 
 
 def test_one_and_two_seeds_leave_everything_open_and_name_the_seeds_needed():
@@ -295,50 +259,6 @@ def test_a_metric_without_a_better_way_names_no_arm():
 
 def test_only_metrics_with_a_better_way_of_their_own_are_primary():
     assert {quantity_of(metric).better for metric in PRIMARY} <= {"lower", "higher"}
-
-
-def test_exact_likelihoods_and_bounds_are_not_ranked_together():
-    frame = fixed((4.0, 4.2, 4.1), (3.01, 3.2, 3.1), (4.5, 4.69, 4.6), (4.0, 4.21, 4.1))
-    bits = frame["metric"] == PRIMARY[0]
-    frame.loc[bits, "definition"] = "count-form ELBO of the test side, float32 v2"
-    assert verdicts(frame)["smdim"] == "better" and bits_of(frame).best == "smdim"
-    frame.loc[bits & (frame["arm"] == "smdim"), "definition"] = "exact -log2 p by the chain rule of the test side v2"
-    reason = "not compared: figures of several kinds (exact, bound); bound ones are"
-    assert verdicts(frame)["smdim"] == f"open: {reason}"
-    bounds = set(frame.loc[bits, "arm"]) - {"smdim"}
-    assert bits_of(frame).best == "" and set(bits_of(frame).means) == bounds
-    (ranks,) = rank_tables(frame)
-    ranked = [row[0].text.split(":")[0] for row in ranks.rows if "bits/token" in row[0].text]
-    assert set(ranked) == bounds and ranks.notes[0].endswith(f": {reason}.")
-    rows = {row[0].text: row for row in quality_tables(frame)[0].rows}
-    assert not any(entry.best for row in rows.values() for entry in row)
-    assert rows["smdim"][1].mark == "exact" and {rows[arm][1].mark for arm in bounds} == {"bound"}
-    summary = {row[0].text: row for row in study_summary(frame).rows}
-    assert summary["smdim"][1].mark == "exact" and {summary[arm][1].mark for arm in bounds} == {"bound"}
-    rest = sorted(bounds)[0]  # a second exact figure: these are compared, and the bounds are left out
-    words = "exact law of 2 tokens a call by blocks of 4: -log2 p of the test side v1"
-    frame.loc[bits & frame["arm"].isin(("smdim", rest)), "definition"] = words
-    assert set(bits_of(frame).means) == {"smdim", rest}
-    frame.loc[bits & (frame["arm"] == rest) & (frame["seed"] == 0), "definition"] = "importance estimate v1"
-    assert rest not in bits_of(frame).means
-    frame.loc[bits, "definition"] = "exact law of 2 tokens a call by blocks of 4: -log2 p of the test side v1"
-    assert verdicts(frame)["smdim"] == "better"
-
-
-def test_likelihoods_under_samplers_are_compared_where_samplers_vary():
-    rows = [
-        {"cell_id": f"{name}-{seed}", "kind": "quality", "arm": f"AF sampler={name}", "sampler": name, "seed": seed,
-         "metric": "sampler_bits_per_token", "value": value + seed / 50, "definition": f"{kind}: -log2 p v1"}
-        for name, value, kind in (("autoregressive", 3.0, "exact"), ("block", 3.4, "exact law"))
-        for seed in range(3)
-    ]  # fmt: skip
-    (found,) = compared(on_sampler_axes(pd.DataFrame(rows)))
-    (one,) = found.against("AF sampler=autoregressive")
-    assert found.quantity.name == "sampler_bits_per_token" and one.verdict.word == "worse"
-    rows = [row | ({"definition": "importance estimate v1"} if row["sampler"] == "block" else {}) for row in rows]
-    (found,) = compared(on_sampler_axes(pd.DataFrame(rows)))
-    words = found.against("AF sampler=autoregressive")[0].words
-    assert words == "open: not compared: figures of several kinds (exact, importance estimate); exact ones are"
 
 
 def test_where_the_baseline_has_no_figure_its_variant_there_takes_its_place(tmp_path: Path) -> None:
